@@ -1,0 +1,142 @@
+//! Account numbers: 12 digits and 2 check digits, so that a slip of one digit never reaches another customer.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+use crate::money::Currency;
+
+/// Digits of a customer's account number, check digits included.
+const LENGTH: usize = 14;
+
+/// The 12-digit bodies of customers' numbers: no leading zero, so that no spreadsheet can eat one.
+const FIRST_BODY: u64 = 100_000_000_000;
+const BODIES: u64 = 900_000_000_000;
+
+/// A number whose last two digits are its ISO 7064 MOD 97-10 check digits. Catches every single wrong digit and every
+/// swap of two neighbours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, sqlx::Type)]
+#[sqlx(transparent)]
+pub struct AccountNumber(i64);
+
+impl AccountNumber {
+    /// A fresh customer's number from the operating system's random source. Uniqueness is the database's to check.
+    pub fn random() -> Result<Self, getrandom::Error> {
+        // The modulo favours some bodies by one part in twenty million: a number is a name here, not a secret.
+        Ok(Self::with_check_digits((FIRST_BODY + getrandom::u64()? % BODIES) as i64))
+    }
+
+    /// The bank's own cash account of a currency. Made from the ISO 4217 numeric code, so it can be named without a
+    /// look-up; far shorter than any customer's number, so the two never meet.
+    pub fn cash(currency: Currency) -> Self {
+        Self::with_check_digits(currency.numeric_code().into())
+    }
+
+    /// As stored: an integer of at most 14 digits.
+    pub fn as_i64(self) -> i64 {
+        self.0
+    }
+
+    fn with_check_digits(body: i64) -> Self {
+        Self(body * 100 + 98 - body * 100 % 97)
+    }
+}
+
+/// The text is not a customer's account number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AccountNumberError {
+    #[error("account_number_malformed: send the 14 digits of the account number as a string, without spaces")]
+    Malformed,
+    #[error("account_number_check_digits: the check digits do not fit; a digit is mistyped or missing")]
+    CheckDigits,
+}
+
+impl FromStr for AccountNumber {
+    type Err = AccountNumberError;
+
+    fn from_str(text: &str) -> Result<Self, AccountNumberError> {
+        if text.len() != LENGTH || text.starts_with('0') || !text.bytes().all(|b| b.is_ascii_digit()) {
+            return Err(AccountNumberError::Malformed);
+        }
+        let number: i64 = text.parse().map_err(|_| AccountNumberError::Malformed)?;
+        if number % 97 != 1 {
+            return Err(AccountNumberError::CheckDigits);
+        }
+        Ok(Self(number))
+    }
+}
+
+impl fmt::Display for AccountNumber {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:0LENGTH$}", self.0)
+    }
+}
+
+impl Serialize for AccountNumber {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for AccountNumber {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(AccountNumberVisitor)
+    }
+}
+
+struct AccountNumberVisitor;
+
+impl de::Visitor<'_> for AccountNumberVisitor {
+    type Value = AccountNumber;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an account number of 14 digits as a string")
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<AccountNumber, E> {
+        text.parse().map_err(E::custom)
+    }
+
+    fn visit_u64<E: de::Error>(self, _: u64) -> Result<AccountNumber, E> {
+        Err(E::custom(AccountNumberError::Malformed))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn cash_accounts_cannot_be_named_by_customers() {
+        let cash = AccountNumber::cash(Currency::from_code("USD").expect("a currency"));
+        assert_eq!(cash.to_string(), "00000000084003");
+        assert_eq!(cash.to_string().parse::<AccountNumber>(), Err(AccountNumberError::Malformed));
+    }
+
+    proptest! {
+        #[test]
+        fn a_number_reads_back_and_one_wrong_digit_never_does(body in FIRST_BODY..FIRST_BODY + BODIES, at in 0..LENGTH, by in 1..10u8) {
+            let number = AccountNumber::with_check_digits(body as i64);
+            let mut text = number.to_string().into_bytes();
+            prop_assert_eq!(std::str::from_utf8(&text).expect("ascii").parse(), Ok(number));
+            text[at] = b'0' + (text[at] - b'0' + by) % 10;
+            prop_assert!(std::str::from_utf8(&text).expect("ascii").parse::<AccountNumber>().is_err());
+        }
+
+        #[test]
+        fn two_swapped_neighbours_are_caught(body in FIRST_BODY..FIRST_BODY + BODIES, at in 0..LENGTH - 1) {
+            let mut text = AccountNumber::with_check_digits(body as i64).to_string().into_bytes();
+            prop_assume!(text[at] != text[at + 1]);
+            text.swap(at, at + 1);
+            prop_assert!(std::str::from_utf8(&text).expect("ascii").parse::<AccountNumber>().is_err());
+        }
+
+        #[test]
+        fn no_text_makes_the_parser_panic(text in "\\PC*|[0-9]{0,20}") {
+            let _ = text.parse::<AccountNumber>();
+        }
+    }
+}

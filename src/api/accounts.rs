@@ -1,0 +1,366 @@
+//! Accounts and balances: `/accounts`, `/accounts/{account_number}` and `GET /balance`.
+
+use axum::extract::State;
+use axum::http::header::LOCATION;
+use axum::http::{HeaderName, StatusCode};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+use uuid::Uuid;
+use validator::Validate;
+
+use super::App;
+use super::extract::{Json, PathParam, Query};
+use super::fields;
+use crate::account_number::AccountNumber;
+use crate::auth::Caller;
+use crate::db::Tx;
+use crate::db::accounts::{Account, AccountStatus};
+use crate::error::{Error, Result};
+use crate::ledger::rules::Refusal;
+use crate::money::{Currency, Money};
+use crate::timestamp::Timestamp;
+
+const DEFAULT_LIMIT: u32 = 50;
+const MAX_LIMIT: u32 = 100;
+/// Open accounts per user: enough for any household, too few to fill a database with.
+const MAX_OPEN_ACCOUNTS: i64 = 100;
+/// A random number is taken once in a trillion tries; several times in a row means that something is broken.
+const MAX_NUMBER_TRIES: u32 = 5;
+
+/// An account.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Account)]
+pub struct AccountBody {
+    /// 14 digits, the last two are check digits (ISO 7064 MOD 97-10).
+    #[schema(value_type = String, example = "10000000000120")]
+    account_number: AccountNumber,
+    #[schema(value_type = String, example = "USD")]
+    currency: Currency,
+    #[schema(example = "Savings")]
+    label: Option<String>,
+    status: AccountStatus,
+    #[schema(value_type = String, example = "100.50")]
+    balance: Money,
+    /// What could be withdrawn now.
+    #[schema(value_type = String, example = "100.50")]
+    available: Money,
+    /// How many entries its passbook has.
+    #[schema(example = 1, minimum = 0)]
+    sequence: i64,
+    #[schema(value_type = String, format = DateTime, example = "2026-01-31T12:00:00.000000Z")]
+    opened_at: Timestamp,
+}
+
+/// A page of accounts.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct AccountList {
+    data: Vec<AccountBody>,
+    has_more: bool,
+    /// Send it as `cursor` to get the next page.
+    #[schema(example = json!(null))]
+    next_cursor: Option<String>,
+}
+
+/// What an account holds, or held.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Balance {
+    #[schema(value_type = String, example = "10000000000120")]
+    account_number: AccountNumber,
+    #[schema(value_type = String, example = "100.50")]
+    balance: Money,
+    /// What could be withdrawn.
+    #[schema(value_type = String, example = "100.50")]
+    available: Money,
+    #[schema(value_type = String, example = "USD")]
+    currency: Currency,
+    /// The last entry counted in.
+    #[schema(example = 1, minimum = 0)]
+    sequence: i64,
+    /// The moment this is true of.
+    #[schema(value_type = String, format = DateTime, example = "2026-01-31T12:00:00.000000Z")]
+    as_of: Timestamp,
+}
+
+#[derive(Debug, Deserialize, Validate, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct AccountsQuery {
+    /// How many accounts, 1 to 100.
+    #[validate(range(min = 1, max = MAX_LIMIT, code = "limit_out_of_range", message = "send a number from 1 to 100"))]
+    #[param(minimum = 1, maximum = 100, default = 50)]
+    limit: Option<u32>,
+    /// `next_cursor` of the page before.
+    cursor: Option<String>,
+}
+
+#[derive(Debug, Deserialize, Validate, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct BalanceQuery {
+    #[param(value_type = String, pattern = "^[1-9][0-9]{13}$", example = "10000000000120")]
+    account_number: AccountNumber,
+    /// A moment in the past; now if left out.
+    #[param(value_type = Option<String>, format = DateTime, example = json!(null))]
+    at: Option<Timestamp>,
+}
+
+#[derive(Debug, Deserialize, Validate, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"currency": "EUR", "label": "Savings"}))]
+pub struct OpenAccountRequest {
+    /// ISO 4217; the bank's default if left out.
+    #[schema(value_type = Option<String>, pattern = "^[A-Z]{3}$", example = "EUR")]
+    currency: Option<Currency>,
+    /// A name for it, up to 50 characters.
+    #[validate(custom(function = fields::label))]
+    #[schema(min_length = 1, max_length = 50, example = "Savings")]
+    label: Option<String>,
+}
+
+#[derive(Debug, Deserialize, Validate, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"label": "Holidays"}))]
+pub struct RelabelRequest {
+    /// A new name for the account, up to 50 characters; null for none.
+    #[serde(deserialize_with = "Option::deserialize")]
+    #[validate(custom(function = fields::label))]
+    #[schema(min_length = 1, max_length = 50, required = true, example = "Holidays")]
+    label: Option<String>,
+}
+
+/// Show a balance
+///
+/// Now, or as it was at a moment in the past.
+#[utoipa::path(
+    get,
+    path = "/balance",
+    tag = "Money",
+    params(BalanceQuery),
+    responses(
+        (status = OK, description = "The balance", body = Balance),
+        (status = NOT_FOUND, description = "No such account among the caller's"),
+    ),
+    security(("bearer" = []))
+)]
+pub async fn balance(
+    State(app): State<App>,
+    caller: Caller,
+    Query(query): Query<BalanceQuery>,
+) -> Result<Json<Balance>> {
+    let account = readable_account(&app, caller, query.account_number).await?;
+    let now = Timestamp::now();
+    match query.at {
+        None => Ok(Json(Balance::of(&account, account.balance, account.sequence, now))),
+        Some(at) if at > now => Err(Error::invalid("?at", "at_in_the_future", "send a moment that has passed")),
+        Some(at) => {
+            let (sequence, balance) = balance_at(&app, &account, at).await?;
+            Ok(Json(Balance::of(&account, balance, sequence, at)))
+        }
+    }
+}
+
+/// List the caller's accounts
+#[utoipa::path(
+    get,
+    path = "/accounts",
+    tag = "Accounts",
+    params(AccountsQuery),
+    responses((status = OK, description = "A page of accounts, by number", body = AccountList)),
+    security(("bearer" = []))
+)]
+pub async fn list(
+    State(app): State<App>,
+    caller: Caller,
+    Query(query): Query<AccountsQuery>,
+) -> Result<Json<AccountList>> {
+    let limit = query.limit.unwrap_or(DEFAULT_LIMIT);
+    let after = query.cursor.as_deref().map(str::parse::<AccountNumber>).transpose().map_err(|_| {
+        let detail = "send the next_cursor of the page before, unchanged; leave it out to start over";
+        Error::invalid("?cursor", "cursor_invalid", detail)
+    })?;
+    let mut accounts = app.db.accounts_of(caller.user_id, after, i64::from(limit) + 1).await?;
+
+    let has_more = accounts.len() > limit as usize;
+    accounts.truncate(limit as usize);
+    let next_cursor = accounts.last().filter(|_| has_more).map(|account| account.account_number.to_string());
+    Ok(Json(AccountList { data: accounts.into_iter().map(AccountBody::from).collect(), has_more, next_cursor }))
+}
+
+/// Open another account
+#[utoipa::path(
+    post,
+    path = "/accounts",
+    tag = "Accounts",
+    request_body = OpenAccountRequest,
+    responses(
+        (status = CREATED, description = "Opened", body = AccountBody,
+         headers(("Location" = String, description = "The account"))),
+        (status = CONFLICT, description = "The caller has as many open accounts as one may have"),
+    ),
+    security(("bearer" = []))
+)]
+pub async fn open(
+    State(app): State<App>,
+    caller: Caller,
+    Json(request): Json<OpenAccountRequest>,
+) -> Result<(StatusCode, [(HeaderName, String); 1], Json<AccountBody>)> {
+    let currency = request.currency.unwrap_or(app.default_currency);
+    let mut tx = app.db.begin().await?;
+    if tx.count_open_accounts(caller.user_id).await? >= MAX_OPEN_ACCOUNTS {
+        let detail = "You have 100 open accounts, which is the most. Close one that you no longer need.";
+        return Err(Error::conflict("too_many_accounts", detail));
+    }
+    let account = insert_account(&mut tx, caller.user_id, currency, request.label).await?;
+    tx.commit().await?;
+    Ok((StatusCode::CREATED, [location_of(&account)], Json(account.into())))
+}
+
+/// Show an account
+#[utoipa::path(
+    get,
+    path = "/accounts/{account_number}",
+    tag = "Accounts",
+    params(("account_number" = String, Path, pattern = "^[1-9][0-9]{13}$", example = "10000000000120")),
+    responses(
+        (status = OK, description = "The account", body = AccountBody),
+        (status = NOT_FOUND, description = "No such account among the caller's"),
+    ),
+    security(("bearer" = []))
+)]
+pub async fn show(
+    State(app): State<App>,
+    caller: Caller,
+    PathParam(number): PathParam<AccountNumber>,
+) -> Result<Json<AccountBody>> {
+    Ok(Json(readable_account(&app, caller, number).await?.into()))
+}
+
+/// Rename an account
+#[utoipa::path(
+    patch,
+    path = "/accounts/{account_number}",
+    tag = "Accounts",
+    params(("account_number" = String, Path, pattern = "^[1-9][0-9]{13}$", example = "10000000000120")),
+    request_body = RelabelRequest,
+    responses(
+        (status = OK, description = "Renamed", body = AccountBody),
+        (status = NOT_FOUND, description = "No such account among the caller's"),
+    ),
+    security(("bearer" = []))
+)]
+pub async fn relabel(
+    State(app): State<App>,
+    caller: Caller,
+    PathParam(number): PathParam<AccountNumber>,
+    Json(request): Json<RelabelRequest>,
+) -> Result<Json<AccountBody>> {
+    let account = managed_account(&app, caller, number).await?;
+    let mut tx = app.db.begin().await?;
+    tx.label_account(number, request.label.as_deref()).await?;
+    tx.commit().await?;
+    Ok(Json(Account { label: request.label, ..account }.into()))
+}
+
+/// Close an account
+///
+/// Only at a balance of zero. Its history stays.
+#[utoipa::path(
+    delete,
+    path = "/accounts/{account_number}",
+    tag = "Accounts",
+    params(("account_number" = String, Path, pattern = "^[1-9][0-9]{13}$", example = "10000000000120")),
+    responses(
+        (status = NO_CONTENT, description = "Closed"),
+        (status = NOT_FOUND, description = "No such account among the caller's"),
+        (status = CONFLICT, description = "There is money on it, or it is frozen or closed already"),
+    ),
+    security(("bearer" = []))
+)]
+pub async fn close(
+    State(app): State<App>,
+    caller: Caller,
+    PathParam(number): PathParam<AccountNumber>,
+) -> Result<StatusCode> {
+    managed_account(&app, caller, number).await?;
+    let mut tx = app.db.begin().await?;
+    let closed = tx.close_account(number, Timestamp::now()).await?;
+    tx.commit().await?;
+    if closed {
+        return Ok(StatusCode::NO_CONTENT);
+    }
+    // The condition stood in the update itself; this only finds the words for it.
+    Err(match managed_account(&app, caller, number).await?.status {
+        AccountStatus::Closed => Refusal::AccountClosed.into(),
+        AccountStatus::Frozen => Refusal::AccountFrozen.into(),
+        AccountStatus::Open => {
+            Error::conflict("account_not_empty", "Only an account with a balance of zero can be closed. Move the money first.")
+        }
+    })
+}
+
+/// Opens an account with a fresh number, in the transaction of the caller.
+pub async fn insert_account(
+    tx: &mut Tx,
+    owner_id: Uuid,
+    currency: Currency,
+    label: Option<String>,
+) -> Result<Account> {
+    let now = Timestamp::now();
+    for _ in 0..MAX_NUMBER_TRIES {
+        let number = AccountNumber::random().map_err(|error| Error::Internal(error.to_string()))?;
+        let account = Account::open(number, owner_id, currency, label.clone(), now);
+        if tx.insert_account(&account).await? {
+            return Ok(account);
+        }
+    }
+    Err(Error::Internal("no free account number was found".to_owned()))
+}
+
+pub fn location_of(account: &Account) -> (HeaderName, String) {
+    (LOCATION, format!("/accounts/{}", account.account_number))
+}
+
+async fn readable_account(app: &App, caller: Caller, number: AccountNumber) -> Result<Account> {
+    let account = app.db.account(number).await?;
+    account.filter(|account| caller.may_read(account)).ok_or_else(Error::account_not_found)
+}
+
+async fn managed_account(app: &App, caller: Caller, number: AccountNumber) -> Result<Account> {
+    let account = app.db.account(number).await?;
+    account.filter(|account| caller.may_manage(account)).ok_or_else(Error::account_not_found)
+}
+
+/// The last sequence at or before `at`, and the balance after it.
+async fn balance_at(app: &App, account: &Account, at: Timestamp) -> Result<(i64, i64)> {
+    let sequence = app.db.sequence_at(account.account_number, account.sequence, at).await?;
+    let balance = app.db.entry(account.account_number, sequence).await?.map_or(0, |entry| entry.balance);
+    Ok((sequence, balance))
+}
+
+impl Balance {
+    fn of(account: &Account, balance: i64, sequence: i64, as_of: Timestamp) -> Self {
+        Self {
+            account_number: account.account_number,
+            balance: Money::new(balance, account.currency),
+            available: Money::new(balance.saturating_add(account.overdraft_limit), account.currency),
+            currency: account.currency,
+            sequence,
+            as_of,
+        }
+    }
+}
+
+impl From<Account> for AccountBody {
+    fn from(account: Account) -> Self {
+        Self {
+            account_number: account.account_number,
+            currency: account.currency,
+            balance: Money::new(account.balance, account.currency),
+            available: Money::new(account.available(), account.currency),
+            label: account.label,
+            status: account.status,
+            sequence: account.sequence,
+            opened_at: account.opened_at,
+        }
+    }
+}

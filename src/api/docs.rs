@@ -1,0 +1,117 @@
+//! The OpenAPI document, made from the handlers, and Swagger UI.
+
+use axum::Router;
+use utoipa::openapi::content::ContentBuilder;
+use utoipa::openapi::path::Operation;
+use utoipa::openapi::response::ResponseBuilder;
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::tag::TagBuilder;
+use utoipa::openapi::{Ref, RefOr, Response, ServerBuilder};
+use utoipa::{PartialSchema, ToSchema};
+use utoipa_swagger_ui::{Config, SwaggerUi};
+
+use super::App;
+use crate::error::{FieldError, Problem};
+
+const DESCRIPTION: &str = "\
+A bank in one binary: accounts, deposits, withdrawals, transfers, balances and history over a double-entry ledger.
+
+**Try it**: `POST /create_account`, `POST /login`, copy the `access_token` into *Authorize*, then `POST /deposit`.
+
+Amounts are decimal strings (`\"100.50\"`), never JSON numbers. Every error is a problem document (RFC 9457) with a \
+stable `code` and a sentence that says what to send instead. Send an `Idempotency-Key` with each movement of money and \
+a request that is sent twice moves money once.";
+
+/// In the order a newcomer needs them.
+const TAGS: [(&str, &str); 6] = [
+    ("Sign in", "Become a customer, sign in, stay signed in, sign out"),
+    ("Money", "Pay in, take out, send, and see what is there"),
+    ("History", "Every movement, with the balance after it"),
+    ("Accounts", "Open, name and close accounts"),
+    ("Profile", "The caller's own data, password and sessions"),
+    ("Operations", "For those who run the bank"),
+];
+
+/// The document that `coffer openapi` prints and `/openapi.json` serves.
+pub fn document() -> utoipa::openapi::OpenApi {
+    complete(super::documented_routes().into_openapi())
+}
+
+/// Adds what belongs to every operation: descriptions, the bearer scheme, and the problems that any of its kind can
+/// answer.
+pub fn complete(mut document: utoipa::openapi::OpenApi) -> utoipa::openapi::OpenApi {
+    document.info = utoipa::openapi::InfoBuilder::new()
+        .title("Coffer")
+        .version(env!("CARGO_PKG_VERSION"))
+        .description(Some(DESCRIPTION))
+        .license(Some(utoipa::openapi::License::new("MIT")))
+        .build();
+    document.servers = Some(vec![ServerBuilder::new().url("/").build()]);
+    document.tags =
+        Some(TAGS.map(|(name, text)| TagBuilder::new().name(name).description(Some(text)).build()).to_vec());
+
+    let components = document.components.get_or_insert_default();
+    components.schemas.insert(Problem::name().into_owned(), Problem::schema());
+    components.schemas.insert(FieldError::name().into_owned(), FieldError::schema());
+    let bearer = HttpBuilder::new()
+        .scheme(HttpAuthScheme::Bearer)
+        .bearer_format("JWT")
+        .description(Some("Paste the access_token alone, without the word Bearer: it is added for you."))
+        .build();
+    components.add_security_scheme("bearer", SecurityScheme::Http(bearer));
+
+    for item in document.paths.paths.values_mut() {
+        for operation in [&mut item.get, &mut item.post, &mut item.put, &mut item.patch, &mut item.delete] {
+            if let Some(operation) = operation {
+                add_problems(operation);
+            }
+        }
+    }
+    document
+}
+
+/// Swagger UI at `/swagger-ui/`, and the document at `/openapi.json`. The token survives a reload of the page.
+pub fn swagger_ui(document: utoipa::openapi::OpenApi) -> Router<App> {
+    let config = Config::default().persist_authorization(true).try_it_out_enabled(true).display_request_duration(true);
+    SwaggerUi::new("/swagger-ui").url("/openapi.json", document).config(config).into()
+}
+
+/// The problems that follow from what the operation takes, and the body of those that its handler names.
+fn add_problems(operation: &mut Operation) {
+    let takes_body = operation.request_body.is_some();
+    let takes_parameters = operation.parameters.as_ref().is_some_and(|parameters| !parameters.is_empty());
+    let takes_token = operation.security.as_ref().is_some_and(|security| !security.is_empty());
+    let is_probe = operation.tags.as_ref().is_some_and(|tags| tags.iter().any(|tag| tag == "Operations"));
+    let mut add = |status: &str, description: &str| {
+        let responses = &mut operation.responses.responses;
+        responses.entry(status.to_owned()).or_insert_with(|| Response::new(description).into());
+    };
+    if takes_body {
+        add("400", "The body is not JSON, or did not arrive whole");
+        add("408", "The body took too long to arrive");
+        add("413", "The body is larger than 16 KiB");
+        add("415", "The body is not declared as application/json");
+    }
+    if takes_token {
+        add("401", "No access token, or one that does not count (any more)");
+    }
+    if takes_body || takes_parameters {
+        add("422", "A field, parameter or header is not what it should be; `errors` says which and why");
+    }
+    if !is_probe {
+        add("500", "A failure of the bank; nothing was booked");
+        add("503", "The bank is busy or its database does not answer; try again after `Retry-After` seconds");
+    }
+    for (status, response) in &mut operation.responses.responses {
+        if let RefOr::T(response) = response
+            && (status.starts_with('4') || status.starts_with('5'))
+        {
+            let body = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build();
+            *response = ResponseBuilder::new()
+                .description(response.description.clone())
+                .content("application/problem+json", body)
+                .build();
+        }
+    }
+}
+

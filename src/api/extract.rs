@@ -1,0 +1,273 @@
+//! Extractors that answer bad input in the user's words: what was wrong, where, and what to send instead.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use axum::extract::{FromRequest, FromRequestParts, Path, Request};
+use axum::http::header::CONTENT_TYPE;
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+use validator::Validate;
+
+use crate::error::{Error, FieldError, Result};
+
+/// No request of this API needs more.
+pub const MAX_BODY_BYTES: usize = 16 * 1024;
+/// How long a body may take to arrive.
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+/// Of an Idempotency-Key.
+const MAX_KEY_LENGTH: usize = 255;
+
+/// A JSON body: read, parsed and validated. Also answers with JSON.
+pub struct Json<T>(pub T);
+
+/// The query string, parsed and validated.
+pub struct Query<T>(pub T);
+
+/// The one parameter of the path.
+pub struct PathParam<T>(pub T);
+
+/// The `Idempotency-Key` header, if there is one.
+pub struct IdempotencyKey(Option<String>);
+
+impl<S, T> FromRequest<S> for Json<T>
+where
+    S: Send + Sync,
+    T: DeserializeOwned + Validate,
+{
+    type Rejection = Error;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self> {
+        require_json(request.headers())?;
+        let body = read_body(request).await?;
+        let value: T = parse_object(&body)?;
+        value.validate().map_err(|errors| invalid(&errors, "/"))?;
+        Ok(Self(value))
+    }
+}
+
+impl<T: Serialize> IntoResponse for Json<T> {
+    fn into_response(self) -> Response {
+        axum::Json(self.0).into_response()
+    }
+}
+
+fn require_json(headers: &HeaderMap) -> Result<()> {
+    let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let media_type = content_type.split(';').next().unwrap_or_default().trim();
+    if media_type.eq_ignore_ascii_case("application/json") {
+        return Ok(());
+    }
+    let detail = "Send the body as JSON, with the header \"Content-Type: application/json\".";
+    Err(Error::client(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", detail))
+}
+
+async fn read_body(request: Request) -> Result<axum::body::Bytes> {
+    let too_large = || {
+        let detail = format!("The body may have at most {MAX_BODY_BYTES} bytes.");
+        Error::client(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail)
+    };
+    let announced = axum::body::HttpBody::size_hint(request.body()).lower();
+    if announced > MAX_BODY_BYTES as u64 {
+        return Err(too_large());
+    }
+    let reading = axum::body::to_bytes(request.into_body(), MAX_BODY_BYTES);
+    match tokio::time::timeout(BODY_TIMEOUT, reading).await {
+        Ok(Ok(body)) => Ok(body),
+        Ok(Err(error)) if is_length_limit(&error) => Err(too_large()),
+        Ok(Err(_)) => Err(Error::client(StatusCode::BAD_REQUEST, "body_incomplete", "The body did not arrive whole.")),
+        Err(_) => {
+            let detail = "The body took too long to arrive.";
+            Err(Error::client(StatusCode::REQUEST_TIMEOUT, "request_timeout", detail))
+        }
+    }
+}
+
+fn is_length_limit(error: &axum::Error) -> bool {
+    std::error::Error::source(error).is_some_and(|source| source.to_string().contains("length limit"))
+}
+
+/// Parses a JSON object. Fast when all is well; only a body that is refused is read again, to find the field.
+fn parse_object<T: DeserializeOwned>(body: &[u8]) -> Result<T> {
+    // serde would also fill a struct from an array, by position.
+    let first = body.iter().find(|byte| !byte.is_ascii_whitespace());
+    match (first, serde_json::from_slice(body)) {
+        (Some(b'{'), Ok(value)) => Ok(value),
+        _ => Err(explain(body, find_error::<T>(body))),
+    }
+}
+
+/// The error again, with the path to it.
+fn find_error<T: DeserializeOwned>(body: &[u8]) -> Option<serde_path_to_error::Error<serde_json::Error>> {
+    let mut deserializer = serde_json::Deserializer::from_slice(body);
+    match serde_path_to_error::deserialize::<_, T>(&mut deserializer) {
+        Err(error) => Some(error),
+        Ok(_) => None,
+    }
+}
+
+fn explain(body: &[u8], error: Option<serde_path_to_error::Error<serde_json::Error>>) -> Error {
+    // Whether it is JSON at all comes first: a field cannot be wrong in a text that is none.
+    match serde_json::from_slice::<serde_json::Value>(body) {
+        Err(syntax) if body.iter().all(u8::is_ascii_whitespace) || !syntax.is_data() => {
+            let detail = format!("The body is not valid JSON: {syntax}. Send one JSON object.");
+            return Error::client(StatusCode::BAD_REQUEST, "malformed_json", detail);
+        }
+        Ok(value) if !value.is_object() => {
+            return Error::invalid("", "body_must_be_an_object", "send one JSON object, such as {\"name\": \"value\"}");
+        }
+        _ => {}
+    }
+    let Some(error) = error else {
+        let detail = "The body has something after its JSON object. Send one JSON object.";
+        return Error::client(StatusCode::BAD_REQUEST, "malformed_json", detail);
+    };
+    let path = error.path().iter().map(|segment| format!("/{segment}")).collect::<String>();
+    let message = error.inner().to_string();
+    let message = message.rsplit_once(" at line ").map_or(&*message, |(message, _)| message);
+    Error::Invalid(vec![field_error(path, "/", message)])
+}
+
+/// Turns serde's words into ours. `separator` stands between the path and the name of a field: `/` in bodies, `?` in
+/// queries.
+fn field_error(path: String, separator: &'static str, message: &str) -> FieldError {
+    let named = |rest: &str| {
+        let name = rest.split('`').next().unwrap_or_default();
+        // A path that stops at the object lacks the name; one that ends in the field has it.
+        if path.ends_with(&format!("{separator}{name}")) { path.clone() } else { format!("{path}{separator}{name}") }
+    };
+    if let Some(rest) = message.strip_prefix("unknown field `") {
+        let expected = rest.split_once("expected ").map_or("no fields", |(_, expected)| expected);
+        FieldError::new(named(rest), "unknown_field", format!("leave it out; known here: {expected}"))
+    } else if let Some(rest) = message.strip_prefix("missing field `") {
+        FieldError::new(named(rest), "missing_field", "this field is required")
+    } else if let Some(rest) = message.strip_prefix("duplicate field `") {
+        FieldError::new(named(rest), "duplicate_field", "send it once")
+    } else if let Some(rest) = message.strip_prefix("invalid type: ") {
+        FieldError::new(path, "wrong_type", format!("this is {}", rest.replace(", expected", "; send")))
+    } else {
+        FieldError::coded(path, message)
+    }
+}
+
+impl<S, T> FromRequestParts<S> for Query<T>
+where
+    S: Send + Sync,
+    T: DeserializeOwned + Validate,
+{
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self> {
+        let query = parts.uri.query().unwrap_or_default();
+        let deserializer = serde_urlencoded::Deserializer::new(form_urlencoded::parse(query.as_bytes()));
+        let value: T = serde_path_to_error::deserialize(deserializer).map_err(|error| {
+            let path = match error.path().to_string() {
+                root if root == "." => String::new(),
+                name => format!("?{name}"),
+            };
+            Error::Invalid(vec![field_error(path, "?", &error.inner().to_string())])
+        })?;
+        value.validate().map_err(|errors| invalid(&errors, "?"))?;
+        Ok(Self(value))
+    }
+}
+
+impl<S, T> FromRequestParts<S> for PathParam<T>
+where
+    S: Send + Sync,
+    T: std::str::FromStr<Err: std::fmt::Display> + Send,
+{
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
+        let text = match Path::<String>::from_request_parts(parts, state).await {
+            Ok(Path(text)) => text,
+            Err(_) => return Err(Error::not_found("path_not_found", "The path is not valid UTF-8.")),
+        };
+        text.parse().map(Self).map_err(|error: T::Err| Error::Invalid(vec![FieldError::coded("path", &error.to_string())]))
+    }
+}
+
+/// What the `validator` crate found, one error per field, in the order of the fields' names.
+fn invalid(errors: &validator::ValidationErrors, separator: &str) -> Error {
+    let mut fields: Vec<FieldError> = errors
+        .field_errors()
+        .into_iter()
+        .filter_map(|(field, errors)| {
+            let first = errors.first()?;
+            let detail = first.message.clone().unwrap_or(Cow::Borrowed("send another value")).into_owned();
+            Some(FieldError::new(format!("{separator}{field}"), first.code.clone(), detail))
+        })
+        .collect();
+    fields.sort_by(|a, b| a.pointer.cmp(&b.pointer));
+    Error::Invalid(fields)
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for IdempotencyKey {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self> {
+        let mut values = parts.headers.get_all("idempotency-key").iter();
+        match (values.next(), values.next()) {
+            (None, _) => Ok(Self(None)),
+            (Some(value), None) => {
+                let key = value.to_str().ok().and_then(parse_key).ok_or_else(invalid_key)?;
+                Ok(Self(Some(key.to_owned())))
+            }
+            _ => Err(invalid_key()),
+        }
+    }
+}
+
+fn invalid_key() -> Error {
+    let detail = format!("send one key of 1 to {MAX_KEY_LENGTH} visible ASCII characters, such as a UUID");
+    Error::invalid("Idempotency-Key", "idempotency_key_malformed", detail)
+}
+
+/// The key itself: bare, or a quoted string as draft-ietf-httpapi-idempotency-key-header has it.
+fn parse_key(value: &str) -> Option<&str> {
+    let key = match value.strip_prefix('"') {
+        Some(quoted) => quoted.strip_suffix('"')?,
+        None => value,
+    };
+    let is_visible = key.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\');
+    (is_visible && (1..=MAX_KEY_LENGTH).contains(&key.len())).then_some(key)
+}
+
+impl IdempotencyKey {
+    /// The key as the ledger knows it: the first 16 bytes of SHA-256(caller, key). Two callers never share one.
+    pub fn of_caller(&self, user_id: Uuid) -> Option<[u8; 16]> {
+        let key = self.0.as_ref()?;
+        let digest: [u8; 32] = Sha256::new().chain_update(user_id).chain_update(key).finalize().into();
+        digest.first_chunk().copied()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn keys_are_visible_ascii_bare_or_quoted() {
+        assert_eq!(parse_key("abc-123"), Some("abc-123"));
+        assert_eq!(parse_key("\"abc-123\""), Some("abc-123"));
+        assert_eq!(parse_key(&"k".repeat(255)), Some(&*"k".repeat(255)));
+        for bad in ["", "\"\"", "\"", "\"abc", "abc\"", "a b", "a\\b", "a\u{7f}", &"k".repeat(256)] {
+            assert_eq!(parse_key(bad), None, "{bad:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_the_key_parser_panic(text in "\\PC*|[\"\\\\ a]{0,8}") {
+            let _ = parse_key(&text);
+        }
+    }
+}

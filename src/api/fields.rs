@@ -1,0 +1,63 @@
+//! The rules of single fields that several requests share.
+
+use std::borrow::Cow;
+
+use validator::{ValidateEmail, ValidationError};
+
+/// In characters.
+pub const MAX_NAME_LENGTH: usize = 100;
+pub const MAX_LABEL_LENGTH: usize = 50;
+pub const MAX_DESCRIPTION_LENGTH: usize = 140;
+/// RFC 5321: a path of 256 octets with its angle brackets.
+pub const MAX_EMAIL_LENGTH: usize = 254;
+
+fn refuse(code: &'static str, message: impl Into<Cow<'static, str>>) -> Result<(), ValidationError> {
+    Err(ValidationError::new(code).with_message(message.into()))
+}
+
+/// Text for people: not blank, no control characters (they break log lines, and PostgreSQL stores no NUL).
+fn text(value: &str, max_length: usize, codes: [&'static str; 3]) -> Result<(), ValidationError> {
+    let [blank, too_long, control] = codes;
+    if value.trim().is_empty() {
+        return refuse(blank, "send at least one visible character");
+    }
+    if value.chars().count() > max_length {
+        return refuse(too_long, format!("send at most {max_length} characters"));
+    }
+    if value.chars().any(char::is_control) {
+        return refuse(control, "leave out control characters such as line breaks and NUL");
+    }
+    Ok(())
+}
+
+pub fn name(value: &str) -> Result<(), ValidationError> {
+    text(value, MAX_NAME_LENGTH, ["name_blank", "name_too_long", "name_control_characters"])
+}
+
+pub fn label(value: &str) -> Result<(), ValidationError> {
+    text(value, MAX_LABEL_LENGTH, ["label_blank", "label_too_long", "label_control_characters"])
+}
+
+pub fn description(value: &str) -> Result<(), ValidationError> {
+    text(
+        value,
+        MAX_DESCRIPTION_LENGTH,
+        ["description_blank", "description_too_long", "description_control_characters"],
+    )
+}
+
+pub fn email(value: &str) -> Result<(), ValidationError> {
+    let email = normalize_email(value);
+    if email.len() > MAX_EMAIL_LENGTH {
+        return refuse("email_too_long", format!("send at most {MAX_EMAIL_LENGTH} characters"));
+    }
+    if !email.is_ascii() || !email.as_str().validate_email() {
+        return refuse("email_malformed", "send an address such as \"ada@example.com\"");
+    }
+    Ok(())
+}
+
+/// One mailbox, one spelling: trimmed and in lower case.
+pub fn normalize_email(value: &str) -> String {
+    value.trim().to_lowercase()
+}

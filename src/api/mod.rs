@@ -1,0 +1,120 @@
+//! The HTTP API: every route, and what surrounds all of them, on one screen.
+//!
+//! One file per resource: wire types, then handlers, then private helpers.
+
+pub mod accounts;
+pub mod docs;
+pub mod extract;
+pub mod fields;
+pub mod movements;
+pub mod operations;
+pub mod sessions;
+pub mod surround;
+pub mod transactions;
+pub mod users;
+
+use std::ops::Deref;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::FromRef;
+use axum::http::StatusCode;
+use axum::middleware::from_fn;
+use axum::response::Redirect;
+use axum::routing::get;
+use metrics_exporter_prometheus::PrometheusHandle;
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::timeout::TimeoutLayer;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::auth::Auth;
+use crate::db::Db;
+use crate::ledger::committer::Committer;
+use crate::money::Currency;
+
+/// A read, or a write beside the ledger, that takes longer than this has met a database in trouble.
+const HANDLER_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// What handlers need. Clones share it.
+#[derive(Clone)]
+pub struct App(Arc<Parts>);
+
+pub struct Parts {
+    pub db: Db,
+    pub committer: Committer,
+    pub auth: Auth,
+    /// The currency of an account that is opened without naming one.
+    pub default_currency: Currency,
+    /// None when `/metrics` is switched off.
+    pub metrics: Option<PrometheusHandle>,
+}
+
+impl App {
+    pub fn new(parts: Parts) -> Self {
+        Self(Arc::new(parts))
+    }
+}
+
+impl Deref for App {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}
+
+impl FromRef<App> for Auth {
+    fn from_ref(app: &App) -> Self {
+        app.auth.clone()
+    }
+}
+
+/// The whole service. Innermost first: routes, timeouts, panics, then what every answer gets.
+pub fn router(app: App) -> Router {
+    let (routes, document) = documented_routes().split_for_parts();
+    routes
+        .merge(docs::swagger_ui(docs::complete(document)))
+        .route("/", get(|| async { Redirect::temporary("/swagger-ui/") }))
+        .fallback(|| async { StatusCode::NOT_FOUND })
+        .layer(CatchPanicLayer::custom(surround::answer_panic))
+        .layer(from_fn(surround::finish))
+        .with_state(app)
+}
+
+/// Every route of the OpenAPI document. The path and method of each stand at its handler.
+pub fn documented_routes() -> OpenApiRouter<App> {
+    // The committer keeps its own time, and a request that waits for it must not be told "timed out" about money that
+    // moves in the next moment. It finishes what it has accepted, whether the client stays or not.
+    let money = OpenApiRouter::new()
+        .routes(routes!(movements::deposit))
+        .routes(routes!(movements::withdraw))
+        .routes(routes!(movements::transfer));
+
+    let reads = OpenApiRouter::new()
+        .routes(routes!(accounts::balance))
+        .routes(routes!(transactions::list))
+        .routes(routes!(transactions::show))
+        .routes(routes!(operations::livez))
+        .routes(routes!(operations::readyz))
+        .routes(routes!(operations::metrics))
+        .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, HANDLER_TIMEOUT));
+
+    // Each runs to its end in a task of its own, even when the client hangs up.
+    let writes = OpenApiRouter::new()
+        .routes(routes!(users::create_account))
+        .routes(routes!(sessions::login))
+        .routes(routes!(sessions::refresh))
+        .routes(routes!(sessions::logout))
+        .routes(routes!(accounts::list, accounts::open))
+        .routes(routes!(accounts::show, accounts::relabel, accounts::close))
+        .routes(routes!(users::me, users::update_me, users::close_me))
+        .routes(routes!(users::change_password))
+        .routes(routes!(sessions::list))
+        .routes(routes!(sessions::end))
+        .layer(from_fn(surround::run_to_completion))
+        .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, HANDLER_TIMEOUT));
+
+    money.merge(reads).merge(writes)
+}

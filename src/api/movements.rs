@@ -1,0 +1,201 @@
+//! Moving money: `POST /deposit`, `/withdraw` and `/transfer`.
+
+use axum::extract::State;
+use axum::http::header::LOCATION;
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use utoipa::ToSchema;
+use uuid::Uuid;
+use validator::Validate;
+
+use super::App;
+use super::extract::{IdempotencyKey, Json};
+use super::fields;
+use super::transactions::{self, EntryBody};
+use crate::account_number::AccountNumber;
+use crate::auth::Caller;
+use crate::db::ledger::Entry;
+use crate::error::{Error, Result};
+use crate::ledger::committer::Receipt;
+use crate::ledger::rules::{Command, Movement};
+use crate::money::{Amount, Currency};
+
+/// A deposit or a withdrawal.
+#[derive(Debug, Deserialize, Validate, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"account_number": "10000000000120", "amount": "100.50", "description": "Salary"}))]
+pub struct MovementRequest {
+    /// 14 digits, the last two are check digits.
+    #[schema(value_type = String, pattern = "^[1-9][0-9]{13}$", example = "10000000000120")]
+    account_number: AccountNumber,
+    /// A positive decimal as a string, with at most as many decimals as the account's currency has.
+    #[schema(value_type = String, pattern = r"^(0|[1-9][0-9]{0,9})(\.[0-9]{1,4})?$", example = "100.50")]
+    amount: Amount,
+    /// If sent, must be the account's currency.
+    #[schema(value_type = Option<String>, pattern = "^[A-Z]{3}$", example = "USD")]
+    currency: Option<Currency>,
+    /// What the statement says, up to 140 characters.
+    #[validate(custom(function = fields::description))]
+    #[schema(min_length = 1, max_length = 140, pattern = r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$", example = "Salary")]
+    description: Option<String>,
+}
+
+/// A transfer to another account in the same currency, whoever owns it.
+#[derive(Debug, Deserialize, Validate, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"from_account": "10000000000120", "to_account": "10000000000217", "amount": "25.00", "description": "Rent"}))]
+pub struct TransferRequest {
+    /// 14 digits, the last two are check digits.
+    #[schema(value_type = String, pattern = "^[1-9][0-9]{13}$", example = "10000000000120")]
+    from_account: AccountNumber,
+    /// 14 digits, the last two are check digits.
+    #[schema(value_type = String, pattern = "^[1-9][0-9]{13}$", example = "10000000000217")]
+    to_account: AccountNumber,
+    /// A positive decimal as a string, with at most as many decimals as the accounts' currency has.
+    #[schema(value_type = String, pattern = r"^(0|[1-9][0-9]{0,9})(\.[0-9]{1,4})?$", example = "25.00")]
+    amount: Amount,
+    /// If sent, must be the accounts' currency.
+    #[schema(value_type = Option<String>, pattern = "^[A-Z]{3}$", example = "USD")]
+    currency: Option<Currency>,
+    /// What both statements say, up to 140 characters.
+    #[validate(custom(function = fields::description))]
+    #[schema(min_length = 1, max_length = 140, pattern = r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$", example = "Rent")]
+    description: Option<String>,
+}
+
+/// Pay money in
+///
+/// Books cash into the account and answers with the new line of its passbook. Durable when it answers.
+#[utoipa::path(
+    post,
+    path = "/deposit",
+    tag = "Money",
+    request_body = MovementRequest,
+    params(transactions::IdempotencyKeyHeader),
+    responses(
+        (status = CREATED, description = "Booked", body = EntryBody, headers(
+            ("Location" = String, description = "The movement"),
+            ("Idempotent-Replayed" = Option<String>, description = "`true` when an earlier request used the same key: this is its answer")
+        )),
+        (status = NOT_FOUND, description = "No such account among the caller's"),
+        (status = CONFLICT, description = "The account is closed, frozen, or full"),
+    ),
+    security(("bearer" = []))
+)]
+pub async fn deposit(
+    State(app): State<App>,
+    caller: Caller,
+    key: IdempotencyKey,
+    Json(request): Json<MovementRequest>,
+) -> Result<Booked> {
+    let movement = Movement::Deposit { to: request.account_number };
+    carry_out(&app, caller, key, movement, request.amount, request.currency, request.description).await
+}
+
+/// Take money out
+///
+/// Pays cash out of the account and answers with the new line of its passbook. Never more than is available.
+#[utoipa::path(
+    post,
+    path = "/withdraw",
+    tag = "Money",
+    request_body = MovementRequest,
+    params(transactions::IdempotencyKeyHeader),
+    responses(
+        (status = CREATED, description = "Booked", body = EntryBody, headers(
+            ("Location" = String, description = "The movement"),
+            ("Idempotent-Replayed" = Option<String>, description = "`true` when an earlier request used the same key: this is its answer")
+        )),
+        (status = NOT_FOUND, description = "No such account among the caller's"),
+        (status = CONFLICT, description = "Insufficient funds, or the account is closed or frozen"),
+    ),
+    security(("bearer" = []))
+)]
+pub async fn withdraw(
+    State(app): State<App>,
+    caller: Caller,
+    key: IdempotencyKey,
+    Json(request): Json<MovementRequest>,
+) -> Result<Booked> {
+    let movement = Movement::Withdrawal { from: request.account_number };
+    carry_out(&app, caller, key, movement, request.amount, request.currency, request.description).await
+}
+
+/// Send money to another account
+///
+/// Moves money between two accounts of one currency, both sides or neither, and answers with the sender's line.
+#[utoipa::path(
+    post,
+    path = "/transfer",
+    tag = "Money",
+    request_body = TransferRequest,
+    params(transactions::IdempotencyKeyHeader),
+    responses(
+        (status = CREATED, description = "Booked", body = EntryBody, headers(
+            ("Location" = String, description = "The movement"),
+            ("Idempotent-Replayed" = Option<String>, description = "`true` when an earlier request used the same key: this is its answer")
+        )),
+        (status = NOT_FOUND, description = "No such account among the caller's, or no such receiver"),
+        (status = CONFLICT, description = "Insufficient funds, or one of the accounts takes no movements"),
+    ),
+    security(("bearer" = []))
+)]
+pub async fn transfer(
+    State(app): State<App>,
+    caller: Caller,
+    key: IdempotencyKey,
+    Json(request): Json<TransferRequest>,
+) -> Result<Booked> {
+    let movement = Movement::Transfer { from: request.from_account, to: request.to_account };
+    carry_out(&app, caller, key, movement, request.amount, request.currency, request.description).await
+}
+
+/// 201 with the entry, the movement's address, and whether this is an earlier request's answer.
+pub struct Booked {
+    entry: Entry,
+    replayed: bool,
+}
+
+impl IntoResponse for Booked {
+    fn into_response(self) -> Response {
+        let location = format!("/transactions/{}", self.entry.transaction_id);
+        let mut response = (StatusCode::CREATED, Json(EntryBody::from(self.entry))).into_response();
+        if let Ok(location) = HeaderValue::from_str(&location) {
+            response.headers_mut().insert(LOCATION, location);
+        }
+        if self.replayed {
+            response.headers_mut().insert("idempotent-replayed", HeaderValue::from_static("true"));
+        }
+        response
+    }
+}
+
+/// Hands the order to the ledger: decided in [`crate::ledger::rules`], written by [`crate::ledger::committer`].
+async fn carry_out(
+    app: &App,
+    caller: Caller,
+    key: IdempotencyKey,
+    movement: Movement,
+    amount: Amount,
+    currency: Option<Currency>,
+    description: Option<String>,
+) -> Result<Booked> {
+    let command = Command {
+        id: Uuid::now_v7(),
+        caller: caller.at_the_ledger(),
+        movement,
+        amount,
+        currency,
+        description,
+        idempotency_key: key.of_caller(caller.user_id),
+    };
+    match app.committer.submit(command).await? {
+        Receipt::Posted(entry) => Ok(Booked { entry, replayed: false }),
+        Receipt::InJournal { transaction_id, replayed } => {
+            let entry = transactions::initiators_entry(app, transaction_id).await?;
+            let entry = entry.ok_or_else(|| Error::Internal(format!("{transaction_id} is not in the journal")))?;
+            Ok(Booked { entry, replayed })
+        }
+    }
+}

@@ -1,0 +1,262 @@
+//! Sessions: `POST /login`, `/refresh` and `/logout`, and `/me/sessions`.
+
+use axum::extract::State;
+use axum::http::header::USER_AGENT;
+use axum::http::{HeaderMap, StatusCode};
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use uuid::Uuid;
+use validator::Validate;
+
+use super::App;
+use super::extract::{Json, PathParam};
+use super::fields;
+use crate::auth::passwords::Password;
+use crate::auth::{Caller, sessions, tokens};
+use crate::db::sessions::Session;
+use crate::db::users::Role;
+use crate::error::{Error, Result};
+use crate::timestamp::Timestamp;
+
+/// Of the `User-Agent` that a session remembers, in characters.
+const MAX_USER_AGENT_LENGTH: usize = 200;
+
+#[derive(Debug, Deserialize, Validate, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"email": "ada@example.com", "password": "correct horse battery staple"}))]
+pub struct LoginRequest {
+    #[validate(length(max = 254, code = "email_too_long", message = "an address has at most 254 characters"))]
+    #[schema(max_length = 254, example = "ada@example.com")]
+    email: String,
+    #[schema(value_type = String, format = Password, max_length = 128, example = "correct horse battery staple")]
+    password: Password,
+}
+
+#[derive(Debug, Deserialize, Validate, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"refresh_token": "q83vEjRWeJCrze8SNFZ4kKvN7xI0VniQq83vEjRWeJA"}))]
+pub struct RefreshRequest {
+    #[schema(value_type = String, example = "q83vEjRWeJCrze8SNFZ4kKvN7xI0VniQq83vEjRWeJA")]
+    refresh_token: SecretString,
+}
+
+/// The tokens of a session.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Tokens {
+    /// A JWT. Send it as `Authorization: Bearer <access_token>`.
+    #[schema(example = "eyJ0eXAiOiJhdCtqd3QiLCJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIwMTlhIn0.c2lnbmF0dXJl")]
+    access_token: String,
+    #[schema(value_type = String, example = "Bearer")]
+    token_type: &'static str,
+    /// Seconds until the access token expires.
+    #[schema(example = 900)]
+    expires_in: u64,
+    /// Good for one `POST /refresh`, which gives the next one.
+    #[schema(example = "q83vEjRWeJCrze8SNFZ4kKvN7xI0VniQq83vEjRWeJA")]
+    refresh_token: String,
+}
+
+/// The caller's sessions.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct SessionList {
+    data: Vec<SessionBody>,
+    has_more: bool,
+    #[schema(example = json!(null))]
+    next_cursor: Option<String>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub struct SessionBody {
+    #[serde(flatten)]
+    session: Session,
+    /// Whether this is the session that asks.
+    current: bool,
+}
+
+/// Sign in
+///
+/// Answers the same, after the same time, whether the address is unknown or the password wrong.
+#[utoipa::path(
+    post,
+    path = "/login",
+    tag = "Sign in",
+    request_body = LoginRequest,
+    responses(
+        (status = OK, description = "Signed in", body = Tokens),
+        (status = UNAUTHORIZED, description = "The address or the password is wrong"),
+    )
+)]
+pub async fn login(
+    State(app): State<App>,
+    headers: HeaderMap,
+    Json(request): Json<LoginRequest>,
+) -> Result<Json<Tokens>> {
+    let user = app.db.user_by_email(&fields::normalize_email(&request.email)).await?;
+    let password_hash = user.as_ref().map(|user| user.password_hash.clone());
+    let matches = app.auth.passwords.verify(request.password, password_hash).await?;
+    let user = user.filter(|_| matches).ok_or(Error::Unauthorized {
+        code: "invalid_credentials",
+        detail: "The e-mail address or the password is wrong.",
+    })?;
+
+    let now = Timestamp::now();
+    let session = Session {
+        id: Uuid::now_v7(),
+        user_agent: user_agent(&headers),
+        created_at: now,
+        last_used_at: now,
+        expires_at: now.plus(sessions::LIFETIME),
+        user_id: user.id,
+    };
+    let (refresh_token, hash) = new_refresh_token()?;
+    let mut tx = app.db.begin().await?;
+    tx.insert_session(&session).await?;
+    tx.insert_refresh_token(session.id, &hash).await?;
+    tx.commit().await?;
+    Ok(Json(Tokens::new(&app, session.user_id, session.id, user.role, refresh_token)?))
+}
+
+/// Get a new access token
+///
+/// Each refresh token is good once and is replaced by the answer. One that comes back a second time has been copied:
+/// its session ends, for both parties.
+#[utoipa::path(
+    post,
+    path = "/refresh",
+    tag = "Sign in",
+    request_body = RefreshRequest,
+    responses(
+        (status = OK, description = "The next pair of tokens", body = Tokens),
+        (status = UNAUTHORIZED, description = "The refresh token is not valid, or was used before"),
+    )
+)]
+pub async fn refresh(State(app): State<App>, Json(request): Json<RefreshRequest>) -> Result<Json<Tokens>> {
+    let invalid = || Error::Unauthorized {
+        code: "invalid_refresh_token",
+        detail: "The refresh token is not valid, was used before, or its session has ended. Sign in again.",
+    };
+    let presented_hash = sessions::refresh_token_hash(request.refresh_token.expose_secret());
+    let (refresh_token, next_hash) = new_refresh_token()?;
+    let now = Timestamp::now();
+
+    let mut tx = app.db.begin().await?;
+    let presented = tx.presented_token(&presented_hash).await?.ok_or_else(invalid)?;
+    if presented.ended_at.is_some() || presented.expires_at <= now {
+        return Err(invalid());
+    }
+    let is_first_use = presented.used_at.is_none() && tx.use_refresh_token(&presented_hash, now).await?;
+    if !is_first_use {
+        tx.end_session(presented.session_id, presented.user_id, now).await?;
+        tx.commit().await?;
+        app.auth.ended_sessions.add([presented.session_id], now);
+        tracing::warn!(session = %presented.session_id, "a refresh token was used twice; its session has ended");
+        return Err(invalid());
+    }
+    tx.insert_refresh_token(presented.session_id, &next_hash).await?;
+    if !tx.touch_session(presented.session_id, now).await? {
+        return Err(invalid());
+    }
+    tx.commit().await?;
+    Ok(Json(Tokens::new(&app, presented.user_id, presented.session_id, presented.role, refresh_token)?))
+}
+
+/// Sign out
+///
+/// Ends the session: its refresh token and its access tokens no longer count.
+#[utoipa::path(
+    post,
+    path = "/logout",
+    tag = "Sign in",
+    responses((status = NO_CONTENT, description = "Signed out")),
+    security(("bearer" = []))
+)]
+pub async fn logout(State(app): State<App>, caller: Caller) -> Result<StatusCode> {
+    end_session(&app, caller, caller.session_id).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// List the caller's sessions
+#[utoipa::path(
+    get,
+    path = "/me/sessions",
+    tag = "Profile",
+    responses((status = OK, description = "Living sessions, newest first", body = SessionList)),
+    security(("bearer" = []))
+)]
+pub async fn list(State(app): State<App>, caller: Caller) -> Result<Json<SessionList>> {
+    let sessions = app.db.sessions_of(caller.user_id, Timestamp::now()).await?;
+    let with_mark = |session: Session| SessionBody { current: session.id == caller.session_id, session };
+    let data = sessions.into_iter().map(with_mark).collect();
+    Ok(Json(SessionList { data, has_more: false, next_cursor: None }))
+}
+
+/// End one of the caller's sessions
+#[utoipa::path(
+    delete,
+    path = "/me/sessions/{id}",
+    tag = "Profile",
+    params(("id" = Uuid, Path, description = "The session", example = "019a8f3e-7c4b-7d21-9b1e-2f6a5c0d4e88")),
+    responses(
+        (status = NO_CONTENT, description = "Ended"),
+        (status = NOT_FOUND, description = "No such living session"),
+    ),
+    security(("bearer" = []))
+)]
+pub async fn end(
+    State(app): State<App>,
+    caller: Caller,
+    PathParam(SessionId(id)): PathParam<SessionId>,
+) -> Result<StatusCode> {
+    if end_session(&app, caller, id).await? {
+        Ok(StatusCode::NO_CONTENT)
+    } else {
+        Err(Error::not_found("session_not_found", "You have no such session; GET /me/sessions lists them."))
+    }
+}
+
+/// Ends one of the caller's sessions, here at once and within a second on other instances.
+async fn end_session(app: &App, caller: Caller, session_id: Uuid) -> Result<bool> {
+    let now = Timestamp::now();
+    let mut tx = app.db.begin().await?;
+    let ended = tx.end_session(session_id, caller.user_id, now).await?;
+    tx.commit().await?;
+    if ended {
+        app.auth.ended_sessions.add([session_id], now);
+    }
+    Ok(ended)
+}
+
+fn new_refresh_token() -> Result<(String, [u8; 32])> {
+    sessions::new_refresh_token().map_err(|error| Error::Internal(error.to_string()))
+}
+
+/// What the login's client calls itself, cut to size and without control characters.
+fn user_agent(headers: &HeaderMap) -> Option<String> {
+    let text = headers.get(USER_AGENT)?.to_str().ok()?;
+    Some(text.chars().filter(|c| !c.is_control()).take(MAX_USER_AGENT_LENGTH).collect())
+}
+
+impl Tokens {
+    fn new(app: &App, user_id: Uuid, session_id: Uuid, role: Role, refresh_token: String) -> Result<Self> {
+        let access_token = app
+            .auth
+            .tokens
+            .issue(user_id, session_id, role, Timestamp::now())
+            .map_err(|error| Error::Internal(error.to_string()))?;
+        Ok(Self { access_token, token_type: "Bearer", expires_in: tokens::LIFETIME.as_secs(), refresh_token })
+    }
+}
+
+/// A session's id in a path.
+#[derive(Clone, Copy, Debug)]
+pub struct SessionId(Uuid);
+
+impl std::str::FromStr for SessionId {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, &'static str> {
+        let id = Uuid::try_parse(text).map_err(|_| "id_malformed: send the id of a session, a UUID")?;
+        Ok(Self(id))
+    }
+}

@@ -1,0 +1,79 @@
+//! What surrounds every handler: request ids, problem bodies, metrics, panics, clients that hang up.
+
+use std::any::Any;
+use std::time::Instant;
+
+use axum::extract::{MatchedPath, Request};
+use axum::http::header::CACHE_CONTROL;
+use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use uuid::Uuid;
+
+use crate::error::{Error, Problem};
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// A client's own request id is kept if it is no longer than this and plain.
+const MAX_REQUEST_ID_LENGTH: usize = 128;
+
+/// Outermost: gives the answer its request id, a body if it is a problem, and counts it.
+pub async fn finish(request: Request, next: Next) -> Response {
+    let started = Instant::now();
+    let request_id = request_id(&request);
+    let method = request.method().clone();
+    let path = request.extensions().get::<MatchedPath>().cloned();
+
+    let response = next.run(request).await;
+    let mut response = Problem::write_body(response, request_id.to_str().unwrap_or_default());
+    response.headers_mut().insert(REQUEST_ID, request_id);
+    // Balances and names are nobody's to keep: not a proxy's, not a browser's. The documentation sets its own.
+    response.headers_mut().entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+
+    let route = path.as_ref().map_or("unknown", MatchedPath::as_str);
+    let (status, elapsed) = (response.status(), started.elapsed());
+    tracing::debug!(%method, route, status = status.as_u16(), micros = elapsed.as_micros() as u64, "request");
+    count(method.as_str(), route, status, elapsed.as_secs_f64());
+    response
+}
+
+fn count(method: &str, route: &str, status: StatusCode, seconds: f64) {
+    let labels = [
+        ("method", method.to_owned()),
+        ("route", route.to_owned()),
+        ("status", status.as_str().to_owned()),
+    ];
+    metrics::counter!("coffer_http_requests_total", &labels).increment(1);
+    metrics::histogram!("coffer_http_request_seconds", "route" => route.to_owned()).record(seconds);
+}
+
+/// The client's id if it sent a plain one, otherwise a new one.
+fn request_id(request: &Request) -> HeaderValue {
+    let sent = request.headers().get(&REQUEST_ID).filter(|id| {
+        (1..=MAX_REQUEST_ID_LENGTH).contains(&id.len()) && id.as_bytes().iter().all(u8::is_ascii_graphic)
+    });
+    sent.cloned().unwrap_or_else(|| {
+        let mut buffer = Uuid::encode_buffer();
+        let id: &str = Uuid::now_v7().hyphenated().encode_lower(&mut buffer);
+        HeaderValue::from_str(id).unwrap_or(HeaderValue::from_static("unknown"))
+    })
+}
+
+/// Runs the rest of the request in a task of its own. A client that hangs up drops its request's future wherever it is;
+/// inside a transaction that can leave a PostgreSQL connection in the pool with the transaction open (sqlx up to 0.9.0,
+/// transact-rs/sqlx#4385). A task is not dropped.
+pub async fn run_to_completion(request: Request, next: Next) -> Response {
+    match tokio::spawn(next.run(request)).await {
+        Ok(response) => response,
+        Err(error) => Error::Internal(error.to_string()).into_response(),
+    }
+}
+
+/// A panic is a bug: it is logged, and its request answered with a plain 500.
+pub fn answer_panic(panic: Box<dyn Any + Send>) -> Response {
+    let message = panic
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| panic.downcast_ref::<&str>().copied())
+        .unwrap_or("unknown");
+    Error::Internal(format!("panic: {message}")).into_response()
+}

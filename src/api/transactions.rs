@@ -1,0 +1,325 @@
+//! History: `GET /transactions` and `GET /transactions/{id}`.
+
+use axum::extract::State;
+use axum::http::HeaderValue;
+use axum::http::header::LINK;
+use axum::response::{IntoResponse, Response};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+use uuid::Uuid;
+use validator::Validate;
+
+use super::App;
+use super::extract::{Json, PathParam, Query};
+use crate::account_number::AccountNumber;
+use crate::auth::Caller;
+use crate::db::history::{EntryRange, Sides};
+use crate::db::ledger::{Entry, MovementType};
+use crate::error::{Error, Result};
+use crate::money::{Currency, Money};
+use crate::timestamp::Timestamp;
+
+const DEFAULT_LIMIT: u32 = 50;
+const MAX_LIMIT: u32 = 200;
+
+/// A line of an account's passbook: one movement as that account saw it.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Entry)]
+pub struct EntryBody {
+    /// The movement. Both sides of a transfer have the same.
+    #[schema(example = "019a8f3e-7c4b-7d21-9b1e-2f6a5c0d4e88")]
+    id: Uuid,
+    #[serde(rename = "type")]
+    movement_type: MovementType,
+    #[schema(value_type = String, example = "10000000000120")]
+    account_number: AccountNumber,
+    /// The other account of a transfer; null for cash.
+    #[schema(value_type = Option<String>, example = json!(null))]
+    counterparty: Option<AccountNumber>,
+    direction: Direction,
+    #[schema(value_type = String, example = "100.50")]
+    amount: Money,
+    #[schema(value_type = String, example = "USD")]
+    currency: Currency,
+    /// The account's balance after this line.
+    #[schema(value_type = String, example = "100.50")]
+    balance: Money,
+    /// 1 for the account's first line, then without gaps.
+    #[schema(example = 1, minimum = 1)]
+    sequence: i64,
+    #[schema(example = "Salary")]
+    description: Option<String>,
+    #[schema(value_type = String, format = DateTime, example = "2026-01-31T12:00:00.000000Z")]
+    created_at: Timestamp,
+    /// SHA-256 over the line before and this one, in hex.
+    #[schema(example = "5f2b1d0c9e8a7f6b5d4c3b2a190807f6e5d4c3b2a1908f7e6d5c4b3a29180706")]
+    hash: String,
+}
+
+#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+enum Direction {
+    /// The money came in.
+    Credit,
+    /// The money went out.
+    Debit,
+}
+
+/// A page of an account's passbook, newest first.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct EntryList {
+    data: Vec<EntryBody>,
+    /// Whether older entries follow.
+    has_more: bool,
+    /// Send it as `cursor` to get them.
+    #[schema(example = json!(null))]
+    next_cursor: Option<String>,
+}
+
+#[derive(Debug, Deserialize, Validate, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct HistoryQuery {
+    #[param(value_type = String, pattern = "^[1-9][0-9]{13}$", example = "10000000000120")]
+    account_number: AccountNumber,
+    /// How many entries, 1 to 200.
+    #[validate(range(min = 1, max = MAX_LIMIT, code = "limit_out_of_range", message = "send a number from 1 to 200"))]
+    #[param(minimum = 1, maximum = 200, default = 50)]
+    limit: Option<u32>,
+    /// `next_cursor` of the page before.
+    cursor: Option<String>,
+    /// Only movements of this type.
+    #[serde(rename = "type")]
+    movement_type: Option<MovementType>,
+    /// Only entries made at this moment or later.
+    #[param(value_type = Option<String>, format = DateTime, example = json!(null))]
+    from: Option<Timestamp>,
+    /// Only entries made before this moment.
+    #[param(value_type = Option<String>, format = DateTime, example = json!(null))]
+    to: Option<Timestamp>,
+}
+
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "describes the header for the OpenAPI document; extract::IdempotencyKey reads it")]
+pub struct IdempotencyKeyHeader {
+    /// A name for this request that is new for each new movement, such as a UUID. Sent again with the same request, the
+    /// money moves once and the first answer comes again.
+    #[param(rename = "Idempotency-Key", required = false, min_length = 1, max_length = 255, pattern = "^[!#-\\[\\]-~]+$")]
+    idempotency_key: String,
+}
+
+/// List an account's movements
+///
+/// Newest first. The `Link` header (RFC 8288) has the address of the next page.
+#[utoipa::path(
+    get,
+    path = "/transactions",
+    tag = "History",
+    params(HistoryQuery),
+    responses(
+        (status = OK, description = "A page of entries", body = EntryList,
+         headers(("Link" = Option<String>, description = "`rel=\"next\"` while there are older entries"))),
+        (status = NOT_FOUND, description = "No such account among the caller's"),
+    ),
+    security(("bearer" = []))
+)]
+pub async fn list(
+    State(app): State<App>,
+    caller: Caller,
+    Query(query): Query<HistoryQuery>,
+) -> Result<Response> {
+    let account = app.db.account(query.account_number).await?.filter(|account| caller.may_read(account));
+    let head = account.ok_or_else(Error::account_not_found)?.sequence;
+    let limit = query.limit.unwrap_or(DEFAULT_LIMIT);
+    let mut entries = app.db.entries(query.range(&app, head, i64::from(limit) + 1).await?).await?;
+
+    let has_more = entries.len() > limit as usize;
+    entries.truncate(limit as usize);
+    let last = entries.last().filter(|_| has_more);
+    let next_cursor = last.map(|entry| Cursor { account: entry.account_number, sequence: entry.sequence }.encode());
+    let link = next_cursor.as_deref().and_then(|cursor| query.next_link(cursor));
+    let data = entries.into_iter().map(EntryBody::from).collect();
+    let mut response = Json(EntryList { data, has_more, next_cursor }).into_response();
+    if let Some(link) = link {
+        response.headers_mut().insert(LINK, link);
+    }
+    Ok(response)
+}
+
+/// Show one movement
+///
+/// As the caller's account saw it; for a transfer between two of the caller's accounts, and for staff, as the sender's.
+#[utoipa::path(
+    get,
+    path = "/transactions/{id}",
+    tag = "History",
+    params(("id" = Uuid, Path, description = "The movement", example = "019a8f3e-7c4b-7d21-9b1e-2f6a5c0d4e88")),
+    responses(
+        (status = OK, description = "The entry", body = EntryBody),
+        (status = NOT_FOUND, description = "No such movement on the caller's accounts"),
+    ),
+    security(("bearer" = []))
+)]
+pub async fn show(
+    State(app): State<App>,
+    caller: Caller,
+    PathParam(TransactionId(id)): PathParam<TransactionId>,
+) -> Result<Json<EntryBody>> {
+    let not_found = || Error::not_found("transaction_not_found", "There is no such movement on your accounts.");
+    let sides = app.db.sides_of(id).await?.ok_or_else(not_found)?;
+    let may_see = |owner: Option<Uuid>| owner == Some(caller.user_id) || caller.role.reads_any_account();
+    let debit = sides.debit().filter(|_| may_see(sides.debit_owner));
+    let credit = sides.credit().filter(|_| may_see(sides.credit_owner));
+    let (account, sequence) = debit.or(credit).ok_or_else(not_found)?;
+    let entry = app.db.entry(account, sequence).await?.ok_or_else(not_found)?;
+    Ok(Json(entry.into()))
+}
+
+/// The entry that the request which moved the money was answered with: the sender's, or the only one.
+pub async fn initiators_entry(app: &App, transaction_id: Uuid) -> Result<Option<Entry>> {
+    let sides = app.db.sides_of(transaction_id).await?;
+    let Some((account, sequence)) = sides.and_then(|sides| sides.debit().or(sides.credit())) else {
+        return Ok(None);
+    };
+    Ok(app.db.entry(account, sequence).await?)
+}
+
+impl Sides {
+    fn debit(&self) -> Option<(AccountNumber, i64)> {
+        Some((self.debit_account, self.debit_sequence?))
+    }
+
+    fn credit(&self) -> Option<(AccountNumber, i64)> {
+        Some((self.credit_account, self.credit_sequence?))
+    }
+}
+
+impl HistoryQuery {
+    /// The part of the passbook that is asked for. `head` is the account's last sequence.
+    async fn range(&self, app: &App, head: i64, limit: i64) -> Result<EntryRange> {
+        let account_number = self.account_number;
+        let mut below = match &self.cursor {
+            Some(cursor) => Cursor::decode(cursor, account_number, head)?.sequence,
+            None => head + 1,
+        };
+        if let Some(to) = self.to {
+            let before = Timestamp::from_micros(to.as_micros().saturating_sub(1));
+            below = below.min(app.db.sequence_at(account_number, head, before).await? + 1);
+        }
+        let above = match self.from {
+            Some(from) => {
+                let before = Timestamp::from_micros(from.as_micros().saturating_sub(1));
+                app.db.sequence_at(account_number, head, before).await?
+            }
+            None => 0,
+        };
+        Ok(EntryRange { account_number, below, above, movement_type: self.movement_type, limit })
+    }
+
+    /// The same query with another cursor.
+    fn next_link(&self, cursor: &str) -> Option<HeaderValue> {
+        let mut query = form_urlencoded::Serializer::new(String::new());
+        query.append_pair("account_number", &self.account_number.to_string());
+        for (name, value) in [
+            ("limit", self.limit.map(|limit| limit.to_string())),
+            ("type", self.movement_type.map(|movement_type| movement_type.name().to_owned())),
+            ("from", self.from.map(|from| from.to_string())),
+            ("to", self.to.map(|to| to.to_string())),
+        ] {
+            if let Some(value) = value {
+                query.append_pair(name, &value);
+            }
+        }
+        query.append_pair("cursor", cursor);
+        HeaderValue::from_str(&format!("</transactions?{}>; rel=\"next\"", query.finish())).ok()
+    }
+}
+
+/// A place in one account's passbook. Opaque to clients, so that what it holds may change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Cursor {
+    account: AccountNumber,
+    sequence: i64,
+}
+
+impl Cursor {
+    fn encode(self) -> String {
+        let mut bytes = [0; 16];
+        bytes[..8].copy_from_slice(&self.account.as_i64().to_be_bytes());
+        bytes[8..].copy_from_slice(&self.sequence.to_be_bytes());
+        URL_SAFE_NO_PAD.encode(bytes)
+    }
+
+    /// Refuses what we did not make, and cursors of another account or from beyond its last entry.
+    fn decode(text: &str, account: AccountNumber, head: i64) -> Result<Self> {
+        let decoded = URL_SAFE_NO_PAD.decode(text).ok().and_then(|bytes| {
+            let (number, sequence) = bytes.split_first_chunk::<8>()?;
+            let sequence = i64::from_be_bytes(sequence.try_into().ok()?);
+            (i64::from_be_bytes(*number) == account.as_i64()).then_some(Self { account, sequence })
+        });
+        decoded.filter(|cursor| (1..=head).contains(&cursor.sequence)).ok_or_else(|| {
+            let detail = "send the next_cursor of a page of this account, unchanged; leave it out to start over";
+            Error::invalid("?cursor", "cursor_invalid", detail)
+        })
+    }
+}
+
+/// A movement's id in a path.
+#[derive(Clone, Copy, Debug)]
+pub struct TransactionId(pub Uuid);
+
+impl std::str::FromStr for TransactionId {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, &'static str> {
+        let id = Uuid::try_parse(text).map_err(|_| "id_malformed: send the id of a movement, a UUID")?;
+        Ok(Self(id))
+    }
+}
+
+impl From<Entry> for EntryBody {
+    fn from(entry: Entry) -> Self {
+        Self {
+            id: entry.transaction_id,
+            movement_type: entry.movement_type,
+            account_number: entry.account_number,
+            counterparty: entry.counterparty,
+            direction: if entry.amount < 0 { Direction::Debit } else { Direction::Credit },
+            // Amounts are positive and below i64::MAX when they are booked, so the sign can be dropped.
+            amount: Money::new(entry.amount.saturating_abs(), entry.currency),
+            currency: entry.currency,
+            balance: Money::new(entry.balance, entry.currency),
+            sequence: entry.sequence,
+            description: entry.description,
+            created_at: entry.created_at,
+            hash: hex::encode(entry.hash),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_cursor_is_good_for_its_own_account_only(sequence in 1i64..1_000_000, beyond in 0i64..10) {
+            let account = AccountNumber::random().expect("random");
+            let other = AccountNumber::random().expect("random");
+            let text = Cursor { account, sequence }.encode();
+            prop_assert_eq!(Cursor::decode(&text, account, sequence + beyond).ok(), Some(Cursor { account, sequence }));
+            prop_assert!(Cursor::decode(&text, account, sequence - 1).is_err());
+            prop_assert!(Cursor::decode(&text, other, sequence).is_err());
+        }
+
+        #[test]
+        fn no_text_makes_the_cursor_parser_panic(text in "\\PC*|[A-Za-z0-9_-]{0,40}") {
+            let _ = Cursor::decode(&text, AccountNumber::random().expect("random"), i64::MAX - 1);
+        }
+    }
+}

@@ -1,0 +1,245 @@
+//! Users: `POST /create_account` and `/me`.
+
+use axum::extract::State;
+use axum::http::{HeaderName, StatusCode};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use uuid::Uuid;
+use validator::Validate;
+
+use super::App;
+use super::accounts::{self, AccountBody};
+use super::extract::Json;
+use super::fields;
+use crate::auth::passwords::Password;
+use crate::auth::{Caller, passwords};
+use crate::db;
+use crate::db::users::{Role, User};
+use crate::error::{Error, Result};
+use crate::money::Currency;
+use crate::timestamp::Timestamp;
+
+#[derive(Debug, Deserialize, Validate, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"name": "Ada Lovelace", "email": "ada@example.com", "password": "correct horse battery staple", "currency": "USD"}))]
+pub struct CreateAccountRequest {
+    /// Up to 100 characters.
+    #[validate(custom(function = fields::name))]
+    #[schema(min_length = 1, max_length = 100, example = "Ada Lovelace")]
+    name: String,
+    #[validate(custom(function = fields::email))]
+    #[schema(format = Email, max_length = 254, example = "ada@example.com")]
+    email: String,
+    /// 8 to 128 characters, none of the common ones.
+    #[schema(value_type = String, format = Password, min_length = 8, max_length = 128, example = "correct horse battery staple")]
+    password: Password,
+    /// ISO 4217; the bank's default if left out.
+    #[schema(value_type = Option<String>, pattern = "^[A-Z]{3}$", example = "USD")]
+    currency: Option<Currency>,
+}
+
+/// A new user and their first account.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct NewUser {
+    user: User,
+    account: AccountBody,
+}
+
+#[derive(Debug, Deserialize, Validate, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"name": "Ada King"}))]
+pub struct UpdateMeRequest {
+    /// Up to 100 characters.
+    #[validate(custom(function = fields::name))]
+    #[schema(min_length = 1, max_length = 100, example = "Ada King")]
+    name: Option<String>,
+    /// A new address needs `current_password` beside it.
+    #[validate(custom(function = fields::email))]
+    #[schema(format = Email, max_length = 254, example = "ada.king@example.com")]
+    email: Option<String>,
+    #[schema(value_type = Option<String>, format = Password, max_length = 128, example = "correct horse battery staple")]
+    current_password: Option<Password>,
+}
+
+#[derive(Debug, Deserialize, Validate, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"current_password": "correct horse battery staple", "new_password": "an even longer passphrase"}))]
+pub struct ChangePasswordRequest {
+    #[schema(value_type = String, format = Password, max_length = 128, example = "correct horse battery staple")]
+    current_password: Password,
+    /// 8 to 128 characters, none of the common ones.
+    #[schema(value_type = String, format = Password, min_length = 8, max_length = 128, example = "an even longer passphrase")]
+    new_password: Password,
+}
+
+/// Become a customer
+///
+/// Creates the user and a first account.
+#[utoipa::path(
+    post,
+    path = "/create_account",
+    tag = "Sign in",
+    request_body = CreateAccountRequest,
+    responses(
+        (status = CREATED, description = "Created", body = NewUser,
+         headers(("Location" = String, description = "The account"))),
+        (status = CONFLICT, description = "There is a user with this address already"),
+    )
+)]
+pub async fn create_account(
+    State(app): State<App>,
+    Json(request): Json<CreateAccountRequest>,
+) -> Result<(StatusCode, [(HeaderName, String); 1], Json<NewUser>)> {
+    let email = fields::normalize_email(&request.email);
+    let name = request.name.trim().to_owned();
+    if let Some(error) = passwords::check_new("/password", &request.password, &name, &email) {
+        return Err(Error::Invalid(vec![error]));
+    }
+    let password_hash = app.auth.passwords.hash(request.password).await?;
+    let user =
+        User { id: Uuid::now_v7(), name, email, role: Role::Customer, created_at: Timestamp::now(), password_hash };
+    let currency = request.currency.unwrap_or(app.default_currency);
+
+    let mut tx = app.db.begin().await?;
+    tx.insert_user(&user).await.map_err(email_taken)?;
+    let account = accounts::insert_account(&mut tx, user.id, currency, None).await?;
+    tx.commit().await?;
+    let location = accounts::location_of(&account);
+    Ok((StatusCode::CREATED, [location], Json(NewUser { user, account: account.into() })))
+}
+
+/// Show the caller's profile
+#[utoipa::path(
+    get,
+    path = "/me",
+    tag = "Profile",
+    responses((status = OK, description = "The profile", body = User)),
+    security(("bearer" = []))
+)]
+pub async fn me(State(app): State<App>, caller: Caller) -> Result<Json<User>> {
+    Ok(Json(callers_user(&app, caller).await?))
+}
+
+/// Change name or address
+///
+/// Changing the address, which is what one signs in with, takes the current password.
+#[utoipa::path(
+    patch,
+    path = "/me",
+    tag = "Profile",
+    request_body = UpdateMeRequest,
+    responses(
+        (status = OK, description = "Changed", body = User),
+        (status = FORBIDDEN, description = "The current password is wrong"),
+        (status = CONFLICT, description = "There is a user with this address already"),
+    ),
+    security(("bearer" = []))
+)]
+pub async fn update_me(
+    State(app): State<App>,
+    caller: Caller,
+    Json(request): Json<UpdateMeRequest>,
+) -> Result<Json<User>> {
+    let mut user = callers_user(&app, caller).await?;
+    if let Some(name) = request.name {
+        user.name = name.trim().to_owned();
+    }
+    if let Some(email) = request.email.as_deref().map(fields::normalize_email)
+        && email != user.email
+    {
+        let Some(password) = request.current_password else {
+            let detail = "send your current password to change the address";
+            return Err(Error::invalid("/current_password", "current_password_required", detail));
+        };
+        confirm_password(&app, &user, password).await?;
+        user.email = email;
+    }
+    let mut tx = app.db.begin().await?;
+    tx.update_user(user.id, &user.name, &user.email).await.map_err(email_taken)?;
+    tx.commit().await?;
+    Ok(Json(user))
+}
+
+/// Leave the bank
+///
+/// Needs every account closed. Forgets name, address and password; the books keep what was booked.
+#[utoipa::path(
+    delete,
+    path = "/me",
+    tag = "Profile",
+    responses(
+        (status = NO_CONTENT, description = "Closed; every session has ended"),
+        (status = CONFLICT, description = "An account is not closed yet"),
+    ),
+    security(("bearer" = []))
+)]
+pub async fn close_me(State(app): State<App>, caller: Caller) -> Result<StatusCode> {
+    let now = Timestamp::now();
+    let mut tx = app.db.begin().await?;
+    if !tx.close_user(caller.user_id).await? {
+        let detail = "Close your accounts first: DELETE /accounts/{account_number} each, at a balance of zero.";
+        return Err(Error::conflict("accounts_open", detail));
+    }
+    let ended = tx.end_sessions_of(caller.user_id, None, now).await?;
+    tx.commit().await?;
+    app.auth.ended_sessions.add(ended, now);
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Change the password
+///
+/// Ends every other session.
+#[utoipa::path(
+    put,
+    path = "/me/password",
+    tag = "Profile",
+    request_body = ChangePasswordRequest,
+    responses(
+        (status = NO_CONTENT, description = "Changed"),
+        (status = FORBIDDEN, description = "The current password is wrong"),
+    ),
+    security(("bearer" = []))
+)]
+pub async fn change_password(
+    State(app): State<App>,
+    caller: Caller,
+    Json(request): Json<ChangePasswordRequest>,
+) -> Result<StatusCode> {
+    let user = callers_user(&app, caller).await?;
+    if let Some(error) = passwords::check_new("/new_password", &request.new_password, &user.name, &user.email) {
+        return Err(Error::Invalid(vec![error]));
+    }
+    confirm_password(&app, &user, request.current_password).await?;
+    let password_hash = app.auth.passwords.hash(request.new_password).await?;
+
+    let now = Timestamp::now();
+    let mut tx = app.db.begin().await?;
+    tx.update_password(user.id, &password_hash).await?;
+    let ended = tx.end_sessions_of(user.id, Some(caller.session_id), now).await?;
+    tx.commit().await?;
+    app.auth.ended_sessions.add(ended, now);
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn callers_user(app: &App, caller: Caller) -> Result<User> {
+    app.db.user(caller.user_id).await?.ok_or(Error::Unauthorized {
+        code: "invalid_token",
+        detail: "The user of this access token has left the bank.",
+    })
+}
+
+/// 403, not 401: the caller is known, and a client must not take this for a token that needs a refresh.
+async fn confirm_password(app: &App, user: &User, password: Password) -> Result<()> {
+    if app.auth.passwords.verify(password, Some(user.password_hash.clone())).await? {
+        return Ok(());
+    }
+    Err(Error::client(StatusCode::FORBIDDEN, "wrong_password", "The current password is wrong."))
+}
+
+fn email_taken(error: sqlx::Error) -> Error {
+    if db::is_unique_violation(&error) {
+        Error::conflict("email_taken", "There is a user with this address already. Sign in with POST /login.")
+    } else {
+        error.into()
+    }
+}

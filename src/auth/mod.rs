@@ -1,0 +1,45 @@
+//! Who is calling: passwords, access tokens, sessions and the [`Caller`] extractor.
+
+pub mod caller;
+pub mod passwords;
+pub mod sessions;
+pub mod tokens;
+
+use std::ops::Deref;
+use std::sync::Arc;
+
+use argon2::password_hash::Error as HashError;
+pub use caller::Caller;
+use secrecy::SecretString;
+
+use self::passwords::Passwords;
+use self::sessions::EndedSessions;
+use self::tokens::AccessTokens;
+
+/// Everything that decides who is calling. Clones share it.
+#[derive(Clone)]
+pub struct Auth(Arc<Parts>);
+
+pub struct Parts {
+    pub passwords: Passwords,
+    pub tokens: AccessTokens,
+    pub ended_sessions: EndedSessions,
+}
+
+impl Auth {
+    pub fn new(jwt_secret: &SecretString) -> Result<Self, HashError> {
+        Ok(Self(Arc::new(Parts {
+            passwords: Passwords::new()?,
+            tokens: AccessTokens::new(jwt_secret),
+            ended_sessions: EndedSessions::default(),
+        })))
+    }
+}
+
+impl Deref for Auth {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}

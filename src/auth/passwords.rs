@@ -1,0 +1,160 @@
+//! Passwords: which ones are accepted, and how they are hashed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use argon2::Argon2;
+use argon2::password_hash::phc::PasswordHash;
+use argon2::password_hash::{Error as HashError, PasswordHasher, PasswordVerifier};
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Deserializer, de};
+use tokio::sync::Semaphore;
+
+use crate::error::{Error, FieldError, Result};
+
+/// NIST SP 800-63B: at least 8 characters, and room for a passphrase. The upper end bounds the work of one hash.
+pub const MIN_LENGTH: usize = 8;
+pub const MAX_LENGTH: usize = 128;
+/// How long a login may wait for a core to hash on before it is told to come back.
+const MAX_WAIT: Duration = Duration::from_secs(5);
+
+/// Passwords of 8 characters and more that breaches have made common (Royce Williams' list, as Django ships it), lower
+/// case, sorted by bytes.
+const COMMON_PASSWORDS: &str = include_str!("common_passwords.txt");
+
+/// A password as it was sent: of bounded length, and never printed.
+#[derive(Clone, Debug)]
+pub struct Password(SecretString);
+
+impl<'de> Deserialize<'de> for Password {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        let password = SecretString::deserialize(deserializer)?;
+        if password.expose_secret().chars().count() > MAX_LENGTH {
+            let message = format!("password_too_long: a password has at most {MAX_LENGTH} characters");
+            return Err(de::Error::custom(message));
+        }
+        Ok(Self(password))
+    }
+}
+
+impl Password {
+    fn expose(&self) -> &str {
+        self.0.expose_secret()
+    }
+}
+
+/// Hashes and verifies with Argon2id, off the async threads and never more at once than there are cores: each hash takes
+/// 19 MiB, so a crowd of logins must not become a crowd of hashes.
+pub struct Passwords {
+    permits: Arc<Semaphore>,
+    /// Verified when there is no such user, so that the answer takes as long as for one that exists.
+    decoy: String,
+}
+
+impl Passwords {
+    pub fn new() -> Result<Self, HashError> {
+        let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get());
+        let mut password = [0; 32];
+        getrandom::fill(&mut password).map_err(|_| HashError::Crypto)?;
+        Ok(Self { permits: Arc::new(Semaphore::new(cores)), decoy: hash(&password)? })
+    }
+
+    /// The PHC string of a new password.
+    pub async fn hash(&self, password: Password) -> Result<String> {
+        self.run(move || hash(password.expose().as_bytes())).await?.map_err(|e| Error::Internal(e.to_string()))
+    }
+
+    /// Whether `password` is the one behind `phc`. With no `phc` there is no such user: the answer is no, after the
+    /// same work.
+    pub async fn verify(&self, password: Password, phc: Option<String>) -> Result<bool> {
+        let exists = phc.is_some();
+        let phc = phc.unwrap_or_else(|| self.decoy.clone());
+        let matches = self.run(move || verify(password.expose().as_bytes(), &phc)).await?;
+        Ok(matches && exists)
+    }
+
+    /// Runs `work` on a blocking thread. The permit moves along: a client that hangs up frees no core that is still
+    /// hashing for it.
+    async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
+        let acquire = self.permits.clone().acquire_owned();
+        let Ok(Ok(permit)) = tokio::time::timeout(MAX_WAIT, acquire).await else {
+            return Err(Error::Busy { code: "login_busy", detail: "Too many sign-ins at once. Try again in a moment." });
+        };
+        tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            work()
+        })
+        .await
+        .map_err(|e| Error::Internal(e.to_string()))
+    }
+}
+
+/// Argon2id with the crate's defaults, which are OWASP's minimum: 19 MiB, 2 passes, 1 lane, a random salt of 16 bytes.
+fn hash(password: &[u8]) -> Result<String, HashError> {
+    Ok(Argon2::default().hash_password(password)?.to_string())
+}
+
+fn verify(password: &[u8], phc: &str) -> bool {
+    PasswordHash::new(phc).is_ok_and(|phc| Argon2::default().verify_password(password, &phc).is_ok())
+}
+
+/// Refuses a new password that is too short, common, or the user's own name or address.
+pub fn check_new(pointer: &'static str, password: &Password, name: &str, email: &str) -> Option<FieldError> {
+    let password = password.expose();
+    let length = password.chars().count();
+    let lower = password.to_lowercase();
+    let local_part = email.split('@').next().unwrap_or_default();
+    if length < MIN_LENGTH {
+        let detail = format!("use at least {MIN_LENGTH} characters; a few unrelated words make a good password");
+        Some(FieldError::new(pointer, "password_too_short", detail))
+    } else if is_common(&lower) {
+        let detail = "this password is among the first that a guesser tries; choose another";
+        Some(FieldError::new(pointer, "password_common", detail))
+    } else if lower == email.to_lowercase() || lower == local_part || lower == name.to_lowercase() {
+        let detail = "choose a password that is not your name or address";
+        Some(FieldError::new(pointer, "password_guessable", detail))
+    } else {
+        None
+    }
+}
+
+fn is_common(lower: &str) -> bool {
+    COMMON_PASSWORDS.lines().any(|common| common == lower)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn code_of(password: &str) -> Option<String> {
+        check_new("/password", &Password(SecretString::from(password)), "Ada Lovelace", "ada.lovelace@example.com")
+            .map(|error| error.code.into_owned())
+    }
+
+    #[test]
+    fn weak_passwords_are_refused_with_their_reason() {
+        for (password, code) in [
+            ("short", "password_too_short"),
+            ("пароль7", "password_too_short"),
+            ("password", "password_common"),
+            ("PASSWORD1", "password_common"),
+            ("Ada Lovelace", "password_guessable"),
+            ("ada.lovelace", "password_guessable"),
+            ("ADA.lovelace@example.com", "password_guessable"),
+        ] {
+            assert_eq!(code_of(password).as_deref(), Some(code), "{password}");
+        }
+        assert!(serde_json::from_value::<Password>("é".repeat(MAX_LENGTH + 1).into()).is_err());
+        assert_eq!(code_of(&"é".repeat(MAX_LENGTH)), None);
+        assert_eq!(code_of("correct horse battery staple"), None);
+    }
+
+    #[test]
+    fn hashes_are_argon2id_of_owasp_strength() {
+        let phc = hash(b"correct horse battery staple").expect("a hash");
+        assert!(phc.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{phc}");
+        assert!(verify(b"correct horse battery staple", &phc));
+        assert!(!verify(b"correct horse battery stable", &phc));
+        assert!(!verify(b"anything", "closed"));
+    }
+}

@@ -1,0 +1,87 @@
+//! Access tokens: JWTs that say who is calling, for fifteen minutes.
+
+use std::time::Duration;
+
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::db::users::Role;
+use crate::timestamp::Timestamp;
+
+pub const LIFETIME: Duration = Duration::from_secs(15 * 60);
+/// The only algorithm made or accepted: what a token's own header asks for is never followed.
+const ALGORITHM: Algorithm = Algorithm::HS256;
+/// RFC 9068: an access token says that it is one, so that no other token of ours can pass for it.
+const TYPE: &str = "at+jwt";
+const ISSUER: &str = "coffer";
+const AUDIENCE: &str = "coffer";
+/// Clocks of two instances may differ by this much.
+const LEEWAY_SECONDS: u64 = 5;
+
+/// What an access token says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Claims {
+    iss: String,
+    aud: String,
+    /// The user.
+    pub sub: Uuid,
+    /// The session: ending it ends the token.
+    pub sid: Uuid,
+    pub role: Role,
+    /// Seconds since 1970.
+    iat: i64,
+    exp: i64,
+}
+
+/// Makes and checks access tokens.
+pub struct AccessTokens {
+    header: Header,
+    encoding: EncodingKey,
+    decoding: DecodingKey,
+    validation: Validation,
+}
+
+impl AccessTokens {
+    pub fn new(secret: &SecretString) -> Self {
+        let secret = secret.expose_secret().as_bytes();
+        let mut validation = Validation::new(ALGORITHM);
+        validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
+        validation.set_issuer(&[ISSUER]);
+        validation.set_audience(&[AUDIENCE]);
+        validation.validate_nbf = true;
+        validation.leeway = LEEWAY_SECONDS;
+        Self {
+            header: Header { typ: Some(TYPE.to_owned()), ..Header::new(ALGORITHM) },
+            encoding: EncodingKey::from_secret(secret),
+            decoding: DecodingKey::from_secret(secret),
+            validation,
+        }
+    }
+
+    pub fn issue(
+        &self,
+        user_id: Uuid,
+        session_id: Uuid,
+        role: Role,
+        now: Timestamp,
+    ) -> jsonwebtoken::errors::Result<String> {
+        let claims = Claims {
+            iss: ISSUER.to_owned(),
+            aud: AUDIENCE.to_owned(),
+            sub: user_id,
+            sid: session_id,
+            role,
+            iat: now.as_unix_seconds(),
+            exp: now.plus(LIFETIME).as_unix_seconds(),
+        };
+        jsonwebtoken::encode(&self.header, &claims, &self.encoding)
+    }
+
+    /// The claims of a token that we made, for us, and that has not expired. None for any other, whatever is wrong.
+    pub fn verify(&self, token: &str) -> Option<Claims> {
+        let token = jsonwebtoken::decode::<Claims>(token, &self.decoding, &self.validation).ok()?;
+        (token.header.typ.as_deref() == Some(TYPE)).then_some(token.claims)
+    }
+}

@@ -1,0 +1,218 @@
+//! Settings: flags, then the environment, then `.env`, then the defaults below.
+//!
+//! Each setting's doc comment is its help text; `.env.example` lists them all.
+
+use std::fs::{self, OpenOptions, Permissions};
+use std::io::{ErrorKind, Write};
+use std::net::SocketAddr;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
+
+use clap::Args;
+use secrecy::{ExposeSecret, SecretString};
+use sqlx::postgres::PgConnectOptions;
+use sqlx::sqlite::SqliteConnectOptions;
+
+use crate::db::{DbOptions, DbTarget};
+use crate::money::Currency;
+
+/// RFC 7518 section 3.2: an HS256 key has at least the 256 bits of its hash.
+const MIN_SECRET_BYTES: usize = 32;
+const SECRET_FILE: &str = "jwt_secret";
+const DATABASE_FILE: &str = "coffer.db";
+
+/// Everything that can be set. `Debug` never shows a secret.
+#[derive(Clone, Debug, Args)]
+pub struct Settings {
+    /// Where the books are: sqlite://FILE or postgres://USER:PASSWORD@HOST/NAME. Default: coffer.db in the data directory
+    #[arg(long, env = "DATABASE_URL", global = true, hide_env_values = true, value_name = "URL")]
+    pub database_url: Option<SecretString>,
+
+    /// Address and port to serve on
+    #[arg(long, env = "COFFER_LISTEN", global = true, default_value = "127.0.0.1:8080", value_name = "ADDRESS")]
+    pub listen: SocketAddr,
+
+    /// Directory for the SQLite file and the generated signing secret
+    #[arg(long, env = "COFFER_DATA_DIR", global = true, default_value = "./data", value_name = "DIR")]
+    pub data_dir: PathBuf,
+
+    /// Secret that signs access tokens, at least 32 bytes; the same on every instance. Default: one is generated and
+    /// kept in the data directory
+    #[arg(long, env = "COFFER_JWT_SECRET", global = true, hide_env_values = true, value_name = "SECRET")]
+    pub jwt_secret: Option<SecretString>,
+
+    /// ISO 4217 currency of accounts that are opened without naming one
+    #[arg(long, env = "COFFER_CURRENCY", global = true, default_value = "USD", value_name = "CODE")]
+    pub currency: Currency,
+
+    /// The most that one movement may be, in whole units of its currency
+    #[arg(long, env = "COFFER_MAX_AMOUNT", global = true, default_value_t = 1_000_000_000, value_name = "UNITS",
+          value_parser = clap::value_parser!(i64).range(1..=1_000_000_000_000))]
+    pub max_amount: i64,
+
+    /// Days that an Idempotency-Key is remembered
+    #[arg(long, env = "COFFER_IDEMPOTENCY_DAYS", global = true, default_value_t = 7, value_name = "DAYS",
+          value_parser = clap::value_parser!(u32).range(1..=3650))]
+    pub idempotency_days: u32,
+
+    /// Client connections at once; more wait to be accepted
+    #[arg(long, env = "COFFER_MAX_CONNECTIONS", global = true, default_value_t = 16_384, value_name = "COUNT",
+          value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub max_connections: u32,
+
+    /// PostgreSQL only: connections for reading
+    #[arg(long, env = "COFFER_DATABASE_CONNECTIONS", global = true, default_value_t = 8, value_name = "COUNT",
+          value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    pub database_connections: u32,
+
+    /// PostgreSQL only: batches of movements in flight at once
+    #[arg(long, env = "COFFER_LANES", global = true, default_value_t = 2, value_name = "COUNT",
+          value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub lanes: u32,
+
+    /// PostgreSQL only: prepared statements kept per connection; 0 behind a pooler such as pgbouncer
+    #[arg(long, env = "COFFER_STATEMENT_CACHE", global = true, default_value_t = 100, value_name = "COUNT")]
+    pub statement_cache: usize,
+
+    /// PostgreSQL only: take an advisory lock while migrating; false for databases and poolers without them
+    #[arg(long, env = "COFFER_MIGRATION_LOCK", global = true, default_value_t = true, value_name = "BOOL",
+          action = clap::ArgAction::Set)]
+    pub migration_lock: bool,
+
+    /// Serve Prometheus metrics at /metrics
+    #[arg(long, env = "COFFER_METRICS", global = true, default_value_t = true, value_name = "BOOL",
+          action = clap::ArgAction::Set)]
+    pub metrics: bool,
+
+    /// Seconds that requests in flight may take to finish when the server is told to stop
+    #[arg(long, env = "COFFER_SHUTDOWN_SECONDS", global = true, default_value_t = 10, value_name = "SECONDS")]
+    pub shutdown_seconds: u64,
+
+    /// What to log: error, warn, info, debug, or a filter such as coffer=debug,sqlx=warn
+    #[arg(long, env = "COFFER_LOG", global = true, default_value = "info", value_name = "FILTER")]
+    pub log: String,
+}
+
+/// A setting that cannot be used, named, with what to do about it.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    #[error("DATABASE_URL (--database-url) must start with sqlite:// or postgres://")]
+    UnknownDatabase,
+    #[error("DATABASE_URL (--database-url) is not a valid address: {0}")]
+    DatabaseUrl(String),
+    #[error("COFFER_JWT_SECRET (--jwt-secret) has {0} bytes; it needs at least {MIN_SECRET_BYTES}. `openssl rand -hex 32` makes one")]
+    ShortSecret(usize),
+    #[error("{path}, which holds the signing secret, has {bytes} bytes; it needs at least {MIN_SECRET_BYTES}. Remove it and start again to get a new one; everyone must sign in again")]
+    ShortSecretFile { path: String, bytes: usize },
+    #[error("COFFER_DATA_DIR (--data-dir): cannot use {path}: {cause}")]
+    DataDir { path: String, cause: std::io::Error },
+    #[error("the operating system gives no random numbers: {0}")]
+    Random(#[from] getrandom::Error),
+}
+
+impl Settings {
+    /// Where to connect. Creates the data directory if the database is to be in it and `create` says so.
+    pub fn database(&self, create: bool) -> Result<DbOptions, ConfigError> {
+        Ok(DbOptions {
+            target: self.database_target(create)?,
+            max_connections: self.database_connections,
+            lanes: self.lanes,
+            statement_cache: self.statement_cache,
+            migration_lock: self.migration_lock,
+        })
+    }
+
+    fn database_target(&self, create: bool) -> Result<DbTarget, ConfigError> {
+        let Some(url) = self.database_url.as_ref().map(ExposeSecret::expose_secret) else {
+            if create {
+                self.create_data_dir()?;
+            }
+            let file = self.data_dir.join(DATABASE_FILE);
+            return Ok(DbTarget::Sqlite(SqliteConnectOptions::new().filename(file).create_if_missing(create)));
+        };
+        let invalid = |error: sqlx::Error| ConfigError::DatabaseUrl(error.to_string());
+        if url.starts_with("sqlite:") {
+            let file = SqliteConnectOptions::from_str(url).map_err(invalid)?;
+            Ok(DbTarget::Sqlite(file.create_if_missing(create)))
+        } else if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+            Ok(DbTarget::Postgres(PgConnectOptions::from_str(url).map_err(invalid)?))
+        } else {
+            Err(ConfigError::UnknownDatabase)
+        }
+    }
+
+    /// The configured signing secret, or the one kept in the data directory, made on first use.
+    pub fn signing_secret(&self) -> Result<SecretString, ConfigError> {
+        if let Some(secret) = &self.jwt_secret {
+            let bytes = secret.expose_secret().len();
+            return if bytes < MIN_SECRET_BYTES { Err(ConfigError::ShortSecret(bytes)) } else { Ok(secret.clone()) };
+        }
+        self.create_data_dir()?;
+        let path = self.secret_file();
+        let unusable = |cause| ConfigError::DataDir { path: path.display().to_string(), cause };
+        let secret = match fs::read_to_string(&path) {
+            Ok(secret) => secret.trim().to_owned(),
+            Err(error) if error.kind() == ErrorKind::NotFound => keep_new_secret(&path)?,
+            Err(error) => return Err(unusable(error)),
+        };
+        if secret.len() < MIN_SECRET_BYTES {
+            return Err(ConfigError::ShortSecretFile { path: path.display().to_string(), bytes: secret.len() });
+        }
+        // A restored backup or a careless copy may have opened it to others.
+        fs::set_permissions(&path, Permissions::from_mode(0o600)).map_err(unusable)?;
+        Ok(secret.into())
+    }
+
+    pub fn secret_file(&self) -> PathBuf {
+        self.data_dir.join(SECRET_FILE)
+    }
+
+    pub fn shutdown_deadline(&self) -> Duration {
+        Duration::from_secs(self.shutdown_seconds)
+    }
+
+    pub fn idempotency_retention(&self) -> Duration {
+        Duration::from_secs(u64::from(self.idempotency_days) * 24 * 60 * 60)
+    }
+
+    /// The database in a few words, without its password.
+    pub fn database_place(&self) -> String {
+        match self.database_target(false) {
+            Ok(DbTarget::Sqlite(file)) => file.get_filename().display().to_string(),
+            Ok(DbTarget::Postgres(server)) => {
+                let database = server.get_database().unwrap_or_else(|| server.get_username());
+                format!("{}:{}/{database}", server.get_host(), server.get_port())
+            }
+            Err(error) => error.to_string(),
+        }
+    }
+
+    fn create_data_dir(&self) -> Result<(), ConfigError> {
+        // The owner's alone: it holds the books and the secret.
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&self.data_dir)
+            .map_err(|cause| ConfigError::DataDir { path: self.data_dir.display().to_string(), cause })
+    }
+}
+
+/// Writes a new secret next to `path` and links it there, so that of two instances that start at once both end up with
+/// the same whole secret.
+fn keep_new_secret(path: &Path) -> Result<String, ConfigError> {
+    let unusable = |cause| ConfigError::DataDir { path: path.display().to_string(), cause };
+    let mut bytes = [0; MIN_SECRET_BYTES];
+    getrandom::fill(&mut bytes)?;
+    let draft = path.with_extension(format!("new.{}", std::process::id()));
+    let mut file =
+        OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft).map_err(unusable)?;
+    file.write_all(hex::encode(bytes).as_bytes()).and_then(|()| file.sync_all()).map_err(unusable)?;
+    let linked = fs::hard_link(&draft, path);
+    fs::remove_file(&draft).map_err(unusable)?;
+    match linked {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(unusable(error)),
+        _ => fs::read_to_string(path).map_err(unusable),
+    }
+}

@@ -1,0 +1,181 @@
+//! Accounts: opening, listing, labelling, closing. Balances are the ledger's to change.
+
+use sqlx::FromRow;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::{Db, Tx, in_transaction, on_reader};
+use crate::account_number::AccountNumber;
+use crate::money::Currency;
+use crate::timestamp::Timestamp;
+
+/// The hash that the first entry of every passbook builds on.
+pub const GENESIS_HASH: [u8; 32] = [0; 32];
+
+/// An account with the head of its passbook.
+#[derive(Clone, Debug, FromRow)]
+pub struct Account {
+    pub account_number: AccountNumber,
+    /// None for the bank's own accounts.
+    pub owner_id: Option<Uuid>,
+    #[sqlx(try_from = "String")]
+    pub currency: Currency,
+    pub label: Option<String>,
+    pub status: AccountStatus,
+    /// Minor units, after the last entry.
+    pub balance: i64,
+    /// Minor units that the balance may go below zero; never negative.
+    pub overdraft_limit: i64,
+    /// Sequence of the last entry; 0 before the first.
+    pub sequence: i64,
+    #[sqlx(try_from = "Vec<u8>")]
+    pub head_hash: [u8; 32],
+    /// When the last entry was made, or the account opened.
+    pub last_entry_at: Timestamp,
+    pub opened_at: Timestamp,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, sqlx::Type, ToSchema)]
+#[serde(rename_all = "lowercase")]
+#[sqlx(type_name = "text", rename_all = "lowercase")]
+pub enum AccountStatus {
+    Open,
+    Frozen,
+    Closed,
+}
+
+impl Account {
+    /// A customer's account as it is on its first day.
+    pub fn open(
+        account_number: AccountNumber,
+        owner_id: Uuid,
+        currency: Currency,
+        label: Option<String>,
+        now: Timestamp,
+    ) -> Self {
+        Self {
+            account_number,
+            owner_id: Some(owner_id),
+            currency,
+            label,
+            status: AccountStatus::Open,
+            balance: 0,
+            overdraft_limit: 0,
+            sequence: 0,
+            head_hash: GENESIS_HASH,
+            last_entry_at: now,
+            opened_at: now,
+        }
+    }
+
+    /// Minor units that could be withdrawn now.
+    pub fn available(&self) -> i64 {
+        self.balance.saturating_add(self.overdraft_limit)
+    }
+}
+
+impl Db {
+    /// A customer's account. The bank's own accounts are not to be seen from outside.
+    pub async fn account(&self, number: AccountNumber) -> sqlx::Result<Option<Account>> {
+        on_reader!(self, conn => sqlx::query_as(
+            "select account_number, owner_id, currency, label, status, balance, overdraft_limit, sequence, head_hash,
+                    last_entry_at, opened_at
+             from accounts where account_number = $1 and owner_id is not null",
+        )
+        .bind(number)
+        .fetch_optional(conn)
+        .await)
+    }
+
+    /// A page of the owner's accounts by number, those after `after`.
+    pub async fn accounts_of(
+        &self,
+        owner_id: Uuid,
+        after: Option<AccountNumber>,
+        limit: i64,
+    ) -> sqlx::Result<Vec<Account>> {
+        on_reader!(self, conn => sqlx::query_as(
+            "select account_number, owner_id, currency, label, status, balance, overdraft_limit, sequence, head_hash,
+                    last_entry_at, opened_at
+             from accounts where owner_id = $1 and account_number > $2 order by account_number limit $3",
+        )
+        .bind(owner_id)
+        .bind(after.map_or(0, AccountNumber::as_i64))
+        .bind(limit)
+        .fetch_all(conn)
+        .await)
+    }
+}
+
+impl Tx {
+    /// How many accounts the owner has that are not closed.
+    pub async fn count_open_accounts(&mut self, owner_id: Uuid) -> sqlx::Result<i64> {
+        in_transaction!(self, conn => sqlx::query_scalar(
+            "select count(*) from accounts where owner_id = $1 and status <> 'closed'",
+        )
+        .bind(owner_id)
+        .fetch_one(conn)
+        .await)
+    }
+
+    /// Writes a new customer's account, and the bank's cash account of its currency where that is the first. Returns
+    /// false, and writes nothing, when the number is taken.
+    pub async fn insert_account(&mut self, account: &Account) -> sqlx::Result<bool> {
+        let cash = AccountNumber::cash(account.currency);
+        self.insert_account_row(cash, None, account.currency, Some("cash"), account.opened_at).await?;
+        self.insert_account_row(
+            account.account_number,
+            account.owner_id,
+            account.currency,
+            account.label.as_deref(),
+            account.opened_at,
+        )
+        .await
+    }
+
+    async fn insert_account_row(
+        &mut self,
+        number: AccountNumber,
+        owner_id: Option<Uuid>,
+        currency: Currency,
+        label: Option<&str>,
+        now: Timestamp,
+    ) -> sqlx::Result<bool> {
+        let inserted = in_transaction!(self, conn => sqlx::query(
+            "insert into accounts (account_number, owner_id, currency, label, last_entry_at, opened_at)
+             values ($1, $2, $3, $4, $5, $5) on conflict (account_number) do nothing",
+        )
+        .bind(number)
+        .bind(owner_id)
+        .bind(currency.code())
+        .bind(label)
+        .bind(now)
+        .execute(conn)
+        .await
+        .map(|done| done.rows_affected()))?;
+        Ok(inserted == 1)
+    }
+
+    pub async fn label_account(&mut self, number: AccountNumber, label: Option<&str>) -> sqlx::Result<()> {
+        in_transaction!(self, conn => sqlx::query("update accounts set label = $2 where account_number = $1")
+            .bind(number)
+            .bind(label)
+            .execute(conn)
+            .await
+            .map(|_| ()))
+    }
+
+    /// Closes an open account whose balance is zero; false, and nothing changed, for any other.
+    pub async fn close_account(&mut self, number: AccountNumber, now: Timestamp) -> sqlx::Result<bool> {
+        let closed = in_transaction!(self, conn => sqlx::query(
+            "update accounts set status = 'closed', closed_at = $2
+             where account_number = $1 and status = 'open' and balance = 0",
+        )
+        .bind(number)
+        .bind(now)
+        .execute(conn)
+        .await
+        .map(|done| done.rows_affected()))?;
+        Ok(closed == 1)
+    }
+}

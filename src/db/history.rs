@@ -1,0 +1,98 @@
+//! Reading the journal and the passbooks.
+
+use uuid::Uuid;
+
+use super::{Db, on_reader};
+use crate::account_number::AccountNumber;
+use crate::db::ledger::{Entry, MovementType};
+use crate::timestamp::Timestamp;
+
+/// The two sides of a movement: which passbook lines it made.
+#[derive(Clone, Debug, sqlx::FromRow)]
+pub struct Sides {
+    pub debit_account: AccountNumber,
+    /// None when the side is one of the bank's own accounts.
+    pub debit_sequence: Option<i64>,
+    pub debit_owner: Option<Uuid>,
+    pub credit_account: AccountNumber,
+    pub credit_sequence: Option<i64>,
+    pub credit_owner: Option<Uuid>,
+}
+
+/// Which entries of a passbook to read: newest first, sequences in `(above, below)`.
+#[derive(Clone, Copy, Debug)]
+pub struct EntryRange {
+    pub account_number: AccountNumber,
+    /// Exclusive.
+    pub below: i64,
+    /// Exclusive.
+    pub above: i64,
+    pub movement_type: Option<MovementType>,
+    pub limit: i64,
+}
+
+impl Db {
+    pub async fn sides_of(&self, transaction_id: Uuid) -> sqlx::Result<Option<Sides>> {
+        on_reader!(self, conn => sqlx::query_as(
+            "select t.debit_account, t.debit_sequence, d.owner_id as debit_owner,
+                    t.credit_account, t.credit_sequence, c.owner_id as credit_owner
+             from transactions t
+             left join accounts d on d.account_number = t.debit_account
+             left join accounts c on c.account_number = t.credit_account
+             where t.id = $1",
+        )
+        .bind(transaction_id)
+        .fetch_optional(conn)
+        .await)
+    }
+
+    /// One line of a passbook.
+    pub async fn entry(&self, account_number: AccountNumber, sequence: i64) -> sqlx::Result<Option<Entry>> {
+        let one = EntryRange { account_number, below: sequence + 1, above: sequence - 1, movement_type: None, limit: 1 };
+        Ok(self.entries(one).await?.pop())
+    }
+
+    /// Lines of a passbook, newest first.
+    pub async fn entries(&self, range: EntryRange) -> sqlx::Result<Vec<Entry>> {
+        on_reader!(self, conn => sqlx::query_as(
+            "select e.account_number, e.sequence, e.transaction_id, e.type as movement_type, e.amount, e.balance,
+                    e.created_at, e.hash, t.currency, t.description,
+                    case when t.debit_account <> e.account_number and t.debit_sequence is not null
+                         then t.debit_account
+                         when t.credit_account <> e.account_number and t.credit_sequence is not null
+                         then t.credit_account end as counterparty
+             from entries e
+             join transactions t on t.id = e.transaction_id
+             where e.account_number = $1 and e.sequence < $2 and e.sequence > $3
+               and ($4 is null or e.type = $4)
+             order by e.sequence desc
+             limit $5",
+        )
+        .bind(range.account_number)
+        .bind(range.below)
+        .bind(range.above)
+        .bind(range.movement_type)
+        .bind(range.limit)
+        .fetch_all(conn)
+        .await)
+    }
+
+    /// The sequence of the last entry made at or before `at`; 0 when there was none. `head` is the account's last
+    /// sequence. Times never go back within a passbook, so this halves the range on the primary key instead of asking
+    /// for a second index on the money path.
+    pub async fn sequence_at(&self, account_number: AccountNumber, head: i64, at: Timestamp) -> sqlx::Result<i64> {
+        let (mut at_or_before, mut after) = (0, head + 1);
+        while after - at_or_before > 1 {
+            let middle = at_or_before + (after - at_or_before) / 2;
+            let created_at: Timestamp = on_reader!(self, conn => sqlx::query_scalar(
+                "select created_at from entries where account_number = $1 and sequence = $2",
+            )
+            .bind(account_number)
+            .bind(middle)
+            .fetch_one(conn)
+            .await)?;
+            if created_at <= at { at_or_before = middle } else { after = middle }
+        }
+        Ok(at_or_before)
+    }
+}

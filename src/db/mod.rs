@@ -1,0 +1,289 @@
+//! The two databases behind one type.
+//!
+//! A query is written once: `on_reader!` and `in_transaction!` expand the same sqlx body for SQLite and for PostgreSQL,
+//! so types stay concrete and no SQL is kept twice. `$1` placeholders, `returning` and `on conflict` mean the same on
+//! both. Only [`ledger`] has SQL in two dialects. Each other file here is one table family: row structs, then queries.
+//!
+//! Mind on SQLite: a parameter that is not bound is silently NULL, and violations have no constraint name.
+
+pub mod accounts;
+pub mod history;
+pub mod ledger;
+pub mod sessions;
+pub mod users;
+pub mod verify;
+
+use std::time::Duration;
+
+use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::pool::PoolOptions;
+use sqlx::postgres::PgConnectOptions;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
+use sqlx::{PgPool, Postgres, Sqlite, SqlitePool};
+
+/// How long a request may wait for a connection before it is told to come back.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long SQLite waits for another process (a backup, `sqlite3`) to release its lock on the file.
+const SQLITE_BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// Each SQLite connection is a thread of its own; more of them than cores only adds switching.
+const SQLITE_READERS: u32 = 4;
+
+static SQLITE_MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
+static POSTGRES_MIGRATIONS: Migrator = sqlx::migrate!("migrations/postgres");
+
+/// Where the books are, and how to connect.
+#[derive(Clone, Debug)]
+pub struct DbOptions {
+    pub target: DbTarget,
+    /// PostgreSQL connections for reading; writing has its own, one per lane and two more.
+    pub max_connections: u32,
+    /// PostgreSQL only: how many batches may be in flight at once.
+    pub lanes: u32,
+    /// PostgreSQL only: prepared statements kept per connection. 0 behind a pooler that shares sessions.
+    pub statement_cache: usize,
+    /// PostgreSQL only: whether migrations take an advisory lock. Off for poolers and databases that have none.
+    pub migration_lock: bool,
+}
+
+#[derive(Clone, Debug)]
+pub enum DbTarget {
+    Sqlite(SqliteConnectOptions),
+    Postgres(PgConnectOptions),
+}
+
+/// A connected database. Clones share the same pools.
+#[derive(Clone, Debug)]
+pub enum Db {
+    /// One connection writes, because SQLite has one writer; waiting in our queue is fairer than in its busy loop.
+    Sqlite { writer: SqlitePool, readers: SqlitePool },
+    /// Writers have a pool of their own, so that a crowd of readers never keeps money waiting.
+    Postgres { writers: PgPool, readers: PgPool, lanes: u32, migration_lock: bool },
+}
+
+/// A transaction that may write. Rolls back when dropped.
+pub enum Tx {
+    Sqlite(sqlx::Transaction<'static, Sqlite>),
+    Postgres(sqlx::Transaction<'static, Postgres>),
+}
+
+/// Runs the same body with `$conn` bound to the reading pool of either database.
+macro_rules! on_reader {
+    ($db:expr, $conn:ident => $body:expr) => {
+        match $db {
+            $crate::db::Db::Sqlite { readers: $conn, .. } => $body,
+            $crate::db::Db::Postgres { readers: $conn, .. } => $body,
+        }
+    };
+}
+
+/// Runs the same body with `$conn` bound to the connection of either database's transaction.
+macro_rules! in_transaction {
+    ($tx:expr, $conn:ident => $body:expr) => {
+        match $tx {
+            $crate::db::Tx::Sqlite(tx) => {
+                let $conn = &mut **tx;
+                $body
+            }
+            $crate::db::Tx::Postgres(tx) => {
+                let $conn = &mut **tx;
+                $body
+            }
+        }
+    };
+}
+pub(crate) use {in_transaction, on_reader};
+
+/// What can go wrong before the bank is open.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    #[error("cannot open the database: {0}")]
+    Connect(#[from] sqlx::Error),
+    #[error("cannot migrate the database: {0}")]
+    Migrate(#[from] MigrateError),
+    #[error("SQLite refused a setting that the books depend on: {setting} is {actual}, not {expected}")]
+    Pragma { setting: &'static str, actual: String, expected: &'static str },
+}
+
+impl Db {
+    /// Connects. Does not migrate.
+    pub async fn connect(options: &DbOptions) -> Result<Self, ConnectError> {
+        match &options.target {
+            DbTarget::Sqlite(sqlite) => Self::connect_sqlite(sqlite.clone()).await,
+            DbTarget::Postgres(postgres) => Self::connect_postgres(postgres.clone(), options).await,
+        }
+    }
+
+    async fn connect_sqlite(file: SqliteConnectOptions) -> Result<Self, ConnectError> {
+        let file = file
+            .journal_mode(SqliteJournalMode::Wal)
+            // FULL: a commit is on disk before it is acknowledged. NORMAL could lose the last ones in a power cut.
+            .synchronous(SqliteSynchronous::Full)
+            .foreign_keys(true)
+            .busy_timeout(SQLITE_BUSY_TIMEOUT);
+        let writer = sqlite_pool(1).connect_with(file.clone()).await?;
+        confirm_pragmas(&writer).await?;
+        let readers = sqlite_pool(SQLITE_READERS).connect_lazy_with(file.create_if_missing(false).read_only(true));
+        Ok(Self::Sqlite { writer, readers })
+    }
+
+    async fn connect_postgres(target: PgConnectOptions, options: &DbOptions) -> Result<Self, ConnectError> {
+        let target = target.application_name("coffer").statement_cache_capacity(options.statement_cache);
+        let pool = |connections| PoolOptions::<Postgres>::new().max_connections(connections).acquire_timeout(ACQUIRE_TIMEOUT);
+        let writers = pool(options.lanes + 2).connect_with(target.clone()).await?;
+        let readers = pool(options.max_connections).connect_lazy_with(target);
+        Ok(Self::Postgres { writers, readers, lanes: options.lanes, migration_lock: options.migration_lock })
+    }
+
+    /// Brings the schema up to date. Safe to run from several instances at once; each migration is one transaction.
+    pub async fn migrate(&self) -> Result<(), ConnectError> {
+        match self {
+            Self::Sqlite { writer, .. } => SQLITE_MIGRATIONS.run(writer).await?,
+            Self::Postgres { writers, migration_lock, .. } => {
+                let mut migrator = Migrator { migrations: POSTGRES_MIGRATIONS.migrations.clone(), ..Migrator::DEFAULT };
+                migrator.set_locking(*migration_lock);
+                migrator.run(writers).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether every migration that this binary knows has been applied.
+    pub async fn is_migrated(&self) -> sqlx::Result<bool> {
+        let latest = SQLITE_MIGRATIONS.iter().map(|m| m.version).max().unwrap_or_default();
+        let applied: Option<i64> = on_reader!(self, conn => sqlx::query_scalar(
+            "select max(version) from _sqlx_migrations where success",
+        )
+        .fetch_one(conn)
+        .await)?;
+        Ok(applied.is_some_and(|version| version >= latest))
+    }
+
+    /// Starts a transaction that may write. On SQLite it holds the write lock from the start: a transaction that reads
+    /// first and then asks for the lock could be refused half-way.
+    pub async fn begin(&self) -> sqlx::Result<Tx> {
+        Ok(match self {
+            Self::Sqlite { writer, .. } => Tx::Sqlite(writer.begin_with("begin immediate").await?),
+            Self::Postgres { writers, .. } => Tx::Postgres(writers.begin().await?),
+        })
+    }
+
+    /// Starts a transaction that only reads, and sees one moment of the books however long it takes.
+    pub async fn snapshot(&self) -> sqlx::Result<Tx> {
+        Ok(match self {
+            Self::Sqlite { readers, .. } => Tx::Sqlite(readers.begin().await?),
+            Self::Postgres { readers, .. } => {
+                Tx::Postgres(readers.begin_with("begin isolation level repeatable read, read only").await?)
+            }
+        })
+    }
+
+    /// How many batches of movements may be in flight at once.
+    pub fn lanes(&self) -> usize {
+        match self {
+            Self::Sqlite { .. } => 1,
+            Self::Postgres { lanes, .. } => *lanes as usize,
+        }
+    }
+
+    /// `SQLite 3.50.4` or `PostgreSQL 15.18`, for the banner and for bug reports.
+    pub async fn version(&self) -> sqlx::Result<String> {
+        match self {
+            Self::Sqlite { readers, .. } => {
+                let version: String = sqlx::query_scalar("select sqlite_version()").fetch_one(readers).await?;
+                Ok(format!("SQLite {version}"))
+            }
+            Self::Postgres { readers, .. } => {
+                let version: String = sqlx::query_scalar("show server_version").fetch_one(readers).await?;
+                Ok(format!("PostgreSQL {}", version.split(' ').next().unwrap_or_default()))
+            }
+        }
+    }
+
+    /// Answers when the database does.
+    pub async fn ping(&self) -> sqlx::Result<()> {
+        on_reader!(self, conn => sqlx::query("select 1").execute(conn).await.map(|_| ()))
+    }
+
+    /// Closes every connection after the work in flight on it; on SQLite this also folds the WAL into the file.
+    pub async fn close(&self) {
+        match self {
+            Self::Sqlite { writer, readers } => {
+                readers.close().await;
+                writer.close().await;
+            }
+            Self::Postgres { writers, readers, .. } => {
+                readers.close().await;
+                writers.close().await;
+            }
+        }
+    }
+}
+
+impl Tx {
+    pub async fn commit(self) -> sqlx::Result<()> {
+        match self {
+            Self::Sqlite(tx) => tx.commit().await,
+            Self::Postgres(tx) => tx.commit().await,
+        }
+    }
+
+    pub async fn rollback(self) -> sqlx::Result<()> {
+        match self {
+            Self::Sqlite(tx) => tx.rollback().await,
+            Self::Postgres(tx) => tx.rollback().await,
+        }
+    }
+}
+
+/// Whether the same work may well succeed if it is tried again: the database was busy, restarting, unreachable, or
+/// resolved a conflict against us.
+pub fn is_transient(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::WorkerCrashed => true,
+        sqlx::Error::Database(database) => {
+            let code = database.code().unwrap_or_default();
+            match code.parse::<i32>() {
+                // SQLite: the low byte of an extended code is 5 (busy) or 6 (locked).
+                Ok(number) if code.len() < 5 => matches!(number & 0xff, 5 | 6),
+                // PostgreSQL: serialization failure, deadlock; connection trouble (08), out of connections (53300),
+                // server going down or coming up (57P0x).
+                _ => {
+                    matches!(&*code, "40001" | "40P01" | "53300") || code.starts_with("08") || code.starts_with("57P0")
+                }
+            }
+        }
+        _ => false,
+    }
+}
+
+/// Whether the database refused a row because another one already has its key.
+pub fn is_unique_violation(error: &sqlx::Error) -> bool {
+    error.as_database_error().is_some_and(|database| database.is_unique_violation())
+}
+
+fn sqlite_pool(connections: u32) -> PoolOptions<Sqlite> {
+    PoolOptions::new()
+        .max_connections(connections)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        // A local file does not hang up: no ping per use, no reconnecting by age.
+        .test_before_acquire(false)
+        .idle_timeout(None)
+        .max_lifetime(None)
+}
+
+/// A pragma that SQLite does not like is ignored without a word, so the ones that matter are read back.
+async fn confirm_pragmas(writer: &SqlitePool) -> Result<(), ConnectError> {
+    let journal_mode: String = sqlx::query_scalar("pragma journal_mode").fetch_one(writer).await?;
+    let synchronous: i64 = sqlx::query_scalar("pragma synchronous").fetch_one(writer).await?;
+    let foreign_keys: i64 = sqlx::query_scalar("pragma foreign_keys").fetch_one(writer).await?;
+    for (setting, actual, expected) in [
+        ("journal_mode", journal_mode, "wal"),
+        ("synchronous", synchronous.to_string(), "2"),
+        ("foreign_keys", foreign_keys.to_string(), "1"),
+    ] {
+        if actual != expected {
+            return Err(ConnectError::Pragma { setting, actual, expected });
+        }
+    }
+    Ok(())
+}

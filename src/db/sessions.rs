@@ -1,0 +1,171 @@
+//! Logins and their refresh tokens.
+
+use serde::Serialize;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::{Db, Tx, in_transaction, on_reader};
+use crate::db::users::Role;
+use crate::timestamp::Timestamp;
+
+/// One login. Lives until it is ended or `expires_at`.
+#[derive(Clone, Debug, Serialize, sqlx::FromRow, ToSchema)]
+pub struct Session {
+    #[schema(example = "019a8f3e-7c4b-7d21-9b1e-2f6a5c0d4e88")]
+    pub id: Uuid,
+    /// The `User-Agent` of the login.
+    #[schema(example = "curl/8.5.0")]
+    pub user_agent: Option<String>,
+    #[schema(value_type = String, format = DateTime, example = "2026-01-31T12:00:00.000000Z")]
+    pub created_at: Timestamp,
+    /// When the session last got an access token.
+    #[schema(value_type = String, format = DateTime, example = "2026-01-31T12:00:00.000000Z")]
+    pub last_used_at: Timestamp,
+    #[schema(value_type = String, format = DateTime, example = "2026-03-02T12:00:00.000000Z")]
+    pub expires_at: Timestamp,
+    #[serde(skip)]
+    pub user_id: Uuid,
+}
+
+/// A refresh token as presented, with the state of the session it belongs to.
+#[derive(Clone, Debug, sqlx::FromRow)]
+pub struct PresentedToken {
+    pub session_id: Uuid,
+    pub user_id: Uuid,
+    pub role: Role,
+    pub used_at: Option<Timestamp>,
+    pub ended_at: Option<Timestamp>,
+    pub expires_at: Timestamp,
+}
+
+impl Db {
+    /// The user's living sessions, newest first.
+    pub async fn sessions_of(&self, user_id: Uuid, now: Timestamp) -> sqlx::Result<Vec<Session>> {
+        on_reader!(self, conn => sqlx::query_as(
+            "select id, user_agent, created_at, last_used_at, expires_at, user_id from sessions
+             where user_id = $1 and ended_at is null and expires_at > $2
+             order by id desc",
+        )
+        .bind(user_id)
+        .bind(now)
+        .fetch_all(conn)
+        .await)
+    }
+
+    /// Ids of the sessions that ended after `since`, on whichever instance.
+    pub async fn sessions_ended_since(&self, since: Timestamp) -> sqlx::Result<Vec<Uuid>> {
+        on_reader!(self, conn => sqlx::query_scalar("select id from sessions where ended_at > $1")
+            .bind(since)
+            .fetch_all(conn)
+            .await)
+    }
+}
+
+impl Tx {
+    pub async fn insert_session(&mut self, session: &Session) -> sqlx::Result<()> {
+        in_transaction!(self, conn => sqlx::query(
+            "insert into sessions (id, user_id, user_agent, created_at, last_used_at, expires_at)
+             values ($1, $2, $3, $4, $5, $6)",
+        )
+        .bind(session.id)
+        .bind(session.user_id)
+        .bind(&session.user_agent)
+        .bind(session.created_at)
+        .bind(session.last_used_at)
+        .bind(session.expires_at)
+        .execute(conn)
+        .await
+        .map(|_| ()))
+    }
+
+    pub async fn insert_refresh_token(&mut self, session_id: Uuid, token_hash: &[u8]) -> sqlx::Result<()> {
+        in_transaction!(self, conn => sqlx::query("insert into refresh_tokens (token_hash, session_id) values ($1, $2)")
+            .bind(token_hash)
+            .bind(session_id)
+            .execute(conn)
+            .await
+            .map(|_| ()))
+    }
+
+    /// The token with this hash and the session behind it.
+    pub async fn presented_token(&mut self, token_hash: &[u8]) -> sqlx::Result<Option<PresentedToken>> {
+        in_transaction!(self, conn => sqlx::query_as(
+            "select t.session_id, s.user_id, u.role, t.used_at, s.ended_at, s.expires_at
+             from refresh_tokens t
+             join sessions s on s.id = t.session_id
+             join users u on u.id = s.user_id
+             where t.token_hash = $1 and u.status = 'active'",
+        )
+        .bind(token_hash)
+        .fetch_optional(conn)
+        .await)
+    }
+
+    /// Marks the token as used. True for exactly one of any number of callers, on any number of instances.
+    pub async fn use_refresh_token(&mut self, token_hash: &[u8], now: Timestamp) -> sqlx::Result<bool> {
+        let used = in_transaction!(self, conn => sqlx::query(
+            "update refresh_tokens set used_at = $2 where token_hash = $1 and used_at is null",
+        )
+        .bind(token_hash)
+        .bind(now)
+        .execute(conn)
+        .await
+        .map(|done| done.rows_affected()))?;
+        Ok(used == 1)
+    }
+
+    /// Records that a living session got a new access token. False when it has ended meanwhile.
+    pub async fn touch_session(&mut self, id: Uuid, now: Timestamp) -> sqlx::Result<bool> {
+        let touched = in_transaction!(self, conn => sqlx::query(
+            "update sessions set last_used_at = $2 where id = $1 and ended_at is null",
+        )
+        .bind(id)
+        .bind(now)
+        .execute(conn)
+        .await
+        .map(|done| done.rows_affected()))?;
+        Ok(touched == 1)
+    }
+
+    /// Ends one session of this user. False when there is no such living session.
+    pub async fn end_session(&mut self, id: Uuid, user_id: Uuid, now: Timestamp) -> sqlx::Result<bool> {
+        let ended = in_transaction!(self, conn => sqlx::query(
+            "update sessions set ended_at = $3 where id = $1 and user_id = $2 and ended_at is null",
+        )
+        .bind(id)
+        .bind(user_id)
+        .bind(now)
+        .execute(conn)
+        .await
+        .map(|done| done.rows_affected()))?;
+        Ok(ended == 1)
+    }
+
+    /// Ends every living session of the user but `except`, and names them.
+    pub async fn end_sessions_of(
+        &mut self,
+        user_id: Uuid,
+        except: Option<Uuid>,
+        now: Timestamp,
+    ) -> sqlx::Result<Vec<Uuid>> {
+        in_transaction!(self, conn => sqlx::query_scalar(
+            "update sessions set ended_at = $3
+             where user_id = $1 and ended_at is null and id <> $2
+             returning id",
+        )
+        .bind(user_id)
+        .bind(except.unwrap_or(Uuid::nil()))
+        .bind(now)
+        .fetch_all(conn)
+        .await)
+    }
+
+    /// Forgets sessions that expired or ended before `before`, with their tokens.
+    pub async fn delete_sessions_older_than(&mut self, before: Timestamp) -> sqlx::Result<u64> {
+        in_transaction!(self, conn => sqlx::query("delete from sessions where expires_at < $1 or ended_at < $1")
+            .bind(before)
+            .execute(conn)
+            .await
+            .map(|done| done.rows_affected()))
+    }
+}

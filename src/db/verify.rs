@@ -1,0 +1,196 @@
+//! Reading the whole books, for the doctor. Rows are streamed: a ledger of any size takes the same memory.
+
+use futures_util::{Stream, StreamExt};
+use sqlx::FromRow;
+use uuid::Uuid;
+
+use super::{Tx, in_transaction};
+use crate::account_number::AccountNumber;
+use crate::db::ledger::{Entry, MovementType};
+use crate::timestamp::Timestamp;
+
+/// A passbook line with its journal row and its account, as far as those exist.
+#[derive(Clone, Debug, FromRow)]
+pub struct EntryInContext {
+    #[sqlx(flatten)]
+    pub entry: Entry,
+    pub journal_type: Option<MovementType>,
+    pub journal_amount: Option<i64>,
+    pub journal_created_at: Option<Timestamp>,
+    pub debit_account: Option<AccountNumber>,
+    pub debit_sequence: Option<i64>,
+    pub credit_account: Option<AccountNumber>,
+    pub credit_sequence: Option<i64>,
+    pub account_currency: Option<String>,
+    pub account_balance: Option<i64>,
+    pub account_sequence: Option<i64>,
+    pub account_head_hash: Option<Vec<u8>>,
+}
+
+/// One currency's books, in minor units. Each sum comes in two halves (`high` times 2^32 plus `low`), because the sum of
+/// many 64-bit integers may need more than 64 bits.
+#[derive(Clone, Debug, FromRow)]
+pub struct CurrencySum {
+    pub currency: String,
+    high: i64,
+    low: i64,
+}
+
+impl CurrencySum {
+    pub fn minor_units(&self) -> i128 {
+        (i128::from(self.high) << 32) + i128::from(self.low)
+    }
+}
+
+impl Tx {
+    /// Hands every passbook line to `visit`, by account and sequence.
+    pub async fn visit_entries(&mut self, mut visit: impl FnMut(EntryInContext)) -> sqlx::Result<()> {
+        in_transaction!(self, conn => drain(
+            sqlx::query_as(
+                "select e.account_number, e.sequence, e.transaction_id, e.type as movement_type, e.amount, e.balance,
+                        e.created_at, e.hash,
+                        coalesce(t.currency, a.currency, 'XXX') as currency, t.description,
+                        case when t.debit_account <> e.account_number and t.debit_sequence is not null
+                             then t.debit_account
+                             when t.credit_account <> e.account_number and t.credit_sequence is not null
+                             then t.credit_account end as counterparty,
+                        t.type as journal_type, t.amount as journal_amount, t.created_at as journal_created_at,
+                        t.debit_account, t.debit_sequence, t.credit_account, t.credit_sequence,
+                        a.currency as account_currency, a.balance as account_balance,
+                        a.sequence as account_sequence, a.head_hash as account_head_hash
+                 from entries e
+                 left join transactions t on t.id = e.transaction_id
+                 left join accounts a on a.account_number = e.account_number
+                 order by e.account_number, e.sequence",
+            )
+            .fetch(conn),
+            &mut visit,
+        )
+        .await)
+    }
+
+    pub async fn count_transactions(&mut self) -> sqlx::Result<i64> {
+        in_transaction!(self, conn => sqlx::query_scalar("select count(*) from transactions").fetch_one(conn).await)
+    }
+
+    pub async fn count_accounts(&mut self) -> sqlx::Result<i64> {
+        in_transaction!(self, conn => sqlx::query_scalar("select count(*) from accounts where owner_id is not null")
+            .fetch_one(conn)
+            .await)
+    }
+
+    pub async fn count_keys(&mut self) -> sqlx::Result<i64> {
+        in_transaction!(self, conn => sqlx::query_scalar("select count(*) from idempotency_keys").fetch_one(conn).await)
+    }
+
+    /// Hands `visit` every journal row without two whole sides: each must be an account of the row's currency, and
+    /// either the bank's own with no passbook line, or a customer's with exactly the line the row names.
+    pub async fn visit_transactions_without_two_sides(&mut self, mut visit: impl FnMut(Uuid)) -> sqlx::Result<()> {
+        in_transaction!(self, conn => drain(
+            sqlx::query_scalar(
+                "select t.id
+                 from transactions t
+                 left join accounts da on da.account_number = t.debit_account
+                 left join accounts ca on ca.account_number = t.credit_account
+                 left join entries d on d.account_number = t.debit_account and d.sequence = t.debit_sequence
+                 left join entries c on c.account_number = t.credit_account and c.sequence = t.credit_sequence
+                 where da.currency is null or da.currency <> t.currency
+                    or ca.currency is null or ca.currency <> t.currency
+                    or (da.owner_id is null) <> (t.debit_sequence is null)
+                    or (ca.owner_id is null) <> (t.credit_sequence is null)
+                    or (t.debit_sequence is not null
+                        and (d.transaction_id is null or d.transaction_id <> t.id or d.amount <> -t.amount))
+                    or (t.credit_sequence is not null
+                        and (c.transaction_id is null or c.transaction_id <> t.id or c.amount <> t.amount))
+                    or t.amount <= 0",
+            )
+            .fetch(conn),
+            &mut visit,
+        )
+        .await)
+    }
+
+    /// Hands `visit` every customer's account that is said to have entries and has none, or the other way round.
+    pub async fn visit_accounts_with_wrong_empty_passbook(
+        &mut self,
+        mut visit: impl FnMut(AccountNumber),
+    ) -> sqlx::Result<()> {
+        in_transaction!(self, conn => drain(
+            sqlx::query_scalar(
+                "select a.account_number from accounts a
+                 where not exists (select 1 from entries e where e.account_number = a.account_number)
+                   and (a.sequence <> 0 or a.balance <> 0 or a.head_hash <> $1)",
+            )
+            .bind(&super::accounts::GENESIS_HASH[..])
+            .fetch(conn),
+            &mut visit,
+        )
+        .await)
+    }
+
+    pub async fn visit_accounts_below_limit(&mut self, mut visit: impl FnMut(AccountNumber)) -> sqlx::Result<()> {
+        in_transaction!(self, conn => drain(
+            sqlx::query_scalar("select account_number from accounts where balance < -overdraft_limit").fetch(conn),
+            &mut visit,
+        )
+        .await)
+    }
+
+    pub async fn visit_keys_without_transaction(&mut self, mut visit: impl FnMut(Uuid)) -> sqlx::Result<()> {
+        in_transaction!(self, conn => drain(
+            sqlx::query_scalar(
+                "select k.transaction_id from idempotency_keys k
+                 where not exists (select 1 from transactions t where t.id = k.transaction_id)",
+            )
+            .fetch(conn),
+            &mut visit,
+        )
+        .await)
+    }
+
+    /// What customers hold, by currency, as their accounts say.
+    pub async fn customers_holdings(&mut self) -> sqlx::Result<Vec<CurrencySum>> {
+        in_transaction!(self, conn => sqlx::query_as(
+            "select currency, cast(sum(balance >> 32) as bigint) as high,
+                    cast(sum(balance & 4294967295) as bigint) as low
+             from accounts where owner_id is not null group by currency order by currency",
+        )
+        .fetch_all(conn)
+        .await)
+    }
+
+    /// What the bank's own accounts hold by currency, as the journal says: debits less credits.
+    pub async fn bank_holdings(&mut self) -> sqlx::Result<Vec<CurrencySum>> {
+        in_transaction!(self, conn => sqlx::query_as(
+            "select currency, cast(sum(signed >> 32) as bigint) as high,
+                    cast(sum(signed & 4294967295) as bigint) as low
+             from (select currency, amount as signed from transactions where debit_sequence is null
+                   union all
+                   select currency, -amount as signed from transactions where credit_sequence is null) sides
+             group by currency order by currency",
+        )
+        .fetch_all(conn)
+        .await)
+    }
+
+    /// SQLite only: what its own check of the file finds; `None` elsewhere, where the server answers for its files.
+    pub async fn file_damage(&mut self) -> sqlx::Result<Option<Vec<String>>> {
+        match self {
+            Tx::Sqlite(tx) => {
+                let lines: Vec<String> = sqlx::query_scalar("pragma quick_check").fetch_all(&mut **tx).await?;
+                Ok(Some(lines.into_iter().filter(|line| line != "ok").collect()))
+            }
+            Tx::Postgres(_) => Ok(None),
+        }
+    }
+}
+
+async fn drain<T>(
+    mut rows: impl Stream<Item = sqlx::Result<T>> + Unpin,
+    visit: &mut impl FnMut(T),
+) -> sqlx::Result<()> {
+    while let Some(row) = rows.next().await {
+        visit(row?);
+    }
+    Ok(())
+}

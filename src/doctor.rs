@@ -1,0 +1,220 @@
+//! `coffer doctor`: walks the whole books and proves that they are right, or names the first rows that are not.
+//!
+//! It reads one snapshot and writes nothing, so it may run beside the server.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use crate::account_number::AccountNumber;
+use crate::db::accounts::GENESIS_HASH;
+use crate::db::ledger::Entry;
+use crate::db::verify::EntryInContext;
+use crate::db::{Db, Tx};
+use crate::ledger::chain::entry_hash;
+use crate::money::{Currency, Money};
+
+/// How many bad rows a check names; it counts all of them.
+const MAX_NAMED: usize = 5;
+
+/// What one check found.
+#[derive(Debug, Default)]
+pub struct Finding {
+    /// What is claimed of the books.
+    pub claim: &'static str,
+    /// How many things were looked at, and what they are.
+    pub counted: u64,
+    pub unit: &'static str,
+    pub bad: u64,
+    /// The first bad ones.
+    pub named: Vec<String>,
+}
+
+impl Finding {
+    fn new(claim: &'static str, unit: &'static str) -> Self {
+        Self { claim, unit, ..Self::default() }
+    }
+
+    fn blame(&mut self, row: impl fmt::Display) {
+        self.bad += 1;
+        if self.named.len() < MAX_NAMED {
+            self.named.push(row.to_string());
+        }
+    }
+
+    pub fn is_good(&self) -> bool {
+        self.bad == 0
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mark = if self.is_good() { "ok " } else { "BAD" };
+        write!(f, "{mark}  {}: {} {}", self.claim, self.counted, self.unit)?;
+        if !self.is_good() {
+            write!(f, ", {} bad, first: {}", self.bad, self.named.join("; "))?;
+        }
+        Ok(())
+    }
+}
+
+/// Runs every check on one snapshot, handing each finding to `report` as soon as it is made. True when all is well.
+pub async fn examine(db: &Db, mut report: impl FnMut(&Finding)) -> sqlx::Result<bool> {
+    let mut tx = db.snapshot().await?;
+    let mut all_good = true;
+    let mut note = |finding: Finding| {
+        all_good &= finding.is_good();
+        report(&finding);
+    };
+    if let Some(finding) = file(&mut tx).await? {
+        note(finding);
+    }
+    note(journal(&mut tx).await?);
+    for finding in passbooks(&mut tx).await? {
+        note(finding);
+    }
+    note(limits(&mut tx).await?);
+    note(books(&mut tx).await?);
+    note(keys(&mut tx).await?);
+    Ok(all_good)
+}
+
+async fn file(tx: &mut Tx) -> sqlx::Result<Option<Finding>> {
+    let Some(damage) = tx.file_damage().await? else { return Ok(None) };
+    let mut finding = Finding { counted: 1, ..Finding::new("the database file is sound", "file") };
+    for line in damage {
+        finding.blame(line);
+    }
+    Ok(Some(finding))
+}
+
+async fn journal(tx: &mut Tx) -> sqlx::Result<Finding> {
+    let mut finding = Finding::new("every transaction has its two sides", "transactions");
+    finding.counted = tx.count_transactions().await? as u64;
+    tx.visit_transactions_without_two_sides(|id| finding.blame(format_args!("transaction {id}"))).await?;
+    Ok(finding)
+}
+
+/// One walk over every line of every passbook.
+async fn passbooks(tx: &mut Tx) -> sqlx::Result<Vec<Finding>> {
+    let mut walk = PassbookWalk::new();
+    tx.visit_entries(|line| walk.visit(&line)).await?;
+    walk.finish_account();
+    walk.heads.counted = tx.count_accounts().await? as u64;
+    tx.visit_accounts_with_wrong_empty_passbook(|number| walk.heads.blame(format_args!("account {number}"))).await?;
+    Ok(vec![walk.sequences, walk.balances, walk.hashes, walk.journal, walk.heads])
+}
+
+struct PassbookWalk {
+    previous: Option<EntryInContext>,
+    sequences: Finding,
+    balances: Finding,
+    hashes: Finding,
+    journal: Finding,
+    heads: Finding,
+}
+
+impl PassbookWalk {
+    fn new() -> Self {
+        Self {
+            previous: None,
+            sequences: Finding::new("passbooks have no gaps and never go back in time", "entries"),
+            balances: Finding::new("running balances add up", "entries"),
+            hashes: Finding::new("hash chains are unbroken", "entries"),
+            journal: Finding::new("every entry is in the journal", "entries"),
+            heads: Finding::new("accounts agree with their last entry", "accounts"),
+        }
+    }
+
+    fn visit(&mut self, line: &EntryInContext) {
+        let entry = &line.entry;
+        let is_same_account =
+            self.previous.as_ref().is_some_and(|previous| previous.entry.account_number == entry.account_number);
+        if !is_same_account {
+            self.finish_account();
+        }
+        let previous = self.previous.as_ref().map(|previous| &previous.entry);
+        let (sequence, balance, hash) =
+            previous.map_or((0, 0, GENESIS_HASH), |entry| (entry.sequence, entry.balance, entry.hash));
+        for finding in [&mut self.sequences, &mut self.balances, &mut self.hashes, &mut self.journal] {
+            finding.counted += 1;
+        }
+        if entry.sequence != sequence + 1 || previous.is_some_and(|previous| previous.created_at > entry.created_at) {
+            self.sequences.blame(name(entry));
+        }
+        if balance.checked_add(entry.amount) != Some(entry.balance) {
+            self.balances.blame(name(entry));
+        }
+        if entry_hash(&hash, entry) != entry.hash {
+            self.hashes.blame(name(entry));
+        }
+        if !agrees_with_journal(line) {
+            self.journal.blame(name(entry));
+        }
+        self.previous = Some(line.clone());
+    }
+
+    /// The line before was the account's last: the account itself must say the same.
+    fn finish_account(&mut self) {
+        let Some(last) = self.previous.take() else { return };
+        let entry = &last.entry;
+        let agrees = last.account_balance == Some(entry.balance)
+            && last.account_sequence == Some(entry.sequence)
+            && last.account_head_hash.as_deref() == Some(&entry.hash[..])
+            && last.account_currency.as_deref() == Some(entry.currency.code());
+        if !agrees {
+            self.heads.blame(format_args!("account {}", entry.account_number));
+        }
+    }
+}
+
+fn agrees_with_journal(line: &EntryInContext) -> bool {
+    let entry = &line.entry;
+    let (account, sequence) = if entry.amount < 0 {
+        (line.debit_account, line.debit_sequence)
+    } else {
+        (line.credit_account, line.credit_sequence)
+    };
+    account == Some(entry.account_number)
+        && sequence == Some(entry.sequence)
+        && line.journal_amount == entry.amount.checked_abs()
+        && line.journal_type == Some(entry.movement_type)
+        && line.journal_created_at == Some(entry.created_at)
+}
+
+fn name(entry: &Entry) -> String {
+    format!("account {} entry {}", entry.account_number, entry.sequence)
+}
+
+async fn limits(tx: &mut Tx) -> sqlx::Result<Finding> {
+    let mut finding = Finding::new("no balance is below its limit", "accounts");
+    finding.counted = tx.count_accounts().await? as u64;
+    tx.visit_accounts_below_limit(|number: AccountNumber| finding.blame(format_args!("account {number}"))).await?;
+    Ok(finding)
+}
+
+/// What customers hold and what the bank holds for them must cancel out, in each currency.
+async fn books(tx: &mut Tx) -> sqlx::Result<Finding> {
+    let mut finding = Finding::new("the books sum to zero in every currency", "currencies");
+    let mut sums: BTreeMap<String, i128> = BTreeMap::new();
+    for held in tx.customers_holdings().await? {
+        *sums.entry(held.currency.clone()).or_default() -= held.minor_units();
+    }
+    for held in tx.bank_holdings().await? {
+        *sums.entry(held.currency.clone()).or_default() += held.minor_units();
+    }
+    finding.counted = sums.len() as u64;
+    for (code, difference) in sums.into_iter().filter(|(_, difference)| *difference != 0) {
+        match (Currency::from_code(&code), i64::try_from(difference)) {
+            (Some(currency), Ok(minor)) => finding.blame(format_args!("off by {} {code}", Money::new(minor, currency))),
+            _ => finding.blame(format_args!("off by {difference} minor units of {code}")),
+        }
+    }
+    Ok(finding)
+}
+
+async fn keys(tx: &mut Tx) -> sqlx::Result<Finding> {
+    let mut finding = Finding::new("every idempotency key names a transaction", "keys");
+    finding.counted = tx.count_keys().await? as u64;
+    tx.visit_keys_without_transaction(|id| finding.blame(format_args!("transaction {id}"))).await?;
+    Ok(finding)
+}

@@ -1,0 +1,275 @@
+//! The one error type of the API and the problem document (RFC 9457) it becomes.
+
+use std::borrow::Cow;
+
+use axum::http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::db;
+use crate::ledger::rules::Refusal;
+
+/// What `Retry-After` advises when the bank is busy.
+const RETRY_AFTER_SECONDS: u32 = 1;
+
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why a request was not answered as asked. Construct it where the cause is known, in the user's words.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// 422: one or more fields are not what they should be.
+    #[error("{} invalid fields", .0.len())]
+    Invalid(Vec<FieldError>),
+    /// The ledger's rules said no.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// 401: no token, or none that counts. One answer for all, so that it tells a forger nothing.
+    #[error("{detail}")]
+    Unauthorized { code: &'static str, detail: &'static str },
+    /// Any other 4xx.
+    #[error("{detail}")]
+    Client { status: StatusCode, code: &'static str, detail: Cow<'static, str> },
+    /// 503: nothing was done; trying again soon may succeed.
+    #[error("{detail}")]
+    Busy { code: &'static str, detail: &'static str },
+    #[error(transparent)]
+    Database(#[from] sqlx::Error),
+    /// 500: logged in full, told in one sentence.
+    #[error("{0}")]
+    Internal(String),
+}
+
+/// One field that must be corrected.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct FieldError {
+    /// Where: a JSON pointer into the body (`/amount`), `?name` for a query parameter, or a header's name.
+    #[schema(value_type = String, example = "/amount")]
+    pub pointer: Cow<'static, str>,
+    #[schema(value_type = String, example = "amount_must_be_a_string")]
+    pub code: Cow<'static, str>,
+    /// What to send instead.
+    #[schema(example = "send the amount as a JSON string: \"100.5\"")]
+    pub detail: String,
+}
+
+/// A problem document (RFC 9457): every answer that is not a success has this body, as `application/problem+json`.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Problem {
+    /// A page about this kind of problem.
+    #[serde(rename = "type")]
+    #[schema(example = "/problems/insufficient_funds")]
+    pub problem_type: String,
+    #[schema(example = "Insufficient funds")]
+    pub title: String,
+    /// The HTTP status again.
+    #[schema(example = 409, minimum = 400, maximum = 599)]
+    pub status: u16,
+    /// What happened and what to do, for a person.
+    #[schema(example = "20.00 USD is available, 100.50 USD was asked for.")]
+    pub detail: String,
+    /// The same kind of problem always has the same code, for a program.
+    #[schema(value_type = String, example = "insufficient_funds")]
+    pub code: Cow<'static, str>,
+    /// Quote it when you report a problem: the log has the same id.
+    #[schema(example = "019a8f3e-7c4b-7d21-9b1e-2f6a5c0d4e88")]
+    pub request_id: String,
+    /// The fields to correct, when that is the problem.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    pub errors: Vec<FieldError>,
+}
+
+impl FieldError {
+    pub fn new(
+        pointer: impl Into<Cow<'static, str>>,
+        code: impl Into<Cow<'static, str>>,
+        detail: impl Into<String>,
+    ) -> Self {
+        Self { pointer: pointer.into(), code: code.into(), detail: detail.into() }
+    }
+
+    /// From an error whose text is `code: detail`, as the parsers of [`crate::money`] and others write it.
+    pub fn coded(pointer: impl Into<Cow<'static, str>>, text: &str) -> Self {
+        let (code, detail) = text.split_once(": ").unwrap_or(("invalid_value", text));
+        Self::new(pointer, code.to_owned(), detail)
+    }
+}
+
+impl Error {
+    /// 422 about one field.
+    pub fn invalid(
+        pointer: impl Into<Cow<'static, str>>,
+        code: impl Into<Cow<'static, str>>,
+        detail: impl Into<String>,
+    ) -> Self {
+        Self::Invalid(vec![FieldError::new(pointer, code, detail)])
+    }
+
+    pub fn client(status: StatusCode, code: &'static str, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self::Client { status, code, detail: detail.into() }
+    }
+
+    pub fn not_found(code: &'static str, detail: &'static str) -> Self {
+        Self::client(StatusCode::NOT_FOUND, code, detail)
+    }
+
+    pub fn conflict(code: &'static str, detail: &'static str) -> Self {
+        Self::client(StatusCode::CONFLICT, code, detail)
+    }
+
+    /// 404 for an account: the same whether it does not exist or belongs to somebody else.
+    pub fn account_not_found() -> Self {
+        Self::Refused(Refusal::AccountNotFound)
+    }
+
+    fn into_problem(self) -> Problem {
+        match self {
+            Self::Invalid(errors) => Problem::invalid(errors),
+            Self::Refused(refusal) => refused(refusal),
+            Self::Unauthorized { code, detail } => Problem::new(StatusCode::UNAUTHORIZED, code, detail),
+            Self::Client { status, code, detail } => Problem::new(status, code, detail),
+            Self::Busy { code, detail } => Problem::new(StatusCode::SERVICE_UNAVAILABLE, code, detail),
+            Self::Database(error) if db::is_transient(&error) => {
+                tracing::warn!(%error, "the database did not answer");
+                let detail = "The database did not answer in time. Try again.";
+                Problem::new(StatusCode::SERVICE_UNAVAILABLE, "database_unavailable", detail)
+            }
+            Self::Database(error) => Problem::internal(&error),
+            Self::Internal(error) => Problem::internal(&error),
+        }
+    }
+}
+
+impl Problem {
+    pub fn new(status: StatusCode, code: impl Into<Cow<'static, str>>, detail: impl Into<String>) -> Self {
+        let code = code.into();
+        Self {
+            problem_type: format!("/problems/{code}"),
+            title: title_of(&code),
+            status: status.as_u16(),
+            detail: detail.into(),
+            code,
+            request_id: String::new(),
+            errors: Vec::new(),
+        }
+    }
+
+    /// 422. The code of the only error, or `validation_failed` when there are several.
+    fn invalid(errors: Vec<FieldError>) -> Self {
+        let mut problem = match &errors[..] {
+            [only] => {
+                let detail = format!("{}: {}.", only.pointer, only.detail);
+                Self::new(StatusCode::UNPROCESSABLE_ENTITY, only.code.clone(), detail)
+            }
+            several => {
+                let detail = format!("{} fields need to be corrected; see errors.", several.len());
+                Self::new(StatusCode::UNPROCESSABLE_ENTITY, "validation_failed", detail)
+            }
+        };
+        problem.errors = errors;
+        problem
+    }
+
+    /// 500. The cause goes to the log, never to the client.
+    fn internal(cause: &dyn std::fmt::Display) -> Self {
+        tracing::error!(%cause, "internal error");
+        let detail = "The bank failed to handle the request. Nothing was booked; report the request_id.";
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", detail)
+    }
+
+    /// What the framework answers by itself, put in our words.
+    pub fn of_status(status: StatusCode) -> Self {
+        match status {
+            StatusCode::NOT_FOUND => {
+                Self::new(status, "path_not_found", "There is nothing at this path. GET /openapi.json lists every path.")
+            }
+            StatusCode::METHOD_NOT_ALLOWED => {
+                Self::new(status, "method_not_allowed", "This path does not take this method; the Allow header lists those it takes.")
+            }
+            StatusCode::REQUEST_TIMEOUT => Self::new(status, "request_timeout", "The request took too long to arrive."),
+            StatusCode::SERVICE_UNAVAILABLE => {
+                Self::new(status, "timed_out", "The bank could not answer in time. Try again.")
+            }
+            _ if status.is_server_error() => Self::internal(&status),
+            _ => Self::new(status, "bad_request", "The request could not be understood."),
+        }
+    }
+
+    /// The response of this problem. Its body is written by [`Problem::write_body`] once the request id is known.
+    fn into_bodiless_response(self) -> Response {
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let mut response = status.into_response();
+        match status {
+            StatusCode::UNAUTHORIZED => {
+                response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            }
+            StatusCode::SERVICE_UNAVAILABLE => {
+                response.headers_mut().insert(RETRY_AFTER, RETRY_AFTER_SECONDS.into());
+            }
+            _ => {}
+        }
+        response.extensions_mut().insert(self);
+        response
+    }
+
+    /// Gives every 4xx and 5xx response its problem document, whoever made it. Keeps the headers that carry meaning.
+    pub fn write_body(mut response: Response, request_id: &str) -> Response {
+        let status = response.status();
+        if !(status.is_client_error() || status.is_server_error()) {
+            return response;
+        }
+        let problem = response.extensions_mut().remove::<Problem>().unwrap_or_else(|| Self::of_status(status));
+        let problem = Self { request_id: request_id.to_owned(), ..problem };
+        let body = serde_json::to_vec(&problem).unwrap_or_default();
+        let mut written = (status, body).into_response();
+        let headers = written.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        for name in [ALLOW, RETRY_AFTER, WWW_AUTHENTICATE] {
+            if let Some(value) = response.headers_mut().remove(&name) {
+                headers.insert(name, value);
+            }
+        }
+        written
+    }
+}
+
+/// `insufficient_funds` becomes `Insufficient funds`.
+fn title_of(code: &str) -> String {
+    let mut title = code.replace('_', " ");
+    if let Some(first) = title.get_mut(0..1) {
+        first.make_ascii_uppercase();
+    }
+    title
+}
+
+/// 404 for what the caller may not see, 422 for what no state of the books could accept, 409 for what another state of
+/// the account could.
+fn refused(refusal: Refusal) -> Problem {
+    let field = |pointer: &'static str, code: &'static str, refusal: &Refusal| {
+        let detail = refusal.to_string();
+        Problem::invalid(vec![FieldError::new(pointer, code, detail.trim_end_matches('.'))])
+    };
+    let plain = |status, code: &'static str, refusal: &Refusal| Problem::new(status, code, refusal.to_string());
+    match &refusal {
+        Refusal::AccountNotFound => plain(StatusCode::NOT_FOUND, "account_not_found", &refusal),
+        Refusal::ReceiverNotFound => plain(StatusCode::NOT_FOUND, "receiver_not_found", &refusal),
+        Refusal::AccountClosed => plain(StatusCode::CONFLICT, "account_closed", &refusal),
+        Refusal::AccountFrozen => plain(StatusCode::CONFLICT, "account_frozen", &refusal),
+        Refusal::ReceiverUnavailable => plain(StatusCode::CONFLICT, "receiver_unavailable", &refusal),
+        Refusal::InsufficientFunds { .. } => plain(StatusCode::CONFLICT, "insufficient_funds", &refusal),
+        Refusal::BalanceOverflow => plain(StatusCode::CONFLICT, "balance_overflow", &refusal),
+        Refusal::SameAccount => field("/to_account", "same_account", &refusal),
+        Refusal::CurrencyMismatch { .. } => field("/currency", "currency_mismatch", &refusal),
+        Refusal::TransferBetweenCurrencies { .. } => field("/to_account", "currency_mismatch", &refusal),
+        Refusal::IdempotencyKeyReused => field("Idempotency-Key", "idempotency_key_reused", &refusal),
+        Refusal::Amount(error) => Problem::invalid(vec![FieldError::coded("/amount", &error.to_string())]),
+    }
+}
+
+impl IntoResponse for Error {
+    fn into_response(self) -> Response {
+        self.into_problem().into_bodiless_response()
+    }
+}

@@ -1,0 +1,285 @@
+//! Group commit: many commands, one durable transaction.
+//!
+//! Handlers never open a transaction for money. They [`submit`](Committer::submit) a [`Command`] and wait. A *lane* takes
+//! everything that is waiting and, in one database transaction, locks the accounts named, looks up idempotency keys,
+//! [decides](rules::decide) each command in the order of arrival, writes with one statement per table, commits, and only
+//! then answers. There is no timer: a batch is what arrived while the last commit was in flight, so one lone request
+//! waits for nothing and a thousand share one fsync.
+//!
+//! What holds:
+//! - An accepted command is on disk before its caller hears of it, whole or not at all.
+//! - A refused command leaves no trace and does not disturb its neighbours.
+//! - A batch that fails for a passing reason is tried again whole; for another reason, one by one, so that only the
+//!   culprit fails.
+//! - A command carries its transaction id from the start. When a connection dies during COMMIT, the next try finds the
+//!   ids in the journal, or does not, and so knows: nobody is told "failed" about money that moved.
+//! - A client that hangs up cancels nothing: its command is in the queue, not in its request.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
+use uuid::Uuid;
+
+use super::rules::{self, Book, Command, Outcome, Refusal};
+use crate::account_number::AccountNumber;
+use crate::db::accounts::Account;
+use crate::db::ledger::{Entry, Postings, UsedKey};
+use crate::db::{self, Db};
+use crate::error::{Error, Result};
+use crate::timestamp::Timestamp;
+
+/// Commands in one database transaction. More would only lengthen the wait of the first.
+const MAX_BATCH: usize = 1_024;
+/// Commands that may wait for a lane. A full queue answers 503 at once instead of growing.
+const MAX_WAITING: usize = 16_384;
+/// Tries of a batch that fails for a passing reason, before its callers are told to come back.
+const MAX_TRIES: u32 = 8;
+const FIRST_PAUSE: Duration = Duration::from_millis(5);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// Where commands wait for their lane. Clones feed the same lanes.
+#[derive(Clone)]
+pub struct Committer {
+    lanes: Vec<mpsc::Sender<Waiting>>,
+}
+
+/// The lanes at work. They end when the last [`Committer`] is gone and the queue is empty.
+pub struct Lanes(JoinSet<()>);
+
+/// What became of an accepted command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Receipt {
+    /// Committed just now, with the line it made in the passbook of the account the caller acted on.
+    Posted(Entry),
+    /// Found in the journal: `replayed` when an earlier request used the same key, otherwise an earlier try of this very
+    /// command whose answer got lost.
+    InJournal { transaction_id: Uuid, replayed: bool },
+}
+
+struct Waiting {
+    command: Command,
+    answer: oneshot::Sender<Result<Receipt>>,
+}
+
+impl Committer {
+    /// Starts as many lanes as the database can use. `maximum_major_units` is the most one movement may be, in whole
+    /// units of its currency.
+    pub fn start(db: &Db, maximum_major_units: i64) -> (Self, Lanes) {
+        let mut tasks = JoinSet::new();
+        let lanes = (0..db.lanes())
+            .map(|_| {
+                let (sender, queue) = mpsc::channel(MAX_WAITING);
+                tasks.spawn(Lane { db: db.clone(), maximum_major_units }.run(queue));
+                sender
+            })
+            .collect();
+        (Self { lanes }, Lanes(tasks))
+    }
+
+    /// Has the command carried out, and returns once it is durable, or refused. Dropping the future does not take the
+    /// command back.
+    pub async fn submit(&self, command: Command) -> Result<Receipt> {
+        // One account, one lane: a crowd at one account shares batches instead of waiting for each other's lock.
+        let first = command.movement.accounts().next().map_or(0, |number| number.as_i64() / 100);
+        let lane = &self.lanes[first as usize % self.lanes.len()];
+        let (answer, answered) = oneshot::channel();
+        lane.try_send(Waiting { command, answer }).map_err(|_| Error::Busy {
+            code: "ledger_busy",
+            detail: "More movements are waiting than the bank can take. Nothing was booked; try again.",
+        })?;
+        answered.await.unwrap_or(Err(Error::Busy {
+            code: "shutting_down",
+            detail: "The bank is shutting down. Send the request again with the same Idempotency-Key.",
+        }))
+    }
+}
+
+impl Lanes {
+    /// Waits until every command that was accepted into the queue has its answer.
+    pub async fn finished(mut self) {
+        while self.0.join_next().await.is_some() {}
+    }
+}
+
+struct Lane {
+    db: Db,
+    maximum_major_units: i64,
+}
+
+/// What to tell each caller of a batch, in the order of the batch.
+type Verdicts = Vec<Result<Receipt, Refusal>>;
+
+/// A try that did not end in a commit that we know of.
+struct Failure {
+    error: sqlx::Error,
+    stage: Stage,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// Before the journal was searched for earlier tries: nothing new is known about those.
+    Reading,
+    /// Nothing of this batch is in the journal, from this try or an earlier one.
+    Writing,
+    /// COMMIT was sent and its answer is missing.
+    Committing,
+}
+
+impl Lane {
+    async fn run(self, mut queue: mpsc::Receiver<Waiting>) {
+        let mut batch = Vec::with_capacity(MAX_BATCH);
+        while queue.recv_many(&mut batch, MAX_BATCH).await > 0 {
+            metrics::histogram!("coffer_batch_size").record(batch.len() as f64);
+            if let Err(failure) = self.carry_out(&mut batch).await {
+                self.carry_out_one_by_one(&mut batch, failure).await;
+            }
+        }
+    }
+
+    /// Carries out the batch, trying again while the reason for failing may pass. On success the batch is empty and
+    /// answered; otherwise it is as it was.
+    async fn carry_out(&self, batch: &mut Vec<Waiting>) -> Result<(), Failure> {
+        let mut pause = FIRST_PAUSE;
+        let mut in_doubt = false;
+        for tries in 1.. {
+            let mut failure = match self.try_once(batch, tries > 1).await {
+                Ok(verdicts) => {
+                    answer(batch, verdicts);
+                    return Ok(());
+                }
+                Err(failure) => failure,
+            };
+            in_doubt = failure.stage == Stage::Committing || (in_doubt && failure.stage == Stage::Reading);
+            let may_pass = db::is_transient(&failure.error) || db::is_unique_violation(&failure.error);
+            // A commit in doubt is looked up until the database answers, however long that takes: to say "failed" of
+            // money that may have moved would be worse than to say nothing yet.
+            if !in_doubt && (!may_pass || tries >= MAX_TRIES) {
+                failure.stage = Stage::Writing;
+                return Err(failure);
+            }
+            tracing::warn!(error = %failure.error, tries, in_doubt, "a batch will be tried again");
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+        unreachable!("the loop only ends by returning")
+    }
+
+    /// The batch could not be carried out, and is not in the journal. Finds out whose fault it is.
+    async fn carry_out_one_by_one(&self, batch: &mut Vec<Waiting>, failure: Failure) {
+        if db::is_transient(&failure.error) {
+            for waiting in batch.drain(..) {
+                let _ = waiting.answer.send(Err(Error::Busy {
+                    code: "database_unavailable",
+                    detail: "The database does not answer. Nothing was booked; try again.",
+                }));
+            }
+            return;
+        }
+        for waiting in std::mem::take(batch) {
+            let mut alone = vec![waiting];
+            if let Err(failure) = self.carry_out(&mut alone).await {
+                for culprit in alone {
+                    let _ = culprit.answer.send(Err(Error::Internal(failure.error.to_string())));
+                }
+            }
+        }
+    }
+
+    /// One database transaction from lock to commit. `tried_before`: commands of this batch may be in the journal.
+    async fn try_once(&self, batch: &[Waiting], tried_before: bool) -> Result<Verdicts, Failure> {
+        let during = |stage| move |error| Failure { error, stage };
+        let mut tx = self.db.begin().await.map_err(during(Stage::Reading))?;
+
+        let numbers: BTreeSet<_> = batch.iter().flat_map(|waiting| waiting.command.movement.accounts()).collect();
+        let numbers: Vec<AccountNumber> = numbers.into_iter().collect();
+        let accounts = tx.lock_accounts(&numbers).await.map_err(during(Stage::Reading))?;
+        let landed = if tried_before {
+            let ids: Vec<Uuid> = batch.iter().map(|waiting| waiting.command.id).collect();
+            tx.landed(&ids).await.map_err(during(Stage::Reading))?
+        } else {
+            Vec::new()
+        };
+        // Keys are looked up after the lock: whoever held an account before us has written its keys by now.
+        let keys: Vec<_> = batch.iter().filter_map(|waiting| waiting.command.idempotency_key).collect();
+        let used_keys =
+            if keys.is_empty() { Vec::new() } else { tx.used_keys(&keys).await.map_err(during(Stage::Reading))? };
+
+        let now = Timestamp::now();
+        let book = Book::new(accounts, now, self.maximum_major_units);
+        let mut decisions = Decisions::new(book, landed, used_keys);
+        let verdicts = batch.iter().map(|waiting| decisions.decide(&waiting.command)).collect();
+        if decisions.postings.transactions.is_empty() {
+            // Nothing to write, so nothing can be lost: how the transaction ends does not matter.
+            let _ = tx.rollback().await;
+            return Ok(verdicts);
+        }
+        tx.write(&decisions.postings, &decisions.heads(), now).await.map_err(during(Stage::Writing))?;
+        tx.commit().await.map_err(during(Stage::Committing))?;
+        Ok(verdicts)
+    }
+}
+
+/// The state of a batch while its commands are decided one after the other.
+struct Decisions {
+    book: Book,
+    landed: HashSet<Uuid>,
+    /// Keys that took effect, before this batch or within it.
+    used_keys: HashMap<[u8; 16], UsedKey>,
+    /// Accounts with new entries.
+    touched: BTreeSet<AccountNumber>,
+    postings: Postings,
+}
+
+impl Decisions {
+    fn new(book: Book, landed: Vec<Uuid>, used_keys: Vec<UsedKey>) -> Self {
+        Self {
+            book,
+            landed: landed.into_iter().collect(),
+            used_keys: used_keys.into_iter().map(|used| (used.key, used)).collect(),
+            touched: BTreeSet::new(),
+            postings: Postings::default(),
+        }
+    }
+
+    fn decide(&mut self, command: &Command) -> Result<Receipt, Refusal> {
+        if self.landed.contains(&command.id) {
+            return Ok(Receipt::InJournal { transaction_id: command.id, replayed: false });
+        }
+        if let Some(used) = command.idempotency_key.and_then(|key| self.used_keys.get(&key)) {
+            return if used.fingerprint == command.fingerprint() {
+                Ok(Receipt::InJournal { transaction_id: used.transaction_id, replayed: true })
+            } else {
+                Err(Refusal::IdempotencyKeyReused)
+            };
+        }
+        let outcome = rules::decide(&mut self.book, command)?;
+        Ok(Receipt::Posted(self.take_down(command, outcome)))
+    }
+
+    /// Notes what is to be written and returns the caller's entry.
+    fn take_down(&mut self, command: &Command, outcome: Outcome) -> Entry {
+        if let Some(key) = command.idempotency_key {
+            let used = UsedKey { key, fingerprint: command.fingerprint(), transaction_id: command.id };
+            self.used_keys.insert(key, used);
+            self.postings.used_keys.push(used);
+        }
+        self.touched.extend(command.movement.accounts());
+        self.postings.transactions.push(outcome.transaction);
+        self.postings.entries.push(outcome.entry.clone());
+        self.postings.entries.extend(outcome.counter_entry);
+        outcome.entry
+    }
+
+    fn heads(&self) -> Vec<&Account> {
+        self.touched.iter().filter_map(|number| self.book.account(*number)).collect()
+    }
+}
+
+/// Empties the batch. Who has hung up is not told, but what they ordered is done.
+fn answer(batch: &mut Vec<Waiting>, verdicts: Verdicts) {
+    for (waiting, verdict) in batch.drain(..).zip(verdicts) {
+        let _ = waiting.answer.send(verdict.map_err(Error::from));
+    }
+}

@@ -1,0 +1,288 @@
+//! The rules of money: pure decisions over accounts that are already loaded. No I/O, no clock, no randomness.
+
+use std::collections::HashMap;
+
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+use super::chain::entry_hash;
+use crate::account_number::AccountNumber;
+use crate::db::accounts::{Account, AccountStatus};
+use crate::db::ledger::{Entry, MovementType, Transaction};
+use crate::money::{Amount, AmountError, Currency, Money};
+use crate::timestamp::Timestamp;
+
+/// An order to move money, complete before it is queued: trying it twice is the same order.
+#[derive(Clone, Debug)]
+pub struct Command {
+    /// The UUIDv7 of the transaction that the command becomes.
+    pub id: Uuid,
+    pub caller: Caller,
+    pub movement: Movement,
+    pub amount: Amount,
+    /// What the caller believes the currency to be; a belief that is wrong is refused.
+    pub currency: Option<Currency>,
+    pub description: Option<String>,
+    /// The first 16 bytes of SHA-256(caller, Idempotency-Key).
+    pub idempotency_key: Option<[u8; 16]>,
+}
+
+/// Who gives the order.
+#[derive(Clone, Copy, Debug)]
+pub struct Caller {
+    pub user_id: Uuid,
+    /// Staff: may act for any customer.
+    pub acts_on_any_account: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Movement {
+    Deposit { to: AccountNumber },
+    Withdrawal { from: AccountNumber },
+    Transfer { from: AccountNumber, to: AccountNumber },
+}
+
+/// The accounts that a batch of commands names, as they are after the commands decided so far.
+#[derive(Debug)]
+pub struct Book {
+    accounts: HashMap<AccountNumber, Account>,
+    /// The time of new entries, unless an account's last one is later.
+    now: Timestamp,
+    /// The most one movement may be, in whole units of its currency.
+    maximum_major_units: i64,
+}
+
+/// What a command adds to the journal and the passbooks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    pub transaction: Transaction,
+    /// The line of the account the caller acted on.
+    pub entry: Entry,
+    /// The receiver's line of a transfer.
+    pub counter_entry: Option<Entry>,
+}
+
+/// Why a command was refused. A refused command leaves the book as it was.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// Also the answer for an account that the caller may not act on.
+    #[error("There is no such account among yours. Check the account number.")]
+    AccountNotFound,
+    #[error("There is no account with this number to transfer to. Check the account number.")]
+    ReceiverNotFound,
+    #[error("The account is closed: it takes no more movements.")]
+    AccountClosed,
+    #[error("The account is frozen: no money moves until the bank releases it.")]
+    AccountFrozen,
+    #[error("The receiving account takes no money: it is closed or frozen.")]
+    ReceiverUnavailable,
+    #[error("A transfer needs two different accounts.")]
+    SameAccount,
+    #[error("The account is in {account}, not in {requested}.")]
+    CurrencyMismatch { account: Currency, requested: Currency },
+    #[error("Your account is in {from}, the receiving one in {to}: a transfer stays in one currency.")]
+    TransferBetweenCurrencies { from: Currency, to: Currency },
+    #[error("{available} {} is available, {requested} {} was asked for.", available.currency, requested.currency)]
+    InsufficientFunds { available: Money, requested: Money },
+    #[error("The balance would be larger than the bank can count.")]
+    BalanceOverflow,
+    #[error("{0}")]
+    Amount(#[from] AmountError),
+    /// Decided where keys are looked up, not here.
+    #[error("This Idempotency-Key was used for another request. Send a new key for a new request.")]
+    IdempotencyKeyReused,
+}
+
+impl Book {
+    pub fn new(accounts: Vec<Account>, now: Timestamp, maximum_major_units: i64) -> Self {
+        let accounts = accounts.into_iter().map(|account| (account.account_number, account)).collect();
+        Self { accounts, now, maximum_major_units }
+    }
+
+    pub fn account(&self, number: AccountNumber) -> Option<&Account> {
+        self.accounts.get(&number)
+    }
+
+    /// The account, if it is a customer's and the caller may act on it.
+    fn callers_account(&self, caller: Caller, number: AccountNumber) -> Result<&Account, Refusal> {
+        let account = self.accounts.get(&number).ok_or(Refusal::AccountNotFound)?;
+        let is_owner = account.owner_id == Some(caller.user_id);
+        if !is_owner && (!caller.acts_on_any_account || account.owner_id.is_none()) {
+            return Err(Refusal::AccountNotFound);
+        }
+        match account.status {
+            AccountStatus::Open => Ok(account),
+            AccountStatus::Frozen => Err(Refusal::AccountFrozen),
+            AccountStatus::Closed => Err(Refusal::AccountClosed),
+        }
+    }
+
+    fn receiver(&self, number: AccountNumber) -> Result<&Account, Refusal> {
+        let account = self.accounts.get(&number).ok_or(Refusal::ReceiverNotFound)?;
+        match (account.owner_id, account.status) {
+            (None, _) => Err(Refusal::ReceiverNotFound),
+            (_, AccountStatus::Open) => Ok(account),
+            _ => Err(Refusal::ReceiverUnavailable),
+        }
+    }
+}
+
+/// Decides one command and, if it is accepted, moves the book on by it.
+///
+/// All or nothing: after a refusal the book is what it was. The outcome's debits and credits are equal, no balance goes
+/// below its limit, and an entry's time is never before the one ahead of it.
+pub fn decide(book: &mut Book, command: &Command) -> Result<Outcome, Refusal> {
+    let (debited, credited) = match command.movement {
+        Movement::Deposit { to } => (None, Some(book.callers_account(command.caller, to)?)),
+        Movement::Withdrawal { from } => (Some(book.callers_account(command.caller, from)?), None),
+        Movement::Transfer { from, to } => {
+            let sender = book.callers_account(command.caller, from)?;
+            if from == to {
+                return Err(Refusal::SameAccount);
+            }
+            (Some(sender), Some(book.receiver(to)?))
+        }
+    };
+    let money = agreed_amount(command, debited, credited, book.maximum_major_units)?;
+    let debit_balance = debited.map(|account| balance_after_debit(account, money)).transpose()?;
+    let credit_balance = credited.map(|account| balance_after_credit(account, money)).transpose()?;
+
+    // Nothing can be refused from here on.
+    let last_entry_at = [debited, credited].into_iter().flatten().map(|account| account.last_entry_at).max();
+    let at = last_entry_at.map_or(book.now, |last| last.max(book.now));
+    let debit_number = debited.map(|account| account.account_number);
+    let credit_number = credited.map(|account| account.account_number);
+    let mut post = |number: Option<AccountNumber>, counterparty, balance: Option<i64>, amount| {
+        let account = book.accounts.get_mut(&number?)?;
+        Some(append_entry(account, command, counterparty, amount, balance?, at))
+    };
+    let debit = post(debit_number, credit_number, debit_balance, -money.minor_units);
+    let credit = post(credit_number, debit_number, credit_balance, money.minor_units);
+    Ok(outcome(command, money, at, debit, credit))
+}
+
+/// The amount as money of the account's currency, once everyone agrees which that is.
+fn agreed_amount(
+    command: &Command,
+    debited: Option<&Account>,
+    credited: Option<&Account>,
+    maximum_major_units: i64,
+) -> Result<Money, Refusal> {
+    let from = debited.or(credited).ok_or(Refusal::AccountNotFound)?.currency;
+    let to = credited.or(debited).ok_or(Refusal::AccountNotFound)?.currency;
+    if let Some(requested) = command.currency.filter(|requested| *requested != from) {
+        return Err(Refusal::CurrencyMismatch { account: from, requested });
+    }
+    if from != to {
+        return Err(Refusal::TransferBetweenCurrencies { from, to });
+    }
+    Ok(command.amount.to_money(from, maximum_major_units)?)
+}
+
+fn balance_after_debit(account: &Account, money: Money) -> Result<i64, Refusal> {
+    let balance = account.balance.checked_sub(money.minor_units).ok_or(Refusal::BalanceOverflow)?;
+    if balance < -account.overdraft_limit {
+        let available = Money::new(account.available(), account.currency);
+        return Err(Refusal::InsufficientFunds { available, requested: money });
+    }
+    Ok(balance)
+}
+
+fn balance_after_credit(account: &Account, money: Money) -> Result<i64, Refusal> {
+    account.balance.checked_add(money.minor_units).ok_or(Refusal::BalanceOverflow)
+}
+
+/// Writes the next line of the account's passbook and moves its head there.
+fn append_entry(
+    account: &mut Account,
+    command: &Command,
+    counterparty: Option<AccountNumber>,
+    amount: i64,
+    balance: i64,
+    at: Timestamp,
+) -> Entry {
+    let mut entry = Entry {
+        account_number: account.account_number,
+        sequence: account.sequence + 1,
+        transaction_id: command.id,
+        movement_type: command.movement.movement_type(),
+        counterparty,
+        amount,
+        currency: account.currency,
+        balance,
+        description: command.description.clone(),
+        created_at: at,
+        hash: [0; 32],
+    };
+    entry.hash = entry_hash(&account.head_hash, &entry);
+    account.balance = balance;
+    account.sequence = entry.sequence;
+    account.head_hash = entry.hash;
+    account.last_entry_at = at;
+    entry
+}
+
+/// The journal row: a side without a passbook line is the bank's cash account.
+fn outcome(command: &Command, money: Money, at: Timestamp, debit: Option<Entry>, credit: Option<Entry>) -> Outcome {
+    let cash = AccountNumber::cash(money.currency);
+    let transaction = Transaction {
+        id: command.id,
+        movement_type: command.movement.movement_type(),
+        debit_account: debit.as_ref().map_or(cash, |entry| entry.account_number),
+        debit_sequence: debit.as_ref().map(|entry| entry.sequence),
+        credit_account: credit.as_ref().map_or(cash, |entry| entry.account_number),
+        credit_sequence: credit.as_ref().map(|entry| entry.sequence),
+        amount: money.minor_units,
+        currency: money.currency,
+        description: command.description.clone(),
+        initiated_by: command.caller.user_id,
+        created_at: at,
+    };
+    let (entry, counter_entry) = match (debit, credit) {
+        (Some(debit), credit) => (debit, credit),
+        (None, Some(credit)) => (credit, None),
+        (None, None) => unreachable!("a movement has at least one customer's side"),
+    };
+    Outcome { transaction, entry, counter_entry }
+}
+
+impl Command {
+    /// SHA-256 of what is asked for. An Idempotency-Key that comes back with another fingerprint is a mistake. The same
+    /// amount may be written in two ways ("5" and "5.00"), and is still the same request.
+    pub fn fingerprint(&self) -> [u8; 32] {
+        let (from, to) = match self.movement {
+            Movement::Deposit { to } => (0, to.as_i64()),
+            Movement::Withdrawal { from } => (from.as_i64(), 0),
+            Movement::Transfer { from, to } => (from.as_i64(), to.as_i64()),
+        };
+        Sha256::new()
+            .chain_update((self.movement.movement_type() as i64).to_be_bytes())
+            .chain_update(from.to_be_bytes())
+            .chain_update(to.to_be_bytes())
+            .chain_update(self.amount.canonical_bytes())
+            .chain_update(self.currency.map_or("---", Currency::code))
+            .chain_update([self.description.is_some() as u8])
+            .chain_update(self.description.as_deref().unwrap_or_default())
+            .finalize()
+            .into()
+    }
+}
+
+impl Movement {
+    /// The accounts that must be loaded to decide this movement.
+    pub fn accounts(self) -> impl Iterator<Item = AccountNumber> {
+        let (first, second) = match self {
+            Movement::Deposit { to: account } | Movement::Withdrawal { from: account } => (account, None),
+            Movement::Transfer { from, to } => (from, Some(to)),
+        };
+        std::iter::once(first).chain(second)
+    }
+
+    pub fn movement_type(self) -> MovementType {
+        match self {
+            Movement::Deposit { .. } => MovementType::Deposit,
+            Movement::Withdrawal { .. } => MovementType::Withdrawal,
+            Movement::Transfer { .. } => MovementType::Transfer,
+        }
+    }
+}

@@ -1,0 +1,31 @@
+//! Coffer: a bank in one binary.
+//!
+//! # Layout
+//!
+//! Where a deposit goes, from the wire to the disk:
+//!
+//! - [`api`]: the routes, all on one screen in `api/mod.rs`. `api/movements.rs` reads the request and queues a command.
+//! - [`auth`]: passwords, access tokens, sessions, and the extractor that says who is calling.
+//! - [`ledger`]: `rules.rs` *decides* what a command does to the books, without any I/O; `committer.rs` takes everything
+//!   that is waiting, has it decided, and *writes* it in one durable transaction; `chain.rs` hashes the passbooks.
+//! - [`db`]: SQLite and PostgreSQL behind one type. `db/ledger.rs` has the statements that write the books.
+//! - [`money`], [`account_number`], [`timestamp`]: what is parsed once and right from then on.
+//! - [`error`]: the one error type and the problem document it becomes.
+//! - [`config`], [`server`], [`housekeeping`], [`doctor`]: settings, serving, what happens by the clock, checking books.
+//!
+//! Dependencies point one way: `main -> server -> api -> {auth, ledger, db}`, `ledger -> {db, money}`, `db -> money`.
+//! Nothing imports `api` but the server, and `ledger::rules` knows neither axum nor SQL.
+#![forbid(unsafe_code)]
+
+pub mod account_number;
+pub mod api;
+pub mod auth;
+pub mod config;
+pub mod db;
+pub mod doctor;
+pub mod error;
+pub mod housekeeping;
+pub mod ledger;
+pub mod money;
+pub mod server;
+pub mod timestamp;

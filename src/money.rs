@@ -1,0 +1,379 @@
+//! Money: exact parsing, exact printing, checked arithmetic.
+//!
+//! An amount is an `i64` count of minor units (cents, yen, fils) with an ISO 4217 currency; never a float. On the wire
+//! it is a decimal string, because a JSON number becomes a float in most clients, JavaScript first.
+
+use std::fmt;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+/// The most digits an amount may have, signs and point included. `i64::MAX` has 19 digits; more cannot be money here.
+const MAX_AMOUNT_LENGTH: usize = 32;
+
+/// An ISO 4217 currency that has minor units (gold, test codes and the like have none and are refused).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Currency(iso_currency::Currency);
+
+impl Currency {
+    /// Reads a three-letter ISO 4217 code in capitals. `None` for anything that is not one, or has no minor unit.
+    pub fn from_code(code: &str) -> Option<Self> {
+        let currency = iso_currency::Currency::from_code(code)?;
+        currency.exponent().map(|_| Self(currency))
+    }
+
+    /// The three-letter code, such as `USD`.
+    pub fn code(self) -> &'static str {
+        self.0.code()
+    }
+
+    /// The three-digit ISO 4217 code, such as 840 for USD.
+    pub fn numeric_code(self) -> u16 {
+        self.0.numeric()
+    }
+
+    /// Decimals of the currency: JPY 0, USD 2, KWD 3.
+    pub fn decimals(self) -> u32 {
+        self.0.exponent().unwrap_or_default().into()
+    }
+}
+
+impl fmt::Display for Currency {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.code())
+    }
+}
+
+impl TryFrom<String> for Currency {
+    type Error = UnknownCurrency;
+
+    fn try_from(code: String) -> Result<Self, UnknownCurrency> {
+        Self::from_code(&code).ok_or(UnknownCurrency)
+    }
+}
+
+impl std::str::FromStr for Currency {
+    type Err = UnknownCurrency;
+
+    fn from_str(code: &str) -> Result<Self, UnknownCurrency> {
+        Self::from_code(code).ok_or(UnknownCurrency)
+    }
+}
+
+impl Serialize for Currency {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.code())
+    }
+}
+
+impl<'de> Deserialize<'de> for Currency {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let code = std::borrow::Cow::<str>::deserialize(deserializer)?;
+        Self::from_code(&code).ok_or_else(|| de::Error::custom(UnknownCurrency))
+    }
+}
+
+/// The code is not an ISO 4217 currency with minor units.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("unknown_currency: send a three-letter ISO 4217 code in capitals, such as \"USD\"")]
+pub struct UnknownCurrency;
+
+/// An exact sum of one currency. Prints as a plain decimal: `100.50`, `-0.05`, `7` for a currency without decimals.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Money {
+    /// In minor units: 10050 is 100.50 USD, or 10050 JPY.
+    pub minor_units: i64,
+    pub currency: Currency,
+}
+
+impl Money {
+    pub fn new(minor_units: i64, currency: Currency) -> Self {
+        Self { minor_units, currency }
+    }
+}
+
+impl fmt::Display for Money {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sign = if self.minor_units < 0 { "-" } else { "" };
+        let units = self.minor_units.unsigned_abs();
+        match self.currency.decimals() {
+            0 => write!(f, "{sign}{units}"),
+            decimals => {
+                let scale = 10u64.pow(decimals);
+                let width = decimals as usize;
+                write!(f, "{sign}{}.{:0width$}", units / scale, units % scale)
+            }
+        }
+    }
+}
+
+impl Serialize for Money {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// A positive decimal as a client wrote it, before its currency is known: the account decides how many decimals it may
+/// have. Exact: digits times ten to the minus `decimals`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Amount {
+    digits: i64,
+    decimals: u32,
+}
+
+/// Why an amount was refused. The text before the colon is the stable code, the rest is for a person.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AmountError {
+    #[error("amount_must_be_a_string: send the amount as a JSON string: \"{0}\"")]
+    NotAString(String),
+    #[error("amount_empty: send a decimal such as \"100.50\"")]
+    Empty,
+    #[error("amount_zero: send an amount greater than zero")]
+    Zero,
+    #[error("amount_negative: send a positive amount; the endpoint decides which way the money goes")]
+    Negative,
+    #[error("amount_plus_sign: leave out the plus sign")]
+    PlusSign,
+    #[error("amount_exponent: write the number out, without an exponent")]
+    Exponent,
+    #[error("amount_spaces: leave out spaces, tabs and line breaks")]
+    Spaces,
+    #[error("amount_non_ascii_digit: use the digits 0 to 9")]
+    NonAsciiDigit,
+    #[error("amount_missing_integer_part: write a digit before the point, such as \"0.50\"")]
+    MissingIntegerPart,
+    #[error("amount_missing_decimals: write digits after the point, or leave out the point")]
+    MissingDecimals,
+    #[error("amount_leading_zero: leave out leading zeros")]
+    LeadingZero,
+    #[error("amount_not_a_number: send digits with at most one point, such as \"100.50\", without separators or symbols")]
+    NotANumber,
+    #[error("amount_too_many_decimals: {currency} has {} decimals; this amount has {decimals}", currency.decimals())]
+    TooManyDecimals { currency: Currency, decimals: u32 },
+    #[error("amount_above_maximum: a single movement may be at most {maximum} {currency}")]
+    AboveMaximum { maximum: Money, currency: Currency },
+    #[error("amount_overflow: the amount is larger than any the bank can hold")]
+    Overflow,
+}
+
+impl Amount {
+    /// Reads `0.01`, `100`, `100.50`: ASCII digits, at most one point, no sign, no leading zero, greater than zero.
+    pub fn parse(text: &str) -> Result<Self, AmountError> {
+        refuse_what_is_no_plain_decimal(text)?;
+        let (integer, fraction) = text.split_once('.').unwrap_or((text, ""));
+        if integer.is_empty() {
+            return Err(AmountError::MissingIntegerPart);
+        }
+        if fraction.is_empty() && text.contains('.') {
+            return Err(AmountError::MissingDecimals);
+        }
+        if integer.len() > 1 && integer.starts_with('0') {
+            return Err(AmountError::LeadingZero);
+        }
+        let mut digits: i64 = 0;
+        for digit in integer.bytes().chain(fraction.bytes()) {
+            digits = digits
+                .checked_mul(10)
+                .and_then(|n| n.checked_add((digit - b'0').into()))
+                .ok_or(AmountError::Overflow)?;
+        }
+        if digits == 0 {
+            return Err(AmountError::Zero);
+        }
+        Ok(Self { digits, decimals: fraction.len() as u32 })
+    }
+
+    /// The same bytes for the same value, however many zeros it was written with.
+    pub fn canonical_bytes(self) -> [u8; 12] {
+        let Self { mut digits, mut decimals } = self;
+        while decimals > 0 && digits % 10 == 0 {
+            (digits, decimals) = (digits / 10, decimals - 1);
+        }
+        let mut bytes = [0; 12];
+        bytes[..8].copy_from_slice(&digits.to_be_bytes());
+        bytes[8..].copy_from_slice(&decimals.to_be_bytes());
+        bytes
+    }
+
+    /// The amount as money of `currency`. Refuses more decimals than the currency has, zeros included: "1.00" is no
+    /// amount of yen. `maximum_major_units` is the configured ceiling of one movement, in whole units of the currency.
+    pub fn to_money(self, currency: Currency, maximum_major_units: i64) -> Result<Money, AmountError> {
+        let missing_decimals = currency
+            .decimals()
+            .checked_sub(self.decimals)
+            .ok_or(AmountError::TooManyDecimals { currency, decimals: self.decimals })?;
+        let minor_units =
+            self.digits.checked_mul(10i64.pow(missing_decimals)).ok_or(AmountError::Overflow)?;
+        let maximum = maximum_major_units.saturating_mul(10i64.pow(currency.decimals()));
+        if minor_units > maximum {
+            return Err(AmountError::AboveMaximum { maximum: Money::new(maximum, currency), currency });
+        }
+        Ok(Money::new(minor_units, currency))
+    }
+}
+
+/// Only digits and at most one point may pass; each other character is refused with the code that explains it best.
+fn refuse_what_is_no_plain_decimal(text: &str) -> Result<(), AmountError> {
+    if text.is_empty() {
+        return Err(AmountError::Empty);
+    }
+    if text.chars().any(char::is_whitespace) {
+        return Err(AmountError::Spaces);
+    }
+    if text.chars().any(|c| !c.is_ascii() && c.is_numeric()) {
+        return Err(AmountError::NonAsciiDigit);
+    }
+    let is_number = |s: &str| s.starts_with(|c: char| c.is_ascii_digit() || c == '.');
+    match text.as_bytes()[0] {
+        b'-' if is_number(&text[1..]) => return Err(AmountError::Negative),
+        b'+' if is_number(&text[1..]) => return Err(AmountError::PlusSign),
+        _ => {}
+    }
+    let starts_with_digit = text.as_bytes()[0].is_ascii_digit();
+    if starts_with_digit && text.contains(['e', 'E']) && text.bytes().all(|b| b"0123456789.eE+-".contains(&b)) {
+        return Err(AmountError::Exponent);
+    }
+    let points = text.bytes().filter(|b| *b == b'.').count();
+    if points > 1 || text == "." || !text.bytes().all(|b| b.is_ascii_digit() || b == b'.') {
+        return Err(AmountError::NotANumber);
+    }
+    if text.len() > MAX_AMOUNT_LENGTH {
+        return Err(AmountError::Overflow);
+    }
+    Ok(())
+}
+
+impl<'de> Deserialize<'de> for Amount {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(AmountVisitor)
+    }
+}
+
+struct AmountVisitor;
+
+impl de::Visitor<'_> for AmountVisitor {
+    type Value = Amount;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a decimal string such as \"100.50\"")
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Amount, E> {
+        Amount::parse(text).map_err(E::custom)
+    }
+
+    fn visit_i64<E: de::Error>(self, number: i64) -> Result<Amount, E> {
+        Err(E::custom(AmountError::NotAString(number.to_string())))
+    }
+
+    fn visit_u64<E: de::Error>(self, number: u64) -> Result<Amount, E> {
+        Err(E::custom(AmountError::NotAString(number.to_string())))
+    }
+
+    fn visit_f64<E: de::Error>(self, number: f64) -> Result<Amount, E> {
+        Err(E::custom(AmountError::NotAString(number.to_string())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const MAXIMUM: i64 = 1_000_000_000;
+
+    fn currency(code: &str) -> Currency {
+        Currency::from_code(code).expect("a currency of the test")
+    }
+
+    fn code_of(error: AmountError) -> String {
+        error.to_string().split(':').next().unwrap_or_default().to_owned()
+    }
+
+    #[test]
+    fn every_malformed_amount_has_its_own_code() {
+        for (text, code) in [
+            ("", "amount_empty"),
+            ("0", "amount_zero"),
+            ("0.00", "amount_zero"),
+            ("-1", "amount_negative"),
+            ("-.5", "amount_negative"),
+            ("+1", "amount_plus_sign"),
+            ("1e2", "amount_exponent"),
+            ("1.5E-3", "amount_exponent"),
+            (".5", "amount_missing_integer_part"),
+            ("5.", "amount_missing_decimals"),
+            ("01", "amount_leading_zero"),
+            ("00.5", "amount_leading_zero"),
+            (" 1", "amount_spaces"),
+            ("1 000", "amount_spaces"),
+            ("1\n", "amount_spaces"),
+            ("٣", "amount_non_ascii_digit"),
+            ("１２", "amount_non_ascii_digit"),
+            ("NaN", "amount_not_a_number"),
+            ("Infinity", "amount_not_a_number"),
+            ("1,000", "amount_not_a_number"),
+            ("1.2.3", "amount_not_a_number"),
+            (".", "amount_not_a_number"),
+            ("-", "amount_not_a_number"),
+            ("$5", "amount_not_a_number"),
+            ("0x10", "amount_not_a_number"),
+            ("1\u{0}", "amount_not_a_number"),
+            ("9223372036854775808", "amount_overflow"),
+            ("1000000000000000000000000000000000", "amount_overflow"),
+        ] {
+            assert_eq!(Amount::parse(text).map_err(code_of), Err(code.to_owned()), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn decimals_are_those_of_the_currency() {
+        for (text, code, expected) in [
+            ("1", "JPY", Ok(1)),
+            ("1.0", "JPY", Err("amount_too_many_decimals")),
+            ("1.5", "USD", Ok(150)),
+            ("1.50", "USD", Ok(150)),
+            ("1.500", "USD", Err("amount_too_many_decimals")),
+            ("0.001", "KWD", Ok(1)),
+            ("0.0001", "KWD", Err("amount_too_many_decimals")),
+            ("1000000000", "USD", Ok(100_000_000_000)),
+            ("1000000000.01", "USD", Err("amount_above_maximum")),
+            ("9223372036854775807", "USD", Err("amount_overflow")),
+        ] {
+            let money = Amount::parse(text).expect(text).to_money(currency(code), MAXIMUM);
+            assert_eq!(money.map(|m| m.minor_units).map_err(code_of), expected.map_err(str::to_owned), "{text} {code}");
+        }
+    }
+
+    #[test]
+    fn currencies_without_minor_units_are_refused() {
+        for code in ["XAU", "XXX", "usd", "US", "USDX", ""] {
+            assert_eq!(Currency::from_code(code), None, "{code}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_printed_is_read_back_exactly(minor in 1..=i64::MAX, code in "(JPY|USD|KWD|CLF)") {
+            let money = Money::new(minor, currency(&code));
+            let read = Amount::parse(&money.to_string()).expect("printed money is a plain decimal");
+            prop_assert_eq!(read.to_money(money.currency, i64::MAX), Ok(money));
+        }
+
+        #[test]
+        fn no_text_makes_the_parser_panic_or_yield_nothing_positive(text in "\\PC*|[0-9.eE+-]{0,40}") {
+            if let Ok(amount) = Amount::parse(&text) {
+                prop_assert!(amount.digits > 0);
+                prop_assert!(text.bytes().all(|b| b.is_ascii_digit() || b == b'.'));
+                let _ = amount.to_money(currency("USD"), MAXIMUM);
+            }
+        }
+
+        #[test]
+        fn printing_keeps_the_sign_and_every_digit(minor in any::<i64>()) {
+            let text = Money::new(minor, currency("KWD")).to_string();
+            let digits: i128 = text.replace('.', "").parse().expect("digits");
+            prop_assert_eq!(digits, i128::from(minor));
+        }
+    }
+}

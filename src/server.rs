@@ -1,0 +1,163 @@
+//! Opening the bank, serving it, and closing it without losing a request.
+
+use std::future::Future;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::Request;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::{GracefulConnection, GracefulShutdown};
+use hyper_util::service::TowerToHyperService;
+use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tower::ServiceExt;
+
+use crate::api::{self, App};
+use crate::auth::Auth;
+use crate::config::{ConfigError, Settings};
+use crate::db::{ConnectError, Db};
+use crate::housekeeping::Housekeeping;
+use crate::ledger::committer::{Committer, Lanes};
+
+/// How long a client may take to send a request's headers, and to send the next request on a kept connection.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+/// Request line and headers together. A token and a few headers need less than one of them.
+const MAX_HEADER_BYTES: usize = 16 * 1024;
+/// After an accept fails (out of file descriptors, say): long enough not to spin.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Seconds, from a cached read to a commit on a slow disk.
+const LATENCY_BUCKETS: [f64; 11] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0];
+const BATCH_BUCKETS: [f64; 8] = [1.0, 4.0, 16.0, 64.0, 128.0, 256.0, 512.0, 1024.0];
+
+/// Why the bank cannot open, or had to stop.
+#[derive(Debug, thiserror::Error)]
+pub enum ServerError {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error(transparent)]
+    Database(#[from] ConnectError),
+    #[error("cannot hash passwords: {0}")]
+    Passwords(argon2::password_hash::Error),
+    #[error("cannot record metrics: {0}")]
+    Metrics(#[from] BuildError),
+    #[error("the ledger stopped working; the log says why")]
+    LedgerStopped,
+}
+
+/// A bank that is open: its database is migrated and its lanes are running.
+pub struct Bank {
+    app: App,
+    lanes: Lanes,
+    max_connections: usize,
+    shutdown_deadline: Duration,
+    housekeeping: Housekeeping,
+}
+
+impl Bank {
+    /// Connects, migrates, and starts the lanes.
+    pub async fn open(settings: &Settings) -> Result<Self, ServerError> {
+        let secret = settings.signing_secret()?;
+        let db = Db::connect(&settings.database(true)?).await?;
+        db.migrate().await?;
+        let auth = tokio::task::block_in_place(|| Auth::new(&secret)).map_err(ServerError::Passwords)?;
+        let (committer, lanes) = Committer::start(&db, settings.max_amount);
+        let metrics = if settings.metrics { Some(record_metrics()?) } else { None };
+        let housekeeping = Housekeeping::new(&db, &auth, metrics.clone(), settings.idempotency_retention());
+        let app = App::new(api::Parts { db, committer, auth, default_currency: settings.currency, metrics });
+        Ok(Self {
+            app,
+            lanes,
+            max_connections: settings.max_connections as usize,
+            shutdown_deadline: settings.shutdown_deadline(),
+            housekeeping,
+        })
+    }
+
+    pub fn db(&self) -> &Db {
+        &self.app.db
+    }
+
+    /// Serves until `shutdown` completes. Then no connection is accepted any more, requests in flight get their answers
+    /// up to the deadline, everything that was queued is committed, and the database is closed.
+    pub async fn serve(self, listener: TcpListener, shutdown: impl Future<Output = ()>) -> Result<(), ServerError> {
+        let Self { app, lanes, max_connections, shutdown_deadline, housekeeping } = self;
+        let db = app.db.clone();
+        let connections = GracefulShutdown::new();
+        let housekeeping = tokio::spawn(housekeeping.run());
+        let finished = lanes.finished();
+        tokio::pin!(finished);
+        let ended = tokio::select! {
+            () = accept(&listener, api::router(app), &connections, max_connections) => Ok(()),
+            () = shutdown => Ok(()),
+            // Lanes end when nobody can submit any more. Before that it is a bug: a bank that cannot book must not
+            // stay up and look healthy.
+            () = &mut finished => Err(ServerError::LedgerStopped),
+        };
+        drop(listener);
+        if tokio::time::timeout(shutdown_deadline, connections.shutdown()).await.is_err() {
+            tracing::warn!("some clients did not take their answers in time");
+        }
+        housekeeping.abort();
+        if ended.is_ok() && tokio::time::timeout(shutdown_deadline, finished).await.is_err() {
+            tracing::warn!("some movements were still waiting for the database");
+        }
+        db.close().await;
+        ended
+    }
+}
+
+/// Accepts connections for ever, at most `max_connections` at once: the next one waits in the kernel's queue.
+async fn accept(listener: &TcpListener, router: Router, connections: &GracefulShutdown, max_connections: usize) {
+    let permits = Arc::new(Semaphore::new(max_connections));
+    loop {
+        let Ok(permit) = permits.clone().acquire_owned().await else { return };
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept a connection");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        let connection = connections.watch(connection(stream, router.clone()));
+        tokio::spawn(async move {
+            // A client that hangs up or talks nonsense is no event.
+            let _ = connection.await;
+            drop(permit);
+        });
+    }
+}
+
+/// One client. The released `axum::serve` sets no header timeout, which is why this is spelled out.
+fn connection(stream: TcpStream, router: Router) -> impl GracefulConnection<Error = hyper::Error> {
+    // Answers are written whole; waiting to fill a packet would only delay them.
+    let _ = stream.set_nodelay(true);
+    let service = router.map_request(|request: Request<Incoming>| request.map(Body::new));
+    http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_TIMEOUT)
+        .max_buf_size(MAX_HEADER_BYTES)
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service))
+}
+
+/// Installs the process's recorder, once.
+fn record_metrics() -> Result<PrometheusHandle, BuildError> {
+    static RECORDER: OnceLock<PrometheusHandle> = OnceLock::new();
+    if let Some(handle) = RECORDER.get() {
+        return Ok(handle.clone());
+    }
+    let recorder = PrometheusBuilder::new()
+        .set_buckets_for_metric(Matcher::Suffix("seconds".to_owned()), &LATENCY_BUCKETS)?
+        .set_buckets_for_metric(Matcher::Full("coffer_batch_size".to_owned()), &BATCH_BUCKETS)?
+        .build_recorder();
+    let handle = RECORDER.get_or_init(|| recorder.handle()).clone();
+    // Another bank in this process (a test) may have been first; then its recorder is used.
+    let _ = metrics::set_global_recorder(recorder);
+    Ok(handle)
+}
