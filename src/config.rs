@@ -91,7 +91,7 @@ pub struct Settings {
     pub shutdown_seconds: u64,
 
     /// What to log: error, warn, info, debug, or a filter such as coffer=debug,sqlx=warn
-    #[arg(long, env = "COFFER_LOG", global = true, default_value = "info", value_name = "FILTER")]
+    #[arg(long, env = "COFFER_LOG", global = true, default_value = "info,sqlx=warn", value_name = "FILTER")]
     pub log: String,
 }
 
@@ -102,9 +102,13 @@ pub enum ConfigError {
     UnknownDatabase,
     #[error("DATABASE_URL (--database-url) is not a valid address: {0}")]
     DatabaseUrl(String),
-    #[error("COFFER_JWT_SECRET (--jwt-secret) has {0} bytes; it needs at least {MIN_SECRET_BYTES}. `openssl rand -hex 32` makes one")]
+    #[error(
+        "COFFER_JWT_SECRET (--jwt-secret) has {0} bytes; it needs at least {MIN_SECRET_BYTES}. `openssl rand -hex 32` makes one"
+    )]
     ShortSecret(usize),
-    #[error("{path}, which holds the signing secret, has {bytes} bytes; it needs at least {MIN_SECRET_BYTES}. Remove it and start again to get a new one; everyone must sign in again")]
+    #[error(
+        "{path}, which holds the signing secret, has {bytes} bytes; it needs at least {MIN_SECRET_BYTES}. Remove it and start again to get a new one; everyone must sign in again"
+    )]
     ShortSecretFile { path: String, bytes: usize },
     #[error("COFFER_DATA_DIR (--data-dir): cannot use {path}: {cause}")]
     DataDir { path: String, cause: std::io::Error },

@@ -182,12 +182,16 @@ impl Problem {
     /// What the framework answers by itself, put in our words.
     pub fn of_status(status: StatusCode) -> Self {
         match status {
-            StatusCode::NOT_FOUND => {
-                Self::new(status, "path_not_found", "There is nothing at this path. GET /openapi.json lists every path.")
-            }
-            StatusCode::METHOD_NOT_ALLOWED => {
-                Self::new(status, "method_not_allowed", "This path does not take this method; the Allow header lists those it takes.")
-            }
+            StatusCode::NOT_FOUND => Self::new(
+                status,
+                "path_not_found",
+                "There is nothing at this path. GET /openapi.json lists every path.",
+            ),
+            StatusCode::METHOD_NOT_ALLOWED => Self::new(
+                status,
+                "method_not_allowed",
+                "This path does not take this method; the Allow header lists those it takes.",
+            ),
             StatusCode::REQUEST_TIMEOUT => Self::new(status, "request_timeout", "The request took too long to arrive."),
             StatusCode::SERVICE_UNAVAILABLE => {
                 Self::new(status, "timed_out", "The bank could not answer in time. Try again.")

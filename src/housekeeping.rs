@@ -51,7 +51,7 @@ impl Housekeeping {
         // One slice of the keys at a time: a table of millions is never scanned at once, and each is seen every 18 hours.
         let mut tx = self.db.begin().await?;
         tx.prune_keys(tick as u16, now.minus(self.idempotency_retention)).await?;
-        if tick % TICKS_PER_HOUR == 0 {
+        if tick.is_multiple_of(TICKS_PER_HOUR) {
             tx.delete_sessions_older_than(now.minus(SESSION_RETENTION)).await?;
         }
         tx.commit().await

@@ -27,7 +27,10 @@ type AnyError = Box<dyn std::error::Error + Send + Sync>;
 
 /// A bank in one binary: accounts, money and history over a REST API, on SQLite or PostgreSQL
 #[derive(Parser)]
-#[command(version, after_help = "Without a command, coffer serves. Every setting can also stand in the environment or in a file .env.")]
+#[command(
+    version,
+    after_help = "Without a command, coffer serves. Every setting can also stand in the environment or in a file .env."
+)]
 struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
@@ -70,8 +73,10 @@ fn main() -> ExitCode {
 fn exit_with_usage(error: &clap::Error) -> ! {
     if let Some(ContextValue::String(argument)) = error.get(ContextKind::InvalidArg)
         && let Some(flag) = argument.strip_prefix("--").and_then(|flag| flag.split(' ').next())
-        && let Some(variable) =
-            Cli::command().get_arguments().find(|known| known.get_long() == Some(flag)).and_then(|known| known.get_env())
+        && let Some(variable) = Cli::command()
+            .get_arguments()
+            .find(|known| known.get_long() == Some(flag))
+            .and_then(|known| known.get_env())
     {
         eprintln!("coffer: the setting --{flag} ({} in the environment or .env) is wrong.", variable.display());
     }
@@ -142,7 +147,9 @@ async fn migrate(settings: &Settings) -> Result<ExitCode, AnyError> {
 async fn examine(settings: &Settings) -> Result<ExitCode, AnyError> {
     let db = Db::connect(&settings.database(false)?).await?;
     if !db.is_migrated().await.unwrap_or(false) {
-        return Err(format!("{} has no books of this version; run coffer migrate first", settings.database_place()).into());
+        return Err(
+            format!("{} has no books of this version; run coffer migrate first", settings.database_place()).into()
+        );
     }
     let all_good = doctor::examine(&db, |finding| println!("{finding}")).await?;
     db.close().await;

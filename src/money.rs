@@ -145,7 +145,9 @@ pub enum AmountError {
     MissingDecimals,
     #[error("amount_leading_zero: leave out leading zeros")]
     LeadingZero,
-    #[error("amount_not_a_number: send digits with at most one point, such as \"100.50\", without separators or symbols")]
+    #[error(
+        "amount_not_a_number: send digits with at most one point, such as \"100.50\", without separators or symbols"
+    )]
     NotANumber,
     #[error("amount_too_many_decimals: {currency} has {} decimals; this amount has {decimals}", currency.decimals())]
     TooManyDecimals { currency: Currency, decimals: u32 },
@@ -201,8 +203,7 @@ impl Amount {
             .decimals()
             .checked_sub(self.decimals)
             .ok_or(AmountError::TooManyDecimals { currency, decimals: self.decimals })?;
-        let minor_units =
-            self.digits.checked_mul(10i64.pow(missing_decimals)).ok_or(AmountError::Overflow)?;
+        let minor_units = self.digits.checked_mul(10i64.pow(missing_decimals)).ok_or(AmountError::Overflow)?;
         let maximum = maximum_major_units.saturating_mul(10i64.pow(currency.decimals()));
         if minor_units > maximum {
             return Err(AmountError::AboveMaximum { maximum: Money::new(maximum, currency), currency });

@@ -32,7 +32,7 @@ const MAX_NUMBER_TRIES: u32 = 5;
 #[schema(as = Account)]
 pub struct AccountBody {
     /// 14 digits, the last two are check digits (ISO 7064 MOD 97-10).
-    #[schema(value_type = String, example = "10000000000120")]
+    #[schema(value_type = String, example = "10000000000180")]
     account_number: AccountNumber,
     #[schema(value_type = String, example = "USD")]
     currency: Currency,
@@ -64,7 +64,7 @@ pub struct AccountList {
 /// What an account holds, or held.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Balance {
-    #[schema(value_type = String, example = "10000000000120")]
+    #[schema(value_type = String, example = "10000000000180")]
     account_number: AccountNumber,
     #[schema(value_type = String, example = "100.50")]
     balance: Money,
@@ -97,7 +97,7 @@ pub struct AccountsQuery {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct BalanceQuery {
-    #[param(value_type = String, pattern = "^[1-9][0-9]{13}$", example = "10000000000120")]
+    #[param(value_type = String, pattern = "^[1-9][0-9]{13}$", example = "10000000000180")]
     account_number: AccountNumber,
     /// A moment in the past; now if left out.
     #[param(value_type = Option<String>, format = DateTime, example = json!(null))]
@@ -134,6 +134,7 @@ pub struct RelabelRequest {
 #[utoipa::path(
     get,
     path = "/balance",
+    operation_id = "show_balance",
     tag = "Money",
     params(BalanceQuery),
     responses(
@@ -163,6 +164,7 @@ pub async fn balance(
 #[utoipa::path(
     get,
     path = "/accounts",
+    operation_id = "list_accounts",
     tag = "Accounts",
     params(AccountsQuery),
     responses((status = OK, description = "A page of accounts, by number", body = AccountList)),
@@ -190,6 +192,7 @@ pub async fn list(
 #[utoipa::path(
     post,
     path = "/accounts",
+    operation_id = "open_account",
     tag = "Accounts",
     request_body = OpenAccountRequest,
     responses(
@@ -219,8 +222,9 @@ pub async fn open(
 #[utoipa::path(
     get,
     path = "/accounts/{account_number}",
+    operation_id = "show_account",
     tag = "Accounts",
-    params(("account_number" = String, Path, pattern = "^[1-9][0-9]{13}$", example = "10000000000120")),
+    params(("account_number" = String, Path, pattern = "^[1-9][0-9]{13}$", example = "10000000000180")),
     responses(
         (status = OK, description = "The account", body = AccountBody),
         (status = NOT_FOUND, description = "No such account among the caller's"),
@@ -239,8 +243,9 @@ pub async fn show(
 #[utoipa::path(
     patch,
     path = "/accounts/{account_number}",
+    operation_id = "rename_account",
     tag = "Accounts",
-    params(("account_number" = String, Path, pattern = "^[1-9][0-9]{13}$", example = "10000000000120")),
+    params(("account_number" = String, Path, pattern = "^[1-9][0-9]{13}$", example = "10000000000180")),
     request_body = RelabelRequest,
     responses(
         (status = OK, description = "Renamed", body = AccountBody),
@@ -267,8 +272,9 @@ pub async fn relabel(
 #[utoipa::path(
     delete,
     path = "/accounts/{account_number}",
+    operation_id = "close_account",
     tag = "Accounts",
-    params(("account_number" = String, Path, pattern = "^[1-9][0-9]{13}$", example = "10000000000120")),
+    params(("account_number" = String, Path, pattern = "^[1-9][0-9]{13}$", example = "10000000000180")),
     responses(
         (status = NO_CONTENT, description = "Closed"),
         (status = NOT_FOUND, description = "No such account among the caller's"),
@@ -292,19 +298,15 @@ pub async fn close(
     Err(match managed_account(&app, caller, number).await?.status {
         AccountStatus::Closed => Refusal::AccountClosed.into(),
         AccountStatus::Frozen => Refusal::AccountFrozen.into(),
-        AccountStatus::Open => {
-            Error::conflict("account_not_empty", "Only an account with a balance of zero can be closed. Move the money first.")
-        }
+        AccountStatus::Open => Error::conflict(
+            "account_not_empty",
+            "Only an account with a balance of zero can be closed. Move the money first.",
+        ),
     })
 }
 
 /// Opens an account with a fresh number, in the transaction of the caller.
-pub async fn insert_account(
-    tx: &mut Tx,
-    owner_id: Uuid,
-    currency: Currency,
-    label: Option<String>,
-) -> Result<Account> {
+pub async fn insert_account(tx: &mut Tx, owner_id: Uuid, currency: Currency, label: Option<String>) -> Result<Account> {
     let now = Timestamp::now();
     for _ in 0..MAX_NUMBER_TRIES {
         let number = AccountNumber::random().map_err(|error| Error::Internal(error.to_string()))?;

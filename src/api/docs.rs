@@ -61,11 +61,8 @@ pub fn complete(mut document: utoipa::openapi::OpenApi) -> utoipa::openapi::Open
     components.add_security_scheme("bearer", SecurityScheme::Http(bearer));
 
     for item in document.paths.paths.values_mut() {
-        for operation in [&mut item.get, &mut item.post, &mut item.put, &mut item.patch, &mut item.delete] {
-            if let Some(operation) = operation {
-                add_problems(operation);
-            }
-        }
+        let operations = [&mut item.get, &mut item.post, &mut item.put, &mut item.patch, &mut item.delete];
+        operations.into_iter().flatten().for_each(add_problems);
     }
     document
 }
@@ -114,4 +111,3 @@ fn add_problems(operation: &mut Operation) {
         }
     }
 }
-

@@ -105,10 +105,7 @@ fn parse_object<T: DeserializeOwned>(body: &[u8]) -> Result<T> {
 /// The error again, with the path to it.
 fn find_error<T: DeserializeOwned>(body: &[u8]) -> Option<serde_path_to_error::Error<serde_json::Error>> {
     let mut deserializer = serde_json::Deserializer::from_slice(body);
-    match serde_path_to_error::deserialize::<_, T>(&mut deserializer) {
-        Err(error) => Some(error),
-        Ok(_) => None,
-    }
+    serde_path_to_error::deserialize::<_, T>(&mut deserializer).err()
 }
 
 fn explain(body: &[u8], error: Option<serde_path_to_error::Error<serde_json::Error>>) -> Error {
@@ -189,7 +186,9 @@ where
             Ok(Path(text)) => text,
             Err(_) => return Err(Error::not_found("path_not_found", "The path is not valid UTF-8.")),
         };
-        text.parse().map(Self).map_err(|error: T::Err| Error::Invalid(vec![FieldError::coded("path", &error.to_string())]))
+        text.parse()
+            .map(Self)
+            .map_err(|error: T::Err| Error::Invalid(vec![FieldError::coded("path", &error.to_string())]))
     }
 }
 

@@ -39,11 +39,7 @@ pub fn label(value: &str) -> Result<(), ValidationError> {
 }
 
 pub fn description(value: &str) -> Result<(), ValidationError> {
-    text(
-        value,
-        MAX_DESCRIPTION_LENGTH,
-        ["description_blank", "description_too_long", "description_control_characters"],
-    )
+    text(value, MAX_DESCRIPTION_LENGTH, ["description_blank", "description_too_long", "description_control_characters"])
 }
 
 pub fn email(value: &str) -> Result<(), ValidationError> {

@@ -24,10 +24,10 @@ use crate::money::{Amount, Currency};
 /// A deposit or a withdrawal.
 #[derive(Debug, Deserialize, Validate, ToSchema)]
 #[serde(deny_unknown_fields)]
-#[schema(example = json!({"account_number": "10000000000120", "amount": "100.50", "description": "Salary"}))]
+#[schema(example = json!({"account_number": "10000000000180", "amount": "100.50", "description": "Salary"}))]
 pub struct MovementRequest {
     /// 14 digits, the last two are check digits.
-    #[schema(value_type = String, pattern = "^[1-9][0-9]{13}$", example = "10000000000120")]
+    #[schema(value_type = String, pattern = "^[1-9][0-9]{13}$", example = "10000000000180")]
     account_number: AccountNumber,
     /// A positive decimal as a string, with at most as many decimals as the account's currency has.
     #[schema(value_type = String, pattern = r"^(0|[1-9][0-9]{0,9})(\.[0-9]{1,4})?$", example = "100.50")]
@@ -37,20 +37,25 @@ pub struct MovementRequest {
     currency: Option<Currency>,
     /// What the statement says, up to 140 characters.
     #[validate(custom(function = fields::description))]
-    #[schema(min_length = 1, max_length = 140, pattern = r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$", example = "Salary")]
+    #[schema(
+        min_length = 1,
+        max_length = 140,
+        pattern = r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$",
+        example = "Salary"
+    )]
     description: Option<String>,
 }
 
 /// A transfer to another account in the same currency, whoever owns it.
 #[derive(Debug, Deserialize, Validate, ToSchema)]
 #[serde(deny_unknown_fields)]
-#[schema(example = json!({"from_account": "10000000000120", "to_account": "10000000000217", "amount": "25.00", "description": "Rent"}))]
+#[schema(example = json!({"from_account": "10000000000180", "to_account": "10000000000277", "amount": "25.00", "description": "Rent"}))]
 pub struct TransferRequest {
     /// 14 digits, the last two are check digits.
-    #[schema(value_type = String, pattern = "^[1-9][0-9]{13}$", example = "10000000000120")]
+    #[schema(value_type = String, pattern = "^[1-9][0-9]{13}$", example = "10000000000180")]
     from_account: AccountNumber,
     /// 14 digits, the last two are check digits.
-    #[schema(value_type = String, pattern = "^[1-9][0-9]{13}$", example = "10000000000217")]
+    #[schema(value_type = String, pattern = "^[1-9][0-9]{13}$", example = "10000000000277")]
     to_account: AccountNumber,
     /// A positive decimal as a string, with at most as many decimals as the accounts' currency has.
     #[schema(value_type = String, pattern = r"^(0|[1-9][0-9]{0,9})(\.[0-9]{1,4})?$", example = "25.00")]
@@ -60,7 +65,12 @@ pub struct TransferRequest {
     currency: Option<Currency>,
     /// What both statements say, up to 140 characters.
     #[validate(custom(function = fields::description))]
-    #[schema(min_length = 1, max_length = 140, pattern = r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$", example = "Rent")]
+    #[schema(
+        min_length = 1,
+        max_length = 140,
+        pattern = r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$",
+        example = "Rent"
+    )]
     description: Option<String>,
 }
 

@@ -180,6 +180,7 @@ pub async fn logout(State(app): State<App>, caller: Caller) -> Result<StatusCode
 #[utoipa::path(
     get,
     path = "/me/sessions",
+    operation_id = "list_sessions",
     tag = "Profile",
     responses((status = OK, description = "Living sessions, newest first", body = SessionList)),
     security(("bearer" = []))
@@ -195,6 +196,7 @@ pub async fn list(State(app): State<App>, caller: Caller) -> Result<Json<Session
 #[utoipa::path(
     delete,
     path = "/me/sessions/{id}",
+    operation_id = "end_session",
     tag = "Profile",
     params(("id" = Uuid, Path, description = "The session", example = "019a8f3e-7c4b-7d21-9b1e-2f6a5c0d4e88")),
     responses(

@@ -37,20 +37,17 @@ pub async fn finish(request: Request, next: Next) -> Response {
 }
 
 fn count(method: &str, route: &str, status: StatusCode, seconds: f64) {
-    let labels = [
-        ("method", method.to_owned()),
-        ("route", route.to_owned()),
-        ("status", status.as_str().to_owned()),
-    ];
+    let labels = [("method", method.to_owned()), ("route", route.to_owned()), ("status", status.as_str().to_owned())];
     metrics::counter!("coffer_http_requests_total", &labels).increment(1);
     metrics::histogram!("coffer_http_request_seconds", "route" => route.to_owned()).record(seconds);
 }
 
 /// The client's id if it sent a plain one, otherwise a new one.
 fn request_id(request: &Request) -> HeaderValue {
-    let sent = request.headers().get(&REQUEST_ID).filter(|id| {
-        (1..=MAX_REQUEST_ID_LENGTH).contains(&id.len()) && id.as_bytes().iter().all(u8::is_ascii_graphic)
-    });
+    let sent = request
+        .headers()
+        .get(&REQUEST_ID)
+        .filter(|id| (1..=MAX_REQUEST_ID_LENGTH).contains(&id.len()) && id.as_bytes().iter().all(u8::is_ascii_graphic));
     sent.cloned().unwrap_or_else(|| {
         let mut buffer = Uuid::encode_buffer();
         let id: &str = Uuid::now_v7().hyphenated().encode_lower(&mut buffer);

@@ -33,7 +33,7 @@ pub struct EntryBody {
     id: Uuid,
     #[serde(rename = "type")]
     movement_type: MovementType,
-    #[schema(value_type = String, example = "10000000000120")]
+    #[schema(value_type = String, example = "10000000000180")]
     account_number: AccountNumber,
     /// The other account of a transfer; null for cash.
     #[schema(value_type = Option<String>, example = json!(null))]
@@ -82,7 +82,7 @@ pub struct EntryList {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct HistoryQuery {
-    #[param(value_type = String, pattern = "^[1-9][0-9]{13}$", example = "10000000000120")]
+    #[param(value_type = String, pattern = "^[1-9][0-9]{13}$", example = "10000000000180")]
     account_number: AccountNumber,
     /// How many entries, 1 to 200.
     #[validate(range(min = 1, max = MAX_LIMIT, code = "limit_out_of_range", message = "send a number from 1 to 200"))]
@@ -107,7 +107,13 @@ pub struct HistoryQuery {
 pub struct IdempotencyKeyHeader {
     /// A name for this request that is new for each new movement, such as a UUID. Sent again with the same request, the
     /// money moves once and the first answer comes again.
-    #[param(rename = "Idempotency-Key", required = false, min_length = 1, max_length = 255, pattern = "^[!#-\\[\\]-~]+$")]
+    #[param(
+        rename = "Idempotency-Key",
+        required = false,
+        min_length = 1,
+        max_length = 255,
+        pattern = "^[!#-\\[\\]-~]+$"
+    )]
     idempotency_key: String,
 }
 
@@ -117,6 +123,7 @@ pub struct IdempotencyKeyHeader {
 #[utoipa::path(
     get,
     path = "/transactions",
+    operation_id = "list_transactions",
     tag = "History",
     params(HistoryQuery),
     responses(
@@ -126,11 +133,7 @@ pub struct IdempotencyKeyHeader {
     ),
     security(("bearer" = []))
 )]
-pub async fn list(
-    State(app): State<App>,
-    caller: Caller,
-    Query(query): Query<HistoryQuery>,
-) -> Result<Response> {
+pub async fn list(State(app): State<App>, caller: Caller, Query(query): Query<HistoryQuery>) -> Result<Response> {
     let account = app.db.account(query.account_number).await?.filter(|account| caller.may_read(account));
     let head = account.ok_or_else(Error::account_not_found)?.sequence;
     let limit = query.limit.unwrap_or(DEFAULT_LIMIT);
@@ -155,6 +158,7 @@ pub async fn list(
 #[utoipa::path(
     get,
     path = "/transactions/{id}",
+    operation_id = "show_transaction",
     tag = "History",
     params(("id" = Uuid, Path, description = "The movement", example = "019a8f3e-7c4b-7d21-9b1e-2f6a5c0d4e88")),
     responses(

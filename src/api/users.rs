@@ -112,6 +112,7 @@ pub async fn create_account(
 #[utoipa::path(
     get,
     path = "/me",
+    operation_id = "show_me",
     tag = "Profile",
     responses((status = OK, description = "The profile", body = User)),
     security(("bearer" = []))
@@ -166,6 +167,7 @@ pub async fn update_me(
 #[utoipa::path(
     delete,
     path = "/me",
+    operation_id = "close_me",
     tag = "Profile",
     responses(
         (status = NO_CONTENT, description = "Closed; every session has ended"),

@@ -78,7 +78,10 @@ impl Passwords {
     async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
         let acquire = self.permits.clone().acquire_owned();
         let Ok(Ok(permit)) = tokio::time::timeout(MAX_WAIT, acquire).await else {
-            return Err(Error::Busy { code: "login_busy", detail: "Too many sign-ins at once. Try again in a moment." });
+            return Err(Error::Busy {
+                code: "login_busy",
+                detail: "Too many sign-ins at once. Try again in a moment.",
+            });
         };
         tokio::task::spawn_blocking(move || {
             let _permit = permit;

@@ -48,7 +48,8 @@ impl Db {
 
     /// One line of a passbook.
     pub async fn entry(&self, account_number: AccountNumber, sequence: i64) -> sqlx::Result<Option<Entry>> {
-        let one = EntryRange { account_number, below: sequence + 1, above: sequence - 1, movement_type: None, limit: 1 };
+        let one =
+            EntryRange { account_number, below: sequence + 1, above: sequence - 1, movement_type: None, limit: 1 };
         Ok(self.entries(one).await?.pop())
     }
 

@@ -128,7 +128,8 @@ impl Db {
 
     async fn connect_postgres(target: PgConnectOptions, options: &DbOptions) -> Result<Self, ConnectError> {
         let target = target.application_name("coffer").statement_cache_capacity(options.statement_cache);
-        let pool = |connections| PoolOptions::<Postgres>::new().max_connections(connections).acquire_timeout(ACQUIRE_TIMEOUT);
+        let pool =
+            |connections| PoolOptions::<Postgres>::new().max_connections(connections).acquire_timeout(ACQUIRE_TIMEOUT);
         let writers = pool(options.lanes + 2).connect_with(target.clone()).await?;
         let readers = pool(options.max_connections).connect_lazy_with(target);
         Ok(Self::Postgres { writers, readers, lanes: options.lanes, migration_lock: options.migration_lock })

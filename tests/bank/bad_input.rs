@@ -1,0 +1,188 @@
+//! Whatever a client sends wrong is a problem document in the 400s, and leaves no trace.
+
+use std::time::Duration;
+
+use reqwest::Method;
+use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::harness::bank_tests;
+
+bank_tests! {
+    async fn bodies_that_are_no_json_object_are_refused(bank: &TestBank) {
+        let ada = bank.customer().await;
+        let depth_bomb = format!("{{\"account_number\":{}", "[".repeat(5000));
+        for (body, status, code) in [
+            (&b""[..], 400, "malformed_json"),
+            (b"   ", 400, "malformed_json"),
+            (b"{", 400, "malformed_json"),
+            (b"hello", 400, "malformed_json"),
+            (b"{\"amount\":\"1\",}", 400, "malformed_json"),
+            (b"{} {}", 400, "malformed_json"),
+            (b"{'amount':'1'}", 400, "malformed_json"),
+            (b"{\"amount\":NaN}", 400, "malformed_json"),
+            (b"{\"amount\":\"\xff\"}", 400, "malformed_json"),
+            (b"\xef\xbb\xbf{}", 400, "malformed_json"),
+            (b"{\"description\":\"\\ud800\"}", 400, "malformed_json"),
+            (depth_bomb.as_bytes(), 400, "malformed_json"),
+            (b"[]", 422, "body_must_be_an_object"),
+            (b"null", 422, "body_must_be_an_object"),
+            (b"\"text\"", 422, "body_must_be_an_object"),
+            (b"[\"10000000000180\", \"1\", null, null]", 422, "body_must_be_an_object"),
+            (b"{}", 422, "missing_field"),
+        ] {
+            let answer = ada.request(Method::POST, "/deposit").raw(body).send().await;
+            let text = String::from_utf8_lossy(&body[..body.len().min(40)]).into_owned();
+            assert_eq!((answer.status.as_u16(), answer.body["code"].as_str()), (status, Some(code)), "{text}: {}", answer.body);
+            answer.expect_problem(status, code);
+        }
+        assert_eq!(ada.history().await.len(), 0);
+    }
+
+    async fn fields_of_the_wrong_kind_are_named(bank: &TestBank) {
+        let ada = bank.customer().await;
+        let account = &ada.account;
+        for (body, code, pointer) in [
+            (json!({"account_number": account, "amount": 100.5}), "amount_must_be_a_string", "/amount"),
+            (json!({"account_number": account, "amount": 1}), "amount_must_be_a_string", "/amount"),
+            (json!({"account_number": account, "amount": -1}), "amount_must_be_a_string", "/amount"),
+            (json!({"account_number": account, "amount": null}), "wrong_type", "/amount"),
+            (json!({"account_number": account, "amount": ["1"]}), "wrong_type", "/amount"),
+            (json!({"account_number": account, "amount": {"value": "1"}}), "wrong_type", "/amount"),
+            (json!({"account_number": account, "amount": true}), "wrong_type", "/amount"),
+            (json!({"account_number": account}), "missing_field", "/amount"),
+            (json!({"amount": "1"}), "missing_field", "/account_number"),
+            (json!({"account_number": account, "amount": "1", "ammount": "1"}), "unknown_field", "/ammount"),
+            (json!({"account_number": account, "amount": "1", "__proto__": {}}), "unknown_field", "/__proto__"),
+            (json!({"account_number": 10000000000180u64, "amount": "1"}), "account_number_malformed", "/account_number"),
+            (json!({"account_number": "1000000000012", "amount": "1"}), "account_number_malformed", "/account_number"),
+            (json!({"account_number": "1000000000012x", "amount": "1"}), "account_number_malformed", "/account_number"),
+            (json!({"account_number": "00000000084003", "amount": "1"}), "account_number_malformed", "/account_number"),
+            (json!({"account_number": "10000000000121", "amount": "1"}), "account_number_check_digits", "/account_number"),
+            (json!({"account_number": account, "amount": "1", "currency": "usd"}), "unknown_currency", "/currency"),
+            (json!({"account_number": account, "amount": "1", "description": "x".repeat(141)}), "description_too_long", "/description"),
+            (json!({"account_number": account, "amount": "1", "description": "a\u{0}b"}), "description_control_characters", "/description"),
+            (json!({"account_number": account, "amount": "1", "description": ""}), "description_blank", "/description"),
+            (json!({"account_number": account, "amount": "1", "description": 7}), "wrong_type", "/description"),
+        ] {
+            let answer = ada.post("/deposit", body.clone()).send().await;
+            assert_eq!((answer.body["code"].as_str(), answer.pointers()), (Some(code), vec![pointer]), "{body}: {}", answer.body);
+            answer.expect_problem(422, code);
+        }
+        let twice = format!("{{\"account_number\":\"{account}\",\"amount\":\"1\",\"amount\":\"2\"}}");
+        let answer = ada.request(Method::POST, "/deposit").raw(twice).send().await.expect_problem(422, "duplicate_field");
+        assert_eq!(answer.pointers(), ["/amount"]);
+        assert_eq!(ada.history().await.len(), 0);
+    }
+
+    async fn amounts_that_are_no_plain_positive_decimal_are_refused(bank: &TestBank) {
+        let ada = bank.customer().await;
+        for (amount, code) in [
+            ("", "amount_empty"),
+            ("0", "amount_zero"),
+            ("0.00", "amount_zero"),
+            ("-5", "amount_negative"),
+            ("+1", "amount_plus_sign"),
+            ("1e2", "amount_exponent"),
+            (".5", "amount_missing_integer_part"),
+            ("5.", "amount_missing_decimals"),
+            ("01", "amount_leading_zero"),
+            ("NaN", "amount_not_a_number"),
+            ("Infinity", "amount_not_a_number"),
+            ("1,000", "amount_not_a_number"),
+            (" 1", "amount_spaces"),
+            ("١٢", "amount_non_ascii_digit"),
+            ("1.001", "amount_too_many_decimals"),
+            ("1000000000.01", "amount_above_maximum"),
+            ("99999999999999999999", "amount_overflow"),
+        ] {
+            let answer = ada.deposit(amount).await.expect_problem(422, code);
+            assert_eq!(answer.pointers(), ["/amount"], "{amount}");
+        }
+        let body = json!({"account_number": ada.account, "amount": 100.5});
+        let answer = ada.post("/deposit", body).send().await.expect_problem(422, "amount_must_be_a_string");
+        assert!(answer.text_at("/detail").contains("\"100.5\""), "{}", answer.body);
+        assert_eq!(ada.history().await.len(), 0);
+    }
+
+    async fn bodies_must_be_small_and_declared_as_json(bank: &TestBank) {
+        let ada = bank.customer().await;
+        let padded = |length: usize| {
+            let body = json!({"account_number": ada.account, "amount": "1"}).to_string();
+            format!("{body}{}", " ".repeat(length - body.len()))
+        };
+        let post = || ada.request(Method::POST, "/deposit");
+        post().raw(padded(16 * 1024)).send().await.expect_status(201);
+        post().raw(padded(16 * 1024 + 1)).send().await.expect_problem(413, "body_too_large");
+        post().raw(padded(4 << 20)).send().await.expect_problem(413, "body_too_large");
+        for content_type in ["text/plain", "application/x-www-form-urlencoded", "application/jsonp", ""] {
+            let request = ada.request(Method::POST, "/deposit").header("content-type", content_type);
+            request.send().await.expect_problem(415, "unsupported_media_type");
+        }
+        ada.request(Method::POST, "/deposit").send().await.expect_problem(415, "unsupported_media_type");
+        let body = padded(200).into_bytes();
+        let charset = ada.request(Method::POST, "/deposit").header("content-type", "Application/JSON; charset=utf-8");
+        charset.body(body).send().await.expect_status(201);
+    }
+
+    async fn unknown_paths_and_methods_are_problems_too(bank: &TestBank) {
+        for path in ["/nothing", "/deposit/", "//deposit", "/accounts/1/2", "/%ff", "/../etc/passwd"] {
+            let answer = bank.get(path).send().await;
+            assert!(matches!(answer.status.as_u16(), 404 | 405), "{path}: {}", answer.status);
+            assert_eq!(answer.header("content-type"), Some("application/problem+json"), "{path}");
+        }
+        let answer = bank.request(Method::GET, "/deposit").send().await.expect_problem(405, "method_not_allowed");
+        assert_eq!(answer.header("allow"), Some("POST"));
+        let answer = bank.request(Method::PUT, "/accounts").send().await.expect_problem(405, "method_not_allowed");
+        let mut allowed: Vec<_> = answer.header("allow").expect("methods").split(',').map(str::trim).collect();
+        allowed.sort_unstable();
+        assert_eq!(allowed, ["GET", "HEAD", "POST"]);
+        let brew = Method::from_bytes(b"BREW").expect("a method");
+        bank.request(brew, "/balance").send().await.expect_problem(405, "method_not_allowed");
+    }
+
+    async fn query_parameters_are_checked_like_fields(bank: &TestBank) {
+        let ada = bank.customer().await;
+        let account = &ada.account;
+        for (query, code, pointer) in [
+            ("", "missing_field", "?account_number"),
+            ("account_number=1", "account_number_malformed", "?account_number"),
+            ("account_number=10000000000121", "account_number_check_digits", "?account_number"),
+            (&*format!("account_number={account}&account_number={account}"), "duplicate_field", "?account_number"),
+            (&*format!("account_number={account}&when=now"), "unknown_field", "?when"),
+            (&*format!("account_number={account}&at=now"), "timestamp_malformed", "?at"),
+            (&*format!("account_number={account}&at="), "timestamp_malformed", "?at"),
+        ] {
+            let answer = ada.get(&format!("/balance?{query}")).send().await;
+            assert_eq!((answer.body["code"].as_str(), answer.pointers()), (Some(code), vec![pointer]), "{query}: {}", answer.body);
+            answer.expect_problem(422, code);
+        }
+        ada.get("/accounts/10000000000121").send().await.expect_problem(422, "account_number_check_digits");
+    }
+
+    async fn a_request_id_is_kept_or_made(bank: &TestBank) {
+        let answer = bank.get("/livez").header("x-request-id", "my-id-1").send().await.expect_status(200);
+        assert_eq!(answer.header("x-request-id"), Some("my-id-1"));
+        for strange in ["two words", &*"x".repeat(129)] {
+            let answer = bank.get("/livez").header("x-request-id", strange).send().await.expect_status(200);
+            assert_eq!(answer.header("x-request-id").map(str::len), Some(36));
+        }
+    }
+
+    async fn a_body_that_never_comes_is_a_timeout(bank: &TestBank) {
+        let ada = bank.customer().await;
+        let mut stream = TcpStream::connect(bank.address).await.expect("a connection");
+        let head = format!(
+            "POST /deposit HTTP/1.1\r\nHost: bank\r\nAuthorization: Bearer {}\r\nContent-Type: application/json\r\n\
+             Content-Length: 100\r\n\r\n{{",
+            ada.token
+        );
+        stream.write_all(head.as_bytes()).await.expect("sent");
+        let mut answer = String::new();
+        let reading = tokio::time::timeout(Duration::from_secs(20), stream.read_to_string(&mut answer));
+        reading.await.expect("an answer in time").expect("an answer");
+        assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
+        assert!(answer.contains("application/problem+json"), "{answer}");
+    }
+}

@@ -1,0 +1,231 @@
+//! The binary itself: settings, subcommands, and what survives `kill -9`.
+
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::databases::{Kind, TestDatabase};
+use crate::harness::PASSWORD;
+
+/// The command in an empty directory, with no settings but those given.
+fn coffer(directory: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_coffer"));
+    command.args(arguments).current_dir(directory).env_clear();
+    command
+}
+
+fn run(directory: &Path, arguments: &[&str]) -> Output {
+    coffer(directory, arguments).output().expect("the binary runs")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// A served bank as a process of its own; killed when dropped.
+struct Server {
+    process: Child,
+    address: SocketAddr,
+    banner: String,
+}
+
+impl Server {
+    fn start(directory: &Path, arguments: &[&str]) -> Self {
+        let mut command = coffer(directory, arguments);
+        let mut process =
+            command.env("COFFER_LISTEN", "127.0.0.1:0").stdout(Stdio::piped()).spawn().expect("the binary runs");
+        let mut banner = String::new();
+        let mut lines = BufReader::new(process.stdout.take().expect("its output"));
+        while !banner.contains("Press Ctrl-C") {
+            assert!(lines.read_line(&mut banner).expect("its output") > 0, "it ended early: {banner}");
+        }
+        let address = banner.split("API         http://").nth(1).and_then(|rest| rest.lines().next());
+        let address = address.expect("an address").parse().expect("an address");
+        Self { process, address, banner }
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+#[tokio::test]
+async fn without_any_setting_it_makes_its_own_bank() {
+    let directory = TempDir::new().expect("a directory");
+    let server = Server::start(directory.path(), &[]);
+    for part in ["Swagger UI", "SQLite", "./data/coffer.db", "./data/jwt_secret"] {
+        assert!(server.banner.contains(part), "{part}: {}", server.banner);
+    }
+    let secret = directory.path().join("data/jwt_secret");
+    assert_eq!(std::fs::metadata(&secret).expect("a secret").permissions().mode() & 0o777, 0o600);
+    assert_eq!(std::fs::read_to_string(&secret).expect("a secret").len(), 64);
+    assert_eq!(std::fs::metadata(directory.path().join("data")).expect("data").permissions().mode() & 0o777, 0o700);
+    reqwest::get(server.url("/readyz")).await.expect("an answer").error_for_status().expect("ready");
+
+    let listen = server.address.to_string();
+    let healthy = run(directory.path(), &["healthcheck", "--listen", &listen]);
+    assert!(healthy.status.success(), "{}", text(&healthy.stderr));
+    drop(server);
+    let down = run(directory.path(), &["healthcheck", "--listen", &listen]);
+    assert_eq!(down.status.code(), Some(1));
+    assert!(text(&down.stderr).contains("no answer"), "{}", text(&down.stderr));
+}
+
+#[tokio::test]
+async fn the_generated_secret_outlives_a_restart() {
+    let directory = TempDir::new().expect("a directory");
+    let server = Server::start(directory.path(), &[]);
+    let client = reqwest::Client::new();
+    let body = json!({"name": "Ada", "email": "ada@example.com", "password": PASSWORD});
+    client.post(server.url("/create_account")).json(&body).send().await.expect("an answer");
+    let body = json!({"email": "ada@example.com", "password": PASSWORD});
+    let login = client.post(server.url("/login")).json(&body).send().await.expect("an answer");
+    let tokens: Value = login.json().await.expect("tokens");
+    drop(server);
+    let server = Server::start(directory.path(), &[]);
+    let me = client.get(server.url("/me")).bearer_auth(tokens["access_token"].as_str().expect("a token"));
+    assert_eq!(me.send().await.expect("an answer").status(), 200);
+}
+
+#[test]
+fn wrong_settings_are_named() {
+    let directory = TempDir::new().expect("a directory");
+    for (variable, value, says) in [
+        ("DATABASE_URL", "mysql://localhost/x", "DATABASE_URL"),
+        ("DATABASE_URL", "postgres://user:hunter2@[::bad/x", "DATABASE_URL"),
+        ("COFFER_LISTEN", "everywhere", "COFFER_LISTEN"),
+        ("COFFER_LISTEN", "192.0.2.1:1", "COFFER_LISTEN"),
+        ("COFFER_JWT_SECRET", "hunter2", "COFFER_JWT_SECRET"),
+        ("COFFER_CURRENCY", "GOLD", "COFFER_CURRENCY"),
+        ("COFFER_MAX_AMOUNT", "-1", "COFFER_MAX_AMOUNT"),
+        ("COFFER_DATA_DIR", "/proc/nowhere", "COFFER_DATA_DIR"),
+        ("COFFER_LOG", "=loud=", "COFFER_LOG"),
+        ("COFFER_METRICS", "perhaps", "COFFER_METRICS"),
+    ] {
+        let output = coffer(directory.path(), &[]).env(variable, value).output().expect("the binary runs");
+        let message = text(&output.stderr);
+        assert!(!output.status.success() && message.contains(says), "{variable}={value}: {message}");
+        assert!(!message.contains("hunter2"), "a secret was printed: {message}");
+    }
+}
+
+#[test]
+fn flags_win_over_the_environment_and_the_environment_over_the_file() {
+    let directory = TempDir::new().expect("a directory");
+    std::fs::write(directory.path().join(".env"), "COFFER_DATA_DIR=from-file\n").expect("a file");
+    let has_books = |name: &str| directory.path().join(name).join("coffer.db").exists();
+    assert!(run(directory.path(), &["migrate"]).status.success());
+    assert!(has_books("from-file") && !has_books("data"));
+    let migrate = |arguments: &[&str]| {
+        let output = coffer(directory.path(), arguments).env("COFFER_DATA_DIR", "from-environment").output();
+        assert!(output.expect("the binary runs").status.success());
+    };
+    migrate(&["migrate", "--data-dir", "from-flag"]);
+    assert!(has_books("from-flag") && !has_books("from-environment"));
+    migrate(&["--data-dir", "from-flag-before", "migrate"]);
+    assert!(has_books("from-flag-before") && !has_books("from-environment"));
+    migrate(&["migrate"]);
+    assert!(has_books("from-environment"));
+}
+
+#[test]
+fn every_setting_is_in_the_example_file() {
+    let directory = TempDir::new().expect("a directory");
+    let help = text(&run(directory.path(), &["--help"]).stdout);
+    let example = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/.env.example")).expect("the example");
+    let named =
+        |line: &str| line.split("[env: ").nth(1).and_then(|rest| rest.split(['=', ']']).next()).map(str::to_owned);
+    let settings: Vec<String> = help.lines().filter_map(named).collect();
+    assert!(settings.len() > 10, "{help}");
+    for setting in settings {
+        assert!(example.contains(&format!("{setting}=")), "{setting} is not in .env.example");
+    }
+    for command in ["serve", "migrate", "openapi", "doctor", "healthcheck"] {
+        assert!(run(directory.path(), &[command, "--help"]).status.success(), "{command} --help");
+    }
+}
+
+#[test]
+fn the_doctor_makes_no_bank_of_its_own() {
+    let directory = TempDir::new().expect("a directory");
+    let output = run(directory.path(), &["doctor"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("cannot open the database"), "{}", text(&output.stderr));
+    assert!(!directory.path().join("data").exists());
+}
+
+/// Deposits from many clients until the server dies; returns how many were acknowledged, in whole units.
+async fn deposit_until_killed(server: &mut Server, token: &str, account: &str) -> u64 {
+    let acknowledged = Arc::new(AtomicU64::new(0));
+    let clients: Vec<_> = (0..16)
+        .map(|_| {
+            let (acknowledged, url) = (acknowledged.clone(), server.url("/deposit"));
+            let (token, body) = (token.to_owned(), json!({"account_number": account, "amount": "1"}));
+            tokio::spawn(async move {
+                let client = reqwest::Client::new();
+                while let Ok(answer) = client.post(&url).bearer_auth(&token).json(&body).send().await {
+                    assert_eq!(answer.status(), 201);
+                    acknowledged.fetch_add(1, Ordering::Relaxed);
+                }
+            })
+        })
+        .collect();
+    while acknowledged.load(Ordering::Relaxed) < 500 {
+        tokio::task::yield_now().await;
+    }
+    server.process.kill().expect("SIGKILL");
+    for client in clients {
+        client.await.expect("no wrong answer");
+    }
+    acknowledged.load(Ordering::Relaxed)
+}
+
+async fn nothing_acknowledged_is_lost(kind: Kind) {
+    let database = TestDatabase::create(kind).await;
+    let directory = database.directory.path();
+    let arguments = ["--database-url", &database.url];
+    let mut server = Server::start(directory, &arguments);
+    let client = reqwest::Client::new();
+    let body = json!({"name": "Ada", "email": "ada@example.com", "password": PASSWORD});
+    let created = client.post(server.url("/create_account")).json(&body).send().await.expect("an answer");
+    let created: Value = created.json().await.expect("a user");
+    let account = created["account"]["account_number"].as_str().expect("a number");
+    let body = json!({"email": "ada@example.com", "password": PASSWORD});
+    let tokens: Value =
+        client.post(server.url("/login")).json(&body).send().await.expect("an answer").json().await.expect("tokens");
+    let token = tokens["access_token"].as_str().expect("a token");
+
+    let acknowledged = deposit_until_killed(&mut server, token, account).await;
+    let report = run(directory, &[&["doctor"], &arguments[..]].concat());
+    assert!(report.status.success(), "{}{}", text(&report.stdout), text(&report.stderr));
+    let server = Server::start(directory, &arguments);
+    let url = server.url(&format!("/balance?account_number={account}"));
+    let balance: Value =
+        client.get(url).bearer_auth(token).send().await.expect("an answer").json().await.expect("a balance");
+    let booked: f64 = balance["balance"].as_str().expect("a balance").parse().expect("a number");
+    assert!(booked >= acknowledged as f64, "{acknowledged} were acknowledged, {booked} are booked");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_acknowledged_is_lost_by_kill_9_on_sqlite() {
+    nothing_acknowledged_is_lost(Kind::Sqlite).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_acknowledged_is_lost_by_kill_9_on_postgres() {
+    nothing_acknowledged_is_lost(Kind::Postgres).await;
+}

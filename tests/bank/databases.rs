@@ -1,0 +1,128 @@
+//! A fresh database for each test: a SQLite file, or a database in a PostgreSQL cluster that lasts as long as the tests.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use tempfile::TempDir;
+
+const INSTALL_HINT: &str = "the tests need PostgreSQL: `apt-get install postgresql`, or set TEST_DATABASE_URL to a \
+                            server where they may create databases";
+/// Debian keeps the server's programs here, off the PATH.
+const DEBIAN_POSTGRES: &str = "/usr/lib/postgresql";
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Sqlite,
+    Postgres,
+}
+
+/// A database of its own for one test.
+pub struct TestDatabase {
+    pub url: String,
+    /// Holds the SQLite file, and the signing secret of either.
+    pub directory: TempDir,
+}
+
+impl TestDatabase {
+    pub async fn create(kind: Kind) -> Self {
+        let directory = TempDir::new().expect("a temporary directory");
+        let url = match kind {
+            Kind::Sqlite => format!("sqlite://{}", directory.path().join("coffer.db").display()),
+            Kind::Postgres => create_postgres_database().await,
+        };
+        Self { url, directory }
+    }
+}
+
+async fn create_postgres_database() -> String {
+    static NEXT: AtomicU32 = AtomicU32::new(1);
+    static SERVER: OnceLock<String> = OnceLock::new();
+    let server = SERVER.get_or_init(|| match std::env::var("TEST_DATABASE_URL") {
+        Ok(url) => url,
+        Err(_) => start_cluster(),
+    });
+    let name = format!("coffer_test_{}_{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+    let mut admin = PgConnection::connect(server).await.expect("a connection to PostgreSQL");
+    sqlx::query(AssertSqlSafe(format!("create database {name}"))).execute(&mut admin).await.expect("a new database");
+    let (before, after) = server.split_once('?').unwrap_or((server, ""));
+    let (address, _) = before.rsplit_once('/').expect("a URL with a database name");
+    format!("{address}/{name}?{after}")
+}
+
+/// Starts a throw-away cluster on a socket and returns its URL. A shell that waits for our end of a pipe to close stops
+/// and removes it when this process is gone, however it goes.
+fn start_cluster() -> String {
+    let programs = find_programs();
+    let directory = TempDir::with_prefix("coffer-postgres-").expect("a temporary directory").keep();
+    let owner = Owner::of(&directory);
+    let data = directory.join("data");
+    let quoted = |path: &Path| path.display().to_string();
+    owner.run(&programs.join("initdb"), &["-D", &quoted(&data), "-U", "postgres", "-A", "trust", "-N", "-E", "UTF8"]);
+    let options = format!("-k {} -c listen_addresses= -c max_connections=300 -c fsync=off", quoted(&directory));
+    let log = quoted(&directory.join("log"));
+    owner.run(&programs.join("pg_ctl"), &["-D", &quoted(&data), "-o", &options, "-l", &log, "-w", "start"]);
+
+    let stop = format!(
+        "read -r _; {} -D {} -m immediate stop; rm -rf {}",
+        quoted(&programs.join("pg_ctl")),
+        quoted(&data),
+        quoted(&directory)
+    );
+    static WATCHER: OnceLock<Child> = OnceLock::new();
+    let mut watcher = owner.command(Path::new("/bin/sh"));
+    watcher.args(["-c", &stop]).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+    WATCHER.get_or_init(|| watcher.spawn().expect("a shell"));
+    format!("postgres:///postgres?host={}&user=postgres", quoted(&directory))
+}
+
+/// The directory of `initdb` and `pg_ctl`: on the PATH, or the newest that Debian has.
+fn find_programs() -> PathBuf {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let mut debian: Vec<PathBuf> = std::fs::read_dir(DEBIAN_POSTGRES)
+        .map(|versions| versions.flatten().map(|version| version.path().join("bin")).collect())
+        .unwrap_or_default();
+    debian.sort();
+    std::env::split_paths(&path)
+        .chain(debian.into_iter().rev())
+        .find(|directory| directory.join("initdb").exists() && directory.join("pg_ctl").exists())
+        .expect(INSTALL_HINT)
+}
+
+/// Who runs the server: PostgreSQL refuses to run as root, so root hands it to another user.
+enum Owner {
+    Us,
+    User(&'static str),
+}
+
+impl Owner {
+    fn of(directory: &Path) -> Self {
+        let is_root = Command::new("id").arg("-u").output().is_ok_and(|output| output.stdout == b"0\n");
+        if !is_root {
+            return Self::Us;
+        }
+        let has_user = |name: &&&str| Command::new("id").arg(name).output().is_ok_and(|output| output.status.success());
+        let user = ["postgres", "nobody"].iter().find(has_user).expect("a user that may run PostgreSQL");
+        let chown = Command::new("chown").arg(user).arg(directory).status().expect("chown");
+        assert!(chown.success(), "cannot give {} to {user}", directory.display());
+        Self::User(user)
+    }
+
+    fn command(&self, program: &Path) -> Command {
+        match self {
+            Self::Us => Command::new(program),
+            Self::User(user) => {
+                let mut command = Command::new("runuser");
+                command.args(["-u", user, "--"]).arg(program);
+                command
+            }
+        }
+    }
+
+    fn run(&self, program: &Path, arguments: &[&str]) {
+        let output = self.command(program).args(arguments).stdout(Stdio::null()).output().expect(INSTALL_HINT);
+        assert!(output.status.success(), "{}: {}", program.display(), String::from_utf8_lossy(&output.stderr));
+    }
+}

@@ -1,0 +1,155 @@
+//! Books that are tampered with do not pass the doctor.
+
+use crate::databases::Kind;
+use crate::harness::TestBank;
+
+/// What a forger does, and the claim that then no longer holds.
+struct Forgery {
+    sql: &'static str,
+    claim: &'static str,
+    named: &'static str,
+}
+
+/// `{a}` and `{b}` are two account numbers.
+const FORGERIES: [Forgery; 12] = [
+    Forgery {
+        sql: "update accounts set balance = balance + 1 where account_number = {a}",
+        claim: "accounts agree with their last entry",
+        named: "account {a}",
+    },
+    Forgery {
+        sql: "update accounts set sequence = sequence + 1 where account_number = {a}",
+        claim: "accounts agree with their last entry",
+        named: "account {a}",
+    },
+    Forgery {
+        sql: "update accounts set overdraft_limit = 0, balance = balance - 1000000 where account_number = {a}",
+        claim: "no balance is below its limit",
+        named: "account {a}",
+    },
+    Forgery {
+        sql: "update entries set amount = amount + 1 where account_number = {a} and sequence = 2",
+        claim: "running balances add up",
+        named: "account {a} entry 2",
+    },
+    Forgery {
+        sql: "update entries set amount = amount + 1, balance = balance + 1 where account_number = {a} and sequence = 3",
+        claim: "hash chains are unbroken",
+        named: "account {a} entry 3",
+    },
+    Forgery {
+        sql: "update entries set created_at = created_at - 1000000000 where account_number = {a} and sequence = 2",
+        claim: "passbooks have no gaps and never go back in time",
+        named: "account {a} entry 2",
+    },
+    Forgery {
+        sql: "delete from entries where account_number = {a} and sequence = 2",
+        claim: "passbooks have no gaps and never go back in time",
+        named: "account {a} entry 3",
+    },
+    Forgery {
+        sql: "delete from entries where account_number = {a} and sequence = 3",
+        claim: "every transaction has its two sides",
+        named: "transaction",
+    },
+    Forgery {
+        sql: "delete from entries where account_number = {b}",
+        claim: "accounts agree with their last entry",
+        named: "account {b}",
+    },
+    Forgery {
+        sql: "delete from transactions where credit_account = {a} and credit_sequence = 1",
+        claim: "every entry is in the journal",
+        named: "account {a} entry 1",
+    },
+    Forgery {
+        sql: "update transactions set amount = amount + 5 where credit_account = {a} and credit_sequence = 2",
+        claim: "the books sum to zero in every currency",
+        named: "off by 0.05 USD",
+    },
+    Forgery {
+        sql: "update transactions set description = 'forged' where credit_account = {a} and credit_sequence = 1",
+        claim: "hash chains are unbroken",
+        named: "account {a} entry 1",
+    },
+];
+
+async fn every_forgery_is_found(kind: Kind) {
+    for forgery in &FORGERIES {
+        let bank = TestBank::open(kind).await;
+        let (ada, bob) = (bank.customer().await, bank.customer().await);
+        for amount in ["10", "20", "30"] {
+            ada.deposit(amount).await.expect_status(201);
+        }
+        ada.transfer(&bob.account, "5").await.expect_status(201);
+        ada.deposit("1").await.expect_status(201);
+        assert_eq!(bank.books_wrong().await, []);
+
+        let fill = |text: &str| text.replace("{a}", &ada.account).replace("{b}", &bob.account);
+        disarm(&bank).await;
+        bank.tamper(&fill(forgery.sql)).await;
+        let wrong = bank.books_wrong().await;
+        let found = wrong.iter().find(|(claim, _)| *claim == forgery.claim);
+        let (_, named) = found.unwrap_or_else(|| panic!("{} went unnoticed: {wrong:?}", forgery.sql));
+        assert!(named[0].starts_with(&fill(forgery.named)), "{}: {named:?}", forgery.sql);
+    }
+}
+
+/// Takes away what keeps honest programs from rewriting history, as a forger with the database password would.
+async fn disarm(bank: &TestBank) {
+    match bank.kind {
+        Kind::Sqlite => {
+            for trigger in [
+                "transactions_refuse_update",
+                "transactions_refuse_delete",
+                "entries_refuse_update",
+                "entries_refuse_delete",
+            ] {
+                bank.tamper(&format!("drop trigger {trigger}")).await;
+            }
+            bank.tamper("pragma ignore_check_constraints = on").await;
+        }
+        Kind::Postgres => {
+            bank.tamper("drop trigger transactions_refuse_change on transactions").await;
+            bank.tamper("drop trigger entries_refuse_change on entries").await;
+            bank.tamper("alter table accounts drop constraint accounts_check").await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_forgery_is_found_on_sqlite() {
+    every_forgery_is_found(Kind::Sqlite).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_forgery_is_found_on_postgres() {
+    every_forgery_is_found(Kind::Postgres).await;
+}
+
+/// The databases themselves refuse to rewrite history and to go below a limit.
+async fn the_database_is_the_last_line_of_defence(kind: Kind) {
+    let bank = TestBank::open(kind).await;
+    let ada = bank.customer().await;
+    ada.deposit("10").await.expect_status(201);
+    for sql in [
+        "update entries set amount = amount + 1",
+        "delete from entries",
+        "update transactions set amount = amount + 1",
+        "delete from transactions",
+        "update accounts set balance = -1 where owner_id is not null",
+    ] {
+        assert!(bank.try_to_tamper(sql).await.is_err(), "{sql} was let through");
+    }
+    bank.close_with_books_right().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sqlite_is_the_last_line_of_defence() {
+    the_database_is_the_last_line_of_defence(Kind::Sqlite).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn postgres_is_the_last_line_of_defence() {
+    the_database_is_the_last_line_of_defence(Kind::Postgres).await;
+}

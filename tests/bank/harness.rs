@@ -1,0 +1,356 @@
+//! A bank to test, with verbs.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use clap::Parser;
+use coffer::config::Settings;
+use coffer::db::Db;
+use coffer::doctor;
+use coffer::server::{Bank, ServerError};
+use reqwest::header::{HeaderMap, HeaderName};
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+use sqlx::AssertSqlSafe;
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use crate::databases::{Kind, TestDatabase};
+
+pub const PASSWORD: &str = "correct horse battery staple";
+pub const JWT_SECRET: &str = "a secret for tests, long enough for HS256";
+
+/// Declares tests that run the same body on SQLite and on PostgreSQL. After each, the doctor must find the books right.
+macro_rules! bank_tests {
+    ($($(#[$meta:meta])* async fn $name:ident($bank:ident: &TestBank) $body:block)*) => {
+        $(
+            $(#[$meta])*
+            mod $name {
+                #[allow(unused_imports)]
+                use super::*;
+
+                async fn body($bank: &$crate::harness::TestBank) $body
+
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn sqlite() {
+                    let bank = $crate::harness::TestBank::open($crate::databases::Kind::Sqlite).await;
+                    body(&bank).await;
+                    bank.close_with_books_right().await;
+                }
+
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn postgres() {
+                    let bank = $crate::harness::TestBank::open($crate::databases::Kind::Postgres).await;
+                    body(&bank).await;
+                    bank.close_with_books_right().await;
+                }
+            }
+        )*
+    };
+}
+pub(crate) use bank_tests;
+
+/// A server on a port of its own, over a database of its own.
+pub struct TestBank {
+    pub kind: Kind,
+    pub database: TestDatabase,
+    pub address: SocketAddr,
+    /// The server's own connection, for looking and for tampering.
+    pub db: Db,
+    client: reqwest::Client,
+    instance: Instance,
+}
+
+/// One running server process, so to speak.
+pub struct Instance {
+    stop: oneshot::Sender<()>,
+    serving: JoinHandle<Result<(), ServerError>>,
+}
+
+#[derive(Parser)]
+struct Arguments {
+    #[command(flatten)]
+    settings: Settings,
+}
+
+impl TestBank {
+    pub async fn open(kind: Kind) -> Self {
+        Self::open_with(kind, &[]).await
+    }
+
+    /// With settings beyond the usual, as flags.
+    pub async fn open_with(kind: Kind, flags: &[&str]) -> Self {
+        let database = TestDatabase::create(kind).await;
+        let (db, address, instance) = start(&database, flags).await;
+        Self { kind, database, address, db, client: reqwest::Client::new(), instance }
+    }
+
+    /// Stops the server as SIGTERM would and opens the same books again.
+    pub async fn restart(self) -> Self {
+        self.instance.close().await;
+        let (db, address, instance) = start(&self.database, &[]).await;
+        Self { db, address, instance, ..self }
+    }
+
+    /// A second instance over the same database.
+    pub async fn twin(&self) -> (SocketAddr, Instance) {
+        let (_, address, instance) = start(&self.database, &[]).await;
+        (address, instance)
+    }
+
+    pub async fn close_with_books_right(self) {
+        self.instance.close().await;
+        let settings = settings(&self.database, &[]);
+        let db = Db::connect(&settings.database(false).expect("settings")).await.expect("the database");
+        let mut report = String::new();
+        let all_good =
+            doctor::examine(&db, |finding| report.push_str(&format!("{finding}\n"))).await.expect("an answer");
+        db.close().await;
+        assert!(all_good, "{report}");
+    }
+
+    /// What the doctor finds wrong: the claims that do not hold, with the rows it names.
+    pub async fn books_wrong(&self) -> Vec<(&'static str, Vec<String>)> {
+        let mut wrong = Vec::new();
+        doctor::examine(&self.db, |finding| {
+            if !finding.is_good() {
+                wrong.push((finding.claim, finding.named.clone()));
+            }
+        })
+        .await
+        .expect("an answer");
+        wrong
+    }
+
+    /// Runs SQL behind the server's back.
+    pub async fn tamper(&self, sql: &str) {
+        self.try_to_tamper(sql).await.expect("SQL that the database lets through");
+    }
+
+    pub async fn try_to_tamper(&self, sql: &str) -> sqlx::Result<()> {
+        let sql = AssertSqlSafe(sql.to_owned());
+        match &self.db {
+            Db::Sqlite { writer, .. } => sqlx::query(sql).execute(writer).await.map(|_| ()),
+            Db::Postgres { writers, .. } => sqlx::query(sql).execute(writers).await.map(|_| ()),
+        }
+    }
+
+    pub fn request(&self, method: Method, path: &str) -> Request {
+        self.request_to(self.address, method, path)
+    }
+
+    /// A request to one of several instances.
+    pub fn request_to(&self, address: SocketAddr, method: Method, path: &str) -> Request {
+        Request(self.client.request(method, format!("http://{address}{path}")))
+    }
+
+    pub fn get(&self, path: &str) -> Request {
+        self.request(Method::GET, path)
+    }
+
+    pub fn post(&self, path: &str, body: Value) -> Request {
+        self.request(Method::POST, path).json(body)
+    }
+
+    /// A new customer with one account in USD, signed in.
+    pub async fn customer(&self) -> Customer<'_> {
+        self.customer_in("USD").await
+    }
+
+    pub async fn customer_in(&self, currency: &str) -> Customer<'_> {
+        static NEXT: AtomicU32 = AtomicU32::new(1);
+        let email = format!("customer{}@example.com", NEXT.fetch_add(1, Ordering::Relaxed));
+        let body = json!({"name": "Test Customer", "email": email, "password": PASSWORD, "currency": currency});
+        let created = self.post("/create_account", body).send().await.expect_status(201);
+        let tokens = self.sign_in(&email, PASSWORD).await.expect_status(200);
+        Customer {
+            bank: self,
+            email,
+            account: created.text_at("/account/account_number"),
+            token: tokens.text_at("/access_token"),
+            refresh_token: tokens.text_at("/refresh_token"),
+        }
+    }
+
+    /// Someone who works here.
+    pub async fn employee(&self, role: &str) -> Customer<'_> {
+        let mut employee = self.customer().await;
+        self.tamper(&format!("update users set role = '{role}' where email = '{}'", employee.email)).await;
+        employee.token = self.sign_in(&employee.email, PASSWORD).await.expect_status(200).text_at("/access_token");
+        employee
+    }
+
+    pub async fn sign_in(&self, email: &str, password: &str) -> Answer {
+        self.post("/login", json!({"email": email, "password": password})).send().await
+    }
+}
+
+async fn start(database: &TestDatabase, flags: &[&str]) -> (Db, SocketAddr, Instance) {
+    let bank = Bank::open(&settings(database, flags)).await.expect("an open bank");
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = listener.local_addr().expect("an address");
+    let db = bank.db().clone();
+    let (stop, stopped) = oneshot::channel();
+    let serving = tokio::spawn(bank.serve(listener, async {
+        let _ = stopped.await;
+    }));
+    (db, address, Instance { stop, serving })
+}
+
+fn settings(database: &TestDatabase, flags: &[&str]) -> Settings {
+    let directory = database.directory.path().to_str().expect("a path in UTF-8");
+    let usual = ["coffer", "--database-url", &database.url, "--data-dir", directory, "--jwt-secret", JWT_SECRET];
+    Arguments::parse_from(usual.iter().chain(flags)).settings
+}
+
+impl Instance {
+    pub async fn close(self) {
+        let _ = self.stop.send(());
+        self.serving.await.expect("no panic").expect("a clean end");
+    }
+}
+
+/// Someone with an account and a token.
+pub struct Customer<'a> {
+    pub bank: &'a TestBank,
+    pub email: String,
+    pub account: String,
+    pub token: String,
+    pub refresh_token: String,
+}
+
+impl Customer<'_> {
+    pub fn get(&self, path: &str) -> Request {
+        self.bank.get(path).bearer(&self.token)
+    }
+
+    pub fn post(&self, path: &str, body: Value) -> Request {
+        self.bank.post(path, body).bearer(&self.token)
+    }
+
+    pub fn request(&self, method: Method, path: &str) -> Request {
+        self.bank.request(method, path).bearer(&self.token)
+    }
+
+    pub async fn deposit(&self, amount: &str) -> Answer {
+        self.post("/deposit", json!({"account_number": self.account, "amount": amount})).send().await
+    }
+
+    pub async fn withdraw(&self, amount: &str) -> Answer {
+        self.post("/withdraw", json!({"account_number": self.account, "amount": amount})).send().await
+    }
+
+    pub async fn transfer(&self, to_account: &str, amount: &str) -> Answer {
+        let body = json!({"from_account": self.account, "to_account": to_account, "amount": amount});
+        self.post("/transfer", body).send().await
+    }
+
+    pub async fn balance(&self) -> String {
+        self.balance_of(&self.account).await
+    }
+
+    pub async fn balance_of(&self, account: &str) -> String {
+        let answer = self.get(&format!("/balance?account_number={account}")).send().await.expect_status(200);
+        answer.text_at("/balance")
+    }
+
+    /// Every entry of the account, newest first.
+    pub async fn history(&self) -> Vec<Value> {
+        let mut entries = Vec::new();
+        let mut cursor = String::new();
+        loop {
+            let path = format!("/transactions?account_number={}&limit=200{cursor}", self.account);
+            let page = self.get(&path).send().await.expect_status(200);
+            entries.extend(page.body["data"].as_array().expect("a list").iter().cloned());
+            match page.body["next_cursor"].as_str() {
+                Some(next) => cursor = format!("&cursor={next}"),
+                None => return entries,
+            }
+        }
+    }
+
+    pub async fn open_account(&self, body: Value) -> Answer {
+        self.post("/accounts", body).send().await
+    }
+}
+
+/// A request in the making.
+pub struct Request(reqwest::RequestBuilder);
+
+impl Request {
+    pub fn bearer(self, token: &str) -> Self {
+        Self(self.0.bearer_auth(token))
+    }
+
+    pub fn header(self, name: &str, value: &str) -> Self {
+        Self(self.0.header(name, value))
+    }
+
+    pub fn json(self, body: Value) -> Self {
+        Self(self.0.json(&body))
+    }
+
+    pub fn body(self, body: impl Into<Vec<u8>>) -> Self {
+        Self(self.0.body(body.into()))
+    }
+
+    /// Any bytes, declared as JSON.
+    pub fn raw(self, body: impl Into<Vec<u8>>) -> Self {
+        Self(self.0.header("content-type", "application/json").body(body.into()))
+    }
+
+    pub async fn send(self) -> Answer {
+        let response = self.0.send().await.expect("an answer");
+        let (status, headers) = (response.status(), response.headers().clone());
+        let text = response.text().await.expect("a body");
+        let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
+        Answer { status, headers, body }
+    }
+}
+
+#[derive(Clone, Debug)]
+pub struct Answer {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub body: Value,
+}
+
+impl Answer {
+    #[track_caller]
+    pub fn expect_status(self, status: u16) -> Self {
+        assert_eq!(self.status.as_u16(), status, "{}", self.body);
+        self
+    }
+
+    /// A whole problem document with this status and code.
+    #[track_caller]
+    pub fn expect_problem(self, status: u16, code: &str) -> Self {
+        assert_eq!((self.status.as_u16(), self.body["code"].as_str()), (status, Some(code)), "{}", self.body);
+        assert_eq!(self.header("content-type"), Some("application/problem+json"));
+        assert_eq!(self.body["status"], status);
+        assert_eq!(self.body["type"], format!("/problems/{code}"));
+        assert_eq!(self.body["request_id"].as_str(), self.header("x-request-id"));
+        for member in ["title", "detail"] {
+            assert!(self.body[member].as_str().is_some_and(|text| !text.is_empty()), "{member}: {}", self.body);
+        }
+        self
+    }
+
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name.parse::<HeaderName>().expect("a header name"))?.to_str().ok()
+    }
+
+    /// The string at a JSON pointer.
+    #[track_caller]
+    pub fn text_at(&self, pointer: &str) -> String {
+        let value = self.body.pointer(pointer).unwrap_or_else(|| panic!("no {pointer} in {}", self.body));
+        value.as_str().unwrap_or_else(|| panic!("{pointer} is no string in {}", self.body)).to_owned()
+    }
+
+    /// The pointers of a problem's field errors.
+    pub fn pointers(&self) -> Vec<&str> {
+        let errors = self.body["errors"].as_array().map(Vec::as_slice).unwrap_or_default();
+        errors.iter().filter_map(|error| error["pointer"].as_str()).collect()
+    }
+}

@@ -1,0 +1,19 @@
+//! One suite over the public surface; each body runs on SQLite and on PostgreSQL.
+//!
+//! `databases` finds or starts the databases, `harness` has the bank with its verbs; every other file is one subject.
+
+mod accounts;
+mod bad_input;
+mod command_line;
+mod concurrency;
+mod databases;
+mod doctor;
+mod documents;
+mod harness;
+mod history;
+mod idempotency;
+mod money;
+mod rules;
+mod sessions;
+mod tokens;
+mod users;

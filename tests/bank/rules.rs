@@ -1,0 +1,195 @@
+//! The rules of money against a model that is too simple to be wrong.
+
+use std::collections::HashMap;
+
+use coffer::account_number::AccountNumber;
+use coffer::db::accounts::{Account, AccountStatus};
+use coffer::ledger::chain::entry_hash;
+use coffer::ledger::rules::{Book, Caller, Command, Movement, Outcome, Refusal, decide};
+use coffer::money::{Amount, Currency};
+use coffer::timestamp::Timestamp;
+use proptest::prelude::*;
+use uuid::Uuid;
+
+const MAXIMUM: i64 = 1_000_000_000;
+/// As many accounts as fit a small state space: two owners, two currencies, one closed, one frozen, one with overdraft.
+const ACCOUNTS: usize = 7;
+
+fn owner(index: u128) -> Uuid {
+    Uuid::from_u128(index)
+}
+
+fn accounts() -> Vec<Account> {
+    let numbers: Vec<AccountNumber> = (0..ACCOUNTS).map(|_| AccountNumber::random().expect("random")).collect();
+    let currency = |code| Currency::from_code(code).expect("a currency");
+    let at = Timestamp::from_micros(1);
+    let mut accounts: Vec<Account> = numbers
+        .iter()
+        .enumerate()
+        .map(|(i, number)| {
+            let code = if i == 3 { "JPY" } else { "USD" };
+            Account::open(*number, owner(1 + i as u128 % 2), currency(code), None, at)
+        })
+        .collect();
+    accounts[4].status = AccountStatus::Closed;
+    accounts[5].status = AccountStatus::Frozen;
+    accounts[6].overdraft_limit = 500;
+    accounts
+}
+
+/// One random order: who, what, from where, to where, how much in cents.
+#[derive(Clone, Debug)]
+struct Order {
+    user: u128,
+    staff: bool,
+    kind: u8,
+    from: usize,
+    to: usize,
+    amount: u32,
+    decimals: bool,
+}
+
+prop_compose! {
+    fn orders()(user in 1..=3u128, staff in prop::bool::weighted(0.2), kind in 0..3u8, from in 0..=ACCOUNTS,
+                to in 0..=ACCOUNTS, amount in 1..2_000u32, decimals in prop::bool::weighted(0.8)) -> Order {
+        Order { user, staff, kind, from, to, amount, decimals }
+    }
+}
+
+fn command(order: &Order, accounts: &[Account], index: usize) -> Command {
+    let unknown = AccountNumber::random().expect("random");
+    let number = |at: usize| accounts.get(at).map_or(unknown, |account| account.account_number);
+    let movement = match order.kind {
+        0 => Movement::Deposit { to: number(order.to) },
+        1 => Movement::Withdrawal { from: number(order.from) },
+        _ => Movement::Transfer { from: number(order.from), to: number(order.to) },
+    };
+    let amount = if order.decimals {
+        format!("{}.{:02}", order.amount / 100, order.amount % 100)
+    } else {
+        order.amount.to_string()
+    };
+    Command {
+        id: Uuid::from_u128(1_000 + index as u128),
+        caller: Caller { user_id: owner(order.user), acts_on_any_account: order.staff },
+        movement,
+        amount: Amount::parse(&amount).expect("a plain decimal"),
+        currency: None,
+        description: None,
+        idempotency_key: None,
+    }
+}
+
+/// What the model thinks of an order: the balances after it, or None for "refused".
+fn model(order: &Order, accounts: &[Account], balances: &[i64]) -> Option<Vec<i64>> {
+    let (from, to) = match order.kind {
+        0 => (None, Some(order.to)),
+        1 => (Some(order.from), None),
+        _ => (Some(order.from), Some(order.to)),
+    };
+    let acted_on = from.or(to)?;
+    let own = accounts.get(acted_on)?;
+    let is_allowed = own.owner_id == Some(owner(order.user)) || order.staff;
+    let involved = [from, to].into_iter().flatten();
+    let all_open = involved.clone().all(|at| accounts.get(at).is_some_and(|a| a.status == AccountStatus::Open));
+    let one_currency = involved.clone().all(|at| accounts.get(at).is_some_and(|a| a.currency == own.currency));
+    let is_yen = own.currency.decimals() == 0;
+    if !is_allowed || !all_open || !one_currency || from == to || (is_yen && order.decimals) {
+        return None;
+    }
+    let minor = i64::from(order.amount) * if order.decimals || is_yen { 1 } else { 100 };
+    let mut after = balances.to_vec();
+    if let Some(from) = from {
+        after[from] -= minor;
+        if after[from] < -accounts[from].overdraft_limit {
+            return None;
+        }
+    }
+    if let Some(to) = to {
+        after[to] += minor;
+    }
+    Some(after)
+}
+
+/// Debits equal credits, passbooks go on where they were, and hashes chain.
+fn check_outcome(outcome: &Outcome, heads: &mut HashMap<AccountNumber, ([u8; 32], i64, i64)>) {
+    let transaction = &outcome.transaction;
+    let mut sides = HashMap::new();
+    for entry in [Some(&outcome.entry), outcome.counter_entry.as_ref()].into_iter().flatten() {
+        let (hash, sequence, balance) = heads.get(&entry.account_number).copied().unwrap_or(([0; 32], 0, 0));
+        assert_eq!(entry.sequence, sequence + 1);
+        assert_eq!(entry.balance, balance + entry.amount);
+        assert_eq!(entry.hash, entry_hash(&hash, entry));
+        assert_eq!(entry.transaction_id, transaction.id);
+        heads.insert(entry.account_number, (entry.hash, entry.sequence, entry.balance));
+        sides.insert(entry.account_number, entry.amount);
+    }
+    let cash = AccountNumber::cash(transaction.currency);
+    let debit = sides.get(&transaction.debit_account).copied();
+    let credit = sides.get(&transaction.credit_account).copied();
+    assert_eq!(debit.unwrap_or(-transaction.amount), -transaction.amount);
+    assert_eq!(credit.unwrap_or(transaction.amount), transaction.amount);
+    assert_eq!(debit.is_none(), transaction.debit_account == cash);
+    assert_eq!(credit.is_none(), transaction.credit_account == cash);
+    assert_eq!(transaction.debit_sequence.is_none(), debit.is_none());
+}
+
+fn balances(book: &Book, accounts: &[Account]) -> Vec<i64> {
+    let balance = |account: &Account| book.account(account.account_number).expect("loaded").balance;
+    accounts.iter().map(balance).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(512))]
+
+    #[test]
+    fn random_orders_do_what_the_model_says(orders in prop::collection::vec(orders(), 1..60)) {
+        let accounts = accounts();
+        let mut book = Book::new(accounts.clone(), Timestamp::from_micros(2), MAXIMUM);
+        let (mut expected, mut heads) = (vec![0; ACCOUNTS], HashMap::new());
+        for (index, order) in orders.iter().enumerate() {
+            let before = format!("{book:?}");
+            match (decide(&mut book, &command(order, &accounts, index)), model(order, &accounts, &expected)) {
+                (Ok(outcome), Some(after)) => {
+                    check_outcome(&outcome, &mut heads);
+                    expected = after;
+                }
+                (Err(_), None) => prop_assert_eq!(before, format!("{book:?}"), "a refused command left a trace"),
+                (decided, modelled) => prop_assert!(false, "{:?} gave {:?}, the model {:?}", order, decided, modelled),
+            }
+            prop_assert_eq!(&balances(&book, &accounts), &expected);
+            for (balance, account) in expected.iter().zip(&accounts) {
+                prop_assert!(*balance >= -account.overdraft_limit);
+            }
+        }
+    }
+
+    #[test]
+    fn a_balance_never_wraps(start in i64::MAX - 100_000..=i64::MAX, amount in 1..200_000u32) {
+        let mut account = accounts().swap_remove(0);
+        account.balance = start;
+        let order = Order { user: 1, staff: false, kind: 0, from: 0, to: 0, amount, decimals: true };
+        let accounts = vec![account];
+        let mut book = Book::new(accounts.clone(), Timestamp::from_micros(2), MAXIMUM);
+        let decided = decide(&mut book, &command(&order, &accounts, 0));
+        match start.checked_add(amount.into()) {
+            Some(sum) => prop_assert_eq!(decided.expect("room for it").entry.balance, sum),
+            None => prop_assert_eq!(decided, Err(Refusal::BalanceOverflow)),
+        }
+    }
+}
+
+#[test]
+fn an_entry_is_never_dated_before_the_one_ahead_of_it() {
+    let mut accounts = accounts();
+    accounts[0].last_entry_at = Timestamp::from_micros(50);
+    accounts[2].last_entry_at = Timestamp::from_micros(90);
+    let order = |kind, amount| Order { user: 1, staff: false, kind, from: 0, to: 2, amount, decimals: true };
+    let mut book = Book::new(accounts.clone(), Timestamp::from_micros(10), MAXIMUM);
+    let first = Order { to: 0, ..order(0, 500) };
+    let deposit = decide(&mut book, &command(&first, &accounts, 0)).expect("accepted");
+    let transfer = decide(&mut book, &command(&order(2, 100), &accounts, 1)).expect("accepted");
+    assert_eq!(deposit.entry.created_at, Timestamp::from_micros(50));
+    assert_eq!(transfer.entry.created_at, Timestamp::from_micros(90));
+    assert_eq!(transfer.counter_entry.expect("two sides").created_at, Timestamp::from_micros(90));
+}

@@ -1,0 +1,95 @@
+//! Signing in, staying signed in, signing out.
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::harness::{Answer, PASSWORD, TestBank, bank_tests};
+
+async fn refresh(bank: &TestBank, token: &str) -> Answer {
+    bank.post("/refresh", json!({"refresh_token": token})).send().await
+}
+
+bank_tests! {
+    async fn signing_in_gives_a_token_that_opens_the_profile(bank: &TestBank) {
+        let ada = bank.customer().await;
+        let answer = bank.sign_in(&format!("  {} ", ada.email.to_uppercase()), PASSWORD).await.expect_status(200);
+        assert_eq!((&answer.body["token_type"], &answer.body["expires_in"]), (&json!("Bearer"), &json!(900)));
+        let token = answer.text_at("/access_token");
+        let me = bank.get("/me").bearer(&token).send().await.expect_status(200);
+        assert_eq!((&me.body["email"], &me.body["role"]), (&json!(ada.email), &json!("customer")));
+        assert_eq!(me.body.get("password_hash"), None);
+    }
+
+    async fn wrong_password_and_unknown_address_get_the_same_answer(bank: &TestBank) {
+        let ada = bank.customer().await;
+        let wrong = bank.sign_in(&ada.email, "not the password").await.expect_problem(401, "invalid_credentials");
+        let unknown = bank.sign_in("nobody@example.com", PASSWORD).await.expect_problem(401, "invalid_credentials");
+        let without_id = |answer: Answer| {
+            let mut body = answer.body;
+            body["request_id"] = Value::Null;
+            body
+        };
+        assert_eq!(without_id(wrong), without_id(unknown));
+    }
+
+    async fn a_refresh_token_is_good_once(bank: &TestBank) {
+        let ada = bank.customer().await;
+        let next = refresh(bank, &ada.refresh_token).await.expect_status(200);
+        bank.get("/me").bearer(&next.text_at("/access_token")).send().await.expect_status(200);
+        refresh(bank, &next.text_at("/refresh_token")).await.expect_status(200);
+    }
+
+    async fn a_refresh_token_that_comes_back_ends_the_session_for_both_parties(bank: &TestBank) {
+        let ada = bank.customer().await;
+        let next = refresh(bank, &ada.refresh_token).await.expect_status(200);
+        refresh(bank, &ada.refresh_token).await.expect_problem(401, "invalid_refresh_token");
+        refresh(bank, &next.text_at("/refresh_token")).await.expect_problem(401, "invalid_refresh_token");
+        for token in [ada.token.clone(), next.text_at("/access_token")] {
+            bank.get("/me").bearer(&token).send().await.expect_problem(401, "invalid_token");
+        }
+        bank.sign_in(&ada.email, PASSWORD).await.expect_status(200);
+    }
+
+    async fn of_parallel_refreshes_at_most_one_wins(bank: &TestBank) {
+        let ada = bank.customer().await;
+        let answers = futures_util::future::join_all((0..20).map(|_| refresh(bank, &ada.refresh_token))).await;
+        let winners = answers.iter().filter(|answer| answer.status == 200).count();
+        assert!(winners <= 1, "{winners} winners");
+        for answer in answers.into_iter().filter(|answer| answer.status != 200) {
+            answer.expect_problem(401, "invalid_refresh_token");
+        }
+    }
+
+    async fn refresh_tokens_that_are_none_are_refused(bank: &TestBank) {
+        let ada = bank.customer().await;
+        for token in ["", "x", &"x".repeat(5000), &*ada.token] {
+            refresh(bank, token).await.expect_problem(401, "invalid_refresh_token");
+        }
+        bank.get("/me").bearer(&ada.refresh_token).send().await.expect_problem(401, "invalid_token");
+    }
+
+    async fn signing_out_ends_this_session_only(bank: &TestBank) {
+        let ada = bank.customer().await;
+        let other = bank.sign_in(&ada.email, PASSWORD).await.expect_status(200);
+        ada.request(Method::POST, "/logout").send().await.expect_status(204);
+        ada.get("/me").send().await.expect_problem(401, "invalid_token");
+        refresh(bank, &ada.refresh_token).await.expect_problem(401, "invalid_refresh_token");
+        bank.get("/me").bearer(&other.text_at("/access_token")).send().await.expect_status(200);
+    }
+
+    async fn sessions_can_be_listed_and_ended(bank: &TestBank) {
+        let (ada, eve) = (bank.customer().await, bank.customer().await);
+        let other = bank.sign_in(&ada.email, PASSWORD).await.expect_status(200).text_at("/access_token");
+        let list = ada.get("/me/sessions").send().await.expect_status(200);
+        let sessions = list.body["data"].as_array().expect("a list").clone();
+        let current: Vec<_> = sessions.iter().map(|session| session["current"] == true).collect();
+        assert_eq!(current, [false, true]);
+        let path = format!("/me/sessions/{}", sessions[0]["id"].as_str().expect("an id"));
+        eve.request(Method::DELETE, &path).send().await.expect_problem(404, "session_not_found");
+        ada.request(Method::DELETE, &path).send().await.expect_status(204);
+        ada.request(Method::DELETE, &path).send().await.expect_problem(404, "session_not_found");
+        bank.get("/me").bearer(&other).send().await.expect_problem(401, "invalid_token");
+        ada.get("/me").send().await.expect_status(200);
+        assert_eq!(ada.get("/me/sessions").send().await.body["data"].as_array().map(Vec::len), Some(1));
+    }
+}
