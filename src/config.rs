@@ -187,7 +187,10 @@ impl Settings {
             Ok(DbTarget::Sqlite(file)) => file.get_filename().display().to_string(),
             Ok(DbTarget::Postgres(server)) => {
                 let database = server.get_database().unwrap_or_else(|| server.get_username());
-                format!("{}:{}/{database}", server.get_host(), server.get_port())
+                match server.get_socket() {
+                    Some(socket) => format!("{}/{database}", socket.display()),
+                    None => format!("{}:{}/{database}", server.get_host(), server.get_port()),
+                }
             }
             Err(error) => error.to_string(),
         }

@@ -44,7 +44,7 @@ pub enum Error {
 /// One field that must be corrected.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct FieldError {
-    /// Where: a JSON pointer into the body (`/amount`), `?name` for a query parameter, or a header's name.
+    /// Where: a JSON pointer into the body (`/amount`), `?name` in the query, `{name}` in the path, or a header's name.
     #[schema(value_type = String, example = "/amount")]
     pub pointer: Cow<'static, str>,
     #[schema(value_type = String, example = "amount_must_be_a_string")]
@@ -92,8 +92,11 @@ impl FieldError {
 
     /// From an error whose text is `code: detail`, as the parsers of [`crate::money`] and others write it.
     pub fn coded(pointer: impl Into<Cow<'static, str>>, text: &str) -> Self {
-        let (code, detail) = text.split_once(": ").unwrap_or(("invalid_value", text));
-        Self::new(pointer, code.to_owned(), detail)
+        let is_code = |text: &str| text.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+        match text.split_once(": ").filter(|(code, _)| is_code(code)) {
+            Some((code, detail)) => Self::new(pointer, code.to_owned(), detail),
+            None => Self::new(pointer, "invalid_value", text),
+        }
     }
 }
 
@@ -160,7 +163,8 @@ impl Problem {
     fn invalid(errors: Vec<FieldError>) -> Self {
         let mut problem = match &errors[..] {
             [only] => {
-                let detail = format!("{}: {}.", only.pointer, only.detail);
+                let place = if only.pointer.is_empty() { "the body" } else { &only.pointer };
+                let detail = format!("{place}: {}.", only.detail);
                 Self::new(StatusCode::UNPROCESSABLE_ENTITY, only.code.clone(), detail)
             }
             several => {
@@ -207,7 +211,9 @@ impl Problem {
         let mut response = status.into_response();
         match status {
             StatusCode::UNAUTHORIZED => {
-                response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+                // RFC 6750 section 3.1: the error is named only when there was a token.
+                let challenge = if self.code == "invalid_token" { "Bearer error=\"invalid_token\"" } else { "Bearer" };
+                response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
             }
             StatusCode::SERVICE_UNAVAILABLE => {
                 response.headers_mut().insert(RETRY_AFTER, RETRY_AFTER_SECONDS.into());
@@ -241,7 +247,7 @@ impl Problem {
 
 /// `insufficient_funds` becomes `Insufficient funds`.
 fn title_of(code: &str) -> String {
-    let mut title = code.replace('_', " ");
+    let mut title = code.replace('_', " ").replace("json", "JSON");
     if let Some(first) = title.get_mut(0..1) {
         first.make_ascii_uppercase();
     }

@@ -125,6 +125,8 @@ pub struct Amount {
 pub enum AmountError {
     #[error("amount_must_be_a_string: send the amount as a JSON string: \"{0}\"")]
     NotAString(String),
+    #[error("amount_must_be_a_string: send a positive decimal as a JSON string, such as \"100.50\"")]
+    NotAStringNorGood,
     #[error("amount_empty: send a decimal such as \"100.50\"")]
     Empty,
     #[error("amount_zero: send an amount greater than zero")]
@@ -243,6 +245,18 @@ fn refuse_what_is_no_plain_decimal(text: &str) -> Result<(), AmountError> {
     Ok(())
 }
 
+impl AmountError {
+    /// The number as it should have been sent, if it is a good one and a float still holds all its digits.
+    fn not_a_string(number: f64) -> Self {
+        const EXACT_CENTS: f64 = 1e12;
+        let text = number.to_string();
+        match Amount::parse(&text) {
+            Ok(_) if number < EXACT_CENTS => Self::NotAString(text),
+            _ => Self::NotAStringNorGood,
+        }
+    }
+}
+
 impl<'de> Deserialize<'de> for Amount {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(AmountVisitor)
@@ -263,15 +277,15 @@ impl de::Visitor<'_> for AmountVisitor {
     }
 
     fn visit_i64<E: de::Error>(self, number: i64) -> Result<Amount, E> {
-        Err(E::custom(AmountError::NotAString(number.to_string())))
+        self.visit_f64(number as f64)
     }
 
     fn visit_u64<E: de::Error>(self, number: u64) -> Result<Amount, E> {
-        Err(E::custom(AmountError::NotAString(number.to_string())))
+        self.visit_f64(number as f64)
     }
 
     fn visit_f64<E: de::Error>(self, number: f64) -> Result<Amount, E> {
-        Err(E::custom(AmountError::NotAString(number.to_string())))
+        Err(E::custom(AmountError::not_a_string(number)))
     }
 }
 

@@ -42,8 +42,8 @@ pub enum ServerError {
     Config(#[from] ConfigError),
     #[error(transparent)]
     Database(#[from] ConnectError),
-    #[error("cannot hash passwords: {0}")]
-    Passwords(argon2::password_hash::Error),
+    #[error("the operating system gives no random numbers: {0}")]
+    Random(#[from] getrandom::Error),
     #[error("cannot record metrics: {0}")]
     Metrics(#[from] BuildError),
     #[error("the ledger stopped working; the log says why")]
@@ -65,7 +65,7 @@ impl Bank {
         let secret = settings.signing_secret()?;
         let db = Db::connect(&settings.database(true)?).await?;
         db.migrate().await?;
-        let auth = tokio::task::block_in_place(|| Auth::new(&secret)).map_err(ServerError::Passwords)?;
+        let auth = Auth::new(&secret)?;
         let (committer, lanes) = Committer::start(&db, settings.max_amount);
         let metrics = if settings.metrics { Some(record_metrics()?) } else { None };
         let housekeeping = Housekeeping::new(&db, &auth, metrics.clone(), settings.idempotency_retention());

@@ -86,7 +86,7 @@ pub struct Balance {
 #[into_params(parameter_in = Query)]
 pub struct AccountsQuery {
     /// How many accounts, 1 to 100.
-    #[validate(range(min = 1, max = MAX_LIMIT, code = "limit_out_of_range", message = "send a number from 1 to 100"))]
+    #[serde(default, deserialize_with = "fields::limit::<_, MAX_LIMIT>")]
     #[param(minimum = 1, maximum = 100, default = 50)]
     limit: Option<u32>,
     /// `next_cursor` of the page before.
@@ -213,7 +213,7 @@ pub async fn open(
         let detail = "You have 100 open accounts, which is the most. Close one that you no longer need.";
         return Err(Error::conflict("too_many_accounts", detail));
     }
-    let account = insert_account(&mut tx, caller.user_id, currency, request.label).await?;
+    let account = insert_account(&mut tx, caller.user_id, currency, fields::trimmed(request.label)).await?;
     tx.commit().await?;
     Ok((StatusCode::CREATED, [location_of(&account)], Json(account.into())))
 }
@@ -261,9 +261,10 @@ pub async fn relabel(
 ) -> Result<Json<AccountBody>> {
     let account = managed_account(&app, caller, number).await?;
     let mut tx = app.db.begin().await?;
-    tx.label_account(number, request.label.as_deref()).await?;
+    let label = fields::trimmed(request.label);
+    tx.label_account(number, label.as_deref()).await?;
     tx.commit().await?;
-    Ok(Json(Account { label: request.label, ..account }.into()))
+    Ok(Json(Account { label, ..account }.into()))
 }
 
 /// Close an account
@@ -296,7 +297,7 @@ pub async fn close(
     }
     // The condition stood in the update itself; this only finds the words for it.
     Err(match managed_account(&app, caller, number).await?.status {
-        AccountStatus::Closed => Refusal::AccountClosed.into(),
+        AccountStatus::Closed => Error::conflict("account_closed", "The account is closed already."),
         AccountStatus::Frozen => Refusal::AccountFrozen.into(),
         AccountStatus::Open => Error::conflict(
             "account_not_empty",

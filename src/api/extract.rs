@@ -3,11 +3,13 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use axum::extract::{FromRequest, FromRequestParts, Path, Request};
+use axum::body::Body;
+use axum::extract::{FromRequest, FromRequestParts, RawPathParams, Request};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
+use http_body_util::BodyExt;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
@@ -18,6 +20,8 @@ use crate::error::{Error, FieldError, Result};
 
 /// No request of this API needs more.
 pub const MAX_BODY_BYTES: usize = 16 * 1024;
+/// Of a body that is too large, what is read before the connection is closed on it.
+const MAX_DISCARDED_BYTES: usize = 8 * 1024 * 1024;
 /// How long a body may take to arrive.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 /// Of an Idempotency-Key.
@@ -43,8 +47,9 @@ where
     type Rejection = Error;
 
     async fn from_request(request: Request, _: &S) -> Result<Self> {
-        require_json(request.headers())?;
-        let body = read_body(request).await?;
+        let (parts, body) = request.into_parts();
+        let body = read_body(body).await?;
+        require_json(&parts.headers)?;
         let value: T = parse_object(&body)?;
         value.validate().map_err(|errors| invalid(&errors, "/"))?;
         Ok(Self(value))
@@ -67,29 +72,37 @@ fn require_json(headers: &HeaderMap) -> Result<()> {
     Err(Error::client(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", detail))
 }
 
-async fn read_body(request: Request) -> Result<axum::body::Bytes> {
-    let too_large = || {
-        let detail = format!("The body may have at most {MAX_BODY_BYTES} bytes.");
-        Error::client(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail)
+/// The whole body. One that is too large is read to its end all the same, up to a limit, and thrown away: a client that
+/// is still sending when the connection closes would never see the answer.
+async fn read_body(mut body: Body) -> Result<Vec<u8>> {
+    let mut kept = Vec::new();
+    let mut length = 0;
+    let reading = async {
+        while let Some(frame) = body.frame().await {
+            let chunk = frame?.into_data().unwrap_or_default();
+            length += chunk.len();
+            if length > MAX_DISCARDED_BYTES {
+                break;
+            }
+            if length <= MAX_BODY_BYTES {
+                kept.extend_from_slice(&chunk);
+            }
+        }
+        Ok::<_, axum::Error>(())
     };
-    let announced = axum::body::HttpBody::size_hint(request.body()).lower();
-    if announced > MAX_BODY_BYTES as u64 {
-        return Err(too_large());
-    }
-    let reading = axum::body::to_bytes(request.into_body(), MAX_BODY_BYTES);
-    match tokio::time::timeout(BODY_TIMEOUT, reading).await {
-        Ok(Ok(body)) => Ok(body),
-        Ok(Err(error)) if is_length_limit(&error) => Err(too_large()),
+    let read = tokio::time::timeout(BODY_TIMEOUT, reading).await;
+    match read {
+        _ if length > MAX_BODY_BYTES => {
+            let detail = format!("The body may have at most {MAX_BODY_BYTES} bytes.");
+            Err(Error::client(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail))
+        }
+        Ok(Ok(())) => Ok(kept),
         Ok(Err(_)) => Err(Error::client(StatusCode::BAD_REQUEST, "body_incomplete", "The body did not arrive whole.")),
         Err(_) => {
             let detail = "The body took too long to arrive.";
             Err(Error::client(StatusCode::REQUEST_TIMEOUT, "request_timeout", detail))
         }
     }
-}
-
-fn is_length_limit(error: &axum::Error) -> bool {
-    std::error::Error::source(error).is_some_and(|source| source.to_string().contains("length limit"))
 }
 
 /// Parses a JSON object. Fast when all is well; only a body that is refused is read again, to find the field.
@@ -146,7 +159,12 @@ fn field_error(path: String, separator: &'static str, message: &str) -> FieldErr
     } else if let Some(rest) = message.strip_prefix("duplicate field `") {
         FieldError::new(named(rest), "duplicate_field", "send it once")
     } else if let Some(rest) = message.strip_prefix("invalid type: ") {
-        FieldError::new(path, "wrong_type", format!("this is {}", rest.replace(", expected", "; send")))
+        // What was sent is not repeated: it may be a password.
+        let sent = rest.split([' ', ',']).next().unwrap_or_default();
+        let expected = rest.rsplit_once("expected ").map_or("another type", |(_, expected)| expected);
+        FieldError::new(path, "wrong_type", format!("this is of type {sent}; send {expected}"))
+    } else if let Some((_, known)) = message.strip_prefix("unknown variant `").and_then(|m| m.split_once("expected ")) {
+        FieldError::new(path, "unknown_value", format!("send {known}"))
     } else {
         FieldError::coded(path, message)
     }
@@ -182,13 +200,12 @@ where
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
-        let text = match Path::<String>::from_request_parts(parts, state).await {
-            Ok(Path(text)) => text,
-            Err(_) => return Err(Error::not_found("path_not_found", "The path is not valid UTF-8.")),
-        };
+        let not_found = |_| Error::not_found("path_not_found", "The path is not valid UTF-8.");
+        let parameters = RawPathParams::from_request_parts(parts, state).await.map_err(not_found)?;
+        let (name, text) = parameters.iter().next().unwrap_or_default();
         text.parse()
             .map(Self)
-            .map_err(|error: T::Err| Error::Invalid(vec![FieldError::coded("path", &error.to_string())]))
+            .map_err(|error: T::Err| Error::Invalid(vec![FieldError::coded(format!("{{{name}}}"), &error.to_string())]))
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use serde::{Deserialize, Deserializer, de};
 use validator::{ValidateEmail, ValidationError};
 
 /// In characters.
@@ -51,6 +52,19 @@ pub fn email(value: &str) -> Result<(), ValidationError> {
         return refuse("email_malformed", "send an address such as \"ada@example.com\"");
     }
     Ok(())
+}
+
+/// Without white space around it.
+pub fn trimmed(value: Option<String>) -> Option<String> {
+    value.map(|text| text.trim().to_owned())
+}
+
+/// A page's size in a query: a number from 1 to `MAX`.
+pub fn limit<'de, D: Deserializer<'de>, const MAX: u32>(deserializer: D) -> Result<Option<u32>, D::Error> {
+    let text = Cow::<str>::deserialize(deserializer)?;
+    let number = text.parse().ok().filter(|number| (1..=MAX).contains(number));
+    let refusal = || de::Error::custom(format!("limit_out_of_range: send a number from 1 to {MAX}"));
+    number.map(Some).ok_or_else(refusal)
 }
 
 /// One mailbox, one spelling: trimmed and in lower case.

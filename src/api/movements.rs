@@ -5,7 +5,7 @@ use axum::http::header::LOCATION;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
-use utoipa::ToSchema;
+use utoipa::{IntoResponses, ToSchema};
 use uuid::Uuid;
 use validator::Validate;
 
@@ -84,10 +84,7 @@ pub struct TransferRequest {
     request_body = MovementRequest,
     params(transactions::IdempotencyKeyHeader),
     responses(
-        (status = CREATED, description = "Booked", body = EntryBody, headers(
-            ("Location" = String, description = "The movement"),
-            ("Idempotent-Replayed" = Option<String>, description = "`true` when an earlier request used the same key: this is its answer")
-        )),
+        BookedResponse,
         (status = NOT_FOUND, description = "No such account among the caller's"),
         (status = CONFLICT, description = "The account is closed, frozen, or full"),
     ),
@@ -113,10 +110,7 @@ pub async fn deposit(
     request_body = MovementRequest,
     params(transactions::IdempotencyKeyHeader),
     responses(
-        (status = CREATED, description = "Booked", body = EntryBody, headers(
-            ("Location" = String, description = "The movement"),
-            ("Idempotent-Replayed" = Option<String>, description = "`true` when an earlier request used the same key: this is its answer")
-        )),
+        BookedResponse,
         (status = NOT_FOUND, description = "No such account among the caller's"),
         (status = CONFLICT, description = "Insufficient funds, or the account is closed or frozen"),
     ),
@@ -142,10 +136,7 @@ pub async fn withdraw(
     request_body = TransferRequest,
     params(transactions::IdempotencyKeyHeader),
     responses(
-        (status = CREATED, description = "Booked", body = EntryBody, headers(
-            ("Location" = String, description = "The movement"),
-            ("Idempotent-Replayed" = Option<String>, description = "`true` when an earlier request used the same key: this is its answer")
-        )),
+        BookedResponse,
         (status = NOT_FOUND, description = "No such account among the caller's, or no such receiver"),
         (status = CONFLICT, description = "Insufficient funds, or one of the accounts takes no movements"),
     ),
@@ -160,6 +151,15 @@ pub async fn transfer(
     let movement = Movement::Transfer { from: request.from_account, to: request.to_account };
     carry_out(&app, caller, key, movement, request.amount, request.currency, request.description).await
 }
+
+/// Booked
+#[derive(IntoResponses)]
+#[response(status = CREATED, headers(
+    ("Location" = String, description = "The movement"),
+    ("Idempotent-Replayed" = Option<String>, description = "`true` when an earlier request used the same key: this is its answer")
+))]
+#[expect(dead_code, reason = "describes the answer for the OpenAPI document")]
+struct BookedResponse(EntryBody);
 
 /// 201 with the entry, the movement's address, and whether this is an earlier request's answer.
 pub struct Booked {
@@ -197,7 +197,7 @@ async fn carry_out(
         movement,
         amount,
         currency,
-        description,
+        description: fields::trimmed(description),
         idempotency_key: key.of_caller(caller.user_id),
     };
     match app.committer.submit(command).await? {

@@ -13,6 +13,7 @@ use validator::Validate;
 
 use super::App;
 use super::extract::{Json, PathParam, Query};
+use super::fields;
 use crate::account_number::AccountNumber;
 use crate::auth::Caller;
 use crate::db::history::{EntryRange, Sides};
@@ -85,7 +86,7 @@ pub struct HistoryQuery {
     #[param(value_type = String, pattern = "^[1-9][0-9]{13}$", example = "10000000000180")]
     account_number: AccountNumber,
     /// How many entries, 1 to 200.
-    #[validate(range(min = 1, max = MAX_LIMIT, code = "limit_out_of_range", message = "send a number from 1 to 200"))]
+    #[serde(default, deserialize_with = "fields::limit::<_, MAX_LIMIT>")]
     #[param(minimum = 1, maximum = 200, default = 50)]
     limit: Option<u32>,
     /// `next_cursor` of the page before.

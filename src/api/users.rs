@@ -31,6 +31,7 @@ pub struct CreateAccountRequest {
     #[schema(format = Email, max_length = 254, example = "ada@example.com")]
     email: String,
     /// 8 to 128 characters, none of the common ones.
+    #[validate(custom(function = passwords::acceptable))]
     #[schema(value_type = String, format = Password, min_length = 8, max_length = 128, example = "correct horse battery staple")]
     password: Password,
     /// ISO 4217; the bank's default if left out.
@@ -68,6 +69,7 @@ pub struct ChangePasswordRequest {
     #[schema(value_type = String, format = Password, max_length = 128, example = "correct horse battery staple")]
     current_password: Password,
     /// 8 to 128 characters, none of the common ones.
+    #[validate(custom(function = passwords::acceptable))]
     #[schema(value_type = String, format = Password, min_length = 8, max_length = 128, example = "an even longer passphrase")]
     new_password: Password,
 }
@@ -92,9 +94,7 @@ pub async fn create_account(
 ) -> Result<(StatusCode, [(HeaderName, String); 1], Json<NewUser>)> {
     let email = fields::normalize_email(&request.email);
     let name = request.name.trim().to_owned();
-    if let Some(error) = passwords::check_new("/password", &request.password, &name, &email) {
-        return Err(Error::Invalid(vec![error]));
-    }
+    passwords::refuse_own_name("/password", &request.password, &name, &email)?;
     let password_hash = app.auth.passwords.hash(request.password).await?;
     let user =
         User { id: Uuid::now_v7(), name, email, role: Role::Customer, created_at: Timestamp::now(), password_hash };
@@ -208,9 +208,7 @@ pub async fn change_password(
     Json(request): Json<ChangePasswordRequest>,
 ) -> Result<StatusCode> {
     let user = callers_user(&app, caller).await?;
-    if let Some(error) = passwords::check_new("/new_password", &request.new_password, &user.name, &user.email) {
-        return Err(Error::Invalid(vec![error]));
-    }
+    passwords::refuse_own_name("/new_password", &request.new_password, &user.name, &user.email)?;
     confirm_password(&app, &user, request.current_password).await?;
     let password_hash = app.auth.passwords.hash(request.new_password).await?;
 

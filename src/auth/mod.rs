@@ -8,7 +8,6 @@ pub mod tokens;
 use std::ops::Deref;
 use std::sync::Arc;
 
-use argon2::password_hash::Error as HashError;
 pub use caller::Caller;
 use secrecy::SecretString;
 
@@ -27,7 +26,7 @@ pub struct Parts {
 }
 
 impl Auth {
-    pub fn new(jwt_secret: &SecretString) -> Result<Self, HashError> {
+    pub fn new(jwt_secret: &SecretString) -> Result<Self, getrandom::Error> {
         Ok(Self(Arc::new(Parts {
             passwords: Passwords::new()?,
             tokens: AccessTokens::new(jwt_secret),
