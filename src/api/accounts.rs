@@ -9,6 +9,7 @@ use uuid::Uuid;
 use validator::Validate;
 
 use super::App;
+use super::cursor::Cursor;
 use super::extract::{Json, PathParam, Query};
 use super::fields;
 use crate::account_number::AccountNumber;
@@ -90,6 +91,7 @@ pub struct AccountsQuery {
     #[param(minimum = 1, maximum = 100, default = 50)]
     limit: Option<u32>,
     /// `next_cursor` of the page before.
+    #[param(pattern = "^[A-Za-z0-9_-]{22}$", example = json!(null))]
     cursor: Option<String>,
 }
 
@@ -176,15 +178,13 @@ pub async fn list(
     Query(query): Query<AccountsQuery>,
 ) -> Result<Json<AccountList>> {
     let limit = query.limit.unwrap_or(DEFAULT_LIMIT);
-    let after = query.cursor.as_deref().map(str::parse::<AccountNumber>).transpose().map_err(|_| {
-        let detail = "send the next_cursor of the page before, unchanged; leave it out to start over";
-        Error::invalid("?cursor", "cursor_invalid", detail)
-    })?;
+    let after = query.cursor.as_deref().map(Cursor::decode).transpose()?.map(|cursor| cursor.account_number);
     let mut accounts = app.db.accounts_of(caller.user_id, after, i64::from(limit) + 1).await?;
 
     let has_more = accounts.len() > limit as usize;
     accounts.truncate(limit as usize);
-    let next_cursor = accounts.last().filter(|_| has_more).map(|account| account.account_number.to_string());
+    let last = accounts.last().filter(|_| has_more);
+    let next_cursor = last.map(|account| Cursor::at_account(account.account_number).encode());
     Ok(Json(AccountList { data: accounts.into_iter().map(AccountBody::from).collect(), has_more, next_cursor }))
 }
 

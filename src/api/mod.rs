@@ -3,6 +3,7 @@
 //! One file per resource: wire types, then handlers, then private helpers.
 
 pub mod accounts;
+pub mod cursor;
 pub mod docs;
 pub mod extract;
 pub mod fields;

@@ -87,20 +87,15 @@ impl Db {
         .await)
     }
 
-    /// A page of the owner's accounts by number, those after `after`.
-    pub async fn accounts_of(
-        &self,
-        owner_id: Uuid,
-        after: Option<AccountNumber>,
-        limit: i64,
-    ) -> sqlx::Result<Vec<Account>> {
+    /// A page of the owner's accounts by number, those after the number `after`.
+    pub async fn accounts_of(&self, owner_id: Uuid, after: Option<i64>, limit: i64) -> sqlx::Result<Vec<Account>> {
         on_reader!(self, conn => sqlx::query_as(
             "select account_number, owner_id, currency, label, status, balance, overdraft_limit, sequence, head_hash,
                     last_entry_at, opened_at
              from accounts where owner_id = $1 and account_number > $2 order by account_number limit $3",
         )
         .bind(owner_id)
-        .bind(after.map_or(0, AccountNumber::as_i64))
+        .bind(after.unwrap_or_default())
         .bind(limit)
         .fetch_all(conn)
         .await)
