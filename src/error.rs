@@ -25,6 +25,9 @@ pub enum Error {
     /// The ledger's rules said no.
     #[error(transparent)]
     Refused(#[from] Refusal),
+    /// 409: an atomic batch, with the refusal of each item that had one.
+    #[error("an atomic batch was refused")]
+    BatchRefused(Vec<Option<Refusal>>),
     /// 401: no token, or none that counts. One answer for all, so that it tells a forger nothing.
     #[error("{detail}")]
     Unauthorized { code: &'static str, detail: &'static str },
@@ -130,7 +133,8 @@ impl Error {
     fn into_problem(self) -> Problem {
         match self {
             Self::Invalid(errors) => Problem::invalid(errors),
-            Self::Refused(refusal) => refused(refusal),
+            Self::Refused(refusal) => refusal.into(),
+            Self::BatchRefused(refusals) => Problem::batch_refused(refusals),
             Self::Unauthorized { code, detail } => Problem::new(StatusCode::UNAUTHORIZED, code, detail),
             Self::Client { status, code, detail } => Problem::new(status, code, detail),
             Self::Busy { code, detail } => Problem::new(StatusCode::SERVICE_UNAVAILABLE, code, detail),
@@ -174,6 +178,16 @@ impl Problem {
         };
         problem.errors = errors;
         problem
+    }
+
+    /// 409. Names the items that were at fault, not those that fell with them.
+    fn batch_refused(refusals: Vec<Option<Refusal>>) -> Self {
+        let at_fault = |(index, refusal): (usize, Option<Refusal>)| {
+            let problem = Self::from(refusal.filter(|refusal| *refusal != Refusal::BatchRefused)?);
+            Some(FieldError::new(format!("/transactions/{index}"), problem.code, problem.detail))
+        };
+        let errors = refusals.into_iter().enumerate().filter_map(at_fault).collect();
+        Self { errors, ..Self::from(Refusal::BatchRefused) }
     }
 
     /// 500. The cause goes to the log, never to the client.
@@ -256,25 +270,28 @@ fn title_of(code: &str) -> String {
 
 /// 404 for what the caller may not see, 422 for what no state of the books could accept, 409 for what another state of
 /// the account could.
-fn refused(refusal: Refusal) -> Problem {
-    let field = |pointer: &'static str, code: &'static str, refusal: &Refusal| {
-        let detail = refusal.to_string();
-        Problem::invalid(vec![FieldError::new(pointer, code, detail.trim_end_matches('.'))])
-    };
-    let plain = |status, code: &'static str, refusal: &Refusal| Problem::new(status, code, refusal.to_string());
-    match &refusal {
-        Refusal::AccountNotFound => plain(StatusCode::NOT_FOUND, "account_not_found", &refusal),
-        Refusal::ReceiverNotFound => plain(StatusCode::NOT_FOUND, "receiver_not_found", &refusal),
-        Refusal::AccountClosed => plain(StatusCode::CONFLICT, "account_closed", &refusal),
-        Refusal::AccountFrozen => plain(StatusCode::CONFLICT, "account_frozen", &refusal),
-        Refusal::ReceiverUnavailable => plain(StatusCode::CONFLICT, "receiver_unavailable", &refusal),
-        Refusal::InsufficientFunds { .. } => plain(StatusCode::CONFLICT, "insufficient_funds", &refusal),
-        Refusal::BalanceOverflow => plain(StatusCode::CONFLICT, "balance_overflow", &refusal),
-        Refusal::SameAccount => field("/to_account", "same_account", &refusal),
-        Refusal::CurrencyMismatch { .. } => field("/currency", "currency_mismatch", &refusal),
-        Refusal::TransferBetweenCurrencies { .. } => field("/to_account", "currency_mismatch", &refusal),
-        Refusal::IdempotencyKeyReused => field("Idempotency-Key", "idempotency_key_reused", &refusal),
-        Refusal::Amount(error) => Problem::invalid(vec![FieldError::coded("/amount", &error.to_string())]),
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        let field = |pointer: &'static str, code: &'static str, refusal: &Refusal| {
+            let detail = refusal.to_string();
+            Problem::invalid(vec![FieldError::new(pointer, code, detail.trim_end_matches('.'))])
+        };
+        let plain = |status, code: &'static str, refusal: &Refusal| Problem::new(status, code, refusal.to_string());
+        match &refusal {
+            Refusal::AccountNotFound => plain(StatusCode::NOT_FOUND, "account_not_found", &refusal),
+            Refusal::ReceiverNotFound => plain(StatusCode::NOT_FOUND, "receiver_not_found", &refusal),
+            Refusal::AccountClosed => plain(StatusCode::CONFLICT, "account_closed", &refusal),
+            Refusal::AccountFrozen => plain(StatusCode::CONFLICT, "account_frozen", &refusal),
+            Refusal::ReceiverUnavailable => plain(StatusCode::CONFLICT, "receiver_unavailable", &refusal),
+            Refusal::InsufficientFunds { .. } => plain(StatusCode::CONFLICT, "insufficient_funds", &refusal),
+            Refusal::BalanceOverflow => plain(StatusCode::CONFLICT, "balance_overflow", &refusal),
+            Refusal::SameAccount => field("/to_account", "same_account", &refusal),
+            Refusal::CurrencyMismatch { .. } => field("/currency", "currency_mismatch", &refusal),
+            Refusal::TransferBetweenCurrencies { .. } => field("/to_account", "currency_mismatch", &refusal),
+            Refusal::BatchRefused => plain(StatusCode::CONFLICT, "batch_refused", &refusal),
+            Refusal::IdempotencyKeyReused => field("Idempotency-Key", "idempotency_key_reused", &refusal),
+            Refusal::Amount(error) => Problem::invalid(vec![FieldError::coded("/amount", &error.to_string())]),
+        }
     }
 }
 

@@ -18,7 +18,7 @@ use validator::Validate;
 
 use crate::error::{Error, FieldError, Result};
 
-/// No request of this API needs more.
+/// No request of this API needs more, but for batches.
 pub const MAX_BODY_BYTES: usize = 16 * 1024;
 /// Of a body that is too large, what is read before the connection is closed on it.
 const MAX_DISCARDED_BYTES: usize = 8 * 1024 * 1024;
@@ -27,8 +27,8 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 /// Of an Idempotency-Key.
 const MAX_KEY_LENGTH: usize = 255;
 
-/// A JSON body: read, parsed and validated. Also answers with JSON.
-pub struct Json<T>(pub T);
+/// A JSON body of at most `MAX` bytes: read, parsed and validated. Also answers with JSON.
+pub struct Json<T, const MAX: usize = MAX_BODY_BYTES>(pub T);
 
 /// The query string, parsed and validated.
 pub struct Query<T>(pub T);
@@ -39,7 +39,7 @@ pub struct PathParam<T>(pub T);
 /// The `Idempotency-Key` header, if there is one.
 pub struct IdempotencyKey(Option<String>);
 
-impl<S, T> FromRequest<S> for Json<T>
+impl<S, T, const MAX: usize> FromRequest<S> for Json<T, MAX>
 where
     S: Send + Sync,
     T: DeserializeOwned + Validate,
@@ -48,7 +48,7 @@ where
 
     async fn from_request(request: Request, _: &S) -> Result<Self> {
         let (parts, body) = request.into_parts();
-        let body = read_body(body).await?;
+        let body = read_body(body, MAX).await?;
         require_json(&parts.headers)?;
         let value: T = parse_object(&body)?;
         value.validate().map_err(|errors| invalid(&errors, "/"))?;
@@ -74,7 +74,7 @@ fn require_json(headers: &HeaderMap) -> Result<()> {
 
 /// The whole body. One that is too large is read to its end all the same, up to a limit, and thrown away: a client that
 /// is still sending when the connection closes would never see the answer.
-async fn read_body(mut body: Body) -> Result<Vec<u8>> {
+async fn read_body(mut body: Body, max_bytes: usize) -> Result<Vec<u8>> {
     let mut kept = Vec::new();
     let mut length = 0;
     let reading = async {
@@ -84,7 +84,7 @@ async fn read_body(mut body: Body) -> Result<Vec<u8>> {
             if length > MAX_DISCARDED_BYTES {
                 break;
             }
-            if length <= MAX_BODY_BYTES {
+            if length <= max_bytes {
                 kept.extend_from_slice(&chunk);
             }
         }
@@ -92,8 +92,8 @@ async fn read_body(mut body: Body) -> Result<Vec<u8>> {
     };
     let read = tokio::time::timeout(BODY_TIMEOUT, reading).await;
     match read {
-        _ if length > MAX_BODY_BYTES => {
-            let detail = format!("The body may have at most {MAX_BODY_BYTES} bytes.");
+        _ if length > max_bytes => {
+            let detail = format!("The body may have at most {max_bytes} bytes.");
             Err(Error::client(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail))
         }
         Ok(Ok(())) => Ok(kept),
@@ -258,9 +258,18 @@ fn parse_key(value: &str) -> Option<&str> {
 impl IdempotencyKey {
     /// The key as the ledger knows it: the first 16 bytes of SHA-256(caller, key). Two callers never share one.
     pub fn of_caller(&self, user_id: Uuid) -> Option<[u8; 16]> {
+        self.digest(user_id, &[])
+    }
+
+    /// The same for one item of a batch. No key has a line break, so no key of a single request is equal to it.
+    pub fn of_item(&self, user_id: Uuid, index: usize) -> Option<[u8; 16]> {
+        self.digest(user_id, format!("\n{index}").as_bytes())
+    }
+
+    fn digest(&self, user_id: Uuid, suffix: &[u8]) -> Option<[u8; 16]> {
         let key = self.0.as_ref()?;
-        let digest: [u8; 32] = Sha256::new().chain_update(user_id).chain_update(key).finalize().into();
-        digest.first_chunk().copied()
+        let digest = Sha256::new().chain_update(user_id).chain_update(key).chain_update(suffix).finalize();
+        <[u8; 32]>::from(digest).first_chunk().copied()
     }
 }
 

@@ -3,6 +3,7 @@
 //! One file per resource: wire types, then handlers, then private helpers.
 
 pub mod accounts;
+pub mod batch;
 pub mod cursor;
 pub mod docs;
 pub mod extract;
@@ -91,7 +92,8 @@ pub fn documented_routes() -> OpenApiRouter<App> {
     let money = OpenApiRouter::new()
         .routes(routes!(movements::deposit))
         .routes(routes!(movements::withdraw))
-        .routes(routes!(movements::transfer));
+        .routes(routes!(movements::transfer))
+        .routes(routes!(batch::batch));
 
     let reads = OpenApiRouter::new()
         .routes(routes!(accounts::balance))

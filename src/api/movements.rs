@@ -16,7 +16,7 @@ use super::transactions::{self, EntryBody};
 use crate::account_number::AccountNumber;
 use crate::auth::Caller;
 use crate::db::ledger::Entry;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::ledger::committer::Receipt;
 use crate::ledger::rules::{Command, Movement};
 use crate::money::{Amount, Currency};
@@ -203,9 +203,7 @@ async fn carry_out(
     match app.committer.submit(command).await? {
         Receipt::Posted(entry) => Ok(Booked { entry, replayed: false }),
         Receipt::InJournal { transaction_id, replayed } => {
-            let entry = transactions::initiators_entry(app, transaction_id).await?;
-            let entry = entry.ok_or_else(|| Error::Internal(format!("{transaction_id} is not in the journal")))?;
-            Ok(Booked { entry, replayed })
+            Ok(Booked { entry: transactions::initiators_entry(app, transaction_id).await?, replayed })
         }
     }
 }

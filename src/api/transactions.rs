@@ -184,12 +184,11 @@ pub async fn show(
 }
 
 /// The entry that the request which moved the money was answered with: the sender's, or the only one.
-pub async fn initiators_entry(app: &App, transaction_id: Uuid) -> Result<Option<Entry>> {
-    let sides = app.db.sides_of(transaction_id).await?;
-    let Some((account, sequence)) = sides.and_then(|sides| sides.debit().or(sides.credit())) else {
-        return Ok(None);
-    };
-    Ok(app.db.entry(account, sequence).await?)
+pub async fn initiators_entry(app: &App, transaction_id: Uuid) -> Result<Entry> {
+    let missing = || Error::Internal(format!("{transaction_id} is not in the journal"));
+    let sides = app.db.sides_of(transaction_id).await?.ok_or_else(missing)?;
+    let (account, sequence) = sides.debit().or(sides.credit()).ok_or_else(missing)?;
+    app.db.entry(account, sequence).await?.ok_or_else(missing)
 }
 
 impl Sides {

@@ -16,9 +16,10 @@
 //! - A client that hangs up cancels nothing: its command is in the queue, not in its request.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
@@ -30,10 +31,10 @@ use crate::db::{self, Db};
 use crate::error::{Error, Result};
 use crate::timestamp::Timestamp;
 
-/// Commands in one database transaction. More would only lengthen the wait of the first.
+/// Commands in one database transaction, give or take one order. More would only lengthen the wait of the first.
 const MAX_BATCH: usize = 1_024;
-/// Commands that may wait for a lane. A full queue answers 503 at once instead of growing.
-const MAX_WAITING: usize = 16_384;
+/// Commands that may wait, over all lanes. When there is no room, the answer is 503 at once instead of ever more memory.
+const MAX_WAITING: usize = 65_536;
 /// Tries of a batch that fails for a passing reason, before its callers are told to come back.
 const MAX_TRIES: u32 = 8;
 const FIRST_PAUSE: Duration = Duration::from_millis(5);
@@ -42,7 +43,9 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// Where commands wait for their lane. Clones feed the same lanes.
 #[derive(Clone)]
 pub struct Committer {
-    lanes: Vec<mpsc::Sender<Waiting>>,
+    lanes: Vec<mpsc::UnboundedSender<Waiting>>,
+    /// What bounds the queues: a permit for each command that waits.
+    room: Arc<Semaphore>,
 }
 
 /// The lanes at work. They end when the last [`Committer`] is gone and the queue is empty.
@@ -58,9 +61,16 @@ pub enum Receipt {
     InJournal { transaction_id: Uuid, replayed: bool },
 }
 
+/// What became of each command of an order, in its order.
+pub type Verdicts = Vec<Result<Receipt, Refusal>>;
+
+/// The commands of one request, and who waits for them.
 struct Waiting {
-    command: Command,
-    answer: oneshot::Sender<Result<Receipt>>,
+    commands: Vec<Command>,
+    /// All of the commands, or none.
+    atomic: bool,
+    answer: oneshot::Sender<Result<Verdicts>>,
+    _room: OwnedSemaphorePermit,
 }
 
 impl Committer {
@@ -70,25 +80,34 @@ impl Committer {
         let mut tasks = JoinSet::new();
         let lanes = (0..db.lanes())
             .map(|_| {
-                let (sender, queue) = mpsc::channel(MAX_WAITING);
+                let (sender, queue) = mpsc::unbounded_channel();
                 tasks.spawn(Lane { db: db.clone(), maximum_major_units }.run(queue));
                 sender
             })
             .collect();
-        (Self { lanes }, Lanes(tasks))
+        (Self { lanes, room: Arc::new(Semaphore::new(MAX_WAITING)) }, Lanes(tasks))
     }
 
-    /// Has the command carried out, and returns once it is durable, or refused. Dropping the future does not take the
+    /// Has one command carried out, and returns once it is durable, or refused. Dropping the future does not take the
     /// command back.
     pub async fn submit(&self, command: Command) -> Result<Receipt> {
-        // One account, one lane: a crowd at one account shares batches instead of waiting for each other's lock.
-        let first = command.movement.accounts().next().map_or(0, |number| number.as_i64() / 100);
-        let lane = &self.lanes[first as usize % self.lanes.len()];
-        let (answer, answered) = oneshot::channel();
-        lane.try_send(Waiting { command, answer }).map_err(|_| Error::Busy {
+        let verdict = self.submit_all(vec![command], false).await?.pop();
+        Ok(verdict.ok_or_else(|| Error::Internal("a command got no verdict".to_owned()))??)
+    }
+
+    /// The same for many commands, in one database transaction. If they are `atomic` and one is refused, all are: those
+    /// that would have been accepted with [`Refusal::BatchRefused`].
+    pub async fn submit_all(&self, commands: Vec<Command>, atomic: bool) -> Result<Verdicts> {
+        let busy = |_| Error::Busy {
             code: "ledger_busy",
             detail: "More movements are waiting than the bank can take. Nothing was booked; try again.",
-        })?;
+        };
+        let room = self.room.clone().try_acquire_many_owned(commands.len() as u32).map_err(busy)?;
+        // One account, one lane: a crowd at one account shares batches instead of waiting for each other's lock.
+        let first = commands.iter().flat_map(|command| command.movement.accounts()).next();
+        let lane = first.map_or(0, |number| number.as_i64() / 100) as usize % self.lanes.len();
+        let (answer, answered) = oneshot::channel();
+        let _ = self.lanes[lane].send(Waiting { commands, atomic, answer, _room: room });
         answered.await.unwrap_or(Err(Error::Busy {
             code: "shutting_down",
             detail: "The bank is shutting down. Send the request again with the same Idempotency-Key.",
@@ -108,9 +127,6 @@ struct Lane {
     maximum_major_units: i64,
 }
 
-/// What to tell each caller of a batch, in the order of the batch.
-type Verdicts = Vec<Result<Receipt, Refusal>>;
-
 /// A try that did not end in a commit that we know of.
 struct Failure {
     error: sqlx::Error,
@@ -128,10 +144,18 @@ enum Stage {
 }
 
 impl Lane {
-    async fn run(self, mut queue: mpsc::Receiver<Waiting>) {
-        let mut batch = Vec::with_capacity(MAX_BATCH);
-        while queue.recv_many(&mut batch, MAX_BATCH).await > 0 {
-            metrics::histogram!("coffer_batch_size").record(batch.len() as f64);
+    async fn run(self, mut queue: mpsc::UnboundedReceiver<Waiting>) {
+        let mut batch = Vec::new();
+        while let Some(first) = queue.recv().await {
+            let mut size = first.commands.len();
+            batch.push(first);
+            while size < MAX_BATCH
+                && let Ok(next) = queue.try_recv()
+            {
+                size += next.commands.len();
+                batch.push(next);
+            }
+            metrics::histogram!("coffer_batch_size").record(size as f64);
             if let Err(failure) = self.carry_out(&mut batch).await {
                 self.carry_out_one_by_one(&mut batch, failure).await;
             }
@@ -188,28 +212,29 @@ impl Lane {
     }
 
     /// One database transaction from lock to commit. `tried_before`: commands of this batch may be in the journal.
-    async fn try_once(&self, batch: &[Waiting], tried_before: bool) -> Result<Verdicts, Failure> {
+    async fn try_once(&self, batch: &[Waiting], tried_before: bool) -> Result<Vec<Verdicts>, Failure> {
         let during = |stage| move |error| Failure { error, stage };
         let mut tx = self.db.begin().await.map_err(during(Stage::Reading))?;
 
-        let numbers: BTreeSet<_> = batch.iter().flat_map(|waiting| waiting.command.movement.accounts()).collect();
+        let commands = || batch.iter().flat_map(|waiting| &waiting.commands);
+        let numbers: BTreeSet<_> = commands().flat_map(|command| command.movement.accounts()).collect();
         let numbers: Vec<AccountNumber> = numbers.into_iter().collect();
         let accounts = tx.lock_accounts(&numbers).await.map_err(during(Stage::Reading))?;
         let landed = if tried_before {
-            let ids: Vec<Uuid> = batch.iter().map(|waiting| waiting.command.id).collect();
+            let ids: Vec<Uuid> = commands().map(|command| command.id).collect();
             tx.landed(&ids).await.map_err(during(Stage::Reading))?
         } else {
             Vec::new()
         };
         // Keys are looked up after the lock: whoever held an account before us has written its keys by now.
-        let keys: Vec<_> = batch.iter().filter_map(|waiting| waiting.command.idempotency_key).collect();
+        let keys: Vec<_> = commands().filter_map(|command| command.idempotency_key).collect();
         let used_keys =
             if keys.is_empty() { Vec::new() } else { tx.used_keys(&keys).await.map_err(during(Stage::Reading))? };
 
         let now = Timestamp::now();
         let book = Book::new(accounts, now, self.maximum_major_units);
         let mut decisions = Decisions::new(book, landed, used_keys);
-        let verdicts = batch.iter().map(|waiting| decisions.decide(&waiting.command)).collect();
+        let verdicts = batch.iter().map(|waiting| decisions.decide_order(waiting)).collect();
         if decisions.postings.transactions.is_empty() {
             // Nothing to write, so nothing can be lost: how the transaction ends does not matter.
             let _ = tx.rollback().await;
@@ -227,8 +252,6 @@ struct Decisions {
     landed: HashSet<Uuid>,
     /// Keys that took effect, before this batch or within it.
     used_keys: HashMap<[u8; 16], UsedKey>,
-    /// Accounts with new entries.
-    touched: BTreeSet<AccountNumber>,
     postings: Postings,
 }
 
@@ -238,8 +261,39 @@ impl Decisions {
             book,
             landed: landed.into_iter().collect(),
             used_keys: used_keys.into_iter().map(|used| (used.key, used)).collect(),
-            touched: BTreeSet::new(),
             postings: Postings::default(),
+        }
+    }
+
+    fn decide_order(&mut self, order: &Waiting) -> Verdicts {
+        if !order.atomic {
+            return order.commands.iter().map(|command| self.decide(command)).collect();
+        }
+        let before = self.savepoint(&order.commands);
+        let verdicts: Verdicts = order.commands.iter().map(|command| self.decide(command)).collect();
+        if verdicts.iter().all(Result::is_ok) {
+            return verdicts;
+        }
+        self.go_back_to(before);
+        verdicts.into_iter().map(|verdict| verdict.and(Err(Refusal::BatchRefused))).collect()
+    }
+
+    fn savepoint(&self, commands: &[Command]) -> Savepoint {
+        let numbers = commands.iter().flat_map(|command| command.movement.accounts());
+        Savepoint {
+            accounts: numbers.filter_map(|number| self.book.account(number)).cloned().collect(),
+            transactions: self.postings.transactions.len(),
+            entries: self.postings.entries.len(),
+            used_keys: self.postings.used_keys.len(),
+        }
+    }
+
+    fn go_back_to(&mut self, before: Savepoint) {
+        self.book.put_back(before.accounts);
+        self.postings.transactions.truncate(before.transactions);
+        self.postings.entries.truncate(before.entries);
+        for used in self.postings.used_keys.drain(before.used_keys..) {
+            self.used_keys.remove(&used.key);
         }
     }
 
@@ -265,21 +319,32 @@ impl Decisions {
             self.used_keys.insert(key, used);
             self.postings.used_keys.push(used);
         }
-        self.touched.extend(command.movement.accounts());
         self.postings.transactions.push(outcome.transaction);
         self.postings.entries.push(outcome.entry.clone());
         self.postings.entries.extend(outcome.counter_entry);
         outcome.entry
     }
 
+    /// The accounts with new entries, by number.
     fn heads(&self) -> Vec<&Account> {
-        self.touched.iter().filter_map(|number| self.book.account(*number)).collect()
+        let touched: BTreeSet<_> = self.postings.entries.iter().map(|entry| entry.account_number).collect();
+        touched.into_iter().filter_map(|number| self.book.account(number)).collect()
     }
 }
 
+/// Where to go back to when an atomic order is refused half-way.
+struct Savepoint {
+    /// The accounts that the order names.
+    accounts: Vec<Account>,
+    /// How many of each the batch had to write.
+    transactions: usize,
+    entries: usize,
+    used_keys: usize,
+}
+
 /// Empties the batch. Who has hung up is not told, but what they ordered is done.
-fn answer(batch: &mut Vec<Waiting>, verdicts: Verdicts) {
-    for (waiting, verdict) in batch.drain(..).zip(verdicts) {
-        let _ = waiting.answer.send(verdict.map_err(Error::from));
+fn answer(batch: &mut Vec<Waiting>, verdicts: Vec<Verdicts>) {
+    for (waiting, verdicts) in batch.drain(..).zip(verdicts) {
+        let _ = waiting.answer.send(Ok(verdicts));
     }
 }

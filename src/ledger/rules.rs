@@ -91,6 +91,9 @@ pub enum Refusal {
     /// Decided where keys are looked up, not here.
     #[error("This Idempotency-Key was used for another request. Send a new key for a new request.")]
     IdempotencyKeyReused,
+    /// Decided where a batch is, not here.
+    #[error("Nothing of this batch was booked, because another item was refused.")]
+    BatchRefused,
 }
 
 impl Book {
@@ -101,6 +104,11 @@ impl Book {
 
     pub fn account(&self, number: AccountNumber) -> Option<&Account> {
         self.accounts.get(&number)
+    }
+
+    /// Undoes what was decided since these copies were taken.
+    pub fn put_back(&mut self, accounts: Vec<Account>) {
+        self.accounts.extend(accounts.into_iter().map(|account| (account.account_number, account)));
     }
 
     /// The account, if it is a customer's and the caller may act on it.

@@ -1,0 +1,338 @@
+"""The measurements behind bench/run: see there for what it is and how to call it.
+
+Every figure of one run comes from one machine, in minutes, so ratios between them mean something; absolute numbers
+mean something on that machine only. The load generator (wrk) shares the cores with the server.
+"""
+
+import argparse
+import concurrent.futures
+import glob
+import json
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+BINARY = pathlib.Path(os.environ.get("COFFER_BINARY", ROOT / "target/release/coffer"))
+LOAD = ROOT / "bench/load.lua"
+PASSWORD = "correct horse battery staple"
+USERS, ACCOUNTS_PER_USER = 10, 100  # an owner may have 100 open accounts
+LONG_HISTORY = 100_000
+BATCH = 1_000
+CONNECTIONS = (1, 32, 256)
+
+
+def say(text):
+    print(text, file=sys.stderr, flush=True)
+
+
+class Cluster:
+    """A throw-away PostgreSQL with its default durability: fsync and synchronous_commit on."""
+
+    def __init__(self, directory):
+        found = shutil.which("initdb") or sorted(glob.glob("/usr/lib/postgresql/*/bin/initdb"))[-1]
+        self.programs = pathlib.Path(found).resolve().parent
+        self.directory = directory / "postgres"
+        self.directory.mkdir()
+        # PostgreSQL refuses to run as root, so root hands it to the user `postgres`.
+        self.owner = []
+        if os.getuid() == 0:
+            directory.chmod(0o755)
+            shutil.chown(self.directory, "postgres")
+            self.owner = ["runuser", "-u", "postgres", "--"]
+        data = str(self.directory / "data")
+        self.run("initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8")
+        options = f"-k {self.directory} -c listen_addresses= -c max_connections=200 -c shared_buffers=512MB -c max_wal_size=8GB"
+        self.run("pg_ctl", "-D", data, "-o", options, "-l", str(self.directory / "log"), "-w", "start")
+        self.url = f"postgres:///postgres?host={self.directory}&user=postgres"
+
+    def run(self, program, *arguments):
+        command = [*self.owner, str(self.programs / program), *arguments]
+        return subprocess.run(command, cwd=self.directory, check=True, capture_output=True, text=True).stdout
+
+    def pgbench(self, scale, seconds):
+        """TPC-B transactions a second, 64 clients, prepared statements."""
+        socket = ["-h", str(self.directory), "-U", "postgres"]
+        database = f"pgbench{scale}"
+        self.run("createdb", *socket, database)
+        self.run("pgbench", *socket, "-i", "-q", "-s", str(scale), database)
+        output = self.run("pgbench", *socket, "-M", "prepared", "-c", "64", "-j", "2", "-T", str(seconds), database)
+        self.run("dropdb", *socket, database)
+        return float(re.search(r"tps = ([\d.]+)", output)[1])
+
+    def stop(self):
+        self.run("pg_ctl", "-D", str(self.directory / "data"), "-m", "immediate", "stop")
+
+
+class Bank:
+    """The release binary as a process of its own."""
+
+    def __init__(self, url, directory):
+        self.url = url
+        self.environment = {"PATH": os.environ["PATH"], "DATABASE_URL": url, "COFFER_DATA_DIR": str(directory),
+                            "COFFER_LISTEN": "127.0.0.1:0"}
+        self.start()
+
+    def start(self):
+        started = time.monotonic()
+        self.process = subprocess.Popen([BINARY], env=self.environment, stdout=subprocess.PIPE, text=True)
+        for line in self.process.stdout:
+            if "API" in line:
+                self.address = line.split()[1]
+                break
+        self.call("GET", "/readyz")
+        self.start_ms = (time.monotonic() - started) * 1000
+
+    def stop(self):
+        self.process.terminate()
+        self.process.wait()
+
+    def call(self, method, path, body=None, token=None):
+        headers = {"Content-Type": "application/json"}
+        if token:
+            headers["Authorization"] = f"Bearer {token}"
+        data = json.dumps(body).encode() if body is not None else None
+        request = urllib.request.Request(self.address + path, data, headers, method=method)
+        with urllib.request.urlopen(request) as response:
+            return json.load(response)
+
+    def resident_mb(self, peak=False):
+        status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(re.search(rf"{'VmHWM' if peak else 'VmRSS'}:\s+(\d+)", status)[1]) / 1024
+
+    def doctor(self):
+        return subprocess.run([BINARY, "doctor"], env=self.environment, capture_output=True, text=True)
+
+    def sign_up(self, name):
+        body = {"name": name, "email": f"{name}@example.com", "password": PASSWORD}
+        account = self.call("POST", "/create_account", body)["account"]["account_number"]
+        return account, self.sign_in(name)
+
+    def sign_in(self, name):
+        return self.call("POST", "/login", {"email": f"{name}@example.com", "password": PASSWORD})["access_token"]
+
+    def deposit_batches(self, accounts_and_tokens, total):
+        """Books `total` deposits in batches, round robin over the accounts; returns the seconds it took."""
+        def batch(index):
+            owner = accounts_and_tokens[index % len(accounts_and_tokens)]
+            token, accounts = owner
+            items = [{"type": "deposit", "account_number": accounts[i % len(accounts)], "amount": "1.00"}
+                     for i in range(BATCH)]
+            self.call("POST", "/transactions/batch", {"transactions": items, "atomic": True}, token)
+        started = time.monotonic()
+        with concurrent.futures.ThreadPoolExecutor(4) as workers:
+            list(workers.map(batch, range(total // BATCH)))
+        return time.monotonic() - started
+
+
+class Bench:
+    """One database's measurements."""
+
+    def __init__(self, name, bank, directory, seconds):
+        self.name, self.bank, self.directory, self.seconds = name, bank, directory, seconds
+        self.rows, self.void = [], []
+
+    def populate(self):
+        say(f"{self.name}: {USERS * ACCOUNTS_PER_USER} accounts")
+        self.owners = []
+        for user in range(USERS):
+            first, token = self.bank.sign_up(f"user{user}")
+            accounts = [first]
+            for _ in range(ACCOUNTS_PER_USER - 1):
+                accounts.append(self.bank.call("POST", "/accounts", {}, token)["account_number"])
+            self.owners.append((token, accounts))
+        self.bank.deposit_batches(self.owners, USERS * BATCH)
+        everyone = [f"{token} {account}\n" for token, accounts in self.owners for account in accounts]
+        self.accounts = self.write("accounts", everyone)
+        self.login = self.write("login", [f"{PASSWORD} user{user}@example.com\n" for user in range(USERS)])
+
+    def write(self, name, lines):
+        path = self.directory / f"{self.name}-{name}"
+        path.write_text("".join(lines))
+        return path
+
+    def long_history(self):
+        say(f"{self.name}: one account with {LONG_HISTORY} entries")
+        account, token = self.bank.sign_up("historian")
+        seconds = self.bank.deposit_batches([(token, [account])], LONG_HISTORY)
+        self.history = self.write("history", [f"{token} {account}\n"])
+        self.rows.append({"kind": "batch", "spread": "hot", "keyed": False, "connections": 4,
+                          "per_second": LONG_HISTORY / seconds, "p50_ms": None, "p99_ms": None})
+
+    def wrk(self, kind, connections, spread="spread", keyed=False, file=None):
+        """One figure. A bad answer makes the whole run void."""
+        arguments = [kind, str(file or self.accounts), spread, "keyed" if keyed else "plain", f"{time.time_ns()}"]
+        threads = str(min(connections, 2))
+        command = ["wrk", "-t", threads, "-c", str(connections), "-d", f"{self.seconds}s", "--latency", "--timeout", "10s",
+                   "-s", str(LOAD), self.bank.address, "--", *arguments]
+        output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+        result = json.loads(output.split("RESULT ")[1])
+        bad = 0 if kind == "refused" else result["bad_status"]
+        if bad or result["socket_errors"]:
+            self.void.append(f"{self.name} {kind} {connections}: {result}")
+        row = {"kind": kind, "spread": spread, "keyed": keyed, "connections": connections,
+               "per_second": result["requests"] / result["seconds"], "p50_ms": result["p50_us"] / 1000,
+               "p99_ms": result["p99_us"] / 1000, "resident_mb": self.bank.resident_mb()}
+        self.rows.append(row)
+        say(f"{self.name}: {kind:9} {spread:7} {'keyed' if keyed else 'plain'} {connections:4}  "
+            f"{row['per_second']:9.0f}/s  p50 {row['p50_ms']:8.2f} ms  p99 {row['p99_ms']:8.2f} ms  {row['resident_mb']:.0f} MB")
+        return row["per_second"]
+
+    def measure(self):
+        for connections in (1, 32, 64, 256):
+            self.wrk("refused", connections)
+        for kind in ("deposit", "withdraw", "transfer"):
+            for spread in ("spread", "hot"):
+                for keyed in (False, True):
+                    for connections in CONNECTIONS:
+                        self.wrk(kind, connections, spread, keyed)
+        for connections in (1, 64, 256):
+            self.wrk("balance", connections)
+        self.long_history()
+        for connections in (1, 64):
+            self.wrk("history", connections, file=self.history)
+        self.wrk("login", 2, file=self.login)
+
+    def examine(self):
+        self.peak_mb = self.bank.resident_mb(peak=True)
+        report = self.bank.doctor()
+        print(f"\ncoffer doctor on {self.name}:\n{report.stdout}{report.stderr}")
+        if report.returncode:
+            self.void.append(f"{self.name}: the books are wrong")
+
+    def per_second(self, kind, connections, spread="spread", keyed=False):
+        for row in self.rows:
+            if (row["kind"], row["connections"], row["spread"], row["keyed"]) == (kind, connections, spread, keyed):
+                return row["per_second"]
+        raise KeyError(kind)
+
+    def ceiling(self, connections):
+        known = {row["connections"]: row["per_second"] for row in self.rows if row["kind"] == "refused"}
+        return known.get(connections)
+
+
+def table(benches, pgbench):
+    lines = ["| | database | connections | requests/s | p50 ms | p99 ms | of the ceiling | of pgbench | MB |",
+             "|---|---|---|---|---|---|---|---|---|"]
+    for bench in benches:
+        for row in bench.rows:
+            name = row["kind"] + (", one hot account" if row["spread"] == "hot" else "") + (", keyed" if row["keyed"] else "")
+            ceiling = bench.ceiling(row["connections"])
+            of_ceiling = f"{row['per_second'] / ceiling:.2f}" if ceiling and row["kind"] != "refused" else ""
+            base = pgbench[1] if row["spread"] == "hot" else pgbench[10]
+            is_movement = row["kind"] in ("deposit", "withdraw", "transfer")
+            of_pgbench = f"{row['per_second'] / base:.1f}x" if bench.name == "PostgreSQL" and is_movement else ""
+            number = lambda value: "" if value is None else f"{value:.2f}"
+            lines.append(f"| {name} | {bench.name} | {row['connections']} | {row['per_second']:,.0f} | {number(row['p50_ms'])} | "
+                         f"{number(row['p99_ms'])} | {of_ceiling} | {of_pgbench} | {row.get('resident_mb', 0):.0f} |")
+    for scale, tps in pgbench.items():
+        lines.append(f"| pgbench TPC-B, scale {scale} | PostgreSQL | 64 | {tps:,.0f} | | | | 1.0x | |")
+    return "\n".join(lines)
+
+
+def picture(benches, pgbench):
+    """Horizontal bars for the README."""
+    bars = []
+    for bench in benches:
+        bars.append((f"{bench.name}: refused before the ledger (ceiling)", bench.per_second("refused", 256), "#9aa5b1"))
+        for kind, spread, label in [("deposit", "spread", "deposit, 1,000 accounts"), ("deposit", "hot", "deposit, one hot account"),
+                                    ("transfer", "spread", "transfer, 1,000 accounts")]:
+            bars.append((f"{bench.name}: {label}", bench.per_second(kind, 256, spread), "#2f6f9f"))
+    bars.append(("pgbench TPC-B, scale 10", pgbench[10], "#c98b2b"))
+    bars.append(("pgbench TPC-B, scale 1 (hot)", pgbench[1], "#c98b2b"))
+    longest = max(value for _, value, _ in bars)
+    height = 26 * len(bars) + 40
+    parts = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 860 {height}" font-family="sans-serif" font-size="13">',
+             f'<rect width="860" height="{height}" fill="#ffffff"/>',
+             '<text x="10" y="20" fill="#222">Requests per second, 256 connections, durable commits, 2 cores shared with the load generator</text>']
+    for index, (label, value, colour) in enumerate(bars):
+        y, width = 34 + 26 * index, 430 * value / longest
+        parts.append(f'<text x="330" y="{y + 14}" text-anchor="end" fill="#222">{label}</text>'
+                     f'<rect x="338" y="{y}" width="{width:.1f}" height="19" fill="{colour}"/>'
+                     f'<text x="{345 + width:.1f}" y="{y + 14}" fill="#222">{value:,.0f}</text>')
+    return "\n".join(parts) + "\n</svg>\n"
+
+
+def growth(directory, seconds, millions):
+    """Throughput and p99 as the ledger grows, and how long a start takes on it."""
+    bank = Bank(f"sqlite://{directory}/growth.db", directory)
+    bench = Bench("SQLite", bank, directory, seconds)
+    bench.populate()
+    entries, results = USERS * BATCH, []
+    for target in millions:
+        grow = int(target * 1e6) - entries
+        if grow > 0:
+            say(f"growing to {target} million entries")
+            took = bank.deposit_batches(bench.owners, grow)
+            say(f"  {grow / took:,.0f} movements/s")
+            entries += grow // BATCH * BATCH
+            bank.stop()
+            bank.start()
+        bench.owners = [(bank.sign_in(f"user{user}"), accounts) for user, (_, accounts) in enumerate(bench.owners)]
+        bench.accounts = bench.write("accounts", [f"{t} {a}\n" for t, accounts in bench.owners for a in accounts])
+        bench.wrk("deposit", 256)
+        row = bench.rows[-1]
+        results.append({"millions": target, "per_second": row["per_second"], "p99_ms": row["p99_ms"], "start_ms": bank.start_ms})
+        entries += int(row["per_second"] * seconds)
+    print("\n| million entries | deposits/s | p99 ms | start to ready, ms |\n|---|---|---|---|")
+    for row in results:
+        print(f"| {row['millions']} | {row['per_second']:,.0f} | {row['p99_ms']:.1f} | {row['start_ms']:.0f} |")
+    bench.examine()
+    bank.stop()
+    return bench.void
+
+
+def compare(directory, seconds, keep):
+    cluster = Cluster(directory)
+    try:
+        pgbench = {}
+        for scale in (10, 1):
+            pgbench[scale] = cluster.pgbench(scale, max(seconds, 5) if keep else seconds)
+            say(f"pgbench TPC-B, scale {scale}: {pgbench[scale]:,.0f}/s")
+        benches = []
+        for name, url in [("SQLite", f"sqlite://{directory}/coffer.db"), ("PostgreSQL", cluster.url)]:
+            bench = Bench(name, Bank(url, directory), directory, seconds)
+            try:
+                bench.populate()
+                bench.measure()
+                bench.examine()
+            finally:
+                bench.bank.stop()
+            benches.append(bench)
+    finally:
+        cluster.stop()
+    print(table(benches, pgbench))
+    void = [line for bench in benches for line in bench.void]
+    if keep and not void:
+        result = {"pgbench": pgbench, "peak_mb": {bench.name: bench.peak_mb for bench in benches},
+                  "rows": [{"database": bench.name, **row} for bench in benches for row in bench.rows]}
+        (ROOT / "bench/results.json").write_text(json.dumps(result, indent=1) + "\n")
+        (ROOT / "bench/results.svg").write_text(picture(benches, pgbench))
+    return void
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--growth", action="store_true")
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--millions", default="0,1,3,10")
+    arguments = parser.parse_args()
+    seconds = 1 if arguments.quick else 3
+    with tempfile.TemporaryDirectory(prefix="coffer-bench-") as directory:
+        directory = pathlib.Path(directory)
+        if arguments.growth:
+            void = growth(directory, 5, [float(number) for number in arguments.millions.split(",")])
+        else:
+            void = compare(directory, seconds, keep=not arguments.quick)
+    for line in void:
+        print(f"VOID: {line}")
+    sys.exit(1 if void else 0)
+
+
+main()

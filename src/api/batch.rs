@@ -1,0 +1,199 @@
+//! Moving money in bulk: `POST /transactions/batch`.
+
+use axum::extract::State;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use uuid::Uuid;
+use validator::Validate;
+
+use super::App;
+use super::extract::{IdempotencyKey, Json};
+use super::fields;
+use super::transactions::{self, EntryBody};
+use crate::account_number::AccountNumber;
+use crate::auth::Caller;
+use crate::db::ledger::MovementType;
+use crate::error::{Error, FieldError, Problem, Result};
+use crate::ledger::committer::{Receipt, Verdicts};
+use crate::ledger::rules::{Command, Movement};
+use crate::money::{Amount, Currency};
+
+/// Movements in one batch: as many as the ledger writes in one commit.
+pub const MAX_ITEMS: usize = 1_000;
+/// 1,000 items with long descriptions.
+pub const MAX_BODY_BYTES: usize = 512 * 1024;
+
+#[derive(Debug, Deserialize, Validate, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"atomic": true, "transactions": [
+    {"type": "deposit", "account_number": "10000000000180", "amount": "100.50", "description": "Salary"},
+    {"type": "transfer", "from_account": "10000000000180", "to_account": "10000000000277", "amount": "25.00"}
+]}))]
+pub struct BatchRequest {
+    /// Whether all of them are booked or none. Otherwise each stands for itself.
+    #[serde(default)]
+    atomic: bool,
+    /// 1 to 1,000 movements, decided in this order.
+    #[schema(min_items = 1, max_items = 1000)]
+    transactions: Vec<BatchItem>,
+}
+
+/// A deposit or withdrawal with `account_number`, or a transfer with `from_account` and `to_account`.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"type": "deposit", "account_number": "10000000000180", "amount": "100.50"}))]
+pub struct BatchItem {
+    #[serde(rename = "type")]
+    movement_type: MovementType,
+    #[schema(value_type = Option<String>, pattern = "^[1-9][0-9]{13}$")]
+    account_number: Option<AccountNumber>,
+    #[schema(value_type = Option<String>, pattern = "^[1-9][0-9]{13}$")]
+    from_account: Option<AccountNumber>,
+    #[schema(value_type = Option<String>, pattern = "^[1-9][0-9]{13}$")]
+    to_account: Option<AccountNumber>,
+    #[schema(value_type = String, pattern = r"^(0|[1-9][0-9]{0,9})(\.[0-9]{1,4})?$", example = "100.50")]
+    amount: Amount,
+    #[schema(value_type = Option<String>, pattern = "^[A-Z]{3}$", example = "USD")]
+    currency: Option<Currency>,
+    #[schema(min_length = 1, max_length = 140)]
+    description: Option<String>,
+}
+
+/// What became of each item, in the order of the batch.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct BatchResult {
+    #[schema(example = 2)]
+    booked: usize,
+    #[schema(example = 0)]
+    refused: usize,
+    data: Vec<ItemResult>,
+}
+
+/// What became of one item: an `entry` if it was booked, a `problem` if it was refused.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ItemResult {
+    /// What the item alone would have been answered with.
+    #[schema(example = 201)]
+    status: u16,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    entry: Option<EntryBody>,
+    /// Whether an earlier request with the same key booked it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[schema(required = false)]
+    replayed: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    problem: Option<Problem>,
+}
+
+/// Move money in bulk
+///
+/// Books up to 1,000 movements in one durable commit. With `atomic` all are booked or none; without, each item succeeds
+/// or is refused by itself. An `Idempotency-Key` covers the whole batch, item by item.
+#[utoipa::path(
+    post,
+    path = "/transactions/batch",
+    tag = "Money",
+    operation_id = "batch",
+    request_body = BatchRequest,
+    params(transactions::IdempotencyKeyHeader),
+    responses(
+        (status = OK, description = "What became of each item", body = BatchResult),
+        (status = CONFLICT, description = "The batch is atomic and an item was refused: nothing was booked, `errors` says which and why"),
+    ),
+    security(("bearer" = []))
+)]
+pub async fn batch(
+    State(app): State<App>,
+    caller: Caller,
+    key: IdempotencyKey,
+    Json(request): Json<BatchRequest, MAX_BODY_BYTES>,
+) -> Result<Json<BatchResult>> {
+    if !(1..=MAX_ITEMS).contains(&request.transactions.len()) {
+        return Err(Error::invalid("/transactions", "batch_size", format!("send 1 to {MAX_ITEMS} movements")));
+    }
+    let mut errors = Vec::new();
+    let mut commands = Vec::with_capacity(request.transactions.len());
+    for (index, item) in request.transactions.into_iter().enumerate() {
+        match item.command(caller, key.of_item(caller.user_id, index)) {
+            Ok(command) => commands.push(command),
+            Err(error) => {
+                errors.push(FieldError { pointer: format!("/transactions/{index}{}", error.pointer).into(), ..error });
+            }
+        }
+    }
+    if !errors.is_empty() {
+        return Err(Error::Invalid(errors));
+    }
+    let verdicts = app.committer.submit_all(commands, request.atomic).await?;
+    if request.atomic && verdicts.iter().any(Result::is_err) {
+        return Err(Error::BatchRefused(verdicts.into_iter().map(Result::err).collect()));
+    }
+    Ok(Json(result(&app, verdicts).await?))
+}
+
+impl BatchItem {
+    fn command(self, caller: Caller, idempotency_key: Option<[u8; 16]>) -> Result<Command, FieldError> {
+        if let Some(Err(error)) = self.description.as_deref().map(fields::description) {
+            return Err(FieldError::new("/description", error.code, error.message.unwrap_or_default()));
+        }
+        Ok(Command {
+            id: Uuid::now_v7(),
+            caller: caller.at_the_ledger(),
+            movement: self.movement()?,
+            amount: self.amount,
+            currency: self.currency,
+            description: fields::trimmed(self.description),
+            idempotency_key,
+        })
+    }
+
+    /// Each type names its own accounts and no others.
+    fn movement(&self) -> Result<Movement, FieldError> {
+        let missing = |pointer| FieldError::new(pointer, "missing_field", "this type of movement needs it");
+        let surplus = |pointer| FieldError::new(pointer, "unknown_field", "leave it out for this type of movement");
+        if self.movement_type == MovementType::Transfer {
+            if self.account_number.is_some() {
+                return Err(surplus("/account_number"));
+            }
+            let from = self.from_account.ok_or_else(|| missing("/from_account"))?;
+            let to = self.to_account.ok_or_else(|| missing("/to_account"))?;
+            return Ok(Movement::Transfer { from, to });
+        }
+        if self.from_account.is_some() {
+            return Err(surplus("/from_account"));
+        }
+        if self.to_account.is_some() {
+            return Err(surplus("/to_account"));
+        }
+        let account = self.account_number.ok_or_else(|| missing("/account_number"))?;
+        Ok(match self.movement_type {
+            MovementType::Withdrawal => Movement::Withdrawal { from: account },
+            _ => Movement::Deposit { to: account },
+        })
+    }
+}
+
+async fn result(app: &App, verdicts: Verdicts) -> Result<BatchResult> {
+    let mut data = Vec::with_capacity(verdicts.len());
+    for verdict in verdicts {
+        data.push(match verdict {
+            Ok(Receipt::Posted(entry)) => ItemResult::booked(entry.into(), false),
+            Ok(Receipt::InJournal { transaction_id, replayed }) => {
+                let entry = transactions::initiators_entry(app, transaction_id).await?;
+                ItemResult::booked(entry.into(), replayed)
+            }
+            Err(refusal) => {
+                let problem = Problem::from(refusal);
+                ItemResult { status: problem.status, entry: None, replayed: false, problem: Some(problem) }
+            }
+        });
+    }
+    let booked = data.iter().filter(|item| item.entry.is_some()).count();
+    Ok(BatchResult { booked, refused: data.len() - booked, data })
+}
+
+impl ItemResult {
+    fn booked(entry: EntryBody, replayed: bool) -> Self {
+        Self { status: 201, entry: Some(entry), replayed, problem: None }
+    }
+}
