@@ -112,6 +112,8 @@ pub enum ConfigError {
     ShortSecretFile { path: String, bytes: usize },
     #[error("COFFER_DATA_DIR (--data-dir): cannot use {path}: {cause}")]
     DataDir { path: String, cause: std::io::Error },
+    #[error("the database file {path} (DATABASE_URL or COFFER_DATA_DIR) cannot be opened: {cause}")]
+    DatabaseFile { path: String, cause: std::io::Error },
     #[error("the operating system gives no random numbers: {0}")]
     Random(#[from] getrandom::Error),
 }
@@ -133,13 +135,13 @@ impl Settings {
             if create {
                 self.create_data_dir()?;
             }
-            let file = self.data_dir.join(DATABASE_FILE);
-            return Ok(DbTarget::Sqlite(SqliteConnectOptions::new().filename(file).create_if_missing(create)));
+            let file = SqliteConnectOptions::new().filename(self.data_dir.join(DATABASE_FILE));
+            return Ok(DbTarget::Sqlite(prepare_file(file, create)?));
         };
         let invalid = |error: sqlx::Error| ConfigError::DatabaseUrl(error.to_string());
         if url.starts_with("sqlite:") {
             let file = SqliteConnectOptions::from_str(url).map_err(invalid)?;
-            Ok(DbTarget::Sqlite(file.create_if_missing(create)))
+            Ok(DbTarget::Sqlite(prepare_file(file, create)?))
         } else if url.starts_with("postgres://") || url.starts_with("postgresql://") {
             Ok(DbTarget::Postgres(PgConnectOptions::from_str(url).map_err(invalid)?))
         } else {
@@ -204,6 +206,21 @@ impl Settings {
             .create(&self.data_dir)
             .map_err(|cause| ConfigError::DataDir { path: self.data_dir.display().to_string(), cause })
     }
+}
+
+/// Makes an empty database file that only its owner can read (SQLite gives its side files the same mode). It holds the
+/// password hashes.
+fn prepare_file(file: SqliteConnectOptions, create: bool) -> Result<SqliteConnectOptions, ConfigError> {
+    let path = file.get_filename();
+    if create && path != Path::new(":memory:") {
+        OpenOptions::new()
+            .append(true)
+            .create(true)
+            .mode(0o600)
+            .open(path)
+            .map_err(|cause| ConfigError::DatabaseFile { path: path.display().to_string(), cause })?;
+    }
+    Ok(file.create_if_missing(create))
 }
 
 /// Writes a new secret next to `path` and links it there, so that of two instances that start at once both end up with

@@ -73,6 +73,7 @@ pub async fn examine(db: &Db, mut report: impl FnMut(&Finding)) -> sqlx::Result<
         note(finding);
     }
     note(limits(&mut tx).await?);
+    note(owners(&mut tx).await?);
     note(books(&mut tx).await?);
     note(keys(&mut tx).await?);
     Ok(all_good)
@@ -160,6 +161,7 @@ impl PassbookWalk {
         let agrees = last.account_balance == Some(entry.balance)
             && last.account_sequence == Some(entry.sequence)
             && last.account_head_hash.as_deref() == Some(&entry.hash[..])
+            && last.account_last_entry_at == Some(entry.created_at)
             && last.account_currency.as_deref() == Some(entry.currency.code());
         if !agrees {
             self.heads.blame(format_args!("account {}", entry.account_number));
@@ -189,6 +191,13 @@ async fn limits(tx: &mut Tx) -> sqlx::Result<Finding> {
     let mut finding = Finding::new("no balance is below its limit", "accounts");
     finding.counted = tx.count_accounts().await? as u64;
     tx.visit_accounts_below_limit(|number: AccountNumber| finding.blame(format_args!("account {number}"))).await?;
+    Ok(finding)
+}
+
+async fn owners(tx: &mut Tx) -> sqlx::Result<Finding> {
+    let mut finding = Finding::new("every open account has an active owner", "accounts");
+    finding.counted = tx.count_accounts().await? as u64;
+    tx.visit_ownerless_accounts(|number| finding.blame(format_args!("account {number}"))).await?;
     Ok(finding)
 }
 

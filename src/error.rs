@@ -34,7 +34,7 @@ pub enum Error {
     /// Any other 4xx.
     #[error("{detail}")]
     Client { status: StatusCode, code: &'static str, detail: Cow<'static, str> },
-    /// 503: nothing was done; trying again soon may succeed.
+    /// 503: not now; trying again soon may succeed.
     #[error("{detail}")]
     Busy { code: &'static str, detail: &'static str },
     #[error(transparent)]
@@ -82,6 +82,9 @@ pub struct Problem {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false)]
     pub errors: Vec<FieldError>,
+    /// What the log is told and the client is not.
+    #[serde(skip)]
+    cause: Option<String>,
 }
 
 impl FieldError {
@@ -139,9 +142,9 @@ impl Error {
             Self::Client { status, code, detail } => Problem::new(status, code, detail),
             Self::Busy { code, detail } => Problem::new(StatusCode::SERVICE_UNAVAILABLE, code, detail),
             Self::Database(error) if db::is_transient(&error) => {
-                tracing::warn!(%error, "the database did not answer");
                 let detail = "The database did not answer in time. Try again.";
-                Problem::new(StatusCode::SERVICE_UNAVAILABLE, "database_unavailable", detail)
+                let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "database_unavailable", detail);
+                Problem { cause: Some(error.to_string()), ..problem }
             }
             Self::Database(error) => Problem::internal(&error),
             Self::Internal(error) => Problem::internal(&error),
@@ -160,6 +163,7 @@ impl Problem {
             code,
             request_id: String::new(),
             errors: Vec::new(),
+            cause: None,
         }
     }
 
@@ -192,9 +196,9 @@ impl Problem {
 
     /// 500. The cause goes to the log, never to the client.
     fn internal(cause: &dyn std::fmt::Display) -> Self {
-        tracing::error!(%cause, "internal error");
-        let detail = "The bank failed to handle the request. Nothing was booked; report the request_id.";
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", detail)
+        let detail = "The bank failed to handle the request. Report the request_id: the log says more.";
+        let problem = Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", detail);
+        Self { cause: Some(cause.to_string()), ..problem }
     }
 
     /// What the framework answers by itself, put in our words.
@@ -211,9 +215,11 @@ impl Problem {
                 "This path does not take this method; the Allow header lists those it takes.",
             ),
             StatusCode::REQUEST_TIMEOUT => Self::new(status, "request_timeout", "The request took too long to arrive."),
-            StatusCode::SERVICE_UNAVAILABLE => {
-                Self::new(status, "timed_out", "The bank could not answer in time. Try again.")
-            }
+            StatusCode::SERVICE_UNAVAILABLE => Self::new(
+                status,
+                "timed_out",
+                "The bank could not answer in time. See whether it was done before you try again.",
+            ),
             _ if status.is_server_error() => Self::internal(&status),
             _ => Self::new(status, "bad_request", "The request could not be understood."),
         }
@@ -246,6 +252,9 @@ impl Problem {
         }
         let problem = response.extensions_mut().remove::<Problem>().unwrap_or_else(|| Self::of_status(status));
         let problem = Self { request_id: request_id.to_owned(), ..problem };
+        if let Some(cause) = &problem.cause {
+            tracing::error!(request_id, cause, code = &*problem.code, "a request failed");
+        }
         let body = serde_json::to_vec(&problem).unwrap_or_default();
         let mut written = (status, body).into_response();
         let headers = written.headers_mut();

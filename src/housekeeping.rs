@@ -4,14 +4,16 @@ use std::time::Duration;
 
 use metrics_exporter_prometheus::PrometheusHandle;
 
-use crate::auth::Auth;
+use crate::auth::{Auth, tokens};
 use crate::db::Db;
 use crate::timestamp::Timestamp;
 
 /// A logout on one instance counts on the others after at most this long.
 const TICK: Duration = Duration::from_secs(1);
-/// Ended sessions are asked for this far back, so that a slow commit or a clock that differs loses none.
+/// Ended sessions are asked for this much further back, so that a slow commit or a clock that differs loses none.
 const LOOK_BACK: Duration = Duration::from_secs(30);
+/// An access token made just before its session ended is refused at the latest when this much has passed.
+const LONGEST_TOKEN: Duration = tokens::LIFETIME.saturating_add(Duration::from_secs(60));
 /// Sessions are kept this long after they ended, for those who look into what happened.
 const SESSION_RETENTION: Duration = Duration::from_secs(90 * 24 * 60 * 60);
 const TICKS_PER_HOUR: u64 = 3_600;
@@ -21,15 +23,35 @@ pub struct Housekeeping {
     auth: Auth,
     metrics: Option<PrometheusHandle>,
     idempotency_retention: Duration,
+    /// Sessions that ended since then are still to be heard of.
+    heard_until: Timestamp,
 }
 
 impl Housekeeping {
-    pub fn new(db: &Db, auth: &Auth, metrics: Option<PrometheusHandle>, idempotency_retention: Duration) -> Self {
-        Self { db: db.clone(), auth: auth.clone(), metrics, idempotency_retention }
+    /// Hears at once of every session whose access tokens may still run: a restart must not revive them.
+    pub async fn start(
+        db: &Db,
+        auth: &Auth,
+        metrics: Option<PrometheusHandle>,
+        idempotency_retention: Duration,
+    ) -> sqlx::Result<Self> {
+        let heard_until = Timestamp::now().minus(LONGEST_TOKEN);
+        let (db, auth) = (db.clone(), auth.clone());
+        let mut this = Self { db, auth, metrics, idempotency_retention, heard_until };
+        this.hear_of_ended_sessions(Timestamp::now()).await?;
+        Ok(this)
+    }
+
+    async fn hear_of_ended_sessions(&mut self, now: Timestamp) -> sqlx::Result<()> {
+        let ended = self.db.sessions_ended_since(self.heard_until.minus(LOOK_BACK)).await?;
+        self.auth.ended_sessions.add(ended, now);
+        self.auth.ended_sessions.forget_older_than(now.minus(LONGEST_TOKEN));
+        self.heard_until = now;
+        Ok(())
     }
 
     /// Never ends. What fails is logged and tried again at the next tick.
-    pub async fn run(self) {
+    pub async fn run(mut self) {
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         for tick in 0u64.. {
@@ -40,11 +62,9 @@ impl Housekeeping {
         }
     }
 
-    async fn tick(&self, tick: u64) -> sqlx::Result<()> {
+    async fn tick(&mut self, tick: u64) -> sqlx::Result<()> {
         let now = Timestamp::now();
-        let ended = self.db.sessions_ended_since(now.minus(LOOK_BACK)).await?;
-        self.auth.ended_sessions.add(ended, now);
-        self.auth.ended_sessions.forget_expired(now);
+        self.hear_of_ended_sessions(now).await?;
         if let Some(metrics) = &self.metrics {
             metrics.run_upkeep();
         }

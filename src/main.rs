@@ -12,7 +12,7 @@ use coffer::api::docs;
 use coffer::config::Settings;
 use coffer::db::Db;
 use coffer::doctor;
-use coffer::server::Bank;
+use coffer::server::{Bank, ServerError};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
@@ -53,10 +53,10 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    if let Err(error) = dotenvy::dotenv()
+    if let Err(error) = dotenvy::from_path(".env")
         && !error.not_found()
     {
-        eprintln!("coffer: .env cannot be read: {error}");
+        eprintln!("coffer: {}", explain_dotenv(&error));
         return ExitCode::FAILURE;
     }
     let cli = Cli::try_parse().unwrap_or_else(|error| exit_with_usage(&error));
@@ -66,6 +66,21 @@ fn main() -> ExitCode {
             eprintln!("coffer: {error}");
             ExitCode::FAILURE
         }
+    }
+}
+
+/// Never quotes the line: it may hold a secret.
+fn explain_dotenv(error: &dotenvy::Error) -> String {
+    match error {
+        dotenvy::Error::LineParse(line, _) => {
+            let text = std::fs::read_to_string(".env").unwrap_or_default();
+            let number = text.lines().position(|candidate| candidate.contains(line.as_str())).map_or(0, |at| at + 1);
+            let name = text.lines().nth(number.saturating_sub(1)).and_then(|line| line.split('=').next());
+            let name = name.unwrap_or_default().trim();
+            format!(".env, line {number} ({name}): this cannot be read; put a value with spaces or signs in quotes")
+        }
+        dotenvy::Error::Io(cause) => format!(".env cannot be read: {cause}"),
+        _ => ".env cannot be read".to_owned(),
     }
 }
 
@@ -108,6 +123,8 @@ fn run(cli: Cli) -> Result<ExitCode, AnyError> {
 }
 
 async fn serve(settings: &Settings) -> Result<ExitCode, AnyError> {
+    // As many clients as the system allows; the server keeps some file descriptors for itself.
+    let _ = rlimit::increase_nofile_limit(u64::MAX);
     let listener = TcpListener::bind(settings.listen)
         .await
         .map_err(|error| format!("COFFER_LISTEN (--listen): cannot serve on {}: {error}", settings.listen))?;
@@ -119,37 +136,43 @@ async fn serve(settings: &Settings) -> Result<ExitCode, AnyError> {
             _ = interrupt.recv() => {}
             _ = terminate.recv() => {}
         }
-        println!("Closing: requests in flight are finished first.");
+        tell("Closing: requests in flight are finished first.");
     };
     bank.serve(listener, shutdown).await?;
     Ok(ExitCode::SUCCESS)
 }
 
 fn print_banner(settings: &Settings, listen: SocketAddr, database: &str) {
-    println!("Coffer {} is open.", env!("CARGO_PKG_VERSION"));
-    println!("  API         http://{listen}");
-    println!("  Swagger UI  http://{listen}/swagger-ui/");
-    println!("  Database    {database} at {}", settings.database_place());
+    tell(&format!("Coffer {} is open.", env!("CARGO_PKG_VERSION")));
+    tell(&format!("  API         http://{listen}"));
+    tell(&format!("  Swagger UI  http://{listen}/swagger-ui/"));
+    tell(&format!("  Database    {database} at {}", settings.database_place()));
     if settings.jwt_secret.is_none() {
-        println!("  Secret      {}", settings.secret_file().display());
+        tell(&format!("  Secret      {}", settings.secret_file().display()));
     }
-    println!("Press Ctrl-C to close.");
+    tell("Press Ctrl-C to close.");
+}
+
+/// A line on standard output. That nobody reads it any more is no reason to stop.
+fn tell(line: &str) {
+    let _ = writeln!(std::io::stdout(), "{line}");
 }
 
 async fn migrate(settings: &Settings) -> Result<ExitCode, AnyError> {
-    let db = Db::connect(&settings.database(true)?).await?;
-    db.migrate().await?;
+    let db = Db::connect(&settings.database(true)?).await.map_err(ServerError::from)?;
+    db.migrate().await.map_err(ServerError::from)?;
     db.close().await;
     println!("The schema of {} is up to date.", settings.database_place());
     Ok(ExitCode::SUCCESS)
 }
 
 async fn examine(settings: &Settings) -> Result<ExitCode, AnyError> {
-    let db = Db::connect(&settings.database(false)?).await?;
-    if !db.is_migrated().await.unwrap_or(false) {
-        return Err(
-            format!("{} has no books of this version; run coffer migrate first", settings.database_place()).into()
-        );
+    let db = Db::connect(&settings.database(false)?).await.map_err(ServerError::from)?;
+    let place = settings.database_place();
+    match db.is_migrated().await {
+        Ok(true) => {}
+        Ok(false) => return Err(format!("the books at {place} are of an older version; run coffer migrate").into()),
+        Err(error) => return Err(format!("there are no books that can be read at {place}: {error}").into()),
     }
     let all_good = doctor::examine(&db, |finding| println!("{finding}")).await?;
     db.close().await;

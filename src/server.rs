@@ -28,6 +28,8 @@ use crate::ledger::committer::{Committer, Lanes};
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 /// Request line and headers together. A token and a few headers need less than one of them.
 const MAX_HEADER_BYTES: usize = 16 * 1024;
+/// File descriptors kept for the database, the log and the runtime.
+const RESERVED_FILES: u64 = 128;
 /// After an accept fails (out of file descriptors, say): long enough not to spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -40,8 +42,10 @@ const BATCH_BUCKETS: [f64; 8] = [1.0, 4.0, 16.0, 64.0, 128.0, 256.0, 512.0, 1024
 pub enum ServerError {
     #[error(transparent)]
     Config(#[from] ConfigError),
-    #[error(transparent)]
+    #[error("DATABASE_URL (--database-url): {0}")]
     Database(#[from] ConnectError),
+    #[error("DATABASE_URL (--database-url): the database does not answer: {0}")]
+    Query(#[from] sqlx::Error),
     #[error("the operating system gives no random numbers: {0}")]
     Random(#[from] getrandom::Error),
     #[error("cannot record metrics: {0}")]
@@ -68,12 +72,12 @@ impl Bank {
         let auth = Auth::new(&secret)?;
         let (committer, lanes) = Committer::start(&db, settings.max_amount);
         let metrics = if settings.metrics { Some(record_metrics()?) } else { None };
-        let housekeeping = Housekeeping::new(&db, &auth, metrics.clone(), settings.idempotency_retention());
+        let housekeeping = Housekeeping::start(&db, &auth, metrics.clone(), settings.idempotency_retention()).await?;
         let app = App::new(api::Parts { db, committer, auth, default_currency: settings.currency, metrics });
         Ok(Self {
             app,
             lanes,
-            max_connections: settings.max_connections as usize,
+            max_connections: affordable_connections(settings.max_connections),
             shutdown_deadline: settings.shutdown_deadline(),
             housekeeping,
         })
@@ -86,30 +90,38 @@ impl Bank {
     /// Serves until `shutdown` completes. Then no connection is accepted any more, requests in flight get their answers
     /// up to the deadline, everything that was queued is committed, and the database is closed.
     pub async fn serve(self, listener: TcpListener, shutdown: impl Future<Output = ()>) -> Result<(), ServerError> {
-        let Self { app, lanes, max_connections, shutdown_deadline, housekeeping } = self;
+        let Self { app, mut lanes, max_connections, shutdown_deadline, housekeeping } = self;
         let db = app.db.clone();
         let connections = GracefulShutdown::new();
         let housekeeping = tokio::spawn(housekeeping.run());
-        let finished = lanes.finished();
-        tokio::pin!(finished);
         let ended = tokio::select! {
             () = accept(&listener, api::router(app), &connections, max_connections) => Ok(()),
             () = shutdown => Ok(()),
-            // Lanes end when nobody can submit any more. Before that it is a bug: a bank that cannot book must not
-            // stay up and look healthy.
-            () = &mut finished => Err(ServerError::LedgerStopped),
+            // A bank that cannot book must not stay up and look healthy.
+            () = lanes.one_ended() => Err(ServerError::LedgerStopped),
         };
         drop(listener);
-        if tokio::time::timeout(shutdown_deadline, connections.shutdown()).await.is_err() {
-            tracing::warn!("some clients did not take their answers in time");
-        }
         housekeeping.abort();
-        if ended.is_ok() && tokio::time::timeout(shutdown_deadline, finished).await.is_err() {
-            tracing::warn!("some movements were still waiting for the database");
+        let closing = async {
+            connections.shutdown().await;
+            lanes.all_ended().await;
+            db.close().await;
+        };
+        if tokio::time::timeout(shutdown_deadline, closing).await.is_err() {
+            tracing::warn!("the deadline for closing has passed; what is unfinished has had no answer");
         }
-        db.close().await;
         ended
     }
+}
+
+/// As many as configured, or as the limit on open files leaves room for.
+fn affordable_connections(configured: u32) -> usize {
+    let limit = rlimit::getrlimit(rlimit::Resource::NOFILE).map_or(u64::MAX, |(soft, _)| soft);
+    let affordable = limit.saturating_sub(RESERVED_FILES).max(1);
+    if affordable < configured.into() {
+        tracing::warn!(configured, affordable, "COFFER_MAX_CONNECTIONS is more than the limit on open files allows");
+    }
+    usize::try_from(affordable.min(configured.into())).unwrap_or(usize::MAX)
 }
 
 /// Accepts connections for ever, at most `max_connections` at once: the next one waits in the kernel's queue.

@@ -1,12 +1,16 @@
 //! Moments: microseconds since 1970 in UTC, as the databases keep them; RFC 3339 on the wire.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
+
+/// The years 0000 to 9999 in UTC, in seconds since 1970.
+const RFC_3339_SECONDS: RangeInclusive<i64> = -62_167_219_200..=253_402_300_799;
 
 /// Microseconds since 1970-01-01T00:00:00Z, without leap seconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, sqlx::Type)]
@@ -60,7 +64,11 @@ impl FromStr for Timestamp {
 
     fn from_str(text: &str) -> Result<Self, TimestampError> {
         let at = OffsetDateTime::parse(text, &Rfc3339).map_err(|_| TimestampError)?;
-        i64::try_from(at.unix_timestamp_nanos() / 1_000).map(Self).map_err(|_| TimestampError)
+        // An offset can move a moment of the years that RFC 3339 can write to one that it cannot.
+        if !RFC_3339_SECONDS.contains(&at.unix_timestamp()) {
+            return Err(TimestampError);
+        }
+        i64::try_from(at.unix_timestamp_nanos().div_euclid(1_000)).map(Self).map_err(|_| TimestampError)
     }
 }
 
@@ -96,9 +104,16 @@ mod tests {
         }
     }
 
+    #[test]
+    fn moments_that_rfc_3339_cannot_write_in_utc_are_refused() {
+        for text in ["9999-12-31T23:59:59-01:00", "0000-01-01T00:00:00+01:00"] {
+            assert_eq!(text.parse::<Timestamp>(), Err(TimestampError), "{text}");
+        }
+    }
+
     proptest! {
         #[test]
-        fn what_is_printed_is_read_back(micros in 0i64..250_000_000_000_000_000) {
+        fn what_is_printed_is_read_back(micros in -62_167_219_200_000_000i64..=253_402_300_799_999_999) {
             let at = Timestamp::from_micros(micros);
             prop_assert_eq!(at.to_string().parse(), Ok(at));
         }

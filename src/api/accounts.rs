@@ -12,6 +12,7 @@ use super::App;
 use super::cursor::Cursor;
 use super::extract::{Json, PathParam, Query};
 use super::fields;
+use super::users;
 use crate::account_number::AccountNumber;
 use crate::auth::Caller;
 use crate::db::Tx;
@@ -209,6 +210,7 @@ pub async fn open(
 ) -> Result<(StatusCode, [(HeaderName, String); 1], Json<AccountBody>)> {
     let currency = request.currency.unwrap_or(app.default_currency);
     let mut tx = app.db.begin().await?;
+    users::lock_caller(&mut tx, caller).await?;
     if tx.count_open_accounts(caller.user_id).await? >= MAX_OPEN_ACCOUNTS {
         let detail = "You have 100 open accounts, which is the most. Close one that you no longer need.";
         return Err(Error::conflict("too_many_accounts", detail));

@@ -178,9 +178,9 @@ async fn result(app: &App, verdicts: Verdicts) -> Result<BatchResult> {
     for verdict in verdicts {
         data.push(match verdict {
             Ok(Receipt::Posted(entry)) => ItemResult::booked(entry.into(), false),
-            Ok(Receipt::InJournal { transaction_id, replayed }) => {
+            Ok(Receipt::Replay { transaction_id }) => {
                 let entry = transactions::initiators_entry(app, transaction_id).await?;
-                ItemResult::booked(entry.into(), replayed)
+                ItemResult::booked(entry.into(), true)
             }
             Err(refusal) => {
                 let problem = Problem::from(refusal);

@@ -124,8 +124,13 @@ fn find_error<T: DeserializeOwned>(body: &[u8]) -> Option<serde_path_to_error::E
 fn explain(body: &[u8], error: Option<serde_path_to_error::Error<serde_json::Error>>) -> Error {
     // Whether it is JSON at all comes first: a field cannot be wrong in a text that is none.
     match serde_json::from_slice::<serde_json::Value>(body) {
-        Err(syntax) if body.iter().all(u8::is_ascii_whitespace) || !syntax.is_data() => {
-            let detail = format!("The body is not valid JSON: {syntax}. Send one JSON object.");
+        Err(syntax) => {
+            let (line, column) = (syntax.line(), syntax.column());
+            let detail = if body.iter().all(u8::is_ascii_whitespace) {
+                "The body is empty. Send one JSON object.".to_owned()
+            } else {
+                format!("The body is not valid JSON from line {line}, column {column} on. Send one JSON object.")
+            };
             return Error::client(StatusCode::BAD_REQUEST, "malformed_json", detail);
         }
         Ok(value) if !value.is_object() => {

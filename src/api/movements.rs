@@ -202,8 +202,8 @@ async fn carry_out(
     };
     match app.committer.submit(command).await? {
         Receipt::Posted(entry) => Ok(Booked { entry, replayed: false }),
-        Receipt::InJournal { transaction_id, replayed } => {
-            Ok(Booked { entry: transactions::initiators_entry(app, transaction_id).await?, replayed })
+        Receipt::Replay { transaction_id } => {
+            Ok(Booked { entry: transactions::initiators_entry(app, transaction_id).await?, replayed: true })
         }
     }
 }

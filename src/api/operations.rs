@@ -40,8 +40,11 @@ pub async fn livez() -> Json<Health> {
 pub async fn readyz(State(app): State<App>) -> Result<Json<Health>> {
     match app.db.is_migrated().await {
         Ok(true) => Ok(Json(Health { status: "ok" })),
-        Ok(false) => Err(Error::Busy { code: "not_migrated", detail: "The database schema is not up to date." }),
-        Err(error) => Err(error.into()),
+        Ok(false) => Err(Error::Busy { code: "not_ready", detail: "The database schema is not up to date." }),
+        Err(error) => {
+            tracing::warn!(%error, "not ready");
+            Err(Error::Busy { code: "not_ready", detail: "The database does not answer." })
+        }
     }
 }
 

@@ -92,13 +92,14 @@ pub async fn login(
     headers: HeaderMap,
     Json(request): Json<LoginRequest>,
 ) -> Result<Json<Tokens>> {
-    let user = app.db.user_by_email(&fields::normalize_email(&request.email)).await?;
+    let invalid =
+        || Error::Unauthorized { code: "invalid_credentials", detail: "The e-mail address or the password is wrong." };
+    let email = fields::normalize_email(&request.email);
+    // PostgreSQL would not even take a NUL; nobody is registered with any control character.
+    let user = if email.chars().any(char::is_control) { None } else { app.db.user_by_email(&email).await? };
     let password_hash = user.as_ref().map(|user| user.password_hash.clone());
     let matches = app.auth.passwords.verify(request.password, password_hash).await?;
-    let user = user.filter(|_| matches).ok_or(Error::Unauthorized {
-        code: "invalid_credentials",
-        detail: "The e-mail address or the password is wrong.",
-    })?;
+    let user = user.filter(|_| matches).ok_or_else(invalid)?;
 
     let now = Timestamp::now();
     let session = Session {
@@ -111,6 +112,9 @@ pub async fn login(
     };
     let (refresh_token, hash) = new_refresh_token()?;
     let mut tx = app.db.begin().await?;
+    // The password may have been changed while this one was being verified.
+    let still = tx.lock_user(user.id).await?.filter(|still| still.password_hash == user.password_hash);
+    let user = still.ok_or_else(invalid)?;
     tx.insert_session(&session).await?;
     tx.insert_refresh_token(session.id, &hash).await?;
     tx.commit().await?;

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use axum::extract::{MatchedPath, Request};
 use axum::http::header::CACHE_CONTROL;
-use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use uuid::Uuid;
@@ -32,11 +32,25 @@ pub async fn finish(request: Request, next: Next) -> Response {
     let route = path.as_ref().map_or("unknown", MatchedPath::as_str);
     let (status, elapsed) = (response.status(), started.elapsed());
     tracing::debug!(%method, route, status = status.as_u16(), micros = elapsed.as_micros() as u64, "request");
-    count(method.as_str(), route, status, elapsed.as_secs_f64());
+    count(method_label(&method), route, status, elapsed.as_secs_f64());
     response
 }
 
-fn count(method: &str, route: &str, status: StatusCode, seconds: f64) {
+/// A client may invent methods; each label value is kept for ever.
+fn method_label(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::PATCH => "PATCH",
+        Method::DELETE => "DELETE",
+        Method::OPTIONS => "OPTIONS",
+        _ => "other",
+    }
+}
+
+fn count(method: &'static str, route: &str, status: StatusCode, seconds: f64) {
     let labels = [("method", method.to_owned()), ("route", route.to_owned()), ("status", status.as_str().to_owned())];
     metrics::counter!("coffer_http_requests_total", &labels).increment(1);
     metrics::histogram!("coffer_http_request_seconds", "route" => route.to_owned()).record(seconds);

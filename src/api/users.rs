@@ -13,8 +13,8 @@ use super::extract::Json;
 use super::fields;
 use crate::auth::passwords::Password;
 use crate::auth::{Caller, passwords};
-use crate::db;
 use crate::db::users::{Role, User};
+use crate::db::{self, Tx};
 use crate::error::{Error, Result};
 use crate::money::Currency;
 use crate::timestamp::Timestamp;
@@ -141,21 +141,24 @@ pub async fn update_me(
     caller: Caller,
     Json(request): Json<UpdateMeRequest>,
 ) -> Result<Json<User>> {
-    let mut user = callers_user(&app, caller).await?;
-    if let Some(name) = request.name {
-        user.name = name.trim().to_owned();
-    }
-    if let Some(email) = request.email.as_deref().map(fields::normalize_email)
-        && email != user.email
-    {
+    let before = callers_user(&app, caller).await?;
+    let new_email = request.email.as_deref().map(fields::normalize_email).filter(|email| *email != before.email);
+    if new_email.is_some() {
         let Some(password) = request.current_password else {
             let detail = "send your current password to change the address";
             return Err(Error::invalid("/current_password", "current_password_required", detail));
         };
-        confirm_password(&app, &user, password).await?;
-        user.email = email;
+        confirm_password(&app, &before, password).await?;
     }
     let mut tx = app.db.begin().await?;
+    let mut user = lock_caller(&mut tx, caller).await?;
+    if let Some(email) = new_email {
+        still_the_same_password(&user, &before)?;
+        user.email = email;
+    }
+    if let Some(name) = request.name {
+        user.name = name.trim().to_owned();
+    }
     tx.update_user(user.id, &user.name, &user.email).await.map_err(email_taken)?;
     tx.commit().await?;
     Ok(Json(user))
@@ -178,10 +181,12 @@ pub async fn update_me(
 pub async fn close_me(State(app): State<App>, caller: Caller) -> Result<StatusCode> {
     let now = Timestamp::now();
     let mut tx = app.db.begin().await?;
-    if !tx.close_user(caller.user_id).await? {
+    lock_caller(&mut tx, caller).await?;
+    if tx.count_open_accounts(caller.user_id).await? > 0 {
         let detail = "Close your accounts first: DELETE /accounts/{account_number} each, at a balance of zero.";
         return Err(Error::conflict("accounts_open", detail));
     }
+    tx.close_user(caller.user_id).await?;
     let ended = tx.end_sessions_of(caller.user_id, None, now).await?;
     tx.commit().await?;
     app.auth.ended_sessions.add(ended, now);
@@ -214,6 +219,7 @@ pub async fn change_password(
 
     let now = Timestamp::now();
     let mut tx = app.db.begin().await?;
+    still_the_same_password(&lock_caller(&mut tx, caller).await?, &user)?;
     tx.update_password(user.id, &password_hash).await?;
     let ended = tx.end_sessions_of(user.id, Some(caller.session_id), now).await?;
     tx.commit().await?;
@@ -222,10 +228,25 @@ pub async fn change_password(
 }
 
 async fn callers_user(app: &App, caller: Caller) -> Result<User> {
-    app.db.user(caller.user_id).await?.ok_or(Error::Unauthorized {
-        code: "invalid_token",
-        detail: "The user of this access token has left the bank.",
-    })
+    app.db.user(caller.user_id).await?.ok_or_else(user_has_left)
+}
+
+/// The caller's user, held until the transaction ends.
+pub async fn lock_caller(tx: &mut Tx, caller: Caller) -> Result<User> {
+    tx.lock_user(caller.user_id).await?.ok_or_else(user_has_left)
+}
+
+fn user_has_left() -> Error {
+    Error::Unauthorized { code: "invalid_token", detail: "The user of this access token has left the bank." }
+}
+
+/// Hashing takes too long to hold a lock meanwhile, so the password is confirmed before: it must not have changed since.
+fn still_the_same_password(now: &User, confirmed: &User) -> Result<()> {
+    if now.password_hash == confirmed.password_hash { Ok(()) } else { Err(wrong_password()) }
+}
+
+fn wrong_password() -> Error {
+    Error::client(StatusCode::FORBIDDEN, "wrong_password", "The current password is wrong.")
 }
 
 /// 403, not 401: the caller is known, and a client must not take this for a token that needs a refresh.
@@ -233,7 +254,7 @@ async fn confirm_password(app: &App, user: &User, password: Password) -> Result<
     if app.auth.passwords.verify(password, Some(user.password_hash.clone())).await? {
         return Ok(());
     }
-    Err(Error::client(StatusCode::FORBIDDEN, "wrong_password", "The current password is wrong."))
+    Err(wrong_password())
 }
 
 fn email_taken(error: sqlx::Error) -> Error {

@@ -9,7 +9,6 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use super::tokens;
 use crate::timestamp::Timestamp;
 
 /// A session ends this long after its login, however often it was refreshed.
@@ -48,10 +47,9 @@ impl EndedSessions {
         }
     }
 
-    /// Forgets sessions whose last access token has expired by now, leeway included.
-    pub fn forget_expired(&self, now: Timestamp) {
-        let longest = tokens::LIFETIME + Duration::from_secs(60);
+    /// Forgets sessions that were added before `moment`.
+    pub fn forget_older_than(&self, moment: Timestamp) {
         let mut ended = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        ended.retain(|_, added| added.plus(longest) > now);
+        ended.retain(|_, added| *added > moment);
     }
 }

@@ -4,7 +4,7 @@ use sqlx::FromRow;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{Db, Tx, in_transaction, on_reader};
+use super::{Db, Tx, account_columns, in_transaction, on_reader};
 use crate::account_number::AccountNumber;
 use crate::money::Currency;
 use crate::timestamp::Timestamp;
@@ -78,9 +78,7 @@ impl Db {
     /// A customer's account. The bank's own accounts are not to be seen from outside.
     pub async fn account(&self, number: AccountNumber) -> sqlx::Result<Option<Account>> {
         on_reader!(self, conn => sqlx::query_as(
-            "select account_number, owner_id, currency, label, status, balance, overdraft_limit, sequence, head_hash,
-                    last_entry_at, opened_at
-             from accounts where account_number = $1 and owner_id is not null",
+            concat!("select ", account_columns!(), " from accounts where account_number = $1 and owner_id is not null"),
         )
         .bind(number)
         .fetch_optional(conn)
@@ -90,9 +88,10 @@ impl Db {
     /// A page of the owner's accounts by number, those after the number `after`.
     pub async fn accounts_of(&self, owner_id: Uuid, after: Option<i64>, limit: i64) -> sqlx::Result<Vec<Account>> {
         on_reader!(self, conn => sqlx::query_as(
-            "select account_number, owner_id, currency, label, status, balance, overdraft_limit, sequence, head_hash,
-                    last_entry_at, opened_at
-             from accounts where owner_id = $1 and account_number > $2 order by account_number limit $3",
+            concat!(
+                "select ", account_columns!(),
+                " from accounts where owner_id = $1 and account_number > $2 order by account_number limit $3",
+            ),
         )
         .bind(owner_id)
         .bind(after.unwrap_or_default())

@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use super::{Db, on_reader};
+use super::{Db, entry_columns, on_reader};
 use crate::account_number::AccountNumber;
 use crate::db::ledger::{Entry, MovementType};
 use crate::timestamp::Timestamp;
@@ -56,18 +56,13 @@ impl Db {
     /// Lines of a passbook, newest first.
     pub async fn entries(&self, range: EntryRange) -> sqlx::Result<Vec<Entry>> {
         on_reader!(self, conn => sqlx::query_as(
-            "select e.account_number, e.sequence, e.transaction_id, e.type as movement_type, e.amount, e.balance,
-                    e.created_at, e.hash, t.currency, t.description,
-                    case when t.debit_account <> e.account_number and t.debit_sequence is not null
-                         then t.debit_account
-                         when t.credit_account <> e.account_number and t.credit_sequence is not null
-                         then t.credit_account end as counterparty
+            concat!("select ", entry_columns!(), ", t.currency, t.initiated_by
              from entries e
              join transactions t on t.id = e.transaction_id
              where e.account_number = $1 and e.sequence < $2 and e.sequence > $3
                and ($4 is null or e.type = $4)
              order by e.sequence desc
-             limit $5",
+             limit $5"),
         )
         .bind(range.account_number)
         .bind(range.below)

@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::accounts::Account;
-use super::{Tx, in_transaction};
+use super::{Tx, account_columns, in_transaction};
 use crate::account_number::AccountNumber;
 use crate::money::Currency;
 use crate::timestamp::Timestamp;
@@ -69,6 +69,8 @@ pub struct Entry {
     /// The account's balance after this line, in minor units.
     pub balance: i64,
     pub description: Option<String>,
+    /// The user who gave the order.
+    pub initiated_by: Uuid,
     pub created_at: Timestamp,
     #[sqlx(try_from = "Vec<u8>")]
     pub hash: [u8; 32],
@@ -96,16 +98,15 @@ pub struct Postings {
 
 /// Locks rows in the order of the key, so that two batches never wait for each other in a circle. A constant, because
 /// engines that spread rows over machines lock by `update ... returning` instead.
-const POSTGRES_LOCK_ACCOUNTS: &str = "
-    select account_number, owner_id, currency, label, status, balance, overdraft_limit, sequence, head_hash,
-           last_entry_at, opened_at
-    from accounts where account_number = any($1) order by account_number for update";
+const POSTGRES_LOCK_ACCOUNTS: &str = concat!(
+    "select ",
+    account_columns!(),
+    " from accounts where account_number = any($1) order by account_number for update"
+);
 
 /// SQLite holds the one write lock since `begin immediate`: reading is enough.
-const SQLITE_LOAD_ACCOUNTS: &str = "
-    select account_number, owner_id, currency, label, status, balance, overdraft_limit, sequence, head_hash,
-           last_entry_at, opened_at
-    from accounts where account_number in (select value from json_each($1))";
+const SQLITE_LOAD_ACCOUNTS: &str =
+    concat!("select ", account_columns!(), " from accounts where account_number in (select value from json_each($1))");
 
 impl Tx {
     /// Loads the customers' accounts among `numbers` and holds them until the transaction ends. Unknown ones are left
@@ -142,23 +143,15 @@ impl Tx {
         }
     }
 
-    /// Those of the transactions that are in the journal already: an earlier try of theirs was committed, although its
-    /// answer got lost.
-    pub async fn landed(&mut self, ids: &[Uuid]) -> sqlx::Result<Vec<Uuid>> {
-        match self {
-            Tx::Sqlite(tx) => {
-                sqlx::query_scalar("select id from transactions where id in (select unhex(value) from json_each($1))")
-                    .bind(sqlx::types::Json(ids.iter().map(hex::encode).collect::<Vec<_>>()))
-                    .fetch_all(&mut **tx)
-                    .await
-            }
-            Tx::Postgres(tx) => {
-                sqlx::query_scalar("select id from transactions where id = any($1)")
-                    .bind(ids)
-                    .fetch_all(&mut **tx)
-                    .await
-            }
-        }
+    /// Whether the transaction is booked.
+    pub async fn is_in_journal(&mut self, id: Uuid) -> sqlx::Result<bool> {
+        let found: Option<i64> = in_transaction!(self, conn => sqlx::query_scalar(
+            "select amount from transactions where id = $1",
+        )
+        .bind(id)
+        .fetch_optional(conn)
+        .await)?;
+        Ok(found.is_some())
     }
 
     /// Forgets the idempotency keys of one slice of the table, those whose first two bytes are `slice`, that took effect

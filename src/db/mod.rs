@@ -19,7 +19,7 @@ use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::pool::PoolOptions;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
-use sqlx::{PgPool, Postgres, Sqlite, SqlitePool};
+use sqlx::{Connection, PgPool, Postgres, Sqlite, SqlitePool};
 
 /// How long a request may wait for a connection before it is told to come back.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -27,6 +27,9 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 const SQLITE_BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Each SQLite connection is a thread of its own; more of them than cores only adds switching.
 const SQLITE_READERS: u32 = 4;
+
+/// SQLSTATE lock_not_available.
+const POSTGRES_LOCK_TIMEOUT: &str = "55P03";
 
 static SQLITE_MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
 static POSTGRES_MIGRATIONS: Migrator = sqlx::migrate!("migrations/postgres");
@@ -91,7 +94,25 @@ macro_rules! in_transaction {
         }
     };
 }
-pub(crate) use {in_transaction, on_reader};
+/// The columns of [`ledger::Entry`] that come from `entries e` and, for the words and the other side, `transactions t`.
+macro_rules! entry_columns {
+    () => {
+        "e.account_number, e.sequence, e.transaction_id, e.type as movement_type, e.amount, e.balance, e.created_at,
+         e.hash, t.description,
+         case when t.debit_account <> e.account_number and t.debit_sequence is not null then t.debit_account
+              when t.credit_account <> e.account_number and t.credit_sequence is not null then t.credit_account
+         end as counterparty"
+    };
+}
+
+/// The columns of [`accounts::Account`].
+macro_rules! account_columns {
+    () => {
+        "account_number, owner_id, currency, label, status, balance, overdraft_limit, sequence, head_hash,
+         last_entry_at, opened_at"
+    };
+}
+pub(crate) use {account_columns, entry_columns, in_transaction, on_reader};
 
 /// What can go wrong before the bank is open.
 #[derive(Debug, thiserror::Error)]
@@ -122,15 +143,27 @@ impl Db {
             .busy_timeout(SQLITE_BUSY_TIMEOUT);
         let writer = sqlite_pool(1).connect_with(file.clone()).await?;
         confirm_pragmas(&writer).await?;
-        let readers = sqlite_pool(SQLITE_READERS).connect_lazy_with(file.create_if_missing(false).read_only(true));
+        // Opened at once: later there may be no file descriptor left for one.
+        let file = file.create_if_missing(false).read_only(true);
+        let readers = sqlite_pool(SQLITE_READERS).min_connections(SQLITE_READERS).connect_with(file).await?;
         Ok(Self::Sqlite { writer, readers })
     }
 
     async fn connect_postgres(target: PgConnectOptions, options: &DbOptions) -> Result<Self, ConnectError> {
         let target = target.application_name("coffer").statement_cache_capacity(options.statement_cache);
-        let pool =
-            |connections| PoolOptions::<Postgres>::new().max_connections(connections).acquire_timeout(ACQUIRE_TIMEOUT);
-        let writers = pool(options.lanes + 2).connect_with(target.clone()).await?;
+        let pool = |connections| {
+            PoolOptions::<Postgres>::new()
+                .max_connections(connections)
+                .acquire_timeout(ACQUIRE_TIMEOUT)
+                .before_acquire(|conn, _| Box::pin(async move { Ok(!conn.is_in_transaction()) }))
+        };
+        let has_own_sessions = options.statement_cache > 0;
+        let writers = pool(options.lanes + 2)
+            .after_connect(move |conn, _| {
+                Box::pin(async move { if has_own_sessions { prepare_session(conn).await } else { Ok(()) } })
+            })
+            .connect_with(target.clone())
+            .await?;
         let readers = pool(options.max_connections).connect_lazy_with(target);
         Ok(Self::Postgres { writers, readers, lanes: options.lanes, migration_lock: options.migration_lock })
     }
@@ -200,11 +233,6 @@ impl Db {
         }
     }
 
-    /// Answers when the database does.
-    pub async fn ping(&self) -> sqlx::Result<()> {
-        on_reader!(self, conn => sqlx::query("select 1").execute(conn).await.map(|_| ()))
-    }
-
     /// Closes every connection after the work in flight on it; on SQLite this also folds the WAL into the file.
     pub async fn close(&self) {
         match self {
@@ -244,17 +272,35 @@ pub fn is_transient(error: &sqlx::Error) -> bool {
         sqlx::Error::Database(database) => {
             let code = database.code().unwrap_or_default();
             match code.parse::<i32>() {
-                // SQLite: the low byte of an extended code is 5 (busy) or 6 (locked).
-                Ok(number) if code.len() < 5 => matches!(number & 0xff, 5 | 6),
-                // PostgreSQL: serialization failure, deadlock; connection trouble (08), out of connections (53300),
-                // server going down or coming up (57P0x).
+                // SQLite, the low byte of an extended code: busy, locked, I/O error, disk full, cannot open.
+                Ok(number) if code.len() < 5 => matches!(number & 0xff, 5 | 6 | 10 | 13 | 14),
+                // PostgreSQL: serialization failure, deadlock, lock timeout; connection trouble (08), out of
+                // resources such as disk and connections (53), server going down or coming up (57P0x).
                 _ => {
-                    matches!(&*code, "40001" | "40P01" | "53300") || code.starts_with("08") || code.starts_with("57P0")
+                    matches!(&*code, "40001" | "40003" | "40P01" | POSTGRES_LOCK_TIMEOUT)
+                        || ["08", "53", "57P0"].iter().any(|class| code.starts_with(class))
                 }
             }
         }
         _ => false,
     }
+}
+
+/// Whether a COMMIT that failed like this may have been carried out all the same. An answer from the database is a
+/// definite no, unless it says itself that it does not know; no answer is none.
+pub fn leaves_doubt(error: &sqlx::Error) -> bool {
+    let Some(database) = error.as_database_error() else { return true };
+    let code = database.code().unwrap_or_default();
+    match code.parse::<i32>() {
+        // SQLite: an I/O error may come after the commit was written.
+        Ok(number) if code.len() < 5 => number & 0xff == 10,
+        _ => code == "40003" || code.starts_with("08") || code.starts_with("57P0"),
+    }
+}
+
+/// Whether a PostgreSQL row was held by somebody else for too long.
+pub fn is_lock_timeout(error: &sqlx::Error) -> bool {
+    error.as_database_error().is_some_and(|database| database.code().as_deref() == Some(POSTGRES_LOCK_TIMEOUT))
 }
 
 /// Whether the database refused a row because another one already has its key.
@@ -263,13 +309,25 @@ pub fn is_unique_violation(error: &sqlx::Error) -> bool {
 }
 
 fn sqlite_pool(connections: u32) -> PoolOptions<Sqlite> {
-    PoolOptions::new()
+    PoolOptions::<Sqlite>::new()
         .max_connections(connections)
         .acquire_timeout(ACQUIRE_TIMEOUT)
         // A local file does not hang up: no ping per use, no reconnecting by age.
         .test_before_acquire(false)
+        // A rollback that failed (the disk was full) leaves a connection that can begin nothing: it is replaced.
+        .before_acquire(|conn, _| Box::pin(async move { Ok(!conn.is_in_transaction()) }))
         .idle_timeout(None)
         .max_lifetime(None)
+}
+
+/// Makes a writing session wait for no lock for ever, and plan for the ledger's way of looking things up.
+async fn prepare_session(conn: &mut sqlx::PgConnection) -> sqlx::Result<()> {
+    // Somebody's forgotten `select ... for update` must cost one account's requests, not the lane's.
+    sqlx::query("set lock_timeout = '2s'").execute(&mut *conn).await?;
+    // Every look-up here is by key. A plan that was made while the tables were small would scan them for ever after.
+    sqlx::query("set enable_seqscan = off").execute(&mut *conn).await?;
+    sqlx::query("set jit = off").execute(&mut *conn).await?;
+    Ok(())
 }
 
 /// A pragma that SQLite does not like is ignored without a word, so the ones that matter are read back.

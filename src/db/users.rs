@@ -95,6 +95,19 @@ impl Tx {
             .map(|_| ()))
     }
 
+    /// The user, if still active, held until the transaction ends. Whatever depends on the user's state (a new session
+    /// on the password, a new account on being a customer) takes this first, so that no two such changes overlap. An
+    /// update that changes nothing, because it locks in one way on every database.
+    pub async fn lock_user(&mut self, id: Uuid) -> sqlx::Result<Option<User>> {
+        in_transaction!(self, conn => sqlx::query_as(
+            "update users set status = status where id = $1 and status = 'active'
+             returning id, name, email, role, created_at, password_hash",
+        )
+        .bind(id)
+        .fetch_optional(conn)
+        .await)
+    }
+
     pub async fn update_password(&mut self, id: Uuid, password_hash: &str) -> sqlx::Result<()> {
         in_transaction!(self, conn => sqlx::query("update users set password_hash = $2 where id = $1")
             .bind(id)
@@ -105,18 +118,15 @@ impl Tx {
     }
 
     /// Closes the user and forgets who it was: name and address are replaced, the password can never match again.
-    /// Returns false, and changes nothing, while the user has an account that is not closed.
-    pub async fn close_user(&mut self, id: Uuid) -> sqlx::Result<bool> {
-        let closed = in_transaction!(self, conn => sqlx::query(
-            "update users set status = 'closed', name = 'closed', email = $2, password_hash = 'closed'
-             where id = $1 and status = 'active'
-               and not exists (select 1 from accounts where owner_id = $1 and status <> 'closed')",
+    /// Lock the user and see that every account is closed before.
+    pub async fn close_user(&mut self, id: Uuid) -> sqlx::Result<()> {
+        in_transaction!(self, conn => sqlx::query(
+            "update users set status = 'closed', name = 'closed', email = $2, password_hash = 'closed' where id = $1",
         )
         .bind(id)
         .bind(format!("closed:{id}"))
         .execute(conn)
         .await
-        .map(|done| done.rows_affected()))?;
-        Ok(closed == 1)
+        .map(|_| ()))
     }
 }

@@ -4,7 +4,7 @@ use futures_util::{Stream, StreamExt};
 use sqlx::FromRow;
 use uuid::Uuid;
 
-use super::{Tx, in_transaction};
+use super::{Tx, entry_columns, in_transaction};
 use crate::account_number::AccountNumber;
 use crate::db::ledger::{Entry, MovementType};
 use crate::timestamp::Timestamp;
@@ -25,6 +25,7 @@ pub struct EntryInContext {
     pub account_balance: Option<i64>,
     pub account_sequence: Option<i64>,
     pub account_head_hash: Option<Vec<u8>>,
+    pub account_last_entry_at: Option<Timestamp>,
 }
 
 /// One currency's books, in minor units. Each sum comes in two halves (`high` times 2^32 plus `low`), because the sum of
@@ -47,21 +48,18 @@ impl Tx {
     pub async fn visit_entries(&mut self, mut visit: impl FnMut(EntryInContext)) -> sqlx::Result<()> {
         in_transaction!(self, conn => drain(
             sqlx::query_as(
-                "select e.account_number, e.sequence, e.transaction_id, e.type as movement_type, e.amount, e.balance,
-                        e.created_at, e.hash,
-                        coalesce(t.currency, a.currency, 'XXX') as currency, t.description,
-                        case when t.debit_account <> e.account_number and t.debit_sequence is not null
-                             then t.debit_account
-                             when t.credit_account <> e.account_number and t.credit_sequence is not null
-                             then t.credit_account end as counterparty,
+                concat!("select ", entry_columns!(), ",
+                        coalesce(t.currency, a.currency, 'XXX') as currency,
+                        coalesce(t.initiated_by, e.transaction_id) as initiated_by,
                         t.type as journal_type, t.amount as journal_amount, t.created_at as journal_created_at,
                         t.debit_account, t.debit_sequence, t.credit_account, t.credit_sequence,
                         a.currency as account_currency, a.balance as account_balance,
-                        a.sequence as account_sequence, a.head_hash as account_head_hash
+                        a.sequence as account_sequence, a.head_hash as account_head_hash,
+                        a.last_entry_at as account_last_entry_at
                  from entries e
                  left join transactions t on t.id = e.transaction_id
                  left join accounts a on a.account_number = e.account_number
-                 order by e.account_number, e.sequence",
+                 order by e.account_number, e.sequence"),
             )
             .fetch(conn),
             &mut visit,
@@ -119,7 +117,7 @@ impl Tx {
             sqlx::query_scalar(
                 "select a.account_number from accounts a
                  where not exists (select 1 from entries e where e.account_number = a.account_number)
-                   and (a.sequence <> 0 or a.balance <> 0 or a.head_hash <> $1)",
+                   and (a.sequence <> 0 or a.balance <> 0 or a.head_hash <> $1 or a.last_entry_at <> a.opened_at)",
             )
             .bind(&super::accounts::GENESIS_HASH[..])
             .fetch(conn),
@@ -131,6 +129,20 @@ impl Tx {
     pub async fn visit_accounts_below_limit(&mut self, mut visit: impl FnMut(AccountNumber)) -> sqlx::Result<()> {
         in_transaction!(self, conn => drain(
             sqlx::query_scalar("select account_number from accounts where balance < -overdraft_limit").fetch(conn),
+            &mut visit,
+        )
+        .await)
+    }
+
+    /// Hands `visit` every account that is not closed although its owner has left, or does not exist.
+    pub async fn visit_ownerless_accounts(&mut self, mut visit: impl FnMut(AccountNumber)) -> sqlx::Result<()> {
+        in_transaction!(self, conn => drain(
+            sqlx::query_scalar(
+                "select a.account_number from accounts a
+                 left join users u on u.id = a.owner_id
+                 where a.owner_id is not null and (u.id is null or (u.status <> 'active' and a.status <> 'closed'))",
+            )
+            .fetch(conn),
             &mut visit,
         )
         .await)

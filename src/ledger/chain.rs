@@ -11,11 +11,12 @@ const LAYOUT: &[u8] = b"coffer.entry.1";
 /// SHA-256 of the previous line's hash and the canonical bytes of `entry`, whose own `hash` is not looked at.
 ///
 /// Canonical bytes: the layout's name, then account number, sequence, transaction id, movement type, counterparty (0 for
-/// the bank), signed amount, currency, balance after, microseconds, description with its length (all ones for none).
+/// the bank), signed amount, currency, balance after, user who gave the order, microseconds, description with its length
+/// (all ones for none).
 /// Integers are 64 bits, big-endian.
 pub fn entry_hash(previous: &[u8; 32], entry: &Entry) -> [u8; 32] {
     let description_length = entry.description.as_ref().map_or(u64::MAX, |text| text.len() as u64);
-    let mut bytes = Vec::with_capacity(160);
+    let mut bytes = Vec::with_capacity(192);
     bytes.extend_from_slice(previous);
     bytes.extend_from_slice(LAYOUT);
     bytes.extend_from_slice(&entry.account_number.as_i64().to_be_bytes());
@@ -26,6 +27,7 @@ pub fn entry_hash(previous: &[u8; 32], entry: &Entry) -> [u8; 32] {
     bytes.extend_from_slice(&entry.amount.to_be_bytes());
     bytes.extend_from_slice(entry.currency.code().as_bytes());
     bytes.extend_from_slice(&entry.balance.to_be_bytes());
+    bytes.extend_from_slice(entry.initiated_by.as_bytes());
     bytes.extend_from_slice(&entry.created_at.as_micros().to_be_bytes());
     bytes.extend_from_slice(&description_length.to_be_bytes());
     bytes.extend_from_slice(entry.description.as_deref().unwrap_or_default().as_bytes());

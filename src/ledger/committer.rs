@@ -15,7 +15,7 @@
 //!   ids in the journal, or does not, and so knows: nobody is told "failed" about money that moved.
 //! - A client that hangs up cancels nothing: its command is in the queue, not in its request.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -48,7 +48,7 @@ pub struct Committer {
     room: Arc<Semaphore>,
 }
 
-/// The lanes at work. They end when the last [`Committer`] is gone and the queue is empty.
+/// The lanes at work. They end when the last [`Committer`] is gone and the queue is empty, or at once when dropped.
 pub struct Lanes(JoinSet<()>);
 
 /// What became of an accepted command.
@@ -56,9 +56,8 @@ pub struct Lanes(JoinSet<()>);
 pub enum Receipt {
     /// Committed just now, with the line it made in the passbook of the account the caller acted on.
     Posted(Entry),
-    /// Found in the journal: `replayed` when an earlier request used the same key, otherwise an earlier try of this very
-    /// command whose answer got lost.
-    InJournal { transaction_id: Uuid, replayed: bool },
+    /// An earlier request used the same key: this is what it booked.
+    Replay { transaction_id: Uuid },
 }
 
 /// What became of each command of an order, in its order.
@@ -116,8 +115,13 @@ impl Committer {
 }
 
 impl Lanes {
+    /// Waits for the end of one lane. None ends while there is a [`Committer`], unless there is a bug.
+    pub async fn one_ended(&mut self) {
+        let _ = self.0.join_next().await;
+    }
+
     /// Waits until every command that was accepted into the queue has its answer.
-    pub async fn finished(mut self) {
+    pub async fn all_ended(&mut self) {
         while self.0.join_next().await.is_some() {}
     }
 }
@@ -127,20 +131,12 @@ struct Lane {
     maximum_major_units: i64,
 }
 
-/// A try that did not end in a commit that we know of.
-struct Failure {
-    error: sqlx::Error,
-    stage: Stage,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Stage {
-    /// Before the journal was searched for earlier tries: nothing new is known about those.
-    Reading,
-    /// Nothing of this batch is in the journal, from this try or an earlier one.
-    Writing,
-    /// COMMIT was sent and its answer is missing.
-    Committing,
+/// A COMMIT whose answer is missing: it took effect whole or not at all.
+struct Doubt {
+    /// One of the transactions that were to be committed.
+    transaction_id: Uuid,
+    /// What to answer if it was.
+    verdicts: Vec<Verdicts>,
 }
 
 impl Lane {
@@ -156,110 +152,130 @@ impl Lane {
                 batch.push(next);
             }
             metrics::histogram!("coffer_batch_size").record(size as f64);
-            if let Err(failure) = self.carry_out(&mut batch).await {
-                self.carry_out_one_by_one(&mut batch, failure).await;
+            if let Err(error) = self.carry_out(&mut batch).await {
+                self.carry_out_one_by_one(&mut batch, error).await;
             }
         }
     }
 
     /// Carries out the batch, trying again while the reason for failing may pass. On success the batch is empty and
-    /// answered; otherwise it is as it was.
-    async fn carry_out(&self, batch: &mut Vec<Waiting>) -> Result<(), Failure> {
-        let mut pause = FIRST_PAUSE;
-        let mut in_doubt = false;
-        for tries in 1.. {
-            let mut failure = match self.try_once(batch, tries > 1).await {
+    /// answered; otherwise it is as it was, and nothing of it is booked.
+    async fn carry_out(&self, batch: &mut Vec<Waiting>) -> sqlx::Result<()> {
+        let (mut tries, mut pause) = (0, FIRST_PAUSE);
+        let mut doubt = None;
+        loop {
+            tries += 1;
+            let was_in_doubt = doubt.is_some();
+            let error = match self.try_once(batch, &mut doubt).await {
                 Ok(verdicts) => {
                     answer(batch, verdicts);
                     return Ok(());
                 }
-                Err(failure) => failure,
+                Err(error) => error,
             };
-            in_doubt = failure.stage == Stage::Committing || (in_doubt && failure.stage == Stage::Reading);
-            let may_pass = db::is_transient(&failure.error) || db::is_unique_violation(&failure.error);
+            if was_in_doubt && doubt.is_none() {
+                tries = 1;
+            }
+            let may_pass = db::is_transient(&error) || db::is_unique_violation(&error);
+            let waits_for_a_stranger = db::is_lock_timeout(&error);
             // A commit in doubt is looked up until the database answers, however long that takes: to say "failed" of
             // money that may have moved would be worse than to say nothing yet.
-            if !in_doubt && (!may_pass || tries >= MAX_TRIES) {
-                failure.stage = Stage::Writing;
-                return Err(failure);
+            if doubt.is_none() && (!may_pass || waits_for_a_stranger || tries >= MAX_TRIES) {
+                return Err(error);
             }
-            tracing::warn!(error = %failure.error, tries, in_doubt, "a batch will be tried again");
+            tracing::warn!(%error, tries, in_doubt = doubt.is_some(), "a batch will be tried again");
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
-        unreachable!("the loop only ends by returning")
     }
 
-    /// The batch could not be carried out, and is not in the journal. Finds out whose fault it is.
-    async fn carry_out_one_by_one(&self, batch: &mut Vec<Waiting>, failure: Failure) {
-        if db::is_transient(&failure.error) {
+    /// The batch could not be carried out. Finds out whose fault it is.
+    async fn carry_out_one_by_one(&self, batch: &mut Vec<Waiting>, error: sqlx::Error) {
+        let is_everyones = db::is_transient(&error) && !db::is_lock_timeout(&error);
+        if is_everyones || batch.len() == 1 {
             for waiting in batch.drain(..) {
-                let _ = waiting.answer.send(Err(Error::Busy {
-                    code: "database_unavailable",
-                    detail: "The database does not answer. Nothing was booked; try again.",
-                }));
+                let _ = waiting.answer.send(Err(not_booked(&error)));
             }
             return;
         }
         for waiting in std::mem::take(batch) {
             let mut alone = vec![waiting];
-            if let Err(failure) = self.carry_out(&mut alone).await {
+            if let Err(error) = self.carry_out(&mut alone).await {
                 for culprit in alone {
-                    let _ = culprit.answer.send(Err(Error::Internal(failure.error.to_string())));
+                    let _ = culprit.answer.send(Err(not_booked(&error)));
                 }
             }
         }
     }
 
-    /// One database transaction from lock to commit. `tried_before`: commands of this batch may be in the journal.
-    async fn try_once(&self, batch: &[Waiting], tried_before: bool) -> Result<Vec<Verdicts>, Failure> {
-        let during = |stage| move |error| Failure { error, stage };
-        let mut tx = self.db.begin().await.map_err(during(Stage::Reading))?;
-
+    /// One database transaction from lock to commit. With a `doubt`, it is resolved first: if the earlier try was
+    /// committed after all, its verdicts stand. Leaves a doubt when the answer to COMMIT is missing.
+    async fn try_once(&self, batch: &[Waiting], doubt: &mut Option<Doubt>) -> sqlx::Result<Vec<Verdicts>> {
+        let mut tx = self.db.begin().await?;
         let commands = || batch.iter().flat_map(|waiting| &waiting.commands);
         let numbers: BTreeSet<_> = commands().flat_map(|command| command.movement.accounts()).collect();
         let numbers: Vec<AccountNumber> = numbers.into_iter().collect();
-        let accounts = tx.lock_accounts(&numbers).await.map_err(during(Stage::Reading))?;
-        let landed = if tried_before {
-            let ids: Vec<Uuid> = commands().map(|command| command.id).collect();
-            tx.landed(&ids).await.map_err(during(Stage::Reading))?
-        } else {
-            Vec::new()
-        };
+        // An earlier COMMIT that is still under way holds these accounts: after this it is over, one way or the other.
+        let accounts = tx.lock_accounts(&numbers).await?;
+        if let Some(open) = doubt {
+            let is_booked = tx.is_in_journal(open.transaction_id).await?;
+            if let Some(open) = doubt.take().filter(|_| is_booked) {
+                return Ok(open.verdicts);
+            }
+        }
         // Keys are looked up after the lock: whoever held an account before us has written its keys by now.
         let keys: Vec<_> = commands().filter_map(|command| command.idempotency_key).collect();
-        let used_keys =
-            if keys.is_empty() { Vec::new() } else { tx.used_keys(&keys).await.map_err(during(Stage::Reading))? };
+        let used_keys = if keys.is_empty() { Vec::new() } else { tx.used_keys(&keys).await? };
 
         let now = Timestamp::now();
-        let book = Book::new(accounts, now, self.maximum_major_units);
-        let mut decisions = Decisions::new(book, landed, used_keys);
+        let mut decisions = Decisions::new(Book::new(accounts, now, self.maximum_major_units), used_keys);
         let verdicts = batch.iter().map(|waiting| decisions.decide_order(waiting)).collect();
-        if decisions.postings.transactions.is_empty() {
+        let Some(first) = decisions.postings.transactions.first() else {
             // Nothing to write, so nothing can be lost: how the transaction ends does not matter.
             let _ = tx.rollback().await;
             return Ok(verdicts);
+        };
+        tx.write(&decisions.postings, &decisions.heads(), now).await?;
+        match tx.commit().await {
+            Ok(()) => Ok(verdicts),
+            Err(error) => {
+                *doubt = db::leaves_doubt(&error).then_some(Doubt { transaction_id: first.id, verdicts });
+                Err(error)
+            }
         }
-        tx.write(&decisions.postings, &decisions.heads(), now).await.map_err(during(Stage::Writing))?;
-        tx.commit().await.map_err(during(Stage::Committing))?;
-        Ok(verdicts)
     }
+}
+
+/// What to tell the caller of a command that was not booked.
+fn not_booked(error: &sqlx::Error) -> Error {
+    if db::is_lock_timeout(error) {
+        return Error::Busy {
+            code: "account_busy",
+            detail: "Somebody else holds the account. Nothing was booked; try again.",
+        };
+    }
+    if db::is_transient(error) {
+        tracing::error!(%error, "movements could not be booked");
+        return Error::Busy {
+            code: "database_unavailable",
+            detail: "The database does not answer. Nothing was booked; try again.",
+        };
+    }
+    Error::Internal(error.to_string())
 }
 
 /// The state of a batch while its commands are decided one after the other.
 struct Decisions {
     book: Book,
-    landed: HashSet<Uuid>,
     /// Keys that took effect, before this batch or within it.
     used_keys: HashMap<[u8; 16], UsedKey>,
     postings: Postings,
 }
 
 impl Decisions {
-    fn new(book: Book, landed: Vec<Uuid>, used_keys: Vec<UsedKey>) -> Self {
+    fn new(book: Book, used_keys: Vec<UsedKey>) -> Self {
         Self {
             book,
-            landed: landed.into_iter().collect(),
             used_keys: used_keys.into_iter().map(|used| (used.key, used)).collect(),
             postings: Postings::default(),
         }
@@ -298,12 +314,9 @@ impl Decisions {
     }
 
     fn decide(&mut self, command: &Command) -> Result<Receipt, Refusal> {
-        if self.landed.contains(&command.id) {
-            return Ok(Receipt::InJournal { transaction_id: command.id, replayed: false });
-        }
         if let Some(used) = command.idempotency_key.and_then(|key| self.used_keys.get(&key)) {
             return if used.fingerprint == command.fingerprint() {
-                Ok(Receipt::InJournal { transaction_id: used.transaction_id, replayed: true })
+                Ok(Receipt::Replay { transaction_id: used.transaction_id })
             } else {
                 Err(Refusal::IdempotencyKeyReused)
             };

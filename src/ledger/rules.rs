@@ -219,6 +219,7 @@ fn append_entry(
         currency: account.currency,
         balance,
         description: command.description.clone(),
+        initiated_by: command.caller.user_id,
         created_at: at,
         hash: [0; 32],
     };
