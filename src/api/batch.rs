@@ -7,7 +7,7 @@ use uuid::Uuid;
 use validator::Validate;
 
 use super::App;
-use super::extract::{IdempotencyKey, Json};
+use super::extract::{IdempotencyKey, Json, Object};
 use super::fields;
 use super::transactions::{self, EntryBody};
 use crate::account_number::AccountNumber;
@@ -34,8 +34,8 @@ pub struct BatchRequest {
     #[serde(default)]
     atomic: bool,
     /// 1 to 1,000 movements, decided in this order.
-    #[schema(min_items = 1, max_items = 1000)]
-    transactions: Vec<BatchItem>,
+    #[schema(value_type = Vec<BatchItem>, min_items = 1, max_items = 1000)]
+    transactions: Vec<Object<BatchItem>>,
 }
 
 /// A deposit or withdrawal with `account_number`, or a transfer with `from_account` and `to_account`.
@@ -113,7 +113,7 @@ pub async fn batch(
     }
     let mut errors = Vec::new();
     let mut commands = Vec::with_capacity(request.transactions.len());
-    for (index, item) in request.transactions.into_iter().enumerate() {
+    for (index, Object(item)) in request.transactions.into_iter().enumerate() {
         match item.command(caller, key.of_item(caller.user_id, index)) {
             Ok(command) => commands.push(command),
             Err(error) => {

@@ -1,6 +1,8 @@
 //! Extractors that answer bad input in the user's words: what was wrong, where, and what to send instead.
 
 use std::borrow::Cow;
+use std::fmt;
+use std::marker::PhantomData;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -10,8 +12,10 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use http_body_util::BodyExt;
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{DeserializeOwned, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_path_to_error::Segment;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 use validator::Validate;
@@ -105,6 +109,30 @@ async fn read_body(mut body: Body, max_bytes: usize) -> Result<Vec<u8>> {
     }
 }
 
+/// A struct within a body. Only an object is one: serde's own structs also take an array, by position.
+#[derive(Debug)]
+pub struct Object<T>(pub T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(ObjectVisitor(PhantomData)).map(Self)
+    }
+}
+
+struct ObjectVisitor<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<T, A::Error> {
+        T::deserialize(MapAccessDeserializer::new(map))
+    }
+}
+
 /// Parses a JSON object. Fast when all is well; only a body that is refused is read again, to find the field.
 fn parse_object<T: DeserializeOwned>(body: &[u8]) -> Result<T> {
     // serde would also fill a struct from an array, by position.
@@ -142,7 +170,11 @@ fn explain(body: &[u8], error: Option<serde_path_to_error::Error<serde_json::Err
         let detail = "The body has something after its JSON object. Send one JSON object.";
         return Error::client(StatusCode::BAD_REQUEST, "malformed_json", detail);
     };
-    let path = error.path().iter().map(|segment| format!("/{segment}")).collect::<String>();
+    let step = |segment: &Segment| match segment {
+        Segment::Seq { index } => format!("/{index}"),
+        other => format!("/{other}"),
+    };
+    let path = error.path().iter().map(step).collect::<String>();
     let message = error.inner().to_string();
     let message = message.rsplit_once(" at line ").map_or(&*message, |(message, _)| message);
     Error::Invalid(vec![field_error(path, "/", message)])

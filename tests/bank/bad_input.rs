@@ -161,6 +161,25 @@ bank_tests! {
         ada.get("/accounts/10000000000121").send().await.expect_problem(422, "account_number_check_digits");
     }
 
+    async fn what_only_one_database_would_choke_on_is_refused_by_both(bank: &TestBank) {
+        let ada = bank.customer().await;
+        ada.deposit("1").await.expect_status(201);
+        ada.deposit("1").await.expect_status(201);
+        bank.sign_in("a\u{0}b", "some password").await.expect_problem(401, "invalid_credentials");
+        let account = &ada.account;
+        for path in [
+            format!("/transactions?account_number={account}&limit=1&to=9999-12-31T23:59:59-01:00"),
+            format!("/transactions?account_number={account}&from=0000-01-01T00:00:00%2B01:00"),
+            format!("/balance?account_number={account}&at=0000-01-01T00:00:00%2B01:00"),
+        ] {
+            ada.get(&path).send().await.expect_problem(422, "timestamp_malformed");
+        }
+        for edge in ["0000-01-01T00:00:00Z", "9999-12-31T23:59:59.999999Z"] {
+            let path = format!("/transactions?account_number={account}&limit=1&from={edge}&to={edge}");
+            ada.get(&path).send().await.expect_status(200);
+        }
+    }
+
     async fn a_request_id_is_kept_or_made(bank: &TestBank) {
         let answer = bank.get("/livez").header("x-request-id", "my-id-1").send().await.expect_status(200);
         assert_eq!(answer.header("x-request-id"), Some("my-id-1"));

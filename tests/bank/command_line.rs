@@ -1,12 +1,13 @@
 //! The binary itself: settings, subcommands, and what survives `kill -9`.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -74,6 +75,8 @@ async fn without_any_setting_it_makes_its_own_bank() {
     assert_eq!(std::fs::metadata(&secret).expect("a secret").permissions().mode() & 0o777, 0o600);
     assert_eq!(std::fs::read_to_string(&secret).expect("a secret").len(), 64);
     assert_eq!(std::fs::metadata(directory.path().join("data")).expect("data").permissions().mode() & 0o777, 0o700);
+    let books = directory.path().join("data/coffer.db");
+    assert_eq!(std::fs::metadata(books).expect("books").permissions().mode() & 0o777, 0o600);
     reqwest::get(server.url("/readyz")).await.expect("an answer").error_for_status().expect("ready");
 
     let listen = server.address.to_string();
@@ -124,6 +127,15 @@ fn wrong_settings_are_named() {
 }
 
 #[test]
+fn a_bad_line_in_the_file_is_named_but_not_quoted() {
+    let directory = TempDir::new().expect("a directory");
+    let file = "COFFER_CURRENCY=EUR\nCOFFER_JWT_SECRET=hunter2 with spaces and more than enough bytes\n";
+    std::fs::write(directory.path().join(".env"), file).expect("a file");
+    let message = text(&run(directory.path(), &["migrate"]).stderr);
+    assert!(message.contains("line 2 (COFFER_JWT_SECRET)") && !message.contains("hunter2"), "{message}");
+}
+
+#[test]
 fn flags_win_over_the_environment_and_the_environment_over_the_file() {
     let directory = TempDir::new().expect("a directory");
     std::fs::write(directory.path().join(".env"), "COFFER_DATA_DIR=from-file\n").expect("a file");
@@ -157,6 +169,23 @@ fn every_setting_is_in_the_example_file() {
     for command in ["serve", "migrate", "openapi", "doctor", "healthcheck"] {
         assert!(run(directory.path(), &[command, "--help"]).status.success(), "{command} --help");
     }
+}
+
+/// Ends when it is told to, even while a client dawdles and with nobody reading its output.
+#[tokio::test]
+async fn it_ends_within_its_deadline() {
+    let directory = TempDir::new().expect("a directory");
+    let mut server = Server::start(directory.path(), &["--shutdown-seconds", "1"]);
+    let mut dawdler = std::net::TcpStream::connect(server.address).expect("a connection");
+    let head = "POST /login HTTP/1.1\r\nHost: bank\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{";
+    dawdler.write_all(head.as_bytes()).expect("sent");
+    reqwest::get(server.url("/livez")).await.expect("an answer");
+    let pid = server.process.id().to_string();
+    assert!(Command::new("kill").args(["-TERM", &pid]).status().expect("kill").success());
+    let started = std::time::Instant::now();
+    let status = server.process.wait().expect("its end");
+    assert!(status.success(), "{status}");
+    assert!(started.elapsed() < Duration::from_secs(8), "{:?}", started.elapsed());
 }
 
 #[test]

@@ -11,7 +11,7 @@ struct Forgery {
 }
 
 /// `{a}` and `{b}` are two account numbers.
-const FORGERIES: [Forgery; 12] = [
+const FORGERIES: [Forgery; 15] = [
     Forgery {
         sql: "update accounts set balance = balance + 1 where account_number = {a}",
         claim: "accounts agree with their last entry",
@@ -71,6 +71,21 @@ const FORGERIES: [Forgery; 12] = [
         sql: "update transactions set description = 'forged' where credit_account = {a} and credit_sequence = 1",
         claim: "hash chains are unbroken",
         named: "account {a} entry 1",
+    },
+    Forgery {
+        sql: "update transactions set initiated_by = id where credit_account = {a} and credit_sequence = 1",
+        claim: "hash chains are unbroken",
+        named: "account {a} entry 1",
+    },
+    Forgery {
+        sql: "update accounts set last_entry_at = last_entry_at + 1 where account_number = {b}",
+        claim: "accounts agree with their last entry",
+        named: "account {b}",
+    },
+    Forgery {
+        sql: "update users set status = 'closed'",
+        claim: "every open account has an active owner",
+        named: "account",
     },
 ];
 

@@ -81,8 +81,12 @@ impl TestBank {
 
     /// With settings beyond the usual, as flags.
     pub async fn open_with(kind: Kind, flags: &[&str]) -> Self {
-        let database = TestDatabase::create(kind).await;
+        Self::open_on(TestDatabase::create(kind).await, flags).await
+    }
+
+    pub async fn open_on(database: TestDatabase, flags: &[&str]) -> Self {
         let (db, address, instance) = start(&database, flags).await;
+        let kind = if matches!(db, Db::Sqlite { .. }) { Kind::Sqlite } else { Kind::Postgres };
         Self { kind, database, address, db, client: reqwest::Client::new(), instance }
     }
 

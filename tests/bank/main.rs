@@ -4,6 +4,7 @@
 
 mod accounts;
 mod bad_input;
+mod batch;
 mod command_line;
 mod concurrency;
 mod databases;
@@ -13,6 +14,7 @@ mod harness;
 mod history;
 mod idempotency;
 mod money;
+mod resilience;
 mod rules;
 mod sessions;
 mod tokens;

@@ -1,0 +1,100 @@
+//! Moving money in bulk.
+
+use serde_json::{Value, json};
+
+use crate::harness::{Customer, Request, bank_tests};
+
+fn deposit(account: &str, amount: &str) -> Value {
+    json!({"type": "deposit", "account_number": account, "amount": amount})
+}
+
+fn withdrawal(account: &str, amount: &str) -> Value {
+    json!({"type": "withdrawal", "account_number": account, "amount": amount})
+}
+
+fn send(customer: &Customer<'_>, atomic: bool, items: Vec<Value>) -> Request {
+    customer.post("/transactions/batch", json!({"atomic": atomic, "transactions": items}))
+}
+
+bank_tests! {
+    async fn each_item_of_a_loose_batch_stands_for_itself(bank: &TestBank) {
+        let (ada, bob) = (bank.customer().await, bank.customer().await);
+        let items = vec![
+            deposit(&ada.account, "10"),
+            withdrawal(&ada.account, "10.01"),
+            json!({"type": "transfer", "from_account": ada.account, "to_account": bob.account, "amount": "4"}),
+            deposit(&bob.account, "1"),
+            withdrawal(&ada.account, "6"),
+        ];
+        let answer = send(&ada, false, items).send().await.expect_status(200);
+        let statuses: Vec<_> = answer.body["data"].as_array().expect("a list").iter().map(|i| i["status"].clone()).collect();
+        assert_eq!(statuses, [201, 409, 201, 404, 201]);
+        assert_eq!((&answer.body["booked"], &answer.body["refused"]), (&json!(3), &json!(2)));
+        assert_eq!(answer.body["data"][1]["problem"]["code"], "insufficient_funds");
+        assert_eq!(answer.body["data"][2]["entry"]["balance"], "6.00");
+        assert_eq!((ada.balance().await, bob.balance().await), ("0.00".to_owned(), "4.00".to_owned()));
+    }
+
+    async fn an_atomic_batch_is_booked_whole_or_not_at_all(bank: &TestBank) {
+        let ada = bank.customer().await;
+        let refused = vec![deposit(&ada.account, "10"), withdrawal(&ada.account, "11"), deposit(&ada.account, "5")];
+        let answer = send(&ada, true, refused).send().await.expect_problem(409, "batch_refused");
+        assert_eq!(answer.pointers(), ["/transactions/1"]);
+        assert_eq!(answer.body["errors"][0]["code"], "insufficient_funds");
+        assert_eq!((ada.balance().await, ada.history().await.len()), ("0.00".to_owned(), 0));
+        let booked = vec![deposit(&ada.account, "10"), withdrawal(&ada.account, "9")];
+        send(&ada, true, booked).send().await.expect_status(200);
+        assert_eq!(ada.balance().await, "1.00");
+    }
+
+    async fn neighbours_of_a_refused_atomic_batch_are_booked(bank: &TestBank) {
+        let ada = bank.customer().await;
+        let bad = || send(&ada, true, vec![deposit(&ada.account, "1"), withdrawal(&ada.account, "1000")]).send();
+        let good = || send(&ada, true, vec![deposit(&ada.account, "1"), deposit(&ada.account, "1")]).send();
+        let answers = futures_util::future::join_all((0..20).flat_map(|_| [futures_util::FutureExt::boxed(bad()), futures_util::FutureExt::boxed(good())])).await;
+        assert_eq!(answers.iter().filter(|answer| answer.status == 200).count(), 20);
+        assert_eq!(ada.balance().await, "40.00");
+    }
+
+    async fn a_batch_with_a_key_is_booked_once(bank: &TestBank) {
+        let ada = bank.customer().await;
+        let batch = |atomic, amount| send(&ada, atomic, vec![deposit(&ada.account, amount), deposit(&ada.account, "2")]).header("idempotency-key", "k");
+        let first = batch(true, "1").send().await.expect_status(200);
+        let again = batch(true, "1").send().await.expect_status(200);
+        assert_eq!(again.body["data"][0]["replayed"], true);
+        assert_eq!(again.body["data"][1]["entry"], first.body["data"][1]["entry"]);
+        let other = batch(true, "7").send().await.expect_problem(409, "batch_refused");
+        assert_eq!(other.body["errors"][0]["code"], "idempotency_key_reused");
+        // The key of a batch is none of the keys of single requests.
+        let body = json!({"account_number": ada.account, "amount": "1"});
+        let single = ada.post("/deposit", body).header("idempotency-key", "k").send().await.expect_status(201);
+        assert_eq!(single.header("idempotent-replayed"), None);
+        assert_eq!(ada.balance().await, "4.00");
+    }
+
+    async fn items_that_make_no_sense_are_named(bank: &TestBank) {
+        let ada = bank.customer().await;
+        let account = &ada.account;
+        for (item, code, pointer) in [
+            (json!({"type": "deposit", "amount": "1"}), "missing_field", "/transactions/1/account_number"),
+            (json!({"type": "transfer", "account_number": account, "amount": "1"}), "unknown_field", "/transactions/1/account_number"),
+            (json!({"type": "transfer", "from_account": account, "amount": "1"}), "missing_field", "/transactions/1/to_account"),
+            (json!({"type": "withdrawal", "account_number": account, "to_account": account, "amount": "1"}), "unknown_field", "/transactions/1/to_account"),
+            (json!({"type": "deposit", "account_number": account, "amount": "0"}), "amount_zero", "/transactions/1/amount"),
+            (json!({"type": "deposit", "account_number": account, "amount": 1}), "amount_must_be_a_string", "/transactions/1/amount"),
+            (json!({"type": "deposit", "account_number": account, "amount": "1", "description": "a\u{0}"}), "description_control_characters", "/transactions/1/description"),
+            (json!({"type": "gift", "account_number": account, "amount": "1"}), "unknown_value", "/transactions/1/type"),
+            (json!([1]), "wrong_type", "/transactions/1"),
+        ] {
+            let answer = send(&ada, false, vec![deposit(account, "1"), item.clone()]).send().await;
+            assert_eq!((answer.body["code"].as_str(), answer.pointers()), (Some(code), vec![pointer]), "{item}: {}", answer.body);
+        }
+        for count in [0, 1001] {
+            let items = vec![deposit(account, "1"); count];
+            send(&ada, false, items).send().await.expect_problem(422, "batch_size");
+        }
+        assert_eq!(ada.history().await.len(), 0);
+        send(&ada, true, vec![deposit(account, "1"); 1000]).send().await.expect_status(200);
+        assert_eq!(ada.balance().await, "1000.00");
+    }
+}

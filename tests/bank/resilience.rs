@@ -1,0 +1,203 @@
+//! What goes wrong around the bank: full disks, lost connections, held locks, restarts.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use reqwest::Method;
+use serde_json::json;
+use sqlx::postgres::PgConnectOptions;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream, UnixStream};
+
+use crate::databases::{Kind, TestDatabase};
+use crate::harness::{PASSWORD, TestBank, bank_tests};
+
+bank_tests! {
+    async fn a_restart_does_not_revive_a_session_that_was_ended(bank: &TestBank) {
+        let ada = bank.customer().await;
+        ada.request(Method::POST, "/logout").send().await.expect_status(204);
+        // Long enough ago that nobody would look for it in passing.
+        bank.tamper("update sessions set ended_at = ended_at - 600000000 where ended_at is not null").await;
+        let (twin, instance) = bank.twin().await;
+        let answer = bank.request_to(twin, Method::GET, "/me").bearer(&ada.token).send().await;
+        answer.expect_problem(401, "invalid_token");
+        instance.close().await;
+    }
+
+    async fn a_new_account_and_leaving_never_both_succeed(bank: &TestBank) {
+        for _ in 0..10 {
+            let ada = bank.customer().await;
+            ada.request(Method::DELETE, &format!("/accounts/{}", ada.account)).send().await.expect_status(204);
+            let leave = ada.request(Method::DELETE, "/me").send();
+            let open = ada.open_account(json!({}));
+            let (left, opened) = tokio::join!(leave, open);
+            assert!(!(left.status == 204 && opened.status == 201), "left with an open account");
+        }
+    }
+
+    async fn no_session_is_made_from_a_password_that_has_just_been_changed(bank: &TestBank) {
+        for _ in 0..5 {
+            let ada = bank.customer().await;
+            let change = json!({"current_password": PASSWORD, "new_password": "a new and better one"});
+            let change = ada.request(Method::PUT, "/me/password").json(change).send();
+            let (changed, login) = tokio::join!(change, bank.sign_in(&ada.email, PASSWORD));
+            changed.expect_status(204);
+            if login.status == 200 {
+                // It came first, so the change has ended it.
+                let body = json!({"refresh_token": login.text_at("/refresh_token")});
+                bank.post("/refresh", body).send().await.expect_problem(401, "invalid_refresh_token");
+            }
+        }
+    }
+
+    async fn name_and_address_changed_at_once_are_both_changed(bank: &TestBank) {
+        for _ in 0..5 {
+            let ada = bank.customer().await;
+            let address = format!("new.{}", ada.email);
+            let name = ada.request(Method::PATCH, "/me").json(json!({"name": "New Name"})).send();
+            let email = json!({"email": address, "current_password": PASSWORD});
+            let email = ada.request(Method::PATCH, "/me").json(email).send();
+            let (name, email) = tokio::join!(name, email);
+            name.expect_status(200);
+            email.expect_status(200);
+            let me = ada.get("/me").send().await.expect_status(200);
+            assert_eq!((&me.body["name"], &me.body["email"]), (&json!("New Name"), &json!(address)));
+        }
+    }
+
+    async fn parallel_openings_stop_at_the_limit(bank: &TestBank) {
+        let ada = bank.customer().await;
+        let answers = futures_util::future::join_all((0..110).map(|_| ada.open_account(json!({})))).await;
+        assert_eq!(answers.iter().filter(|answer| answer.status == 201).count(), 99);
+        for answer in answers.into_iter().filter(|answer| answer.status != 201) {
+            answer.expect_problem(409, "too_many_accounts");
+        }
+    }
+
+    async fn invented_methods_make_no_metrics(bank: &TestBank) {
+        let method = Method::from_bytes(b"INVENTED").expect("a method");
+        bank.request(method, "/balance").send().await.expect_problem(405, "method_not_allowed");
+        let metrics = bank.get("/metrics").send().await.expect_status(200);
+        assert!(!metrics.body.to_string().contains("INVENTED"));
+    }
+}
+
+/// The rollback of a transaction that met a full disk fails, and its connection can begin nothing any more.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_that_met_a_full_disk_is_replaced() {
+    let bank = TestBank::open(Kind::Sqlite).await;
+    let ada = bank.customer().await;
+    // To this connection the disk is full from now on: the file may not get more pages than it has.
+    bank.tamper("pragma max_page_count = 1").await;
+    for _ in 0..50 {
+        let body = json!({"account_number": ada.account, "amount": "1", "description": "x".repeat(140)});
+        ada.post("/deposit", body).send().await.expect_status(201);
+    }
+    assert_eq!(ada.history().await.len(), 50);
+    bank.close_with_books_right().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_row_held_by_a_stranger_costs_only_its_own_requests() {
+    let bank = TestBank::open_with(Kind::Postgres, &["--lanes", "1", "--shutdown-seconds", "5"]).await;
+    let (ada, bob) = (bank.customer().await, bank.customer().await);
+    let coffer::db::Db::Postgres { readers, .. } = &bank.db else { unreachable!("PostgreSQL was asked for") };
+    let mut stranger = readers.begin().await.expect("a transaction");
+    let hold = format!("select 1 from accounts where account_number = {} for update", ada.account);
+    sqlx::query(sqlx::AssertSqlSafe(hold)).execute(&mut *stranger).await.expect("a lock");
+    let (held, free) = tokio::join!(ada.deposit("1"), bob.deposit("1"));
+    held.expect_problem(503, "account_busy");
+    free.expect_status(201);
+    stranger.rollback().await.expect("released");
+    ada.deposit("1").await.expect_status(201);
+    assert_eq!(ada.balance().await, "1.00");
+    bank.close_with_books_right().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lost_answer_to_commit_is_looked_up() {
+    let mut database = TestDatabase::create(Kind::Postgres).await;
+    let faults = Faults::start(&mut database).await;
+    let bank = TestBank::open_on(database, &[]).await;
+    let (ada, bob) = (bank.customer().await, bank.customer().await);
+    for round in 1..=3 {
+        faults.lose_next_commit_answer.store(true, Ordering::SeqCst);
+        // Bob's withdrawal is refused: whatever becomes of the deposit beside it, it must not be booked later.
+        let (deposit, refused) = tokio::join!(ada.deposit("1"), bob.withdraw("1"));
+        assert!(!faults.lose_next_commit_answer.load(Ordering::SeqCst), "no commit was lost");
+        assert_eq!(deposit.expect_status(201).body["sequence"], round);
+        refused.expect_problem(409, "insufficient_funds");
+    }
+    assert_eq!((ada.balance().await, ada.history().await.len()), ("3.00".to_owned(), 3));
+    bank.close_with_books_right().await;
+}
+
+/// Stands between the bank and PostgreSQL and swallows answers on request.
+struct Faults {
+    lose_next_commit_answer: Arc<AtomicBool>,
+}
+
+impl Faults {
+    /// Puts itself into the database's URL.
+    async fn start(database: &mut TestDatabase) -> Self {
+        let target: PgConnectOptions = database.url.parse().expect("a URL");
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let port = listener.local_addr().expect("an address").port();
+        let name = target.get_database().unwrap_or_default();
+        database.url = format!("postgres://{}@127.0.0.1:{port}/{name}?sslmode=disable", target.get_username());
+        let lose_next_commit_answer = Arc::new(AtomicBool::new(false));
+        let lose = lose_next_commit_answer.clone();
+        tokio::spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                let (target, lose) = (target.clone(), lose.clone());
+                tokio::spawn(async move {
+                    match target.get_socket().cloned().or_else(|| socket_in_host(&target)) {
+                        Some(socket) => {
+                            let file = socket.join(format!(".s.PGSQL.{}", target.get_port()));
+                            relay(client, UnixStream::connect(file).await.expect("PostgreSQL"), lose).await;
+                        }
+                        None => {
+                            let address = (target.get_host().to_owned(), target.get_port());
+                            relay(client, TcpStream::connect(address).await.expect("PostgreSQL"), lose).await;
+                        }
+                    }
+                });
+            }
+        });
+        Self { lose_next_commit_answer }
+    }
+}
+
+fn socket_in_host(target: &PgConnectOptions) -> Option<std::path::PathBuf> {
+    target.get_host().starts_with('/').then(|| target.get_host().into())
+}
+
+/// Passes bytes both ways, until a COMMIT whose answer is to be lost: that is passed on, its answer is awaited and thrown
+/// away, and both sides are cut off.
+async fn relay(client: TcpStream, server: impl AsyncRead + AsyncWrite, lose: Arc<AtomicBool>) {
+    let (mut client_in, mut client_out) = client.into_split();
+    let (mut server_in, mut server_out) = tokio::io::split(server);
+    let (mut request, mut answer) = (vec![0; 1 << 16], vec![0; 1 << 16]);
+    loop {
+        tokio::select! {
+            read = client_in.read(&mut request) => {
+                let Ok(length @ 1..) = read else { return };
+                let is_commit = request[..length].windows(6).any(|window| window == b"COMMIT");
+                if server_out.write_all(&request[..length]).await.is_err() {
+                    return;
+                }
+                if is_commit && lose.swap(false, Ordering::SeqCst) {
+                    let _ = tokio::time::timeout(Duration::from_secs(5), server_in.read(&mut answer)).await;
+                    return;
+                }
+            }
+            read = server_in.read(&mut answer) => {
+                let Ok(length @ 1..) = read else { return };
+                if client_out.write_all(&answer[..length]).await.is_err() {
+                    return;
+                }
+            }
+        }
+    }
+}
