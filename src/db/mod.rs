@@ -31,6 +31,13 @@ const SQLITE_READERS: u32 = 4;
 /// SQLSTATE lock_not_available.
 const POSTGRES_LOCK_TIMEOUT: &str = "55P03";
 
+/// Pages in the WAL before they are folded into the file: 64 MiB. A hot page is written many times to the WAL and once to
+/// the file, so folding seldom saves most of that work.
+const SQLITE_CHECKPOINT_PAGES: &str = "16384";
+/// Page cache per connection, negative for KiB: the tails of some thousand passbooks.
+const SQLITE_CACHE_KIB: &str = "-16384";
+const SQLITE_ROW_BUFFER: usize = 1_024;
+
 static SQLITE_MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
 static POSTGRES_MIGRATIONS: Migrator = sqlx::migrate!("migrations/postgres");
 
@@ -140,6 +147,12 @@ impl Db {
             // FULL: a commit is on disk before it is acknowledged. NORMAL could lose the last ones in a power cut.
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
+            .pragma("wal_autocheckpoint", SQLITE_CHECKPOINT_PAGES)
+            .pragma("cache_size", SQLITE_CACHE_KIB)
+            // A statement of many rows keeps what it overwrites, to undo itself: in memory, not in a temporary file.
+            .pragma("temp_store", "memory")
+            // Rows of a batch come over in one go, not in many small ones.
+            .row_buffer_size(SQLITE_ROW_BUFFER)
             .busy_timeout(SQLITE_BUSY_TIMEOUT);
         let writer = sqlite_pool(1).connect_with(file.clone()).await?;
         confirm_pragmas(&writer).await?;
