@@ -79,7 +79,7 @@ pub async fn examine(db: &Db, mut report: impl FnMut(&Finding)) -> sqlx::Result<
     Ok(all_good)
 }
 
-async fn file(tx: &mut Tx) -> sqlx::Result<Option<Finding>> {
+async fn file(tx: &mut Tx<'_>) -> sqlx::Result<Option<Finding>> {
     let Some(damage) = tx.file_damage().await? else { return Ok(None) };
     let mut finding = Finding { counted: 1, ..Finding::new("the database file is sound", "file") };
     for line in damage {
@@ -88,7 +88,7 @@ async fn file(tx: &mut Tx) -> sqlx::Result<Option<Finding>> {
     Ok(Some(finding))
 }
 
-async fn journal(tx: &mut Tx) -> sqlx::Result<Finding> {
+async fn journal(tx: &mut Tx<'_>) -> sqlx::Result<Finding> {
     let mut finding = Finding::new("every transaction has its two sides", "transactions");
     finding.counted = tx.count_transactions().await? as u64;
     tx.visit_transactions_without_two_sides(|id| finding.blame(format_args!("transaction {id}"))).await?;
@@ -96,7 +96,7 @@ async fn journal(tx: &mut Tx) -> sqlx::Result<Finding> {
 }
 
 /// One walk over every line of every passbook.
-async fn passbooks(tx: &mut Tx) -> sqlx::Result<Vec<Finding>> {
+async fn passbooks(tx: &mut Tx<'_>) -> sqlx::Result<Vec<Finding>> {
     let mut walk = PassbookWalk::new();
     tx.visit_entries(|line| walk.visit(&line)).await?;
     walk.finish_account();
@@ -187,14 +187,14 @@ fn name(entry: &Entry) -> String {
     format!("account {} entry {}", entry.account_number, entry.sequence)
 }
 
-async fn limits(tx: &mut Tx) -> sqlx::Result<Finding> {
+async fn limits(tx: &mut Tx<'_>) -> sqlx::Result<Finding> {
     let mut finding = Finding::new("no balance is below its limit", "accounts");
     finding.counted = tx.count_accounts().await? as u64;
     tx.visit_accounts_below_limit(|number: AccountNumber| finding.blame(format_args!("account {number}"))).await?;
     Ok(finding)
 }
 
-async fn owners(tx: &mut Tx) -> sqlx::Result<Finding> {
+async fn owners(tx: &mut Tx<'_>) -> sqlx::Result<Finding> {
     let mut finding = Finding::new("every open account has an active owner", "accounts");
     finding.counted = tx.count_accounts().await? as u64;
     tx.visit_ownerless_accounts(|number| finding.blame(format_args!("account {number}"))).await?;
@@ -202,7 +202,7 @@ async fn owners(tx: &mut Tx) -> sqlx::Result<Finding> {
 }
 
 /// What customers hold and what the bank holds for them must cancel out, in each currency.
-async fn books(tx: &mut Tx) -> sqlx::Result<Finding> {
+async fn books(tx: &mut Tx<'_>) -> sqlx::Result<Finding> {
     let mut finding = Finding::new("the books sum to zero in every currency", "currencies");
     let mut sums: BTreeMap<String, i128> = BTreeMap::new();
     for held in tx.customers_holdings().await? {
@@ -221,7 +221,7 @@ async fn books(tx: &mut Tx) -> sqlx::Result<Finding> {
     Ok(finding)
 }
 
-async fn keys(tx: &mut Tx) -> sqlx::Result<Finding> {
+async fn keys(tx: &mut Tx<'_>) -> sqlx::Result<Finding> {
     let mut finding = Finding::new("every idempotency key names a transaction", "keys");
     finding.counted = tx.count_keys().await? as u64;
     tx.visit_keys_without_transaction(|id| finding.blame(format_args!("transaction {id}"))).await?;

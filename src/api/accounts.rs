@@ -309,7 +309,12 @@ pub async fn close(
 }
 
 /// Opens an account with a fresh number, in the transaction of the caller.
-pub async fn insert_account(tx: &mut Tx, owner_id: Uuid, currency: Currency, label: Option<String>) -> Result<Account> {
+pub async fn insert_account(
+    tx: &mut Tx<'_>,
+    owner_id: Uuid,
+    currency: Currency,
+    label: Option<String>,
+) -> Result<Account> {
     let now = Timestamp::now();
     for _ in 0..MAX_NUMBER_TRIES {
         let number = AccountNumber::random().map_err(|error| Error::Internal(error.to_string()))?;

@@ -232,7 +232,7 @@ async fn callers_user(app: &App, caller: Caller) -> Result<User> {
 }
 
 /// The caller's user, held until the transaction ends.
-pub async fn lock_caller(tx: &mut Tx, caller: Caller) -> Result<User> {
+pub async fn lock_caller(tx: &mut Tx<'_>, caller: Caller) -> Result<User> {
     tx.lock_user(caller.user_id).await?.ok_or_else(user_has_left)
 }
 

@@ -101,7 +101,7 @@ impl Db {
     }
 }
 
-impl Tx {
+impl Tx<'_> {
     /// How many accounts the owner has that are not closed.
     pub async fn count_open_accounts(&mut self, owner_id: Uuid) -> sqlx::Result<i64> {
         in_transaction!(self, conn => sqlx::query_scalar(

@@ -108,13 +108,13 @@ const POSTGRES_LOCK_ACCOUNTS: &str = concat!(
 const SQLITE_LOAD_ACCOUNTS: &str =
     concat!("select ", account_columns!(), " from accounts where account_number in (select value from json_each($1))");
 
-impl Tx {
+impl Tx<'_> {
     /// Loads the customers' accounts among `numbers` and holds them until the transaction ends. Unknown ones are left
     /// out. `numbers` must not repeat itself.
     pub async fn lock_accounts(&mut self, numbers: &[AccountNumber]) -> sqlx::Result<Vec<Account>> {
         let numbers: Vec<i64> = numbers.iter().map(|number| number.as_i64()).collect();
         match self {
-            Tx::Sqlite(tx) => {
+            Tx::Sqlite(tx, _) => {
                 sqlx::query_as(SQLITE_LOAD_ACCOUNTS).bind(sqlx::types::Json(numbers)).fetch_all(&mut **tx).await
             }
             Tx::Postgres(tx) => sqlx::query_as(POSTGRES_LOCK_ACCOUNTS).bind(numbers).fetch_all(&mut **tx).await,
@@ -124,7 +124,7 @@ impl Tx {
     /// Those of the keys that have taken effect before.
     pub async fn used_keys(&mut self, keys: &[[u8; 16]]) -> sqlx::Result<Vec<UsedKey>> {
         match self {
-            Tx::Sqlite(tx) => {
+            Tx::Sqlite(tx, _) => {
                 sqlx::query_as(
                     "select key, fingerprint, transaction_id from idempotency_keys
                      where key in (select unhex(value) from json_each($1))",
@@ -176,7 +176,7 @@ impl Tx {
     /// rolls back and nothing is written.
     pub async fn write(&mut self, postings: &Postings, heads: &[&Account], now: Timestamp) -> sqlx::Result<()> {
         let written = match self {
-            Tx::Sqlite(tx) => [
+            Tx::Sqlite(tx, _) => [
                 sqlite::insert_transactions(tx, &postings.transactions).await?,
                 sqlite::insert_entries(tx, &postings.entries).await?,
                 sqlite::update_heads(tx, heads).await?,

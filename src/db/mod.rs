@@ -13,18 +13,22 @@ pub mod sessions;
 pub mod users;
 pub mod verify;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::migrate::{MigrateError, Migrator};
-use sqlx::pool::PoolOptions;
+use sqlx::pool::{PoolConnection, PoolOptions};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{Connection, PgPool, Postgres, Sqlite, SqlitePool};
+use tokio::sync::{Mutex, OwnedMutexGuard};
 
 /// How long a request may wait for a connection before it is told to come back.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long SQLite waits for another process (a backup, `sqlite3`) to release its lock on the file.
 const SQLITE_BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// One that the lane keeps, and one for everybody else.
+const SQLITE_WRITERS: u32 = 2;
 /// Each SQLite connection is a thread of its own; more of them than cores only adds switching.
 const SQLITE_READERS: u32 = 4;
 
@@ -64,16 +68,30 @@ pub enum DbTarget {
 /// A connected database. Clones share the same pools.
 #[derive(Clone, Debug)]
 pub enum Db {
-    /// One connection writes, because SQLite has one writer; waiting in our queue is fairer than in its busy loop.
-    Sqlite { writer: SqlitePool, readers: SqlitePool },
+    /// SQLite has one writer at a time: whoever writes waits for its `turn`, in a queue that is fairer than SQLite's busy
+    /// loop.
+    Sqlite { writers: SqlitePool, readers: SqlitePool, turn: Arc<Mutex<()>> },
     /// Writers have a pool of their own, so that a crowd of readers never keeps money waiting.
     Postgres { writers: PgPool, readers: PgPool, lanes: u32, migration_lock: bool },
 }
 
-/// A transaction that may write. Rolls back when dropped.
-pub enum Tx {
-    Sqlite(sqlx::Transaction<'static, Sqlite>),
-    Postgres(sqlx::Transaction<'static, Postgres>),
+/// A transaction. Rolls back when dropped.
+pub enum Tx<'a> {
+    /// With the turn to write, unless it only reads.
+    Sqlite(sqlx::Transaction<'a, Sqlite>, Option<OwnedMutexGuard<()>>),
+    Postgres(sqlx::Transaction<'a, Postgres>),
+}
+
+/// A connection that a lane of the ledger keeps: taking one from the pool and giving it back, each with a check of its
+/// health, would cost every batch several round trips.
+pub struct LaneConnection {
+    db: Db,
+    kept: Option<Kept>,
+}
+
+enum Kept {
+    Sqlite(PoolConnection<Sqlite>),
+    Postgres(PoolConnection<Postgres>),
 }
 
 /// Runs the same body with `$conn` bound to the reading pool of either database.
@@ -90,7 +108,7 @@ macro_rules! on_reader {
 macro_rules! in_transaction {
     ($tx:expr, $conn:ident => $body:expr) => {
         match $tx {
-            $crate::db::Tx::Sqlite(tx) => {
+            $crate::db::Tx::Sqlite(tx, _) => {
                 let $conn = &mut **tx;
                 $body
             }
@@ -154,12 +172,12 @@ impl Db {
             // Rows of a batch come over in one go, not in many small ones.
             .row_buffer_size(SQLITE_ROW_BUFFER)
             .busy_timeout(SQLITE_BUSY_TIMEOUT);
-        let writer = sqlite_pool(1).connect_with(file.clone()).await?;
-        confirm_pragmas(&writer).await?;
+        let writers = sqlite_pool(SQLITE_WRITERS).connect_with(file.clone()).await?;
+        confirm_pragmas(&writers).await?;
         // Opened at once: later there may be no file descriptor left for one.
         let file = file.create_if_missing(false).read_only(true);
         let readers = sqlite_pool(SQLITE_READERS).min_connections(SQLITE_READERS).connect_with(file).await?;
-        Ok(Self::Sqlite { writer, readers })
+        Ok(Self::Sqlite { writers, readers, turn: Arc::default() })
     }
 
     async fn connect_postgres(target: PgConnectOptions, options: &DbOptions) -> Result<Self, ConnectError> {
@@ -184,7 +202,7 @@ impl Db {
     /// Brings the schema up to date. Safe to run from several instances at once; each migration is one transaction.
     pub async fn migrate(&self) -> Result<(), ConnectError> {
         match self {
-            Self::Sqlite { writer, .. } => SQLITE_MIGRATIONS.run(writer).await?,
+            Self::Sqlite { writers, .. } => SQLITE_MIGRATIONS.run(writers).await?,
             Self::Postgres { writers, migration_lock, .. } => {
                 let mut migrator = Migrator { migrations: POSTGRES_MIGRATIONS.migrations.clone(), ..Migrator::DEFAULT };
                 migrator.set_locking(*migration_lock);
@@ -207,17 +225,20 @@ impl Db {
 
     /// Starts a transaction that may write. On SQLite it holds the write lock from the start: a transaction that reads
     /// first and then asks for the lock could be refused half-way.
-    pub async fn begin(&self) -> sqlx::Result<Tx> {
+    pub async fn begin(&self) -> sqlx::Result<Tx<'static>> {
         Ok(match self {
-            Self::Sqlite { writer, .. } => Tx::Sqlite(writer.begin_with("begin immediate").await?),
+            Self::Sqlite { writers, turn, .. } => {
+                let turn = turn.clone().lock_owned().await;
+                Tx::Sqlite(writers.begin_with("begin immediate").await?, Some(turn))
+            }
             Self::Postgres { writers, .. } => Tx::Postgres(writers.begin().await?),
         })
     }
 
     /// Starts a transaction that only reads, and sees one moment of the books however long it takes.
-    pub async fn snapshot(&self) -> sqlx::Result<Tx> {
+    pub async fn snapshot(&self) -> sqlx::Result<Tx<'static>> {
         Ok(match self {
-            Self::Sqlite { readers, .. } => Tx::Sqlite(readers.begin().await?),
+            Self::Sqlite { readers, .. } => Tx::Sqlite(readers.begin().await?, None),
             Self::Postgres { readers, .. } => {
                 Tx::Postgres(readers.begin_with("begin isolation level repeatable read, read only").await?)
             }
@@ -249,9 +270,9 @@ impl Db {
     /// Closes every connection after the work in flight on it; on SQLite this also folds the WAL into the file.
     pub async fn close(&self) {
         match self {
-            Self::Sqlite { writer, readers } => {
+            Self::Sqlite { writers, readers, .. } => {
                 readers.close().await;
-                writer.close().await;
+                writers.close().await;
             }
             Self::Postgres { writers, readers, .. } => {
                 readers.close().await;
@@ -261,17 +282,57 @@ impl Db {
     }
 }
 
-impl Tx {
+impl LaneConnection {
+    pub fn new(db: &Db) -> Self {
+        Self { db: db.clone(), kept: None }
+    }
+
+    /// Like [`Db::begin`], on the kept connection, which is taken from the pool the first time.
+    pub async fn begin(&mut self) -> sqlx::Result<Tx<'_>> {
+        match &self.db {
+            Db::Sqlite { writers, turn, .. } => {
+                if self.kept.is_none() {
+                    self.kept = Some(Kept::Sqlite(writers.acquire().await?));
+                }
+                let turn = turn.clone().lock_owned().await;
+                match &mut self.kept {
+                    Some(Kept::Sqlite(conn)) => Ok(Tx::Sqlite(conn.begin_with("begin immediate").await?, Some(turn))),
+                    _ => Err(sqlx::Error::PoolClosed),
+                }
+            }
+            Db::Postgres { writers, .. } => {
+                if self.kept.is_none() {
+                    self.kept = Some(Kept::Postgres(writers.acquire().await?));
+                }
+                match &mut self.kept {
+                    Some(Kept::Postgres(conn)) => Ok(Tx::Postgres(conn.begin().await?)),
+                    _ => Err(sqlx::Error::PoolClosed),
+                }
+            }
+        }
+    }
+
+    /// After a failure: closes the connection, whatever state it is in. The next transaction gets another.
+    pub fn replace(&mut self) {
+        match self.kept.take() {
+            Some(Kept::Sqlite(mut conn)) => conn.close_on_drop(),
+            Some(Kept::Postgres(mut conn)) => conn.close_on_drop(),
+            None => {}
+        }
+    }
+}
+
+impl Tx<'_> {
     pub async fn commit(self) -> sqlx::Result<()> {
         match self {
-            Self::Sqlite(tx) => tx.commit().await,
+            Self::Sqlite(tx, _turn) => tx.commit().await,
             Self::Postgres(tx) => tx.commit().await,
         }
     }
 
     pub async fn rollback(self) -> sqlx::Result<()> {
         match self {
-            Self::Sqlite(tx) => tx.rollback().await,
+            Self::Sqlite(tx, _turn) => tx.rollback().await,
             Self::Postgres(tx) => tx.rollback().await,
         }
     }
@@ -344,10 +405,10 @@ async fn prepare_session(conn: &mut sqlx::PgConnection) -> sqlx::Result<()> {
 }
 
 /// A pragma that SQLite does not like is ignored without a word, so the ones that matter are read back.
-async fn confirm_pragmas(writer: &SqlitePool) -> Result<(), ConnectError> {
-    let journal_mode: String = sqlx::query_scalar("pragma journal_mode").fetch_one(writer).await?;
-    let synchronous: i64 = sqlx::query_scalar("pragma synchronous").fetch_one(writer).await?;
-    let foreign_keys: i64 = sqlx::query_scalar("pragma foreign_keys").fetch_one(writer).await?;
+async fn confirm_pragmas(writers: &SqlitePool) -> Result<(), ConnectError> {
+    let journal_mode: String = sqlx::query_scalar("pragma journal_mode").fetch_one(writers).await?;
+    let synchronous: i64 = sqlx::query_scalar("pragma synchronous").fetch_one(writers).await?;
+    let foreign_keys: i64 = sqlx::query_scalar("pragma foreign_keys").fetch_one(writers).await?;
     for (setting, actual, expected) in [
         ("journal_mode", journal_mode, "wal"),
         ("synchronous", synchronous.to_string(), "2"),

@@ -61,7 +61,7 @@ impl Db {
     }
 }
 
-impl Tx {
+impl Tx<'_> {
     pub async fn insert_session(&mut self, session: &Session) -> sqlx::Result<()> {
         in_transaction!(self, conn => sqlx::query(
             "insert into sessions (id, user_id, user_agent, created_at, last_used_at, expires_at)

@@ -67,7 +67,7 @@ impl Db {
     }
 }
 
-impl Tx {
+impl Tx<'_> {
     /// Fails with a unique violation when the address is taken.
     pub async fn insert_user(&mut self, user: &User) -> sqlx::Result<()> {
         in_transaction!(self, conn => sqlx::query(

@@ -43,7 +43,7 @@ impl CurrencySum {
     }
 }
 
-impl Tx {
+impl Tx<'_> {
     /// Hands every passbook line to `visit`, by account and sequence.
     pub async fn visit_entries(&mut self, mut visit: impl FnMut(EntryInContext)) -> sqlx::Result<()> {
         in_transaction!(self, conn => drain(
@@ -188,7 +188,7 @@ impl Tx {
     /// SQLite only: what its own check of the file finds; `None` elsewhere, where the server answers for its files.
     pub async fn file_damage(&mut self) -> sqlx::Result<Option<Vec<String>>> {
         match self {
-            Tx::Sqlite(tx) => {
+            Tx::Sqlite(tx, _) => {
                 let lines: Vec<String> = sqlx::query_scalar("pragma quick_check").fetch_all(&mut **tx).await?;
                 Ok(Some(lines.into_iter().filter(|line| line != "ok").collect()))
             }

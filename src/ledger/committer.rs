@@ -27,7 +27,7 @@ use super::rules::{self, Book, Command, Outcome, Refusal};
 use crate::account_number::AccountNumber;
 use crate::db::accounts::Account;
 use crate::db::ledger::{Entry, Postings, UsedKey};
-use crate::db::{self, Db};
+use crate::db::{self, Db, LaneConnection};
 use crate::error::{Error, Result};
 use crate::timestamp::Timestamp;
 
@@ -80,7 +80,7 @@ impl Committer {
         let lanes = (0..db.lanes())
             .map(|_| {
                 let (sender, queue) = mpsc::unbounded_channel();
-                tasks.spawn(Lane { db: db.clone(), maximum_major_units }.run(queue));
+                tasks.spawn(Lane { connection: LaneConnection::new(db), maximum_major_units }.run(queue));
                 sender
             })
             .collect();
@@ -127,7 +127,7 @@ impl Lanes {
 }
 
 struct Lane {
-    db: Db,
+    connection: LaneConnection,
     maximum_major_units: i64,
 }
 
@@ -140,7 +140,7 @@ struct Doubt {
 }
 
 impl Lane {
-    async fn run(self, mut queue: mpsc::UnboundedReceiver<Waiting>) {
+    async fn run(mut self, mut queue: mpsc::UnboundedReceiver<Waiting>) {
         let mut batch = Vec::new();
         while let Some(first) = queue.recv().await {
             let mut size = first.commands.len();
@@ -160,7 +160,7 @@ impl Lane {
 
     /// Carries out the batch, trying again while the reason for failing may pass. On success the batch is empty and
     /// answered; otherwise it is as it was, and nothing of it is booked.
-    async fn carry_out(&self, batch: &mut Vec<Waiting>) -> sqlx::Result<()> {
+    async fn carry_out(&mut self, batch: &mut Vec<Waiting>) -> sqlx::Result<()> {
         let (mut tries, mut pause) = (0, FIRST_PAUSE);
         let mut doubt = None;
         loop {
@@ -173,6 +173,7 @@ impl Lane {
                 }
                 Err(error) => error,
             };
+            self.connection.replace();
             if was_in_doubt && doubt.is_none() {
                 tries = 1;
             }
@@ -190,7 +191,7 @@ impl Lane {
     }
 
     /// The batch could not be carried out. Finds out whose fault it is.
-    async fn carry_out_one_by_one(&self, batch: &mut Vec<Waiting>, error: sqlx::Error) {
+    async fn carry_out_one_by_one(&mut self, batch: &mut Vec<Waiting>, error: sqlx::Error) {
         let is_everyones = db::is_transient(&error) && !db::is_lock_timeout(&error);
         if is_everyones || batch.len() == 1 {
             for waiting in batch.drain(..) {
@@ -210,8 +211,8 @@ impl Lane {
 
     /// One database transaction from lock to commit. With a `doubt`, it is resolved first: if the earlier try was
     /// committed after all, its verdicts stand. Leaves a doubt when the answer to COMMIT is missing.
-    async fn try_once(&self, batch: &[Waiting], doubt: &mut Option<Doubt>) -> sqlx::Result<Vec<Verdicts>> {
-        let mut tx = self.db.begin().await?;
+    async fn try_once(&mut self, batch: &[Waiting], doubt: &mut Option<Doubt>) -> sqlx::Result<Vec<Verdicts>> {
+        let mut tx = self.connection.begin().await?;
         let commands = || batch.iter().flat_map(|waiting| &waiting.commands);
         let numbers: BTreeSet<_> = commands().flat_map(|command| command.movement.accounts()).collect();
         let numbers: Vec<AccountNumber> = numbers.into_iter().collect();

@@ -135,7 +135,7 @@ impl TestBank {
     pub async fn try_to_tamper(&self, sql: &str) -> sqlx::Result<()> {
         let sql = AssertSqlSafe(sql.to_owned());
         match &self.db {
-            Db::Sqlite { writer, .. } => sqlx::query(sql).execute(writer).await.map(|_| ()),
+            Db::Sqlite { writers, .. } => sqlx::query(sql).execute(writers).await.map(|_| ()),
             Db::Postgres { writers, .. } => sqlx::query(sql).execute(writers).await.map(|_| ()),
         }
     }
