@@ -206,9 +206,9 @@ mod sqlite {
 
     use super::*;
 
-    /// Rows per statement, largest first. A batch is cut into these, so that a dozen prepared statements serve batches of
-    /// every size. Binding values is several times quicker than having SQLite read them out of a JSON text.
-    const CHUNKS: [usize; 5] = [256, 64, 16, 4, 1];
+    /// Rows per statement, largest first. A batch is cut into these, so that a few prepared statements serve batches of
+    /// every size, and each batch needs few of them: every statement is a hop to SQLite's thread and back. Binding values is several times quicker than having SQLite read them out of a JSON text.
+    const CHUNKS: [usize; 9] = [256, 128, 64, 32, 16, 8, 4, 2, 1];
 
     type Bound = Query<'static, sqlx::Sqlite, SqliteArguments>;
 

@@ -153,6 +153,8 @@ async fn the_database_is_the_last_line_of_defence(kind: Kind) {
         "update transactions set amount = amount + 1",
         "delete from transactions",
         "update accounts set balance = -1 where owner_id is not null",
+        "update accounts set account_number = account_number + 97",
+        "delete from accounts",
     ] {
         assert!(bank.try_to_tamper(sql).await.is_err(), "{sql} was let through");
     }
