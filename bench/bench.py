@@ -19,7 +19,7 @@ import time
 import urllib.request
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-BINARY = pathlib.Path(os.environ.get("COFFER_BINARY", ROOT / "target/release/coffer"))
+BINARY = ROOT / "target/release/coffer"
 LOAD = ROOT / "bench/load.lua"
 PASSWORD = "correct horse battery staple"
 USERS, ACCOUNTS_PER_USER = 10, 100  # an owner may have 100 open accounts

@@ -15,7 +15,7 @@ end
 function init(args)
     kind = args[1]
     for line in io.lines(args[2]) do
-        local token, account = line:match("^(%S+) (%S+)$")
+        local token, account = line:match("^(.+) (%S+)$")
         accounts[#accounts + 1] = { token = token, number = account }
     end
     hot, keyed, run = args[3] == "hot", args[4] == "keyed", args[5]
