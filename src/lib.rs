@@ -13,8 +13,9 @@
 //! - [`error`]: the one error type and the problem document it becomes.
 //! - [`config`], [`server`], [`housekeeping`], [`doctor`]: settings, serving, what happens by the clock, checking books.
 //!
-//! Dependencies point one way: `main -> server -> api -> {auth, ledger, db}`, `ledger -> {db, money}`, `db -> money`.
-//! Nothing imports `api` but the server, and `ledger::rules` knows neither axum nor SQL.
+//! Dependencies point one way: `main -> server -> api -> auth -> ledger -> db -> money`. `error` names the rules'
+//! refusals and turns them into answers, so whoever can fail towards a client imports it: `api`, `auth` and the
+//! committer. Nothing imports `api` but the server, and `ledger::rules` knows neither axum nor SQL.
 #![forbid(unsafe_code)]
 
 pub mod account_number;

@@ -107,8 +107,12 @@ fn run(cli: Cli) -> Result<ExitCode, AnyError> {
         }
         Command::Healthcheck => healthcheck(cli.settings.listen),
         Command::Serve | Command::Migrate | Command::Doctor => {
-            let filter = EnvFilter::try_new(&cli.settings.log)
+            let mut filter = EnvFilter::try_new(&cli.settings.log)
                 .map_err(|error| format!("COFFER_LOG (--log) is not a log filter: {error}"))?;
+            if matches!(command, Command::Doctor) {
+                // Its queries read whole tables: that they are slow is no news.
+                filter = filter.add_directive("sqlx::query=error".parse()?);
+            }
             tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
             let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
             runtime.block_on(async {
