@@ -14,7 +14,7 @@ use crate::account_number::AccountNumber;
 use crate::auth::Caller;
 use crate::db::ledger::MovementType;
 use crate::error::{Error, FieldError, Problem, Result};
-use crate::ledger::committer::{Receipt, Verdicts};
+use crate::ledger::committer::Verdicts;
 use crate::ledger::rules::{Command, Movement};
 use crate::money::{Amount, Currency};
 
@@ -177,10 +177,9 @@ async fn result(app: &App, verdicts: Verdicts) -> Result<BatchResult> {
     let mut data = Vec::with_capacity(verdicts.len());
     for verdict in verdicts {
         data.push(match verdict {
-            Ok(Receipt::Posted(entry)) => ItemResult::booked(entry.into(), false),
-            Ok(Receipt::Replay { transaction_id }) => {
-                let entry = transactions::initiators_entry(app, transaction_id).await?;
-                ItemResult::booked(entry.into(), true)
+            Ok(receipt) => {
+                let (entry, replayed) = transactions::booked_entry(app, receipt).await?;
+                ItemResult { status: 201, entry: Some(entry.into()), replayed, problem: None }
             }
             Err(refusal) => {
                 let problem = Problem::from(refusal);
@@ -190,10 +189,4 @@ async fn result(app: &App, verdicts: Verdicts) -> Result<BatchResult> {
     }
     let booked = data.iter().filter(|item| item.entry.is_some()).count();
     Ok(BatchResult { booked, refused: data.len() - booked, data })
-}
-
-impl ItemResult {
-    fn booked(entry: EntryBody, replayed: bool) -> Self {
-        Self { status: 201, entry: Some(entry), replayed, problem: None }
-    }
 }

@@ -17,7 +17,6 @@ use crate::account_number::AccountNumber;
 use crate::auth::Caller;
 use crate::db::ledger::Entry;
 use crate::error::Result;
-use crate::ledger::committer::Receipt;
 use crate::ledger::rules::{Command, Movement};
 use crate::money::{Amount, Currency};
 
@@ -200,10 +199,6 @@ async fn carry_out(
         description: fields::trimmed(description),
         idempotency_key: key.of_caller(caller.user_id),
     };
-    match app.committer.submit(command).await? {
-        Receipt::Posted(entry) => Ok(Booked { entry, replayed: false }),
-        Receipt::Replay { transaction_id } => {
-            Ok(Booked { entry: transactions::initiators_entry(app, transaction_id).await?, replayed: true })
-        }
-    }
+    let (entry, replayed) = transactions::booked_entry(app, app.committer.submit(command).await?).await?;
+    Ok(Booked { entry, replayed })
 }

@@ -194,17 +194,13 @@ impl Lane {
     async fn carry_out_one_by_one(&mut self, batch: &mut Vec<Waiting>, error: sqlx::Error) {
         let is_everyones = db::is_transient(&error) && !db::is_lock_timeout(&error);
         if is_everyones || batch.len() == 1 {
-            for waiting in batch.drain(..) {
-                let _ = waiting.answer.send(Err(not_booked(&error)));
-            }
+            give_up(batch, &error);
             return;
         }
         for waiting in std::mem::take(batch) {
             let mut alone = vec![waiting];
             if let Err(error) = self.carry_out(&mut alone).await {
-                for culprit in alone {
-                    let _ = culprit.answer.send(Err(not_booked(&error)));
-                }
+                give_up(&mut alone, &error);
             }
         }
     }
@@ -214,8 +210,7 @@ impl Lane {
     async fn try_once(&mut self, batch: &[Waiting], doubt: &mut Option<Doubt>) -> sqlx::Result<Vec<Verdicts>> {
         let mut tx = self.connection.begin().await?;
         let commands = || batch.iter().flat_map(|waiting| &waiting.commands);
-        let numbers: BTreeSet<_> = commands().flat_map(|command| command.movement.accounts()).collect();
-        let numbers: Vec<AccountNumber> = numbers.into_iter().collect();
+        let numbers: Vec<AccountNumber> = accounts_named(commands()).into_iter().collect();
         // An earlier COMMIT that is still under way holds these accounts: after this it is over, one way or the other.
         let accounts = tx.lock_accounts(&numbers).await?;
         if let Some(open) = doubt {
@@ -296,7 +291,7 @@ impl Decisions {
     }
 
     fn savepoint(&self, commands: &[Command]) -> Savepoint {
-        let numbers = commands.iter().flat_map(|command| command.movement.accounts());
+        let numbers = accounts_named(commands).into_iter();
         Savepoint {
             accounts: numbers.filter_map(|number| self.book.account(number)).cloned().collect(),
             transactions: self.postings.transactions.len(),
@@ -354,6 +349,18 @@ struct Savepoint {
     transactions: usize,
     entries: usize,
     used_keys: usize,
+}
+
+/// The accounts that the commands name, each once and in order, which is also the order of their locks.
+fn accounts_named<'a>(commands: impl IntoIterator<Item = &'a Command>) -> BTreeSet<AccountNumber> {
+    commands.into_iter().flat_map(|command| command.movement.accounts()).collect()
+}
+
+/// Empties the batch and tells everyone that nothing of it was booked.
+fn give_up(batch: &mut Vec<Waiting>, error: &sqlx::Error) {
+    for waiting in batch.drain(..) {
+        let _ = waiting.answer.send(Err(not_booked(error)));
+    }
 }
 
 /// Empties the batch. Who has hung up is not told, but what they ordered is done.
