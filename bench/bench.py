@@ -11,7 +11,9 @@ import json
 import os
 import pathlib
 import re
+import resource
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -26,6 +28,7 @@ USERS, ACCOUNTS_PER_USER = 10, 100  # an owner may have 100 open accounts
 LONG_HISTORY = 100_000
 BATCH = 1_000
 CONNECTIONS = (1, 32, 256)
+IDLE_CONNECTIONS = 10_000
 
 
 def say(text):
@@ -75,6 +78,7 @@ class Bank:
 
     def __init__(self, url, directory):
         self.url = url
+        resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
         self.environment = {"PATH": os.environ["PATH"], "DATABASE_URL": url, "COFFER_DATA_DIR": str(directory),
                             "COFFER_LISTEN": "127.0.0.1:0"}
         self.start()
@@ -198,9 +202,26 @@ class Bench:
         for connections in (1, 64):
             self.wrk("history", connections, file=self.history)
         self.wrk("login", 2, file=self.login)
+        self.peak_mb = self.bank.resident_mb(peak=True)
+        self.idle_connections()
+
+    def idle_connections(self):
+        """Resident memory with many clients that have asked once and keep their connection."""
+        host, port = self.bank.address.removeprefix("http://").split(":")
+        clients = []
+        for _ in range(IDLE_CONNECTIONS):
+            client = socket.create_connection((host, int(port)))
+            client.sendall(b"GET /livez HTTP/1.1\r\nHost: bank\r\n\r\n")
+            clients.append(client)
+        answered = sum(client.recv(4_096).startswith(b"HTTP/1.1 200") for client in clients)
+        self.idle_mb = self.bank.resident_mb()
+        say(f"{self.name}: {answered} idle connections  {self.idle_mb:.0f} MB")
+        if answered < IDLE_CONNECTIONS:
+            self.void.append(f"{self.name}: {answered} of {IDLE_CONNECTIONS} connections were answered")
+        for client in clients:
+            client.close()
 
     def examine(self):
-        self.peak_mb = self.bank.resident_mb(peak=True)
         report = self.bank.doctor()
         print(f"\ncoffer doctor on {self.name}:\n{report.stdout}{report.stderr}")
         if report.returncode:
@@ -278,11 +299,13 @@ def growth(directory, seconds, millions):
         bench.accounts = bench.write("accounts", [f"{t} {a}\n" for t, accounts in bench.owners for a in accounts])
         bench.wrk("deposit", 256)
         row = bench.rows[-1]
-        results.append({"millions": target, "per_second": row["per_second"], "p99_ms": row["p99_ms"], "start_ms": bank.start_ms})
+        wal_mb = (directory / "growth.db-wal").stat().st_size / 2**20
+        results.append({**row, "millions": target, "start_ms": bank.start_ms, "wal_mb": wal_mb})
         entries += int(row["per_second"] * seconds)
-    print("\n| million entries | deposits/s | p99 ms | start to ready, ms |\n|---|---|---|---|")
+    print("\n| million entries | deposits/s | p99 ms | start to ready, ms | write-ahead log, MiB | MB |\n|---|---|---|---|---|---|")
     for row in results:
-        print(f"| {row['millions']} | {row['per_second']:,.0f} | {row['p99_ms']:.1f} | {row['start_ms']:.0f} |")
+        print(f"| {row['millions']:g} | {row['per_second']:,.0f} | {row['p99_ms']:.1f} | {row['start_ms']:.0f} | "
+              f"{row['wal_mb']:.0f} | {row['resident_mb']:.0f} |")
     bench.examine()
     bank.stop()
     return bench.void
@@ -311,6 +334,7 @@ def compare(directory, seconds, keep):
     void = [line for bench in benches for line in bench.void]
     if keep and not void:
         result = {"pgbench": pgbench, "peak_mb": {bench.name: bench.peak_mb for bench in benches},
+                  "idle_mb": {bench.name: bench.idle_mb for bench in benches},
                   "rows": [{"database": bench.name, **row} for bench in benches for row in bench.rows]}
         (ROOT / "bench/results.json").write_text(json.dumps(result, indent=1) + "\n")
         (ROOT / "bench/results.svg").write_text(picture(benches, pgbench))

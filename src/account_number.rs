@@ -33,6 +33,11 @@ impl AccountNumber {
         Self::with_check_digits(currency.numeric_code().into())
     }
 
+    /// From where it is stored; not checked again.
+    pub fn from_i64(number: i64) -> Self {
+        Self(number)
+    }
+
     /// As stored: an integer of at most 14 digits.
     pub fn as_i64(self) -> i64 {
         self.0

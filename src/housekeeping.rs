@@ -17,6 +17,8 @@ const LONGEST_TOKEN: Duration = tokens::LIFETIME.saturating_add(Duration::from_s
 /// Sessions are kept this long after they ended, for those who look into what happened.
 const SESSION_RETENTION: Duration = Duration::from_secs(90 * 24 * 60 * 60);
 const TICKS_PER_HOUR: u64 = 3_600;
+/// A ledger at full speed writes some 30 MiB to SQLite's WAL in this time.
+const WAL_TICK: Duration = Duration::from_millis(200);
 
 pub struct Housekeeping {
     db: Db,
@@ -51,7 +53,12 @@ impl Housekeeping {
     }
 
     /// Never ends. What fails is logged and tried again at the next tick.
-    pub async fn run(mut self) {
+    pub async fn run(self) {
+        let db = self.db.clone();
+        tokio::join!(self.run_by_the_second(), fold_wal(&db));
+    }
+
+    async fn run_by_the_second(mut self) {
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         for tick in 0u64.. {
@@ -75,5 +82,16 @@ impl Housekeeping {
             tx.delete_sessions_older_than(now.minus(SESSION_RETENTION)).await?;
         }
         tx.commit().await
+    }
+}
+
+async fn fold_wal(db: &Db) {
+    let mut ticks = tokio::time::interval(WAL_TICK);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        if let Err(error) = db.fold_wal().await {
+            tracing::warn!(%error, "the WAL could not be folded; it will be tried again");
+        }
     }
 }

@@ -1,10 +1,11 @@
 //! Accounts: opening, listing, labelling, closing. Balances are the ledger's to change.
 
+use rusqlite::OptionalExtension;
 use sqlx::FromRow;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{Db, Tx, account_columns, in_transaction, on_reader};
+use super::{Db, Tx, account_columns, in_transaction, on_reader, sqlite};
 use crate::account_number::AccountNumber;
 use crate::money::Currency;
 use crate::timestamp::Timestamp;
@@ -77,12 +78,13 @@ impl Account {
 impl Db {
     /// A customer's account. The bank's own accounts are not to be seen from outside.
     pub async fn account(&self, number: AccountNumber) -> sqlx::Result<Option<Account>> {
-        on_reader!(self, conn => sqlx::query_as(
-            concat!("select ", account_columns!(), " from accounts where account_number = $1 and owner_id is not null"),
-        )
-        .bind(number)
-        .fetch_optional(conn)
-        .await)
+        const SELECT: &str =
+            concat!("select ", account_columns!(), " from accounts where account_number = $1 and owner_id is not null");
+        match self {
+            Self::Sqlite { look_ups, .. } => look_ups
+                .run(|connection| connection.prepare_cached(SELECT)?.query_row((number,), sqlite::account).optional()),
+            Self::Postgres { readers, .. } => sqlx::query_as(SELECT).bind(number).fetch_optional(readers).await,
+        }
     }
 
     /// A page of the owner's accounts by number, those after the number `after`.

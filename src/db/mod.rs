@@ -10,16 +10,18 @@ pub mod accounts;
 pub mod history;
 pub mod ledger;
 pub mod sessions;
+mod sqlite;
 pub mod users;
 pub mod verify;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::migrate::{MigrateError, Migrator};
-use sqlx::pool::{PoolConnection, PoolOptions};
+use sqlx::pool::PoolOptions;
 use sqlx::postgres::PgConnectOptions;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode};
 use sqlx::{Connection, PgPool, Postgres, Sqlite, SqlitePool};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
@@ -27,20 +29,38 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long SQLite waits for another process (a backup, `sqlite3`) to release its lock on the file.
 const SQLITE_BUSY_TIMEOUT: Duration = Duration::from_secs(5);
-/// One that the lane keeps, and one for everybody else.
+/// For everything but money, and for folding the WAL; the ledger's lane has its own.
 const SQLITE_WRITERS: u32 = 2;
 /// Each SQLite connection is a thread of its own; more of them than cores only adds switching.
 const SQLITE_READERS: u32 = 4;
 
+/// For everything but money: each of the ledger's lanes has its own.
+const POSTGRES_WRITERS: u32 = 4;
+/// A connection that was used so recently is taken to be alive.
+const POSTGRES_TRUSTED: Duration = Duration::from_secs(1);
+
 /// SQLSTATE lock_not_available.
 const POSTGRES_LOCK_TIMEOUT: &str = "55P03";
 
-/// Pages in the WAL before they are folded into the file: 64 MiB. A hot page is written many times to the WAL and once to
-/// the file, so folding seldom saves most of that work.
-const SQLITE_CHECKPOINT_PAGES: &str = "16384";
-/// Page cache per connection, negative for KiB: the tails of some thousand passbooks.
-const SQLITE_CACHE_KIB: &str = "-16384";
+/// What every SQLite connection is set to.
+const SQLITE_PRAGMAS: [(&str, &str); 5] = [
+    // A commit is on disk before it is acknowledged. NORMAL could lose the last ones in a power cut.
+    ("synchronous", "full"),
+    ("foreign_keys", "on"),
+    // Whoever commits folds the WAL into the file when it has this many pages, 256 MiB: a last resort, because money would
+    // wait for it. `Db::fold_wal` comes first.
+    ("wal_autocheckpoint", "65536"),
+    // Page cache per connection, negative for KiB: the tails of some thousand passbooks.
+    ("cache_size", "-16384"),
+    // A statement of many rows keeps what it overwrites, to undo itself: in memory, not in a temporary file.
+    ("temp_store", "memory"),
+];
 const SQLITE_ROW_BUFFER: usize = 1_024;
+/// Pages in the WAL before they are folded into the file: 32 MiB. A hot page is written many times to the WAL and once to
+/// the file, so folding seldom saves most of that work.
+const SQLITE_FOLD_PAGES: i64 = 8_192;
+/// Foldings beside the running ledger before the last one. Each leaves what was written during it, which is ever less.
+const SQLITE_FOLDINGS: usize = 3;
 
 static SQLITE_MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
 static POSTGRES_MIGRATIONS: Migrator = sqlx::migrate!("migrations/postgres");
@@ -49,7 +69,7 @@ static POSTGRES_MIGRATIONS: Migrator = sqlx::migrate!("migrations/postgres");
 #[derive(Clone, Debug)]
 pub struct DbOptions {
     pub target: DbTarget,
-    /// PostgreSQL connections for reading; writing has its own, one per lane and two more.
+    /// PostgreSQL connections for reading; writing has its own, one per lane and a few more.
     pub max_connections: u32,
     /// PostgreSQL only: how many batches may be in flight at once.
     pub lanes: u32,
@@ -70,9 +90,24 @@ pub enum DbTarget {
 pub enum Db {
     /// SQLite has one writer at a time: whoever writes waits for its `turn`, in a queue that is fairer than SQLite's busy
     /// loop.
-    Sqlite { writers: SqlitePool, readers: SqlitePool, turn: Arc<Mutex<()>> },
+    Sqlite {
+        file: PathBuf,
+        writers: SqlitePool,
+        readers: SqlitePool,
+        look_ups: Arc<sqlite::LookUps>,
+        turn: Arc<Mutex<()>>,
+    },
     /// Writers have a pool of their own, so that a crowd of readers never keeps money waiting.
-    Postgres { writers: PgPool, readers: PgPool, lanes: u32, migration_lock: bool },
+    Postgres { writers: PgPool, readers: PgPool, settings: Arc<PostgresSettings> },
+}
+
+#[derive(Debug)]
+pub struct PostgresSettings {
+    target: PgConnectOptions,
+    /// Whether a connection is one session of the server's, as it is without a pooler that shares them.
+    has_own_sessions: bool,
+    lanes: u32,
+    migration_lock: bool,
 }
 
 /// A transaction. Rolls back when dropped.
@@ -80,18 +115,6 @@ pub enum Tx<'a> {
     /// With the turn to write, unless it only reads.
     Sqlite(sqlx::Transaction<'a, Sqlite>, Option<OwnedMutexGuard<()>>),
     Postgres(sqlx::Transaction<'a, Postgres>),
-}
-
-/// A connection that a lane of the ledger keeps: taking one from the pool and giving it back, each with a check of its
-/// health, would cost every batch several round trips.
-pub struct LaneConnection {
-    db: Db,
-    kept: Option<Kept>,
-}
-
-enum Kept {
-    Sqlite(PoolConnection<Sqlite>),
-    Postgres(PoolConnection<Postgres>),
 }
 
 /// Runs the same body with `$conn` bound to the reading pool of either database.
@@ -160,15 +183,10 @@ impl Db {
     }
 
     async fn connect_sqlite(file: SqliteConnectOptions) -> Result<Self, ConnectError> {
+        let path = file.get_filename().to_owned();
+        let file = SQLITE_PRAGMAS.into_iter().fold(file, |file, (pragma, value)| file.pragma(pragma, value));
         let file = file
             .journal_mode(SqliteJournalMode::Wal)
-            // FULL: a commit is on disk before it is acknowledged. NORMAL could lose the last ones in a power cut.
-            .synchronous(SqliteSynchronous::Full)
-            .foreign_keys(true)
-            .pragma("wal_autocheckpoint", SQLITE_CHECKPOINT_PAGES)
-            .pragma("cache_size", SQLITE_CACHE_KIB)
-            // A statement of many rows keeps what it overwrites, to undo itself: in memory, not in a temporary file.
-            .pragma("temp_store", "memory")
             // Rows of a batch come over in one go, not in many small ones.
             .row_buffer_size(SQLITE_ROW_BUFFER)
             .busy_timeout(SQLITE_BUSY_TIMEOUT);
@@ -177,7 +195,8 @@ impl Db {
         // Opened at once: later there may be no file descriptor left for one.
         let file = file.create_if_missing(false).read_only(true);
         let readers = sqlite_pool(SQLITE_READERS).min_connections(SQLITE_READERS).connect_with(file).await?;
-        Ok(Self::Sqlite { writers, readers, turn: Arc::default() })
+        let look_ups = Arc::new(sqlite::LookUps::new(path.clone()));
+        Ok(Self::Sqlite { file: path, writers, readers, look_ups, turn: Arc::default() })
     }
 
     async fn connect_postgres(target: PgConnectOptions, options: &DbOptions) -> Result<Self, ConnectError> {
@@ -186,26 +205,37 @@ impl Db {
             PoolOptions::<Postgres>::new()
                 .max_connections(connections)
                 .acquire_timeout(ACQUIRE_TIMEOUT)
-                .before_acquire(|conn, _| Box::pin(async move { Ok(!conn.is_in_transaction()) }))
+                .test_before_acquire(false)
+                .before_acquire(|conn, meta| {
+                    Box::pin(async move {
+                        // A round trip for each use would double the time of a look-up.
+                        if meta.idle_for > POSTGRES_TRUSTED {
+                            conn.ping().await?;
+                        }
+                        Ok(!conn.is_in_transaction())
+                    })
+                })
         };
         let has_own_sessions = options.statement_cache > 0;
-        let writers = pool(options.lanes + 2)
+        let writers = pool(POSTGRES_WRITERS)
             .after_connect(move |conn, _| {
                 Box::pin(async move { if has_own_sessions { prepare_session(conn).await } else { Ok(()) } })
             })
             .connect_with(target.clone())
             .await?;
-        let readers = pool(options.max_connections).connect_lazy_with(target);
-        Ok(Self::Postgres { writers, readers, lanes: options.lanes, migration_lock: options.migration_lock })
+        let readers = pool(options.max_connections).connect_lazy_with(target.clone());
+        let (lanes, migration_lock) = (options.lanes, options.migration_lock);
+        let settings = Arc::new(PostgresSettings { target, has_own_sessions, lanes, migration_lock });
+        Ok(Self::Postgres { writers, readers, settings })
     }
 
     /// Brings the schema up to date. Safe to run from several instances at once; each migration is one transaction.
     pub async fn migrate(&self) -> Result<(), ConnectError> {
         match self {
             Self::Sqlite { writers, .. } => SQLITE_MIGRATIONS.run(writers).await?,
-            Self::Postgres { writers, migration_lock, .. } => {
+            Self::Postgres { writers, settings, .. } => {
                 let mut migrator = Migrator { migrations: POSTGRES_MIGRATIONS.migrations.clone(), ..Migrator::DEFAULT };
-                migrator.set_locking(*migration_lock);
+                migrator.set_locking(settings.migration_lock);
                 migrator.run(writers).await?;
             }
         }
@@ -245,11 +275,29 @@ impl Db {
         })
     }
 
+    /// SQLite: folds a WAL that has grown long into the file, so that it can start anew. All but the last few pages are
+    /// copied while the ledger goes on writing; only for those does it wait.
+    pub async fn fold_wal(&self) -> sqlx::Result<()> {
+        let Self::Sqlite { writers, turn, .. } = self else { return Ok(()) };
+        let mut conn = writers.acquire().await?;
+        let (_, in_wal, folded): (i64, i64, i64) =
+            sqlx::query_as("pragma wal_checkpoint(noop)").fetch_one(&mut *conn).await?;
+        if in_wal - folded < SQLITE_FOLD_PAGES {
+            return Ok(());
+        }
+        for _ in 0..SQLITE_FOLDINGS {
+            sqlx::query("pragma wal_checkpoint(passive)").execute(&mut *conn).await?;
+        }
+        let _turn = turn.lock().await;
+        sqlx::query("pragma wal_checkpoint(passive)").execute(&mut *conn).await?;
+        Ok(())
+    }
+
     /// How many batches of movements may be in flight at once.
     pub fn lanes(&self) -> usize {
         match self {
             Self::Sqlite { .. } => 1,
-            Self::Postgres { lanes, .. } => *lanes as usize,
+            Self::Postgres { settings, .. } => settings.lanes as usize,
         }
     }
 
@@ -270,7 +318,8 @@ impl Db {
     /// Closes every connection after the work in flight on it; on SQLite this also folds the WAL into the file.
     pub async fn close(&self) {
         match self {
-            Self::Sqlite { writers, readers, .. } => {
+            Self::Sqlite { writers, readers, look_ups, .. } => {
+                look_ups.close();
                 readers.close().await;
                 writers.close().await;
             }
@@ -278,46 +327,6 @@ impl Db {
                 readers.close().await;
                 writers.close().await;
             }
-        }
-    }
-}
-
-impl LaneConnection {
-    pub fn new(db: &Db) -> Self {
-        Self { db: db.clone(), kept: None }
-    }
-
-    /// Like [`Db::begin`], on the kept connection, which is taken from the pool the first time.
-    pub async fn begin(&mut self) -> sqlx::Result<Tx<'_>> {
-        match &self.db {
-            Db::Sqlite { writers, turn, .. } => {
-                if self.kept.is_none() {
-                    self.kept = Some(Kept::Sqlite(writers.acquire().await?));
-                }
-                let turn = turn.clone().lock_owned().await;
-                match &mut self.kept {
-                    Some(Kept::Sqlite(conn)) => Ok(Tx::Sqlite(conn.begin_with("begin immediate").await?, Some(turn))),
-                    _ => Err(sqlx::Error::PoolClosed),
-                }
-            }
-            Db::Postgres { writers, .. } => {
-                if self.kept.is_none() {
-                    self.kept = Some(Kept::Postgres(writers.acquire().await?));
-                }
-                match &mut self.kept {
-                    Some(Kept::Postgres(conn)) => Ok(Tx::Postgres(conn.begin().await?)),
-                    _ => Err(sqlx::Error::PoolClosed),
-                }
-            }
-        }
-    }
-
-    /// After a failure: closes the connection, whatever state it is in. The next transaction gets another.
-    pub fn replace(&mut self) {
-        match self.kept.take() {
-            Some(Kept::Sqlite(mut conn)) => conn.close_on_drop(),
-            Some(Kept::Postgres(mut conn)) => conn.close_on_drop(),
-            None => {}
         }
     }
 }

@@ -1,0 +1,246 @@
+//! What the committer reads and writes, a batch at a time.
+//!
+//! The only folder with SQL in two dialects, because the two databases are quick in different ways: [`postgres`] takes a
+//! whole batch in one statement per table, [`sqlite`] a row at a time without leaving the thread.
+
+mod postgres;
+mod sqlite;
+
+use std::sync::Arc;
+
+use sqlx::{Connection, FromRow, PgConnection, Postgres};
+use tokio::sync::Mutex;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use self::sqlite::SqliteBatch;
+use super::accounts::Account;
+use super::{Db, Tx, account_columns, in_transaction};
+use crate::account_number::AccountNumber;
+use crate::money::Currency;
+use crate::timestamp::Timestamp;
+
+/// What a movement is to the customer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, sqlx::Type, ToSchema)]
+#[serde(rename_all = "lowercase")]
+#[repr(i16)]
+pub enum MovementType {
+    Deposit = 1,
+    Withdrawal = 2,
+    Transfer = 3,
+}
+
+impl MovementType {
+    /// As on the wire.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Deposit => "deposit",
+            Self::Withdrawal => "withdrawal",
+            Self::Transfer => "transfer",
+        }
+    }
+}
+
+/// A row of the journal: `amount` minor units went from the debited to the credited account.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Transaction {
+    pub id: Uuid,
+    pub movement_type: MovementType,
+    pub debit_account: AccountNumber,
+    /// The line this movement made in the debited account's passbook; None for the bank's own accounts.
+    pub debit_sequence: Option<i64>,
+    pub credit_account: AccountNumber,
+    pub credit_sequence: Option<i64>,
+    /// Minor units, positive.
+    pub amount: i64,
+    pub currency: Currency,
+    pub description: Option<String>,
+    pub initiated_by: Uuid,
+    pub created_at: Timestamp,
+}
+
+/// A line of a passbook, with what the journal says of its movement.
+#[derive(Clone, Debug, PartialEq, Eq, FromRow)]
+pub struct Entry {
+    pub account_number: AccountNumber,
+    /// 1 for the account's first line, then without gaps.
+    pub sequence: i64,
+    pub transaction_id: Uuid,
+    pub movement_type: MovementType,
+    /// The other customer of a transfer; None when it was the bank.
+    pub counterparty: Option<AccountNumber>,
+    /// Minor units; a credit is positive, a debit negative.
+    pub amount: i64,
+    #[sqlx(try_from = "String")]
+    pub currency: Currency,
+    /// The account's balance after this line, in minor units.
+    pub balance: i64,
+    pub description: Option<String>,
+    /// The user who gave the order.
+    pub initiated_by: Uuid,
+    pub created_at: Timestamp,
+    #[sqlx(try_from = "Vec<u8>")]
+    pub hash: [u8; 32],
+}
+
+/// An idempotency key that has taken effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromRow)]
+pub struct UsedKey {
+    /// The first 16 bytes of SHA-256(caller, key).
+    #[sqlx(try_from = "Vec<u8>")]
+    pub key: [u8; 16],
+    /// SHA-256 of the request.
+    #[sqlx(try_from = "Vec<u8>")]
+    pub fingerprint: [u8; 32],
+    pub transaction_id: Uuid,
+}
+
+/// Everything a batch adds to the books.
+#[derive(Debug, Default)]
+pub struct Postings {
+    pub transactions: Vec<Transaction>,
+    pub entries: Vec<Entry>,
+    pub used_keys: Vec<UsedKey>,
+}
+
+/// A connection that a lane keeps, on the lane's own thread: taking one from a pool and giving it back, each with a check
+/// of its health, would cost every batch several round trips.
+pub struct LaneConnection {
+    db: Db,
+    kept: Option<Kept>,
+}
+
+enum Kept {
+    Sqlite(rusqlite::Connection, Arc<Mutex<()>>),
+    Postgres(PgConnection),
+}
+
+/// The database transaction of a batch. Rolls back when dropped.
+pub enum Batch<'a> {
+    Sqlite(SqliteBatch<'a>),
+    Postgres(sqlx::Transaction<'a, Postgres>),
+}
+
+impl LaneConnection {
+    pub fn new(db: &Db) -> Self {
+        Self { db: db.clone(), kept: None }
+    }
+
+    /// Starts a transaction on the kept connection, which is opened the first time.
+    pub async fn begin(&mut self) -> sqlx::Result<Batch<'_>> {
+        let kept = match self.kept.take() {
+            Some(kept) => kept,
+            None => match &self.db {
+                Db::Sqlite { file, turn, .. } => Kept::Sqlite(super::sqlite::open_for_writing(file)?, turn.clone()),
+                Db::Postgres { settings, .. } => Kept::Postgres(postgres::connect(settings).await?),
+            },
+        };
+        match self.kept.insert(kept) {
+            Kept::Sqlite(connection, turn) => {
+                let turn = turn.clone().lock_owned().await;
+                Ok(Batch::Sqlite(SqliteBatch::begin(connection, turn)?))
+            }
+            Kept::Postgres(connection) => Ok(Batch::Postgres(connection.begin().await?)),
+        }
+    }
+
+    /// After a failure: drops the connection, whatever state it is in. The next transaction gets another.
+    pub fn replace(&mut self) {
+        self.kept = None;
+    }
+
+    /// Takes leave of the database.
+    pub async fn close(self) {
+        if let Some(Kept::Postgres(connection)) = self.kept {
+            let _ = connection.close().await;
+        }
+    }
+}
+
+impl Batch<'_> {
+    /// Loads the customers' accounts among `numbers` and holds them until the transaction ends. Unknown ones are left
+    /// out. `numbers` must not repeat itself.
+    pub async fn lock_accounts(&mut self, numbers: &[AccountNumber]) -> sqlx::Result<Vec<Account>> {
+        match self {
+            Self::Sqlite(batch) => batch.lock_accounts(numbers),
+            Self::Postgres(tx) => postgres::lock_accounts(tx, numbers).await,
+        }
+    }
+
+    /// Those of the keys that have taken effect before.
+    pub async fn used_keys(&mut self, keys: &[[u8; 16]]) -> sqlx::Result<Vec<UsedKey>> {
+        match self {
+            Self::Sqlite(batch) => batch.used_keys(keys),
+            Self::Postgres(tx) => postgres::used_keys(tx, keys).await,
+        }
+    }
+
+    /// Whether the transaction is booked.
+    pub async fn is_in_journal(&mut self, id: Uuid) -> sqlx::Result<bool> {
+        match self {
+            Self::Sqlite(batch) => batch.is_in_journal(id),
+            Self::Postgres(tx) => postgres::is_in_journal(tx, id).await,
+        }
+    }
+
+    /// Writes a batch: journal, passbooks, heads of the accounts, keys.
+    ///
+    /// `heads` are the accounts as they are after the batch. Fails when a row that must be there is not: the caller
+    /// rolls back and nothing is written.
+    pub async fn write(&mut self, postings: &Postings, heads: &[&Account], now: Timestamp) -> sqlx::Result<()> {
+        let written = match self {
+            Self::Sqlite(batch) => [
+                batch.insert_transactions(&postings.transactions)?,
+                batch.insert_entries(&postings.entries)?,
+                batch.update_heads(heads)?,
+                batch.insert_keys(&postings.used_keys, now)?,
+            ],
+            Self::Postgres(tx) => [
+                postgres::insert_transactions(tx, &postings.transactions).await?,
+                postgres::insert_entries(tx, &postings.entries).await?,
+                postgres::update_heads(tx, heads).await?,
+                postgres::insert_keys(tx, &postings.used_keys, now).await?,
+            ],
+        };
+        let expected = [postings.transactions.len(), postings.entries.len(), heads.len(), postings.used_keys.len()];
+        if written.map(|rows| rows as usize) != expected {
+            return Err(sqlx::Error::Protocol(format!("a batch of {expected:?} rows wrote {written:?}")));
+        }
+        Ok(())
+    }
+
+    pub async fn commit(self) -> sqlx::Result<()> {
+        match self {
+            Self::Sqlite(batch) => batch.commit(),
+            Self::Postgres(tx) => tx.commit().await,
+        }
+    }
+
+    pub async fn rollback(self) -> sqlx::Result<()> {
+        match self {
+            Self::Sqlite(batch) => {
+                drop(batch);
+                Ok(())
+            }
+            Self::Postgres(tx) => tx.rollback().await,
+        }
+    }
+}
+
+impl Tx<'_> {
+    /// Forgets the idempotency keys of one slice of the table, those whose first two bytes are `slice`, that took effect
+    /// before `before`.
+    pub async fn prune_keys(&mut self, slice: u16, before: Timestamp) -> sqlx::Result<u64> {
+        let from = [&slice.to_be_bytes()[..], &[0; 14]].concat();
+        let to = [&slice.to_be_bytes()[..], &[u8::MAX; 14]].concat();
+        in_transaction!(self, conn => sqlx::query(
+            "delete from idempotency_keys where key between $1 and $2 and created_at < $3",
+        )
+        .bind(from)
+        .bind(to)
+        .bind(before)
+        .execute(conn)
+        .await
+        .map(|done| done.rows_affected()))
+    }
+}

@@ -1,0 +1,124 @@
+//! A batch on PostgreSQL: one statement per table, from arrays.
+
+use super::*;
+use crate::db::{ACQUIRE_TIMEOUT, PostgresSettings, prepare_session};
+
+pub async fn connect(settings: &PostgresSettings) -> sqlx::Result<PgConnection> {
+    let connect = async {
+        let mut connection = PgConnection::connect_with(&settings.target).await?;
+        if settings.has_own_sessions {
+            prepare_session(&mut connection).await?;
+        }
+        Ok(connection)
+    };
+    tokio::time::timeout(ACQUIRE_TIMEOUT, connect).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
+}
+
+/// Locks rows in the order of the key, so that two batches never wait for each other in a circle. A constant, because
+/// engines that spread rows over machines lock by `update ... returning` instead.
+const LOCK_ACCOUNTS: &str = concat!(
+    "select ",
+    account_columns!(),
+    " from accounts where account_number = any($1) order by account_number for update"
+);
+
+pub async fn lock_accounts(conn: &mut PgConnection, numbers: &[AccountNumber]) -> sqlx::Result<Vec<Account>> {
+    sqlx::query_as(LOCK_ACCOUNTS).bind(column(numbers, |number| number.as_i64())).fetch_all(conn).await
+}
+
+pub async fn used_keys(conn: &mut PgConnection, keys: &[[u8; 16]]) -> sqlx::Result<Vec<UsedKey>> {
+    sqlx::query_as("select key, fingerprint, transaction_id from idempotency_keys where key = any($1)")
+        .bind(column(keys, |key| &key[..]))
+        .fetch_all(conn)
+        .await
+}
+
+pub async fn is_in_journal(conn: &mut PgConnection, id: Uuid) -> sqlx::Result<bool> {
+    let found: Option<i64> =
+        sqlx::query_scalar("select amount from transactions where id = $1").bind(id).fetch_optional(conn).await?;
+    Ok(found.is_some())
+}
+
+/// One column of a batch, as the array that `unnest` takes.
+fn column<'a, R, T>(rows: &'a [R], value: impl Fn(&'a R) -> T) -> Vec<T> {
+    rows.iter().map(value).collect()
+}
+
+pub async fn insert_transactions(conn: &mut PgConnection, rows: &[Transaction]) -> sqlx::Result<u64> {
+    sqlx::query(
+        "insert into transactions (id, type, debit_account, debit_sequence, credit_account, credit_sequence,
+                                   amount, currency, description, initiated_by, created_at)
+         select * from unnest($1::uuid[], $2::smallint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[],
+                              $7::bigint[], $8::text[], $9::text[], $10::uuid[], $11::bigint[])",
+    )
+    .bind(column(rows, |t| t.id))
+    .bind(column(rows, |t| t.movement_type as i16))
+    .bind(column(rows, |t| t.debit_account.as_i64()))
+    .bind(column(rows, |t| t.debit_sequence))
+    .bind(column(rows, |t| t.credit_account.as_i64()))
+    .bind(column(rows, |t| t.credit_sequence))
+    .bind(column(rows, |t| t.amount))
+    .bind(column(rows, |t| t.currency.code()))
+    .bind(column(rows, |t| t.description.as_deref()))
+    .bind(column(rows, |t| t.initiated_by))
+    .bind(column(rows, |t| t.created_at.as_micros()))
+    .execute(conn)
+    .await
+    .map(|done| done.rows_affected())
+}
+
+pub async fn insert_entries(conn: &mut PgConnection, rows: &[Entry]) -> sqlx::Result<u64> {
+    sqlx::query(
+        "insert into entries (account_number, sequence, transaction_id, type, amount, balance, created_at, hash)
+         select * from unnest($1::bigint[], $2::bigint[], $3::uuid[], $4::smallint[], $5::bigint[], $6::bigint[],
+                              $7::bigint[], $8::bytea[])",
+    )
+    .bind(column(rows, |e| e.account_number.as_i64()))
+    .bind(column(rows, |e| e.sequence))
+    .bind(column(rows, |e| e.transaction_id))
+    .bind(column(rows, |e| e.movement_type as i16))
+    .bind(column(rows, |e| e.amount))
+    .bind(column(rows, |e| e.balance))
+    .bind(column(rows, |e| e.created_at.as_micros()))
+    .bind(column(rows, |e| &e.hash[..]))
+    .execute(conn)
+    .await
+    .map(|done| done.rows_affected())
+}
+
+pub async fn update_heads(conn: &mut PgConnection, heads: &[&Account]) -> sqlx::Result<u64> {
+    sqlx::query(
+        "update accounts a
+         set balance = head.balance, sequence = head.sequence, head_hash = head.hash,
+             last_entry_at = head.last_entry_at
+         from unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bytea[], $5::bigint[])
+              as head(account_number, balance, sequence, hash, last_entry_at)
+         where a.account_number = head.account_number",
+    )
+    .bind(column(heads, |a| a.account_number.as_i64()))
+    .bind(column(heads, |a| a.balance))
+    .bind(column(heads, |a| a.sequence))
+    .bind(column(heads, |a| &a.head_hash[..]))
+    .bind(column(heads, |a| a.last_entry_at.as_micros()))
+    .execute(conn)
+    .await
+    .map(|done| done.rows_affected())
+}
+
+pub async fn insert_keys(conn: &mut PgConnection, rows: &[UsedKey], now: Timestamp) -> sqlx::Result<u64> {
+    if rows.is_empty() {
+        return Ok(0);
+    }
+    sqlx::query(
+        "insert into idempotency_keys (key, fingerprint, transaction_id, created_at)
+         select key, fingerprint, transaction_id, $4
+         from unnest($1::bytea[], $2::bytea[], $3::uuid[]) as used(key, fingerprint, transaction_id)",
+    )
+    .bind(column(rows, |k| &k.key[..]))
+    .bind(column(rows, |k| &k.fingerprint[..]))
+    .bind(column(rows, |k| k.transaction_id))
+    .bind(now)
+    .execute(conn)
+    .await
+    .map(|done| done.rows_affected())
+}

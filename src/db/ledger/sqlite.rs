@@ -1,0 +1,137 @@
+//! A batch on SQLite: one prepared statement per table, run once a row, on the lane's own thread.
+
+use rusqlite::{Connection, OptionalExtension, Params, Row};
+use tokio::sync::OwnedMutexGuard;
+
+use super::*;
+use crate::db::sqlite::{account, into_sqlx};
+
+/// A transaction with the one write lock, taken at the start, and the turn to have it. Rolls back when dropped.
+pub struct SqliteBatch<'a> {
+    connection: &'a mut Connection,
+    _turn: OwnedMutexGuard<()>,
+}
+
+impl<'a> SqliteBatch<'a> {
+    pub fn begin(connection: &'a mut Connection, turn: OwnedMutexGuard<()>) -> sqlx::Result<Self> {
+        connection.execute_batch("begin immediate").map_err(into_sqlx)?;
+        Ok(Self { connection, _turn: turn })
+    }
+
+    pub fn commit(self) -> sqlx::Result<()> {
+        self.connection.execute_batch("commit").map_err(into_sqlx)
+    }
+
+    /// Nobody else can write until the end of the transaction: reading is enough.
+    pub fn lock_accounts(&self, numbers: &[AccountNumber]) -> sqlx::Result<Vec<Account>> {
+        let select = concat!("select ", account_columns!(), " from accounts where account_number = ?");
+        self.find_each(select, numbers.iter().map(|&number| (number,)), account)
+    }
+
+    pub fn used_keys(&self, keys: &[[u8; 16]]) -> sqlx::Result<Vec<UsedKey>> {
+        self.find_each(
+            "select key, fingerprint, transaction_id from idempotency_keys where key = ?",
+            keys.iter().map(|&key| (key,)),
+            |row| Ok(UsedKey { key: row.get(0)?, fingerprint: row.get(1)?, transaction_id: row.get(2)? }),
+        )
+    }
+
+    pub fn is_in_journal(&self, id: Uuid) -> sqlx::Result<bool> {
+        let found =
+            self.find_each("select amount from transactions where id = ?", [(id,)], |row| row.get::<_, i64>(0))?;
+        Ok(!found.is_empty())
+    }
+
+    pub fn insert_transactions(&self, rows: &[Transaction]) -> sqlx::Result<u64> {
+        self.write_each(
+            "insert into transactions (id, type, debit_account, debit_sequence, credit_account, credit_sequence,
+                                       amount, currency, description, initiated_by, created_at)
+             values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            rows.iter().map(|t| {
+                (
+                    t.id,
+                    t.movement_type as i16,
+                    t.debit_account,
+                    t.debit_sequence,
+                    t.credit_account,
+                    t.credit_sequence,
+                    t.amount,
+                    t.currency,
+                    t.description.as_deref(),
+                    t.initiated_by,
+                    t.created_at,
+                )
+            }),
+        )
+    }
+
+    pub fn insert_entries(&self, rows: &[Entry]) -> sqlx::Result<u64> {
+        self.write_each(
+            "insert into entries (account_number, sequence, transaction_id, type, amount, balance, created_at, hash)
+             values (?, ?, ?, ?, ?, ?, ?, ?)",
+            rows.iter().map(|e| {
+                (
+                    e.account_number,
+                    e.sequence,
+                    e.transaction_id,
+                    e.movement_type as i16,
+                    e.amount,
+                    e.balance,
+                    e.created_at,
+                    e.hash,
+                )
+            }),
+        )
+    }
+
+    pub fn update_heads(&self, heads: &[&Account]) -> sqlx::Result<u64> {
+        self.write_each(
+            "update accounts set balance = ?, sequence = ?, head_hash = ?, last_entry_at = ? where account_number = ?",
+            heads.iter().map(|a| (a.balance, a.sequence, a.head_hash, a.last_entry_at, a.account_number)),
+        )
+    }
+
+    pub fn insert_keys(&self, rows: &[UsedKey], now: Timestamp) -> sqlx::Result<u64> {
+        self.write_each(
+            "insert into idempotency_keys (key, fingerprint, transaction_id, created_at) values (?, ?, ?, ?)",
+            rows.iter().map(|k| (k.key, k.fingerprint, k.transaction_id, now)),
+        )
+    }
+
+    /// Runs the statement for each of the parameters and returns the rows found.
+    fn find_each<P: Params, R>(
+        &self,
+        select: &str,
+        parameters: impl IntoIterator<Item = P>,
+        read: fn(&Row<'_>) -> rusqlite::Result<R>,
+    ) -> sqlx::Result<Vec<R>> {
+        let find = || {
+            let mut statement = self.connection.prepare_cached(select)?;
+            parameters
+                .into_iter()
+                .filter_map(|parameters| statement.query_row(parameters, read).optional().transpose())
+                .collect::<rusqlite::Result<_>>()
+        };
+        find().map_err(into_sqlx)
+    }
+
+    /// Runs the statement for each of the parameters and returns how many rows were written.
+    fn write_each<P: Params>(&self, write: &str, parameters: impl IntoIterator<Item = P>) -> sqlx::Result<u64> {
+        let write = || {
+            let mut statement = self.connection.prepare_cached(write)?;
+            parameters
+                .into_iter()
+                .try_fold(0, |written, parameters| Ok(written + statement.execute(parameters)? as u64))
+        };
+        write().map_err(into_sqlx)
+    }
+}
+
+impl Drop for SqliteBatch<'_> {
+    fn drop(&mut self) {
+        if !self.connection.is_autocommit() {
+            // If even that fails, the next `begin` does too, and the lane takes another connection.
+            let _ = self.connection.execute_batch("rollback");
+        }
+    }
+}

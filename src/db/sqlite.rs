@@ -1,0 +1,194 @@
+//! SQLite called on the thread that needs it, with `rusqlite`.
+//!
+//! sqlx runs each SQLite connection on a thread of its own and sends every statement there and back, which costs more
+//! than the statement. Where that counts, a call goes straight into the library. Both crates link the same SQLite.
+
+use std::borrow::Cow;
+use std::error::Error as StdError;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
+use rusqlite::{Connection, OpenFlags, Row};
+use sqlx::error::{DatabaseError, ErrorKind};
+
+use super::accounts::{Account, AccountStatus};
+use super::{SQLITE_BUSY_TIMEOUT, SQLITE_PRAGMAS};
+use crate::account_number::AccountNumber;
+use crate::money::Currency;
+use crate::timestamp::Timestamp;
+
+/// Extended result codes: <https://sqlite.org/rescode.html>.
+const CONSTRAINT_PRIMARY_KEY: i32 = 1_555;
+const CONSTRAINT_UNIQUE: i32 = 2_067;
+
+/// Statements kept prepared per connection; the ledger has eight.
+const STATEMENT_CACHE: usize = 32;
+
+/// Page cache of a connection for look-ups, negative for KiB: the upper pages of the trees.
+const LOOK_UP_CACHE_KIB: i64 = -1_024;
+
+/// Connections for look-ups by primary key, which read a few pages: those are done in less time than a thread needs to
+/// take them over. Never more connections than threads that look something up at the same time.
+#[derive(Debug)]
+pub struct LookUps {
+    file: PathBuf,
+    idle: Mutex<Vec<Connection>>,
+}
+
+impl LookUps {
+    pub fn new(file: PathBuf) -> Self {
+        Self { file, idle: Mutex::default() }
+    }
+
+    pub fn run<R>(&self, look_up: impl FnOnce(&Connection) -> rusqlite::Result<R>) -> sqlx::Result<R> {
+        let idle = || self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let taken = idle().pop();
+        let connection = match taken {
+            Some(connection) => connection,
+            None => {
+                let connection = open(&self.file, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+                connection.pragma_update(None, "cache_size", LOOK_UP_CACHE_KIB).map_err(into_sqlx)?;
+                connection
+            }
+        };
+        // A connection that failed is closed: whatever is the matter with it, the next one is new.
+        let found = look_up(&connection).map_err(into_sqlx)?;
+        idle().push(connection);
+        Ok(found)
+    }
+
+    pub fn close(&self) {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+}
+
+/// Opens a file that exists, for writing, with the settings that sqlx's connections have.
+pub fn open_for_writing(file: &Path) -> sqlx::Result<Connection> {
+    open(file, OpenFlags::SQLITE_OPEN_READ_WRITE)
+}
+
+fn open(file: &Path, access: OpenFlags) -> sqlx::Result<Connection> {
+    let prepare = || {
+        let connection = Connection::open_with_flags(file, access | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+        connection.busy_timeout(SQLITE_BUSY_TIMEOUT)?;
+        for (pragma, value) in SQLITE_PRAGMAS {
+            connection.pragma_update(None, pragma, value)?;
+        }
+        connection.set_prepared_statement_cache_capacity(STATEMENT_CACHE);
+        Ok(connection)
+    };
+    prepare().map_err(into_sqlx)
+}
+
+/// The same error as sqlx would have given, so that one set of rules says what may be tried again.
+pub fn into_sqlx(error: rusqlite::Error) -> sqlx::Error {
+    match error {
+        rusqlite::Error::SqliteFailure(failure, message) => sqlx::Error::Database(Box::new(Failure {
+            code: failure.extended_code,
+            message: message.unwrap_or_else(|| failure.to_string()),
+        })),
+        other => sqlx::Error::Decode(Box::new(other)),
+    }
+}
+
+/// An answer of SQLite's that is an error.
+#[derive(Debug, thiserror::Error)]
+#[error("(code: {code}) {message}")]
+struct Failure {
+    code: i32,
+    message: String,
+}
+
+impl DatabaseError for Failure {
+    fn message(&self) -> &str {
+        &self.message
+    }
+
+    fn code(&self) -> Option<Cow<'_, str>> {
+        Some(self.code.to_string().into())
+    }
+
+    fn as_error(&self) -> &(dyn StdError + Send + Sync + 'static) {
+        self
+    }
+
+    fn as_error_mut(&mut self) -> &mut (dyn StdError + Send + Sync + 'static) {
+        self
+    }
+
+    fn into_error(self: Box<Self>) -> Box<dyn StdError + Send + Sync + 'static> {
+        self
+    }
+
+    fn kind(&self) -> ErrorKind {
+        match self.code {
+            CONSTRAINT_PRIMARY_KEY | CONSTRAINT_UNIQUE => ErrorKind::UniqueViolation,
+            _ => ErrorKind::Other,
+        }
+    }
+}
+
+/// A row of [`super::account_columns`].
+pub fn account(row: &Row<'_>) -> rusqlite::Result<Account> {
+    Ok(Account {
+        account_number: row.get(0)?,
+        owner_id: row.get(1)?,
+        currency: row.get(2)?,
+        label: row.get(3)?,
+        status: row.get(4)?,
+        balance: row.get(5)?,
+        overdraft_limit: row.get(6)?,
+        sequence: row.get(7)?,
+        head_hash: row.get(8)?,
+        last_entry_at: row.get(9)?,
+        opened_at: row.get(10)?,
+    })
+}
+
+impl ToSql for AccountNumber {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(self.as_i64().into())
+    }
+}
+
+impl FromSql for AccountNumber {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        value.as_i64().map(Self::from_i64)
+    }
+}
+
+impl ToSql for Timestamp {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(self.as_micros().into())
+    }
+}
+
+impl FromSql for Timestamp {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        value.as_i64().map(Self::from_micros)
+    }
+}
+
+impl ToSql for Currency {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(self.code().into())
+    }
+}
+
+impl FromSql for Currency {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        value.as_str()?.parse().map_err(FromSqlError::other)
+    }
+}
+
+impl FromSql for AccountStatus {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        match value.as_str()? {
+            "open" => Ok(Self::Open),
+            "frozen" => Ok(Self::Frozen),
+            "closed" => Ok(Self::Closed),
+            _ => Err(FromSqlError::InvalidType),
+        }
+    }
+}
