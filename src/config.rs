@@ -52,6 +52,11 @@ pub struct Settings {
           value_parser = clap::value_parser!(i64).range(1..=1_000_000_000_000))]
     pub max_amount: i64,
 
+    /// Whether customers may book deposits to their own accounts; false leaves deposits to staff
+    #[arg(long, env = "COFFER_SELF_SERVICE_DEPOSITS", global = true, default_value_t = true, value_name = "BOOL",
+          action = clap::ArgAction::Set)]
+    pub self_service_deposits: bool,
+
     /// Days that an Idempotency-Key is remembered
     #[arg(long, env = "COFFER_IDEMPOTENCY_DAYS", global = true, default_value_t = 7, value_name = "DAYS",
           value_parser = clap::value_parser!(u32).range(1..=3650))]

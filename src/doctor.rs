@@ -7,6 +7,7 @@ use std::fmt;
 
 use crate::account_number::AccountNumber;
 use crate::db::accounts::GENESIS_HASH;
+use crate::db::audit::record_hash;
 use crate::db::ledger::Entry;
 use crate::db::verify::EntryInContext;
 use crate::db::{Db, Tx};
@@ -76,6 +77,7 @@ pub async fn examine(db: &Db, mut report: impl FnMut(&Finding)) -> sqlx::Result<
     note(owners(&mut tx).await?);
     note(books(&mut tx).await?);
     note(keys(&mut tx).await?);
+    note(audit_log(&mut tx).await?);
     Ok(all_good)
 }
 
@@ -103,6 +105,25 @@ async fn passbooks(tx: &mut Tx<'_>) -> sqlx::Result<Vec<Finding>> {
     walk.heads.counted = tx.count_accounts().await? as u64;
     tx.visit_accounts_with_wrong_empty_passbook(|number| walk.heads.blame(format_args!("account {number}"))).await?;
     Ok(vec![walk.sequences, walk.balances, walk.hashes, walk.journal, walk.heads])
+}
+
+/// One walk over every record of the audit log.
+async fn audit_log(tx: &mut Tx<'_>) -> sqlx::Result<Finding> {
+    let mut finding = Finding::new("the audit log has no gap and its hash chain is unbroken", "records");
+    let (mut sequence, mut hash) = (0, GENESIS_HASH);
+    tx.visit_audit_records(|record| {
+        finding.counted += 1;
+        sequence += 1;
+        if record.sequence != sequence || record.hash != record_hash(&hash, &record) {
+            finding.blame(format_args!("record {}", record.sequence));
+        }
+        (sequence, hash) = (record.sequence, record.hash);
+    })
+    .await?;
+    if tx.audit_head().await? != (sequence, hash) {
+        finding.blame(format_args!("the end, after record {sequence}"));
+    }
+    Ok(finding)
 }
 
 struct PassbookWalk {

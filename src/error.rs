@@ -128,6 +128,14 @@ impl Error {
         Self::client(StatusCode::CONFLICT, code, detail)
     }
 
+    pub fn forbidden(code: &'static str, detail: &'static str) -> Self {
+        Self::client(StatusCode::FORBIDDEN, code, detail)
+    }
+
+    pub fn user_not_found() -> Self {
+        Self::not_found("user_not_found", "There is no such user.")
+    }
+
     /// 404 for an account: the same whether it does not exist or belongs to somebody else.
     pub fn account_not_found() -> Self {
         Self::Refused(Refusal::AccountNotFound)
@@ -277,7 +285,7 @@ fn title_of(code: &str) -> String {
     title
 }
 
-/// 404 for what the caller may not see, 422 for what no state of the books could accept, 409 for what another state of
+/// 404 for what the caller may not see, 403 for what the caller may not do, 422 for what no state of the books could accept, 409 for what another state of
 /// the account could.
 impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Self {
@@ -288,6 +296,7 @@ impl From<Refusal> for Problem {
         let plain = |status, code: &'static str, refusal: &Refusal| Problem::new(status, code, refusal.to_string());
         match &refusal {
             Refusal::AccountNotFound => plain(StatusCode::NOT_FOUND, "account_not_found", &refusal),
+            Refusal::DepositsByStaffOnly => plain(StatusCode::FORBIDDEN, "deposits_by_staff_only", &refusal),
             Refusal::ReceiverNotFound => plain(StatusCode::NOT_FOUND, "receiver_not_found", &refusal),
             Refusal::AccountClosed => plain(StatusCode::CONFLICT, "account_closed", &refusal),
             Refusal::AccountFrozen => plain(StatusCode::CONFLICT, "account_frozen", &refusal),

@@ -8,15 +8,15 @@ use crate::auth::{Auth, tokens};
 use crate::db::Db;
 use crate::timestamp::Timestamp;
 
-/// A logout on one instance counts on the others after at most this long.
-const TICK: Duration = Duration::from_secs(1);
-/// Ended sessions are asked for this much further back, so that a slow commit or a clock that differs loses none.
+/// A logout, a freeze or another role counts on other instances after this long and one query: within a second.
+const TICK: Duration = Duration::from_millis(500);
+/// Changes are asked for this much further back, so that a slow commit or a clock that differs loses none.
 const LOOK_BACK: Duration = Duration::from_secs(30);
 /// An access token made just before its session ended is refused at the latest when this much has passed.
 const LONGEST_TOKEN: Duration = tokens::LIFETIME.saturating_add(Duration::from_secs(60));
 /// Sessions are kept this long after they ended, for those who look into what happened.
 const SESSION_RETENTION: Duration = Duration::from_secs(90 * 24 * 60 * 60);
-const TICKS_PER_HOUR: u64 = 3_600;
+const TICKS_PER_HOUR: u64 = 7_200;
 /// A ledger at full speed writes some 30 MiB to SQLite's WAL in this time.
 const WAL_TICK: Duration = Duration::from_millis(200);
 
@@ -25,12 +25,12 @@ pub struct Housekeeping {
     auth: Auth,
     metrics: Option<PrometheusHandle>,
     idempotency_retention: Duration,
-    /// Sessions that ended since then are still to be heard of.
+    /// Sessions that ended and standings that changed since then are still to be heard of.
     heard_until: Timestamp,
 }
 
 impl Housekeeping {
-    /// Hears at once of every session whose access tokens may still run: a restart must not revive them.
+    /// Hears at once of everything that access tokens which may still run do not know: a restart must not revive them.
     pub async fn start(
         db: &Db,
         auth: &Auth,
@@ -40,14 +40,21 @@ impl Housekeeping {
         let heard_until = Timestamp::now().minus(LONGEST_TOKEN);
         let (db, auth) = (db.clone(), auth.clone());
         let mut this = Self { db, auth, metrics, idempotency_retention, heard_until };
-        this.hear_of_ended_sessions(Timestamp::now()).await?;
+        this.hear_of_changes(Timestamp::now()).await?;
+        for user in this.db.frozen_users().await? {
+            this.auth.standings.set(user.id, user.standing, user.changed_at);
+        }
         Ok(this)
     }
 
-    async fn hear_of_ended_sessions(&mut self, now: Timestamp) -> sqlx::Result<()> {
-        let ended = self.db.sessions_ended_since(self.heard_until.minus(LOOK_BACK)).await?;
-        self.auth.ended_sessions.add(ended, now);
+    async fn hear_of_changes(&mut self, now: Timestamp) -> sqlx::Result<()> {
+        let since = self.heard_until.minus(LOOK_BACK);
+        self.auth.ended_sessions.add(self.db.sessions_ended_since(since).await?, now);
         self.auth.ended_sessions.forget_older_than(now.minus(LONGEST_TOKEN));
+        for user in self.db.standings_changed_since(since).await? {
+            self.auth.standings.set(user.id, user.standing, user.changed_at);
+        }
+        self.auth.standings.forget_older_than(now.minus(LONGEST_TOKEN).minus(LOOK_BACK));
         self.heard_until = now;
         Ok(())
     }
@@ -71,11 +78,11 @@ impl Housekeeping {
 
     async fn tick(&mut self, tick: u64) -> sqlx::Result<()> {
         let now = Timestamp::now();
-        self.hear_of_ended_sessions(now).await?;
+        self.hear_of_changes(now).await?;
         if let Some(metrics) = &self.metrics {
             metrics.run_upkeep();
         }
-        // One slice of the keys at a time: a table of millions is never scanned at once, and each is seen every 18 hours.
+        // One slice of the keys at a time: a table of millions is never scanned at once, and each is seen every 9 hours.
         let mut tx = self.db.begin().await?;
         tx.prune_keys(tick as u16, now.minus(self.idempotency_retention)).await?;
         if tick.is_multiple_of(TICKS_PER_HOUR) {

@@ -8,10 +8,12 @@
 //! - [`auth`]: passwords, access tokens, sessions, and the extractor that says who is calling.
 //! - [`ledger`]: `rules.rs` *decides* what a command does to the books, without any I/O; `committer.rs` takes everything
 //!   that is waiting, has it decided, and *writes* it in one durable transaction; `chain.rs` hashes the passbooks.
-//! - [`db`]: SQLite and PostgreSQL behind one type. `db/ledger.rs` has the statements that write the books.
+//! - [`db`]: SQLite and PostgreSQL behind one type. `db/ledger/` has the statements that write the books.
+//! - [`audit`]: the log of what matters to security.
 //! - [`money`], [`account_number`], [`timestamp`]: what is parsed once and right from then on.
 //! - [`error`]: the one error type and the problem document it becomes.
-//! - [`config`], [`server`], [`housekeeping`], [`doctor`]: settings, serving, what happens by the clock, checking books.
+//! - [`config`], [`server`], [`housekeeping`]: settings, serving, what happens by the clock.
+//! - [`doctor`], [`admin`]: what the commands `coffer doctor` and `coffer admin` do.
 //!
 //! Dependencies point one way: `main -> server -> api -> auth -> ledger -> db -> money`. `error` names the rules'
 //! refusals and turns them into answers, so whoever can fail towards a client imports it: `api`, `auth` and the
@@ -19,7 +21,9 @@
 #![forbid(unsafe_code)]
 
 pub mod account_number;
+pub mod admin;
 pub mod api;
+pub mod audit;
 pub mod auth;
 pub mod config;
 pub mod db;

@@ -1,13 +1,14 @@
 //! The `coffer` command: arguments, exit codes, nothing else.
 #![forbid(unsafe_code)]
 
-use std::io::{Read, Write};
+use std::io::{IsTerminal, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::error::{ContextKind, ContextValue};
 use clap::{CommandFactory, Parser, Subcommand};
+use coffer::admin::{self, Created};
 use coffer::api::docs;
 use coffer::config::Settings;
 use coffer::db::Db;
@@ -38,7 +39,7 @@ struct Cli {
     settings: Settings,
 }
 
-#[derive(Clone, Copy, Subcommand)]
+#[derive(Clone, Subcommand)]
 enum Command {
     /// Open the bank: migrate the database and serve the API (the default)
     Serve,
@@ -48,8 +49,21 @@ enum Command {
     Openapi,
     /// Check the whole books; exit 1 if anything is wrong. May run beside the server
     Doctor,
+    /// Those who run the bank
+    #[command(subcommand)]
+    Admin(AdminCommand),
     /// Ask the server at --listen whether it is ready; exit 1 if not
     Healthcheck,
+}
+
+#[derive(Clone, Subcommand)]
+enum AdminCommand {
+    /// Make the user with this address an admin, and the user too if there is none. May run beside the server. A new
+    /// user's password is read from standard input, or generated and printed if that is a terminal or empty
+    Create {
+        /// The admin's e-mail address
+        email: String,
+    },
 }
 
 fn main() -> ExitCode {
@@ -106,7 +120,7 @@ fn run(cli: Cli) -> Result<ExitCode, AnyError> {
             Ok(ExitCode::SUCCESS)
         }
         Command::Healthcheck => healthcheck(cli.settings.listen),
-        Command::Serve | Command::Migrate | Command::Doctor => {
+        Command::Serve | Command::Migrate | Command::Doctor | Command::Admin(_) => {
             let mut filter = EnvFilter::try_new(&cli.settings.log)
                 .map_err(|error| format!("COFFER_LOG (--log) is not a log filter: {error}"))?;
             if matches!(command, Command::Doctor) {
@@ -116,7 +130,8 @@ fn run(cli: Cli) -> Result<ExitCode, AnyError> {
             tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
             let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
             runtime.block_on(async {
-                match command {
+                match &command {
+                    Command::Admin(AdminCommand::Create { email }) => create_admin(&cli.settings, email).await,
                     Command::Migrate => migrate(&cli.settings).await,
                     Command::Doctor => examine(&cli.settings).await,
                     _ => serve(&cli.settings).await,
@@ -167,6 +182,26 @@ async fn migrate(settings: &Settings) -> Result<ExitCode, AnyError> {
     db.migrate().await.map_err(ServerError::from)?;
     db.close().await;
     println!("The schema of {} is up to date.", settings.database_place());
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn create_admin(settings: &Settings, email: &str) -> Result<ExitCode, AnyError> {
+    let mut password = String::new();
+    if !std::io::stdin().is_terminal() {
+        std::io::stdin().read_line(&mut password)?;
+    }
+    let password = Some(password.trim_end_matches(['\r', '\n']).to_owned()).filter(|password| !password.is_empty());
+    let db = Db::connect(&settings.database(true)?).await.map_err(ServerError::from)?;
+    db.migrate().await.map_err(ServerError::from)?;
+    let created = admin::create(&db, email, password).await?;
+    db.close().await;
+    match created {
+        Created::New => println!("{email} is an admin."),
+        Created::WithPassword(password) => {
+            println!("{email} is an admin. The password, which is shown only now:\n{password}");
+        }
+        Created::Promoted => println!("{email} is an admin now; the password is what it was."),
+    }
     Ok(ExitCode::SUCCESS)
 }
 

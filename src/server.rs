@@ -1,6 +1,7 @@
 //! Opening the bank, serving it, and closing it without losing a request.
 
 use std::future::Future;
+use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -15,9 +16,11 @@ use hyper_util::service::TowerToHyperService;
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
 use tower::ServiceExt;
 
 use crate::api::{self, App};
+use crate::audit::AuditLog;
 use crate::auth::Auth;
 use crate::config::{ConfigError, Settings};
 use crate::db::{ConnectError, Db};
@@ -54,10 +57,15 @@ pub enum ServerError {
     LedgerStopped,
 }
 
+/// The other end of the connection that a request came by, in the request's extensions.
+#[derive(Clone, Copy, Debug)]
+pub struct PeerAddress(pub IpAddr);
+
 /// A bank that is open: its database is migrated and its lanes are running.
 pub struct Bank {
     app: App,
     lanes: Lanes,
+    audit_writer: JoinHandle<()>,
     max_connections: usize,
     shutdown_deadline: Duration,
     housekeeping: Housekeeping,
@@ -73,10 +81,20 @@ impl Bank {
         let (committer, lanes) = Committer::start(&db, settings.max_amount);
         let metrics = if settings.metrics { Some(record_metrics()?) } else { None };
         let housekeeping = Housekeeping::start(&db, &auth, metrics.clone(), settings.idempotency_retention()).await?;
-        let app = App::new(api::Parts { db, committer, auth, default_currency: settings.currency, metrics });
+        let (audit, audit_writer) = AuditLog::start(&db);
+        let app = App::new(api::Parts {
+            db,
+            committer,
+            auth,
+            default_currency: settings.currency,
+            audit,
+            self_service_deposits: settings.self_service_deposits,
+            metrics,
+        });
         Ok(Self {
             app,
             lanes,
+            audit_writer,
             max_connections: affordable_connections(settings.max_connections),
             shutdown_deadline: settings.shutdown_deadline(),
             housekeeping,
@@ -90,7 +108,7 @@ impl Bank {
     /// Serves until `shutdown` completes. Then no connection is accepted any more, requests in flight get their answers
     /// up to the deadline, everything that was queued is committed, and the database is closed.
     pub async fn serve(self, listener: TcpListener, shutdown: impl Future<Output = ()>) -> Result<(), ServerError> {
-        let Self { app, mut lanes, max_connections, shutdown_deadline, housekeeping } = self;
+        let Self { app, mut lanes, audit_writer, max_connections, shutdown_deadline, housekeeping } = self;
         let db = app.db.clone();
         let connections = GracefulShutdown::new();
         let housekeeping = tokio::spawn(housekeeping.run());
@@ -105,6 +123,7 @@ impl Bank {
         let closing = async {
             connections.shutdown().await;
             lanes.all_ended().await;
+            let _ = audit_writer.await;
             db.close().await;
         };
         if tokio::time::timeout(shutdown_deadline, closing).await.is_err() {
@@ -129,15 +148,15 @@ async fn accept(listener: &TcpListener, router: Router, connections: &GracefulSh
     let permits = Arc::new(Semaphore::new(max_connections));
     loop {
         let Ok(permit) = permits.clone().acquire_owned().await else { return };
-        let stream = match listener.accept().await {
-            Ok((stream, _)) => stream,
+        let (stream, peer) = match listener.accept().await {
+            Ok(accepted) => accepted,
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
                 continue;
             }
         };
-        let connection = connections.watch(connection(stream, router.clone()));
+        let connection = connections.watch(connection(stream, peer.ip(), router.clone()));
         tokio::spawn(async move {
             // A client that hangs up or talks nonsense is no event.
             let _ = connection.await;
@@ -147,10 +166,14 @@ async fn accept(listener: &TcpListener, router: Router, connections: &GracefulSh
 }
 
 /// One client. The released `axum::serve` sets no header timeout, which is why this is spelled out.
-fn connection(stream: TcpStream, router: Router) -> impl GracefulConnection<Error = hyper::Error> {
+fn connection(stream: TcpStream, peer: IpAddr, router: Router) -> impl GracefulConnection<Error = hyper::Error> {
     // Answers are written whole; waiting to fill a packet would only delay them.
     let _ = stream.set_nodelay(true);
-    let service = router.map_request(|request: Request<Incoming>| request.map(Body::new));
+    let service = router.map_request(move |request: Request<Incoming>| {
+        let mut request = request.map(Body::new);
+        request.extensions_mut().insert(PeerAddress(peer));
+        request
+    });
     http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_TIMEOUT)

@@ -14,7 +14,7 @@ use super::extract::{Json, PathParam, Query};
 use super::fields;
 use super::users;
 use crate::account_number::AccountNumber;
-use crate::auth::Caller;
+use crate::auth::{Actor, Caller};
 use crate::db::Tx;
 use crate::db::accounts::{Account, AccountStatus};
 use crate::error::{Error, Result};
@@ -94,6 +94,9 @@ pub struct AccountsQuery {
     /// `next_cursor` of the page before.
     #[param(pattern = "^[A-Za-z0-9_-]{22}$", example = json!(null))]
     cursor: Option<String>,
+    /// Whose accounts, for staff, admins and auditors; the caller's own if left out.
+    #[param(example = json!(null))]
+    owner_id: Option<Uuid>,
 }
 
 #[derive(Debug, Deserialize, Validate, IntoParams)]
@@ -164,13 +167,18 @@ pub async fn balance(
 }
 
 /// List the caller's accounts
+///
+/// Or, for staff, admins and auditors, somebody else's.
 #[utoipa::path(
     get,
     path = "/accounts",
     operation_id = "list_accounts",
     tag = "Accounts",
     params(AccountsQuery),
-    responses((status = OK, description = "A page of accounts, by number", body = AccountList)),
+    responses(
+        (status = OK, description = "A page of accounts, by number", body = AccountList),
+        (status = NOT_FOUND, description = "No such user whose accounts the caller may see"),
+    ),
     security(("bearer" = []))
 )]
 pub async fn list(
@@ -180,7 +188,11 @@ pub async fn list(
 ) -> Result<Json<AccountList>> {
     let limit = query.limit.unwrap_or(DEFAULT_LIMIT);
     let after = query.cursor.as_deref().map(Cursor::decode).transpose()?.map(|cursor| cursor.account_number);
-    let mut accounts = app.db.accounts_of(caller.user_id, after, i64::from(limit) + 1).await?;
+    let owner_id = query.owner_id.unwrap_or(caller.user_id);
+    if owner_id != caller.user_id && !(caller.role.reads_any_account() && app.db.user(owner_id).await?.is_some()) {
+        return Err(Error::user_not_found());
+    }
+    let mut accounts = app.db.accounts_of(owner_id, after, i64::from(limit) + 1).await?;
 
     let has_more = accounts.len() > limit as usize;
     accounts.truncate(limit as usize);
@@ -205,7 +217,7 @@ pub async fn list(
 )]
 pub async fn open(
     State(app): State<App>,
-    caller: Caller,
+    Actor(caller): Actor,
     Json(request): Json<OpenAccountRequest>,
 ) -> Result<(StatusCode, [(HeaderName, String); 1], Json<AccountBody>)> {
     let currency = request.currency.unwrap_or(app.default_currency);
@@ -257,7 +269,7 @@ pub async fn show(
 )]
 pub async fn relabel(
     State(app): State<App>,
-    caller: Caller,
+    Actor(caller): Actor,
     PathParam(number): PathParam<AccountNumber>,
     Json(request): Json<RelabelRequest>,
 ) -> Result<Json<AccountBody>> {
@@ -287,7 +299,7 @@ pub async fn relabel(
 )]
 pub async fn close(
     State(app): State<App>,
-    caller: Caller,
+    Actor(caller): Actor,
     PathParam(number): PathParam<AccountNumber>,
 ) -> Result<StatusCode> {
     managed_account(&app, caller, number).await?;

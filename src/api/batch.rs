@@ -11,11 +11,11 @@ use super::extract::{IdempotencyKey, Json, Object};
 use super::fields;
 use super::transactions::{self, EntryBody};
 use crate::account_number::AccountNumber;
-use crate::auth::Caller;
+use crate::auth::Actor;
 use crate::db::ledger::MovementType;
 use crate::error::{Error, FieldError, Problem, Result};
 use crate::ledger::committer::Verdicts;
-use crate::ledger::rules::{Command, Movement};
+use crate::ledger::rules::{self, Command, Movement};
 use crate::money::{Amount, Currency};
 
 /// Movements in one batch: as many as the ledger writes in one commit.
@@ -104,7 +104,7 @@ pub struct ItemResult {
 )]
 pub async fn batch(
     State(app): State<App>,
-    caller: Caller,
+    Actor(caller): Actor,
     key: IdempotencyKey,
     Json(request): Json<BatchRequest, MAX_BODY_BYTES>,
 ) -> Result<Json<BatchResult>> {
@@ -114,7 +114,7 @@ pub async fn batch(
     let mut errors = Vec::new();
     let mut commands = Vec::with_capacity(request.transactions.len());
     for (index, Object(item)) in request.transactions.into_iter().enumerate() {
-        match item.command(caller, key.of_item(caller.user_id, index)) {
+        match item.command(app.at_the_ledger(caller), key.of_item(caller.user_id, index)) {
             Ok(command) => commands.push(command),
             Err(error) => {
                 errors.push(FieldError { pointer: format!("/transactions/{index}{}", error.pointer).into(), ..error });
@@ -132,13 +132,13 @@ pub async fn batch(
 }
 
 impl BatchItem {
-    fn command(self, caller: Caller, idempotency_key: Option<[u8; 16]>) -> Result<Command, FieldError> {
+    fn command(self, caller: rules::Caller, idempotency_key: Option<[u8; 16]>) -> Result<Command, FieldError> {
         if let Some(Err(error)) = self.description.as_deref().map(fields::description) {
             return Err(FieldError::new("/description", error.code, error.message.unwrap_or_default()));
         }
         Ok(Command {
             id: Uuid::now_v7(),
-            caller: caller.at_the_ledger(),
+            caller,
             movement: self.movement()?,
             amount: self.amount,
             currency: self.currency,

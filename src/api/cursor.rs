@@ -5,14 +5,16 @@ use base64::engine::GeneralPurpose;
 use base64::engine::general_purpose::NO_PAD;
 use base64::{DecodeError, Engine};
 
+use uuid::Uuid;
+
 use crate::account_number::AccountNumber;
 use crate::error::{Error, Result};
 
 /// 16 bytes make 22 characters with 4 bits to spare; whatever those say, the cursor is the same.
 const ENCODING: GeneralPurpose = GeneralPurpose::new(&URL_SAFE, NO_PAD.with_decode_allow_trailing_bits(true));
 
-/// The last row of a page: an account in a list of accounts, or an entry in an account's passbook. It may come from
-/// anyone, so it names a place and gives no right to see it.
+/// The last row of a page: an account in a list of accounts, an entry in an account's passbook, a user, a record. It may
+/// come from anyone, so it names a place and gives no right to see it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cursor {
     pub account_number: i64,
@@ -27,6 +29,21 @@ impl Cursor {
 
     pub fn at_entry(number: AccountNumber, sequence: i64) -> Self {
         Self { account_number: number.as_i64(), sequence }
+    }
+
+    /// A row of a list by id.
+    pub fn at_id(id: Uuid) -> Self {
+        let (high, low) = id.as_u64_pair();
+        Self { account_number: high as i64, sequence: low as i64 }
+    }
+
+    /// A record of the audit log.
+    pub fn at_record(sequence: i64) -> Self {
+        Self { account_number: 0, sequence }
+    }
+
+    pub fn id(self) -> Uuid {
+        Uuid::from_u64_pair(self.account_number as u64, self.sequence as u64)
     }
 
     pub fn encode(self) -> String {

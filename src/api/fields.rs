@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use serde::{Deserialize, Deserializer, de};
+use uuid::Uuid;
 use validator::{ValidateEmail, ValidationError};
 
 /// In characters.
@@ -43,6 +44,10 @@ pub fn description(value: &str) -> Result<(), ValidationError> {
     text(value, MAX_DESCRIPTION_LENGTH, ["description_blank", "description_too_long", "description_control_characters"])
 }
 
+pub fn reason(value: &str) -> Result<(), ValidationError> {
+    text(value, MAX_DESCRIPTION_LENGTH, ["reason_blank", "reason_too_long", "reason_control_characters"])
+}
+
 pub fn email(value: &str) -> Result<(), ValidationError> {
     let email = normalize_email(value);
     if email.len() > MAX_EMAIL_LENGTH {
@@ -70,4 +75,17 @@ pub fn limit<'de, D: Deserializer<'de>, const MAX: u32>(deserializer: D) -> Resu
 /// One mailbox, one spelling: trimmed and in lower case.
 pub fn normalize_email(value: &str) -> String {
     value.trim().to_lowercase()
+}
+
+/// A user's id in a path.
+#[derive(Clone, Copy, Debug)]
+pub struct UserId(pub Uuid);
+
+impl std::str::FromStr for UserId {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, &'static str> {
+        let id = Uuid::try_parse(text).map_err(|_| "id_malformed: send the id of a user, a UUID")?;
+        Ok(Self(id))
+    }
 }

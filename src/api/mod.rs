@@ -3,6 +3,7 @@
 //! One file per resource: wire types, then handlers, then private helpers.
 
 pub mod accounts;
+pub mod audit;
 pub mod batch;
 pub mod cursor;
 pub mod docs;
@@ -11,6 +12,7 @@ pub mod fields;
 pub mod movements;
 pub mod operations;
 pub mod sessions;
+pub mod staff;
 pub mod surround;
 pub mod transactions;
 pub mod users;
@@ -22,7 +24,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::FromRef;
 use axum::http::StatusCode;
-use axum::middleware::from_fn;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::Redirect;
 use axum::routing::get;
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -31,9 +33,11 @@ use tower_http::timeout::TimeoutLayer;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::auth::Auth;
+use crate::audit::AuditLog;
+use crate::auth::{Auth, Caller};
 use crate::db::Db;
 use crate::ledger::committer::Committer;
+use crate::ledger::rules;
 use crate::money::Currency;
 
 /// A read, or a write beside the ledger, that takes longer than this has met a database in trouble.
@@ -49,6 +53,9 @@ pub struct Parts {
     pub auth: Auth,
     /// The currency of an account that is opened without naming one.
     pub default_currency: Currency,
+    pub audit: AuditLog,
+    /// Whether customers may book deposits to their own accounts, or only staff.
+    pub self_service_deposits: bool,
     /// None when `/metrics` is switched off.
     pub metrics: Option<PrometheusHandle>,
 }
@@ -56,6 +63,17 @@ pub struct Parts {
 impl App {
     pub fn new(parts: Parts) -> Self {
         Self(Arc::new(parts))
+    }
+}
+
+impl App {
+    /// The caller as the ledger's rules see one.
+    pub fn at_the_ledger(&self, caller: Caller) -> rules::Caller {
+        rules::Caller {
+            user_id: caller.user_id,
+            acts_on_any_account: caller.role.acts_on_any_account(),
+            deposits_to_own: self.self_service_deposits,
+        }
     }
 }
 
@@ -81,7 +99,7 @@ pub fn router(app: App) -> Router {
         .route("/", get(|| async { Redirect::temporary("/swagger-ui/") }))
         .fallback(|| async { StatusCode::NOT_FOUND })
         .layer(CatchPanicLayer::custom(surround::answer_panic))
-        .layer(from_fn(surround::finish))
+        .layer(from_fn_with_state(app.clone(), surround::finish))
         .with_state(app)
 }
 
@@ -99,6 +117,9 @@ pub fn documented_routes() -> OpenApiRouter<App> {
         .routes(routes!(accounts::balance))
         .routes(routes!(transactions::list))
         .routes(routes!(transactions::show))
+        .routes(routes!(staff::list))
+        .routes(routes!(staff::show))
+        .routes(routes!(audit::list))
         .routes(routes!(operations::livez))
         .routes(routes!(operations::readyz))
         .routes(routes!(operations::metrics))
@@ -116,6 +137,9 @@ pub fn documented_routes() -> OpenApiRouter<App> {
         .routes(routes!(users::change_password))
         .routes(routes!(sessions::list))
         .routes(routes!(sessions::end))
+        .routes(routes!(staff::set_role))
+        .routes(routes!(staff::set_user_status))
+        .routes(routes!(staff::set_account_status))
         .layer(from_fn(surround::run_to_completion))
         .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, HANDLER_TIMEOUT));
 

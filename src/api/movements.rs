@@ -14,7 +14,7 @@ use super::extract::{IdempotencyKey, Json};
 use super::fields;
 use super::transactions::{self, EntryBody};
 use crate::account_number::AccountNumber;
-use crate::auth::Caller;
+use crate::auth::{Actor, Caller};
 use crate::db::ledger::Entry;
 use crate::error::Result;
 use crate::ledger::rules::{Command, Movement};
@@ -91,7 +91,7 @@ pub struct TransferRequest {
 )]
 pub async fn deposit(
     State(app): State<App>,
-    caller: Caller,
+    Actor(caller): Actor,
     key: IdempotencyKey,
     Json(request): Json<MovementRequest>,
 ) -> Result<Booked> {
@@ -117,7 +117,7 @@ pub async fn deposit(
 )]
 pub async fn withdraw(
     State(app): State<App>,
-    caller: Caller,
+    Actor(caller): Actor,
     key: IdempotencyKey,
     Json(request): Json<MovementRequest>,
 ) -> Result<Booked> {
@@ -143,7 +143,7 @@ pub async fn withdraw(
 )]
 pub async fn transfer(
     State(app): State<App>,
-    caller: Caller,
+    Actor(caller): Actor,
     key: IdempotencyKey,
     Json(request): Json<TransferRequest>,
 ) -> Result<Booked> {
@@ -192,7 +192,7 @@ async fn carry_out(
 ) -> Result<Booked> {
     let command = Command {
         id: Uuid::now_v7(),
-        caller: caller.at_the_ledger(),
+        caller: app.at_the_ledger(caller),
         movement,
         amount,
         currency,

@@ -13,7 +13,8 @@ use super::App;
 use super::extract::{Json, PathParam};
 use super::fields;
 use crate::auth::passwords::Password;
-use crate::auth::{Caller, sessions, tokens};
+use crate::auth::{Caller, Origin, sessions, tokens};
+use crate::db::audit::{Action, Event};
 use crate::db::sessions::Session;
 use crate::db::users::Role;
 use crate::error::{Error, Result};
@@ -89,6 +90,7 @@ pub struct SessionBody {
 )]
 pub async fn login(
     State(app): State<App>,
+    origin: Origin,
     headers: HeaderMap,
     Json(request): Json<LoginRequest>,
 ) -> Result<Json<Tokens>> {
@@ -99,12 +101,16 @@ pub async fn login(
     let user = if email.chars().any(char::is_control) { None } else { app.db.user_by_email(&email).await? };
     let password_hash = user.as_ref().map(|user| user.password_hash.clone());
     let matches = app.auth.passwords.verify(request.password, password_hash).await?;
-    let user = user.filter(|_| matches).ok_or_else(invalid)?;
+    let Some(user) = user.filter(|_| matches) else {
+        app.audit.note(Event::of(Action::LoginFailed, &origin).on(&email));
+        return Err(invalid());
+    };
 
     let now = Timestamp::now();
     let session = Session {
         id: Uuid::now_v7(),
         user_agent: user_agent(&headers),
+        address: origin.address().map(|address| address.to_string()),
         created_at: now,
         last_used_at: now,
         expires_at: now.plus(sessions::LIFETIME),
@@ -117,6 +123,7 @@ pub async fn login(
     let user = still.ok_or_else(invalid)?;
     tx.insert_session(&session).await?;
     tx.insert_refresh_token(session.id, &hash).await?;
+    tx.append_to_audit_log(&[Event::of(Action::Login, &origin).by(user.id).on(session.id)]).await?;
     tx.commit().await?;
     Ok(Json(Tokens::new(&app, session.user_id, session.id, user.role, refresh_token)?))
 }
@@ -135,7 +142,11 @@ pub async fn login(
         (status = UNAUTHORIZED, description = "The refresh token is not valid, or was used before"),
     )
 )]
-pub async fn refresh(State(app): State<App>, Json(request): Json<RefreshRequest>) -> Result<Json<Tokens>> {
+pub async fn refresh(
+    State(app): State<App>,
+    origin: Origin,
+    Json(request): Json<RefreshRequest>,
+) -> Result<Json<Tokens>> {
     let invalid = || Error::Unauthorized {
         code: "invalid_refresh_token",
         detail: "The refresh token is not valid, was used before, or its session has ended. Sign in again.",
@@ -152,9 +163,10 @@ pub async fn refresh(State(app): State<App>, Json(request): Json<RefreshRequest>
     let is_first_use = presented.used_at.is_none() && tx.use_refresh_token(&presented_hash, now).await?;
     if !is_first_use {
         tx.end_session(presented.session_id, presented.user_id, now).await?;
+        let event = Event::of(Action::RefreshTokenReused, &origin).by(presented.user_id).on(presented.session_id);
+        tx.append_to_audit_log(&[event]).await?;
         tx.commit().await?;
         app.auth.ended_sessions.add([presented.session_id], now);
-        tracing::warn!(session = %presented.session_id, "a refresh token was used twice; its session has ended");
         return Err(invalid());
     }
     tx.insert_refresh_token(presented.session_id, &next_hash).await?;

@@ -3,33 +3,44 @@
 use std::any::Any;
 use std::time::Instant;
 
-use axum::extract::{MatchedPath, Request};
+use axum::extract::{MatchedPath, Request, State};
 use axum::http::header::CACHE_CONTROL;
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use uuid::Uuid;
 
+use super::App;
+use crate::auth::Origin;
+use crate::db::audit::{Action, Event};
 use crate::error::{Error, Problem};
+use crate::server::PeerAddress;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// A client's own request id is kept if it is no longer than this and plain.
 const MAX_REQUEST_ID_LENGTH: usize = 128;
 
 /// Outermost: gives the answer its request id, a body if it is a problem, and counts it.
-pub async fn finish(request: Request, next: Next) -> Response {
+pub async fn finish(State(app): State<App>, mut request: Request, next: Next) -> Response {
     let started = Instant::now();
     let request_id = request_id(&request);
+    let address = request.extensions().get::<PeerAddress>().map(|peer| peer.0);
+    let origin = Origin::new(request_id.to_str().unwrap_or_default().to_owned(), address);
+    request.extensions_mut().insert(origin.clone());
     let method = request.method().clone();
     let path = request.extensions().get::<MatchedPath>().cloned();
 
     let response = next.run(request).await;
-    let mut response = Problem::write_body(response, request_id.to_str().unwrap_or_default());
+    let route = path.as_ref().map_or("unknown", MatchedPath::as_str);
+    if response.status() == StatusCode::FORBIDDEN {
+        let code = response.extensions().get::<Problem>().map(|problem| problem.code.clone()).unwrap_or_default();
+        app.audit.note(Event::of(Action::AccessDenied, &origin).on(format_args!("{method} {route}")).detail(code));
+    }
+    let mut response = Problem::write_body(response, origin.request_id());
     response.headers_mut().insert(REQUEST_ID, request_id);
     // Balances and names are nobody's to keep: not a proxy's, not a browser's. The documentation sets its own.
     response.headers_mut().entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
 
-    let route = path.as_ref().map_or("unknown", MatchedPath::as_str);
     let (status, elapsed) = (response.status(), started.elapsed());
     tracing::debug!(%method, route, status = status.as_u16(), micros = elapsed.as_micros() as u64, "request");
     count(method_label(&method), route, status, elapsed.as_secs_f64());

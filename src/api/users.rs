@@ -12,8 +12,9 @@ use super::accounts::{self, AccountBody};
 use super::extract::Json;
 use super::fields;
 use crate::auth::passwords::Password;
-use crate::auth::{Caller, passwords};
-use crate::db::users::{Role, User};
+use crate::auth::{Actor, Caller, Origin, passwords};
+use crate::db::audit::{Action, Event};
+use crate::db::users::{Role, User, UserStatus};
 use crate::db::{self, Tx};
 use crate::error::{Error, Result};
 use crate::money::Currency;
@@ -96,8 +97,15 @@ pub async fn create_account(
     let name = request.name.trim().to_owned();
     passwords::refuse_own_name("/password", &request.password, &name, &email)?;
     let password_hash = app.auth.passwords.hash(request.password).await?;
-    let user =
-        User { id: Uuid::now_v7(), name, email, role: Role::Customer, created_at: Timestamp::now(), password_hash };
+    let user = User {
+        id: Uuid::now_v7(),
+        name,
+        email,
+        role: Role::Customer,
+        status: UserStatus::Active,
+        created_at: Timestamp::now(),
+        password_hash,
+    };
     let currency = request.currency.unwrap_or(app.default_currency);
 
     let mut tx = app.db.begin().await?;
@@ -138,7 +146,7 @@ pub async fn me(State(app): State<App>, caller: Caller) -> Result<Json<User>> {
 )]
 pub async fn update_me(
     State(app): State<App>,
-    caller: Caller,
+    Actor(caller): Actor,
     Json(request): Json<UpdateMeRequest>,
 ) -> Result<Json<User>> {
     let before = callers_user(&app, caller).await?;
@@ -178,7 +186,7 @@ pub async fn update_me(
     ),
     security(("bearer" = []))
 )]
-pub async fn close_me(State(app): State<App>, caller: Caller) -> Result<StatusCode> {
+pub async fn close_me(State(app): State<App>, origin: Origin, Actor(caller): Actor) -> Result<StatusCode> {
     let now = Timestamp::now();
     let mut tx = app.db.begin().await?;
     lock_caller(&mut tx, caller).await?;
@@ -188,6 +196,7 @@ pub async fn close_me(State(app): State<App>, caller: Caller) -> Result<StatusCo
     }
     tx.close_user(caller.user_id).await?;
     let ended = tx.end_sessions_of(caller.user_id, None, now).await?;
+    tx.append_to_audit_log(&[Event::of(Action::UserClosed, &origin).on(caller.user_id)]).await?;
     tx.commit().await?;
     app.auth.ended_sessions.add(ended, now);
     Ok(StatusCode::NO_CONTENT)
@@ -209,6 +218,7 @@ pub async fn close_me(State(app): State<App>, caller: Caller) -> Result<StatusCo
 )]
 pub async fn change_password(
     State(app): State<App>,
+    origin: Origin,
     caller: Caller,
     Json(request): Json<ChangePasswordRequest>,
 ) -> Result<StatusCode> {
@@ -222,6 +232,7 @@ pub async fn change_password(
     still_the_same_password(&lock_caller(&mut tx, caller).await?, &user)?;
     tx.update_password(user.id, &password_hash).await?;
     let ended = tx.end_sessions_of(user.id, Some(caller.session_id), now).await?;
+    tx.append_to_audit_log(&[Event::of(Action::PasswordChanged, &origin).on(user.id)]).await?;
     tx.commit().await?;
     app.auth.ended_sessions.add(ended, now);
     Ok(StatusCode::NO_CONTENT)

@@ -1,23 +1,46 @@
-//! The extractor that turns a bearer token into a caller, or into a 401.
+//! The extractors that turn a bearer token into somebody who may do something, or into a 401 or 403.
+//!
+//! Who may use a route stands in its handler's signature: [`Caller`] is anybody signed in, [`Actor`] somebody who may
+//! change things, [`Staff`], [`Admin`], [`Reader`] and [`Overseer`] somebody with a role.
 
 use axum::extract::{FromRef, FromRequestParts};
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
 use uuid::Uuid;
 
-use super::Auth;
+use super::{Auth, Origin};
 use crate::db::accounts::Account;
 use crate::db::users::Role;
 use crate::error::{Error, Result};
-use crate::ledger::rules;
 
 /// The user behind a request. A handler that takes one is closed to everybody else.
 #[derive(Clone, Copy, Debug)]
 pub struct Caller {
     pub user_id: Uuid,
     pub session_id: Uuid,
+    /// As it is now, not as it was when the token was made. Of a frozen user: customer.
     pub role: Role,
+    pub frozen: bool,
 }
+
+/// A caller who may change things: not frozen, and no auditor.
+#[derive(Clone, Copy, Debug)]
+pub struct Actor(pub Caller);
+
+/// Staff or admin.
+#[derive(Clone, Copy, Debug)]
+pub struct Staff(pub Caller);
+
+#[derive(Clone, Copy, Debug)]
+pub struct Admin(pub Caller);
+
+/// Somebody who may look at everybody: staff, admin or auditor.
+#[derive(Clone, Copy, Debug)]
+pub struct Reader(pub Caller);
+
+/// Somebody who may look at what staff did: admin or auditor.
+#[derive(Clone, Copy, Debug)]
+pub struct Overseer(pub Caller);
 
 impl Caller {
     pub fn may_read(&self, account: &Account) -> bool {
@@ -26,11 +49,6 @@ impl Caller {
 
     pub fn may_manage(&self, account: &Account) -> bool {
         account.owner_id == Some(self.user_id) || self.role.acts_on_any_account()
-    }
-
-    /// The caller as the ledger's rules see one.
-    pub fn at_the_ledger(&self) -> rules::Caller {
-        rules::Caller { user_id: self.user_id, acts_on_any_account: self.role.acts_on_any_account() }
     }
 }
 
@@ -50,9 +68,65 @@ where
             detail: "The access token is not valid, has expired, or its session has ended. \
                      Get a new one with POST /refresh or POST /login.",
         })?;
-        Ok(Self { user_id: claims.sub, session_id: claims.sid, role: claims.role })
+        let standing = auth.standings.get(claims.sub);
+        let frozen = standing.is_some_and(|standing| standing.frozen);
+        let role = if frozen { Role::Customer } else { standing.map_or(claims.role, |standing| standing.role) };
+        let caller = Self { user_id: claims.sub, session_id: claims.sid, role, frozen };
+        if let Some(origin) = parts.extensions.get::<Origin>() {
+            origin.set_caller(caller);
+        }
+        Ok(caller)
     }
 }
+
+impl<S> FromRequestParts<S> for Actor
+where
+    S: Send + Sync,
+    Auth: FromRef<S>,
+{
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
+        let caller = Caller::from_request_parts(parts, state).await?;
+        if caller.frozen {
+            let detail = "The bank has frozen you: you may look, but change nothing. Ask the bank.";
+            return Err(Error::forbidden("user_frozen", detail));
+        }
+        if caller.role == Role::Auditor {
+            let detail = "Auditors read everything and change nothing.";
+            return Err(Error::forbidden("auditor_changes_nothing", detail));
+        }
+        Ok(Self(caller))
+    }
+}
+
+/// Makes an extractor of a caller for whom `$may` holds.
+macro_rules! role_extractor {
+    ($name:ident, $needed:literal, $may:expr) => {
+        impl<S> FromRequestParts<S> for $name
+        where
+            S: Send + Sync,
+            Auth: FromRef<S>,
+        {
+            type Rejection = Error;
+
+            async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
+                let caller = Caller::from_request_parts(parts, state).await?;
+                let may: fn(Role) -> bool = $may;
+                if may(caller.role) {
+                    return Ok(Self(caller));
+                }
+                let detail = concat!("This takes the role ", $needed, ".");
+                Err(Error::forbidden("role_required", detail))
+            }
+        }
+    };
+}
+
+role_extractor!(Staff, "staff or admin", Role::acts_on_any_account);
+role_extractor!(Admin, "admin", |role| role == Role::Admin);
+role_extractor!(Reader, "staff, admin or auditor", Role::reads_any_account);
+role_extractor!(Overseer, "admin or auditor", |role| matches!(role, Role::Admin | Role::Auditor));
 
 /// The token of `Authorization: Bearer <token>` (RFC 6750). The scheme's name is case-insensitive.
 fn bearer_token(parts: &Parts) -> Result<&str> {

@@ -47,6 +47,12 @@ impl Serialize for Password {
     }
 }
 
+impl From<String> for Password {
+    fn from(text: String) -> Self {
+        Self(text.into())
+    }
+}
+
 impl Password {
     fn expose(&self) -> &str {
         self.0.expose_secret()

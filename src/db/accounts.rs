@@ -152,6 +152,28 @@ impl Tx<'_> {
         Ok(inserted == 1)
     }
 
+    /// A customer's account, held until the transaction ends.
+    pub async fn lock_account(&mut self, number: AccountNumber) -> sqlx::Result<Option<Account>> {
+        in_transaction!(self, conn => sqlx::query_as(
+            concat!(
+                "update accounts set status = status where account_number = $1 and owner_id is not null returning ",
+                account_columns!(),
+            ),
+        )
+        .bind(number)
+        .fetch_optional(conn)
+        .await)
+    }
+
+    pub async fn set_account_status(&mut self, number: AccountNumber, status: AccountStatus) -> sqlx::Result<()> {
+        in_transaction!(self, conn => sqlx::query("update accounts set status = $2 where account_number = $1")
+            .bind(number)
+            .bind(status)
+            .execute(conn)
+            .await
+            .map(|_| ()))
+    }
+
     pub async fn label_account(&mut self, number: AccountNumber, label: Option<&str>) -> sqlx::Result<()> {
         in_transaction!(self, conn => sqlx::query("update accounts set label = $2 where account_number = $1")
             .bind(number)

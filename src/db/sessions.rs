@@ -16,6 +16,9 @@ pub struct Session {
     /// The `User-Agent` of the login.
     #[schema(example = "curl/8.5.0")]
     pub user_agent: Option<String>,
+    /// Where the login came from.
+    #[schema(example = "192.0.2.1")]
+    pub address: Option<String>,
     #[schema(value_type = String, format = DateTime, example = "2026-01-31T12:00:00.000000Z")]
     pub created_at: Timestamp,
     /// When the session last got an access token.
@@ -42,7 +45,7 @@ impl Db {
     /// The user's living sessions, newest first.
     pub async fn sessions_of(&self, user_id: Uuid, now: Timestamp) -> sqlx::Result<Vec<Session>> {
         on_reader!(self, conn => sqlx::query_as(
-            "select id, user_agent, created_at, last_used_at, expires_at, user_id from sessions
+            "select id, user_agent, address, created_at, last_used_at, expires_at, user_id from sessions
              where user_id = $1 and ended_at is null and expires_at > $2
              order by id desc",
         )
@@ -64,12 +67,13 @@ impl Db {
 impl Tx<'_> {
     pub async fn insert_session(&mut self, session: &Session) -> sqlx::Result<()> {
         in_transaction!(self, conn => sqlx::query(
-            "insert into sessions (id, user_id, user_agent, created_at, last_used_at, expires_at)
-             values ($1, $2, $3, $4, $5, $6)",
+            "insert into sessions (id, user_id, user_agent, address, created_at, last_used_at, expires_at)
+             values ($1, $2, $3, $4, $5, $6, $7)",
         )
         .bind(session.id)
         .bind(session.user_id)
         .bind(&session.user_agent)
+        .bind(&session.address)
         .bind(session.created_at)
         .bind(session.last_used_at)
         .bind(session.expires_at)

@@ -17,10 +17,38 @@ pub struct User {
     #[schema(example = "ada@example.com", format = Email)]
     pub email: String,
     pub role: Role,
+    pub status: UserStatus,
     #[schema(value_type = String, format = DateTime, example = "2026-01-31T12:00:00.000000Z")]
     pub created_at: Timestamp,
     #[serde(skip)]
     pub password_hash: String,
+}
+
+/// A frozen user may look and sign out, but change nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, serde::Deserialize, sqlx::Type, ToSchema)]
+#[serde(rename_all = "lowercase")]
+#[sqlx(type_name = "text", rename_all = "lowercase")]
+pub enum UserStatus {
+    Active,
+    Frozen,
+}
+
+/// The columns of [`User`].
+macro_rules! user_columns {
+    () => {
+        "id, name, email, role, case when frozen_at is null then 'active' else 'frozen' end as status, created_at,
+         password_hash"
+    };
+}
+
+/// Which users to list. What is empty or None does not count.
+#[derive(Clone, Debug, Default)]
+pub struct UserFilter {
+    /// Part of the name or the address, in lower case.
+    pub search: String,
+    pub role: Option<Role>,
+    /// Only users before this one.
+    pub before: Option<Uuid>,
 }
 
 /// What a person may do. `customer` acts on own accounts; `staff` and `admin` on any; `auditor` reads any.
@@ -35,6 +63,16 @@ pub enum Role {
 }
 
 impl Role {
+    /// As stored and on the wire.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Customer => "customer",
+            Self::Staff => "staff",
+            Self::Admin => "admin",
+            Self::Auditor => "auditor",
+        }
+    }
+
     /// Whether this role may see accounts and movements of other people.
     pub fn reads_any_account(self) -> bool {
         !matches!(self, Role::Customer)
@@ -46,11 +84,34 @@ impl Role {
     }
 }
 
+/// What the bank lets a user do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, sqlx::FromRow)]
+pub struct Standing {
+    pub role: Role,
+    /// May look and sign out, but change nothing.
+    pub frozen: bool,
+}
+
+/// What a user may do since when.
+#[derive(Clone, Copy, Debug, sqlx::FromRow)]
+pub struct ChangedStanding {
+    pub id: Uuid,
+    #[sqlx(flatten)]
+    pub standing: Standing,
+    pub changed_at: Timestamp,
+}
+
+/// A pattern for `like ... escape '!'`.
+fn contains(text: &str) -> String {
+    let escaped = text.replace('!', "!!").replace('%', "!%").replace('_', "!_");
+    format!("%{escaped}%")
+}
+
 impl Db {
     /// The active user with this address, which must be trimmed and in lower case.
     pub async fn user_by_email(&self, email: &str) -> sqlx::Result<Option<User>> {
         on_reader!(self, conn => sqlx::query_as(
-            "select id, name, email, role, created_at, password_hash from users where email = $1 and status = 'active'",
+            concat!("select ", user_columns!(), " from users where email = $1 and status = 'active'"),
         )
         .bind(email)
         .fetch_optional(conn)
@@ -59,10 +120,48 @@ impl Db {
 
     pub async fn user(&self, id: Uuid) -> sqlx::Result<Option<User>> {
         on_reader!(self, conn => sqlx::query_as(
-            "select id, name, email, role, created_at, password_hash from users where id = $1 and status = 'active'",
+            concat!("select ", user_columns!(), " from users where id = $1 and status = 'active'"),
         )
         .bind(id)
         .fetch_optional(conn)
+        .await)
+    }
+
+    /// Users who have not left, the newest first.
+    pub async fn users(&self, filter: &UserFilter, limit: i64) -> sqlx::Result<Vec<User>> {
+        on_reader!(self, conn => sqlx::query_as(
+            concat!(
+                "select ", user_columns!(), " from users
+                 where status = 'active' and ($1 is null or id < $1) and ($2 is null or role = $2)
+                   and (lower(name) like $3 escape '!' or email like $3 escape '!')
+                 order by id desc limit $4",
+            ),
+        )
+        .bind(filter.before)
+        .bind(filter.role)
+        .bind(contains(&filter.search))
+        .bind(limit)
+        .fetch_all(conn)
+        .await)
+    }
+
+    /// Standings that were changed after `since`, on whichever instance.
+    pub async fn standings_changed_since(&self, since: Timestamp) -> sqlx::Result<Vec<ChangedStanding>> {
+        on_reader!(self, conn => sqlx::query_as(
+            "select id, role, frozen_at is not null as frozen, standing_changed_at as changed_at
+             from users where standing_changed_at > $1",
+        )
+        .bind(since)
+        .fetch_all(conn)
+        .await)
+    }
+
+    pub async fn frozen_users(&self) -> sqlx::Result<Vec<ChangedStanding>> {
+        on_reader!(self, conn => sqlx::query_as(
+            "select id, role, frozen_at is not null as frozen, standing_changed_at as changed_at
+             from users where standing_changed_at > 0 and frozen_at is not null",
+        )
+        .fetch_all(conn)
         .await)
     }
 }
@@ -100,12 +199,35 @@ impl Tx<'_> {
     /// update that changes nothing, because it locks in one way on every database.
     pub async fn lock_user(&mut self, id: Uuid) -> sqlx::Result<Option<User>> {
         in_transaction!(self, conn => sqlx::query_as(
-            "update users set status = status where id = $1 and status = 'active'
-             returning id, name, email, role, created_at, password_hash",
+            concat!("update users set status = status where id = $1 and status = 'active' returning ", user_columns!()),
         )
         .bind(id)
         .fetch_optional(conn)
         .await)
+    }
+
+    pub async fn set_role(&mut self, id: Uuid, role: Role, now: Timestamp) -> sqlx::Result<()> {
+        in_transaction!(self, conn => sqlx::query(
+            "update users set role = $2, standing_changed_at = $3 where id = $1",
+        )
+        .bind(id)
+        .bind(role)
+        .bind(now)
+        .execute(conn)
+        .await
+        .map(|_| ()))
+    }
+
+    pub async fn set_frozen(&mut self, id: Uuid, frozen: bool, now: Timestamp) -> sqlx::Result<()> {
+        in_transaction!(self, conn => sqlx::query(
+            "update users set frozen_at = $2, standing_changed_at = $3 where id = $1",
+        )
+        .bind(id)
+        .bind(frozen.then_some(now))
+        .bind(now)
+        .execute(conn)
+        .await
+        .map(|_| ()))
     }
 
     pub async fn update_password(&mut self, id: Uuid, password_hash: &str) -> sqlx::Result<()> {

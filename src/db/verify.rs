@@ -197,7 +197,7 @@ impl Tx<'_> {
     }
 }
 
-async fn drain<T>(
+pub(super) async fn drain<T>(
     mut rows: impl Stream<Item = sqlx::Result<T>> + Unpin,
     visit: &mut impl FnMut(T),
 ) -> sqlx::Result<()> {

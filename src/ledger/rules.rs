@@ -33,6 +33,8 @@ pub struct Caller {
     pub user_id: Uuid,
     /// Staff: may act for any customer.
     pub acts_on_any_account: bool,
+    /// Whether deposits to the caller's own accounts are taken on the caller's word.
+    pub deposits_to_own: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,6 +78,8 @@ pub enum Refusal {
     AccountFrozen,
     #[error("The receiving account takes no money: it is closed or frozen.")]
     ReceiverUnavailable,
+    #[error("Deposits are booked by the bank's staff: bring the money to them.")]
+    DepositsByStaffOnly,
     #[error("A transfer needs two different accounts.")]
     SameAccount,
     #[error("The account is in {account}, not in {requested}.")]
@@ -141,7 +145,13 @@ impl Book {
 /// below its limit, and an entry's time is never before the one ahead of it.
 pub fn decide(book: &mut Book, command: &Command) -> Result<Outcome, Refusal> {
     let (debited, credited) = match command.movement {
-        Movement::Deposit { to } => (None, Some(book.callers_account(command.caller, to)?)),
+        Movement::Deposit { to } => {
+            let receiver = book.callers_account(command.caller, to)?;
+            if receiver.owner_id == Some(command.caller.user_id) && !command.caller.deposits_to_own {
+                return Err(Refusal::DepositsByStaffOnly);
+            }
+            (None, Some(receiver))
+        }
         Movement::Withdrawal { from } => (Some(book.callers_account(command.caller, from)?), None),
         Movement::Transfer { from, to } => {
             let sender = book.callers_account(command.caller, from)?;

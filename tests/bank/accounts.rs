@@ -130,7 +130,7 @@ bank_tests! {
             if may_act {
                 deposit.expect_status(201);
             } else {
-                deposit.expect_problem(404, "account_not_found");
+                deposit.expect_problem(403, "auditor_changes_nothing");
             }
         }
         assert_eq!(ada.balance().await, "7.00");

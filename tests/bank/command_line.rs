@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::databases::{Kind, TestDatabase};
-use crate::harness::PASSWORD;
+use crate::harness::{PASSWORD, TestBank};
 
 /// The command in an empty directory, with no settings but those given.
 fn coffer(directory: &Path, arguments: &[&str]) -> Command {
@@ -257,4 +257,47 @@ async fn nothing_acknowledged_is_lost_by_kill_9_on_sqlite() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_acknowledged_is_lost_by_kill_9_on_postgres() {
     nothing_acknowledged_is_lost(Kind::Postgres).await;
+}
+
+#[tokio::test]
+async fn the_first_admin_is_made_at_the_command_line() {
+    for kind in [Kind::Sqlite, Kind::Postgres] {
+        let database = TestDatabase::create(kind).await;
+        let directory = TempDir::new().expect("a directory");
+        let create = |email: &str, password: &str| {
+            let mut command = coffer(directory.path(), &["admin", "create", email, "--database-url", &database.url]);
+            command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+            let mut process = command.spawn().expect("the binary runs");
+            process.stdin.take().expect("a pipe").write_all(password.as_bytes()).expect("a password is read");
+            process.wait_with_output().expect("an end")
+        };
+        let generated = create("root@example.com", "");
+        assert!(generated.status.success(), "{}", text(&generated.stderr));
+        let password = text(&generated.stdout).lines().last().expect("a password").to_owned();
+        let chosen = create("Second@example.com", "a phrase that is chosen\n");
+        assert!(chosen.status.success() && !text(&chosen.stdout).contains("phrase"), "{}", text(&chosen.stdout));
+        for (email, password, message) in [
+            ("not an address", "", "is not an e-mail address"),
+            ("third@example.com", "password", "among the first that a guesser tries"),
+        ] {
+            let refused = create(email, password);
+            assert!(!refused.status.success() && text(&refused.stderr).contains(message), "{}", text(&refused.stderr));
+        }
+
+        let bank = TestBank::open_on(database, &[]).await;
+        for (email, password) in [("root@example.com", &*password), ("second@example.com", "a phrase that is chosen")] {
+            let token = bank.sign_in(email, password).await.expect_status(200).text_at("/access_token");
+            assert_eq!(bank.get("/me").bearer(&token).send().await.text_at("/role"), "admin");
+        }
+        let ada = bank.customer().await;
+        let promoted = Command::new(env!("CARGO_BIN_EXE_coffer"))
+            .args(["admin", "create", &ada.email, "--database-url", &bank.database.url])
+            .current_dir(directory.path())
+            .stdin(Stdio::null())
+            .output()
+            .expect("the binary runs");
+        assert!(text(&promoted.stdout).contains("is an admin now"), "{}", text(&promoted.stderr));
+        bank.sign_in(&ada.email, PASSWORD).await.expect_status(200);
+        bank.close_with_books_right().await;
+    }
 }

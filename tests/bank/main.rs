@@ -2,6 +2,7 @@
 //!
 //! `databases` finds or starts the databases, `harness` has the bank with its verbs; every other file is one subject.
 
+mod access;
 mod accounts;
 mod bad_input;
 mod batch;
@@ -17,5 +18,6 @@ mod money;
 mod resilience;
 mod rules;
 mod sessions;
+mod staff;
 mod tokens;
 mod users;

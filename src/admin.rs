@@ -1,0 +1,71 @@
+//! `coffer admin create`: how the bank gets its first admin. There is no default account and no default password.
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use uuid::Uuid;
+
+use crate::api::fields;
+use crate::auth::passwords::{self, Password, Passwords};
+use crate::db::audit::{Action, Event};
+use crate::db::users::{Role, User, UserStatus};
+use crate::db::{Db, Tx};
+use crate::timestamp::Timestamp;
+
+/// 144 random bits, 24 characters.
+const GENERATED_PASSWORD_BYTES: usize = 18;
+
+/// What was done, for the terminal.
+pub enum Created {
+    /// A new user with the password that was given.
+    New,
+    /// A new user with this password, which is nowhere else.
+    WithPassword(String),
+    /// A user that was there already, whose password stays.
+    Promoted,
+}
+
+/// Makes the user with this address an admin; makes the user too if there is none. Without a `password` one is generated.
+pub async fn create(
+    db: &Db,
+    email: &str,
+    password: Option<String>,
+) -> Result<Created, Box<dyn std::error::Error + Send + Sync>> {
+    fields::email(email).map_err(|_| format!("{email} is not an e-mail address such as ada@example.com"))?;
+    let email = fields::normalize_email(email);
+    if let Some(user) = db.user_by_email(&email).await? {
+        let mut tx = db.begin().await?;
+        tx.set_role(user.id, Role::Admin, Timestamp::now()).await?;
+        record(&mut tx, user.id).await?;
+        tx.commit().await?;
+        return Ok(Created::Promoted);
+    }
+    let (password, created) = match password {
+        Some(password) => (password, Created::New),
+        None => {
+            let mut bytes = [0; GENERATED_PASSWORD_BYTES];
+            getrandom::fill(&mut bytes)?;
+            let password = URL_SAFE_NO_PAD.encode(bytes);
+            (password.clone(), Created::WithPassword(password))
+        }
+    };
+    let password = Password::from(password);
+    passwords::acceptable(&password).map_err(|error| error.message.unwrap_or(error.code).into_owned())?;
+    let user = User {
+        id: Uuid::now_v7(),
+        name: "Admin".to_owned(),
+        email,
+        role: Role::Admin,
+        status: UserStatus::Active,
+        created_at: Timestamp::now(),
+        password_hash: Passwords::new()?.hash(password).await?,
+    };
+    let mut tx = db.begin().await?;
+    tx.insert_user(&user).await?;
+    record(&mut tx, user.id).await?;
+    tx.commit().await?;
+    Ok(created)
+}
+
+async fn record(tx: &mut Tx<'_>, user_id: Uuid) -> sqlx::Result<()> {
+    tx.append_to_audit_log(&[Event::of_command_line(Action::AdminCreated).on(user_id)]).await
+}

@@ -1,0 +1,276 @@
+//! For those who work at the bank: looking people up, freezing, roles.
+
+use axum::extract::State;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+use uuid::Uuid;
+use validator::Validate;
+
+use super::App;
+use super::accounts::AccountBody;
+use super::cursor::Cursor;
+use super::extract::{Json, PathParam, Query};
+use super::fields::{self, UserId};
+use crate::account_number::AccountNumber;
+use crate::auth::{Admin, Caller, Origin, Reader, Staff};
+use crate::db::Tx;
+use crate::db::accounts::{Account, AccountStatus};
+use crate::db::audit::{Action, Event};
+use crate::db::users::{Role, Standing, User, UserFilter, UserStatus};
+use crate::error::{Error, Result};
+use crate::timestamp::Timestamp;
+
+const DEFAULT_LIMIT: u32 = 50;
+const MAX_LIMIT: u32 = 100;
+
+#[derive(Debug, Deserialize, Validate, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct UsersQuery {
+    /// Part of a name or an address.
+    #[validate(custom(function = fields::name))]
+    #[param(min_length = 1, max_length = 100, example = "ada")]
+    search: Option<String>,
+    #[param(inline, example = json!(null))]
+    role: Option<Role>,
+    /// How many users, 1 to 100.
+    #[serde(default, deserialize_with = "fields::limit::<_, MAX_LIMIT>")]
+    #[param(minimum = 1, maximum = 100, default = 50)]
+    limit: Option<u32>,
+    /// `next_cursor` of the page before.
+    #[param(pattern = "^[A-Za-z0-9_-]{22}$", example = json!(null))]
+    cursor: Option<String>,
+}
+
+/// A page of users.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct UserList {
+    data: Vec<User>,
+    has_more: bool,
+    /// Send it as `cursor` to get the next page.
+    #[schema(example = json!(null))]
+    next_cursor: Option<String>,
+}
+
+#[derive(Debug, Deserialize, Validate, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"role": "staff"}))]
+pub struct RoleRequest {
+    role: Role,
+}
+
+#[derive(Debug, Deserialize, Validate, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"status": "frozen", "reason": "Card and phone stolen"}))]
+pub struct UserStatusRequest {
+    status: UserStatus,
+    /// For the audit log, up to 140 characters.
+    #[validate(custom(function = fields::reason))]
+    #[schema(min_length = 1, max_length = 140, example = "Card and phone stolen")]
+    reason: Option<String>,
+}
+
+/// What staff may make of an account. Its owner closes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum FreezeStatus {
+    Open,
+    Frozen,
+}
+
+#[derive(Debug, Deserialize, Validate, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"status": "frozen", "reason": "Court order 12/2026"}))]
+pub struct AccountStatusRequest {
+    status: FreezeStatus,
+    /// For the audit log, up to 140 characters.
+    #[validate(custom(function = fields::reason))]
+    #[schema(min_length = 1, max_length = 140, example = "Court order 12/2026")]
+    reason: Option<String>,
+}
+
+/// Look people up
+///
+/// The newest first. `GET /accounts?owner_id=` lists what they have.
+#[utoipa::path(
+    get,
+    path = "/users",
+    operation_id = "list_users",
+    tag = "Staff",
+    params(UsersQuery),
+    responses(
+        (status = OK, description = "A page of users", body = UserList),
+        (status = FORBIDDEN, description = "For staff, admins and auditors"),
+    ),
+    security(("bearer" = []))
+)]
+pub async fn list(State(app): State<App>, _: Reader, Query(query): Query<UsersQuery>) -> Result<Json<UserList>> {
+    let limit = query.limit.unwrap_or(DEFAULT_LIMIT);
+    let before = query.cursor.as_deref().map(Cursor::decode).transpose()?.map(Cursor::id);
+    let search = query.search.map(|text| text.trim().to_lowercase()).unwrap_or_default();
+    let filter = UserFilter { search, role: query.role, before };
+    let mut data = app.db.users(&filter, i64::from(limit) + 1).await?;
+
+    let has_more = data.len() > limit as usize;
+    data.truncate(limit as usize);
+    let next_cursor = data.last().filter(|_| has_more).map(|user| Cursor::at_id(user.id).encode());
+    Ok(Json(UserList { data, has_more, next_cursor }))
+}
+
+/// Show somebody's profile
+#[utoipa::path(
+    get,
+    path = "/users/{user_id}",
+    operation_id = "show_user",
+    tag = "Staff",
+    params(("user_id" = Uuid, Path, example = "019a8f3e-7c4b-7d21-9b1e-2f6a5c0d4e88")),
+    responses(
+        (status = OK, description = "The profile", body = User),
+        (status = FORBIDDEN, description = "For staff, admins and auditors"),
+        (status = NOT_FOUND, description = "No such user"),
+    ),
+    security(("bearer" = []))
+)]
+pub async fn show(State(app): State<App>, _: Reader, PathParam(UserId(id)): PathParam<UserId>) -> Result<Json<User>> {
+    Ok(Json(app.db.user(id).await?.ok_or_else(Error::user_not_found)?))
+}
+
+/// Give somebody a role
+///
+/// Counts from their next request on; on other instances within a second.
+#[utoipa::path(
+    put,
+    path = "/users/{user_id}/role",
+    operation_id = "set_role",
+    tag = "Staff",
+    params(("user_id" = Uuid, Path, example = "019a8f3e-7c4b-7d21-9b1e-2f6a5c0d4e88")),
+    request_body = RoleRequest,
+    responses(
+        (status = OK, description = "Given", body = User),
+        (status = FORBIDDEN, description = "For admins, and not for oneself"),
+        (status = NOT_FOUND, description = "No such user"),
+    ),
+    security(("bearer" = []))
+)]
+pub async fn set_role(
+    State(app): State<App>,
+    origin: Origin,
+    Admin(caller): Admin,
+    PathParam(UserId(id)): PathParam<UserId>,
+    Json(request): Json<RoleRequest>,
+) -> Result<Json<User>> {
+    let mut tx = app.db.begin().await?;
+    let mut user = lock_somebody_else(&mut tx, caller, id).await?;
+    if user.role != request.role {
+        let now = Timestamp::now();
+        tx.set_role(id, request.role, now).await?;
+        let change = format!("{} to {}", user.role.name(), request.role.name());
+        tx.append_to_audit_log(&[Event::of(Action::RoleChanged, &origin).on(id).detail(change)]).await?;
+        tx.commit().await?;
+        user.role = request.role;
+        app.auth.standings.set(id, standing_of(&user), now);
+    }
+    Ok(Json(user))
+}
+
+/// Freeze or release somebody
+///
+/// A frozen user may look and sign out, but change nothing. Staff freeze customers, admins anybody but themselves.
+#[utoipa::path(
+    put,
+    path = "/users/{user_id}/status",
+    operation_id = "set_user_status",
+    tag = "Staff",
+    params(("user_id" = Uuid, Path, example = "019a8f3e-7c4b-7d21-9b1e-2f6a5c0d4e88")),
+    request_body = UserStatusRequest,
+    responses(
+        (status = OK, description = "Done", body = User),
+        (status = FORBIDDEN, description = "For staff and admins, and not for oneself"),
+        (status = NOT_FOUND, description = "No such user"),
+    ),
+    security(("bearer" = []))
+)]
+pub async fn set_user_status(
+    State(app): State<App>,
+    origin: Origin,
+    Staff(caller): Staff,
+    PathParam(UserId(id)): PathParam<UserId>,
+    Json(request): Json<UserStatusRequest>,
+) -> Result<Json<User>> {
+    let mut tx = app.db.begin().await?;
+    let mut user = lock_somebody_else(&mut tx, caller, id).await?;
+    if user.role != Role::Customer && caller.role != Role::Admin {
+        return Err(Error::forbidden("role_required", "Only an admin freezes or releases those who work at the bank."));
+    }
+    if user.status != request.status {
+        let now = Timestamp::now();
+        let frozen = request.status == UserStatus::Frozen;
+        tx.set_frozen(id, frozen, now).await?;
+        let action = if frozen { Action::UserFrozen } else { Action::UserReleased };
+        tx.append_to_audit_log(&[Event::of(action, &origin).on(id).with_reason(request.reason)]).await?;
+        tx.commit().await?;
+        user.status = request.status;
+        app.auth.standings.set(id, standing_of(&user), now);
+    }
+    Ok(Json(user))
+}
+
+/// Freeze or release an account
+///
+/// No money moves on a frozen account, in or out.
+#[utoipa::path(
+    put,
+    path = "/accounts/{account_number}/status",
+    operation_id = "set_account_status",
+    tag = "Staff",
+    params(("account_number" = String, Path, pattern = "^[1-9][0-9]{13}$", example = "10000000000180")),
+    request_body = AccountStatusRequest,
+    responses(
+        (status = OK, description = "Done", body = AccountBody),
+        (status = FORBIDDEN, description = "For staff and admins, and not for their own accounts"),
+        (status = NOT_FOUND, description = "No such account"),
+        (status = CONFLICT, description = "The account is closed"),
+    ),
+    security(("bearer" = []))
+)]
+pub async fn set_account_status(
+    State(app): State<App>,
+    origin: Origin,
+    Staff(caller): Staff,
+    PathParam(number): PathParam<AccountNumber>,
+    Json(request): Json<AccountStatusRequest>,
+) -> Result<Json<AccountBody>> {
+    let (status, action) = match request.status {
+        FreezeStatus::Frozen => (AccountStatus::Frozen, Action::AccountFrozen),
+        FreezeStatus::Open => (AccountStatus::Open, Action::AccountReleased),
+    };
+    let mut tx = app.db.begin().await?;
+    let account: Account = tx.lock_account(number).await?.ok_or_else(Error::account_not_found)?;
+    if account.owner_id == Some(caller.user_id) {
+        return Err(not_for_oneself());
+    }
+    if account.status == AccountStatus::Closed {
+        return Err(Error::conflict("account_closed", "The account is closed: there is nothing to freeze."));
+    }
+    if account.status != status {
+        tx.set_account_status(number, status).await?;
+        tx.append_to_audit_log(&[Event::of(action, &origin).on(number).with_reason(request.reason)]).await?;
+        tx.commit().await?;
+    }
+    Ok(Json(Account { status, ..account }.into()))
+}
+
+async fn lock_somebody_else(tx: &mut Tx<'_>, caller: Caller, id: Uuid) -> Result<User> {
+    if id == caller.user_id {
+        return Err(not_for_oneself());
+    }
+    tx.lock_user(id).await?.ok_or_else(Error::user_not_found)
+}
+
+fn not_for_oneself() -> Error {
+    Error::forbidden("not_for_oneself", "Nobody does this for themselves: ask somebody else who may.")
+}
+
+fn standing_of(user: &User) -> Standing {
+    Standing { role: user.role, frozen: user.status == UserStatus::Frozen }
+}

@@ -1,0 +1,54 @@
+//! Where a request comes from: its id, the client's address and, once that is shown, the caller.
+
+use std::net::IpAddr;
+use std::sync::{Arc, OnceLock};
+
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+
+use super::Caller;
+use crate::error::Error;
+
+/// Made before anything else looks at the request. Clones share it.
+#[derive(Clone, Debug)]
+pub struct Origin(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    request_id: String,
+    address: Option<IpAddr>,
+    caller: OnceLock<Caller>,
+}
+
+impl Origin {
+    pub fn new(request_id: String, address: Option<IpAddr>) -> Self {
+        Self(Arc::new(Inner { request_id, address, caller: OnceLock::new() }))
+    }
+
+    pub fn request_id(&self) -> &str {
+        &self.0.request_id
+    }
+
+    /// The client's address, as far as it is known.
+    pub fn address(&self) -> Option<IpAddr> {
+        self.0.address
+    }
+
+    /// The caller, once a handler has asked for one and a token has shown it.
+    pub fn caller(&self) -> Option<Caller> {
+        self.0.caller.get().copied()
+    }
+
+    pub(super) fn set_caller(&self, caller: Caller) {
+        let _ = self.0.caller.set(caller);
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Origin {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Error> {
+        let origin = parts.extensions.get::<Self>().cloned();
+        origin.ok_or_else(|| Error::Internal("a request without an origin".to_owned()))
+    }
+}

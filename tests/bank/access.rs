@@ -1,0 +1,264 @@
+//! Who may do what: every route of the OpenAPI document, called by everybody.
+
+use std::collections::BTreeSet;
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::harness::{Answer, Customer, PASSWORD, TestBank, bank_tests};
+
+/// Whoever calls. All but the last three call about something that belongs to the owner.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Who {
+    Anonymous,
+    Owner,
+    OtherCustomer,
+    Staff,
+    Admin,
+    Auditor,
+    /// The owner, frozen by the bank.
+    Frozen,
+    /// The owner, about an account that is closed.
+    OfClosedAccount,
+    /// The owner, with the token of a session that has ended.
+    Revoked,
+}
+
+const EVERYBODY: [Who; 9] = [
+    Who::Anonymous,
+    Who::Owner,
+    Who::OtherCustomer,
+    Who::Staff,
+    Who::Admin,
+    Who::Auditor,
+    Who::Frozen,
+    Who::OfClosedAccount,
+    Who::Revoked,
+];
+
+/// Method, path, and the status that each of [`EVERYBODY`] gets.
+type Row = (&'static str, &'static str, [u16; 9]);
+
+#[rustfmt::skip]
+const MATRIX: &[Row] = &[
+    //                                            anonymous owner other staff admin auditor frozen closed revoked
+    ("POST",   "/create_account",                    [201, 201, 201, 201, 201, 201, 201, 201, 201]),
+    ("POST",   "/login",                             [200, 200, 200, 200, 200, 200, 200, 200, 200]),
+    ("POST",   "/refresh",                           [401, 200, 200, 200, 200, 200, 200, 200, 401]),
+    ("POST",   "/logout",                            [401, 204, 204, 204, 204, 204, 204, 204, 401]),
+    ("POST",   "/deposit",                           [401, 201, 404, 201, 201, 403, 403, 409, 401]),
+    ("POST",   "/withdraw",                          [401, 201, 404, 201, 201, 403, 403, 409, 401]),
+    ("POST",   "/transfer",                          [401, 201, 404, 201, 201, 403, 403, 409, 401]),
+    ("POST",   "/transactions/batch",                [401, 200, 409, 200, 200, 403, 403, 409, 401]),
+    ("GET",    "/balance",                           [401, 200, 404, 200, 200, 200, 200, 200, 401]),
+    ("GET",    "/transactions",                      [401, 200, 404, 200, 200, 200, 200, 200, 401]),
+    ("GET",    "/transactions/{id}",                 [401, 200, 404, 200, 200, 200, 200, 200, 401]),
+    ("GET",    "/accounts",                          [401, 200, 200, 200, 200, 200, 200, 200, 401]),
+    ("POST",   "/accounts",                          [401, 201, 201, 201, 201, 403, 403, 201, 401]),
+    ("GET",    "/accounts/{account_number}",         [401, 200, 404, 200, 200, 200, 200, 200, 401]),
+    ("PATCH",  "/accounts/{account_number}",         [401, 200, 404, 200, 200, 403, 403, 200, 401]),
+    ("DELETE", "/accounts/{account_number}",         [401, 204, 404, 204, 204, 403, 403, 409, 401]),
+    ("PUT",    "/accounts/{account_number}/status",  [401, 403, 403, 200, 200, 403, 403, 403, 401]),
+    ("GET",    "/me",                                [401, 200, 200, 200, 200, 200, 200, 200, 401]),
+    ("PATCH",  "/me",                                [401, 200, 200, 200, 200, 403, 403, 200, 401]),
+    ("DELETE", "/me",                                [401, 409, 409, 409, 409, 403, 403, 409, 401]),
+    ("PUT",    "/me/password",                       [401, 204, 204, 204, 204, 204, 204, 204, 401]),
+    ("GET",    "/me/sessions",                       [401, 200, 200, 200, 200, 200, 200, 200, 401]),
+    ("DELETE", "/me/sessions/{id}",                  [401, 204, 404, 404, 404, 404, 204, 204, 401]),
+    ("GET",    "/users",                             [401, 403, 403, 200, 200, 200, 403, 403, 401]),
+    ("GET",    "/users/{user_id}",                   [401, 403, 403, 200, 200, 200, 403, 403, 401]),
+    ("PUT",    "/users/{user_id}/role",              [401, 403, 403, 403, 200, 403, 403, 403, 401]),
+    ("PUT",    "/users/{user_id}/status",            [401, 403, 403, 200, 200, 403, 403, 403, 401]),
+    ("GET",    "/audit",                             [401, 403, 403, 403, 200, 200, 403, 403, 401]),
+    ("GET",    "/livez",                             [200, 200, 200, 200, 200, 200, 200, 200, 200]),
+    ("GET",    "/readyz",                            [200, 200, 200, 200, 200, 200, 200, 200, 200]),
+    ("GET",    "/metrics",                           [200, 200, 200, 200, 200, 200, 200, 200, 200]),
+];
+
+/// What the calls are about, and the tokens of those who make them.
+struct Scene<'a> {
+    owner: Customer<'a>,
+    owner_id: String,
+    empty_account: String,
+    transaction: String,
+    session: String,
+    receiver: String,
+    token: Option<String>,
+    refresh_token: String,
+}
+
+/// Something that nobody has.
+const NO_ACCOUNT: &str = "10000000000180";
+const NO_ID: &str = "019a8f3e-7c4b-7d21-9b1e-2f6a5c0d4e88";
+
+impl<'a> Scene<'a> {
+    /// A fresh owner with a movement, and a fresh session of whoever is to call.
+    async fn set(bank: &'a TestBank, staff: &Staff<'a>, who: Who) -> Self {
+        let mut owner = bank.customer().await;
+        let transaction = owner.deposit("10").await.expect_status(201).text_at("/id");
+        let empty_account = owner.open_account(json!({})).await.expect_status(201).text_at("/account_number");
+        let owner_id = owner.get("/me").send().await.text_at("/id");
+        let session = owner.get("/me/sessions").send().await.text_at("/data/0/id");
+        let sign_in = async |email: &str| {
+            let tokens = bank.sign_in(email, PASSWORD).await.expect_status(200);
+            (Some(tokens.text_at("/access_token")), tokens.text_at("/refresh_token"))
+        };
+        let (token, refresh_token) = match who {
+            Who::Anonymous => (None, "nobody's".to_owned()),
+            Who::Owner => (Some(owner.token.clone()), owner.refresh_token.clone()),
+            Who::OtherCustomer => sign_in(&staff.other.email).await,
+            Who::Staff => sign_in(&staff.staff.email).await,
+            Who::Admin => sign_in(&staff.admin.email).await,
+            Who::Auditor => sign_in(&staff.auditor.email).await,
+            Who::Frozen => {
+                let (token, _) = sign_in(&staff.staff.email).await;
+                let freeze = bank.request(Method::PUT, &format!("/users/{owner_id}/status"));
+                let freeze = freeze.bearer(&token.expect("a token")).json(json!({"status": "frozen"}));
+                freeze.send().await.expect_status(200);
+                (Some(owner.token.clone()), owner.refresh_token.clone())
+            }
+            Who::OfClosedAccount => {
+                let path = format!("/accounts/{empty_account}");
+                owner.request(Method::DELETE, &path).send().await.expect_status(204);
+                owner.account = empty_account.clone();
+                (Some(owner.token.clone()), owner.refresh_token.clone())
+            }
+            Who::Revoked => {
+                let (token, refresh_token) = sign_in(&owner.email).await;
+                bank.post("/logout", json!({}))
+                    .bearer(token.as_deref().expect("a token"))
+                    .send()
+                    .await
+                    .expect_status(204);
+                (token, refresh_token)
+            }
+        };
+        let receiver = staff.other.account.clone();
+        Self { owner, owner_id, empty_account, transaction, session, receiver, token, refresh_token }
+    }
+
+    /// The same scene, but about things that do not exist.
+    fn about_nothing(mut self) -> Self {
+        self.owner.account = NO_ACCOUNT.to_owned();
+        self.empty_account = NO_ACCOUNT.to_owned();
+        self.transaction = NO_ID.to_owned();
+        self.session = NO_ID.to_owned();
+        self
+    }
+
+    async fn call(&self, method: &str, path: &str) -> Answer {
+        let account = &self.owner.account;
+        let movement = json!({"account_number": account, "amount": "1"});
+        let (path, body) = match (method, path) {
+            ("POST", "/create_account") => {
+                let email = format!("new-{}@example.com", self.owner.email.split('@').next().unwrap_or_default());
+                (path.to_owned(), Some(json!({"name": "New", "email": email, "password": PASSWORD})))
+            }
+            ("POST", "/login") => (path.to_owned(), Some(json!({"email": self.owner.email, "password": PASSWORD}))),
+            ("POST", "/refresh") => (path.to_owned(), Some(json!({"refresh_token": self.refresh_token}))),
+            ("POST", "/deposit" | "/withdraw") => (path.to_owned(), Some(movement)),
+            ("POST", "/transfer") => {
+                (path.to_owned(), Some(json!({"from_account": account, "to_account": self.receiver, "amount": "1"})))
+            }
+            ("POST", "/transactions/batch") => {
+                let item = json!({"type": "deposit", "account_number": account, "amount": "1"});
+                (path.to_owned(), Some(json!({"atomic": true, "transactions": [item]})))
+            }
+            ("POST", "/accounts") => (path.to_owned(), Some(json!({}))),
+            ("GET", "/balance" | "/transactions") => (format!("{path}?account_number={account}"), None),
+            ("GET", "/transactions/{id}") => (format!("/transactions/{}", self.transaction), None),
+            ("PATCH", "/accounts/{account_number}") => {
+                (format!("/accounts/{account}"), Some(json!({"label": "Another name"})))
+            }
+            ("DELETE", "/accounts/{account_number}") => (format!("/accounts/{}", self.empty_account), None),
+            ("PUT", "/accounts/{account_number}/status") => {
+                (format!("/accounts/{}/status", self.empty_account), Some(json!({"status": "frozen"})))
+            }
+            ("PATCH", "/me") => (path.to_owned(), Some(json!({"name": "Another Name"}))),
+            ("PUT", "/me/password") => {
+                let body = json!({"current_password": PASSWORD, "new_password": PASSWORD});
+                (path.to_owned(), Some(body))
+            }
+            ("DELETE", "/me/sessions/{id}") => (format!("/me/sessions/{}", self.session), None),
+            ("PUT", "/users/{user_id}/role") => {
+                (format!("/users/{}/role", self.owner_id), Some(json!({"role": "staff"})))
+            }
+            ("PUT", "/users/{user_id}/status") => {
+                (format!("/users/{}/status", self.owner_id), Some(json!({"status": "frozen"})))
+            }
+            _ => (path.replace("{account_number}", account).replace("{user_id}", &self.owner_id), None),
+        };
+        let request = self.owner.bank.request(method.parse().expect("a method"), &path);
+        let request = match &self.token {
+            Some(token) => request.bearer(token),
+            None => request,
+        };
+        match body {
+            Some(body) => request.json(body).send().await,
+            None => request.send().await,
+        }
+    }
+}
+
+/// Those who are not the owner.
+struct Staff<'a> {
+    other: Customer<'a>,
+    staff: Customer<'a>,
+    admin: Customer<'a>,
+    auditor: Customer<'a>,
+}
+
+impl<'a> Staff<'a> {
+    async fn hire(bank: &'a TestBank) -> Self {
+        Self {
+            other: bank.customer().await,
+            staff: bank.employee("staff").await,
+            admin: bank.employee("admin").await,
+            auditor: bank.employee("auditor").await,
+        }
+    }
+}
+
+/// Without what differs from request to request.
+fn comparable(answer: &Answer) -> Value {
+    let mut body = answer.body.clone();
+    if let Some(members) = body.as_object_mut() {
+        members.remove("request_id");
+    }
+    body
+}
+
+bank_tests! {
+    async fn everybody_gets_what_the_matrix_says(bank: &TestBank) {
+        let staff = Staff::hire(bank).await;
+        let mut wrong = Vec::new();
+        for (method, path, expected) in MATRIX {
+            for (who, expected) in EVERYBODY.into_iter().zip(expected) {
+                let answer = Scene::set(bank, &staff, who).await.call(method, path).await;
+                if answer.status.as_u16() != *expected {
+                    wrong.push(format!("{method} {path} by {who:?}: {} instead of {expected}: {}", answer.status, answer.body));
+                }
+                if who == Who::OtherCustomer && *expected == 404 {
+                    let missing = Scene::set(bank, &staff, who).await.about_nothing().call(method, path).await;
+                    if comparable(&answer) != comparable(&missing) || answer.headers.len() != missing.headers.len() {
+                        wrong.push(format!("{method} {path}: somebody else's answers otherwise than a missing one"));
+                    }
+                }
+            }
+        }
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    }
+}
+
+#[test]
+fn every_route_has_a_row() {
+    let document = serde_json::to_value(coffer::api::docs::document()).expect("a document");
+    let paths = document["paths"].as_object().expect("paths");
+    let documented: BTreeSet<(String, &str)> = paths
+        .iter()
+        .flat_map(|(path, item)| item.as_object().expect("an item").keys().map(move |method| (path, method)))
+        .map(|(path, method)| (method.to_uppercase(), path.as_str()))
+        .collect();
+    let rows: BTreeSet<(String, &str)> = MATRIX.iter().map(|(method, path, _)| ((*method).to_owned(), *path)).collect();
+    assert_eq!(rows, documented);
+}
