@@ -80,7 +80,7 @@ class Bank:
         self.url = url
         resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
         self.environment = {"PATH": os.environ["PATH"], "DATABASE_URL": url, "COFFER_DATA_DIR": str(directory),
-                            "COFFER_LISTEN": "127.0.0.1:0"}
+                            "COFFER_LISTEN": "127.0.0.1:0", "COFFER_CALLER_RATE": "0", "COFFER_ADDRESS_RATE": "0"}
         self.start()
 
     def start(self):

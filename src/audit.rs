@@ -25,7 +25,7 @@ impl Event {
             action,
             actor_id: origin.caller().map(|caller| caller.user_id),
             subject: None,
-            address: origin.address().map(|address| address.to_string()),
+            address: Some(origin.address().to_string()),
             request_id: Some(origin.request_id().to_owned()),
             detail: None,
         }

@@ -4,17 +4,20 @@
 
 use std::fs::{self, OpenOptions, Permissions};
 use std::io::{ErrorKind, Write};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
+use axum::http::{HeaderValue, Uri};
 use clap::Args;
+use ipnet::IpNet;
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::sqlite::SqliteConnectOptions;
 
+use crate::auth::tokens::SigningSecrets;
 use crate::db::{DbOptions, DbTarget};
 use crate::money::Currency;
 
@@ -43,6 +46,10 @@ pub struct Settings {
     #[arg(long, env = "COFFER_JWT_SECRET", global = true, hide_env_values = true, value_name = "SECRET")]
     pub jwt_secret: Option<SecretString>,
 
+    /// The signing secret before this one, whose tokens still count: set it for 15 minutes when the secret changes
+    #[arg(long, env = "COFFER_JWT_SECRET_PREVIOUS", global = true, hide_env_values = true, value_name = "SECRET")]
+    pub jwt_secret_previous: Option<SecretString>,
+
     /// ISO 4217 currency of accounts that are opened without naming one
     #[arg(long, env = "COFFER_CURRENCY", global = true, default_value = "USD", value_name = "CODE")]
     pub currency: Currency,
@@ -66,6 +73,26 @@ pub struct Settings {
     #[arg(long, env = "COFFER_MAX_CONNECTIONS", global = true, default_value_t = 16_384, value_name = "COUNT",
           value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub max_connections: u32,
+
+    /// Requests a second that one caller may make, four seconds' worth at once; 0 for any number
+    #[arg(long, env = "COFFER_CALLER_RATE", global = true, default_value_t = 100, value_name = "PER_SECOND",
+          value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
+    pub caller_rate: u32,
+
+    /// Requests a second that may come from one address (of IPv6: from one /64); 0 for any number
+    #[arg(long, env = "COFFER_ADDRESS_RATE", global = true, default_value_t = 500, value_name = "PER_SECOND",
+          value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
+    pub address_rate: u32,
+
+    /// Proxies whose X-Forwarded-For is believed: addresses or networks, separated by commas
+    #[arg(long, env = "COFFER_TRUSTED_PROXIES", global = true, value_name = "NETWORKS", value_delimiter = ',',
+          value_parser = parse_network)]
+    pub trusted_proxies: Vec<IpNet>,
+
+    /// Origins whose web pages may call the API, separated by commas, such as https://app.example.com
+    #[arg(long, env = "COFFER_CORS_ORIGINS", global = true, value_name = "ORIGINS", value_delimiter = ',',
+          value_parser = parse_origin)]
+    pub cors_origins: Vec<HeaderValue>,
 
     /// PostgreSQL only: connections for reading
     #[arg(long, env = "COFFER_DATABASE_CONNECTIONS", global = true, default_value_t = 8, value_name = "COUNT",
@@ -111,6 +138,8 @@ pub enum ConfigError {
         "COFFER_JWT_SECRET (--jwt-secret) has {0} bytes; it needs at least {MIN_SECRET_BYTES}. `openssl rand -hex 32` makes one"
     )]
     ShortSecret(usize),
+    #[error("COFFER_JWT_SECRET_PREVIOUS (--jwt-secret-previous) has {0} bytes; it needs at least {MIN_SECRET_BYTES}")]
+    ShortPreviousSecret(usize),
     #[error(
         "{path}, which holds the signing secret, has {bytes} bytes; it needs at least {MIN_SECRET_BYTES}. Remove it and start again to get a new one; everyone must sign in again"
     )]
@@ -154,8 +183,18 @@ impl Settings {
         }
     }
 
+    pub fn signing_secrets(&self) -> Result<SigningSecrets, ConfigError> {
+        let previous = self.jwt_secret_previous.clone();
+        if let Some(bytes) = previous.as_ref().map(|secret| secret.expose_secret().len())
+            && bytes < MIN_SECRET_BYTES
+        {
+            return Err(ConfigError::ShortPreviousSecret(bytes));
+        }
+        Ok(SigningSecrets { current: self.signing_secret()?, previous })
+    }
+
     /// The configured signing secret, or the one kept in the data directory, made on first use.
-    pub fn signing_secret(&self) -> Result<SecretString, ConfigError> {
+    fn signing_secret(&self) -> Result<SecretString, ConfigError> {
         if let Some(secret) = &self.jwt_secret {
             let bytes = secret.expose_secret().len();
             return if bytes < MIN_SECRET_BYTES { Err(ConfigError::ShortSecret(bytes)) } else { Ok(secret.clone()) };
@@ -244,4 +283,24 @@ fn keep_new_secret(path: &Path) -> Result<String, ConfigError> {
         Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(unusable(error)),
         _ => fs::read_to_string(path).map_err(unusable),
     }
+}
+
+/// A network such as 10.0.0.0/8, or a single address.
+fn parse_network(text: &str) -> Result<IpNet, String> {
+    let text = text.trim();
+    let network = text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
+    network.map_err(|_| "send addresses such as 10.0.0.1 or networks such as 10.0.0.0/8".to_owned())
+}
+
+/// An origin as a browser sends it: scheme and authority, nothing after.
+fn parse_origin(text: &str) -> Result<HeaderValue, String> {
+    let text = text.trim();
+    let is_origin = text.parse::<Uri>().is_ok_and(|uri| {
+        matches!(uri.scheme_str(), Some("http" | "https")) && uri.authority().is_some() && uri.path() == "/"
+    });
+    let hint = || "send origins such as https://app.example.com, without a path and without *".to_owned();
+    if !is_origin || text.ends_with('/') || text.contains('*') {
+        return Err(hint());
+    }
+    HeaderValue::from_str(text).map_err(|_| hint())
 }

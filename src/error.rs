@@ -3,13 +3,17 @@
 use std::borrow::Cow;
 
 use axum::http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
-use axum::http::{HeaderValue, StatusCode};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::db;
 use crate::ledger::rules::Refusal;
+use crate::limits::Allowance;
+
+pub const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
+pub const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 
 /// What `Retry-After` advises when the bank is busy.
 const RETRY_AFTER_SECONDS: u32 = 1;
@@ -34,6 +38,9 @@ pub enum Error {
     /// Any other 4xx.
     #[error("{detail}")]
     Client { status: StatusCode, code: &'static str, detail: Cow<'static, str> },
+    /// 429: too often. `policy` names the limit.
+    #[error("{detail}")]
+    TooMany { code: &'static str, detail: &'static str, policy: &'static str, allowance: Allowance },
     /// 503: not now; trying again soon may succeed.
     #[error("{detail}")]
     Busy { code: &'static str, detail: &'static str },
@@ -85,6 +92,9 @@ pub struct Problem {
     /// What the log is told and the client is not.
     #[serde(skip)]
     cause: Option<String>,
+    /// The limit that was met.
+    #[serde(skip)]
+    limit: Option<(&'static str, Allowance)>,
 }
 
 impl FieldError {
@@ -148,6 +158,10 @@ impl Error {
             Self::BatchRefused(refusals) => Problem::batch_refused(refusals),
             Self::Unauthorized { code, detail } => Problem::new(StatusCode::UNAUTHORIZED, code, detail),
             Self::Client { status, code, detail } => Problem::new(status, code, detail),
+            Self::TooMany { code, detail, policy, allowance } => {
+                let problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, code, detail);
+                Problem { limit: Some((policy, allowance)), ..problem }
+            }
             Self::Busy { code, detail } => Problem::new(StatusCode::SERVICE_UNAVAILABLE, code, detail),
             Self::Database(error) if db::is_transient(&error) => {
                 let detail = "The database did not answer in time. Try again.";
@@ -172,6 +186,7 @@ impl Problem {
             request_id: String::new(),
             errors: Vec::new(),
             cause: None,
+            limit: None,
         }
     }
 
@@ -248,6 +263,11 @@ impl Problem {
             }
             _ => {}
         }
+        if let Some((policy, allowance)) = self.limit {
+            let seconds = allowance.reset.as_secs_f64().ceil() as u64;
+            response.headers_mut().insert(RETRY_AFTER, seconds.max(1).into());
+            tell_allowance(response.headers_mut(), policy, allowance);
+        }
         response.extensions_mut().insert(self);
         response
     }
@@ -267,12 +287,25 @@ impl Problem {
         let mut written = (status, body).into_response();
         let headers = written.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        for name in [ALLOW, RETRY_AFTER, WWW_AUTHENTICATE] {
+        for name in [ALLOW, RETRY_AFTER, WWW_AUTHENTICATE, RATE_LIMIT, RATE_LIMIT_POLICY] {
             if let Some(value) = response.headers_mut().remove(&name) {
                 headers.insert(name, value);
             }
         }
         written
+    }
+}
+
+/// The headers of draft-ietf-httpapi-ratelimit-headers-10: which limit there is, and what is left of it.
+pub fn tell_allowance(headers: &mut HeaderMap, policy: &str, allowance: Allowance) {
+    let Allowance { quota, remaining, reset } = allowance;
+    let window = (quota.interval * quota.burst).as_secs_f64().ceil();
+    let left = format!("\"{policy}\";r={remaining};t={}", reset.as_secs_f64().ceil());
+    for (name, value) in [(RATE_LIMIT_POLICY, format!("\"{policy}\";q={};w={window}", quota.burst)), (RATE_LIMIT, left)]
+    {
+        if let Ok(value) = HeaderValue::from_str(&value) {
+            headers.insert(name, value);
+        }
     }
 }
 

@@ -1,10 +1,9 @@
 //! What happens by the clock: hearing of sessions that other instances ended, and forgetting what is too old to matter.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use metrics_exporter_prometheus::PrometheusHandle;
-
-use crate::auth::{Auth, tokens};
+use crate::api::App;
+use crate::auth::tokens;
 use crate::db::Db;
 use crate::timestamp::Timestamp;
 
@@ -21,9 +20,7 @@ const TICKS_PER_HOUR: u64 = 7_200;
 const WAL_TICK: Duration = Duration::from_millis(200);
 
 pub struct Housekeeping {
-    db: Db,
-    auth: Auth,
-    metrics: Option<PrometheusHandle>,
+    app: App,
     idempotency_retention: Duration,
     /// Sessions that ended and standings that changed since then are still to be heard of.
     heard_until: Timestamp,
@@ -31,37 +28,31 @@ pub struct Housekeeping {
 
 impl Housekeeping {
     /// Hears at once of everything that access tokens which may still run do not know: a restart must not revive them.
-    pub async fn start(
-        db: &Db,
-        auth: &Auth,
-        metrics: Option<PrometheusHandle>,
-        idempotency_retention: Duration,
-    ) -> sqlx::Result<Self> {
+    pub async fn start(app: &App, idempotency_retention: Duration) -> sqlx::Result<Self> {
         let heard_until = Timestamp::now().minus(LONGEST_TOKEN);
-        let (db, auth) = (db.clone(), auth.clone());
-        let mut this = Self { db, auth, metrics, idempotency_retention, heard_until };
+        let mut this = Self { app: app.clone(), idempotency_retention, heard_until };
         this.hear_of_changes(Timestamp::now()).await?;
-        for user in this.db.frozen_users().await? {
-            this.auth.standings.set(user.id, user.standing, user.changed_at);
+        for user in this.app.db.frozen_users().await? {
+            this.app.auth.standings.set(user.id, user.standing, user.changed_at);
         }
         Ok(this)
     }
 
     async fn hear_of_changes(&mut self, now: Timestamp) -> sqlx::Result<()> {
         let since = self.heard_until.minus(LOOK_BACK);
-        self.auth.ended_sessions.add(self.db.sessions_ended_since(since).await?, now);
-        self.auth.ended_sessions.forget_older_than(now.minus(LONGEST_TOKEN));
-        for user in self.db.standings_changed_since(since).await? {
-            self.auth.standings.set(user.id, user.standing, user.changed_at);
+        self.app.auth.ended_sessions.add(self.app.db.sessions_ended_since(since).await?, now);
+        self.app.auth.ended_sessions.forget_older_than(now.minus(LONGEST_TOKEN));
+        for user in self.app.db.standings_changed_since(since).await? {
+            self.app.auth.standings.set(user.id, user.standing, user.changed_at);
         }
-        self.auth.standings.forget_older_than(now.minus(LONGEST_TOKEN).minus(LOOK_BACK));
+        self.app.auth.standings.forget_older_than(now.minus(LONGEST_TOKEN).minus(LOOK_BACK));
         self.heard_until = now;
         Ok(())
     }
 
     /// Never ends. What fails is logged and tried again at the next tick.
     pub async fn run(self) {
-        let db = self.db.clone();
+        let db = self.app.db.clone();
         tokio::join!(self.run_by_the_second(), fold_wal(&db));
     }
 
@@ -79,11 +70,13 @@ impl Housekeeping {
     async fn tick(&mut self, tick: u64) -> sqlx::Result<()> {
         let now = Timestamp::now();
         self.hear_of_changes(now).await?;
-        if let Some(metrics) = &self.metrics {
+        self.app.auth.forget_idle(Instant::now());
+        self.app.edge.forget_idle(Instant::now());
+        if let Some(metrics) = &self.app.metrics {
             metrics.run_upkeep();
         }
         // One slice of the keys at a time: a table of millions is never scanned at once, and each is seen every 9 hours.
-        let mut tx = self.db.begin().await?;
+        let mut tx = self.app.db.begin().await?;
         tx.prune_keys(tick as u16, now.minus(self.idempotency_retention)).await?;
         if tick.is_multiple_of(TICKS_PER_HOUR) {
             tx.delete_sessions_older_than(now.minus(SESSION_RETENTION)).await?;

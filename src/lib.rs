@@ -9,6 +9,7 @@
 //! - [`ledger`]: `rules.rs` *decides* what a command does to the books, without any I/O; `committer.rs` takes everything
 //!   that is waiting, has it decided, and *writes* it in one durable transaction; `chain.rs` hashes the passbooks.
 //! - [`db`]: SQLite and PostgreSQL behind one type. `db/ledger/` has the statements that write the books.
+//! - [`limits`]: how often anything may be asked.
 //! - [`audit`]: the log of what matters to security.
 //! - [`money`], [`account_number`], [`timestamp`]: what is parsed once and right from then on.
 //! - [`error`]: the one error type and the problem document it becomes.
@@ -31,6 +32,7 @@ pub mod doctor;
 pub mod error;
 pub mod housekeeping;
 pub mod ledger;
+pub mod limits;
 pub mod money;
 pub mod server;
 pub mod timestamp;

@@ -19,6 +19,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tower::ServiceExt;
 
+use crate::api::edge::{self, Edge};
 use crate::api::{self, App};
 use crate::audit::AuditLog;
 use crate::auth::Auth;
@@ -74,23 +75,25 @@ pub struct Bank {
 impl Bank {
     /// Connects, migrates, and starts the lanes.
     pub async fn open(settings: &Settings) -> Result<Self, ServerError> {
-        let secret = settings.signing_secret()?;
+        let secrets = settings.signing_secrets()?;
         let db = Db::connect(&settings.database(true)?).await?;
         db.migrate().await?;
-        let auth = Auth::new(&secret)?;
+        let auth = Auth::new(&secrets, edge::quota(settings.caller_rate))?;
         let (committer, lanes) = Committer::start(&db, settings.max_amount);
         let metrics = if settings.metrics { Some(record_metrics()?) } else { None };
-        let housekeeping = Housekeeping::start(&db, &auth, metrics.clone(), settings.idempotency_retention()).await?;
         let (audit, audit_writer) = AuditLog::start(&db);
         let app = App::new(api::Parts {
             db,
             committer,
             auth,
             default_currency: settings.currency,
+            edge: Edge::new(settings.trusted_proxies.clone(), settings.address_rate),
+            cors_origins: settings.cors_origins.clone(),
             audit,
             self_service_deposits: settings.self_service_deposits,
             metrics,
         });
+        let housekeeping = Housekeeping::start(&app, settings.idempotency_retention()).await?;
         Ok(Self {
             app,
             lanes,

@@ -97,6 +97,7 @@ fn add_problems(operation: &mut Operation) {
         add("422", "A field, parameter or header is not what it should be; `errors` says which and why");
     }
     if !is_probe {
+        add("429", "Too often; try again after `Retry-After` seconds");
         add("500", "A failure of the bank; nothing was booked");
         add("503", "The bank is busy or its database does not answer; try again after `Retry-After` seconds");
     }

@@ -7,6 +7,7 @@ pub mod audit;
 pub mod batch;
 pub mod cursor;
 pub mod docs;
+pub mod edge;
 pub mod extract;
 pub mod fields;
 pub mod movements;
@@ -23,7 +24,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::FromRef;
-use axum::http::StatusCode;
+use axum::http::{HeaderValue, StatusCode};
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::Redirect;
 use axum::routing::get;
@@ -33,6 +34,7 @@ use tower_http::timeout::TimeoutLayer;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use self::edge::Edge;
 use crate::audit::AuditLog;
 use crate::auth::{Auth, Caller};
 use crate::db::Db;
@@ -53,6 +55,9 @@ pub struct Parts {
     pub auth: Auth,
     /// The currency of an account that is opened without naming one.
     pub default_currency: Currency,
+    pub edge: Edge,
+    /// Web pages of other origins that may call.
+    pub cors_origins: Vec<HeaderValue>,
     pub audit: AuditLog,
     /// Whether customers may book deposits to their own accounts, or only staff.
     pub self_service_deposits: bool,
@@ -91,7 +96,7 @@ impl FromRef<App> for Auth {
     }
 }
 
-/// The whole service. Innermost first: routes, timeouts, panics, then what every answer gets.
+/// The whole service. Innermost first: routes, timeouts, panics, what every answer gets, cross-origin calls.
 pub fn router(app: App) -> Router {
     let (routes, document) = documented_routes().split_for_parts();
     routes
@@ -100,6 +105,7 @@ pub fn router(app: App) -> Router {
         .fallback(|| async { StatusCode::NOT_FOUND })
         .layer(CatchPanicLayer::custom(surround::answer_panic))
         .layer(from_fn_with_state(app.clone(), surround::finish))
+        .layer(edge::cors(app.cors_origins.clone()))
         .with_state(app)
 }
 

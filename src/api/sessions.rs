@@ -12,12 +12,14 @@ use validator::Validate;
 use super::App;
 use super::extract::{Json, PathParam};
 use super::fields;
+use crate::auth::guesses::Taken;
 use crate::auth::passwords::Password;
 use crate::auth::{Caller, Origin, sessions, tokens};
 use crate::db::audit::{Action, Event};
 use crate::db::sessions::Session;
 use crate::db::users::Role;
 use crate::error::{Error, Result};
+use crate::limits::network_of;
 use crate::timestamp::Timestamp;
 
 /// Of the `User-Agent` that a session remembers, in characters.
@@ -98,19 +100,28 @@ pub async fn login(
         || Error::Unauthorized { code: "invalid_credentials", detail: "The e-mail address or the password is wrong." };
     let email = fields::normalize_email(&request.email);
     // PostgreSQL would not even take a NUL; nobody is registered with any control character.
-    let user = if email.chars().any(char::is_control) { None } else { app.db.user_by_email(&email).await? };
+    let storable = !email.chars().any(char::is_control);
+    let known = if storable { app.db.login_addresses_of(&email).await? } else { Vec::new() };
+    let taken = take_guess(&app, &origin, &email, &known)?;
+    let user = if storable { app.db.user_by_email(&email).await? } else { None };
     let password_hash = user.as_ref().map(|user| user.password_hash.clone());
-    let matches = app.auth.passwords.verify(request.password, password_hash).await?;
+    let matches = app.auth.passwords.verify(request.password.clone(), password_hash).await?;
     let Some(user) = user.filter(|_| matches) else {
         app.audit.note(Event::of(Action::LoginFailed, &origin).on(&email));
         return Err(invalid());
+    };
+
+    let stronger = if app.auth.passwords.is_outdated(&user.password_hash) {
+        Some(app.auth.passwords.hash(request.password).await?)
+    } else {
+        None
     };
 
     let now = Timestamp::now();
     let session = Session {
         id: Uuid::now_v7(),
         user_agent: user_agent(&headers),
-        address: origin.address().map(|address| address.to_string()),
+        address: Some(origin.address().to_string()),
         created_at: now,
         last_used_at: now,
         expires_at: now.plus(sessions::LIFETIME),
@@ -121,6 +132,10 @@ pub async fn login(
     // The password may have been changed while this one was being verified.
     let still = tx.lock_user(user.id).await?.filter(|still| still.password_hash == user.password_hash);
     let user = still.ok_or_else(invalid)?;
+    app.auth.guesses.give_back(taken);
+    if let Some(password_hash) = stronger {
+        tx.update_password(user.id, &password_hash).await?;
+    }
     tx.insert_session(&session).await?;
     tx.insert_refresh_token(session.id, &hash).await?;
     tx.append_to_audit_log(&[Event::of(Action::Login, &origin).by(user.id).on(session.id)]).await?;
@@ -243,6 +258,22 @@ async fn end_session(app: &App, caller: Caller, session_id: Uuid) -> Result<bool
         app.auth.ended_sessions.add([session_id], now);
     }
     Ok(ended)
+}
+
+/// Counts the try before anything is hashed, whether or not there is such a user. `known` are the addresses that the user
+/// signed in from before.
+fn take_guess(app: &App, origin: &Origin, email: &str, known: &[String]) -> Result<Taken> {
+    let network = network_of(origin.address());
+    let is_known = known.iter().filter_map(|text| text.parse().ok()).any(|address| network_of(address) == network);
+    app.auth.guesses.take(email, origin.address(), is_known).map_err(|allowance| {
+        app.audit.note(Event::of(Action::LoginThrottled, origin).on(email));
+        Error::TooMany {
+            code: "too_many_sign_ins",
+            detail: "Too many sign-ins that failed. Wait as long as Retry-After says, then try again.",
+            policy: "sign-in",
+            allowance,
+        }
+    })
 }
 
 fn new_refresh_token() -> Result<(String, [u8; 32])> {

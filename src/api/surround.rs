@@ -1,6 +1,7 @@
 //! What surrounds every handler: request ids, problem bodies, metrics, panics, clients that hang up.
 
 use std::any::Any;
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Instant;
 
 use axum::extract::{MatchedPath, Request, State};
@@ -10,36 +11,53 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use uuid::Uuid;
 
-use super::App;
+use super::{App, edge};
 use crate::auth::Origin;
 use crate::db::audit::{Action, Event};
-use crate::error::{Error, Problem};
+use crate::error::{Error, Problem, RATE_LIMIT, tell_allowance};
 use crate::server::PeerAddress;
 
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// A client's own request id is kept if it is no longer than this and plain.
 const MAX_REQUEST_ID_LENGTH: usize = 128;
+
+/// Asked by machines, however often.
+const PROBES: [&str; 3] = ["/livez", "/readyz", "/metrics"];
 
 /// Outermost: gives the answer its request id, a body if it is a problem, and counts it.
 pub async fn finish(State(app): State<App>, mut request: Request, next: Next) -> Response {
     let started = Instant::now();
     let request_id = request_id(&request);
-    let address = request.extensions().get::<PeerAddress>().map(|peer| peer.0);
+    let peer = request.extensions().get::<PeerAddress>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0);
+    let address = app.edge.client_address(peer, request.headers());
     let origin = Origin::new(request_id.to_str().unwrap_or_default().to_owned(), address);
     request.extensions_mut().insert(origin.clone());
     let method = request.method().clone();
     let path = request.extensions().get::<MatchedPath>().cloned();
 
-    let response = next.run(request).await;
+    let uri_path = request.uri().path().to_owned();
+    let from_address = if PROBES.contains(&&*uri_path) { Ok(None) } else { app.edge.take_request(address) };
+    let (response, from_address) = match from_address {
+        Ok(allowance) => (next.run(request).await, allowance),
+        Err(error) => (error.into_response(), None),
+    };
     let route = path.as_ref().map_or("unknown", MatchedPath::as_str);
     if response.status() == StatusCode::FORBIDDEN {
         let code = response.extensions().get::<Problem>().map(|problem| problem.code.clone()).unwrap_or_default();
         app.audit.note(Event::of(Action::AccessDenied, &origin).on(format_args!("{method} {route}")).detail(code));
     }
     let mut response = Problem::write_body(response, origin.request_id());
-    response.headers_mut().insert(REQUEST_ID, request_id);
+    let headers = response.headers_mut();
+    headers.insert(REQUEST_ID, request_id);
+    edge::protect(&uri_path, headers);
+    let of_caller = origin.allowance().map(|allowance| ("caller", allowance));
+    if let Some((policy, allowance)) = of_caller.or(from_address.map(|allowance| ("address", allowance)))
+        && !headers.contains_key(RATE_LIMIT)
+    {
+        tell_allowance(headers, policy, allowance);
+    }
     // Balances and names are nobody's to keep: not a proxy's, not a browser's. The documentation sets its own.
-    response.headers_mut().entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
 
     let (status, elapsed) = (response.status(), started.elapsed());
     tracing::debug!(%method, route, status = status.as_u16(), micros = elapsed.as_micros() as u64, "request");

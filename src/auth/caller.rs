@@ -72,8 +72,9 @@ where
         let frozen = standing.is_some_and(|standing| standing.frozen);
         let role = if frozen { Role::Customer } else { standing.map_or(claims.role, |standing| standing.role) };
         let caller = Self { user_id: claims.sub, session_id: claims.sid, role, frozen };
+        let allowance = auth.take_request(caller.user_id)?;
         if let Some(origin) = parts.extensions.get::<Origin>() {
-            origin.set_caller(caller);
+            origin.set_caller(caller, allowance);
         }
         Ok(caller)
     }

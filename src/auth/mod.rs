@@ -1,6 +1,7 @@
 //! Who is calling: passwords, access tokens, sessions and the [`Caller`] extractor.
 
 pub mod caller;
+pub mod guesses;
 pub mod origin;
 pub mod passwords;
 pub mod sessions;
@@ -9,15 +10,19 @@ pub mod tokens;
 
 use std::ops::Deref;
 use std::sync::Arc;
+use std::time::Instant;
 
 pub use caller::{Actor, Admin, Caller, Overseer, Reader, Staff};
 pub use origin::Origin;
-use secrecy::SecretString;
+use uuid::Uuid;
 
+use self::guesses::Guesses;
 use self::passwords::Passwords;
 use self::sessions::EndedSessions;
 use self::standings::Standings;
-use self::tokens::AccessTokens;
+use self::tokens::{AccessTokens, SigningSecrets};
+use crate::error::Error;
+use crate::limits::{Allowance, Limiter, Quota};
 
 /// Everything that decides who is calling. Clones share it.
 #[derive(Clone)]
@@ -28,16 +33,41 @@ pub struct Parts {
     pub tokens: AccessTokens,
     pub ended_sessions: EndedSessions,
     pub standings: Standings,
+    pub guesses: Guesses,
+    /// How many requests a caller may make; None for as many as they like.
+    pub requests: Option<Limiter<Uuid>>,
 }
 
 impl Auth {
-    pub fn new(jwt_secret: &SecretString) -> Result<Self, getrandom::Error> {
+    pub fn new(secrets: &SigningSecrets, requests: Option<Quota>) -> Result<Self, getrandom::Error> {
         Ok(Self(Arc::new(Parts {
             passwords: Passwords::new()?,
-            tokens: AccessTokens::new(jwt_secret),
+            tokens: AccessTokens::new(secrets),
             ended_sessions: EndedSessions::default(),
             standings: Standings::default(),
+            guesses: Guesses::default(),
+            requests: requests.map(Limiter::new),
         })))
+    }
+}
+
+impl Parts {
+    /// Takes one of the requests that the caller may make.
+    fn take_request(&self, user_id: Uuid) -> crate::error::Result<Option<Allowance>> {
+        let Some(limiter) = &self.requests else { return Ok(None) };
+        limiter.take(user_id, Instant::now()).map(Some).map_err(|allowance| Error::TooMany {
+            code: "too_many_requests",
+            detail: "Too many requests. Wait as long as Retry-After says.",
+            policy: "caller",
+            allowance,
+        })
+    }
+
+    pub fn forget_idle(&self, now: Instant) {
+        self.guesses.forget_idle(now);
+        if let Some(limiter) = &self.requests {
+            limiter.forget_idle(now);
+        }
     }
 }
 

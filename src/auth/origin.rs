@@ -8,6 +8,7 @@ use axum::http::request::Parts;
 
 use super::Caller;
 use crate::error::Error;
+use crate::limits::Allowance;
 
 /// Made before anything else looks at the request. Clones share it.
 #[derive(Clone, Debug)]
@@ -16,12 +17,12 @@ pub struct Origin(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     request_id: String,
-    address: Option<IpAddr>,
-    caller: OnceLock<Caller>,
+    address: IpAddr,
+    caller: OnceLock<(Caller, Option<Allowance>)>,
 }
 
 impl Origin {
-    pub fn new(request_id: String, address: Option<IpAddr>) -> Self {
+    pub fn new(request_id: String, address: IpAddr) -> Self {
         Self(Arc::new(Inner { request_id, address, caller: OnceLock::new() }))
     }
 
@@ -29,18 +30,23 @@ impl Origin {
         &self.0.request_id
     }
 
-    /// The client's address, as far as it is known.
-    pub fn address(&self) -> Option<IpAddr> {
+    /// The client's address.
+    pub fn address(&self) -> IpAddr {
         self.0.address
     }
 
     /// The caller, once a handler has asked for one and a token has shown it.
     pub fn caller(&self) -> Option<Caller> {
-        self.0.caller.get().copied()
+        self.0.caller.get().map(|(caller, _)| *caller)
     }
 
-    pub(super) fn set_caller(&self, caller: Caller) {
-        let _ = self.0.caller.set(caller);
+    /// What is left of the requests that the caller may make.
+    pub fn allowance(&self) -> Option<Allowance> {
+        self.0.caller.get().and_then(|(_, allowance)| *allowance)
+    }
+
+    pub(super) fn set_caller(&self, caller: Caller, allowance: Option<Allowance>) {
+        let _ = self.0.caller.set((caller, allowance));
     }
 }
 

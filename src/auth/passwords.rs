@@ -87,6 +87,13 @@ impl Passwords {
         Ok(matches && exists)
     }
 
+    /// Whether the hash was made with other parameters than a new one would be, and should be made anew at the next
+    /// sign-in, when the password is there (OWASP ASVS 5.0 11.4.2).
+    pub fn is_outdated(&self, phc: &str) -> bool {
+        let today = PasswordHash::new(&self.decoy).map(|phc| (phc.algorithm, phc.version, phc.params)).ok();
+        PasswordHash::new(phc).map(|phc| (phc.algorithm, phc.version, phc.params)).ok() != today
+    }
+
     /// Runs `work` on a blocking thread. The permit moves along: a client that hangs up frees no core that is still
     /// hashing for it.
     async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T> {

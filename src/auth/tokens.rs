@@ -35,17 +35,27 @@ pub struct Claims {
     exp: i64,
 }
 
+/// What access tokens are signed with.
+#[derive(Clone, Debug)]
+pub struct SigningSecrets {
+    pub current: SecretString,
+    /// Tokens that it signed still count.
+    pub previous: Option<SecretString>,
+}
+
 /// Makes and checks access tokens.
 pub struct AccessTokens {
     header: Header,
     encoding: EncodingKey,
-    decoding: DecodingKey,
+    /// The current secret and, while tokens of it still run, the one before.
+    decoding: Vec<DecodingKey>,
     validation: Validation,
 }
 
 impl AccessTokens {
-    pub fn new(secret: &SecretString) -> Self {
-        let secret = secret.expose_secret().as_bytes();
+    pub fn new(secrets: &SigningSecrets) -> Self {
+        let accepted = [Some(&secrets.current), secrets.previous.as_ref()].into_iter().flatten();
+        let decoding = accepted.map(|secret| DecodingKey::from_secret(secret.expose_secret().as_bytes())).collect();
         let mut validation = Validation::new(ALGORITHM);
         validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
         validation.set_issuer(&[ISSUER]);
@@ -54,8 +64,8 @@ impl AccessTokens {
         validation.leeway = LEEWAY_SECONDS;
         Self {
             header: Header { typ: Some(TYPE.to_owned()), ..Header::new(ALGORITHM) },
-            encoding: EncodingKey::from_secret(secret),
-            decoding: DecodingKey::from_secret(secret),
+            encoding: EncodingKey::from_secret(secrets.current.expose_secret().as_bytes()),
+            decoding,
             validation,
         }
     }
@@ -81,7 +91,8 @@ impl AccessTokens {
 
     /// The claims of a token that we made, for us, and that has not expired. None for any other, whatever is wrong.
     pub fn verify(&self, token: &str) -> Option<Claims> {
-        let token = jsonwebtoken::decode::<Claims>(token, &self.decoding, &self.validation).ok()?;
+        let decode = |key| jsonwebtoken::decode::<Claims>(token, key, &self.validation).ok();
+        let token = self.decoding.iter().find_map(decode)?;
         (token.header.typ.as_deref() == Some(TYPE)).then_some(token.claims)
     }
 }

@@ -15,6 +15,8 @@ use crate::timestamp::Timestamp;
 pub enum Action {
     Login,
     LoginFailed,
+    /// Too many tries: this one was not even looked at.
+    LoginThrottled,
     /// Somebody asked for what their role may not do.
     AccessDenied,
     /// A refresh token came back a second time: it has been copied, and its session was ended.
@@ -35,6 +37,7 @@ impl Action {
         match self {
             Self::Login => "login",
             Self::LoginFailed => "login_failed",
+            Self::LoginThrottled => "login_throttled",
             Self::AccessDenied => "access_denied",
             Self::RefreshTokenReused => "refresh_token_reused",
             Self::PasswordChanged => "password_changed",

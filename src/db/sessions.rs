@@ -55,6 +55,18 @@ impl Db {
         .await)
     }
 
+    /// Where the user with this address has signed in from, as far back as sessions are kept.
+    pub async fn login_addresses_of(&self, email: &str) -> sqlx::Result<Vec<String>> {
+        on_reader!(self, conn => sqlx::query_scalar(
+            "select distinct s.address from sessions s join users u on u.id = s.user_id
+             where u.email = $1 and s.address is not null
+             limit 1000",
+        )
+        .bind(email)
+        .fetch_all(conn)
+        .await)
+    }
+
     /// Ids of the sessions that ended after `since`, on whichever instance.
     pub async fn sessions_ended_since(&self, since: Timestamp) -> sqlx::Result<Vec<Uuid>> {
         on_reader!(self, conn => sqlx::query_scalar("select id from sessions where ended_at > $1")

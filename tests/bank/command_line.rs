@@ -40,8 +40,8 @@ struct Server {
 impl Server {
     fn start(directory: &Path, arguments: &[&str]) -> Self {
         let mut command = coffer(directory, arguments);
-        let mut process =
-            command.env("COFFER_LISTEN", "127.0.0.1:0").stdout(Stdio::piped()).spawn().expect("the binary runs");
+        command.env("COFFER_LISTEN", "127.0.0.1:0").env("COFFER_CALLER_RATE", "0").env("COFFER_ADDRESS_RATE", "0");
+        let mut process = command.stdout(Stdio::piped()).spawn().expect("the binary runs");
         let mut banner = String::new();
         let mut lines = BufReader::new(process.stdout.take().expect("its output"));
         while !banner.contains("Press Ctrl-C") {

@@ -122,7 +122,6 @@ async fn disarm(bank: &TestBank) {
             ] {
                 bank.tamper(&format!("drop trigger {trigger}")).await;
             }
-            bank.tamper("pragma ignore_check_constraints = on").await;
         }
         Kind::Postgres => {
             bank.tamper("drop trigger transactions_refuse_change on transactions").await;

@@ -69,6 +69,7 @@ pub struct Instance {
 }
 
 #[derive(Parser)]
+#[command(args_override_self = true)]
 struct Arguments {
     #[command(flatten)]
     settings: Settings,
@@ -99,7 +100,11 @@ impl TestBank {
 
     /// A second instance over the same database.
     pub async fn twin(&self) -> (SocketAddr, Instance) {
-        let (_, address, instance) = start(&self.database, &[]).await;
+        self.twin_with(&[]).await
+    }
+
+    pub async fn twin_with(&self, flags: &[&str]) -> (SocketAddr, Instance) {
+        let (_, address, instance) = start(&self.database, flags).await;
         (address, instance)
     }
 
@@ -127,16 +132,26 @@ impl TestBank {
         wrong
     }
 
-    /// Runs SQL behind the server's back.
+    /// Runs SQL behind the server's back, and on SQLite behind the constraints'.
     pub async fn tamper(&self, sql: &str) {
-        self.try_to_tamper(sql).await.expect("SQL that the database lets through");
+        let sql = match self.kind {
+            Kind::Sqlite => {
+                &format!("pragma ignore_check_constraints = on; {sql}; pragma ignore_check_constraints = off")
+            }
+            Kind::Postgres => sql,
+        };
+        self.execute(sql).await.expect("SQL that the database lets through");
     }
 
     pub async fn try_to_tamper(&self, sql: &str) -> sqlx::Result<()> {
+        self.execute(sql).await
+    }
+
+    async fn execute(&self, sql: &str) -> sqlx::Result<()> {
         let sql = AssertSqlSafe(sql.to_owned());
         match &self.db {
-            Db::Sqlite { writers, .. } => sqlx::query(sql).execute(writers).await.map(|_| ()),
-            Db::Postgres { writers, .. } => sqlx::query(sql).execute(writers).await.map(|_| ()),
+            Db::Sqlite { writers, .. } => sqlx::raw_sql(sql).execute(writers).await.map(|_| ()),
+            Db::Postgres { writers, .. } => sqlx::raw_sql(sql).execute(writers).await.map(|_| ()),
         }
     }
 
@@ -205,7 +220,9 @@ async fn start(database: &TestDatabase, flags: &[&str]) -> (Db, SocketAddr, Inst
 fn settings(database: &TestDatabase, flags: &[&str]) -> Settings {
     let directory = database.directory.path().to_str().expect("a path in UTF-8");
     let usual = ["coffer", "--database-url", &database.url, "--data-dir", directory, "--jwt-secret", JWT_SECRET];
-    Arguments::parse_from(usual.iter().chain(flags)).settings
+    // Tests ask as fast as they can; a flag that comes again wins.
+    let unlimited = ["--caller-rate", "0", "--address-rate", "0"];
+    Arguments::parse_from(usual.iter().chain(&unlimited).chain(flags)).settings
 }
 
 impl Instance {

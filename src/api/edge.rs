@@ -1,0 +1,132 @@
+//! Between the network and the handlers: the client's address, limits on requests, and the headers that keep a browser
+//! from doing harm.
+
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use axum::http::header::{
+    AUTHORIZATION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderMap, LINK, LOCATION, REFERRER_POLICY, RETRY_AFTER,
+    X_CONTENT_TYPE_OPTIONS,
+};
+use axum::http::{HeaderName, HeaderValue, Method};
+use ipnet::IpNet;
+use tower_http::cors::{AllowOrigin, CorsLayer};
+
+use super::surround::REQUEST_ID;
+use crate::error::{Error, RATE_LIMIT, RATE_LIMIT_POLICY, Result};
+use crate::limits::{Allowance, Limiter, Quota, network_of};
+
+/// A burst is this many seconds' worth of requests.
+const BURST_SECONDS: u32 = 4;
+/// How long a browser may remember the answer to a preflight.
+const PREFLIGHT_LIFETIME: Duration = Duration::from_secs(600);
+
+/// An API answer is no page: nothing in it may load, run or be framed.
+const API_POLICY: HeaderValue = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
+/// Swagger UI: its own scripts and styles, and pictures that it carries along.
+const DOCS_POLICY: HeaderValue = HeaderValue::from_static(
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; \
+     base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+);
+
+/// What is settled before a handler sees the request.
+pub struct Edge {
+    trusted_proxies: Vec<IpNet>,
+    requests: Option<Limiter<IpAddr>>,
+}
+
+/// A quota of so many requests a second; none for 0.
+pub fn quota(per_second: u32) -> Option<Quota> {
+    let interval = Duration::from_secs(1).checked_div(per_second)?;
+    Some(Quota { burst: per_second.saturating_mul(BURST_SECONDS), interval })
+}
+
+impl Edge {
+    pub fn new(trusted_proxies: Vec<IpNet>, requests_per_second: u32) -> Self {
+        Self { trusted_proxies, requests: quota(requests_per_second).map(Limiter::new) }
+    }
+
+    /// The client's address: the other end of the connection or, if that is a trusted proxy, the last address in
+    /// `X-Forwarded-For` that is none. What stands before it was written by the client and may be anything.
+    pub fn client_address(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
+        let is_trusted = |address: &IpAddr| self.trusted_proxies.iter().any(|network| network.contains(address));
+        let mut client = peer.to_canonical();
+        let forwarded = headers.get_all("x-forwarded-for").iter().filter_map(|value| value.to_str().ok());
+        let hops: Vec<&str> = forwarded.flat_map(|value| value.split(',')).collect();
+        for hop in hops.into_iter().rev() {
+            if !is_trusted(&client) {
+                break;
+            }
+            let Ok(address) = hop.trim().parse::<IpAddr>() else { break };
+            client = address.to_canonical();
+        }
+        client
+    }
+
+    /// Takes one of the requests that the address may make.
+    pub fn take_request(&self, address: IpAddr) -> Result<Option<Allowance>> {
+        let Some(limiter) = &self.requests else { return Ok(None) };
+        limiter.take(network_of(address), Instant::now()).map(Some).map_err(|allowance| Error::TooMany {
+            code: "too_many_requests",
+            detail: "Too many requests from this address. Wait as long as Retry-After says.",
+            policy: "address",
+            allowance,
+        })
+    }
+
+    pub fn forget_idle(&self, now: Instant) {
+        if let Some(limiter) = &self.requests {
+            limiter.forget_idle(now);
+        }
+    }
+}
+
+/// Cross-origin calls from the listed origins, with a token but never with cookies. From no other.
+pub fn cors(origins: Vec<HeaderValue>) -> CorsLayer {
+    CorsLayer::new()
+        .allow_origin(AllowOrigin::list(origins))
+        .allow_methods([Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE])
+        .allow_headers([AUTHORIZATION, CONTENT_TYPE, HeaderName::from_static("idempotency-key"), REQUEST_ID])
+        .expose_headers([
+            LOCATION,
+            LINK,
+            RETRY_AFTER,
+            REQUEST_ID,
+            HeaderName::from_static("idempotent-replayed"),
+            RATE_LIMIT,
+            RATE_LIMIT_POLICY,
+        ])
+        .max_age(PREFLIGHT_LIFETIME)
+}
+
+/// The headers of OWASP ASVS 5.0 3.4 that every answer gets.
+pub fn protect(path: &str, headers: &mut HeaderMap) {
+    let policy = if path.starts_with("/swagger-ui") { DOCS_POLICY } else { API_POLICY };
+    headers.insert(CONTENT_SECURITY_POLICY, policy);
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_trusted_proxies_are_believed() {
+        let edge = Edge::new(vec!["10.0.0.0/8".parse().expect("a network")], 0);
+        let client = |peer: &str, forwarded: &[&str]| {
+            let mut headers = HeaderMap::new();
+            for value in forwarded {
+                headers.append("x-forwarded-for", HeaderValue::from_str(value).expect("a header"));
+            }
+            edge.client_address(peer.parse().expect("an address"), &headers).to_string()
+        };
+        assert_eq!(client("192.0.2.1", &["198.51.100.1"]), "192.0.2.1");
+        assert_eq!(client("10.0.0.1", &["198.51.100.1"]), "198.51.100.1");
+        assert_eq!(client("10.0.0.1", &["6.6.6.6, 198.51.100.1"]), "198.51.100.1");
+        assert_eq!(client("10.0.0.1", &["6.6.6.6", "198.51.100.1, 10.0.0.2"]), "198.51.100.1");
+        assert_eq!(client("10.0.0.1", &["nonsense"]), "10.0.0.1");
+        assert_eq!(client("10.0.0.1", &[]), "10.0.0.1");
+        assert_eq!(client("::ffff:10.0.0.1", &["2001:db8::1"]), "2001:db8::1");
+    }
+}

@@ -1,0 +1,70 @@
+//! What slows a guesser of passwords, and locks nobody out.
+//!
+//! Every sign-in takes a guess from three quotas before anything is hashed; one that succeeds gives them back. So a
+//! person who mistypes waits a little, from where they mistyped. The third quota meets those who guess at one account
+//! from many networks: it counts only for networks that the account was not signed in from before, so that its owner is
+//! not locked out by them. All of it is in memory, for each instance: OWASP ASVS 5.0 6.3.1.
+
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use crate::limits::{Allowance, Limiter, Quota, network_of};
+
+/// At one account, from one network.
+const ACCOUNT_FROM_NETWORK: Quota = Quota { burst: 10, interval: Duration::from_secs(30) };
+/// From one network, at any account: an office may share it.
+const NETWORK: Quota = Quota { burst: 100, interval: Duration::from_secs(2) };
+/// At one account, from networks that it does not know.
+const ACCOUNT_FROM_STRANGERS: Quota = Quota { burst: 50, interval: Duration::from_secs(60) };
+
+pub struct Guesses {
+    account_from_network: Limiter<(String, IpAddr)>,
+    network: Limiter<IpAddr>,
+    account_from_strangers: Limiter<String>,
+}
+
+/// Guesses that were taken, to be given back if the password was right.
+pub struct Taken {
+    email: String,
+    network: IpAddr,
+    as_stranger: bool,
+}
+
+impl Default for Guesses {
+    fn default() -> Self {
+        Self {
+            account_from_network: Limiter::new(ACCOUNT_FROM_NETWORK),
+            network: Limiter::new(NETWORK),
+            account_from_strangers: Limiter::new(ACCOUNT_FROM_STRANGERS),
+        }
+    }
+}
+
+impl Guesses {
+    /// Takes a guess at the account with this address, whether or not there is one. `Err` when there have been too many.
+    pub fn take(&self, email: &str, address: IpAddr, is_known: bool) -> Result<Taken, Allowance> {
+        let (now, network) = (Instant::now(), network_of(address));
+        let taken = Taken { email: email.to_owned(), network, as_stranger: !is_known };
+        self.network.take(network, now)?;
+        self.account_from_network.take((taken.email.clone(), network), now)?;
+        if taken.as_stranger {
+            self.account_from_strangers.take(taken.email.clone(), now)?;
+        }
+        Ok(taken)
+    }
+
+    /// The password was right: it was no guess.
+    pub fn give_back(&self, taken: Taken) {
+        self.network.give_back(&taken.network);
+        if taken.as_stranger {
+            self.account_from_strangers.give_back(&taken.email);
+        }
+        self.account_from_network.give_back(&(taken.email, taken.network));
+    }
+
+    pub fn forget_idle(&self, now: Instant) {
+        self.account_from_network.forget_idle(now);
+        self.network.forget_idle(now);
+        self.account_from_strangers.forget_idle(now);
+    }
+}
