@@ -20,6 +20,7 @@ use sqlx::sqlite::SqliteConnectOptions;
 use crate::auth::tokens::SigningSecrets;
 use crate::db::{DbOptions, DbTarget};
 use crate::money::Currency;
+use crate::tls::{Certificate, TlsError};
 
 /// RFC 7518 section 3.2: an HS256 key has at least the 256 bits of its hash.
 const MIN_SECRET_BYTES: usize = 32;
@@ -73,6 +74,14 @@ pub struct Settings {
     #[arg(long, env = "COFFER_MAX_CONNECTIONS", global = true, default_value_t = 16_384, value_name = "COUNT",
           value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub max_connections: u32,
+
+    /// PEM file with the TLS certificate and its chain; read again when it changes. Without it, plain HTTP is served
+    #[arg(long, env = "COFFER_TLS_CERT", global = true, value_name = "FILE", requires = "tls_key")]
+    pub tls_cert: Option<PathBuf>,
+
+    /// PEM file with the private key of the TLS certificate
+    #[arg(long, env = "COFFER_TLS_KEY", global = true, value_name = "FILE", requires = "tls_cert")]
+    pub tls_key: Option<PathBuf>,
 
     /// Requests a second that one caller may make, four seconds' worth at once; 0 for any number
     #[arg(long, env = "COFFER_CALLER_RATE", global = true, default_value_t = 100, value_name = "PER_SECOND",
@@ -213,6 +222,14 @@ impl Settings {
         // A restored backup or a careless copy may have opened it to others.
         fs::set_permissions(&path, Permissions::from_mode(0o600)).map_err(unusable)?;
         Ok(secret.into())
+    }
+
+    /// The TLS certificate, if one is configured.
+    pub fn certificate(&self) -> Result<Option<Certificate>, TlsError> {
+        match (&self.tls_cert, &self.tls_key) {
+            (Some(chain), Some(key)) => Certificate::read(chain.clone(), key.clone()).map(Some),
+            _ => Ok(None),
+        }
     }
 
     pub fn secret_file(&self) -> PathBuf {

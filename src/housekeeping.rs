@@ -6,6 +6,7 @@ use crate::api::App;
 use crate::auth::tokens;
 use crate::db::Db;
 use crate::timestamp::Timestamp;
+use crate::tls::Certificate;
 
 /// A logout, a freeze or another role counts on other instances after this long and one query: within a second.
 const TICK: Duration = Duration::from_millis(500);
@@ -21,6 +22,7 @@ const WAL_TICK: Duration = Duration::from_millis(200);
 
 pub struct Housekeeping {
     app: App,
+    certificate: Option<Certificate>,
     idempotency_retention: Duration,
     /// Sessions that ended and standings that changed since then are still to be heard of.
     heard_until: Timestamp,
@@ -28,9 +30,13 @@ pub struct Housekeeping {
 
 impl Housekeeping {
     /// Hears at once of everything that access tokens which may still run do not know: a restart must not revive them.
-    pub async fn start(app: &App, idempotency_retention: Duration) -> sqlx::Result<Self> {
+    pub async fn start(
+        app: &App,
+        certificate: Option<Certificate>,
+        idempotency_retention: Duration,
+    ) -> sqlx::Result<Self> {
         let heard_until = Timestamp::now().minus(LONGEST_TOKEN);
-        let mut this = Self { app: app.clone(), idempotency_retention, heard_until };
+        let mut this = Self { app: app.clone(), certificate, idempotency_retention, heard_until };
         this.hear_of_changes(Timestamp::now()).await?;
         for user in this.app.db.frozen_users().await? {
             this.app.auth.standings.set(user.id, user.standing, user.changed_at);
@@ -69,9 +75,12 @@ impl Housekeeping {
 
     async fn tick(&mut self, tick: u64) -> sqlx::Result<()> {
         let now = Timestamp::now();
-        self.hear_of_changes(now).await?;
+        if let Some(certificate) = &self.certificate {
+            certificate.renew();
+        }
         self.app.auth.forget_idle(Instant::now());
         self.app.edge.forget_idle(Instant::now());
+        self.hear_of_changes(now).await?;
         if let Some(metrics) = &self.app.metrics {
             metrics.run_upkeep();
         }

@@ -13,7 +13,7 @@
 //! - [`audit`]: the log of what matters to security.
 //! - [`money`], [`account_number`], [`timestamp`]: what is parsed once and right from then on.
 //! - [`error`]: the one error type and the problem document it becomes.
-//! - [`config`], [`server`], [`housekeeping`]: settings, serving, what happens by the clock.
+//! - [`config`], [`server`], [`tls`], [`housekeeping`]: settings, serving, what happens by the clock.
 //! - [`doctor`], [`admin`]: what the commands `coffer doctor` and `coffer admin` do.
 //!
 //! Dependencies point one way: `main -> server -> api -> auth -> ledger -> db -> money`. `error` names the rules'
@@ -36,3 +36,4 @@ pub mod limits;
 pub mod money;
 pub mod server;
 pub mod timestamp;
+pub mod tls;

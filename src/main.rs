@@ -119,7 +119,7 @@ fn run(cli: Cli) -> Result<ExitCode, AnyError> {
             println!("{}", docs::document().to_pretty_json()?);
             Ok(ExitCode::SUCCESS)
         }
-        Command::Healthcheck => healthcheck(cli.settings.listen),
+        Command::Healthcheck => healthcheck(&cli.settings),
         Command::Serve | Command::Migrate | Command::Doctor | Command::Admin(_) => {
             let mut filter = EnvFilter::try_new(&cli.settings.log)
                 .map_err(|error| format!("COFFER_LOG (--log) is not a log filter: {error}"))?;
@@ -163,8 +163,9 @@ async fn serve(settings: &Settings) -> Result<ExitCode, AnyError> {
 
 fn print_banner(settings: &Settings, listen: SocketAddr, database: &str) {
     tell(&format!("Coffer {} is open.", env!("CARGO_PKG_VERSION")));
-    tell(&format!("  API         http://{listen}"));
-    tell(&format!("  Swagger UI  http://{listen}/swagger-ui/"));
+    let scheme = if settings.tls_cert.is_some() { "https" } else { "http" };
+    tell(&format!("  API         {scheme}://{listen}"));
+    tell(&format!("  Swagger UI  {scheme}://{listen}/swagger-ui/"));
     tell(&format!("  Database    {database} at {}", settings.database_place()));
     if settings.jwt_secret.is_none() {
         tell(&format!("  Secret      {}", settings.secret_file().display()));
@@ -219,12 +220,18 @@ async fn examine(settings: &Settings) -> Result<ExitCode, AnyError> {
     Ok(if all_good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// A plain request over a plain socket: a container's health check needs no more.
-fn healthcheck(listen: SocketAddr) -> Result<ExitCode, AnyError> {
+/// A plain request over a plain socket: a container's health check needs no more. With TLS it only sees whether the
+/// server accepts connections, because it has no way to know which certificate to trust.
+fn healthcheck(settings: &Settings) -> Result<ExitCode, AnyError> {
+    let listen = settings.listen;
     let ip = if listen.ip().is_unspecified() { IpAddr::V4(Ipv4Addr::LOCALHOST) } else { listen.ip() };
     let address = SocketAddr::new(ip, listen.port());
     let unreachable = |error: std::io::Error| format!("no answer from {address}: {error}");
     let mut stream = TcpStream::connect_timeout(&address, HEALTHCHECK_TIMEOUT).map_err(unreachable)?;
+    if settings.tls_cert.is_some() {
+        println!("{address}: accepts connections");
+        return Ok(ExitCode::SUCCESS);
+    }
     stream.set_read_timeout(Some(HEALTHCHECK_TIMEOUT))?;
     write!(stream, "GET /readyz HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").map_err(unreachable)?;
     let mut answer = String::new();

@@ -14,9 +14,11 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::{GracefulConnection, GracefulShutdown};
 use hyper_util::service::TowerToHyperService;
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
+use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt;
 
 use crate::api::edge::{self, Edge};
@@ -27,8 +29,9 @@ use crate::config::{ConfigError, Settings};
 use crate::db::{ConnectError, Db};
 use crate::housekeeping::Housekeeping;
 use crate::ledger::committer::{Committer, Lanes};
+use crate::tls::{Certificate, TlsError};
 
-/// How long a client may take to send a request's headers, and to send the next request on a kept connection.
+/// How long a client may take over the TLS handshake, to send a request's headers, and to send the next request on a kept connection.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 /// Request line and headers together. A token and a few headers need less than one of them.
 const MAX_HEADER_BYTES: usize = 16 * 1024;
@@ -52,6 +55,8 @@ pub enum ServerError {
     Query(#[from] sqlx::Error),
     #[error("the operating system gives no random numbers: {0}")]
     Random(#[from] getrandom::Error),
+    #[error("TLS: {0}")]
+    Tls(#[from] TlsError),
     #[error("cannot record metrics: {0}")]
     Metrics(#[from] BuildError),
     #[error("the ledger stopped working; the log says why")]
@@ -68,6 +73,7 @@ pub struct Bank {
     lanes: Lanes,
     audit_writer: JoinHandle<()>,
     max_connections: usize,
+    tls: Option<TlsAcceptor>,
     shutdown_deadline: Duration,
     housekeeping: Housekeeping,
 }
@@ -76,6 +82,8 @@ impl Bank {
     /// Connects, migrates, and starts the lanes.
     pub async fn open(settings: &Settings) -> Result<Self, ServerError> {
         let secrets = settings.signing_secrets()?;
+        let certificate = settings.certificate()?;
+        let tls = certificate.as_ref().map(Certificate::acceptor).transpose()?;
         let db = Db::connect(&settings.database(true)?).await?;
         db.migrate().await?;
         let auth = Auth::new(&secrets, edge::quota(settings.caller_rate))?;
@@ -87,18 +95,19 @@ impl Bank {
             committer,
             auth,
             default_currency: settings.currency,
-            edge: Edge::new(settings.trusted_proxies.clone(), settings.address_rate),
+            edge: Edge::new(settings.trusted_proxies.clone(), settings.address_rate, tls.is_some()),
             cors_origins: settings.cors_origins.clone(),
             audit,
             self_service_deposits: settings.self_service_deposits,
             metrics,
         });
-        let housekeeping = Housekeeping::start(&app, settings.idempotency_retention()).await?;
+        let housekeeping = Housekeeping::start(&app, certificate, settings.idempotency_retention()).await?;
         Ok(Self {
             app,
             lanes,
             audit_writer,
             max_connections: affordable_connections(settings.max_connections),
+            tls,
             shutdown_deadline: settings.shutdown_deadline(),
             housekeeping,
         })
@@ -111,12 +120,12 @@ impl Bank {
     /// Serves until `shutdown` completes. Then no connection is accepted any more, requests in flight get their answers
     /// up to the deadline, everything that was queued is committed, and the database is closed.
     pub async fn serve(self, listener: TcpListener, shutdown: impl Future<Output = ()>) -> Result<(), ServerError> {
-        let Self { app, mut lanes, audit_writer, max_connections, shutdown_deadline, housekeeping } = self;
+        let Self { app, mut lanes, audit_writer, max_connections, tls, shutdown_deadline, housekeeping } = self;
         let db = app.db.clone();
         let connections = GracefulShutdown::new();
         let housekeeping = tokio::spawn(housekeeping.run());
         let ended = tokio::select! {
-            () = accept(&listener, api::router(app), &connections, max_connections) => Ok(()),
+            () = accept(&listener, tls.as_ref(), api::router(app), &connections, max_connections) => Ok(()),
             () = shutdown => Ok(()),
             // A bank that cannot book must not stay up and look healthy.
             () = lanes.one_ended() => Err(ServerError::LedgerStopped),
@@ -147,7 +156,13 @@ fn affordable_connections(configured: u32) -> usize {
 }
 
 /// Accepts connections for ever, at most `max_connections` at once: the next one waits in the kernel's queue.
-async fn accept(listener: &TcpListener, router: Router, connections: &GracefulShutdown, max_connections: usize) {
+async fn accept(
+    listener: &TcpListener,
+    tls: Option<&TlsAcceptor>,
+    router: Router,
+    connections: &GracefulShutdown,
+    max_connections: usize,
+) {
     let permits = Arc::new(Semaphore::new(max_connections));
     loop {
         let Ok(permit) = permits.clone().acquire_owned().await else { return };
@@ -159,19 +174,29 @@ async fn accept(listener: &TcpListener, router: Router, connections: &GracefulSh
                 continue;
             }
         };
-        let connection = connections.watch(connection(stream, peer.ip(), router.clone()));
+        // Answers are written whole; waiting to fill a packet would only delay them.
+        let _ = stream.set_nodelay(true);
+        let (watcher, tls, router) = (connections.watcher(), tls.cloned(), router.clone());
         tokio::spawn(async move {
             // A client that hangs up or talks nonsense is no event.
-            let _ = connection.await;
+            match tls {
+                None => drop(watcher.watch(connection(stream, peer.ip(), router)).await),
+                Some(tls) => {
+                    if let Ok(Ok(stream)) = tokio::time::timeout(HEADER_TIMEOUT, tls.accept(stream)).await {
+                        drop(watcher.watch(connection(stream, peer.ip(), router)).await);
+                    }
+                }
+            }
             drop(permit);
         });
     }
 }
 
 /// One client. The released `axum::serve` sets no header timeout, which is why this is spelled out.
-fn connection(stream: TcpStream, peer: IpAddr, router: Router) -> impl GracefulConnection<Error = hyper::Error> {
-    // Answers are written whole; waiting to fill a packet would only delay them.
-    let _ = stream.set_nodelay(true);
+fn connection<S>(stream: S, peer: IpAddr, router: Router) -> impl GracefulConnection<Error = hyper::Error>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let service = router.map_request(move |request: Request<Incoming>| {
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(PeerAddress(peer));

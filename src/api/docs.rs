@@ -87,7 +87,10 @@ fn add_problems(operation: &mut Operation) {
     if takes_body {
         add("400", "The body is not JSON, or did not arrive whole");
         add("408", "The body took too long to arrive");
-        add("413", "The body is larger than 16 KiB");
+        add(
+            "413",
+            "The body is larger than this call takes: 4 KiB for passwords and tokens, 512 KiB for batches, else 16 KiB",
+        );
         add("415", "The body is not declared as application/json");
     }
     if takes_token {

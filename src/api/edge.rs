@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use axum::http::header::{
     AUTHORIZATION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderMap, LINK, LOCATION, REFERRER_POLICY, RETRY_AFTER,
-    X_CONTENT_TYPE_OPTIONS,
+    STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS,
 };
 use axum::http::{HeaderName, HeaderValue, Method};
 use ipnet::IpNet;
@@ -29,10 +29,13 @@ const DOCS_POLICY: HeaderValue = HeaderValue::from_static(
      base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
 );
 
+const ONE_YEAR_OF_TLS: HeaderValue = HeaderValue::from_static("max-age=31536000; includeSubDomains");
+
 /// What is settled before a handler sees the request.
 pub struct Edge {
     trusted_proxies: Vec<IpNet>,
     requests: Option<Limiter<IpAddr>>,
+    serves_tls: bool,
 }
 
 /// A quota of so many requests a second; none for 0.
@@ -42,8 +45,8 @@ pub fn quota(per_second: u32) -> Option<Quota> {
 }
 
 impl Edge {
-    pub fn new(trusted_proxies: Vec<IpNet>, requests_per_second: u32) -> Self {
-        Self { trusted_proxies, requests: quota(requests_per_second).map(Limiter::new) }
+    pub fn new(trusted_proxies: Vec<IpNet>, requests_per_second: u32, serves_tls: bool) -> Self {
+        Self { trusted_proxies, requests: quota(requests_per_second).map(Limiter::new), serves_tls }
     }
 
     /// The client's address: the other end of the connection or, if that is a trusted proxy, the last address in
@@ -74,6 +77,17 @@ impl Edge {
         })
     }
 
+    /// Adds the headers of OWASP ASVS 5.0 3.4 that every answer gets.
+    pub fn protect(&self, path: &str, headers: &mut HeaderMap) {
+        let policy = if path.starts_with("/swagger-ui") { DOCS_POLICY } else { API_POLICY };
+        headers.insert(CONTENT_SECURITY_POLICY, policy);
+        headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+        if self.serves_tls {
+            headers.insert(STRICT_TRANSPORT_SECURITY, ONE_YEAR_OF_TLS);
+        }
+    }
+
     pub fn forget_idle(&self, now: Instant) {
         if let Some(limiter) = &self.requests {
             limiter.forget_idle(now);
@@ -81,10 +95,10 @@ impl Edge {
     }
 }
 
-/// Cross-origin calls from the listed origins, with a token but never with cookies. From no other.
-pub fn cors(origins: Vec<HeaderValue>) -> CorsLayer {
-    CorsLayer::new()
-        .allow_origin(AllowOrigin::list(origins))
+/// Cross-origin calls from the listed origins, with a token but never with cookies. None when there are none.
+pub fn cors(origins: &[HeaderValue]) -> Option<CorsLayer> {
+    let layer = CorsLayer::new()
+        .allow_origin(AllowOrigin::list(origins.to_vec()))
         .allow_methods([Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE])
         .allow_headers([AUTHORIZATION, CONTENT_TYPE, HeaderName::from_static("idempotency-key"), REQUEST_ID])
         .expose_headers([
@@ -96,15 +110,8 @@ pub fn cors(origins: Vec<HeaderValue>) -> CorsLayer {
             RATE_LIMIT,
             RATE_LIMIT_POLICY,
         ])
-        .max_age(PREFLIGHT_LIFETIME)
-}
-
-/// The headers of OWASP ASVS 5.0 3.4 that every answer gets.
-pub fn protect(path: &str, headers: &mut HeaderMap) {
-    let policy = if path.starts_with("/swagger-ui") { DOCS_POLICY } else { API_POLICY };
-    headers.insert(CONTENT_SECURITY_POLICY, policy);
-    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+        .max_age(PREFLIGHT_LIFETIME);
+    (!origins.is_empty()).then_some(layer)
 }
 
 #[cfg(test)]
@@ -113,7 +120,7 @@ mod tests {
 
     #[test]
     fn only_trusted_proxies_are_believed() {
-        let edge = Edge::new(vec!["10.0.0.0/8".parse().expect("a network")], 0);
+        let edge = Edge::new(vec!["10.0.0.0/8".parse().expect("a network")], 0, false);
         let client = |peer: &str, forwarded: &[&str]| {
             let mut headers = HeaderMap::new();
             for value in forwarded {

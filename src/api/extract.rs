@@ -24,6 +24,8 @@ use crate::error::{Error, FieldError, Result};
 
 /// No request of this API needs more, but for batches.
 pub const MAX_BODY_BYTES: usize = 16 * 1024;
+/// Of requests that carry passwords or tokens, which are read before anybody has shown who they are.
+pub const MAX_AUTH_BODY_BYTES: usize = 4 * 1024;
 /// Of a body that is too large, what is read before the connection is closed on it.
 const MAX_DISCARDED_BYTES: usize = 8 * 1024 * 1024;
 /// How long a body may take to arrive.

@@ -29,6 +29,7 @@ use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::Redirect;
 use axum::routing::get;
 use metrics_exporter_prometheus::PrometheusHandle;
+use tower::util::option_layer;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::timeout::TimeoutLayer;
 use utoipa_axum::router::OpenApiRouter;
@@ -105,7 +106,7 @@ pub fn router(app: App) -> Router {
         .fallback(|| async { StatusCode::NOT_FOUND })
         .layer(CatchPanicLayer::custom(surround::answer_panic))
         .layer(from_fn_with_state(app.clone(), surround::finish))
-        .layer(edge::cors(app.cors_origins.clone()))
+        .layer(option_layer(edge::cors(&app.cors_origins)))
         .with_state(app)
 }
 
@@ -146,6 +147,7 @@ pub fn documented_routes() -> OpenApiRouter<App> {
         .routes(routes!(staff::set_role))
         .routes(routes!(staff::set_user_status))
         .routes(routes!(staff::set_account_status))
+        .routes(routes!(staff::end_sessions))
         .layer(from_fn(surround::run_to_completion))
         .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, HANDLER_TIMEOUT));
 

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use validator::Validate;
 
 use super::App;
-use super::extract::{Json, PathParam};
+use super::extract::{Json, MAX_AUTH_BODY_BYTES, PathParam};
 use super::fields;
 use crate::auth::guesses::Taken;
 use crate::auth::passwords::Password;
@@ -94,7 +94,7 @@ pub async fn login(
     State(app): State<App>,
     origin: Origin,
     headers: HeaderMap,
-    Json(request): Json<LoginRequest>,
+    Json(request): Json<LoginRequest, MAX_AUTH_BODY_BYTES>,
 ) -> Result<Json<Tokens>> {
     let invalid =
         || Error::Unauthorized { code: "invalid_credentials", detail: "The e-mail address or the password is wrong." };
@@ -160,7 +160,7 @@ pub async fn login(
 pub async fn refresh(
     State(app): State<App>,
     origin: Origin,
-    Json(request): Json<RefreshRequest>,
+    Json(request): Json<RefreshRequest, MAX_AUTH_BODY_BYTES>,
 ) -> Result<Json<Tokens>> {
     let invalid = || Error::Unauthorized {
         code: "invalid_refresh_token",
@@ -172,7 +172,8 @@ pub async fn refresh(
 
     let mut tx = app.db.begin().await?;
     let presented = tx.presented_token(&presented_hash).await?.ok_or_else(invalid)?;
-    if presented.ended_at.is_some() || presented.expires_at <= now {
+    let is_idle = presented.last_used_at.plus(sessions::IDLE_LIFETIME) <= now;
+    if presented.ended_at.is_some() || presented.expires_at <= now || is_idle {
         return Err(invalid());
     }
     let is_first_use = presented.used_at.is_none() && tx.use_refresh_token(&presented_hash, now).await?;

@@ -1,6 +1,7 @@
 //! For those who work at the bank: looking people up, freezing, roles.
 
 use axum::extract::State;
+use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
@@ -213,6 +214,38 @@ pub async fn set_user_status(
         app.auth.standings.set(id, standing_of(&user), now);
     }
     Ok(Json(user))
+}
+
+/// End somebody's sessions
+///
+/// All of them: they must sign in again everywhere.
+#[utoipa::path(
+    delete,
+    path = "/users/{user_id}/sessions",
+    operation_id = "end_sessions_of_user",
+    tag = "Staff",
+    params(("user_id" = Uuid, Path, example = "019a8f3e-7c4b-7d21-9b1e-2f6a5c0d4e88")),
+    responses(
+        (status = NO_CONTENT, description = "Ended"),
+        (status = FORBIDDEN, description = "For admins"),
+        (status = NOT_FOUND, description = "No such user"),
+    ),
+    security(("bearer" = []))
+)]
+pub async fn end_sessions(
+    State(app): State<App>,
+    origin: Origin,
+    _: Admin,
+    PathParam(UserId(id)): PathParam<UserId>,
+) -> Result<StatusCode> {
+    let now = Timestamp::now();
+    let mut tx = app.db.begin().await?;
+    tx.lock_user(id).await?.ok_or_else(Error::user_not_found)?;
+    let ended = tx.end_sessions_of(id, None, now).await?;
+    tx.append_to_audit_log(&[Event::of(Action::SessionsEnded, &origin).on(id)]).await?;
+    tx.commit().await?;
+    app.auth.ended_sessions.add(ended, now);
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// Freeze or release an account

@@ -11,7 +11,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use uuid::Uuid;
 
-use super::{App, edge};
+use super::App;
 use crate::auth::Origin;
 use crate::db::audit::{Action, Event};
 use crate::error::{Error, Problem, RATE_LIMIT, tell_allowance};
@@ -49,7 +49,7 @@ pub async fn finish(State(app): State<App>, mut request: Request, next: Next) ->
     let mut response = Problem::write_body(response, origin.request_id());
     let headers = response.headers_mut();
     headers.insert(REQUEST_ID, request_id);
-    edge::protect(&uri_path, headers);
+    app.edge.protect(&uri_path, headers);
     let of_caller = origin.allowance().map(|allowance| ("caller", allowance));
     if let Some((policy, allowance)) = of_caller.or(from_address.map(|allowance| ("address", allowance)))
         && !headers.contains_key(RATE_LIMIT)

@@ -9,7 +9,7 @@ use validator::Validate;
 
 use super::App;
 use super::accounts::{self, AccountBody};
-use super::extract::Json;
+use super::extract::{Json, MAX_AUTH_BODY_BYTES};
 use super::fields;
 use crate::auth::passwords::Password;
 use crate::auth::{Actor, Caller, Origin, passwords};
@@ -91,7 +91,7 @@ pub struct ChangePasswordRequest {
 )]
 pub async fn create_account(
     State(app): State<App>,
-    Json(request): Json<CreateAccountRequest>,
+    Json(request): Json<CreateAccountRequest, MAX_AUTH_BODY_BYTES>,
 ) -> Result<(StatusCode, [(HeaderName, String); 1], Json<NewUser>)> {
     let email = fields::normalize_email(&request.email);
     let name = request.name.trim().to_owned();
@@ -220,7 +220,7 @@ pub async fn change_password(
     State(app): State<App>,
     origin: Origin,
     caller: Caller,
-    Json(request): Json<ChangePasswordRequest>,
+    Json(request): Json<ChangePasswordRequest, MAX_AUTH_BODY_BYTES>,
 ) -> Result<StatusCode> {
     let user = callers_user(&app, caller).await?;
     passwords::refuse_own_name("/new_password", &request.new_password, &user.name, &user.email)?;

@@ -13,6 +13,8 @@ use crate::timestamp::Timestamp;
 
 /// A session ends this long after its login, however often it was refreshed.
 pub const LIFETIME: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+/// A session that got no access token for this long has ended too (OWASP ASVS 5.0 7.3.1).
+pub const IDLE_LIFETIME: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 /// 256 random bits: not to be guessed, so a plain hash is enough to store it.
 const REFRESH_TOKEN_BYTES: usize = 32;
 

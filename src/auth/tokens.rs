@@ -96,3 +96,34 @@ impl AccessTokens {
         (token.header.typ.as_deref() == Some(TYPE)).then_some(token.claims)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::LazyLock;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    static TOKENS: LazyLock<AccessTokens> = LazyLock::new(|| {
+        let current = SecretString::from("a secret for tests, long enough for HS256");
+        AccessTokens::new(&SigningSecrets { current, previous: None })
+    });
+
+    #[test]
+    fn what_is_issued_is_verified() {
+        let (user, session) = (Uuid::now_v7(), Uuid::now_v7());
+        let token = TOKENS.issue(user, session, Role::Staff, Timestamp::now()).expect("a token");
+        let claims = TOKENS.verify(&token).expect("claims");
+        assert_eq!((claims.sub, claims.sid, claims.role), (user, session, Role::Staff));
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_the_token_parser_panic_or_accept_it(
+            text in "\\PC*|[A-Za-z0-9_-]{0,60}\\.[A-Za-z0-9_-]{0,80}\\.[A-Za-z0-9_-]{43}",
+        ) {
+            prop_assert_eq!(TOKENS.verify(&text), None);
+        }
+    }
+}

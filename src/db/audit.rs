@@ -22,6 +22,8 @@ pub enum Action {
     /// A refresh token came back a second time: it has been copied, and its session was ended.
     RefreshTokenReused,
     PasswordChanged,
+    /// An admin ended all of somebody's sessions.
+    SessionsEnded,
     RoleChanged,
     UserFrozen,
     UserReleased,
@@ -41,6 +43,7 @@ impl Action {
             Self::AccessDenied => "access_denied",
             Self::RefreshTokenReused => "refresh_token_reused",
             Self::PasswordChanged => "password_changed",
+            Self::SessionsEnded => "sessions_ended",
             Self::RoleChanged => "role_changed",
             Self::UserFrozen => "user_frozen",
             Self::UserReleased => "user_released",

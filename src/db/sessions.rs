@@ -38,6 +38,7 @@ pub struct PresentedToken {
     pub role: Role,
     pub used_at: Option<Timestamp>,
     pub ended_at: Option<Timestamp>,
+    pub last_used_at: Timestamp,
     pub expires_at: Timestamp,
 }
 
@@ -106,7 +107,7 @@ impl Tx<'_> {
     /// The token with this hash and the session behind it.
     pub async fn presented_token(&mut self, token_hash: &[u8]) -> sqlx::Result<Option<PresentedToken>> {
         in_transaction!(self, conn => sqlx::query_as(
-            "select t.session_id, s.user_id, u.role, t.used_at, s.ended_at, s.expires_at
+            "select t.session_id, s.user_id, u.role, t.used_at, s.ended_at, s.last_used_at, s.expires_at
              from refresh_tokens t
              join sessions s on s.id = t.session_id
              join users u on u.id = s.user_id

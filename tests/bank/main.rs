@@ -21,5 +21,6 @@ mod resilience;
 mod rules;
 mod sessions;
 mod staff;
+mod tls;
 mod tokens;
 mod users;

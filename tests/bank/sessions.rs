@@ -62,7 +62,7 @@ bank_tests! {
 
     async fn refresh_tokens_that_are_none_are_refused(bank: &TestBank) {
         let ada = bank.customer().await;
-        for token in ["", "x", &"x".repeat(5000), &*ada.token] {
+        for token in ["", "x", &"x".repeat(3000), &*ada.token] {
             refresh(bank, token).await.expect_problem(401, "invalid_refresh_token");
         }
         bank.get("/me").bearer(&ada.refresh_token).send().await.expect_problem(401, "invalid_token");
@@ -91,5 +91,29 @@ bank_tests! {
         bank.get("/me").bearer(&other).send().await.expect_problem(401, "invalid_token");
         ada.get("/me").send().await.expect_status(200);
         assert_eq!(ada.get("/me/sessions").send().await.body["data"].as_array().map(Vec::len), Some(1));
+    }
+
+    async fn a_session_ends_by_age_and_by_idleness(bank: &TestBank) {
+        let day = 24 * 60 * 60 * 1_000_000i64;
+        for (column, change, status) in [
+            ("last_used_at", -6 * day, 200),
+            ("last_used_at", -8 * day, 401),
+            ("expires_at", -31 * day, 401),
+        ] {
+            let ada = bank.customer().await;
+            let of_ada = format!("(select id from users where email = '{}')", ada.email);
+            bank.tamper(&format!("update sessions set {column} = {column} + {change} where user_id = {of_ada}")).await;
+            assert_eq!(refresh(bank, &ada.refresh_token).await.status, status, "{column} {change}");
+        }
+    }
+
+    async fn an_admin_ends_all_of_somebodys_sessions(bank: &TestBank) {
+        let (admin, ada) = (bank.employee("admin").await, bank.customer().await);
+        let id = ada.get("/me").send().await.expect_status(200).text_at("/id");
+        let path = format!("/users/{id}/sessions");
+        admin.request(Method::DELETE, &path).send().await.expect_status(204);
+        ada.get("/me").send().await.expect_problem(401, "invalid_token");
+        refresh(bank, &ada.refresh_token).await.expect_problem(401, "invalid_refresh_token");
+        bank.sign_in(&ada.email, PASSWORD).await.expect_status(200);
     }
 }
