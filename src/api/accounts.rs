@@ -95,6 +95,7 @@ pub struct AccountsQuery {
     #[param(pattern = "^[A-Za-z0-9_-]{22}$", example = json!(null))]
     cursor: Option<String>,
     /// Whose accounts, for staff, admins and auditors; the caller's own if left out.
+    #[serde(default, deserialize_with = "fields::user_id")]
     #[param(example = json!(null))]
     owner_id: Option<Uuid>,
 }

@@ -25,6 +25,7 @@ pub struct AuditQuery {
     #[param(inline, example = json!(null))]
     action: Option<Action>,
     /// Only what this user did.
+    #[serde(default, deserialize_with = "fields::user_id")]
     #[param(example = json!(null))]
     actor_id: Option<Uuid>,
     /// Only from this moment on.

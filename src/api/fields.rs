@@ -44,6 +44,10 @@ pub fn description(value: &str) -> Result<(), ValidationError> {
     text(value, MAX_DESCRIPTION_LENGTH, ["description_blank", "description_too_long", "description_control_characters"])
 }
 
+pub fn search(value: &str) -> Result<(), ValidationError> {
+    text(value, MAX_NAME_LENGTH, ["search_blank", "search_too_long", "search_control_characters"])
+}
+
 pub fn reason(value: &str) -> Result<(), ValidationError> {
     text(value, MAX_DESCRIPTION_LENGTH, ["reason_blank", "reason_too_long", "reason_control_characters"])
 }
@@ -70,6 +74,12 @@ pub fn limit<'de, D: Deserializer<'de>, const MAX: u32>(deserializer: D) -> Resu
     let number = text.parse().ok().filter(|number| (1..=MAX).contains(number));
     let refusal = || de::Error::custom(format!("limit_out_of_range: send a number from 1 to {MAX}"));
     number.map(Some).ok_or_else(refusal)
+}
+
+/// A user's id in a query.
+pub fn user_id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Uuid>, D::Error> {
+    let text = Cow::<str>::deserialize(deserializer)?;
+    text.parse().map(|UserId(id)| Some(id)).map_err(de::Error::custom)
 }
 
 /// One mailbox, one spelling: trimmed and in lower case.

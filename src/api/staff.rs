@@ -29,7 +29,7 @@ const MAX_LIMIT: u32 = 100;
 #[into_params(parameter_in = Query)]
 pub struct UsersQuery {
     /// Part of a name or an address.
-    #[validate(custom(function = fields::name))]
+    #[validate(custom(function = fields::search))]
     #[param(min_length = 1, max_length = 100, example = "ada")]
     search: Option<String>,
     #[param(inline, example = json!(null))]

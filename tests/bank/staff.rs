@@ -116,7 +116,7 @@ bank_tests! {
         staff.get(&path).send().await.expect_status(200);
         admin.set_user_status(&staff.id().await, "frozen").await.expect_status(200);
         staff.get(&path).send().await.expect_problem(404, "account_not_found");
-        staff.get("/users").send().await.expect_problem(403, "role_required");
+        staff.get("/users").send().await.expect_problem(403, "user_frozen");
     }
 
     async fn a_frozen_account_moves_no_money(bank: &TestBank) {
@@ -166,6 +166,18 @@ bank_tests! {
         assert_ne!(first.body["data"][0]["id"], next.expect_status(200).body["data"][0]["id"]);
         let nobody = "019a8f3e-7c4b-7d21-9b1e-2f6a5c0d4e88";
         auditor.get(&format!("/users/{nobody}")).send().await.expect_problem(404, "user_not_found");
+        for (path, pointer, code) in [
+            ("/users?search=%20", "?search", "search_blank"),
+            ("/users?role=king", "?role", "unknown_value"),
+            ("/users?cursor=x", "?cursor", "cursor_invalid"),
+            ("/users/x", "{user_id}", "id_malformed"),
+            ("/accounts?owner_id=x", "?owner_id", "id_malformed"),
+            ("/audit?actor_id=x", "?actor_id", "id_malformed"),
+            ("/audit?limit=201", "?limit", "limit_out_of_range"),
+        ] {
+            let refused = auditor.get(path).send().await.expect_problem(422, code);
+            assert_eq!(refused.pointers(), [pointer], "{path}");
+        }
         let ada = bank.customer().await;
         for whose in [nobody.to_owned(), auditor.id().await] {
             ada.get(&format!("/accounts?owner_id={whose}")).send().await.expect_problem(404, "user_not_found");
@@ -191,7 +203,7 @@ bank_tests! {
         let failed = auditor.audit_until("action=login_failed").await;
         assert_eq!(failed.text_at("/data/0/subject"), ada.email);
         assert!(failed.body["data"][0]["actor_id"].is_null());
-        ada.get("/users").send().await.expect_problem(403, "role_required");
+        ada.get("/users").send().await.expect_problem(403, "user_frozen");
         let denied = auditor.audit_until(&format!("action=access_denied&actor_id={id}")).await;
         assert_eq!(denied.text_at("/data/0/subject"), "GET /users");
         assert!(!auditor.audit("").await.body.to_string().contains("a wrong password"));
