@@ -11,6 +11,8 @@ use crate::db::users::{Role, User, UserStatus};
 use crate::db::{Db, Tx};
 use crate::timestamp::Timestamp;
 
+type AnyError = Box<dyn std::error::Error + Send + Sync>;
+
 /// 144 random bits, 24 characters.
 const GENERATED_PASSWORD_BYTES: usize = 18;
 
@@ -24,20 +26,18 @@ pub enum Created {
     Promoted,
 }
 
-/// Makes the user with this address an admin; makes the user too if there is none. Without a `password` one is generated.
+/// Makes a new user with this address who is an admin. Without a `password` one is generated. A user who is there already
+/// is made an admin only if `promote_existing`: anybody may have signed up with an address.
 pub async fn create(
     db: &Db,
     email: &str,
     password: Option<String>,
-) -> Result<Created, Box<dyn std::error::Error + Send + Sync>> {
+    promote_existing: bool,
+) -> Result<Created, AnyError> {
     fields::email(email).map_err(|_| format!("{email} is not an e-mail address such as ada@example.com"))?;
     let email = fields::normalize_email(email);
     if let Some(user) = db.user_by_email(&email).await? {
-        let mut tx = db.begin().await?;
-        tx.set_role(user.id, Role::Admin, Timestamp::now()).await?;
-        record(&mut tx, user.id).await?;
-        tx.commit().await?;
-        return Ok(Created::Promoted);
+        return promote(db, user, promote_existing).await;
     }
     let (password, created) = match password {
         Some(password) => (password, Created::New),
@@ -64,6 +64,26 @@ pub async fn create(
     record(&mut tx, user.id).await?;
     tx.commit().await?;
     Ok(created)
+}
+
+async fn promote(db: &Db, user: User, promote_existing: bool) -> Result<Created, AnyError> {
+    if !promote_existing {
+        let name = user.name;
+        return Err(format!(
+            "{} has signed up already, as {name:?}; if that is who you mean, add --promote",
+            user.email
+        )
+        .into());
+    }
+    let mut tx = db.begin().await?;
+    let user = tx.lock_user(user.id).await?.ok_or("the user has just left")?;
+    if user.role != Role::Admin {
+        tx.set_role(user.id, Role::Admin, Timestamp::now()).await?;
+        let change = format!("{} to {}", user.role.name(), Role::Admin.name());
+        tx.append_to_audit_log(&[Event::of_command_line(Action::RoleChanged).on(user.id).detail(change)]).await?;
+        tx.commit().await?;
+    }
+    Ok(Created::Promoted)
 }
 
 async fn record(tx: &mut Tx<'_>, user_id: Uuid) -> sqlx::Result<()> {

@@ -3,19 +3,26 @@
 //! What changes the books' rules (a role, a freeze) is recorded in the same transaction as the change. What only happened
 //! (a wrong password, a denial) is [noted](AuditLog::note) and written soon after, many to a transaction.
 
+use std::time::Duration;
+
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 use crate::auth::Origin;
-use crate::db::Db;
 use crate::db::audit::{Action, Event};
+use crate::db::{self, Db};
 use crate::timestamp::Timestamp;
 
 /// Notes that may wait to be written. When there is no room, a note goes to the log only.
 const MAX_WAITING: usize = 10_000;
-/// Notes in one transaction.
-const MAX_BATCH: usize = 256;
+/// Notes in one transaction: few, because sign-ins wait for its lock.
+const MAX_BATCH: usize = 32;
+/// Of what a record quotes, in characters.
+const MAX_TEXT_LENGTH: usize = 300;
+/// Tries to write notes while the database is out of reach, a pause apart.
+const MAX_TRIES: u32 = 60;
+const PAUSE: Duration = Duration::from_millis(500);
 
 impl Event {
     /// Done by the request's caller, if it has shown who that is.
@@ -42,17 +49,22 @@ impl Event {
     }
 
     pub fn on(self, subject: impl ToString) -> Self {
-        Self { subject: Some(subject.to_string()), ..self }
+        Self { subject: Some(clean(&subject.to_string())), ..self }
     }
 
-    pub fn detail(self, detail: impl Into<String>) -> Self {
-        Self { detail: Some(detail.into()), ..self }
+    pub fn detail(self, detail: impl AsRef<str>) -> Self {
+        Self { detail: Some(clean(detail.as_ref())), ..self }
     }
 
     /// In the words of whoever did it.
     pub fn with_reason(self, reason: Option<String>) -> Self {
-        Self { detail: reason, ..self }
+        Self { detail: reason.as_deref().map(clean), ..self }
     }
+}
+
+/// Text that may come from anyone, as one line of bounded length. (PostgreSQL would refuse a NUL, and the batch with it.)
+fn clean(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).take(MAX_TEXT_LENGTH).collect()
 }
 
 /// Where notes wait to be written. Clones feed the same writer.
@@ -77,8 +89,14 @@ impl AuditLog {
 async fn write(db: Db, mut waiting: mpsc::Receiver<Event>) {
     let mut batch = Vec::new();
     while waiting.recv_many(&mut batch, MAX_BATCH).await > 0 {
-        if let Err(error) = append(&db, &batch).await {
-            tracing::error!(%error, events = ?batch, "these events could not be recorded");
+        let mut tries = 0;
+        while let Err(error) = append(&db, &batch).await {
+            tries += 1;
+            if !db::is_transient(&error) || tries >= MAX_TRIES {
+                tracing::error!(%error, events = ?batch, "these events could not be recorded");
+                break;
+            }
+            tokio::time::sleep(PAUSE).await;
         }
         batch.clear();
     }

@@ -58,11 +58,14 @@ enum Command {
 
 #[derive(Clone, Subcommand)]
 enum AdminCommand {
-    /// Make the user with this address an admin, and the user too if there is none. May run beside the server. A new
-    /// user's password is read from standard input, or generated and printed if that is a terminal or empty
+    /// Make an admin with this address. May run beside the server. The password is read from standard input, or generated
+    /// and printed if that is a terminal or empty
     Create {
         /// The admin's e-mail address
         email: String,
+        /// Make somebody an admin who has signed up with the address already
+        #[arg(long)]
+        promote: bool,
     },
 }
 
@@ -131,7 +134,9 @@ fn run(cli: Cli) -> Result<ExitCode, AnyError> {
             let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
             runtime.block_on(async {
                 match &command {
-                    Command::Admin(AdminCommand::Create { email }) => create_admin(&cli.settings, email).await,
+                    Command::Admin(AdminCommand::Create { email, promote }) => {
+                        create_admin(&cli.settings, email, *promote).await
+                    }
                     Command::Migrate => migrate(&cli.settings).await,
                     Command::Doctor => examine(&cli.settings).await,
                     _ => serve(&cli.settings).await,
@@ -186,7 +191,7 @@ async fn migrate(settings: &Settings) -> Result<ExitCode, AnyError> {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn create_admin(settings: &Settings, email: &str) -> Result<ExitCode, AnyError> {
+async fn create_admin(settings: &Settings, email: &str, promote: bool) -> Result<ExitCode, AnyError> {
     let mut password = String::new();
     if !std::io::stdin().is_terminal() {
         std::io::stdin().read_line(&mut password)?;
@@ -194,7 +199,7 @@ async fn create_admin(settings: &Settings, email: &str) -> Result<ExitCode, AnyE
     let password = Some(password.trim_end_matches(['\r', '\n']).to_owned()).filter(|password| !password.is_empty());
     let db = Db::connect(&settings.database(true)?).await.map_err(ServerError::from)?;
     db.migrate().await.map_err(ServerError::from)?;
-    let created = admin::create(&db, email, password).await?;
+    let created = admin::create(&db, email, password, promote).await?;
     db.close().await;
     match created {
         Created::New => println!("{email} is an admin."),

@@ -31,7 +31,9 @@ use crate::housekeeping::Housekeeping;
 use crate::ledger::committer::{Committer, Lanes};
 use crate::tls::{Certificate, TlsError};
 
-/// How long a client may take over the TLS handshake, to send a request's headers, and to send the next request on a kept connection.
+/// How long a TLS handshake may take: less than the usual deadline for closing.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a client may take to send a request's headers, and to send the next request on a kept connection.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 /// Request line and headers together. A token and a few headers need less than one of them.
 const MAX_HEADER_BYTES: usize = 16 * 1024;
@@ -182,7 +184,7 @@ async fn accept(
             match tls {
                 None => drop(watcher.watch(connection(stream, peer.ip(), router)).await),
                 Some(tls) => {
-                    if let Ok(Ok(stream)) = tokio::time::timeout(HEADER_TIMEOUT, tls.accept(stream)).await {
+                    if let Ok(Ok(stream)) = tokio::time::timeout(HANDSHAKE_TIMEOUT, tls.accept(stream)).await {
                         drop(watcher.watch(connection(stream, peer.ip(), router)).await);
                     }
                 }

@@ -36,5 +36,9 @@ insert into audit_head (id, sequence, hash) values (1, 0, zeroblob(32));
 
 create trigger audit_log_refuse_update before update on audit_log
 begin select raise(abort, 'the audit log is append-only'); end;
+-- `insert or replace` deletes without asking the trigger for deletes.
+create trigger audit_log_refuse_replace before insert on audit_log
+when exists (select 1 from audit_log where sequence = new.sequence)
+begin select raise(abort, 'the audit log is append-only'); end;
 create trigger audit_log_refuse_delete before delete on audit_log
 begin select raise(abort, 'the audit log is append-only'); end;

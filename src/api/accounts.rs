@@ -14,9 +14,10 @@ use super::extract::{Json, PathParam, Query};
 use super::fields;
 use super::users;
 use crate::account_number::AccountNumber;
-use crate::auth::{Actor, Caller};
+use crate::auth::{Actor, Caller, Origin};
 use crate::db::Tx;
 use crate::db::accounts::{Account, AccountStatus};
+use crate::db::audit::{Action, Event};
 use crate::error::{Error, Result};
 use crate::ledger::rules::Refusal;
 use crate::money::{Currency, Money};
@@ -300,12 +301,16 @@ pub async fn relabel(
 )]
 pub async fn close(
     State(app): State<App>,
+    origin: Origin,
     Actor(caller): Actor,
     PathParam(number): PathParam<AccountNumber>,
 ) -> Result<StatusCode> {
     managed_account(&app, caller, number).await?;
     let mut tx = app.db.begin().await?;
     let closed = tx.close_account(number, Timestamp::now()).await?;
+    if closed {
+        tx.append_to_audit_log(&[Event::of(Action::AccountClosed, &origin).on(number)]).await?;
+    }
     tx.commit().await?;
     if closed {
         return Ok(StatusCode::NO_CONTENT);

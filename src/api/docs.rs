@@ -62,8 +62,9 @@ pub fn complete(mut document: utoipa::openapi::OpenApi) -> utoipa::openapi::Open
     components.add_security_scheme("bearer", SecurityScheme::Http(bearer));
 
     for item in document.paths.paths.values_mut() {
-        let operations = [&mut item.get, &mut item.post, &mut item.put, &mut item.patch, &mut item.delete];
-        operations.into_iter().flatten().for_each(add_problems);
+        item.get.iter_mut().for_each(|operation| add_problems(operation, false));
+        let changing = [&mut item.post, &mut item.put, &mut item.patch, &mut item.delete];
+        changing.into_iter().flatten().for_each(|operation| add_problems(operation, true));
     }
     document
 }
@@ -75,7 +76,7 @@ pub fn swagger_ui(document: utoipa::openapi::OpenApi) -> Router<App> {
 }
 
 /// The problems that follow from what the operation takes, and the body of those that its handler names.
-fn add_problems(operation: &mut Operation) {
+fn add_problems(operation: &mut Operation, changes_something: bool) {
     let takes_body = operation.request_body.is_some();
     let takes_parameters = operation.parameters.as_ref().is_some_and(|parameters| !parameters.is_empty());
     let takes_token = operation.security.as_ref().is_some_and(|security| !security.is_empty());
@@ -95,6 +96,9 @@ fn add_problems(operation: &mut Operation) {
     }
     if takes_token {
         add("401", "No access token, or one that does not count (any more)");
+    }
+    if takes_token && changes_something {
+        add("403", "Not for the caller's role, or the bank has frozen the caller");
     }
     if takes_body || takes_parameters {
         add("422", "A field, parameter or header is not what it should be; `errors` says which and why");

@@ -1,7 +1,7 @@
 //! Between the network and the handlers: the client's address, limits on requests, and the headers that keep a browser
 //! from doing harm.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use axum::http::header::{
@@ -54,13 +54,13 @@ impl Edge {
     pub fn client_address(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
         let is_trusted = |address: &IpAddr| self.trusted_proxies.iter().any(|network| network.contains(address));
         let mut client = peer.to_canonical();
-        let forwarded = headers.get_all("x-forwarded-for").iter().filter_map(|value| value.to_str().ok());
-        let hops: Vec<&str> = forwarded.flat_map(|value| value.split(',')).collect();
-        for hop in hops.into_iter().rev() {
+        let forwarded = headers.get_all("x-forwarded-for").iter();
+        let hops: Vec<&[u8]> = forwarded.flat_map(|value| value.as_bytes().split(|byte| *byte == b',')).collect();
+        for hop in hops.into_iter().rev().map(<[u8]>::trim_ascii).filter(|hop| !hop.is_empty()) {
             if !is_trusted(&client) {
                 break;
             }
-            let Ok(address) = hop.trim().parse::<IpAddr>() else { break };
+            let Some(address) = std::str::from_utf8(hop).ok().and_then(parse_hop) else { break };
             client = address.to_canonical();
         }
         client
@@ -95,6 +95,13 @@ impl Edge {
     }
 }
 
+/// An address, with or without a port: some gateways add theirs.
+fn parse_hop(text: &str) -> Option<IpAddr> {
+    let bracketed = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    let address = bracketed.unwrap_or(text).parse().ok();
+    address.or_else(|| text.parse::<SocketAddr>().ok().map(|socket| socket.ip()))
+}
+
 /// Cross-origin calls from the listed origins, with a token but never with cookies. None when there are none.
 pub fn cors(origins: &[HeaderValue]) -> Option<CorsLayer> {
     let layer = CorsLayer::new()
@@ -124,7 +131,7 @@ mod tests {
         let client = |peer: &str, forwarded: &[&str]| {
             let mut headers = HeaderMap::new();
             for value in forwarded {
-                headers.append("x-forwarded-for", HeaderValue::from_str(value).expect("a header"));
+                headers.append("x-forwarded-for", HeaderValue::from_bytes(value.as_bytes()).expect("a header"));
             }
             edge.client_address(peer.parse().expect("an address"), &headers).to_string()
         };
@@ -133,6 +140,11 @@ mod tests {
         assert_eq!(client("10.0.0.1", &["6.6.6.6, 198.51.100.1"]), "198.51.100.1");
         assert_eq!(client("10.0.0.1", &["6.6.6.6", "198.51.100.1, 10.0.0.2"]), "198.51.100.1");
         assert_eq!(client("10.0.0.1", &["nonsense"]), "10.0.0.1");
+        assert_eq!(client("10.0.0.1", &["é, 198.51.100.1"]), "198.51.100.1");
+        assert_eq!(client("10.0.0.1", &["198.51.100.1,"]), "198.51.100.1");
+        assert_eq!(client("10.0.0.1", &["198.51.100.1:443"]), "198.51.100.1");
+        assert_eq!(client("10.0.0.1", &["[2001:db8::1]:443"]), "2001:db8::1");
+        assert_eq!(client("10.0.0.1", &["[2001:db8::1]"]), "2001:db8::1");
         assert_eq!(client("10.0.0.1", &[]), "10.0.0.1");
         assert_eq!(client("::ffff:10.0.0.1", &["2001:db8::1"]), "2001:db8::1");
     }

@@ -19,7 +19,7 @@ use crate::db::audit::{Action, Event};
 use crate::db::sessions::Session;
 use crate::db::users::Role;
 use crate::error::{Error, Result};
-use crate::limits::network_of;
+use crate::limits::{Allowance, network_of};
 use crate::timestamp::Timestamp;
 
 /// Of the `User-Agent` that a session remembers, in characters.
@@ -107,7 +107,7 @@ pub async fn login(
     let password_hash = user.as_ref().map(|user| user.password_hash.clone());
     let matches = app.auth.passwords.verify(request.password.clone(), password_hash).await?;
     let Some(user) = user.filter(|_| matches) else {
-        app.audit.note(Event::of(Action::LoginFailed, &origin).on(&email));
+        app.audit.note(sign_in_event(Action::LoginFailed, &origin, &email));
         return Err(invalid());
     };
 
@@ -203,8 +203,8 @@ pub async fn refresh(
     responses((status = NO_CONTENT, description = "Signed out")),
     security(("bearer" = []))
 )]
-pub async fn logout(State(app): State<App>, caller: Caller) -> Result<StatusCode> {
-    end_session(&app, caller, caller.session_id).await?;
+pub async fn logout(State(app): State<App>, origin: Origin, caller: Caller) -> Result<StatusCode> {
+    end_session(&app, &origin, caller, caller.session_id).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -239,10 +239,11 @@ pub async fn list(State(app): State<App>, caller: Caller) -> Result<Json<Session
 )]
 pub async fn end(
     State(app): State<App>,
+    origin: Origin,
     caller: Caller,
     PathParam(SessionId(id)): PathParam<SessionId>,
 ) -> Result<StatusCode> {
-    if end_session(&app, caller, id).await? {
+    if end_session(&app, &origin, caller, id).await? {
         Ok(StatusCode::NO_CONTENT)
     } else {
         Err(Error::not_found("session_not_found", "You have no such session; GET /me/sessions lists them."))
@@ -250,15 +251,24 @@ pub async fn end(
 }
 
 /// Ends one of the caller's sessions, here at once and within a second on other instances.
-async fn end_session(app: &App, caller: Caller, session_id: Uuid) -> Result<bool> {
+async fn end_session(app: &App, origin: &Origin, caller: Caller, session_id: Uuid) -> Result<bool> {
     let now = Timestamp::now();
     let mut tx = app.db.begin().await?;
     let ended = tx.end_session(session_id, caller.user_id, now).await?;
+    if ended {
+        tx.append_to_audit_log(&[Event::of(Action::SessionEnded, origin).on(session_id)]).await?;
+    }
     tx.commit().await?;
     if ended {
         app.auth.ended_sessions.add([session_id], now);
     }
     Ok(ended)
+}
+
+/// Names the address only if it is one: people type passwords there too.
+fn sign_in_event(action: Action, origin: &Origin, email: &str) -> Event {
+    let event = Event::of(action, origin);
+    if fields::email(email).is_ok() { event.on(email) } else { event }
 }
 
 /// Counts the try before anything is hashed, whether or not there is such a user. `known` are the addresses that the user
@@ -267,14 +277,20 @@ fn take_guess(app: &App, origin: &Origin, email: &str, known: &[String]) -> Resu
     let network = network_of(origin.address());
     let is_known = known.iter().filter_map(|text| text.parse().ok()).any(|address| network_of(address) == network);
     app.auth.guesses.take(email, origin.address(), is_known).map_err(|allowance| {
-        app.audit.note(Event::of(Action::LoginThrottled, origin).on(email));
-        Error::TooMany {
-            code: "too_many_sign_ins",
-            detail: "Too many sign-ins that failed. Wait as long as Retry-After says, then try again.",
-            policy: "sign-in",
-            allowance,
+        if app.auth.guesses.is_worth_a_record(origin.address()) {
+            app.audit.note(sign_in_event(Action::LoginThrottled, origin, email));
         }
+        too_many_guesses(allowance)
     })
+}
+
+pub fn too_many_guesses(allowance: Allowance) -> Error {
+    Error::TooMany {
+        code: "too_many_sign_ins",
+        detail: "Too many wrong passwords. Wait as long as Retry-After says, then try again.",
+        policy: "sign-in",
+        allowance,
+    }
 }
 
 fn new_refresh_token() -> Result<(String, [u8; 32])> {

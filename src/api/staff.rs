@@ -163,13 +163,12 @@ pub async fn set_role(
     let mut tx = app.db.begin().await?;
     let mut user = lock_somebody_else(&mut tx, caller, id).await?;
     if user.role != request.role {
-        let now = Timestamp::now();
-        tx.set_role(id, request.role, now).await?;
+        let changed_at = tx.set_role(id, request.role, Timestamp::now()).await?;
         let change = format!("{} to {}", user.role.name(), request.role.name());
         tx.append_to_audit_log(&[Event::of(Action::RoleChanged, &origin).on(id).detail(change)]).await?;
         tx.commit().await?;
         user.role = request.role;
-        app.auth.standings.set(id, standing_of(&user), now);
+        app.auth.standings.set(id, standing_of(&user), changed_at);
     }
     Ok(Json(user))
 }
@@ -204,14 +203,13 @@ pub async fn set_user_status(
         return Err(Error::forbidden("role_required", "Only an admin freezes or releases those who work at the bank."));
     }
     if user.status != request.status {
-        let now = Timestamp::now();
         let frozen = request.status == UserStatus::Frozen;
-        tx.set_frozen(id, frozen, now).await?;
+        let changed_at = tx.set_frozen(id, frozen, Timestamp::now()).await?;
         let action = if frozen { Action::UserFrozen } else { Action::UserReleased };
         tx.append_to_audit_log(&[Event::of(action, &origin).on(id).with_reason(request.reason)]).await?;
         tx.commit().await?;
         user.status = request.status;
-        app.auth.standings.set(id, standing_of(&user), now);
+        app.auth.standings.set(id, standing_of(&user), changed_at);
     }
     Ok(Json(user))
 }

@@ -42,7 +42,8 @@ pub async fn finish(State(app): State<App>, mut request: Request, next: Next) ->
         Err(error) => (error.into_response(), None),
     };
     let route = path.as_ref().map_or("unknown", MatchedPath::as_str);
-    if response.status() == StatusCode::FORBIDDEN {
+    let caller = origin.caller().map(|caller| caller.user_id).unwrap_or_default();
+    if response.status() == StatusCode::FORBIDDEN && app.auth.denials.take(caller, started).is_ok() {
         let code = response.extensions().get::<Problem>().map(|problem| problem.code.clone()).unwrap_or_default();
         app.audit.note(Event::of(Action::AccessDenied, &origin).on(format_args!("{method} {route}")).detail(code));
     }

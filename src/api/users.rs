@@ -10,7 +10,7 @@ use validator::Validate;
 use super::App;
 use super::accounts::{self, AccountBody};
 use super::extract::{Json, MAX_AUTH_BODY_BYTES};
-use super::fields;
+use super::{fields, sessions};
 use crate::auth::passwords::Password;
 use crate::auth::{Actor, Caller, Origin, passwords};
 use crate::db::audit::{Action, Event};
@@ -146,6 +146,7 @@ pub async fn me(State(app): State<App>, caller: Caller) -> Result<Json<User>> {
 )]
 pub async fn update_me(
     State(app): State<App>,
+    origin: Origin,
     Actor(caller): Actor,
     Json(request): Json<UpdateMeRequest>,
 ) -> Result<Json<User>> {
@@ -156,7 +157,7 @@ pub async fn update_me(
             let detail = "send your current password to change the address";
             return Err(Error::invalid("/current_password", "current_password_required", detail));
         };
-        confirm_password(&app, &before, password).await?;
+        confirm_password(&app, &origin, &before, password).await?;
     }
     let mut tx = app.db.begin().await?;
     let mut user = lock_caller(&mut tx, caller).await?;
@@ -164,10 +165,14 @@ pub async fn update_me(
         still_the_same_password(&user, &before)?;
         user.email = email;
     }
+    let has_new_address = user.email != before.email;
     if let Some(name) = request.name {
         user.name = name.trim().to_owned();
     }
     tx.update_user(user.id, &user.name, &user.email).await.map_err(email_taken)?;
+    if has_new_address {
+        tx.append_to_audit_log(&[Event::of(Action::AddressChanged, &origin).on(user.id)]).await?;
+    }
     tx.commit().await?;
     Ok(Json(user))
 }
@@ -222,9 +227,10 @@ pub async fn change_password(
     caller: Caller,
     Json(request): Json<ChangePasswordRequest, MAX_AUTH_BODY_BYTES>,
 ) -> Result<StatusCode> {
+    caller.refuse_if_frozen()?;
     let user = callers_user(&app, caller).await?;
     passwords::refuse_own_name("/new_password", &request.new_password, &user.name, &user.email)?;
-    confirm_password(&app, &user, request.current_password).await?;
+    confirm_password(&app, &origin, &user, request.current_password).await?;
     let password_hash = app.auth.passwords.hash(request.new_password).await?;
 
     let now = Timestamp::now();
@@ -260,12 +266,15 @@ fn wrong_password() -> Error {
     Error::client(StatusCode::FORBIDDEN, "wrong_password", "The current password is wrong.")
 }
 
-/// 403, not 401: the caller is known, and a client must not take this for a token that needs a refresh.
-async fn confirm_password(app: &App, user: &User, password: Password) -> Result<()> {
-    if app.auth.passwords.verify(password, Some(user.password_hash.clone())).await? {
-        return Ok(());
+/// 403, not 401: the caller is known, and a client must not take this for a token that needs a refresh. Whoever holds a
+/// stolen token gets no more guesses than at the front door.
+async fn confirm_password(app: &App, origin: &Origin, user: &User, password: Password) -> Result<()> {
+    let taken = app.auth.guesses.take(&user.email, origin.address(), true).map_err(sessions::too_many_guesses)?;
+    if !app.auth.passwords.verify(password, Some(user.password_hash.clone())).await? {
+        return Err(wrong_password());
     }
-    Err(wrong_password())
+    app.auth.guesses.give_back(taken);
+    Ok(())
 }
 
 fn email_taken(error: sqlx::Error) -> Error {

@@ -43,6 +43,14 @@ pub struct Reader(pub Caller);
 pub struct Overseer(pub Caller);
 
 impl Caller {
+    pub fn refuse_if_frozen(&self) -> Result<()> {
+        if !self.frozen {
+            return Ok(());
+        }
+        let detail = "The bank has frozen you: you may look, but change nothing. Ask the bank.";
+        Err(Error::forbidden("user_frozen", detail))
+    }
+
     pub fn may_read(&self, account: &Account) -> bool {
         account.owner_id == Some(self.user_id) || self.role.reads_any_account()
     }
@@ -89,9 +97,7 @@ where
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
         let caller = Caller::from_request_parts(parts, state).await?;
-        if caller.frozen {
-            return Err(user_frozen());
-        }
+        caller.refuse_if_frozen()?;
         if caller.role == Role::Auditor {
             let detail = "Auditors read everything and change nothing.";
             return Err(Error::forbidden("auditor_changes_nothing", detail));
@@ -116,9 +122,7 @@ macro_rules! role_extractor {
                 if may(caller.role) {
                     return Ok(Self(caller));
                 }
-                if caller.frozen {
-                    return Err(user_frozen());
-                }
+                caller.refuse_if_frozen()?;
                 let detail = concat!("This takes the role ", $needed, ".");
                 Err(Error::forbidden("role_required", detail))
             }
@@ -130,10 +134,6 @@ role_extractor!(Staff, "staff or admin", Role::acts_on_any_account);
 role_extractor!(Admin, "admin", |role| role == Role::Admin);
 role_extractor!(Reader, "staff, admin or auditor", Role::reads_any_account);
 role_extractor!(Overseer, "admin or auditor", |role| matches!(role, Role::Admin | Role::Auditor));
-
-fn user_frozen() -> Error {
-    Error::forbidden("user_frozen", "The bank has frozen you: you may look, but change nothing. Ask the bank.")
-}
 
 /// The token of `Authorization: Bearer <token>` (RFC 6750). The scheme's name is case-insensitive.
 fn bearer_token(parts: &Parts) -> Result<&str> {

@@ -17,7 +17,11 @@ const NETWORK: Quota = Quota { burst: 100, interval: Duration::from_secs(2) };
 /// At one account, from networks that it does not know.
 const ACCOUNT_FROM_STRANGERS: Quota = Quota { burst: 50, interval: Duration::from_secs(60) };
 
+/// How often the audit log is told of it, for each network: that a flood goes on needs no record of every drop.
+const RECORDS: Quota = Quota { burst: 5, interval: Duration::from_secs(60) };
+
 pub struct Guesses {
+    records: Limiter<IpAddr>,
     account_from_network: Limiter<(String, IpAddr)>,
     network: Limiter<IpAddr>,
     account_from_strangers: Limiter<String>,
@@ -33,6 +37,7 @@ pub struct Taken {
 impl Default for Guesses {
     fn default() -> Self {
         Self {
+            records: Limiter::new(RECORDS),
             account_from_network: Limiter::new(ACCOUNT_FROM_NETWORK),
             network: Limiter::new(NETWORK),
             account_from_strangers: Limiter::new(ACCOUNT_FROM_STRANGERS),
@@ -53,6 +58,11 @@ impl Guesses {
         Ok(taken)
     }
 
+    /// Whether another refusal of this network's guesses is worth a record.
+    pub fn is_worth_a_record(&self, address: IpAddr) -> bool {
+        self.records.take(network_of(address), Instant::now()).is_ok()
+    }
+
     /// The password was right: it was no guess.
     pub fn give_back(&self, taken: Taken) {
         self.network.give_back(&taken.network);
@@ -64,6 +74,7 @@ impl Guesses {
 
     pub fn forget_idle(&self, now: Instant) {
         self.account_from_network.forget_idle(now);
+        self.records.forget_idle(now);
         self.network.forget_idle(now);
         self.account_from_strangers.forget_idle(now);
     }

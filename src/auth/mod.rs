@@ -10,7 +10,7 @@ pub mod tokens;
 
 use std::ops::Deref;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 pub use caller::{Actor, Admin, Caller, Overseer, Reader, Staff};
 pub use origin::Origin;
@@ -24,6 +24,9 @@ use self::tokens::{AccessTokens, SigningSecrets};
 use crate::error::Error;
 use crate::limits::{Allowance, Limiter, Quota};
 
+/// Of one caller: somebody who tries everything is on record well enough.
+const DENIALS_ON_RECORD: Quota = Quota { burst: 50, interval: Duration::from_secs(10) };
+
 /// Everything that decides who is calling. Clones share it.
 #[derive(Clone)]
 pub struct Auth(Arc<Parts>);
@@ -34,6 +37,8 @@ pub struct Parts {
     pub ended_sessions: EndedSessions,
     pub standings: Standings,
     pub guesses: Guesses,
+    /// How many denials of one caller the audit log is told of.
+    pub denials: Limiter<Uuid>,
     /// How many requests a caller may make; None for as many as they like.
     pub requests: Option<Limiter<Uuid>>,
 }
@@ -46,6 +51,7 @@ impl Auth {
             ended_sessions: EndedSessions::default(),
             standings: Standings::default(),
             guesses: Guesses::default(),
+            denials: Limiter::new(DENIALS_ON_RECORD),
             requests: requests.map(Limiter::new),
         })))
     }
@@ -65,6 +71,7 @@ impl Parts {
 
     pub fn forget_idle(&self, now: Instant) {
         self.guesses.forget_idle(now);
+        self.denials.forget_idle(now);
         if let Some(limiter) = &self.requests {
             limiter.forget_idle(now);
         }

@@ -22,6 +22,9 @@ pub enum Action {
     /// A refresh token came back a second time: it has been copied, and its session was ended.
     RefreshTokenReused,
     PasswordChanged,
+    AddressChanged,
+    /// Signed out, here or from another session.
+    SessionEnded,
     /// An admin ended all of somebody's sessions.
     SessionsEnded,
     RoleChanged,
@@ -30,6 +33,7 @@ pub enum Action {
     UserClosed,
     AccountFrozen,
     AccountReleased,
+    AccountClosed,
     AdminCreated,
 }
 
@@ -43,6 +47,8 @@ impl Action {
             Self::AccessDenied => "access_denied",
             Self::RefreshTokenReused => "refresh_token_reused",
             Self::PasswordChanged => "password_changed",
+            Self::AddressChanged => "address_changed",
+            Self::SessionEnded => "session_ended",
             Self::SessionsEnded => "sessions_ended",
             Self::RoleChanged => "role_changed",
             Self::UserFrozen => "user_frozen",
@@ -50,6 +56,7 @@ impl Action {
             Self::UserClosed => "user_closed",
             Self::AccountFrozen => "account_frozen",
             Self::AccountReleased => "account_released",
+            Self::AccountClosed => "account_closed",
             Self::AdminCreated => "admin_created",
         }
     }

@@ -5,6 +5,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{Db, Tx, in_transaction, on_reader};
+use crate::auth::sessions::IDLE_LIFETIME;
 use crate::db::users::Role;
 use crate::timestamp::Timestamp;
 
@@ -47,11 +48,12 @@ impl Db {
     pub async fn sessions_of(&self, user_id: Uuid, now: Timestamp) -> sqlx::Result<Vec<Session>> {
         on_reader!(self, conn => sqlx::query_as(
             "select id, user_agent, address, created_at, last_used_at, expires_at, user_id from sessions
-             where user_id = $1 and ended_at is null and expires_at > $2
+             where user_id = $1 and ended_at is null and expires_at > $2 and last_used_at > $3
              order by id desc",
         )
         .bind(user_id)
         .bind(now)
+        .bind(now.minus(IDLE_LIFETIME))
         .fetch_all(conn)
         .await)
     }

@@ -41,6 +41,13 @@ macro_rules! user_columns {
     };
 }
 
+/// The moment in the parameter or, where a clock went back, one after the last change.
+macro_rules! later {
+    ($now:literal) => {
+        concat!("case when standing_changed_at < ", $now, " then ", $now, " else standing_changed_at + 1 end")
+    };
+}
+
 /// Which users to list. What is empty or None does not count.
 #[derive(Clone, Debug, Default)]
 pub struct UserFilter {
@@ -206,28 +213,31 @@ impl Tx<'_> {
         .await)
     }
 
-    pub async fn set_role(&mut self, id: Uuid, role: Role, now: Timestamp) -> sqlx::Result<()> {
-        in_transaction!(self, conn => sqlx::query(
-            "update users set role = $2, standing_changed_at = $3 where id = $1",
+    /// Returns the moment of the change, which is later than that of the one before whatever the clocks say: the later
+    /// one counts.
+    pub async fn set_role(&mut self, id: Uuid, role: Role, now: Timestamp) -> sqlx::Result<Timestamp> {
+        in_transaction!(self, conn => sqlx::query_scalar(
+            concat!("update users set role = $2, standing_changed_at = ", later!("$3"), " where id = $1
+                     returning standing_changed_at"),
         )
         .bind(id)
         .bind(role)
         .bind(now)
-        .execute(conn)
-        .await
-        .map(|_| ()))
+        .fetch_one(conn)
+        .await)
     }
 
-    pub async fn set_frozen(&mut self, id: Uuid, frozen: bool, now: Timestamp) -> sqlx::Result<()> {
-        in_transaction!(self, conn => sqlx::query(
-            "update users set frozen_at = $2, standing_changed_at = $3 where id = $1",
+    /// Returns the moment of the change, as [`Tx::set_role`] does.
+    pub async fn set_frozen(&mut self, id: Uuid, frozen: bool, now: Timestamp) -> sqlx::Result<Timestamp> {
+        in_transaction!(self, conn => sqlx::query_scalar(
+            concat!("update users set frozen_at = $2, standing_changed_at = ", later!("$3"), " where id = $1
+                     returning standing_changed_at"),
         )
         .bind(id)
         .bind(frozen.then_some(now))
         .bind(now)
-        .execute(conn)
-        .await
-        .map(|_| ()))
+        .fetch_one(conn)
+        .await)
     }
 
     pub async fn update_password(&mut self, id: Uuid, password_hash: &str) -> sqlx::Result<()> {

@@ -2,8 +2,7 @@
 //!
 //! Handlers never open a transaction for money. They [`submit`](Committer::submit) a [`Command`] and wait. A *lane* takes
 //! everything that is waiting and, in one database transaction, locks the accounts named, looks up idempotency keys,
-//! [decides](rules::decide) each command in the order of arrival, writes with one statement per table, commits, and only
-//! then answers. There is no timer: a batch is what arrived while the last commit was in flight, so one lone request
+//! [decides](rules::decide) each command in the order of arrival, writes, commits, and only then answers. There is no timer: a batch is what arrived while the last commit was in flight, so one lone request
 //! waits for nothing and a thousand share one fsync.
 //!
 //! What holds:
@@ -48,7 +47,7 @@ pub struct Committer {
     room: Arc<Semaphore>,
 }
 
-/// The lanes at work. They end when the last [`Committer`] is gone and the queue is empty, or at once when dropped.
+/// The lanes at work, each on a thread of its own. They end when the last [`Committer`] is gone and the queue is empty.
 pub struct Lanes(JoinSet<()>);
 
 /// What became of an accepted command.

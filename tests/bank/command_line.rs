@@ -290,12 +290,18 @@ async fn the_first_admin_is_made_at_the_command_line() {
             assert_eq!(bank.get("/me").bearer(&token).send().await.text_at("/role"), "admin");
         }
         let ada = bank.customer().await;
-        let promoted = Command::new(env!("CARGO_BIN_EXE_coffer"))
-            .args(["admin", "create", &ada.email, "--database-url", &bank.database.url])
-            .current_dir(directory.path())
-            .stdin(Stdio::null())
-            .output()
-            .expect("the binary runs");
+        let promote = |flags: &[&str]| {
+            Command::new(env!("CARGO_BIN_EXE_coffer"))
+                .args(["admin", "create", &ada.email, "--database-url", &bank.database.url])
+                .args(flags)
+                .current_dir(directory.path())
+                .stdin(Stdio::null())
+                .output()
+                .expect("the binary runs")
+        };
+        let refused = promote(&[]);
+        assert!(text(&refused.stderr).contains("has signed up already"), "{}", text(&refused.stderr));
+        let promoted = promote(&["--promote"]);
         assert!(text(&promoted.stdout).contains("is an admin now"), "{}", text(&promoted.stderr));
         bank.sign_in(&ada.email, PASSWORD).await.expect_status(200);
         bank.close_with_books_right().await;

@@ -47,6 +47,26 @@ bank_tests! {
         assert_says_when(&refused, "sign-in");
     }
 
+    async fn a_stolen_token_gives_no_more_guesses(bank: &TestBank) {
+        let ada = bank.customer().await;
+        let mut last = None;
+        for guess in 0..12 {
+            let body = json!({"current_password": format!("guess {guess}"), "new_password": "another good phrase"});
+            last = Some(ada.request(Method::PUT, "/me/password").json(body).send().await);
+        }
+        last.expect("an answer").expect_problem(429, "too_many_sign_ins");
+    }
+
+    async fn a_flood_of_denials_does_not_flood_the_audit_log(bank: &TestBank) {
+        let (ada, auditor) = (bank.customer().await, bank.employee("auditor").await);
+        for _ in 0..200 {
+            ada.get("/users").send().await.expect_status(403);
+        }
+        let page = auditor.get("/audit?action=access_denied&limit=200").send().await.expect_status(200);
+        let recorded = page.body["data"].as_array().expect("a list").len();
+        assert!(recorded <= 60, "{recorded}");
+    }
+
     async fn signing_in_well_is_never_limited(bank: &TestBank) {
         let ada = bank.customer().await;
         for _ in 0..15 {
