@@ -83,7 +83,7 @@ impl Db {
         match self {
             Self::Sqlite { look_ups, .. } => look_ups
                 .run(|connection| connection.prepare_cached(SELECT)?.query_row((number,), sqlite::account).optional()),
-            Self::Postgres { readers, .. } => sqlx::query_as(SELECT).bind(number).fetch_optional(readers).await,
+            Self::Postgres { readers, look_ups, .. } => look_ups.account(readers, number).await,
         }
     }
 

@@ -8,6 +8,7 @@
 
 pub mod accounts;
 pub mod audit;
+mod gathered;
 pub mod history;
 pub mod ledger;
 pub mod sessions;
@@ -99,7 +100,7 @@ pub enum Db {
         turn: Arc<Mutex<()>>,
     },
     /// Writers have a pool of their own, so that a crowd of readers never keeps money waiting.
-    Postgres { writers: PgPool, readers: PgPool, settings: Arc<PostgresSettings> },
+    Postgres { writers: PgPool, readers: PgPool, look_ups: gathered::AccountLookUps, settings: Arc<PostgresSettings> },
 }
 
 #[derive(Debug)]
@@ -227,7 +228,8 @@ impl Db {
         let readers = pool(options.max_connections).connect_lazy_with(target.clone());
         let (lanes, migration_lock) = (options.lanes, options.migration_lock);
         let settings = Arc::new(PostgresSettings { target, has_own_sessions, lanes, migration_lock });
-        Ok(Self::Postgres { writers, readers, settings })
+        let look_ups = gathered::AccountLookUps::start(&readers);
+        Ok(Self::Postgres { writers, readers, look_ups, settings })
     }
 
     /// Brings the schema up to date. Safe to run from several instances at once; each migration is one transaction.

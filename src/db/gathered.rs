@@ -1,0 +1,70 @@
+//! Look-ups on PostgreSQL, many to a round trip.
+//!
+//! A look-up by key costs the server little and the way there and back a lot. So those that arrive while another is under
+//! way are asked for together: the same idea as the committer's, for reading. Each sees what was committed before it was
+//! asked for.
+
+use std::collections::HashMap;
+
+use sqlx::PgPool;
+use tokio::sync::{mpsc, oneshot};
+
+use super::account_columns;
+use super::accounts::Account;
+use crate::account_number::AccountNumber;
+
+/// Look-ups in one query.
+const MAX_BATCH: usize = 256;
+/// Queries in flight: while one is answered, the next is asked.
+const IN_FLIGHT: usize = 2;
+
+const SELECT: &str =
+    concat!("select ", account_columns!(), " from accounts where account_number = any($1) and owner_id is not null");
+
+/// Where look-ups wait. Clones feed the same queries, which end with the last of them.
+#[derive(Clone, Debug)]
+pub struct AccountLookUps(Vec<mpsc::UnboundedSender<LookUp>>);
+
+struct LookUp {
+    number: AccountNumber,
+    answer: oneshot::Sender<Option<Account>>,
+}
+
+impl AccountLookUps {
+    pub fn start(readers: &PgPool) -> Self {
+        let start = |_| {
+            let (sender, waiting) = mpsc::unbounded_channel();
+            tokio::spawn(answer(readers.clone(), waiting));
+            sender
+        };
+        Self((0..IN_FLIGHT).map(start).collect())
+    }
+
+    /// The customer's account with this number. When the query that it was part of fails, it asks alone.
+    pub async fn account(&self, readers: &PgPool, number: AccountNumber) -> sqlx::Result<Option<Account>> {
+        let (answer, answered) = oneshot::channel();
+        let _ = self.0[number.as_i64() as usize / 100 % IN_FLIGHT].send(LookUp { number, answer });
+        match answered.await {
+            Ok(account) => Ok(account),
+            Err(_) => sqlx::query_as(SELECT).bind(vec![number.as_i64()]).fetch_optional(readers).await,
+        }
+    }
+}
+
+async fn answer(readers: PgPool, mut waiting: mpsc::UnboundedReceiver<LookUp>) {
+    let mut batch = Vec::new();
+    while waiting.recv_many(&mut batch, MAX_BATCH).await > 0 {
+        let numbers: Vec<i64> = batch.iter().map(|look_up| look_up.number.as_i64()).collect();
+        let found: sqlx::Result<Vec<Account>> = sqlx::query_as(SELECT).bind(numbers).fetch_all(&readers).await;
+        let Ok(found) = found else {
+            // Whoever waits hears that there is no answer.
+            batch.clear();
+            continue;
+        };
+        let accounts: HashMap<AccountNumber, Account> =
+            found.into_iter().map(|account| (account.account_number, account)).collect();
+        for LookUp { number, answer } in batch.drain(..) {
+            let _ = answer.send(accounts.get(&number).cloned());
+        }
+    }
+}
