@@ -31,8 +31,8 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long SQLite waits for another process (a backup, `sqlite3`) to release its lock on the file.
 const SQLITE_BUSY_TIMEOUT: Duration = Duration::from_secs(5);
-/// For everything but money, and for folding the WAL; the ledger's lane has its own.
-const SQLITE_WRITERS: u32 = 2;
+/// For everything but money: the ledger's lane has its own, and so has the folding of the WAL, which takes its time.
+const SQLITE_WRITERS: u32 = 1;
 /// Each SQLite connection is a thread of its own; more of them than cores only adds switching.
 const SQLITE_READERS: u32 = 4;
 
@@ -96,6 +96,7 @@ pub enum Db {
         file: PathBuf,
         writers: SqlitePool,
         readers: SqlitePool,
+        folder: SqlitePool,
         look_ups: Arc<sqlite::LookUps>,
         turn: Arc<Mutex<()>>,
     },
@@ -194,11 +195,12 @@ impl Db {
             .busy_timeout(SQLITE_BUSY_TIMEOUT);
         let writers = sqlite_pool(SQLITE_WRITERS).connect_with(file.clone()).await?;
         confirm_pragmas(&writers).await?;
+        let folder = sqlite_pool(1).connect_with(file.clone()).await?;
         // Opened at once: later there may be no file descriptor left for one.
         let file = file.create_if_missing(false).read_only(true);
         let readers = sqlite_pool(SQLITE_READERS).min_connections(SQLITE_READERS).connect_with(file).await?;
         let look_ups = Arc::new(sqlite::LookUps::new(path.clone()));
-        Ok(Self::Sqlite { file: path, writers, readers, look_ups, turn: Arc::default() })
+        Ok(Self::Sqlite { file: path, writers, readers, folder, look_ups, turn: Arc::default() })
     }
 
     async fn connect_postgres(target: PgConnectOptions, options: &DbOptions) -> Result<Self, ConnectError> {
@@ -281,8 +283,8 @@ impl Db {
     /// SQLite: folds a WAL that has grown long into the file, so that it can start anew. All but the last few pages are
     /// copied while the ledger goes on writing; only for those does it wait.
     pub async fn fold_wal(&self) -> sqlx::Result<()> {
-        let Self::Sqlite { writers, turn, .. } = self else { return Ok(()) };
-        let mut conn = writers.acquire().await?;
+        let Self::Sqlite { folder, turn, .. } = self else { return Ok(()) };
+        let mut conn = folder.acquire().await?;
         let (_, in_wal, folded): (i64, i64, i64) =
             sqlx::query_as("pragma wal_checkpoint(noop)").fetch_one(&mut *conn).await?;
         if in_wal - folded < SQLITE_FOLD_PAGES {
@@ -321,9 +323,10 @@ impl Db {
     /// Closes every connection after the work in flight on it; on SQLite this also folds the WAL into the file.
     pub async fn close(&self) {
         match self {
-            Self::Sqlite { writers, readers, look_ups, .. } => {
+            Self::Sqlite { writers, readers, folder, look_ups, .. } => {
                 look_ups.close();
                 readers.close().await;
+                folder.close().await;
                 writers.close().await;
             }
             Self::Postgres { writers, readers, .. } => {

@@ -119,7 +119,9 @@ fn wrong_settings_are_named() {
         ("COFFER_LOG", "=loud=", "COFFER_LOG"),
         ("COFFER_METRICS", "perhaps", "COFFER_METRICS"),
     ] {
-        let output = coffer(directory.path(), &[]).env(variable, value).output().expect("the binary runs");
+        // Whatever else is on the usual port.
+        let output = coffer(directory.path(), &[]).env("COFFER_LISTEN", "127.0.0.1:0").env(variable, value).output();
+        let output = output.expect("the binary runs");
         let message = text(&output.stderr);
         assert!(!output.status.success() && message.contains(says), "{variable}={value}: {message}");
         assert!(!message.contains("hunter2"), "a secret was printed: {message}");
