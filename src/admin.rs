@@ -6,9 +6,9 @@ use uuid::Uuid;
 
 use crate::api::fields;
 use crate::auth::passwords::{self, Password, Passwords};
+use crate::db::Db;
 use crate::db::audit::{Action, Event};
-use crate::db::users::{Role, User, UserStatus};
-use crate::db::{Db, Tx};
+use crate::db::users::{Role, Standing, User, UserStatus};
 use crate::timestamp::Timestamp;
 
 type AnyError = Box<dyn std::error::Error + Send + Sync>;
@@ -61,7 +61,7 @@ pub async fn create(
     };
     let mut tx = db.begin().await?;
     tx.insert_user(&user).await?;
-    record(&mut tx, user.id).await?;
+    tx.append_to_audit_log(&[Event::of_command_line(Action::AdminCreated).on(user.id)]).await?;
     tx.commit().await?;
     Ok(created)
 }
@@ -78,14 +78,10 @@ async fn promote(db: &Db, user: User, promote_existing: bool) -> Result<Created,
     let mut tx = db.begin().await?;
     let user = tx.lock_user(user.id).await?.ok_or("the user has just left")?;
     if user.role != Role::Admin {
-        tx.set_role(user.id, Role::Admin, Timestamp::now()).await?;
+        tx.set_standing(user.id, Standing { role: Role::Admin, ..user.standing() }, Timestamp::now()).await?;
         let change = format!("{} to {}", user.role.name(), Role::Admin.name());
         tx.append_to_audit_log(&[Event::of_command_line(Action::RoleChanged).on(user.id).detail(change)]).await?;
         tx.commit().await?;
     }
     Ok(Created::Promoted)
-}
-
-async fn record(tx: &mut Tx<'_>, user_id: Uuid) -> sqlx::Result<()> {
-    tx.append_to_audit_log(&[Event::of_command_line(Action::AdminCreated).on(user_id)]).await
 }

@@ -318,8 +318,8 @@ fn title_of(code: &str) -> String {
     title
 }
 
-/// 404 for what the caller may not see, 403 for what the caller may not do, 422 for what no state of the books could accept, 409 for what another state of
-/// the account could.
+/// 404 for what the caller may not see, 403 for what the caller may not do, 422 for what no state of the books could
+/// accept, 409 for what another state of the account could.
 impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Self {
         let field = |pointer: &'static str, code: &'static str, refusal: &Refusal| {

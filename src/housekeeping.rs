@@ -1,4 +1,5 @@
-//! What happens by the clock: hearing of sessions that other instances ended, and forgetting what is too old to matter.
+//! What happens by the clock: hearing of what other instances decided about sessions and people, renewing the TLS
+//! certificate, folding SQLite's WAL, and forgetting what is too old to matter.
 
 use std::time::{Duration, Instant};
 
@@ -59,10 +60,10 @@ impl Housekeeping {
     /// Never ends. What fails is logged and tried again at the next tick.
     pub async fn run(self) {
         let db = self.app.db.clone();
-        tokio::join!(self.run_by_the_second(), fold_wal(&db));
+        tokio::join!(self.run_by_the_tick(), fold_wal(&db));
     }
 
-    async fn run_by_the_second(mut self) {
+    async fn run_by_the_tick(mut self) {
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         for tick in 0u64.. {
@@ -79,7 +80,7 @@ impl Housekeeping {
             certificate.renew();
         }
         self.app.auth.forget_idle(Instant::now());
-        self.app.edge.forget_idle(Instant::now());
+        self.app.edge.requests.forget_idle(Instant::now());
         self.hear_of_changes(now).await?;
         if let Some(metrics) = &self.app.metrics {
             metrics.run_upkeep();

@@ -9,10 +9,15 @@ use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::error::Error;
+
 /// Keys that are looked up at the same time seldom meet in one of so many maps.
 const SHARDS: usize = 16;
 /// Keys that one map remembers; while it is full, new ones have to wait. Idle ones are forgotten twice a second.
 const MAX_KEYS: usize = 65_536;
+
+/// A burst of requests is this many seconds' worth of them.
+const BURST_SECONDS: u32 = 4;
 
 /// `burst` at once, then one every `interval`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,6 +84,41 @@ impl<K: Hash + Eq> Limiter<K> {
     fn shard(&self, key: &K) -> MutexGuard<'_, HashMap<K, Instant>> {
         let index = self.hasher.hash_one(key) as usize % SHARDS;
         self.shards[index].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Requests a second for each key, `BURST_SECONDS` worth at once, or any number of them.
+pub struct RequestLimit<K> {
+    /// How the limit is called in the headers.
+    pub policy: &'static str,
+    detail: &'static str,
+    limiter: Option<Limiter<K>>,
+}
+
+impl<K: Hash + Eq> RequestLimit<K> {
+    /// `detail` tells the client what to do. 0 a second stands for any number.
+    pub fn new(policy: &'static str, detail: &'static str, per_second: u32) -> Self {
+        let quota = Duration::from_secs(1)
+            .checked_div(per_second)
+            .map(|interval| Quota { burst: per_second.saturating_mul(BURST_SECONDS), interval });
+        Self { policy, detail, limiter: quota.map(Limiter::new) }
+    }
+
+    /// Takes one request. None when there is no limit.
+    pub fn take(&self, key: K) -> Result<Option<Allowance>, Error> {
+        let Some(limiter) = &self.limiter else { return Ok(None) };
+        limiter.take(key, Instant::now()).map(Some).map_err(|allowance| Error::TooMany {
+            code: "too_many_requests",
+            detail: self.detail,
+            policy: self.policy,
+            allowance,
+        })
+    }
+
+    pub fn forget_idle(&self, now: Instant) {
+        if let Some(limiter) = &self.limiter {
+            limiter.forget_idle(now);
+        }
     }
 }
 

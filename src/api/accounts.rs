@@ -9,7 +9,7 @@ use uuid::Uuid;
 use validator::Validate;
 
 use super::App;
-use super::cursor::Cursor;
+use super::cursor::{self, Cursor};
 use super::extract::{Json, PathParam, Query};
 use super::fields;
 use super::users;
@@ -194,13 +194,11 @@ pub async fn list(
     if owner_id != caller.user_id && !(caller.role.reads_any_account() && app.db.user(owner_id).await?.is_some()) {
         return Err(Error::user_not_found());
     }
-    let mut accounts = app.db.accounts_of(owner_id, after, i64::from(limit) + 1).await?;
+    let accounts = app.db.accounts_of(owner_id, after, i64::from(limit) + 1).await?;
 
-    let has_more = accounts.len() > limit as usize;
-    accounts.truncate(limit as usize);
-    let last = accounts.last().filter(|_| has_more);
-    let next_cursor = last.map(|account| Cursor::at_account(account.account_number).encode());
-    Ok(Json(AccountList { data: accounts.into_iter().map(AccountBody::from).collect(), has_more, next_cursor }))
+    let (accounts, next_cursor) = cursor::page(accounts, limit, |account| Cursor::at_account(account.account_number));
+    let data = accounts.into_iter().map(AccountBody::from).collect();
+    Ok(Json(AccountList { data, has_more: next_cursor.is_some(), next_cursor }))
 }
 
 /// Open another account

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use validator::Validate;
 
 use super::App;
-use super::cursor::Cursor;
+use super::cursor::{self, Cursor};
 use super::extract::{Json, Query};
 use super::fields;
 use crate::auth::Overseer;
@@ -72,10 +72,8 @@ pub async fn list(State(app): State<App>, _: Overseer, Query(query): Query<Audit
     let limit = query.limit.unwrap_or(DEFAULT_LIMIT);
     let before = query.cursor.as_deref().map(Cursor::decode).transpose()?.map(|cursor| cursor.sequence);
     let filter = AuditFilter { before, action: query.action, actor_id: query.actor_id, from: query.from, to: query.to };
-    let mut data = app.db.audit_records(filter, i64::from(limit) + 1).await?;
+    let records = app.db.audit_records(filter, i64::from(limit) + 1).await?;
 
-    let has_more = data.len() > limit as usize;
-    data.truncate(limit as usize);
-    let next_cursor = data.last().filter(|_| has_more).map(|record| Cursor::at_record(record.sequence).encode());
-    Ok(Json(AuditPage { data, has_more, next_cursor }))
+    let (data, next_cursor) = cursor::page(records, limit, |record| Cursor::at_record(record.sequence));
+    Ok(Json(AuditPage { data, has_more: next_cursor.is_some(), next_cursor }))
 }

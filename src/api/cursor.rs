@@ -59,6 +59,14 @@ impl Cursor {
     }
 }
 
+/// A page of at most `limit` rows, out of one row more than that if there is one, and the cursor of the next page.
+pub fn page<R>(mut rows: Vec<R>, limit: u32, cursor_of: impl Fn(&R) -> Cursor) -> (Vec<R>, Option<String>) {
+    let has_more = rows.len() > limit as usize;
+    rows.truncate(limit as usize);
+    let next_cursor = rows.last().filter(|_| has_more).map(|last| cursor_of(last).encode());
+    (rows, next_cursor)
+}
+
 pub fn invalid() -> Error {
     let detail = "send the next_cursor of a page of the same list, unchanged; leave it out to start over";
     Error::invalid("?cursor", "cursor_invalid", detail)

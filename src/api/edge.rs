@@ -2,7 +2,7 @@
 //! from doing harm.
 
 use std::net::{IpAddr, SocketAddr};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use axum::http::header::{
     AUTHORIZATION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderMap, LINK, LOCATION, REFERRER_POLICY, RETRY_AFTER,
@@ -13,11 +13,9 @@ use ipnet::IpNet;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use super::surround::REQUEST_ID;
-use crate::error::{Error, RATE_LIMIT, RATE_LIMIT_POLICY, Result};
-use crate::limits::{Allowance, Limiter, Quota, network_of};
+use crate::error::{RATE_LIMIT, RATE_LIMIT_POLICY};
+use crate::limits::RequestLimit;
 
-/// A burst is this many seconds' worth of requests.
-const BURST_SECONDS: u32 = 4;
 /// How long a browser may remember the answer to a preflight.
 const PREFLIGHT_LIFETIME: Duration = Duration::from_secs(600);
 
@@ -34,19 +32,15 @@ const ONE_YEAR_OF_TLS: HeaderValue = HeaderValue::from_static("max-age=31536000;
 /// What is settled before a handler sees the request.
 pub struct Edge {
     trusted_proxies: Vec<IpNet>,
-    requests: Option<Limiter<IpAddr>>,
+    /// By network: see [`crate::limits::network_of`].
+    pub requests: RequestLimit<IpAddr>,
     serves_tls: bool,
-}
-
-/// A quota of so many requests a second; none for 0.
-pub fn quota(per_second: u32) -> Option<Quota> {
-    let interval = Duration::from_secs(1).checked_div(per_second)?;
-    Some(Quota { burst: per_second.saturating_mul(BURST_SECONDS), interval })
 }
 
 impl Edge {
     pub fn new(trusted_proxies: Vec<IpNet>, requests_per_second: u32, serves_tls: bool) -> Self {
-        Self { trusted_proxies, requests: quota(requests_per_second).map(Limiter::new), serves_tls }
+        let detail = "Too many requests from this address. Wait as long as Retry-After says.";
+        Self { trusted_proxies, requests: RequestLimit::new("address", detail, requests_per_second), serves_tls }
     }
 
     /// The client's address: the other end of the connection or, if that is a trusted proxy, the last address in
@@ -66,31 +60,13 @@ impl Edge {
         client
     }
 
-    /// Takes one of the requests that the address may make.
-    pub fn take_request(&self, address: IpAddr) -> Result<Option<Allowance>> {
-        let Some(limiter) = &self.requests else { return Ok(None) };
-        limiter.take(network_of(address), Instant::now()).map(Some).map_err(|allowance| Error::TooMany {
-            code: "too_many_requests",
-            detail: "Too many requests from this address. Wait as long as Retry-After says.",
-            policy: "address",
-            allowance,
-        })
-    }
-
     /// Adds the headers of OWASP ASVS 5.0 3.4 that every answer gets.
-    pub fn protect(&self, path: &str, headers: &mut HeaderMap) {
-        let policy = if path.starts_with("/swagger-ui") { DOCS_POLICY } else { API_POLICY };
-        headers.insert(CONTENT_SECURITY_POLICY, policy);
+    pub fn protect(&self, is_docs: bool, headers: &mut HeaderMap) {
+        headers.insert(CONTENT_SECURITY_POLICY, if is_docs { DOCS_POLICY } else { API_POLICY });
         headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
         if self.serves_tls {
             headers.insert(STRICT_TRANSPORT_SECURITY, ONE_YEAR_OF_TLS);
-        }
-    }
-
-    pub fn forget_idle(&self, now: Instant) {
-        if let Some(limiter) = &self.requests {
-            limiter.forget_idle(now);
         }
     }
 }

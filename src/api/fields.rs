@@ -87,15 +87,25 @@ pub fn normalize_email(value: &str) -> String {
     value.trim().to_lowercase()
 }
 
-/// A user's id in a path.
-#[derive(Clone, Copy, Debug)]
-pub struct UserId(pub Uuid);
+/// Declares types of ids in paths, each with its own words for one that is none.
+macro_rules! ids_in_paths {
+    ($($name:ident: $what:literal,)*) => {$(
+        #[derive(Clone, Copy, Debug)]
+        pub struct $name(pub Uuid);
 
-impl std::str::FromStr for UserId {
-    type Err = &'static str;
+        impl std::str::FromStr for $name {
+            type Err = &'static str;
 
-    fn from_str(text: &str) -> Result<Self, &'static str> {
-        let id = Uuid::try_parse(text).map_err(|_| "id_malformed: send the id of a user, a UUID")?;
-        Ok(Self(id))
-    }
+            fn from_str(text: &str) -> Result<Self, &'static str> {
+                let malformed = |_| concat!("id_malformed: send the id of ", $what, ", a UUID");
+                Uuid::try_parse(text).map(Self).map_err(malformed)
+            }
+        }
+    )*};
+}
+
+ids_in_paths! {
+    UserId: "a user",
+    SessionId: "a session",
+    TransactionId: "a movement",
 }

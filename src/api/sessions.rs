@@ -11,7 +11,7 @@ use validator::Validate;
 
 use super::App;
 use super::extract::{Json, MAX_AUTH_BODY_BYTES, PathParam};
-use super::fields;
+use super::fields::{self, SessionId};
 use crate::auth::guesses::Taken;
 use crate::auth::passwords::Password;
 use crate::auth::{Caller, Origin, sessions, tokens};
@@ -311,18 +311,5 @@ impl Tokens {
             .issue(user_id, session_id, role, Timestamp::now())
             .map_err(|error| Error::Internal(error.to_string()))?;
         Ok(Self { access_token, token_type: "Bearer", expires_in: tokens::LIFETIME.as_secs(), refresh_token })
-    }
-}
-
-/// A session's id in a path.
-#[derive(Clone, Copy, Debug)]
-pub struct SessionId(Uuid);
-
-impl std::str::FromStr for SessionId {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, &'static str> {
-        let id = Uuid::try_parse(text).map_err(|_| "id_malformed: send the id of a session, a UUID")?;
-        Ok(Self(id))
     }
 }

@@ -9,7 +9,7 @@ use validator::Validate;
 
 use super::App;
 use super::accounts::AccountBody;
-use super::cursor::Cursor;
+use super::cursor::{self, Cursor};
 use super::extract::{Json, PathParam, Query};
 use super::fields::{self, UserId};
 use crate::account_number::AccountNumber;
@@ -17,7 +17,7 @@ use crate::auth::{Admin, Caller, Origin, Reader, Staff};
 use crate::db::Tx;
 use crate::db::accounts::{Account, AccountStatus};
 use crate::db::audit::{Action, Event};
-use crate::db::users::{Role, Standing, User, UserFilter, UserStatus};
+use crate::db::users::{Role, User, UserFilter, UserStatus};
 use crate::error::{Error, Result};
 use crate::timestamp::Timestamp;
 
@@ -110,12 +110,10 @@ pub async fn list(State(app): State<App>, _: Reader, Query(query): Query<UsersQu
     let before = query.cursor.as_deref().map(Cursor::decode).transpose()?.map(Cursor::id);
     let search = query.search.map(|text| text.trim().to_lowercase()).unwrap_or_default();
     let filter = UserFilter { search, role: query.role, before };
-    let mut data = app.db.users(&filter, i64::from(limit) + 1).await?;
+    let users = app.db.users(&filter, i64::from(limit) + 1).await?;
 
-    let has_more = data.len() > limit as usize;
-    data.truncate(limit as usize);
-    let next_cursor = data.last().filter(|_| has_more).map(|user| Cursor::at_id(user.id).encode());
-    Ok(Json(UserList { data, has_more, next_cursor }))
+    let (data, next_cursor) = cursor::page(users, limit, |user| Cursor::at_id(user.id));
+    Ok(Json(UserList { data, has_more: next_cursor.is_some(), next_cursor }))
 }
 
 /// Show somebody's profile
@@ -163,12 +161,12 @@ pub async fn set_role(
     let mut tx = app.db.begin().await?;
     let mut user = lock_somebody_else(&mut tx, caller, id).await?;
     if user.role != request.role {
-        let changed_at = tx.set_role(id, request.role, Timestamp::now()).await?;
         let change = format!("{} to {}", user.role.name(), request.role.name());
+        user.role = request.role;
+        let changed_at = tx.set_standing(id, user.standing(), Timestamp::now()).await?;
         tx.append_to_audit_log(&[Event::of(Action::RoleChanged, &origin).on(id).detail(change)]).await?;
         tx.commit().await?;
-        user.role = request.role;
-        app.auth.standings.set(id, standing_of(&user), changed_at);
+        app.auth.standings.set(id, user.standing(), changed_at);
     }
     Ok(Json(user))
 }
@@ -203,13 +201,12 @@ pub async fn set_user_status(
         return Err(Error::forbidden("role_required", "Only an admin freezes or releases those who work at the bank."));
     }
     if user.status != request.status {
-        let frozen = request.status == UserStatus::Frozen;
-        let changed_at = tx.set_frozen(id, frozen, Timestamp::now()).await?;
-        let action = if frozen { Action::UserFrozen } else { Action::UserReleased };
+        user.status = request.status;
+        let changed_at = tx.set_standing(id, user.standing(), Timestamp::now()).await?;
+        let action = if user.standing().frozen { Action::UserFrozen } else { Action::UserReleased };
         tx.append_to_audit_log(&[Event::of(action, &origin).on(id).with_reason(request.reason)]).await?;
         tx.commit().await?;
-        user.status = request.status;
-        app.auth.standings.set(id, standing_of(&user), changed_at);
+        app.auth.standings.set(id, user.standing(), changed_at);
     }
     Ok(Json(user))
 }
@@ -300,8 +297,4 @@ async fn lock_somebody_else(tx: &mut Tx<'_>, caller: Caller, id: Uuid) -> Result
 
 fn not_for_oneself() -> Error {
     Error::forbidden("not_for_oneself", "Nobody does this for themselves: ask somebody else who may.")
-}
-
-fn standing_of(user: &User) -> Standing {
-    Standing { role: user.role, frozen: user.status == UserStatus::Frozen }
 }

@@ -15,6 +15,7 @@ use super::App;
 use crate::auth::Origin;
 use crate::db::audit::{Action, Event};
 use crate::error::{Error, Problem, RATE_LIMIT, tell_allowance};
+use crate::limits::network_of;
 use crate::server::PeerAddress;
 
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -35,8 +36,9 @@ pub async fn finish(State(app): State<App>, mut request: Request, next: Next) ->
     let method = request.method().clone();
     let path = request.extensions().get::<MatchedPath>().cloned();
 
-    let uri_path = request.uri().path().to_owned();
-    let from_address = if PROBES.contains(&&*uri_path) { Ok(None) } else { app.edge.take_request(address) };
+    let is_docs = request.uri().path().starts_with("/swagger-ui");
+    let is_probe = PROBES.contains(&request.uri().path());
+    let from_address = if is_probe { Ok(None) } else { app.edge.requests.take(network_of(address)) };
     let (response, from_address) = match from_address {
         Ok(allowance) => (next.run(request).await, allowance),
         Err(error) => (error.into_response(), None),
@@ -50,9 +52,9 @@ pub async fn finish(State(app): State<App>, mut request: Request, next: Next) ->
     let mut response = Problem::write_body(response, origin.request_id());
     let headers = response.headers_mut();
     headers.insert(REQUEST_ID, request_id);
-    app.edge.protect(&uri_path, headers);
-    let of_caller = origin.allowance().map(|allowance| ("caller", allowance));
-    if let Some((policy, allowance)) = of_caller.or(from_address.map(|allowance| ("address", allowance)))
+    app.edge.protect(is_docs, headers);
+    let of_caller = origin.allowance().map(|allowance| (app.auth.requests.policy, allowance));
+    if let Some((policy, allowance)) = of_caller.or(from_address.map(|left| (app.edge.requests.policy, left)))
         && !headers.contains_key(RATE_LIMIT)
     {
         tell_allowance(headers, policy, allowance);

@@ -12,7 +12,7 @@ use validator::Validate;
 use super::App;
 use super::cursor::{self, Cursor};
 use super::extract::{Json, PathParam, Query};
-use super::fields;
+use super::fields::{self, TransactionId};
 use crate::account_number::AccountNumber;
 use crate::auth::Caller;
 use crate::db::history::{EntryRange, Sides};
@@ -139,15 +139,13 @@ pub async fn list(State(app): State<App>, caller: Caller, Query(query): Query<Hi
     let account = app.db.account(query.account_number).await?.filter(|account| caller.may_read(account));
     let head = account.ok_or_else(Error::account_not_found)?.sequence;
     let limit = query.limit.unwrap_or(DEFAULT_LIMIT);
-    let mut entries = app.db.entries(query.range(&app, head, i64::from(limit) + 1).await?).await?;
+    let entries = app.db.entries(query.range(&app, head, i64::from(limit) + 1).await?).await?;
 
-    let has_more = entries.len() > limit as usize;
-    entries.truncate(limit as usize);
-    let last = entries.last().filter(|_| has_more);
-    let next_cursor = last.map(|entry| Cursor::at_entry(entry.account_number, entry.sequence).encode());
+    let (entries, next_cursor) =
+        cursor::page(entries, limit, |entry| Cursor::at_entry(entry.account_number, entry.sequence));
     let link = next_cursor.as_deref().and_then(|cursor| query.next_link(cursor));
     let data = entries.into_iter().map(EntryBody::from).collect();
-    let mut response = Json(EntryList { data, has_more, next_cursor }).into_response();
+    let mut response = Json(EntryList { data, has_more: next_cursor.is_some(), next_cursor }).into_response();
     if let Some(link) = link {
         response.headers_mut().insert(LINK, link);
     }
@@ -250,19 +248,6 @@ impl HistoryQuery {
         }
         query.append_pair("cursor", cursor);
         HeaderValue::from_str(&format!("</transactions?{}>; rel=\"next\"", query.finish())).ok()
-    }
-}
-
-/// A movement's id in a path.
-#[derive(Clone, Copy, Debug)]
-pub struct TransactionId(pub Uuid);
-
-impl std::str::FromStr for TransactionId {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, &'static str> {
-        let id = Uuid::try_parse(text).map_err(|_| "id_malformed: send the id of a movement, a UUID")?;
-        Ok(Self(id))
     }
 }
 

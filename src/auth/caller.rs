@@ -80,7 +80,7 @@ where
         let frozen = standing.is_some_and(|standing| standing.frozen);
         let role = if frozen { Role::Customer } else { standing.map_or(claims.role, |standing| standing.role) };
         let caller = Self { user_id: claims.sub, session_id: claims.sid, role, frozen };
-        let allowance = auth.take_request(caller.user_id)?;
+        let allowance = auth.requests.take(caller.user_id)?;
         if let Some(origin) = parts.extensions.get::<Origin>() {
             origin.set_caller(caller, allowance);
         }
@@ -88,27 +88,9 @@ where
     }
 }
 
-impl<S> FromRequestParts<S> for Actor
-where
-    S: Send + Sync,
-    Auth: FromRef<S>,
-{
-    type Rejection = Error;
-
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
-        let caller = Caller::from_request_parts(parts, state).await?;
-        caller.refuse_if_frozen()?;
-        if caller.role == Role::Auditor {
-            let detail = "Auditors read everything and change nothing.";
-            return Err(Error::forbidden("auditor_changes_nothing", detail));
-        }
-        Ok(Self(caller))
-    }
-}
-
-/// Makes an extractor of a caller for whom `$may` holds.
-macro_rules! role_extractor {
-    ($name:ident, $needed:literal, $may:expr) => {
+/// Makes an extractor of a caller whom `$admit` lets in.
+macro_rules! extractor {
+    ($name:ident, $admit:expr) => {
         impl<S> FromRequestParts<S> for $name
         where
             S: Send + Sync,
@@ -118,22 +100,35 @@ macro_rules! role_extractor {
 
             async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
                 let caller = Caller::from_request_parts(parts, state).await?;
-                let may: fn(Role) -> bool = $may;
-                if may(caller.role) {
-                    return Ok(Self(caller));
-                }
-                caller.refuse_if_frozen()?;
-                let detail = concat!("This takes the role ", $needed, ".");
-                Err(Error::forbidden("role_required", detail))
+                let admit: fn(&Caller) -> Result<()> = $admit;
+                admit(&caller).map(|()| Self(caller))
             }
         }
     };
 }
 
-role_extractor!(Staff, "staff or admin", Role::acts_on_any_account);
-role_extractor!(Admin, "admin", |role| role == Role::Admin);
-role_extractor!(Reader, "staff, admin or auditor", Role::reads_any_account);
-role_extractor!(Overseer, "admin or auditor", |role| matches!(role, Role::Admin | Role::Auditor));
+extractor!(Actor, may_change_things);
+extractor!(Staff, |caller| has_role(caller, Role::acts_on_any_account, "This takes the role staff or admin."));
+extractor!(Admin, |caller| has_role(caller, |role| role == Role::Admin, "This takes the role admin."));
+extractor!(Reader, |caller| has_role(caller, Role::reads_any_account, "This takes the role staff, admin or auditor."));
+extractor!(Overseer, |caller| has_role(caller, Role::oversees, "This takes the role admin or auditor."));
+
+fn may_change_things(caller: &Caller) -> Result<()> {
+    caller.refuse_if_frozen()?;
+    if caller.role == Role::Auditor {
+        return Err(Error::forbidden("auditor_changes_nothing", "Auditors read everything and change nothing."));
+    }
+    Ok(())
+}
+
+fn has_role(caller: &Caller, is_enough: fn(Role) -> bool, otherwise: &'static str) -> Result<()> {
+    if is_enough(caller.role) {
+        return Ok(());
+    }
+    // Whoever had the role and is frozen is told of that.
+    caller.refuse_if_frozen()?;
+    Err(Error::forbidden("role_required", otherwise))
+}
 
 /// The token of `Authorization: Bearer <token>` (RFC 6750). The scheme's name is case-insensitive.
 fn bearer_token(parts: &Parts) -> Result<&str> {

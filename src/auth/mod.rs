@@ -21,8 +21,7 @@ use self::passwords::Passwords;
 use self::sessions::EndedSessions;
 use self::standings::Standings;
 use self::tokens::{AccessTokens, SigningSecrets};
-use crate::error::Error;
-use crate::limits::{Allowance, Limiter, Quota};
+use crate::limits::{Limiter, Quota, RequestLimit};
 
 /// Of one caller: somebody who tries everything is on record well enough.
 const DENIALS_ON_RECORD: Quota = Quota { burst: 50, interval: Duration::from_secs(10) };
@@ -39,12 +38,12 @@ pub struct Parts {
     pub guesses: Guesses,
     /// How many denials of one caller the audit log is told of.
     pub denials: Limiter<Uuid>,
-    /// How many requests a caller may make; None for as many as they like.
-    pub requests: Option<Limiter<Uuid>>,
+    pub requests: RequestLimit<Uuid>,
 }
 
 impl Auth {
-    pub fn new(secrets: &SigningSecrets, requests: Option<Quota>) -> Result<Self, getrandom::Error> {
+    pub fn new(secrets: &SigningSecrets, requests_per_second: u32) -> Result<Self, getrandom::Error> {
+        let detail = "Too many requests. Wait as long as Retry-After says.";
         Ok(Self(Arc::new(Parts {
             passwords: Passwords::new()?,
             tokens: AccessTokens::new(secrets),
@@ -52,29 +51,16 @@ impl Auth {
             standings: Standings::default(),
             guesses: Guesses::default(),
             denials: Limiter::new(DENIALS_ON_RECORD),
-            requests: requests.map(Limiter::new),
+            requests: RequestLimit::new("caller", detail, requests_per_second),
         })))
     }
 }
 
 impl Parts {
-    /// Takes one of the requests that the caller may make.
-    fn take_request(&self, user_id: Uuid) -> crate::error::Result<Option<Allowance>> {
-        let Some(limiter) = &self.requests else { return Ok(None) };
-        limiter.take(user_id, Instant::now()).map(Some).map_err(|allowance| Error::TooMany {
-            code: "too_many_requests",
-            detail: "Too many requests. Wait as long as Retry-After says.",
-            policy: "caller",
-            allowance,
-        })
-    }
-
     pub fn forget_idle(&self, now: Instant) {
         self.guesses.forget_idle(now);
         self.denials.forget_idle(now);
-        if let Some(limiter) = &self.requests {
-            limiter.forget_idle(now);
-        }
+        self.requests.forget_idle(now);
     }
 }
 

@@ -9,9 +9,8 @@ use super::{Db, Tx, in_transaction, on_reader, verify};
 use crate::timestamp::Timestamp;
 
 /// What happened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, sqlx::Type, ToSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-#[sqlx(type_name = "text", rename_all = "snake_case")]
 pub enum Action {
     Login,
     LoginFailed,
@@ -153,7 +152,7 @@ impl Db {
             ),
         )
         .bind(filter.before.unwrap_or(i64::MAX))
-        .bind(filter.action)
+        .bind(filter.action.map(Action::name))
         .bind(filter.actor_id)
         .bind(filter.from.map_or(i64::MIN, Timestamp::as_micros))
         .bind(filter.to.map_or(i64::MAX, Timestamp::as_micros))

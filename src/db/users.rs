@@ -41,13 +41,6 @@ macro_rules! user_columns {
     };
 }
 
-/// The moment in the parameter or, where a clock went back, one after the last change.
-macro_rules! later {
-    ($now:literal) => {
-        concat!("case when standing_changed_at < ", $now, " then ", $now, " else standing_changed_at + 1 end")
-    };
-}
-
 /// Which users to list. What is empty or None does not count.
 #[derive(Clone, Debug, Default)]
 pub struct UserFilter {
@@ -85,9 +78,20 @@ impl Role {
         !matches!(self, Role::Customer)
     }
 
+    /// Whether this role may see what those who work at the bank did.
+    pub fn oversees(self) -> bool {
+        matches!(self, Role::Admin | Role::Auditor)
+    }
+
     /// Whether this role may move money on and manage accounts of other people.
     pub fn acts_on_any_account(self) -> bool {
         matches!(self, Role::Staff | Role::Admin)
+    }
+}
+
+impl User {
+    pub fn standing(&self) -> Standing {
+        Standing { role: self.role, frozen: self.status == UserStatus::Frozen }
     }
 }
 
@@ -213,28 +217,17 @@ impl Tx<'_> {
         .await)
     }
 
-    /// Returns the moment of the change, which is later than that of the one before whatever the clocks say: the later
-    /// one counts.
-    pub async fn set_role(&mut self, id: Uuid, role: Role, now: Timestamp) -> sqlx::Result<Timestamp> {
+    /// Returns the moment of the change: `now` or, where a clock went back, one after the last change, so that the later
+    /// one counts whatever the clocks say.
+    pub async fn set_standing(&mut self, id: Uuid, standing: Standing, now: Timestamp) -> sqlx::Result<Timestamp> {
         in_transaction!(self, conn => sqlx::query_scalar(
-            concat!("update users set role = $2, standing_changed_at = ", later!("$3"), " where id = $1
-                     returning standing_changed_at"),
+            "update users set role = $2, frozen_at = case when $3 then coalesce(frozen_at, $4) end,
+                    standing_changed_at = case when standing_changed_at < $4 then $4 else standing_changed_at + 1 end
+             where id = $1 returning standing_changed_at",
         )
         .bind(id)
-        .bind(role)
-        .bind(now)
-        .fetch_one(conn)
-        .await)
-    }
-
-    /// Returns the moment of the change, as [`Tx::set_role`] does.
-    pub async fn set_frozen(&mut self, id: Uuid, frozen: bool, now: Timestamp) -> sqlx::Result<Timestamp> {
-        in_transaction!(self, conn => sqlx::query_scalar(
-            concat!("update users set frozen_at = $2, standing_changed_at = ", later!("$3"), " where id = $1
-                     returning standing_changed_at"),
-        )
-        .bind(id)
-        .bind(frozen.then_some(now))
+        .bind(standing.role)
+        .bind(standing.frozen)
         .bind(now)
         .fetch_one(conn)
         .await)

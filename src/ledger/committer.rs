@@ -2,8 +2,9 @@
 //!
 //! Handlers never open a transaction for money. They [`submit`](Committer::submit) a [`Command`] and wait. A *lane* takes
 //! everything that is waiting and, in one database transaction, locks the accounts named, looks up idempotency keys,
-//! [decides](rules::decide) each command in the order of arrival, writes, commits, and only then answers. There is no timer: a batch is what arrived while the last commit was in flight, so one lone request
-//! waits for nothing and a thousand share one fsync.
+//! [decides](rules::decide) each command in the order of arrival, writes, commits, and only then answers. There is no
+//! timer: a batch is what arrived while the last commit was in flight, so one lone request waits for nothing and a thousand
+//! share one fsync.
 //!
 //! What holds:
 //! - An accepted command is on disk before its caller hears of it, whole or not at all.
@@ -250,14 +251,14 @@ impl Lane {
 /// left waiting behind requests. Completes when the lane ends, even if that is by a panic.
 async fn on_its_own_thread(lane: impl Future<Output = ()> + Send + 'static) {
     let (ended, has_ended) = oneshot::channel::<()>();
-    let run = move || {
-        let _ended = ended;
-        match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-            Ok(runtime) => runtime.block_on(lane),
-            Err(error) => tracing::error!(%error, "the ledger's thread cannot start"),
-        }
-    };
-    if let Err(error) = std::thread::Builder::new().name("ledger".to_owned()).spawn(run) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let thread = runtime.and_then(|runtime| {
+        std::thread::Builder::new().name("ledger".to_owned()).spawn(move || {
+            let _ended = ended;
+            runtime.block_on(lane);
+        })
+    });
+    if let Err(error) = thread {
         tracing::error!(%error, "the ledger's thread cannot start");
     }
     let _ = has_ended.await;
