@@ -78,7 +78,7 @@ impl Tx<'_> {
     }
 
     pub async fn count_keys(&mut self) -> sqlx::Result<i64> {
-        in_transaction!(self, conn => sqlx::query_scalar("select count(*) from idempotency_keys").fetch_one(conn).await)
+        in_transaction!(self, conn => sqlx::query_scalar("select count(*) from used_keys").fetch_one(conn).await)
     }
 
     /// Hands `visit` every journal row without two whole sides: each must be an account of the row's currency, and
@@ -151,7 +151,7 @@ impl Tx<'_> {
     pub async fn visit_keys_without_transaction(&mut self, mut visit: impl FnMut(Uuid)) -> sqlx::Result<()> {
         in_transaction!(self, conn => drain(
             sqlx::query_scalar(
-                "select k.transaction_id from idempotency_keys k
+                "select k.transaction_id from used_keys k
                  where not exists (select 1 from transactions t where t.id = k.transaction_id)",
             )
             .fetch(conn),

@@ -141,3 +141,29 @@ mod a_key_survives_a_restart {
         body(Kind::Postgres).await;
     }
 }
+
+mod keys_are_forgotten_when_their_time_is_over {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::databases::Kind;
+
+    /// On SQLite alone: PostgreSQL's keys go slice by slice, in the course of a working day.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn sqlite() {
+        let bank = TestBank::open(Kind::Sqlite).await;
+        let ada = bank.customer().await;
+        for key in ["old", "young"] {
+            deposit(&ada, "5", key).await.expect_status(201);
+        }
+        bank.tamper("update fresh_keys set created_at = 1 where position = 1").await;
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
+        while deposit(&ada, "1", "old").await.status != 201 {
+            assert!(tokio::time::Instant::now() < deadline, "the key is never forgotten");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        deposit(&ada, "1", "young").await.expect_problem(422, "idempotency_key_reused");
+        assert_eq!(ada.balance().await, "11.00");
+        bank.close_with_books_right().await;
+    }
+}

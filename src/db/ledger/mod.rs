@@ -3,6 +3,7 @@
 //! The only folder with SQL in two dialects, because the two databases are quick in different ways: [`postgres`] takes a
 //! whole batch in one statement per table, [`sqlite`] a row at a time without leaving the thread.
 
+mod fresh_keys;
 mod postgres;
 mod sqlite;
 
@@ -13,12 +14,20 @@ use tokio::sync::Mutex;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use self::fresh_keys::{FreshKeys, MAX_FRESH_KEYS};
 use self::sqlite::SqliteBatch;
 use super::accounts::Account;
 use super::{Db, Tx, account_columns, in_transaction};
 use crate::account_number::AccountNumber;
 use crate::money::Currency;
 use crate::timestamp::Timestamp;
+
+/// On SQLite the newest keys lie elsewhere, in the order they came. The last one stays: see the migration.
+const PRUNE_FRESH_KEYS: &str = "
+    delete from fresh_keys where position in (
+        select position from (select position, created_at from fresh_keys order by position limit 1000)
+        where created_at < $1 and position < (select max(position) from fresh_keys)
+    )";
 
 /// What a movement is to the customer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, sqlx::Type, ToSchema)]
@@ -111,7 +120,7 @@ pub struct LaneConnection {
 }
 
 enum Kept {
-    Sqlite(rusqlite::Connection, Arc<Mutex<()>>),
+    Sqlite(rusqlite::Connection, FreshKeys, Arc<Mutex<()>>),
     Postgres(PgConnection),
 }
 
@@ -131,14 +140,16 @@ impl LaneConnection {
         let kept = match self.kept.take() {
             Some(kept) => kept,
             None => match &self.db {
-                Db::Sqlite { file, turn, .. } => Kept::Sqlite(super::sqlite::open_for_writing(file)?, turn.clone()),
+                Db::Sqlite { file, turn, .. } => {
+                    Kept::Sqlite(super::sqlite::open_for_writing(file)?, FreshKeys::new(MAX_FRESH_KEYS), turn.clone())
+                }
                 Db::Postgres { settings, .. } => Kept::Postgres(postgres::connect(settings).await?),
             },
         };
         match self.kept.insert(kept) {
-            Kept::Sqlite(connection, turn) => {
+            Kept::Sqlite(connection, fresh_keys, turn) => {
                 let turn = turn.clone().lock_owned().await;
-                Ok(Batch::Sqlite(SqliteBatch::begin(connection, turn)?))
+                Ok(Batch::Sqlite(SqliteBatch::begin(connection, fresh_keys, turn)?))
             }
             Kept::Postgres(connection) => Ok(Batch::Postgres(connection.begin().await?)),
         }
@@ -231,6 +242,9 @@ impl Tx<'_> {
     /// Forgets the idempotency keys of one slice of the table, those whose first two bytes are `slice`, that took effect
     /// before `before`.
     pub async fn prune_keys(&mut self, slice: u16, before: Timestamp) -> sqlx::Result<u64> {
+        if let Tx::Sqlite(tx, _) = self {
+            sqlx::query(PRUNE_FRESH_KEYS).bind(before).execute(&mut **tx).await?;
+        }
         let from = [&slice.to_be_bytes()[..], &[0; 14]].concat();
         let to = [&slice.to_be_bytes()[..], &[u8::MAX; 14]].concat();
         in_transaction!(self, conn => sqlx::query(

@@ -3,19 +3,25 @@
 use rusqlite::{Connection, OptionalExtension, Params, Row};
 use tokio::sync::OwnedMutexGuard;
 
+use super::fresh_keys::FreshKeys;
 use super::*;
 use crate::db::sqlite::{account, into_sqlx};
 
 /// A transaction with the one write lock, taken at the start, and the turn to have it. Rolls back when dropped.
 pub struct SqliteBatch<'a> {
     connection: &'a mut Connection,
+    fresh_keys: &'a mut FreshKeys,
     _turn: OwnedMutexGuard<()>,
 }
 
 impl<'a> SqliteBatch<'a> {
-    pub fn begin(connection: &'a mut Connection, turn: OwnedMutexGuard<()>) -> sqlx::Result<Self> {
+    pub fn begin(
+        connection: &'a mut Connection,
+        fresh_keys: &'a mut FreshKeys,
+        turn: OwnedMutexGuard<()>,
+    ) -> sqlx::Result<Self> {
         connection.execute_batch("begin immediate").map_err(into_sqlx)?;
-        Ok(Self { connection, _turn: turn })
+        Ok(Self { connection, fresh_keys, _turn: turn })
     }
 
     pub fn commit(self) -> sqlx::Result<()> {
@@ -28,12 +34,14 @@ impl<'a> SqliteBatch<'a> {
         self.find_each(select, numbers.iter().map(|&number| (number,)), account)
     }
 
-    pub fn used_keys(&self, keys: &[[u8; 16]]) -> sqlx::Result<Vec<UsedKey>> {
-        self.find_each(
+    pub fn used_keys(&mut self, keys: &[[u8; 16]]) -> sqlx::Result<Vec<UsedKey>> {
+        let mut used = self.fresh_keys.find(self.connection, keys).map_err(into_sqlx)?;
+        used.extend(self.find_each(
             "select key, fingerprint, transaction_id from idempotency_keys where key = ?",
             keys.iter().map(|&key| (key,)),
-            |row| Ok(UsedKey { key: row.get(0)?, fingerprint: row.get(1)?, transaction_id: row.get(2)? }),
-        )
+            UsedKey::from_sqlite,
+        )?);
+        Ok(used)
     }
 
     pub fn is_in_journal(&self, id: Uuid) -> sqlx::Result<bool> {
@@ -91,11 +99,8 @@ impl<'a> SqliteBatch<'a> {
         )
     }
 
-    pub fn insert_keys(&self, rows: &[UsedKey], now: Timestamp) -> sqlx::Result<u64> {
-        self.write_each(
-            "insert into idempotency_keys (key, fingerprint, transaction_id, created_at) values (?, ?, ?, ?)",
-            rows.iter().map(|k| (k.key, k.fingerprint, k.transaction_id, now)),
-        )
+    pub fn insert_keys(&mut self, rows: &[UsedKey], now: Timestamp) -> sqlx::Result<u64> {
+        self.fresh_keys.add(self.connection, rows, now).map_err(into_sqlx)
     }
 
     /// Runs the statement for each of the parameters and returns the rows found.
@@ -124,6 +129,13 @@ impl<'a> SqliteBatch<'a> {
                 .try_fold(0, |written, parameters| Ok(written + statement.execute(parameters)? as u64))
         };
         write().map_err(into_sqlx)
+    }
+}
+
+impl UsedKey {
+    /// A row of key, fingerprint and transaction.
+    pub fn from_sqlite(row: &Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self { key: row.get(0)?, fingerprint: row.get(1)?, transaction_id: row.get(2)? })
     }
 }
 
