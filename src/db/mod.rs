@@ -45,15 +45,13 @@ const POSTGRES_TRUSTED: Duration = Duration::from_secs(1);
 const POSTGRES_LOCK_TIMEOUT: &str = "55P03";
 
 /// What every SQLite connection is set to.
-const SQLITE_PRAGMAS: [(&str, &str); 5] = [
+const SQLITE_PRAGMAS: [(&str, &str); 4] = [
     // A commit is on disk before it is acknowledged. NORMAL could lose the last ones in a power cut.
     ("synchronous", "full"),
     ("foreign_keys", "on"),
     // Whoever commits folds the WAL into the file when it has this many pages, 256 MiB: a last resort, because money would
     // wait for it. `Db::fold_wal` comes first.
     ("wal_autocheckpoint", "65536"),
-    // Page cache per connection, negative for KiB: the tails of some thousand passbooks.
-    ("cache_size", "-16384"),
     // A statement of many rows keeps what it overwrites, to undo itself: in memory, not in a temporary file.
     ("temp_store", "memory"),
 ];

@@ -25,6 +25,9 @@ const CONSTRAINT_UNIQUE: i32 = 2_067;
 /// Statements kept prepared per connection; the ledger has eight.
 const STATEMENT_CACHE: usize = 32;
 
+/// Page cache of a lane's connection, negative for KiB: the tails of some thousand passbooks.
+const LANE_CACHE_KIB: i64 = -16_384;
+
 /// Page cache of a connection for look-ups, negative for KiB: the upper pages of the trees.
 const LOOK_UP_CACHE_KIB: i64 = -1_024;
 
@@ -65,7 +68,9 @@ impl LookUps {
 
 /// Opens a file that exists, for writing, with the settings that sqlx's connections have.
 pub fn open_for_writing(file: &Path) -> sqlx::Result<Connection> {
-    open(file, OpenFlags::SQLITE_OPEN_READ_WRITE)
+    let connection = open(file, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    connection.pragma_update(None, "cache_size", LANE_CACHE_KIB).map_err(into_sqlx)?;
+    Ok(connection)
 }
 
 fn open(file: &Path, access: OpenFlags) -> sqlx::Result<Connection> {
