@@ -1,4 +1,5 @@
-//! `coffer admin create`: how the bank gets its first admin. There is no default account and no default password.
+//! `coffer admin`: how the bank gets its first admin, and how the last one gets back in. There is no default account and
+//! no default password.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -64,6 +65,22 @@ pub async fn create(
     tx.append_to_audit_log(&[Event::of_command_line(Action::AdminCreated).on(user.id)]).await?;
     tx.commit().await?;
     Ok(created)
+}
+
+/// Takes away the second factor of the user with this address, and ends their sessions.
+pub async fn reset_second_factor(db: &Db, email: &str) -> Result<(), AnyError> {
+    let unknown = || format!("there is no user with the address {email}");
+    let user = db.user_by_email(&fields::normalize_email(email)).await?.ok_or_else(unknown)?;
+    let mut tx = db.begin().await?;
+    tx.lock_user(user.id).await?.ok_or_else(unknown)?;
+    if !tx.remove_second_factor(user.id).await? {
+        return Err(format!("{email} has no second factor").into());
+    }
+    tx.end_sessions_of(user.id, None, Timestamp::now()).await?;
+    let event = Event::of_command_line(Action::SecondFactorRemoved).on(user.id);
+    tx.append_to_audit_log(&[event]).await?;
+    tx.commit().await?;
+    Ok(())
 }
 
 async fn promote(db: &Db, user: User, promote_existing: bool) -> Result<Created, AnyError> {

@@ -65,6 +65,11 @@ pub struct Settings {
           action = clap::ArgAction::Set)]
     pub self_service_deposits: bool,
 
+    /// Whether staff, admins and auditors must have a second factor; true leaves them no rights without one
+    #[arg(long, env = "COFFER_STAFF_SECOND_FACTOR", global = true, default_value_t = false, value_name = "BOOL",
+          action = clap::ArgAction::Set)]
+    pub staff_second_factor: bool,
+
     /// Days that an Idempotency-Key is remembered
     #[arg(long, env = "COFFER_IDEMPOTENCY_DAYS", global = true, default_value_t = 7, value_name = "DAYS",
           value_parser = clap::value_parser!(u32).range(1..=3650))]

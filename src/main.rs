@@ -67,6 +67,12 @@ enum AdminCommand {
         #[arg(long)]
         promote: bool,
     },
+    /// Take away the second factor of whoever has lost authenticator app and recovery codes. Their sessions end, on a
+    /// server that runs within a second
+    ResetSecondFactor {
+        /// The user's e-mail address
+        email: String,
+    },
 }
 
 fn main() -> ExitCode {
@@ -136,6 +142,9 @@ fn run(cli: Cli) -> Result<ExitCode, AnyError> {
                 match &command {
                     Command::Admin(AdminCommand::Create { email, promote }) => {
                         create_admin(&cli.settings, email, *promote).await
+                    }
+                    Command::Admin(AdminCommand::ResetSecondFactor { email }) => {
+                        reset_second_factor(&cli.settings, email).await
                     }
                     Command::Migrate => migrate(&cli.settings).await,
                     Command::Doctor => examine(&cli.settings).await,
@@ -208,6 +217,14 @@ async fn create_admin(settings: &Settings, email: &str, promote: bool) -> Result
         }
         Created::Promoted => println!("{email} is an admin now; the password is what it was."),
     }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn reset_second_factor(settings: &Settings, email: &str) -> Result<ExitCode, AnyError> {
+    let db = Db::connect(&settings.database(false)?).await.map_err(ServerError::from)?;
+    admin::reset_second_factor(&db, email).await?;
+    db.close().await;
+    println!("{email} signs in with the password alone.");
     Ok(ExitCode::SUCCESS)
 }
 

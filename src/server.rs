@@ -88,7 +88,7 @@ impl Bank {
         let tls = certificate.as_ref().map(Certificate::acceptor).transpose()?;
         let db = Db::connect(&settings.database(true)?).await?;
         db.migrate().await?;
-        let auth = Auth::new(&secrets, settings.caller_rate)?;
+        let auth = Auth::new(&secrets, settings.caller_rate, settings.staff_second_factor)?;
         let (committer, lanes) = Committer::start(&db, settings.max_amount);
         let metrics = if settings.metrics { Some(record_metrics()?) } else { None };
         let (audit, audit_writer) = AuditLog::start(&db);

@@ -27,6 +27,13 @@ const DOCS_POLICY: HeaderValue = HeaderValue::from_static(
      base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
 );
 
+/// The web app: its own files, a QR code as a `data:` picture, and no text that becomes markup.
+const APP_POLICY: HeaderValue = HeaderValue::from_static(
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; \
+     connect-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; \
+     require-trusted-types-for 'script'",
+);
+
 const ONE_YEAR_OF_TLS: HeaderValue = HeaderValue::from_static("max-age=31536000; includeSubDomains");
 
 /// What is settled before a handler sees the request.
@@ -61,13 +68,24 @@ impl Edge {
     }
 
     /// Adds the headers of OWASP ASVS 5.0 3.4 that every answer gets.
-    pub fn protect(&self, is_docs: bool, headers: &mut HeaderMap) {
-        headers.insert(CONTENT_SECURITY_POLICY, if is_docs { DOCS_POLICY } else { API_POLICY });
+    pub fn protect(&self, policy: HeaderValue, headers: &mut HeaderMap) {
+        headers.insert(CONTENT_SECURITY_POLICY, policy);
         headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
         if self.serves_tls {
             headers.insert(STRICT_TRANSPORT_SECURITY, ONE_YEAR_OF_TLS);
         }
+    }
+}
+
+/// What a browser may do with the answer from this path.
+pub fn content_policy(path: &str) -> HeaderValue {
+    if path == "/" || path.starts_with("/web/") {
+        APP_POLICY
+    } else if path.starts_with("/swagger-ui") {
+        DOCS_POLICY
+    } else {
+        API_POLICY
     }
 }
 

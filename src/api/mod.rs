@@ -12,11 +12,14 @@ pub mod extract;
 pub mod fields;
 pub mod movements;
 pub mod operations;
+pub mod second_factor;
 pub mod sessions;
 pub mod staff;
 pub mod surround;
 pub mod transactions;
 pub mod users;
+pub mod web_app;
+pub mod web_client;
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -26,7 +29,6 @@ use axum::Router;
 use axum::extract::FromRef;
 use axum::http::{HeaderValue, StatusCode};
 use axum::middleware::{from_fn, from_fn_with_state};
-use axum::response::Redirect;
 use axum::routing::get;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tower::util::option_layer;
@@ -102,7 +104,8 @@ pub fn router(app: App) -> Router {
     let (routes, document) = documented_routes().split_for_parts();
     routes
         .merge(docs::swagger_ui(docs::complete(document)))
-        .route("/", get(|| async { Redirect::temporary("/swagger-ui/") }))
+        .route("/", get(web_app::index))
+        .route("/web/{*path}", get(web_app::file))
         .fallback(|| async { StatusCode::NOT_FOUND })
         .layer(CatchPanicLayer::custom(surround::answer_panic))
         .layer(from_fn_with_state(app.clone(), surround::finish))
@@ -144,6 +147,10 @@ pub fn documented_routes() -> OpenApiRouter<App> {
         .routes(routes!(users::change_password))
         .routes(routes!(sessions::list))
         .routes(routes!(sessions::end))
+        .routes(routes!(second_factor::show, second_factor::enrol))
+        .routes(routes!(second_factor::confirm))
+        .routes(routes!(second_factor::remove))
+        .routes(routes!(second_factor::reset))
         .routes(routes!(staff::set_role))
         .routes(routes!(staff::set_user_status))
         .routes(routes!(staff::set_account_status))

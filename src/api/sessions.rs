@@ -2,22 +2,24 @@
 
 use axum::extract::State;
 use axum::http::header::USER_AGENT;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, HeaderName, StatusCode};
+use axum::response::AppendHeaders;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 use validator::Validate;
 
-use super::App;
 use super::extract::{Json, MAX_AUTH_BODY_BYTES, PathParam};
 use super::fields::{self, SessionId};
+use super::web_client::{self, Client};
+use super::{App, second_factor};
 use crate::auth::guesses::Taken;
 use crate::auth::passwords::Password;
-use crate::auth::{Caller, Origin, sessions, tokens};
+use crate::auth::tokens::{self, Subject};
+use crate::auth::{Caller, Origin, sessions};
 use crate::db::audit::{Action, Event};
 use crate::db::sessions::Session;
-use crate::db::users::Role;
 use crate::error::{Error, Result};
 use crate::limits::{Allowance, network_of};
 use crate::timestamp::Timestamp;
@@ -34,14 +36,19 @@ pub struct LoginRequest {
     email: String,
     #[schema(value_type = String, format = Password, max_length = 128, example = "correct horse battery staple")]
     password: Password,
+    /// Of those who have a second factor: six digits of the authenticator app, or a recovery code.
+    #[validate(length(max = 64, code = "code_too_long", message = "a code has at most 64 characters"))]
+    #[schema(max_length = 64, example = json!(null))]
+    code: Option<String>,
 }
 
 #[derive(Debug, Deserialize, Validate, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"refresh_token": "q83vEjRWeJCrze8SNFZ4kKvN7xI0VniQq83vEjRWeJA"}))]
 pub struct RefreshRequest {
-    #[schema(value_type = String, example = "q83vEjRWeJCrze8SNFZ4kKvN7xI0VniQq83vEjRWeJA")]
-    refresh_token: SecretString,
+    /// Left out by the web app alone, whose token is in a cookie.
+    #[schema(value_type = Option<String>, example = "q83vEjRWeJCrze8SNFZ4kKvN7xI0VniQq83vEjRWeJA")]
+    refresh_token: Option<SecretString>,
 }
 
 /// The tokens of a session.
@@ -55,10 +62,14 @@ pub struct Tokens {
     /// Seconds until the access token expires.
     #[schema(example = 900)]
     expires_in: u64,
-    /// Good for one `POST /refresh`, which gives the next one.
+    /// Good for one `POST /refresh`, which gives the next one. The web app gets it in a cookie instead.
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "q83vEjRWeJCrze8SNFZ4kKvN7xI0VniQq83vEjRWeJA")]
-    refresh_token: String,
+    refresh_token: Option<String>,
 }
+
+/// The tokens, in the body and, for the web app, in a cookie.
+type TokensAnswer = (AppendHeaders<Option<(HeaderName, String)>>, Json<Tokens>);
 
 /// The caller's sessions.
 #[derive(Debug, Serialize, ToSchema)]
@@ -84,6 +95,8 @@ pub struct SessionBody {
     post,
     path = "/login",
     tag = "Sign in",
+    params(("Coffer-Client" = Option<String>, Header, pattern = "^web$", example = json!(null),
+            description = "`web` keeps the refresh token in a cookie that scripts cannot read")),
     request_body = LoginRequest,
     responses(
         (status = OK, description = "Signed in", body = Tokens),
@@ -93,9 +106,10 @@ pub struct SessionBody {
 pub async fn login(
     State(app): State<App>,
     origin: Origin,
+    client: Client,
     headers: HeaderMap,
     Json(request): Json<LoginRequest, MAX_AUTH_BODY_BYTES>,
-) -> Result<Json<Tokens>> {
+) -> Result<TokensAnswer> {
     let invalid =
         || Error::Unauthorized { code: "invalid_credentials", detail: "The e-mail address or the password is wrong." };
     let email = fields::normalize_email(&request.email);
@@ -117,6 +131,27 @@ pub async fn login(
         None
     };
 
+    let (refresh_token, hash) = new_refresh_token()?;
+    let mut tx = app.db.begin().await?;
+    // The password may have been changed while this one was being verified.
+    let still = tx.lock_user(user.id).await?.filter(|still| still.password_hash == user.password_hash);
+    let user = still.ok_or_else(invalid)?;
+    let factor = second_factor::confirmed(&mut tx, user.id).await?;
+    let second_factor = factor.is_some();
+    match (factor, request.code) {
+        (None, _) => {}
+        (Some(_), None) => {
+            app.auth.guesses.give_back(taken);
+            return Err(second_factor_required());
+        }
+        (Some(factor), Some(code)) => {
+            if !second_factor::use_code(&app, &mut tx, user.id, &factor, &code).await? {
+                app.audit.note(Event::of(Action::SecondFactorFailed, &origin).by(user.id));
+                return Err(second_factor::wrong_code(StatusCode::UNAUTHORIZED));
+            }
+        }
+    }
+    app.auth.guesses.give_back(taken);
     let now = Timestamp::now();
     let session = Session {
         id: Uuid::now_v7(),
@@ -125,14 +160,9 @@ pub async fn login(
         created_at: now,
         last_used_at: now,
         expires_at: now.plus(sessions::LIFETIME),
+        second_factor,
         user_id: user.id,
     };
-    let (refresh_token, hash) = new_refresh_token()?;
-    let mut tx = app.db.begin().await?;
-    // The password may have been changed while this one was being verified.
-    let still = tx.lock_user(user.id).await?.filter(|still| still.password_hash == user.password_hash);
-    let user = still.ok_or_else(invalid)?;
-    app.auth.guesses.give_back(taken);
     if let Some(password_hash) = stronger {
         tx.update_password(user.id, &password_hash).await?;
     }
@@ -140,7 +170,8 @@ pub async fn login(
     tx.insert_refresh_token(session.id, &hash).await?;
     tx.append_to_audit_log(&[Event::of(Action::Login, &origin).by(user.id).on(session.id)]).await?;
     tx.commit().await?;
-    Ok(Json(Tokens::new(&app, session.user_id, session.id, user.role, refresh_token)?))
+    let subject = Subject { user_id: user.id, session_id: session.id, role: user.role, second_factor };
+    Tokens::answer(&app, client, subject, refresh_token)
 }
 
 /// Get a new access token
@@ -151,6 +182,8 @@ pub async fn login(
     post,
     path = "/refresh",
     tag = "Sign in",
+    params(("Coffer-Client" = Option<String>, Header, pattern = "^web$", example = json!(null),
+            description = "`web` keeps the refresh token in a cookie that scripts cannot read")),
     request_body = RefreshRequest,
     responses(
         (status = OK, description = "The next pair of tokens", body = Tokens),
@@ -160,13 +193,16 @@ pub async fn login(
 pub async fn refresh(
     State(app): State<App>,
     origin: Origin,
+    client: Client,
+    headers: HeaderMap,
     Json(request): Json<RefreshRequest, MAX_AUTH_BODY_BYTES>,
-) -> Result<Json<Tokens>> {
+) -> Result<TokensAnswer> {
     let invalid = || Error::Unauthorized {
         code: "invalid_refresh_token",
         detail: "The refresh token is not valid, was used before, or its session has ended. Sign in again.",
     };
-    let presented_hash = sessions::refresh_token_hash(request.refresh_token.expose_secret());
+    let presented = presented_token(client, &headers, request)?.ok_or_else(invalid)?;
+    let presented_hash = sessions::refresh_token_hash(presented.expose_secret());
     let (refresh_token, next_hash) = new_refresh_token()?;
     let now = Timestamp::now();
 
@@ -190,7 +226,7 @@ pub async fn refresh(
         return Err(invalid());
     }
     tx.commit().await?;
-    Ok(Json(Tokens::new(&app, presented.user_id, presented.session_id, presented.role, refresh_token)?))
+    Tokens::answer(&app, client, presented.subject(), refresh_token)
 }
 
 /// Sign out
@@ -200,12 +236,19 @@ pub async fn refresh(
     post,
     path = "/logout",
     tag = "Sign in",
+    params(("Coffer-Client" = Option<String>, Header, pattern = "^web$", example = json!(null),
+            description = "`web` keeps the refresh token in a cookie that scripts cannot read")),
     responses((status = NO_CONTENT, description = "Signed out")),
     security(("bearer" = []))
 )]
-pub async fn logout(State(app): State<App>, origin: Origin, caller: Caller) -> Result<StatusCode> {
+pub async fn logout(
+    State(app): State<App>,
+    origin: Origin,
+    client: Client,
+    caller: Caller,
+) -> Result<(AppendHeaders<Option<(HeaderName, String)>>, StatusCode)> {
     end_session(&app, &origin, caller, caller.session_id).await?;
-    Ok(StatusCode::NO_CONTENT)
+    Ok((AppendHeaders((client == Client::Web).then(web_client::forget)), StatusCode::NO_CONTENT))
 }
 
 /// List the caller's sessions
@@ -293,6 +336,13 @@ pub fn too_many_guesses(allowance: Allowance) -> Error {
     }
 }
 
+fn second_factor_required() -> Error {
+    Error::Unauthorized {
+        code: "second_factor_required",
+        detail: "The password is right. Send it again with `code`: six digits of your authenticator app, or a recovery code.",
+    }
+}
+
 fn new_refresh_token() -> Result<(String, [u8; 32])> {
     sessions::new_refresh_token().map_err(|error| Error::Internal(error.to_string()))
 }
@@ -303,13 +353,29 @@ fn user_agent(headers: &HeaderMap) -> Option<String> {
     Some(text.chars().filter(|c| !c.is_control()).take(MAX_USER_AGENT_LENGTH).collect())
 }
 
+/// The refresh token that the client sent, from where its kind of client keeps it.
+fn presented_token(client: Client, headers: &HeaderMap, request: RefreshRequest) -> Result<Option<SecretString>> {
+    match (client, request.refresh_token) {
+        (Client::Api, Some(token)) => Ok(Some(token)),
+        (Client::Api, None) => Err(Error::invalid("/refresh_token", "missing_field", "this field is required")),
+        (Client::Web, None) => Ok(web_client::refresh_token(headers).map(SecretString::from)),
+        (Client::Web, Some(_)) => {
+            let detail = "leave it out: with \"Coffer-Client: web\" the token is taken from the cookie";
+            Err(Error::invalid("/refresh_token", "unknown_field", detail))
+        }
+    }
+}
+
 impl Tokens {
-    fn new(app: &App, user_id: Uuid, session_id: Uuid, role: Role, refresh_token: String) -> Result<Self> {
-        let access_token = app
-            .auth
-            .tokens
-            .issue(user_id, session_id, role, Timestamp::now())
-            .map_err(|error| Error::Internal(error.to_string()))?;
-        Ok(Self { access_token, token_type: "Bearer", expires_in: tokens::LIFETIME.as_secs(), refresh_token })
+    fn answer(app: &App, client: Client, subject: Subject, refresh_token: String) -> Result<TokensAnswer> {
+        let access_token =
+            app.auth.tokens.issue(subject, Timestamp::now()).map_err(|error| Error::Internal(error.to_string()))?;
+        let (cookie, refresh_token) = match client {
+            Client::Api => (None, Some(refresh_token)),
+            Client::Web => (Some(web_client::keep(&refresh_token)), None),
+        };
+        let expires_in = tokens::LIFETIME.as_secs();
+        let tokens = Self { access_token, token_type: "Bearer", expires_in, refresh_token };
+        Ok((AppendHeaders(cookie), Json(tokens)))
     }
 }

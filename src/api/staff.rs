@@ -288,7 +288,7 @@ pub async fn set_account_status(
     Ok(Json(Account { status, ..account }.into()))
 }
 
-async fn lock_somebody_else(tx: &mut Tx<'_>, caller: Caller, id: Uuid) -> Result<User> {
+pub async fn lock_somebody_else(tx: &mut Tx<'_>, caller: Caller, id: Uuid) -> Result<User> {
     if id == caller.user_id {
         return Err(not_for_oneself());
     }

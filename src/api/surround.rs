@@ -11,7 +11,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use uuid::Uuid;
 
-use super::App;
+use super::{App, edge};
 use crate::auth::Origin;
 use crate::db::audit::{Action, Event};
 use crate::error::{Error, Problem, RATE_LIMIT, tell_allowance};
@@ -36,7 +36,7 @@ pub async fn finish(State(app): State<App>, mut request: Request, next: Next) ->
     let method = request.method().clone();
     let path = request.extensions().get::<MatchedPath>().cloned();
 
-    let is_docs = request.uri().path().starts_with("/swagger-ui");
+    let policy = edge::content_policy(request.uri().path());
     let is_probe = PROBES.contains(&request.uri().path());
     let from_address = if is_probe { Ok(None) } else { app.edge.requests.take(network_of(address)) };
     let (response, from_address) = match from_address {
@@ -52,7 +52,7 @@ pub async fn finish(State(app): State<App>, mut request: Request, next: Next) ->
     let mut response = Problem::write_body(response, origin.request_id());
     let headers = response.headers_mut();
     headers.insert(REQUEST_ID, request_id);
-    app.edge.protect(is_docs, headers);
+    app.edge.protect(policy, headers);
     let of_caller = origin.allowance().map(|allowance| (app.auth.requests.policy, allowance));
     if let Some((policy, allowance)) = of_caller.or(from_address.map(|left| (app.edge.requests.policy, left)))
         && !headers.contains_key(RATE_LIMIT)

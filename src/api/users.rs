@@ -200,6 +200,7 @@ pub async fn close_me(State(app): State<App>, origin: Origin, Actor(caller): Act
         return Err(Error::conflict("accounts_open", detail));
     }
     tx.close_user(caller.user_id).await?;
+    tx.remove_second_factor(caller.user_id).await?;
     let ended = tx.end_sessions_of(caller.user_id, None, now).await?;
     tx.append_to_audit_log(&[Event::of(Action::UserClosed, &origin).on(caller.user_id)]).await?;
     tx.commit().await?;
@@ -244,7 +245,7 @@ pub async fn change_password(
     Ok(StatusCode::NO_CONTENT)
 }
 
-async fn callers_user(app: &App, caller: Caller) -> Result<User> {
+pub async fn callers_user(app: &App, caller: Caller) -> Result<User> {
     app.db.user(caller.user_id).await?.ok_or_else(user_has_left)
 }
 
@@ -258,7 +259,7 @@ fn user_has_left() -> Error {
 }
 
 /// Hashing takes too long to hold a lock meanwhile, so the password is confirmed before: it must not have changed since.
-fn still_the_same_password(now: &User, confirmed: &User) -> Result<()> {
+pub fn still_the_same_password(now: &User, confirmed: &User) -> Result<()> {
     if now.password_hash == confirmed.password_hash { Ok(()) } else { Err(wrong_password()) }
 }
 
@@ -268,7 +269,7 @@ fn wrong_password() -> Error {
 
 /// 403, not 401: the caller is known, and a client must not take this for a token that needs a refresh. Whoever holds a
 /// stolen token gets no more guesses than at the front door.
-async fn confirm_password(app: &App, origin: &Origin, user: &User, password: Password) -> Result<()> {
+pub async fn confirm_password(app: &App, origin: &Origin, user: &User, password: Password) -> Result<()> {
     let taken = app.auth.guesses.take(&user.email, origin.address(), true).map_err(sessions::too_many_guesses)?;
     if !app.auth.passwords.verify(password, Some(user.password_hash.clone())).await? {
         return Err(wrong_password());

@@ -18,9 +18,12 @@ use crate::error::{Error, Result};
 pub struct Caller {
     pub user_id: Uuid,
     pub session_id: Uuid,
-    /// As it is now, not as it was when the token was made. Of a frozen user: customer.
+    /// As it is now, not as it was when the token was made. Of a frozen user, and of one whose second factor is missing:
+    /// customer.
     pub role: Role,
     pub frozen: bool,
+    /// The user's role takes a second factor, and the session began without.
+    pub lacks_second_factor: bool,
 }
 
 /// A caller who may change things: not frozen, and no auditor.
@@ -51,6 +54,14 @@ impl Caller {
         Err(Error::forbidden("user_frozen", detail))
     }
 
+    fn refuse_if_lacking(&self) -> Result<()> {
+        if !self.lacks_second_factor {
+            return Ok(());
+        }
+        let detail = "Your role takes a second factor. Enrol one with POST /me/second_factor, then sign in with it.";
+        Err(Error::forbidden("second_factor_enrolment_required", detail))
+    }
+
     pub fn may_read(&self, account: &Account) -> bool {
         account.owner_id == Some(self.user_id) || self.role.reads_any_account()
     }
@@ -78,8 +89,10 @@ where
         })?;
         let standing = auth.standings.get(claims.sub);
         let frozen = standing.is_some_and(|standing| standing.frozen);
-        let role = if frozen { Role::Customer } else { standing.map_or(claims.role, |standing| standing.role) };
-        let caller = Self { user_id: claims.sub, session_id: claims.sid, role, frozen };
+        let role = standing.map_or(claims.role, |standing| standing.role);
+        let lacks_second_factor = auth.staff_second_factor && role != Role::Customer && !claims.has_second_factor();
+        let role = if frozen || lacks_second_factor { Role::Customer } else { role };
+        let caller = Self { user_id: claims.sub, session_id: claims.sid, role, frozen, lacks_second_factor };
         let allowance = auth.requests.take(caller.user_id)?;
         if let Some(origin) = parts.extensions.get::<Origin>() {
             origin.set_caller(caller, allowance);
@@ -115,6 +128,7 @@ extractor!(Overseer, |caller| has_role(caller, Role::oversees, "This takes the r
 
 fn may_change_things(caller: &Caller) -> Result<()> {
     caller.refuse_if_frozen()?;
+    caller.refuse_if_lacking()?;
     if caller.role == Role::Auditor {
         return Err(Error::forbidden("auditor_changes_nothing", "Auditors read everything and change nothing."));
     }
@@ -125,8 +139,9 @@ fn has_role(caller: &Caller, is_enough: fn(Role) -> bool, otherwise: &'static st
     if is_enough(caller.role) {
         return Ok(());
     }
-    // Whoever had the role and is frozen is told of that.
+    // Whoever has the role and may not use it is told why.
     caller.refuse_if_frozen()?;
+    caller.refuse_if_lacking()?;
     Err(Error::forbidden("role_required", otherwise))
 }
 

@@ -8,6 +8,8 @@
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
+use uuid::Uuid;
+
 use crate::limits::{Allowance, Limiter, Quota, network_of};
 
 /// At one account, from one network.
@@ -17,6 +19,10 @@ const NETWORK: Quota = Quota { burst: 100, interval: Duration::from_secs(2) };
 /// At one account, from networks that it does not know.
 const ACCOUNT_FROM_STRANGERS: Quota = Quota { burst: 50, interval: Duration::from_secs(60) };
 
+/// At the codes of one user's second factor, wherever from: at this rate, a right guess takes some 190 years of trying to
+/// be as likely as not.
+const SECOND_FACTOR: Quota = Quota { burst: 10, interval: Duration::from_secs(15 * 60) };
+
 /// How often the audit log is told of it, for each network: that a flood goes on needs no record of every drop.
 const RECORDS: Quota = Quota { burst: 5, interval: Duration::from_secs(60) };
 
@@ -25,6 +31,7 @@ pub struct Guesses {
     account_from_network: Limiter<(String, IpAddr)>,
     network: Limiter<IpAddr>,
     account_from_strangers: Limiter<String>,
+    second_factor: Limiter<Uuid>,
 }
 
 /// Guesses that were taken, to be given back if the password was right.
@@ -41,6 +48,7 @@ impl Default for Guesses {
             account_from_network: Limiter::new(ACCOUNT_FROM_NETWORK),
             network: Limiter::new(NETWORK),
             account_from_strangers: Limiter::new(ACCOUNT_FROM_STRANGERS),
+            second_factor: Limiter::new(SECOND_FACTOR),
         }
     }
 }
@@ -72,7 +80,18 @@ impl Guesses {
         self.account_from_network.give_back(&(taken.email, taken.network));
     }
 
+    /// Takes a guess at a user's code. Only who knows the password comes this far.
+    pub fn take_code(&self, user_id: Uuid) -> Result<(), Allowance> {
+        self.second_factor.take(user_id, Instant::now()).map(|_| ())
+    }
+
+    /// The code was right.
+    pub fn give_back_code(&self, user_id: Uuid) {
+        self.second_factor.give_back(&user_id);
+    }
+
     pub fn forget_idle(&self, now: Instant) {
+        self.second_factor.forget_idle(now);
         self.account_from_network.forget_idle(now);
         self.records.forget_idle(now);
         self.network.forget_idle(now);

@@ -4,6 +4,7 @@ pub mod caller;
 pub mod guesses;
 pub mod origin;
 pub mod passwords;
+pub mod second_factor;
 pub mod sessions;
 pub mod standings;
 pub mod tokens;
@@ -39,10 +40,16 @@ pub struct Parts {
     /// How many denials of one caller the audit log is told of.
     pub denials: Limiter<Uuid>,
     pub requests: RequestLimit<Uuid>,
+    /// Whether the roles of those who work at the bank count only with a second factor.
+    pub staff_second_factor: bool,
 }
 
 impl Auth {
-    pub fn new(secrets: &SigningSecrets, requests_per_second: u32) -> Result<Self, getrandom::Error> {
+    pub fn new(
+        secrets: &SigningSecrets,
+        requests_per_second: u32,
+        staff_second_factor: bool,
+    ) -> Result<Self, getrandom::Error> {
         let detail = "Too many requests. Wait as long as Retry-After says.";
         Ok(Self(Arc::new(Parts {
             passwords: Passwords::new()?,
@@ -52,6 +59,7 @@ impl Auth {
             guesses: Guesses::default(),
             denials: Limiter::new(DENIALS_ON_RECORD),
             requests: RequestLimit::new("caller", detail, requests_per_second),
+            staff_second_factor,
         })))
     }
 }

@@ -30,9 +30,34 @@ pub struct Claims {
     /// The session: ending it ends the token.
     pub sid: Uuid,
     pub role: Role,
+    /// How the session began (RFC 8176).
+    #[serde(default)]
+    pub amr: Vec<AuthenticationMethod>,
     /// Seconds since 1970.
     iat: i64,
     exp: i64,
+}
+
+/// RFC 8176.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AuthenticationMethod {
+    /// A password.
+    Pwd,
+    /// A one-time code, or a recovery code in its place.
+    Otp,
+    /// Anything else that a later version may know.
+    #[serde(other)]
+    Other,
+}
+
+/// Whom a token is for.
+#[derive(Clone, Copy, Debug)]
+pub struct Subject {
+    pub user_id: Uuid,
+    pub session_id: Uuid,
+    pub role: Role,
+    pub second_factor: bool,
 }
 
 /// What access tokens are signed with.
@@ -41,6 +66,12 @@ pub struct SigningSecrets {
     pub current: SecretString,
     /// Tokens that it signed still count.
     pub previous: Option<SecretString>,
+}
+
+impl Claims {
+    pub fn has_second_factor(&self) -> bool {
+        self.amr.contains(&AuthenticationMethod::Otp)
+    }
 }
 
 /// Makes and checks access tokens.
@@ -70,19 +101,15 @@ impl AccessTokens {
         }
     }
 
-    pub fn issue(
-        &self,
-        user_id: Uuid,
-        session_id: Uuid,
-        role: Role,
-        now: Timestamp,
-    ) -> jsonwebtoken::errors::Result<String> {
+    pub fn issue(&self, subject: Subject, now: Timestamp) -> jsonwebtoken::errors::Result<String> {
+        let methods = [Some(AuthenticationMethod::Pwd), subject.second_factor.then_some(AuthenticationMethod::Otp)];
         let claims = Claims {
             iss: ISSUER.to_owned(),
             aud: AUDIENCE.to_owned(),
-            sub: user_id,
-            sid: session_id,
-            role,
+            sub: subject.user_id,
+            sid: subject.session_id,
+            role: subject.role,
+            amr: methods.into_iter().flatten().collect(),
             iat: now.as_unix_seconds(),
             exp: now.plus(LIFETIME).as_unix_seconds(),
         };
@@ -113,9 +140,11 @@ mod tests {
     #[test]
     fn what_is_issued_is_verified() {
         let (user, session) = (Uuid::now_v7(), Uuid::now_v7());
-        let token = TOKENS.issue(user, session, Role::Staff, Timestamp::now()).expect("a token");
+        let subject = Subject { user_id: user, session_id: session, role: Role::Staff, second_factor: true };
+        let token = TOKENS.issue(subject, Timestamp::now()).expect("a token");
         let claims = TOKENS.verify(&token).expect("claims");
         assert_eq!((claims.sub, claims.sid, claims.role), (user, session, Role::Staff));
+        assert!(claims.has_second_factor());
     }
 
     proptest! {

@@ -22,6 +22,10 @@ pub enum Action {
     RefreshTokenReused,
     PasswordChanged,
     AddressChanged,
+    SecondFactorEnabled,
+    SecondFactorRemoved,
+    /// The password was right, the code was not.
+    SecondFactorFailed,
     /// Signed out, here or from another session.
     SessionEnded,
     /// An admin ended all of somebody's sessions.
@@ -47,6 +51,9 @@ impl Action {
             Self::RefreshTokenReused => "refresh_token_reused",
             Self::PasswordChanged => "password_changed",
             Self::AddressChanged => "address_changed",
+            Self::SecondFactorEnabled => "second_factor_enabled",
+            Self::SecondFactorRemoved => "second_factor_removed",
+            Self::SecondFactorFailed => "second_factor_failed",
             Self::SessionEnded => "session_ended",
             Self::SessionsEnded => "sessions_ended",
             Self::RoleChanged => "role_changed",

@@ -11,6 +11,7 @@ pub mod audit;
 mod gathered;
 pub mod history;
 pub mod ledger;
+pub mod second_factors;
 pub mod sessions;
 mod sqlite;
 pub mod users;

@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use super::{Db, Tx, in_transaction, on_reader};
 use crate::auth::sessions::IDLE_LIFETIME;
+use crate::auth::tokens::Subject;
 use crate::db::users::Role;
 use crate::timestamp::Timestamp;
 
@@ -27,6 +28,8 @@ pub struct Session {
     pub last_used_at: Timestamp,
     #[schema(value_type = String, format = DateTime, example = "2026-03-02T12:00:00.000000Z")]
     pub expires_at: Timestamp,
+    /// Whether the login took a second factor.
+    pub second_factor: bool,
     #[serde(skip)]
     pub user_id: Uuid,
 }
@@ -37,17 +40,26 @@ pub struct PresentedToken {
     pub session_id: Uuid,
     pub user_id: Uuid,
     pub role: Role,
+    pub second_factor: bool,
     pub used_at: Option<Timestamp>,
     pub ended_at: Option<Timestamp>,
     pub last_used_at: Timestamp,
     pub expires_at: Timestamp,
 }
 
+impl PresentedToken {
+    /// Whom the next access token is for.
+    pub fn subject(&self) -> Subject {
+        let Self { user_id, session_id, role, second_factor, .. } = *self;
+        Subject { user_id, session_id, role, second_factor }
+    }
+}
+
 impl Db {
     /// The user's living sessions, newest first.
     pub async fn sessions_of(&self, user_id: Uuid, now: Timestamp) -> sqlx::Result<Vec<Session>> {
         on_reader!(self, conn => sqlx::query_as(
-            "select id, user_agent, address, created_at, last_used_at, expires_at, user_id from sessions
+            "select id, user_agent, address, created_at, last_used_at, expires_at, second_factor, user_id from sessions
              where user_id = $1 and ended_at is null and expires_at > $2 and last_used_at > $3
              order by id desc",
         )
@@ -82,8 +94,8 @@ impl Db {
 impl Tx<'_> {
     pub async fn insert_session(&mut self, session: &Session) -> sqlx::Result<()> {
         in_transaction!(self, conn => sqlx::query(
-            "insert into sessions (id, user_id, user_agent, address, created_at, last_used_at, expires_at)
-             values ($1, $2, $3, $4, $5, $6, $7)",
+            "insert into sessions (id, user_id, user_agent, address, created_at, last_used_at, expires_at, second_factor)
+             values ($1, $2, $3, $4, $5, $6, $7, $8)",
         )
         .bind(session.id)
         .bind(session.user_id)
@@ -92,6 +104,7 @@ impl Tx<'_> {
         .bind(session.created_at)
         .bind(session.last_used_at)
         .bind(session.expires_at)
+        .bind(session.second_factor)
         .execute(conn)
         .await
         .map(|_| ()))
@@ -109,7 +122,7 @@ impl Tx<'_> {
     /// The token with this hash and the session behind it.
     pub async fn presented_token(&mut self, token_hash: &[u8]) -> sqlx::Result<Option<PresentedToken>> {
         in_transaction!(self, conn => sqlx::query_as(
-            "select t.session_id, s.user_id, u.role, t.used_at, s.ended_at, s.last_used_at, s.expires_at
+            "select t.session_id, s.user_id, u.role, s.second_factor, t.used_at, s.ended_at, s.last_used_at, s.expires_at
              from refresh_tokens t
              join sessions s on s.id = t.session_id
              join users u on u.id = s.user_id
@@ -144,6 +157,15 @@ impl Tx<'_> {
         .await
         .map(|done| done.rows_affected()))?;
         Ok(touched == 1)
+    }
+
+    pub async fn set_second_factor_of_session(&mut self, id: Uuid, second_factor: bool) -> sqlx::Result<()> {
+        in_transaction!(self, conn => sqlx::query("update sessions set second_factor = $2 where id = $1")
+            .bind(id)
+            .bind(second_factor)
+            .execute(conn)
+            .await
+            .map(|_| ()))
     }
 
     /// Ends one session of this user. False when there is no such living session.

@@ -65,11 +65,16 @@ const MATRIX: &[Row] = &[
     ("PUT",    "/me/password",                       [401, 204, 204, 204, 204, 204, 403, 204, 401]),
     ("GET",    "/me/sessions",                       [401, 200, 200, 200, 200, 200, 200, 200, 401]),
     ("DELETE", "/me/sessions/{id}",                  [401, 204, 404, 404, 404, 404, 204, 204, 401]),
+    ("GET",    "/me/second_factor",                  [401, 200, 200, 200, 200, 200, 200, 200, 401]),
+    ("POST",   "/me/second_factor/confirm",          [401, 409, 409, 409, 409, 409, 403, 409, 401]),
+    ("POST",   "/me/second_factor/remove",           [401, 409, 409, 409, 409, 409, 403, 409, 401]),
+    ("POST",   "/me/second_factor",                  [401, 200, 200, 200, 200, 200, 403, 200, 401]),
     ("GET",    "/users",                             [401, 403, 403, 200, 200, 200, 403, 403, 401]),
     ("GET",    "/users/{user_id}",                   [401, 403, 403, 200, 200, 200, 403, 403, 401]),
     ("PUT",    "/users/{user_id}/role",              [401, 403, 403, 403, 200, 403, 403, 403, 401]),
     ("PUT",    "/users/{user_id}/status",            [401, 403, 403, 200, 200, 403, 403, 403, 401]),
     ("DELETE", "/users/{user_id}/sessions",          [401, 403, 403, 403, 204, 403, 403, 403, 401]),
+    ("DELETE", "/users/{user_id}/second_factor",     [401, 403, 403, 403, 409, 403, 403, 403, 401]),
     ("GET",    "/audit",                             [401, 403, 403, 403, 200, 200, 403, 403, 401]),
     ("GET",    "/livez",                             [200, 200, 200, 200, 200, 200, 200, 200, 200]),
     ("GET",    "/readyz",                            [200, 200, 200, 200, 200, 200, 200, 200, 200]),
@@ -179,6 +184,11 @@ impl<'a> Scene<'a> {
             ("PUT", "/me/password") => {
                 let body = json!({"current_password": PASSWORD, "new_password": PASSWORD});
                 (path.to_owned(), Some(body))
+            }
+            ("POST", "/me/second_factor") => (path.to_owned(), Some(json!({"password": PASSWORD}))),
+            ("POST", "/me/second_factor/confirm") => (path.to_owned(), Some(json!({"code": "123456"}))),
+            ("POST", "/me/second_factor/remove") => {
+                (path.to_owned(), Some(json!({"password": PASSWORD, "code": "123456"})))
             }
             ("DELETE", "/me/sessions/{id}") => (format!("/me/sessions/{}", self.session), None),
             ("PUT", "/users/{user_id}/role") => {

@@ -1,9 +1,10 @@
 //! What a browser is told, so that it does no harm on behalf of others.
 
 use reqwest::Method;
+use serde_json::json;
 
 use crate::databases::{Kind, TestDatabase};
-use crate::harness::{Answer, TestBank, bank_tests};
+use crate::harness::{Answer, PASSWORD, TestBank, bank_tests};
 
 fn assert_protected(answer: &Answer) {
     let policy = answer.header("content-security-policy").expect("a policy");
@@ -58,4 +59,70 @@ async fn a_listed_origin_may_call_and_no_other() {
         }
     }
     bank.close_with_books_right().await;
+}
+
+/// The `name=value` of the cookie that an answer sets, and its attributes.
+fn cookie_of(answer: &Answer) -> (String, String) {
+    let header = answer.header("set-cookie").expect("a cookie");
+    let (pair, attributes) = header.split_once("; ").expect("attributes");
+    (pair.to_owned(), attributes.to_owned())
+}
+
+bank_tests! {
+    async fn the_web_app_keeps_its_refresh_token_in_a_cookie(bank: &TestBank) {
+        let ada = bank.customer().await;
+        let credentials = json!({"email": ada.email, "password": PASSWORD});
+        let login = bank.post("/login", credentials).header("coffer-client", "web").send().await.expect_status(200);
+        assert_eq!(login.body["refresh_token"], json!(null));
+        let (first, attributes) = cookie_of(&login);
+        assert!(first.starts_with("__Host-coffer_refresh="), "{first}");
+        for attribute in ["HttpOnly", "Secure", "SameSite=Strict", "Path=/", "Max-Age=2592000"] {
+            assert!(attributes.split("; ").any(|found| found == attribute), "{attribute} in {attributes}");
+        }
+        assert!(!attributes.contains("Domain"));
+
+        let refresh = |cookie: &str| bank.post("/refresh", json!({})).header("cookie", cookie);
+        let next = refresh(&format!("other=1; {first}")).header("coffer-client", "web").send().await.expect_status(200);
+        let (second, _) = cookie_of(&next);
+        assert_ne!(first, second);
+        let token = next.text_at("/access_token");
+        bank.get("/me").bearer(&token).send().await.expect_status(200);
+
+        // A page of another origin cannot send the header, so without it the cookie is nothing.
+        refresh(&second).send().await.expect_problem(422, "missing_field");
+        refresh(&second).header("coffer-client", "app").send().await.expect_problem(422, "unknown_client");
+        for cookie in ["", "__Host-coffer_refresh=", "__Host-coffer_refresh=nonsense", &format!("{second}; {second}")] {
+            refresh(cookie).header("coffer-client", "web").send().await.expect_problem(401, "invalid_refresh_token");
+        }
+        let in_body = json!({"refresh_token": second.split_once('=').expect("a value").1});
+        let both = bank.post("/refresh", in_body).header("cookie", &second).header("coffer-client", "web");
+        both.send().await.expect_problem(422, "unknown_field");
+
+        let logout = bank.request(Method::POST, "/logout").bearer(&token).header("coffer-client", "web");
+        let (forgotten, attributes) = cookie_of(&logout.send().await.expect_status(204));
+        assert_eq!(forgotten, "__Host-coffer_refresh=");
+        assert!(attributes.contains("Max-Age=0"));
+        refresh(&second).header("coffer-client", "web").send().await.expect_problem(401, "invalid_refresh_token");
+    }
+
+    async fn without_the_header_no_cookie_is_set(bank: &TestBank) {
+        let ada = bank.customer().await;
+        let login = bank.sign_in(&ada.email, PASSWORD).await.expect_status(200);
+        assert_eq!(login.header("set-cookie"), None);
+        let again = json!({"refresh_token": login.text_at("/refresh_token")});
+        assert_eq!(bank.post("/refresh", again).send().await.expect_status(200).header("set-cookie"), None);
+    }
+
+    async fn the_web_app_is_served_under_a_strict_policy(bank: &TestBank) {
+        let page = bank.get("/").send().await.expect_status(200);
+        assert_protected(&page);
+        assert_eq!(page.header("content-type"), Some("text/html; charset=utf-8"));
+        assert!(page.header("content-security-policy").expect("a policy").contains("require-trusted-types-for 'script'"));
+        let tag = page.header("etag").expect("a tag").to_owned();
+        bank.get("/").header("if-none-match", &tag).send().await.expect_status(304);
+        bank.get("/web/index.html").send().await.expect_status(200);
+        for path in ["/web/", "/web/nothing.js", "/web/../Cargo.toml", "/web/%2e%2e/Cargo.toml", "/web/%2Fetc%2Fpasswd"] {
+            bank.get(path).send().await.expect_problem(404, "path_not_found");
+        }
+    }
 }

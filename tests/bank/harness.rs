@@ -196,7 +196,9 @@ impl TestBank {
     pub async fn employee(&self, role: &str) -> Customer<'_> {
         let mut employee = self.customer().await;
         self.tamper(&format!("update users set role = '{role}' where email = '{}'", employee.email)).await;
-        employee.token = self.sign_in(&employee.email, PASSWORD).await.expect_status(200).text_at("/access_token");
+        let tokens = self.sign_in(&employee.email, PASSWORD).await.expect_status(200);
+        employee.token = tokens.text_at("/access_token");
+        employee.refresh_token = tokens.text_at("/refresh_token");
         employee
     }
 

@@ -19,6 +19,7 @@ mod limits;
 mod money;
 mod resilience;
 mod rules;
+mod second_factor;
 mod sessions;
 mod staff;
 mod tls;

@@ -1,0 +1,305 @@
+//! The second factor: `/me/second_factor`, and how a login passes it.
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use uuid::Uuid;
+use validator::Validate;
+
+use super::App;
+use super::extract::{Json, MAX_AUTH_BODY_BYTES, PathParam};
+use super::fields::UserId;
+use super::{staff, users};
+use crate::auth::passwords::Password;
+use crate::auth::second_factor::{self, Code, Enrolment};
+use crate::auth::{Admin, Caller, Origin};
+use crate::db::Tx;
+use crate::db::audit::{Action, Event};
+use crate::db::second_factors::SecondFactor;
+use crate::db::users::Role;
+use crate::error::{Error, Result};
+use crate::limits::Allowance;
+use crate::timestamp::Timestamp;
+
+#[derive(Debug, Serialize, ToSchema)]
+pub struct SecondFactorStatus {
+    /// Whether a login takes a code beside the password.
+    enabled: bool,
+    /// Whether the caller's role may only be used with a second factor.
+    required: bool,
+    #[schema(minimum = 0, example = 10)]
+    recovery_codes_left: i64,
+}
+
+#[derive(Debug, Deserialize, Validate, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"password": "correct horse battery staple"}))]
+pub struct EnrolRequest {
+    #[schema(value_type = String, format = Password, max_length = 128, example = "correct horse battery staple")]
+    password: Password,
+}
+
+/// What an authenticator app needs. It is shown this once.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct EnrolmentBody {
+    /// To be typed into the app, in base 32.
+    #[schema(example = "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP")]
+    secret: String,
+    /// The same, as a link that opens the app.
+    #[schema(
+        example = "otpauth://totp/Coffer:ada%40example.com?secret=JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP&issuer=Coffer"
+    )]
+    otpauth_uri: String,
+    /// The same, as a QR code: a picture in SVG.
+    #[schema(example = "<svg xmlns=\"http://www.w3.org/2000/svg\"/>")]
+    qr_svg: String,
+}
+
+#[derive(Debug, Deserialize, Validate, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"code": "287082"}))]
+pub struct ConfirmRequest {
+    /// Six digits, as the app shows them.
+    #[validate(length(max = 64, code = "code_too_long", message = "a code has at most 64 characters"))]
+    #[schema(max_length = 64, example = "287082")]
+    code: String,
+}
+
+/// Each stands in for a code of the app, once. They are shown this once.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct RecoveryCodes {
+    #[schema(example = json!(["mfrg-gzdf-mztw-q2lk-nfrg-gzdf"]))]
+    recovery_codes: Vec<String>,
+}
+
+#[derive(Debug, Deserialize, Validate, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"password": "correct horse battery staple", "code": "287082"}))]
+pub struct RemoveRequest {
+    #[schema(value_type = String, format = Password, max_length = 128, example = "correct horse battery staple")]
+    password: Password,
+    /// Six digits of the app, or a recovery code.
+    #[validate(length(max = 64, code = "code_too_long", message = "a code has at most 64 characters"))]
+    #[schema(max_length = 64, example = "287082")]
+    code: String,
+}
+
+/// See whether there is a second factor
+#[utoipa::path(
+    get,
+    path = "/me/second_factor",
+    operation_id = "show_second_factor",
+    tag = "Profile",
+    responses((status = OK, description = "Whether logins take a code", body = SecondFactorStatus)),
+    security(("bearer" = []))
+)]
+pub async fn show(State(app): State<App>, caller: Caller) -> Result<Json<SecondFactorStatus>> {
+    let user = users::callers_user(&app, caller).await?;
+    let (enabled, recovery_codes_left) = app.db.second_factor_of(caller.user_id).await?;
+    let required = app.auth.staff_second_factor && user.role != Role::Customer;
+    Ok(Json(SecondFactorStatus { enabled, required, recovery_codes_left }))
+}
+
+/// Start to use an authenticator app
+///
+/// Nothing changes until `POST /me/second_factor/confirm` shows that the app has the secret.
+#[utoipa::path(
+    post,
+    path = "/me/second_factor",
+    operation_id = "enrol_second_factor",
+    tag = "Profile",
+    request_body = EnrolRequest,
+    responses(
+        (status = OK, description = "Scan the picture with the app, then confirm a code", body = EnrolmentBody),
+        (status = FORBIDDEN, description = "The password is wrong"),
+        (status = CONFLICT, description = "There is a second factor already"),
+    ),
+    security(("bearer" = []))
+)]
+pub async fn enrol(
+    State(app): State<App>,
+    origin: Origin,
+    caller: Caller,
+    Json(request): Json<EnrolRequest, MAX_AUTH_BODY_BYTES>,
+) -> Result<Json<EnrolmentBody>> {
+    caller.refuse_if_frozen()?;
+    let user = users::callers_user(&app, caller).await?;
+    users::confirm_password(&app, &origin, &user, request.password).await?;
+    let secret = second_factor::new_secret().map_err(|error| Error::Internal(error.to_string()))?;
+    let enrolment = Enrolment::new(&secret, &user.email);
+    let Enrolment { secret: shown, otpauth_uri, qr_svg } =
+        enrolment.ok_or_else(|| Error::Internal("no QR code could be made".to_owned()))?;
+    let mut tx = app.db.begin().await?;
+    users::still_the_same_password(&users::lock_caller(&mut tx, caller).await?, &user)?;
+    if !tx.enrol_second_factor(user.id, &secret).await? {
+        let detail = "There is a second factor already. POST /me/second_factor/remove takes it away.";
+        return Err(Error::conflict("second_factor_enabled", detail));
+    }
+    tx.commit().await?;
+    Ok(Json(EnrolmentBody { secret: shown, otpauth_uri, qr_svg }))
+}
+
+/// Confirm the authenticator app
+///
+/// From now on a login takes a code. Ends every other session.
+#[utoipa::path(
+    post,
+    path = "/me/second_factor/confirm",
+    operation_id = "confirm_second_factor",
+    tag = "Profile",
+    request_body = ConfirmRequest,
+    responses(
+        (status = OK, description = "Confirmed; keep the recovery codes safe", body = RecoveryCodes),
+        (status = FORBIDDEN, description = "The code is wrong"),
+        (status = CONFLICT, description = "There is nothing to confirm"),
+    ),
+    security(("bearer" = []))
+)]
+pub async fn confirm(
+    State(app): State<App>,
+    origin: Origin,
+    caller: Caller,
+    Json(request): Json<ConfirmRequest, MAX_AUTH_BODY_BYTES>,
+) -> Result<Json<RecoveryCodes>> {
+    caller.refuse_if_frozen()?;
+    let codes = second_factor::new_recovery_codes().map_err(|error| Error::Internal(error.to_string()))?;
+    let now = Timestamp::now();
+    let mut tx = app.db.begin().await?;
+    users::lock_caller(&mut tx, caller).await?;
+    let pending = tx.second_factor(caller.user_id).await?.filter(|factor| factor.confirmed_at.is_none());
+    let pending = pending.ok_or_else(|| {
+        Error::conflict("nothing_to_confirm", "Start with POST /me/second_factor; what is confirmed needs no more.")
+    })?;
+    if !use_code(&app, &mut tx, caller.user_id, &pending, &request.code).await? {
+        return Err(wrong_code(StatusCode::FORBIDDEN));
+    }
+    tx.confirm_second_factor(caller.user_id, now).await?;
+    for (_, hash) in &codes {
+        tx.insert_recovery_code(caller.user_id, hash).await?;
+    }
+    tx.set_second_factor_of_session(caller.session_id, true).await?;
+    let ended = tx.end_sessions_of(caller.user_id, Some(caller.session_id), now).await?;
+    tx.append_to_audit_log(&[Event::of(Action::SecondFactorEnabled, &origin).on(caller.user_id)]).await?;
+    tx.commit().await?;
+    app.auth.ended_sessions.add(ended, now);
+    Ok(Json(RecoveryCodes { recovery_codes: codes.into_iter().map(|(shown, _)| shown).collect() }))
+}
+
+/// Stop using a second factor
+///
+/// Takes password and code. Ends every other session.
+#[utoipa::path(
+    post,
+    path = "/me/second_factor/remove",
+    operation_id = "remove_second_factor",
+    tag = "Profile",
+    request_body = RemoveRequest,
+    responses(
+        (status = NO_CONTENT, description = "Removed, with the recovery codes"),
+        (status = FORBIDDEN, description = "The password or the code is wrong"),
+        (status = CONFLICT, description = "There is none"),
+    ),
+    security(("bearer" = []))
+)]
+pub async fn remove(
+    State(app): State<App>,
+    origin: Origin,
+    caller: Caller,
+    Json(request): Json<RemoveRequest, MAX_AUTH_BODY_BYTES>,
+) -> Result<StatusCode> {
+    caller.refuse_if_frozen()?;
+    let user = users::callers_user(&app, caller).await?;
+    users::confirm_password(&app, &origin, &user, request.password).await?;
+    let now = Timestamp::now();
+    let mut tx = app.db.begin().await?;
+    users::still_the_same_password(&users::lock_caller(&mut tx, caller).await?, &user)?;
+    let factor = confirmed(&mut tx, user.id).await?.ok_or_else(no_second_factor)?;
+    if !use_code(&app, &mut tx, user.id, &factor, &request.code).await? {
+        return Err(wrong_code(StatusCode::FORBIDDEN));
+    }
+    tx.remove_second_factor(user.id).await?;
+    tx.set_second_factor_of_session(caller.session_id, false).await?;
+    let ended = tx.end_sessions_of(user.id, Some(caller.session_id), now).await?;
+    tx.append_to_audit_log(&[Event::of(Action::SecondFactorRemoved, &origin).on(user.id)]).await?;
+    tx.commit().await?;
+    app.auth.ended_sessions.add(ended, now);
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Take away somebody's second factor
+///
+/// For those who have lost app and recovery codes, once the bank knows who they are. Ends all of their sessions.
+#[utoipa::path(
+    delete,
+    path = "/users/{user_id}/second_factor",
+    operation_id = "reset_second_factor",
+    tag = "Staff",
+    params(("user_id" = Uuid, Path, description = "The user", example = "019a8f3e-7c4b-7d21-9b1e-2f6a5c0d4e88")),
+    responses(
+        (status = NO_CONTENT, description = "Removed; a login takes the password alone"),
+        (status = FORBIDDEN, description = "For admins, and not for themselves"),
+        (status = NOT_FOUND, description = "No such user"),
+        (status = CONFLICT, description = "The user has none"),
+    ),
+    security(("bearer" = []))
+)]
+pub async fn reset(
+    State(app): State<App>,
+    origin: Origin,
+    Admin(caller): Admin,
+    PathParam(UserId(id)): PathParam<UserId>,
+) -> Result<StatusCode> {
+    let now = Timestamp::now();
+    let mut tx = app.db.begin().await?;
+    let user = staff::lock_somebody_else(&mut tx, caller, id).await?;
+    if !tx.remove_second_factor(user.id).await? {
+        return Err(no_second_factor());
+    }
+    let ended = tx.end_sessions_of(user.id, None, now).await?;
+    tx.append_to_audit_log(&[Event::of(Action::SecondFactorRemoved, &origin).on(user.id)]).await?;
+    tx.commit().await?;
+    app.auth.ended_sessions.add(ended, now);
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// The user's second factor, if a login takes one. The user must be locked.
+pub async fn confirmed(tx: &mut Tx<'_>, user_id: Uuid) -> Result<Option<SecondFactor>> {
+    Ok(tx.second_factor(user_id).await?.filter(|factor| factor.confirmed_at.is_some()))
+}
+
+/// Whether the code is right, and was not used before; it is used up with the transaction. Recovery codes count too, once
+/// there are any. Six digits can be guessed, so tries are limited for each user, wherever they come from.
+pub async fn use_code(app: &App, tx: &mut Tx<'_>, user_id: Uuid, factor: &SecondFactor, code: &str) -> Result<bool> {
+    app.auth.guesses.take_code(user_id).map_err(too_many_codes)?;
+    let is_right = match Code::parse(code) {
+        Code::Recovery(hash) => tx.use_recovery_code(user_id, &hash).await?,
+        Code::OneTime(digits) => match second_factor::step_of(&digits, &factor.secret, Timestamp::now()) {
+            Some(step) => tx.use_step(user_id, step).await?,
+            None => false,
+        },
+    };
+    if is_right {
+        app.auth.guesses.give_back_code(user_id);
+    }
+    Ok(is_right)
+}
+
+/// 401 at the front door; 403 inside, where the caller is known and need not sign in again.
+pub fn wrong_code(status: StatusCode) -> Error {
+    let detail = "The code is wrong, or was used before. Wait for the next one, or send a recovery code.";
+    Error::client(status, "invalid_second_factor", detail)
+}
+
+fn no_second_factor() -> Error {
+    Error::conflict("second_factor_missing", "There is no second factor to remove.")
+}
+
+fn too_many_codes(allowance: Allowance) -> Error {
+    Error::TooMany {
+        code: "too_many_codes",
+        detail: "Too many wrong codes. Wait as long as Retry-After says, then try again.",
+        policy: "second-factor",
+        allowance,
+    }
+}
