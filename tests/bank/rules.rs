@@ -71,12 +71,18 @@ fn command(order: &Order, accounts: &[Account], index: usize) -> Command {
     };
     Command {
         id: Uuid::from_u128(1_000 + index as u128),
-        caller: Caller { user_id: owner(order.user), acts_on_any_account: order.staff, deposits_to_own: true },
+        caller: Caller {
+            user_id: owner(order.user),
+            acts_on_any_account: order.staff,
+            deposits_to_own: true,
+            alone_up_to: None,
+        },
         movement,
         amount: Amount::parse(&amount).expect("a plain decimal"),
         currency: None,
         description: None,
         idempotency_key: None,
+        approved_by: None,
     }
 }
 
