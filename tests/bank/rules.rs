@@ -170,6 +170,33 @@ proptest! {
         }
     }
 
+    /// Staff may order alone what anybody may accept, but for large amounts out of other people's accounts or out of
+    /// nothing.
+    #[test]
+    fn staff_need_a_second_person_for_nothing_but_what_is_large_and_not_their_own(
+        orders in prop::collection::vec(orders(), 1..60), units in 0..10i64,
+    ) {
+        let accounts = accounts();
+        let mut book = Book::new(accounts.clone(), Timestamp::from_micros(2), MAXIMUM);
+        for (index, order) in orders.iter().enumerate() {
+            let command = command(order, &accounts, index);
+            let caller = Caller { alone_up_to: Some(units), ..command.caller };
+            let before = format!("{book:?}");
+            let alone = decide(&mut book, &Command { caller, ..command.clone() });
+            let is_refused = matches!(alone, Err(Refusal::ApprovalRequired { .. }));
+            let any = if alone.is_ok() { alone } else {
+                prop_assert_eq!(before, format!("{book:?}"), "a refused command left a trace");
+                decide(&mut book, &command)
+            };
+            let needs_two = any.is_ok_and(|Outcome { transaction, entry, .. }| {
+                let is_large = transaction.amount > units * 10i64.pow(transaction.currency.decimals());
+                let is_own = book.account(entry.account_number).expect("loaded").owner_id == Some(caller.user_id);
+                is_large && (order.kind == 0 || !is_own)
+            });
+            prop_assert_eq!(is_refused, needs_two, "{:?}", order);
+        }
+    }
+
     #[test]
     fn a_balance_never_wraps(start in i64::MAX - 100_000..=i64::MAX, amount in 1..200_000u32) {
         let mut account = accounts().swap_remove(0);
