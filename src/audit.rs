@@ -78,6 +78,14 @@ impl AuditLog {
         (Self(sender), tokio::spawn(write(db.clone(), waiting)))
     }
 
+    /// Has the event recorded before this returns or, when the database is out of reach, soon.
+    pub async fn record(&self, db: &Db, event: Event) {
+        if let Err(error) = append(db, std::slice::from_ref(&event)).await {
+            tracing::warn!(%error, "an event will be recorded later");
+            self.note(event);
+        }
+    }
+
     /// Has the event recorded soon, without waiting for it.
     pub fn note(&self, event: Event) {
         if let Err(error) = self.0.try_send(event) {

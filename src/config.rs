@@ -60,6 +60,12 @@ pub struct Settings {
           value_parser = clap::value_parser!(i64).range(1..=1_000_000_000_000))]
     pub max_amount: i64,
 
+    /// Movements by staff above this amount, in whole units of their currency, wait for a second person's approval.
+    /// Default: none do
+    #[arg(long, env = "COFFER_APPROVAL_ABOVE", global = true, value_name = "UNITS",
+          value_parser = clap::value_parser!(i64).range(0..=1_000_000_000_000))]
+    pub approval_above: Option<i64>,
+
     /// Whether customers may book deposits to their own accounts; false leaves deposits to staff
     #[arg(long, env = "COFFER_SELF_SERVICE_DEPOSITS", global = true, default_value_t = true, value_name = "BOOL",
           action = clap::ArgAction::Set)]

@@ -77,6 +77,7 @@ pub async fn examine(db: &Db, mut report: impl FnMut(&Finding)) -> sqlx::Result<
     note(owners(&mut tx).await?);
     note(books(&mut tx).await?);
     note(keys(&mut tx).await?);
+    note(approvals(&mut tx).await?);
     note(audit_log(&mut tx).await?);
     Ok(all_good)
 }
@@ -243,8 +244,16 @@ async fn books(tx: &mut Tx<'_>) -> sqlx::Result<Finding> {
 }
 
 async fn keys(tx: &mut Tx<'_>) -> sqlx::Result<Finding> {
-    let mut finding = Finding::new("every idempotency key names a transaction", "keys");
+    let mut finding = Finding::new("every idempotency key names a transaction or an approval", "keys");
     finding.counted = tx.count_keys().await? as u64;
     tx.visit_keys_without_transaction(|id| finding.blame(format_args!("transaction {id}"))).await?;
+    Ok(finding)
+}
+
+/// Two people's word and the money that moved on it must be the same story.
+async fn approvals(tx: &mut Tx<'_>) -> sqlx::Result<Finding> {
+    let mut finding = Finding::new("what was approved is booked, and nothing that was not", "approvals");
+    finding.counted = tx.count_approvals().await? as u64;
+    tx.visit_approvals_at_odds_with_journal(|id| finding.blame(format_args!("approval {id}"))).await?;
     Ok(finding)
 }

@@ -341,6 +341,8 @@ impl From<Refusal> for Problem {
             Refusal::TransferBetweenCurrencies { .. } => field("/to_account", "currency_mismatch", &refusal),
             Refusal::BatchRefused => plain(StatusCode::CONFLICT, "batch_refused", &refusal),
             Refusal::IdempotencyKeyReused => field("Idempotency-Key", "idempotency_key_reused", &refusal),
+            Refusal::ApprovalRequired { .. } => field("/amount", "approval_required", &refusal),
+            Refusal::ApprovalNotPending => plain(StatusCode::CONFLICT, "approval_not_pending", &refusal),
             Refusal::Amount(error) => Problem::invalid(vec![FieldError::coded("/amount", &error.to_string())]),
         }
     }

@@ -89,6 +89,11 @@ impl Money {
     pub fn new(minor_units: i64, currency: Currency) -> Self {
         Self { minor_units, currency }
     }
+
+    /// Whole units, as limits are configured, or as much as can be counted.
+    pub fn of_major_units(major_units: i64, currency: Currency) -> Self {
+        Self::new(major_units.saturating_mul(10i64.pow(currency.decimals())), currency)
+    }
 }
 
 impl fmt::Display for Money {
@@ -206,11 +211,18 @@ impl Amount {
             .checked_sub(self.decimals)
             .ok_or(AmountError::TooManyDecimals { currency, decimals: self.decimals })?;
         let minor_units = self.digits.checked_mul(10i64.pow(missing_decimals)).ok_or(AmountError::Overflow)?;
-        let maximum = maximum_major_units.saturating_mul(10i64.pow(currency.decimals()));
-        if minor_units > maximum {
-            return Err(AmountError::AboveMaximum { maximum: Money::new(maximum, currency), currency });
+        let maximum = Money::of_major_units(maximum_major_units, currency);
+        if minor_units > maximum.minor_units {
+            return Err(AmountError::AboveMaximum { maximum, currency });
         }
         Ok(Money::new(minor_units, currency))
+    }
+}
+
+/// The amount as it would be written. The sum must be positive, as every sum is that was once an amount.
+impl From<Money> for Amount {
+    fn from(money: Money) -> Self {
+        Self { digits: money.minor_units, decimals: money.currency.decimals() }
     }
 }
 
@@ -373,6 +385,7 @@ mod tests {
             let money = Money::new(minor, currency(&code));
             let read = Amount::parse(&money.to_string()).expect("printed money is a plain decimal");
             prop_assert_eq!(read.to_money(money.currency, i64::MAX), Ok(money));
+            prop_assert_eq!(read, Amount::from(money));
         }
 
         #[test]

@@ -101,6 +101,7 @@ impl Bank {
             cors_origins: settings.cors_origins.clone(),
             audit,
             self_service_deposits: settings.self_service_deposits,
+            approval_above: settings.approval_above,
             metrics,
         });
         let housekeeping = Housekeeping::start(&app, certificate, settings.idempotency_retention()).await?;

@@ -29,7 +29,7 @@ const TAGS: [(&str, &str); 7] = [
     ("History", "Every movement, with the balance after it"),
     ("Accounts", "Open, name and close accounts"),
     ("Profile", "The caller's own data, password and sessions"),
-    ("Staff", "For those who work at the bank: look people up, freeze, give roles, read the audit log"),
+    ("Staff", "For those who work at the bank: look people up, freeze, approve, give roles, read the audit log"),
     ("Operations", "For those who run the bank"),
 ];
 

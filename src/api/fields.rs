@@ -108,4 +108,5 @@ ids_in_paths! {
     UserId: "a user",
     SessionId: "a session",
     TransactionId: "a movement",
+    ApprovalId: "an approval",
 }

@@ -3,6 +3,7 @@
 //! One file per resource: wire types, then handlers, then private helpers.
 
 pub mod accounts;
+pub mod approvals;
 pub mod audit;
 pub mod batch;
 pub mod cursor;
@@ -64,6 +65,8 @@ pub struct Parts {
     pub audit: AuditLog,
     /// Whether customers may book deposits to their own accounts, or only staff.
     pub self_service_deposits: bool,
+    /// What staff move alone, in whole units of the currency; above it a second person must agree. None for any amount.
+    pub approval_above: Option<i64>,
     /// None when `/metrics` is switched off.
     pub metrics: Option<PrometheusHandle>,
 }
@@ -81,6 +84,7 @@ impl App {
             user_id: caller.user_id,
             acts_on_any_account: caller.role.acts_on_any_account(),
             deposits_to_own: self.self_service_deposits,
+            alone_up_to: self.approval_above.filter(|_| caller.role.acts_on_any_account()),
         }
     }
 }
@@ -121,7 +125,8 @@ pub fn documented_routes() -> OpenApiRouter<App> {
         .routes(routes!(movements::deposit))
         .routes(routes!(movements::withdraw))
         .routes(routes!(movements::transfer))
-        .routes(routes!(batch::batch));
+        .routes(routes!(batch::batch))
+        .merge(OpenApiRouter::new().routes(routes!(approvals::approve)).layer(from_fn(surround::run_to_completion)));
 
     let reads = OpenApiRouter::new()
         .routes(routes!(accounts::balance))
@@ -130,6 +135,8 @@ pub fn documented_routes() -> OpenApiRouter<App> {
         .routes(routes!(staff::list))
         .routes(routes!(staff::show))
         .routes(routes!(audit::list))
+        .routes(routes!(approvals::list))
+        .routes(routes!(approvals::show))
         .routes(routes!(operations::livez))
         .routes(routes!(operations::readyz))
         .routes(routes!(operations::metrics))
@@ -155,6 +162,7 @@ pub fn documented_routes() -> OpenApiRouter<App> {
         .routes(routes!(staff::set_user_status))
         .routes(routes!(staff::set_account_status))
         .routes(routes!(staff::end_sessions))
+        .routes(routes!(approvals::reject))
         .layer(from_fn(surround::run_to_completion))
         .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, HANDLER_TIMEOUT));
 

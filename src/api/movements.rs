@@ -10,14 +10,16 @@ use uuid::Uuid;
 use validator::Validate;
 
 use super::App;
+use super::approvals::{self, Waiting, WaitingResponse};
 use super::extract::{IdempotencyKey, Json};
 use super::fields;
 use super::transactions::{self, EntryBody};
 use crate::account_number::AccountNumber;
-use crate::auth::{Actor, Caller};
+use crate::auth::{Actor, Caller, Origin};
 use crate::db::ledger::Entry;
-use crate::error::Result;
-use crate::ledger::rules::{Command, Movement};
+use crate::error::{Error, Result};
+use crate::ledger::committer::Receipt;
+use crate::ledger::rules::{Command, Movement, Refusal};
 use crate::money::{Amount, Currency};
 
 /// A deposit or a withdrawal.
@@ -84,6 +86,7 @@ pub struct TransferRequest {
     params(transactions::IdempotencyKeyHeader),
     responses(
         BookedResponse,
+        WaitingResponse,
         (status = NOT_FOUND, description = "No such account among the caller's"),
         (status = CONFLICT, description = "The account is closed, frozen, or full"),
     ),
@@ -91,12 +94,14 @@ pub struct TransferRequest {
 )]
 pub async fn deposit(
     State(app): State<App>,
+    origin: Origin,
     Actor(caller): Actor,
     key: IdempotencyKey,
     Json(request): Json<MovementRequest>,
-) -> Result<Booked> {
+) -> Result<Answer> {
     let movement = Movement::Deposit { to: request.account_number };
-    carry_out(&app, caller, key, movement, request.amount, request.currency, request.description).await
+    let order = order(&app, caller, key, movement, request.amount, request.currency, request.description);
+    carry_out(&app, &origin, order).await
 }
 
 /// Take money out
@@ -110,6 +115,7 @@ pub async fn deposit(
     params(transactions::IdempotencyKeyHeader),
     responses(
         BookedResponse,
+        WaitingResponse,
         (status = NOT_FOUND, description = "No such account among the caller's"),
         (status = CONFLICT, description = "Insufficient funds, or the account is closed or frozen"),
     ),
@@ -117,12 +123,14 @@ pub async fn deposit(
 )]
 pub async fn withdraw(
     State(app): State<App>,
+    origin: Origin,
     Actor(caller): Actor,
     key: IdempotencyKey,
     Json(request): Json<MovementRequest>,
-) -> Result<Booked> {
+) -> Result<Answer> {
     let movement = Movement::Withdrawal { from: request.account_number };
-    carry_out(&app, caller, key, movement, request.amount, request.currency, request.description).await
+    let order = order(&app, caller, key, movement, request.amount, request.currency, request.description);
+    carry_out(&app, &origin, order).await
 }
 
 /// Send money to another account
@@ -136,6 +144,7 @@ pub async fn withdraw(
     params(transactions::IdempotencyKeyHeader),
     responses(
         BookedResponse,
+        WaitingResponse,
         (status = NOT_FOUND, description = "No such account among the caller's, or no such receiver"),
         (status = CONFLICT, description = "Insufficient funds, or one of the accounts takes no movements"),
     ),
@@ -143,12 +152,14 @@ pub async fn withdraw(
 )]
 pub async fn transfer(
     State(app): State<App>,
+    origin: Origin,
     Actor(caller): Actor,
     key: IdempotencyKey,
     Json(request): Json<TransferRequest>,
-) -> Result<Booked> {
+) -> Result<Answer> {
     let movement = Movement::Transfer { from: request.from_account, to: request.to_account };
-    carry_out(&app, caller, key, movement, request.amount, request.currency, request.description).await
+    let order = order(&app, caller, key, movement, request.amount, request.currency, request.description);
+    carry_out(&app, &origin, order).await
 }
 
 /// Booked
@@ -180,8 +191,22 @@ impl IntoResponse for Booked {
     }
 }
 
-/// Hands the order to the ledger: decided in [`crate::ledger::rules`], written by [`crate::ledger::committer`].
-async fn carry_out(
+/// What becomes of an order that is not refused.
+pub enum Answer {
+    Booked(Booked),
+    Waiting(Waiting),
+}
+
+impl IntoResponse for Answer {
+    fn into_response(self) -> Response {
+        match self {
+            Self::Booked(booked) => booked.into_response(),
+            Self::Waiting(waiting) => waiting.into_response(),
+        }
+    }
+}
+
+fn order(
     app: &App,
     caller: Caller,
     key: IdempotencyKey,
@@ -189,8 +214,8 @@ async fn carry_out(
     amount: Amount,
     currency: Option<Currency>,
     description: Option<String>,
-) -> Result<Booked> {
-    let command = Command {
+) -> Command {
+    Command {
         id: Uuid::now_v7(),
         caller: app.at_the_ledger(caller),
         movement,
@@ -198,7 +223,34 @@ async fn carry_out(
         currency,
         description: fields::trimmed(description),
         idempotency_key: key.of_caller(caller.user_id),
-    };
-    let (entry, replayed) = transactions::booked_entry(app, app.committer.submit(command).await?).await?;
-    Ok(Booked { entry, replayed })
+        approved_by: None,
+    }
+}
+
+/// Hands the order to the ledger: decided in [`crate::ledger::rules`], written by [`crate::ledger::committer`]. What a
+/// second person must agree to is kept for them.
+async fn carry_out(app: &App, origin: &Origin, order: Command) -> Result<Answer> {
+    loop {
+        match app.committer.submit(order.clone()).await {
+            Ok(receipt) => return answer(app, receipt).await,
+            Err(Error::Refused(Refusal::ApprovalRequired { requested, .. })) => {
+                if let Some(waiting) = approvals::keep(app, origin, &order, requested).await? {
+                    return Ok(Answer::Waiting(waiting));
+                }
+                // Another request has used the key in this moment: the ledger says what it stands for.
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// A key may also stand for what waits for approval, or has waited: then that is the first answer again.
+async fn answer(app: &App, receipt: Receipt) -> Result<Answer> {
+    if let Receipt::Replay { transaction_id } = receipt
+        && let Some(approval) = app.db.approval(transaction_id).await?
+    {
+        return Ok(Answer::Waiting(Waiting { approval, replayed: true }));
+    }
+    let (entry, replayed) = transactions::booked_entry(app, receipt).await?;
+    Ok(Answer::Booked(Booked { entry, replayed }))
 }

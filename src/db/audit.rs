@@ -37,6 +37,12 @@ pub enum Action {
     AccountFrozen,
     AccountReleased,
     AccountClosed,
+    /// A movement waits for a second person's word.
+    ApprovalRequested,
+    /// A second person gave it, and the movement was booked.
+    ApprovalApproved,
+    /// Somebody refused it, or whoever asked for it took it back.
+    ApprovalRejected,
     AdminCreated,
 }
 
@@ -63,6 +69,9 @@ impl Action {
             Self::AccountFrozen => "account_frozen",
             Self::AccountReleased => "account_released",
             Self::AccountClosed => "account_closed",
+            Self::ApprovalRequested => "approval_requested",
+            Self::ApprovalApproved => "approval_approved",
+            Self::ApprovalRejected => "approval_rejected",
             Self::AdminCreated => "admin_created",
         }
     }
@@ -96,7 +105,7 @@ pub struct AuditRecord {
     /// The user who did it; null when nobody was signed in, or when it was the command line.
     #[schema(example = "019a8f3e-7c4b-7d21-9b1e-2f6a5c0d4e88")]
     pub actor_id: Option<Uuid>,
-    /// What it was done to: the id of a user, the number of an account, a route.
+    /// What it was done to: the id of a user or an approval, the number of an account, a route.
     #[schema(example = "10000000000180")]
     pub subject: Option<String>,
     /// Where the request came from.

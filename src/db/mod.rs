@@ -7,6 +7,7 @@
 //! Mind on SQLite: a parameter that is not bound is silently NULL, and violations have no constraint name.
 
 pub mod accounts;
+pub mod approvals;
 pub mod audit;
 mod gathered;
 pub mod history;

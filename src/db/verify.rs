@@ -152,7 +152,34 @@ impl Tx<'_> {
         in_transaction!(self, conn => drain(
             sqlx::query_scalar(
                 "select k.transaction_id from used_keys k
-                 where not exists (select 1 from transactions t where t.id = k.transaction_id)",
+                 where not exists (select 1 from transactions t where t.id = k.transaction_id)
+                   and not exists (select 1 from approvals a where a.id = k.transaction_id)",
+            )
+            .fetch(conn),
+            &mut visit,
+        )
+        .await)
+    }
+
+    pub async fn count_approvals(&mut self) -> sqlx::Result<i64> {
+        in_transaction!(self, conn => sqlx::query_scalar("select count(*) from approvals").fetch_one(conn).await)
+    }
+
+    /// Hands `visit` every approval that was given but not booked as asked for, or booked but not given, or given by
+    /// whoever asked for it.
+    pub async fn visit_approvals_at_odds_with_journal(&mut self, mut visit: impl FnMut(Uuid)) -> sqlx::Result<()> {
+        in_transaction!(self, conn => drain(
+            sqlx::query_scalar(
+                "select a.id from approvals a
+                 left join transactions t on t.id = a.id
+                 where (a.status <> 'approved' and t.id is not null)
+                    or (a.status = 'approved'
+                        and (t.id is null or t.type <> a.type or t.amount <> a.amount or t.currency <> a.currency
+                             or t.debit_account <> a.from_account or t.credit_account <> a.to_account
+                             or coalesce(t.description, '') <> coalesce(a.description, '')
+                             or t.initiated_by <> a.requested_by
+                             or a.decided_by is null or a.decided_by = a.requested_by))
+                 order by a.id",
             )
             .fetch(conn),
             &mut visit,

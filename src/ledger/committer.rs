@@ -14,8 +14,12 @@
 //! - A command carries its transaction id from the start. When a connection dies during COMMIT, the next try finds the
 //!   ids in the journal, or does not, and so knows: nobody is told "failed" about money that moved.
 //! - A client that hangs up cancels nothing: its command is in the queue, not in its request.
+//! - An order that waited for approval is booked once, and never when it was rejected: the approval's row is locked,
+//!   found pending and marked approved in the transaction that books it, so that both are there or neither, whenever the
+//!   process ends. Two who approve, or one who rejects, wait for that lock and find the row no longer pending. And the
+//!   approval has the transaction's id, which the journal takes once.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,7 +30,7 @@ use uuid::Uuid;
 use super::rules::{self, Book, Command, Outcome, Refusal};
 use crate::account_number::AccountNumber;
 use crate::db::accounts::Account;
-use crate::db::ledger::{Entry, LaneConnection, Postings, UsedKey};
+use crate::db::ledger::{Approved, Entry, LaneConnection, Postings, UsedKey};
 use crate::db::{self, Db};
 use crate::error::{Error, Result};
 use crate::timestamp::Timestamp;
@@ -134,8 +138,9 @@ struct Lane {
 
 /// A COMMIT whose answer is missing: it took effect whole or not at all.
 struct Doubt {
-    /// One of the transactions that were to be committed.
-    transaction_id: Uuid,
+    /// The transactions that were to be committed. All of them: one that was approved has had its id for long, and may be
+    /// in the journal because another instance booked it.
+    transaction_ids: Vec<Uuid>,
     /// What to answer if it was.
     verdicts: Vec<Verdicts>,
 }
@@ -219,7 +224,7 @@ impl Lane {
         // An earlier COMMIT that is still under way holds these accounts: after this it is over, one way or the other.
         let accounts = tx.lock_accounts(&numbers).await?;
         if let Some(open) = doubt {
-            let is_booked = tx.is_in_journal(open.transaction_id).await?;
+            let is_booked = tx.are_in_journal(&open.transaction_ids).await?;
             if let Some(open) = doubt.take().filter(|_| is_booked) {
                 return Ok(open.verdicts);
             }
@@ -227,20 +232,24 @@ impl Lane {
         // Keys are looked up after the lock: whoever held an account before us has written its keys by now.
         let keys: Vec<_> = commands().filter_map(|command| command.idempotency_key).collect();
         let used_keys = if keys.is_empty() { Vec::new() } else { tx.used_keys(&keys).await? };
-
         let now = Timestamp::now();
-        let mut decisions = Decisions::new(Book::new(accounts, now, self.maximum_major_units), used_keys);
+        let approved: Vec<_> = commands().filter(|c| c.approved_by.is_some()).map(|c| c.id).collect();
+        let pending = if approved.is_empty() { Vec::new() } else { tx.lock_pending(&approved, now).await? };
+
+        let book = Book::new(accounts, now, self.maximum_major_units);
+        let mut decisions = Decisions::new(book, used_keys, pending);
         let verdicts = batch.iter().map(|waiting| decisions.decide_order(waiting)).collect();
-        let Some(first) = decisions.postings.transactions.first() else {
+        if decisions.postings.transactions.is_empty() {
             // Nothing to write, so nothing can be lost: how the transaction ends does not matter.
             let _ = tx.rollback().await;
             return Ok(verdicts);
-        };
+        }
         tx.write(&decisions.postings, &decisions.heads(), now).await?;
         match tx.commit().await {
             Ok(()) => Ok(verdicts),
             Err(error) => {
-                *doubt = db::leaves_doubt(&error).then_some(Doubt { transaction_id: first.id, verdicts });
+                let transaction_ids = || decisions.postings.transactions.iter().map(|booked| booked.id).collect();
+                *doubt = db::leaves_doubt(&error).then(|| Doubt { transaction_ids: transaction_ids(), verdicts });
                 Err(error)
             }
         }
@@ -287,14 +296,17 @@ struct Decisions {
     book: Book,
     /// Keys that took effect, before this batch or within it.
     used_keys: HashMap<[u8; 16], UsedKey>,
+    /// Approvals that are still to be carried out, of those that the batch names.
+    pending: HashSet<Uuid>,
     postings: Postings,
 }
 
 impl Decisions {
-    fn new(book: Book, used_keys: Vec<UsedKey>) -> Self {
+    fn new(book: Book, used_keys: Vec<UsedKey>, pending: Vec<Uuid>) -> Self {
         Self {
             book,
             used_keys: used_keys.into_iter().map(|used| (used.key, used)).collect(),
+            pending: pending.into_iter().collect(),
             postings: Postings::default(),
         }
     }
@@ -319,6 +331,7 @@ impl Decisions {
             transactions: self.postings.transactions.len(),
             entries: self.postings.entries.len(),
             used_keys: self.postings.used_keys.len(),
+            approved: self.postings.approved.len(),
         }
     }
 
@@ -329,6 +342,7 @@ impl Decisions {
         for used in self.postings.used_keys.drain(before.used_keys..) {
             self.used_keys.remove(&used.key);
         }
+        self.pending.extend(self.postings.approved.drain(before.approved..).map(|approved| approved.id));
     }
 
     fn decide(&mut self, command: &Command) -> Result<Receipt, Refusal> {
@@ -338,6 +352,9 @@ impl Decisions {
             } else {
                 Err(Refusal::IdempotencyKeyReused)
             };
+        }
+        if command.approved_by.is_some() && !self.pending.contains(&command.id) {
+            return Err(Refusal::ApprovalNotPending);
         }
         let outcome = rules::decide(&mut self.book, command)?;
         Ok(Receipt::Posted(self.take_down(command, outcome)))
@@ -349,6 +366,10 @@ impl Decisions {
             let used = UsedKey { key, fingerprint: command.fingerprint(), transaction_id: command.id };
             self.used_keys.insert(key, used);
             self.postings.used_keys.push(used);
+        }
+        if let Some(by) = command.approved_by {
+            self.pending.remove(&command.id);
+            self.postings.approved.push(Approved { id: command.id, by });
         }
         self.postings.transactions.push(outcome.transaction);
         self.postings.entries.push(outcome.entry.clone());
@@ -371,6 +392,7 @@ struct Savepoint {
     transactions: usize,
     entries: usize,
     used_keys: usize,
+    approved: usize,
 }
 
 /// The accounts that the commands name, each once and in order, which is also the order of their locks.

@@ -25,6 +25,9 @@ pub struct Command {
     pub description: Option<String>,
     /// The first 16 bytes of SHA-256(caller, Idempotency-Key).
     pub idempotency_key: Option<[u8; 16]>,
+    /// Of an order that has waited as an approval with the same id: who approved it. It is only carried out while the
+    /// approval is pending.
+    pub approved_by: Option<Uuid>,
 }
 
 /// Who gives the order.
@@ -35,6 +38,8 @@ pub struct Caller {
     pub acts_on_any_account: bool,
     /// Whether deposits to the caller's own accounts are taken on the caller's word.
     pub deposits_to_own: bool,
+    /// The most that staff move without a second person's word, in whole units of the currency; None for any amount.
+    pub alone_up_to: Option<i64>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,6 +97,15 @@ pub enum Refusal {
     BalanceOverflow,
     #[error("{0}")]
     Amount(#[from] AmountError),
+    /// Nothing else speaks against the movement.
+    #[error(
+        "{requested} {} is above the {above} {} that staff move alone. Send it by itself, outside of a batch: it then waits for a second person's approval.",
+        requested.currency, above.currency
+    )]
+    ApprovalRequired { requested: Money, above: Money },
+    /// Decided where approvals are looked up, not here.
+    #[error("The approval waits no longer: it has been decided, or has expired. GET /approvals/{{id}} says which.")]
+    ApprovalNotPending,
     /// Decided where keys are looked up, not here.
     #[error("This Idempotency-Key was used for another request. Send a new key for a new request.")]
     IdempotencyKeyReused,
@@ -164,6 +178,9 @@ pub fn decide(book: &mut Book, command: &Command) -> Result<Outcome, Refusal> {
     let money = agreed_amount(command, debited, credited, book.maximum_major_units)?;
     let debit_balance = debited.map(|account| balance_after_debit(account, money)).transpose()?;
     let credit_balance = credited.map(|account| balance_after_credit(account, money)).transpose()?;
+    if let Some(account) = debited.or(credited) {
+        refuse_alone(command, account, money)?;
+    }
 
     // Nothing can be refused from here on.
     let last_entry_at = [debited, credited].into_iter().flatten().map(|account| account.last_entry_at).max();
@@ -208,6 +225,21 @@ fn balance_after_debit(account: &Account, money: Money) -> Result<i64, Refusal> 
 
 fn balance_after_credit(account: &Account, money: Money) -> Result<i64, Refusal> {
     account.balance.checked_add(money.minor_units).ok_or(Refusal::BalanceOverflow)
+}
+
+/// Whether staff need a second person for it: above the limit, for whatever is done to somebody else's account, and for
+/// every deposit, because money that staff give themselves comes from nobody who would miss it.
+fn refuse_alone(command: &Command, account: &Account, money: Money) -> Result<(), Refusal> {
+    let is_own = account.owner_id == Some(command.caller.user_id);
+    if is_own && command.movement.movement_type() != MovementType::Deposit {
+        return Ok(());
+    }
+    match command.caller.alone_up_to.map(|units| Money::of_major_units(units, money.currency)) {
+        Some(above) if money.minor_units > above.minor_units => {
+            Err(Refusal::ApprovalRequired { requested: money, above })
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Writes the next line of the account's passbook and moves its head there.

@@ -76,6 +76,10 @@ const MATRIX: &[Row] = &[
     ("DELETE", "/users/{user_id}/sessions",          [401, 403, 403, 403, 204, 403, 403, 403, 401]),
     ("DELETE", "/users/{user_id}/second_factor",     [401, 403, 403, 403, 409, 403, 403, 403, 401]),
     ("GET",    "/audit",                             [401, 403, 403, 403, 200, 200, 403, 403, 401]),
+    ("GET",    "/approvals",                         [401, 403, 403, 200, 200, 200, 403, 403, 401]),
+    ("GET",    "/approvals/{id}",                    [401, 403, 403, 200, 200, 200, 403, 403, 401]),
+    ("POST",   "/approvals/{id}/approve",            [401, 403, 403, 200, 200, 403, 403, 403, 401]),
+    ("POST",   "/approvals/{id}/reject",             [401, 403, 403, 200, 200, 403, 403, 403, 401]),
     ("GET",    "/livez",                             [200, 200, 200, 200, 200, 200, 200, 200, 200]),
     ("GET",    "/readyz",                            [200, 200, 200, 200, 200, 200, 200, 200, 200]),
     ("GET",    "/metrics",                           [200, 200, 200, 200, 200, 200, 200, 200, 200]),
@@ -89,6 +93,8 @@ struct Scene<'a> {
     transaction: String,
     session: String,
     receiver: String,
+    /// A deposit for the owner that waits for approval.
+    approval: String,
     token: Option<String>,
     refresh_token: String,
 }
@@ -103,6 +109,8 @@ impl<'a> Scene<'a> {
         let mut owner = bank.customer().await;
         let transaction = owner.deposit("10").await.expect_status(201).text_at("/id");
         let empty_account = owner.open_account(json!({})).await.expect_status(201).text_at("/account_number");
+        let large = json!({"account_number": owner.account, "amount": "1000.01"});
+        let approval = staff.clerk.post("/deposit", large).send().await.expect_status(202).text_at("/id");
         let owner_id = owner.get("/me").send().await.text_at("/id");
         let session = owner.get("/me/sessions").send().await.text_at("/data/0/id");
         let sign_in = async |email: &str| {
@@ -140,7 +148,7 @@ impl<'a> Scene<'a> {
             }
         };
         let receiver = staff.other.account.clone();
-        Self { owner, owner_id, empty_account, transaction, session, receiver, token, refresh_token }
+        Self { owner, owner_id, empty_account, transaction, session, receiver, approval, token, refresh_token }
     }
 
     /// The same scene, but about things that do not exist.
@@ -173,6 +181,7 @@ impl<'a> Scene<'a> {
             ("POST", "/accounts") => (path.to_owned(), Some(json!({}))),
             ("GET", "/balance" | "/transactions") => (format!("{path}?account_number={account}"), None),
             ("GET", "/transactions/{id}") => (format!("/transactions/{}", self.transaction), None),
+            ("GET" | "POST", path) if path.starts_with("/approvals/") => (path.replace("{id}", &self.approval), None),
             ("PATCH", "/accounts/{account_number}") => {
                 (format!("/accounts/{account}"), Some(json!({"label": "Another name"})))
             }
@@ -217,6 +226,8 @@ struct Staff<'a> {
     staff: Customer<'a>,
     admin: Customer<'a>,
     auditor: Customer<'a>,
+    /// Asks for what others then approve.
+    clerk: Customer<'a>,
 }
 
 impl<'a> Staff<'a> {
@@ -226,6 +237,7 @@ impl<'a> Staff<'a> {
             staff: bank.employee("staff").await,
             admin: bank.employee("admin").await,
             auditor: bank.employee("auditor").await,
+            clerk: bank.employee("staff").await,
         }
     }
 }
@@ -240,6 +252,8 @@ fn comparable(answer: &Answer) -> Value {
 }
 
 bank_tests! {
+    with &["--approval-above", "1000"];
+
     async fn everybody_gets_what_the_matrix_says(bank: &TestBank) {
         let staff = Staff::hire(bank).await;
         let mut wrong = Vec::new();

@@ -9,11 +9,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use futures_util::StreamExt;
+use futures_util::stream;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::databases::{Kind, TestDatabase};
-use crate::harness::{PASSWORD, TestBank};
+use crate::harness::{JWT_SECRET, PASSWORD, TestBank};
 
 /// The command in an empty directory, with no settings but those given.
 fn coffer(directory: &Path, arguments: &[&str]) -> Command {
@@ -115,6 +117,7 @@ fn wrong_settings_are_named() {
         ("COFFER_JWT_SECRET", "hunter2", "COFFER_JWT_SECRET"),
         ("COFFER_CURRENCY", "GOLD", "COFFER_CURRENCY"),
         ("COFFER_MAX_AMOUNT", "-1", "COFFER_MAX_AMOUNT"),
+        ("COFFER_APPROVAL_ABOVE", "a lot", "--approval-above"),
         ("COFFER_DATA_DIR", "/proc/nowhere", "COFFER_DATA_DIR"),
         ("COFFER_LOG", "=loud=", "COFFER_LOG"),
         ("COFFER_METRICS", "perhaps", "COFFER_METRICS"),
@@ -259,6 +262,55 @@ async fn nothing_acknowledged_is_lost_by_kill_9_on_sqlite() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_acknowledged_is_lost_by_kill_9_on_postgres() {
     nothing_acknowledged_is_lost(Kind::Postgres).await;
+}
+
+/// Approvals that are being given when the server dies are booked and approved, or neither, and what is left can be
+/// approved afterwards: each is booked once.
+async fn approvals_outlive_a_killed_server(kind: Kind) {
+    const COUNT: usize = 64;
+    let bank = TestBank::open_with(kind, &["--approval-above", "1000"]).await;
+    let (clerk, other, ada) = (bank.employee("staff").await, bank.employee("staff").await, bank.customer().await);
+    let mut waiting = Vec::new();
+    for _ in 0..COUNT {
+        let body = json!({"account_number": ada.account, "amount": "5000"});
+        waiting.push(clerk.post("/deposit", body).send().await.expect_status(202).text_at("/id"));
+    }
+    let directory = TempDir::new().expect("a directory");
+    let arguments = ["--database-url", &bank.database.url, "--jwt-secret", JWT_SECRET];
+    let client = reqwest::Client::new();
+    for a_few in waiting.chunks(COUNT / 4) {
+        let mut server = Server::start(directory.path(), &arguments);
+        let urls = a_few.iter().map(|id| server.url(&format!("/approvals/{id}/approve"))).collect::<Vec<_>>();
+        let approve = |url| client.post(url).bearer_auth(&other.token).send();
+        let mut answers = stream::iter(urls).map(approve).buffer_unordered(4);
+        for _ in 0..COUNT / 8 {
+            assert_eq!(answers.next().await.expect("one of them").expect("an answer").status(), 200);
+        }
+        server.process.kill().expect("SIGKILL");
+        drop(answers);
+        assert_eq!(bank.books_wrong().await, []);
+    }
+    let mut left = 0;
+    for id in &waiting {
+        let again = bank.post(&format!("/approvals/{id}/approve"), json!({})).bearer(&other.token).send().await;
+        match again.status.as_u16() {
+            200 => left += 1,
+            _ => drop(again.expect_problem(409, "approval_not_pending")),
+        }
+    }
+    assert!((1..=COUNT / 2).contains(&left), "{left} of {COUNT} were left");
+    assert_eq!(ada.balance().await, format!("{}.00", 5_000 * COUNT));
+    bank.close_with_books_right().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn approvals_outlive_kill_9_on_sqlite() {
+    approvals_outlive_a_killed_server(Kind::Sqlite).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn approvals_outlive_kill_9_on_postgres() {
+    approvals_outlive_a_killed_server(Kind::Postgres).await;
 }
 
 #[tokio::test]

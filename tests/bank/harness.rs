@@ -22,8 +22,12 @@ pub const PASSWORD: &str = "correct horse battery staple";
 pub const JWT_SECRET: &str = "a secret for tests, long enough for HS256";
 
 /// Declares tests that run the same body on SQLite and on PostgreSQL. After each, the doctor must find the books right.
+/// `with &[...];` in front of them gives every bank these flags.
 macro_rules! bank_tests {
-    ($($(#[$meta:meta])* async fn $name:ident($bank:ident: &TestBank) $body:block)*) => {
+    ($(#[$meta:meta])* async fn $($rest:tt)*) => {
+        $crate::harness::bank_tests! { with &[]; $(#[$meta])* async fn $($rest)* }
+    };
+    (with $flags:expr; $($(#[$meta:meta])* async fn $name:ident($bank:ident: &TestBank) $body:block)*) => {
         $(
             $(#[$meta])*
             mod $name {
@@ -32,16 +36,20 @@ macro_rules! bank_tests {
 
                 async fn body($bank: &$crate::harness::TestBank) $body
 
+                async fn open(kind: $crate::databases::Kind) -> $crate::harness::TestBank {
+                    $crate::harness::TestBank::open_with(kind, $flags).await
+                }
+
                 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
                 async fn sqlite() {
-                    let bank = $crate::harness::TestBank::open($crate::databases::Kind::Sqlite).await;
+                    let bank = open($crate::databases::Kind::Sqlite).await;
                     body(&bank).await;
                     bank.close_with_books_right().await;
                 }
 
                 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
                 async fn postgres() {
-                    let bank = $crate::harness::TestBank::open($crate::databases::Kind::Postgres).await;
+                    let bank = open($crate::databases::Kind::Postgres).await;
                     body(&bank).await;
                     bank.close_with_books_right().await;
                 }

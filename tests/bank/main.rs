@@ -4,6 +4,7 @@
 
 mod access;
 mod accounts;
+mod approvals;
 mod bad_input;
 mod batch;
 mod browser;

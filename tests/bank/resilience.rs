@@ -137,6 +137,24 @@ async fn a_lost_answer_to_commit_is_looked_up() {
     bank.close_with_books_right().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lost_answer_to_the_commit_of_an_approval_is_looked_up() {
+    let mut database = TestDatabase::create(Kind::Postgres).await;
+    let faults = Faults::start(&mut database).await;
+    let bank = TestBank::open_on(database, &["--approval-above", "1000"]).await;
+    let (ada, clerk, other) = (bank.customer().await, bank.employee("staff").await, bank.employee("staff").await);
+    for round in 1..=3 {
+        let body = json!({"account_number": ada.account, "amount": "5000"});
+        let id = clerk.post("/deposit", body).send().await.expect_status(202).text_at("/id");
+        faults.lose_next_commit_answer.store(true, Ordering::SeqCst);
+        let approved = other.post(&format!("/approvals/{id}/approve"), json!({})).send().await.expect_status(200);
+        assert!(!faults.lose_next_commit_answer.load(Ordering::SeqCst), "no commit was lost");
+        assert_eq!(approved.text_at("/status"), "approved");
+        assert_eq!(ada.balance().await, format!("{}.00", 5_000 * round));
+    }
+    bank.close_with_books_right().await;
+}
+
 /// Stands between the bank and PostgreSQL and swallows answers on request.
 struct Faults {
     lose_next_commit_answer: Arc<AtomicBool>,

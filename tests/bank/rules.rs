@@ -71,12 +71,18 @@ fn command(order: &Order, accounts: &[Account], index: usize) -> Command {
     };
     Command {
         id: Uuid::from_u128(1_000 + index as u128),
-        caller: Caller { user_id: owner(order.user), acts_on_any_account: order.staff, deposits_to_own: true },
+        caller: Caller {
+            user_id: owner(order.user),
+            acts_on_any_account: order.staff,
+            deposits_to_own: true,
+            alone_up_to: None,
+        },
         movement,
         amount: Amount::parse(&amount).expect("a plain decimal"),
         currency: None,
         description: None,
         idempotency_key: None,
+        approved_by: None,
     }
 }
 
@@ -161,6 +167,33 @@ proptest! {
             for (balance, account) in expected.iter().zip(&accounts) {
                 prop_assert!(*balance >= -account.overdraft_limit);
             }
+        }
+    }
+
+    /// Staff may order alone what anybody may accept, but for large amounts out of other people's accounts or out of
+    /// nothing.
+    #[test]
+    fn staff_need_a_second_person_for_nothing_but_what_is_large_and_not_their_own(
+        orders in prop::collection::vec(orders(), 1..60), units in 0..10i64,
+    ) {
+        let accounts = accounts();
+        let mut book = Book::new(accounts.clone(), Timestamp::from_micros(2), MAXIMUM);
+        for (index, order) in orders.iter().enumerate() {
+            let command = command(order, &accounts, index);
+            let caller = Caller { alone_up_to: Some(units), ..command.caller };
+            let before = format!("{book:?}");
+            let alone = decide(&mut book, &Command { caller, ..command.clone() });
+            let is_refused = matches!(alone, Err(Refusal::ApprovalRequired { .. }));
+            let any = if alone.is_ok() { alone } else {
+                prop_assert_eq!(before, format!("{book:?}"), "a refused command left a trace");
+                decide(&mut book, &command)
+            };
+            let needs_two = any.is_ok_and(|Outcome { transaction, entry, .. }| {
+                let is_large = transaction.amount > units * 10i64.pow(transaction.currency.decimals());
+                let is_own = book.account(entry.account_number).expect("loaded").owner_id == Some(caller.user_id);
+                is_large && (order.kind == 0 || !is_own)
+            });
+            prop_assert_eq!(is_refused, needs_two, "{:?}", order);
         }
     }
 

@@ -29,6 +29,10 @@ const PRUNE_FRESH_KEYS: &str = "
         where created_at < $1 and position < (select max(position) from fresh_keys)
     )";
 
+/// Looks through all of them, because only the lane knows their positions: 12 ms for the most there are, and approvals
+/// are rare.
+const FIND_FRESH_KEY: &str = "select position from fresh_keys where key = $1";
+
 /// What a movement is to the customer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, sqlx::Type, ToSchema)]
 #[serde(rename_all = "lowercase")]
@@ -101,7 +105,15 @@ pub struct UsedKey {
     /// SHA-256 of the request.
     #[sqlx(try_from = "Vec<u8>")]
     pub fingerprint: [u8; 32],
+    /// Booked, or what an approval that the request became will be booked as.
     pub transaction_id: Uuid,
+}
+
+/// An approval that is carried out, and whose word it was. Its id is that of the transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Approved {
+    pub id: Uuid,
+    pub by: Uuid,
 }
 
 /// Everything a batch adds to the books.
@@ -110,6 +122,7 @@ pub struct Postings {
     pub transactions: Vec<Transaction>,
     pub entries: Vec<Entry>,
     pub used_keys: Vec<UsedKey>,
+    pub approved: Vec<Approved>,
 }
 
 /// A connection that a lane keeps, on the lane's own thread: taking one from a pool and giving it back, each with a check
@@ -186,15 +199,23 @@ impl Batch<'_> {
         }
     }
 
-    /// Whether the transaction is booked.
-    pub async fn is_in_journal(&mut self, id: Uuid) -> sqlx::Result<bool> {
+    /// Those of the approvals that are pending at `now`, held until the transaction ends. Lock the accounts before.
+    pub async fn lock_pending(&mut self, ids: &[Uuid], now: Timestamp) -> sqlx::Result<Vec<Uuid>> {
         match self {
-            Self::Sqlite(batch) => batch.is_in_journal(id),
-            Self::Postgres(tx) => postgres::is_in_journal(tx, id).await,
+            Self::Sqlite(batch) => batch.pending(ids, now),
+            Self::Postgres(tx) => postgres::lock_pending(tx, ids, now).await,
         }
     }
 
-    /// Writes a batch: journal, passbooks, heads of the accounts, keys.
+    /// Whether all of the transactions are booked.
+    pub async fn are_in_journal(&mut self, ids: &[Uuid]) -> sqlx::Result<bool> {
+        match self {
+            Self::Sqlite(batch) => batch.are_in_journal(ids),
+            Self::Postgres(tx) => postgres::are_in_journal(tx, ids).await,
+        }
+    }
+
+    /// Writes a batch: journal, passbooks, heads of the accounts, keys, approvals that are thereby carried out.
     ///
     /// `heads` are the accounts as they are after the batch. Fails when a row that must be there is not: the caller
     /// rolls back and nothing is written.
@@ -205,15 +226,18 @@ impl Batch<'_> {
                 batch.insert_entries(&postings.entries)?,
                 batch.update_heads(heads)?,
                 batch.insert_keys(&postings.used_keys, now)?,
+                batch.mark_approved(&postings.approved, now)?,
             ],
             Self::Postgres(tx) => [
                 postgres::insert_transactions(tx, &postings.transactions).await?,
                 postgres::insert_entries(tx, &postings.entries).await?,
                 postgres::update_heads(tx, heads).await?,
                 postgres::insert_keys(tx, &postings.used_keys, now).await?,
+                postgres::mark_approved(tx, &postings.approved, now).await?,
             ],
         };
-        let expected = [postings.transactions.len(), postings.entries.len(), heads.len(), postings.used_keys.len()];
+        let Postings { transactions, entries, used_keys, approved } = postings;
+        let expected = [transactions.len(), entries.len(), heads.len(), used_keys.len(), approved.len()];
         if written.map(|rows| rows as usize) != expected {
             return Err(sqlx::Error::Protocol(format!("a batch of {expected:?} rows wrote {written:?}")));
         }
@@ -239,6 +263,29 @@ impl Batch<'_> {
 }
 
 impl Tx<'_> {
+    /// Has a key stand for an approval from now on; false, and nothing changed, when it stands for something already.
+    pub async fn use_key(&mut self, used: &UsedKey, now: Timestamp) -> sqlx::Result<bool> {
+        if let Tx::Sqlite(tx, _) = self {
+            let fresh: Option<i64> =
+                sqlx::query_scalar(FIND_FRESH_KEY).bind(&used.key[..]).fetch_optional(&mut **tx).await?;
+            if fresh.is_some() {
+                return Ok(false);
+            }
+        }
+        let inserted = in_transaction!(self, conn => sqlx::query(
+            "insert into idempotency_keys (key, fingerprint, transaction_id, created_at)
+             values ($1, $2, $3, $4) on conflict (key) do nothing",
+        )
+        .bind(&used.key[..])
+        .bind(&used.fingerprint[..])
+        .bind(used.transaction_id)
+        .bind(now)
+        .execute(conn)
+        .await
+        .map(|done| done.rows_affected()))?;
+        Ok(inserted == 1)
+    }
+
     /// Forgets the idempotency keys of one slice of the table, those whose first two bytes are `slice`, that took effect
     /// before `before`.
     pub async fn prune_keys(&mut self, slice: u16, before: Timestamp) -> sqlx::Result<u64> {

@@ -33,10 +33,21 @@ pub async fn used_keys(conn: &mut PgConnection, keys: &[[u8; 16]]) -> sqlx::Resu
         .await
 }
 
-pub async fn is_in_journal(conn: &mut PgConnection, id: Uuid) -> sqlx::Result<bool> {
-    let found: Option<i64> =
-        sqlx::query_scalar("select amount from transactions where id = $1").bind(id).fetch_optional(conn).await?;
-    Ok(found.is_some())
+/// In the order of the key, as accounts are.
+pub async fn lock_pending(conn: &mut PgConnection, ids: &[Uuid], now: Timestamp) -> sqlx::Result<Vec<Uuid>> {
+    sqlx::query_scalar(
+        "select id from approvals where id = any($1) and status = 'pending' and expires_at > $2 order by id for update",
+    )
+    .bind(ids)
+    .bind(now)
+    .fetch_all(conn)
+    .await
+}
+
+pub async fn are_in_journal(conn: &mut PgConnection, ids: &[Uuid]) -> sqlx::Result<bool> {
+    let found: i64 =
+        sqlx::query_scalar("select count(*) from transactions where id = any($1)").bind(ids).fetch_one(conn).await?;
+    Ok(found as usize == ids.len())
 }
 
 /// One column of a batch, as the array that `unnest` takes.
@@ -117,6 +128,24 @@ pub async fn insert_keys(conn: &mut PgConnection, rows: &[UsedKey], now: Timesta
     .bind(column(rows, |k| &k.key[..]))
     .bind(column(rows, |k| &k.fingerprint[..]))
     .bind(column(rows, |k| k.transaction_id))
+    .bind(now)
+    .execute(conn)
+    .await
+    .map(|done| done.rows_affected())
+}
+
+pub async fn mark_approved(conn: &mut PgConnection, rows: &[Approved], now: Timestamp) -> sqlx::Result<u64> {
+    if rows.is_empty() {
+        return Ok(0);
+    }
+    sqlx::query(
+        "update approvals a
+         set status = 'approved', decided_by = approved.by, decided_at = $3
+         from unnest($1::uuid[], $2::uuid[]) as approved(id, by)
+         where a.id = approved.id and a.status = 'pending'",
+    )
+    .bind(column(rows, |a| a.id))
+    .bind(column(rows, |a| a.by))
     .bind(now)
     .execute(conn)
     .await

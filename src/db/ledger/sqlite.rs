@@ -44,10 +44,19 @@ impl<'a> SqliteBatch<'a> {
         Ok(used)
     }
 
-    pub fn is_in_journal(&self, id: Uuid) -> sqlx::Result<bool> {
-        let found =
-            self.find_each("select amount from transactions where id = ?", [(id,)], |row| row.get::<_, i64>(0))?;
-        Ok(!found.is_empty())
+    /// Nobody else can write until the end of the transaction: reading is enough.
+    pub fn pending(&self, ids: &[Uuid], now: Timestamp) -> sqlx::Result<Vec<Uuid>> {
+        self.find_each(
+            "select id from approvals where id = ? and status = 'pending' and expires_at > ?",
+            ids.iter().map(|&id| (id, now)),
+            |row| row.get(0),
+        )
+    }
+
+    pub fn are_in_journal(&self, ids: &[Uuid]) -> sqlx::Result<bool> {
+        let select = "select amount from transactions where id = ?";
+        let found = self.find_each(select, ids.iter().map(|&id| (id,)), |row| row.get::<_, i64>(0))?;
+        Ok(found.len() == ids.len())
     }
 
     pub fn insert_transactions(&self, rows: &[Transaction]) -> sqlx::Result<u64> {
@@ -101,6 +110,13 @@ impl<'a> SqliteBatch<'a> {
 
     pub fn insert_keys(&mut self, rows: &[UsedKey], now: Timestamp) -> sqlx::Result<u64> {
         self.fresh_keys.add(self.connection, rows, now).map_err(into_sqlx)
+    }
+
+    pub fn mark_approved(&self, rows: &[Approved], now: Timestamp) -> sqlx::Result<u64> {
+        self.write_each(
+            "update approvals set status = 'approved', decided_by = ?, decided_at = ? where id = ? and status = 'pending'",
+            rows.iter().map(|a| (a.by, now, a.id)),
+        )
     }
 
     /// Runs the statement for each of the parameters and returns the rows found.

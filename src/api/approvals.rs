@@ -1,0 +1,382 @@
+//! Movements that wait for a second person's word: `GET /approvals`, and approving and rejecting them.
+//!
+//! The rules say which ([`Refusal::ApprovalRequired`]). Such an order is kept under the id that its transaction will have.
+//! Approving it is part of booking it: see [`crate::ledger::committer`] for why it is booked once.
+
+use axum::extract::State;
+use axum::http::header::LOCATION;
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, IntoResponses, ToSchema};
+use uuid::Uuid;
+use validator::Validate;
+
+use super::App;
+use super::cursor::{self, Cursor};
+use super::extract::{Json, PathParam, Query};
+use super::fields::{self, ApprovalId};
+use crate::account_number::AccountNumber;
+use crate::auth::{Origin, Reader, Staff};
+use crate::db::approvals::{Approval, ApprovalFilter, ApprovalStatus, LIFETIME};
+use crate::db::audit::{Action, Event};
+use crate::db::ledger::{MovementType, UsedKey};
+use crate::error::{Error, Result};
+use crate::ledger::rules::{self, Command, Movement, Refusal};
+use crate::money::{Amount, Currency, Money};
+use crate::timestamp::Timestamp;
+
+const DEFAULT_LIMIT: u32 = 50;
+const MAX_LIMIT: u32 = 200;
+
+/// A movement that waits for a second person's word, or has waited.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Approval)]
+pub struct ApprovalBody {
+    #[schema(example = "019a8f3e-7c4b-7d21-9b1e-2f6a5c0d4e88")]
+    id: Uuid,
+    status: ApprovalStatus,
+    #[serde(rename = "type")]
+    #[schema(example = "deposit")]
+    movement_type: MovementType,
+    /// Of a deposit or a withdrawal.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, example = "10000000000180")]
+    account_number: Option<AccountNumber>,
+    /// Of a transfer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, example = json!(null))]
+    from_account: Option<AccountNumber>,
+    /// Of a transfer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, example = json!(null))]
+    to_account: Option<AccountNumber>,
+    #[schema(value_type = String, example = "25000.00")]
+    amount: Money,
+    #[schema(value_type = String, example = "USD")]
+    currency: Currency,
+    #[schema(example = "House sale")]
+    description: Option<String>,
+    /// The user who gave the order.
+    #[schema(example = "019a8f3e-6a10-7c52-8f7d-0b1c2d3e4f50")]
+    requested_by: Uuid,
+    #[schema(value_type = String, format = DateTime, example = "2026-01-31T12:00:00.000000Z")]
+    requested_at: Timestamp,
+    /// Nobody can approve it from then on.
+    #[schema(value_type = String, format = DateTime, example = "2026-02-07T12:00:00.000000Z")]
+    expires_at: Timestamp,
+    /// The user who approved or rejected it.
+    #[schema(example = json!(null))]
+    decided_by: Option<Uuid>,
+    #[schema(value_type = Option<String>, format = DateTime, example = json!(null))]
+    decided_at: Option<Timestamp>,
+    /// The movement, once it is approved.
+    #[schema(example = json!(null))]
+    transaction_id: Option<Uuid>,
+}
+
+/// A page of approvals.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ApprovalList {
+    data: Vec<ApprovalBody>,
+    has_more: bool,
+    /// Send it as `cursor` to get the next page.
+    #[schema(example = json!(null))]
+    next_cursor: Option<String>,
+}
+
+#[derive(Debug, Deserialize, Validate, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct ApprovalsQuery {
+    #[param(inline, example = json!(null))]
+    status: Option<ApprovalStatus>,
+    /// How many approvals, 1 to 200.
+    #[serde(default, deserialize_with = "fields::limit::<_, MAX_LIMIT>")]
+    #[param(minimum = 1, maximum = 200, default = 50)]
+    limit: Option<u32>,
+    /// `next_cursor` of the page before.
+    #[param(pattern = "^[A-Za-z0-9_-]{22}$", example = json!(null))]
+    cursor: Option<String>,
+}
+
+/// Kept for a second person's approval: the amount is above what staff move alone
+#[derive(IntoResponses)]
+#[response(status = ACCEPTED, headers(
+    ("Location" = String, description = "The approval"),
+    ("Idempotent-Replayed" = Option<String>, description = "`true` when an earlier request used the same key: this is what became of it")
+))]
+#[expect(dead_code, reason = "describes the answer for the OpenAPI document")]
+pub struct WaitingResponse(ApprovalBody);
+
+/// 202 with the approval, its address, and whether an earlier request asked for it.
+pub struct Waiting {
+    pub approval: Approval,
+    pub replayed: bool,
+}
+
+/// List what waits for approval
+///
+/// And what has waited, the newest first.
+#[utoipa::path(
+    get,
+    path = "/approvals",
+    operation_id = "list_approvals",
+    tag = "Staff",
+    params(ApprovalsQuery),
+    responses(
+        (status = OK, description = "A page of approvals", body = ApprovalList),
+        (status = FORBIDDEN, description = "For staff, admins and auditors"),
+    ),
+    security(("bearer" = []))
+)]
+pub async fn list(
+    State(app): State<App>,
+    _: Reader,
+    Query(query): Query<ApprovalsQuery>,
+) -> Result<Json<ApprovalList>> {
+    let limit = query.limit.unwrap_or(DEFAULT_LIMIT);
+    let before = query.cursor.as_deref().map(Cursor::decode).transpose()?.map(Cursor::id);
+    let filter = ApprovalFilter { status: query.status, before };
+    let approvals = app.db.approvals(filter, Timestamp::now(), i64::from(limit) + 1).await?;
+
+    let (approvals, next_cursor) = cursor::page(approvals, limit, |approval| Cursor::at_id(approval.id));
+    let data = approvals.into_iter().map(ApprovalBody::from).collect();
+    Ok(Json(ApprovalList { data, has_more: next_cursor.is_some(), next_cursor }))
+}
+
+/// Show what waits for approval
+#[utoipa::path(
+    get,
+    path = "/approvals/{id}",
+    operation_id = "show_approval",
+    tag = "Staff",
+    params(("id" = Uuid, Path, description = "The approval", example = "019a8f3e-7c4b-7d21-9b1e-2f6a5c0d4e88")),
+    responses(
+        (status = OK, description = "The approval", body = ApprovalBody),
+        (status = FORBIDDEN, description = "For staff, admins and auditors"),
+        (status = NOT_FOUND, description = "No such approval"),
+    ),
+    security(("bearer" = []))
+)]
+pub async fn show(
+    State(app): State<App>,
+    _: Reader,
+    PathParam(ApprovalId(id)): PathParam<ApprovalId>,
+) -> Result<Json<ApprovalBody>> {
+    Ok(Json(find(&app, id).await?.into()))
+}
+
+/// Approve somebody else's movement
+///
+/// Books it, once, as the books are now. When the rules refuse it now, that is the answer, and it goes on waiting.
+#[utoipa::path(
+    post,
+    path = "/approvals/{id}/approve",
+    operation_id = "approve",
+    tag = "Staff",
+    params(("id" = Uuid, Path, description = "The approval", example = "019a8f3e-7c4b-7d21-9b1e-2f6a5c0d4e88")),
+    responses(
+        (status = OK, description = "Approved and booked", body = ApprovalBody),
+        (status = FORBIDDEN, description = "For staff and admins, and not for whoever asked for it"),
+        (status = NOT_FOUND, description = "No such approval, or one of its accounts is gone"),
+        (status = CONFLICT, description = "It waits no longer, whoever asked is no longer staff, or the accounts do not allow the movement now"),
+    ),
+    security(("bearer" = []))
+)]
+pub async fn approve(
+    State(app): State<App>,
+    origin: Origin,
+    Staff(caller): Staff,
+    PathParam(ApprovalId(id)): PathParam<ApprovalId>,
+) -> Result<Json<ApprovalBody>> {
+    let approval = find(&app, id).await?;
+    if approval.requested_by == caller.user_id {
+        let detail = "You have asked for this yourself: somebody else of the staff must approve it.";
+        return Err(Error::forbidden("own_approval", detail));
+    }
+    if approval.status_at(Timestamp::now()) != ApprovalStatus::Pending {
+        return Err(Refusal::ApprovalNotPending.into());
+    }
+    refuse_if_requester_has_left(&app, approval.requested_by).await?;
+    app.committer.submit(app.approved_order(&approval, caller.user_id)?).await?;
+
+    let approved = find(&app, id).await?;
+    // A commit whose answer was lost may turn out to have been somebody else's, of the same movement.
+    if approved.decided_by != Some(caller.user_id) {
+        return Err(Refusal::ApprovalNotPending.into());
+    }
+    let event = Event::of(Action::ApprovalApproved, &origin).on(id).detail(in_words(&approved));
+    app.audit.record(&app.db, event).await;
+    Ok(Json(approved.into()))
+}
+
+/// Reject a movement that waits for approval
+///
+/// Whoever asked for it may do this, too, and so take it back.
+#[utoipa::path(
+    post,
+    path = "/approvals/{id}/reject",
+    operation_id = "reject",
+    tag = "Staff",
+    params(("id" = Uuid, Path, description = "The approval", example = "019a8f3e-7c4b-7d21-9b1e-2f6a5c0d4e88")),
+    responses(
+        (status = OK, description = "Rejected: no money has moved, and none will", body = ApprovalBody),
+        (status = FORBIDDEN, description = "For staff and admins"),
+        (status = NOT_FOUND, description = "No such approval"),
+        (status = CONFLICT, description = "It waits no longer"),
+    ),
+    security(("bearer" = []))
+)]
+pub async fn reject(
+    State(app): State<App>,
+    origin: Origin,
+    Staff(caller): Staff,
+    PathParam(ApprovalId(id)): PathParam<ApprovalId>,
+) -> Result<Json<ApprovalBody>> {
+    find(&app, id).await?;
+    let mut tx = app.db.begin().await?;
+    let rejected = tx.reject_approval(id, caller.user_id, Timestamp::now()).await?;
+    let rejected = rejected.ok_or(Refusal::ApprovalNotPending)?;
+    let event = Event::of(Action::ApprovalRejected, &origin).on(id).detail(in_words(&rejected));
+    tx.append_to_audit_log(&[event]).await?;
+    tx.commit().await?;
+    Ok(Json(rejected.into()))
+}
+
+/// Keeps an order, whose amount the rules have found to be `money`, for a second person. None, and nothing is kept, when
+/// its Idempotency-Key stands for something by now.
+pub async fn keep(app: &App, origin: &Origin, order: &Command, money: Money) -> Result<Option<Waiting>> {
+    let now = Timestamp::now();
+    let approval = approval_of(order, money, now);
+    let event = Event::of(Action::ApprovalRequested, origin).on(approval.id).detail(in_words(&approval));
+    let fingerprint = order.fingerprint();
+    let used = order.idempotency_key.map(|key| UsedKey { key, fingerprint, transaction_id: approval.id });
+    let db = app.db.clone();
+    // In a task of its own: a client that hangs up must not leave a transaction open.
+    let keeping = tokio::spawn(async move {
+        let mut tx = db.begin().await?;
+        if let Some(used) = used
+            && !tx.use_key(&used, now).await?
+        {
+            return Ok(None);
+        }
+        tx.insert_approval(&approval).await?;
+        tx.append_to_audit_log(&[event]).await?;
+        tx.commit().await?;
+        Ok(Some(Waiting { approval, replayed: false }))
+    });
+    keeping.await.unwrap_or_else(|error| Err(Error::Internal(error.to_string())))
+}
+
+fn approval_of(order: &Command, money: Money, now: Timestamp) -> Approval {
+    let (from_account, to_account) = match order.movement {
+        Movement::Deposit { to } => (None, Some(to)),
+        Movement::Withdrawal { from } => (Some(from), None),
+        Movement::Transfer { from, to } => (Some(from), Some(to)),
+    };
+    Approval {
+        id: order.id,
+        movement_type: order.movement.movement_type(),
+        from_account,
+        to_account,
+        amount: money.minor_units,
+        currency: money.currency,
+        description: order.description.clone(),
+        requested_by: order.caller.user_id,
+        requested_at: now,
+        expires_at: now.plus(LIFETIME),
+        status: ApprovalStatus::Pending,
+        decided_by: None,
+        decided_at: None,
+    }
+}
+
+impl App {
+    /// The order of whoever asked for it, now on two people's word. It has no key: the approval takes effect once by itself.
+    fn approved_order(&self, approval: &Approval, approved_by: Uuid) -> Result<Command> {
+        let movement = match (approval.movement_type, approval.from_account, approval.to_account) {
+            (MovementType::Deposit, None, Some(to)) => Movement::Deposit { to },
+            (MovementType::Withdrawal, Some(from), None) => Movement::Withdrawal { from },
+            (MovementType::Transfer, Some(from), Some(to)) => Movement::Transfer { from, to },
+            _ => return Err(Error::Internal(format!("approval {} lacks an account", approval.id))),
+        };
+        Ok(Command {
+            id: approval.id,
+            caller: rules::Caller {
+                user_id: approval.requested_by,
+                acts_on_any_account: true,
+                deposits_to_own: self.self_service_deposits,
+                alone_up_to: None,
+            },
+            movement,
+            amount: Amount::from(approval.money()),
+            currency: Some(approval.currency),
+            description: approval.description.clone(),
+            idempotency_key: None,
+            approved_by: Some(approved_by),
+        })
+    }
+}
+
+async fn find(app: &App, id: Uuid) -> Result<Approval> {
+    let not_found = || Error::not_found("approval_not_found", "There is no such approval.");
+    app.db.approval(id).await?.ok_or_else(not_found)
+}
+
+/// Whoever asked must still be somebody who may.
+async fn refuse_if_requester_has_left(app: &App, user_id: Uuid) -> Result<()> {
+    let standing = app.db.user(user_id).await?.map(|user| user.standing());
+    if standing.is_some_and(|standing| !standing.frozen && standing.role.acts_on_any_account()) {
+        return Ok(());
+    }
+    let detail = "Whoever asked for this is no longer staff, or is frozen: reject it, and order the movement yourself.";
+    Err(Error::conflict("requester_not_staff", detail))
+}
+
+/// `transfer of 25000.00 USD from 10000000000180 to 10000000000277`
+fn in_words(approval: &Approval) -> String {
+    let account = |preposition, number: Option<AccountNumber>| {
+        number.map(|number| format!(" {preposition} {number}")).unwrap_or_default()
+    };
+    let (from, to) = (account("from", approval.from_account), account("to", approval.to_account));
+    format!("{} of {} {}{from}{to}", approval.movement_type.name(), approval.money(), approval.currency)
+}
+
+impl From<Approval> for ApprovalBody {
+    fn from(approval: Approval) -> Self {
+        let amount = approval.money();
+        let is_transfer = approval.movement_type == MovementType::Transfer;
+        Self {
+            id: approval.id,
+            status: approval.status_at(Timestamp::now()),
+            movement_type: approval.movement_type,
+            account_number: approval.from_account.or(approval.to_account).filter(|_| !is_transfer),
+            from_account: approval.from_account.filter(|_| is_transfer),
+            to_account: approval.to_account.filter(|_| is_transfer),
+            amount,
+            currency: approval.currency,
+            description: approval.description,
+            requested_by: approval.requested_by,
+            requested_at: approval.requested_at,
+            expires_at: approval.expires_at,
+            decided_by: approval.decided_by,
+            decided_at: approval.decided_at,
+            transaction_id: (approval.status == ApprovalStatus::Approved).then_some(approval.id),
+        }
+    }
+}
+
+impl IntoResponse for Waiting {
+    fn into_response(self) -> Response {
+        let location = format!("/approvals/{}", self.approval.id);
+        let mut response = (StatusCode::ACCEPTED, Json(ApprovalBody::from(self.approval))).into_response();
+        if let Ok(location) = HeaderValue::from_str(&location) {
+            response.headers_mut().insert(LOCATION, location);
+        }
+        if self.replayed {
+            response.headers_mut().insert("idempotent-replayed", HeaderValue::from_static("true"));
+        }
+        response
+    }
+}

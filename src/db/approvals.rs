@@ -1,0 +1,152 @@
+//! Movements that wait for a second person's word. Approving one is part of booking it, so [`super::ledger`] writes that.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::ledger::MovementType;
+use super::{Db, Tx, in_transaction, on_reader};
+use crate::account_number::AccountNumber;
+use crate::money::{Currency, Money};
+use crate::timestamp::Timestamp;
+
+/// How long an approval waits: a week has a working day for everybody, and what nobody approved by then was not urgent.
+pub const LIFETIME: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
+/// A movement that somebody of the staff has asked for.
+#[derive(Clone, Debug, sqlx::FromRow)]
+pub struct Approval {
+    /// Also the id of the transaction that it becomes.
+    pub id: Uuid,
+    pub movement_type: MovementType,
+    /// None for a deposit.
+    pub from_account: Option<AccountNumber>,
+    /// None for a withdrawal.
+    pub to_account: Option<AccountNumber>,
+    /// Minor units, positive.
+    pub amount: i64,
+    #[sqlx(try_from = "String")]
+    pub currency: Currency,
+    pub description: Option<String>,
+    pub requested_by: Uuid,
+    pub requested_at: Timestamp,
+    pub expires_at: Timestamp,
+    /// As stored, where nothing ever expires: ask [`Approval::status_at`].
+    pub status: ApprovalStatus,
+    pub decided_by: Option<Uuid>,
+    pub decided_at: Option<Timestamp>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, sqlx::Type, ToSchema)]
+#[serde(rename_all = "lowercase")]
+#[sqlx(type_name = "text", rename_all = "lowercase")]
+pub enum ApprovalStatus {
+    /// Waits for somebody else.
+    Pending,
+    /// Booked, in the same moment.
+    Approved,
+    /// Refused by somebody else, or withdrawn by whoever asked.
+    Rejected,
+    /// Nobody decided in time.
+    Expired,
+}
+
+/// Which approvals to list. What is None does not count.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ApprovalFilter {
+    pub status: Option<ApprovalStatus>,
+    /// Only approvals before this one.
+    pub before: Option<Uuid>,
+}
+
+/// The columns of [`Approval`].
+macro_rules! approval_columns {
+    () => {
+        "id, type as movement_type, from_account, to_account, amount, currency, description, requested_by, requested_at,
+         expires_at, status, decided_by, decided_at"
+    };
+}
+
+impl Approval {
+    pub fn money(&self) -> Money {
+        Money::new(self.amount, self.currency)
+    }
+
+    pub fn status_at(&self, now: Timestamp) -> ApprovalStatus {
+        match self.status {
+            ApprovalStatus::Pending if self.expires_at <= now => ApprovalStatus::Expired,
+            status => status,
+        }
+    }
+}
+
+impl Db {
+    pub async fn approval(&self, id: Uuid) -> sqlx::Result<Option<Approval>> {
+        on_reader!(self, conn => sqlx::query_as(
+            concat!("select ", approval_columns!(), " from approvals where id = $1"),
+        )
+        .bind(id)
+        .fetch_optional(conn)
+        .await)
+    }
+
+    /// Approvals, the newest first.
+    pub async fn approvals(&self, filter: ApprovalFilter, now: Timestamp, limit: i64) -> sqlx::Result<Vec<Approval>> {
+        on_reader!(self, conn => sqlx::query_as(
+            concat!(
+                "select ", approval_columns!(), " from approvals
+                 where ($1 is null or id < $1)
+                   and ($2 is null or $2 = case when status = 'pending' and expires_at <= $3 then 'expired' else status end)
+                 order by id desc limit $4",
+            ),
+        )
+        .bind(filter.before)
+        .bind(filter.status)
+        .bind(now)
+        .bind(limit)
+        .fetch_all(conn)
+        .await)
+    }
+}
+
+impl Tx<'_> {
+    pub async fn insert_approval(&mut self, approval: &Approval) -> sqlx::Result<()> {
+        in_transaction!(self, conn => sqlx::query(
+            "insert into approvals (id, type, from_account, to_account, amount, currency, description, requested_by,
+                                    requested_at, expires_at)
+             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+        )
+        .bind(approval.id)
+        .bind(approval.movement_type)
+        .bind(approval.from_account)
+        .bind(approval.to_account)
+        .bind(approval.amount)
+        .bind(approval.currency.code())
+        .bind(&approval.description)
+        .bind(approval.requested_by)
+        .bind(approval.requested_at)
+        .bind(approval.expires_at)
+        .execute(conn)
+        .await
+        .map(|_| ()))
+    }
+
+    /// Rejects an approval that is pending, and returns it as it is then; None, and nothing changed, for any other. Waits
+    /// for the ledger when that is booking it.
+    pub async fn reject_approval(&mut self, id: Uuid, by: Uuid, now: Timestamp) -> sqlx::Result<Option<Approval>> {
+        in_transaction!(self, conn => sqlx::query_as(
+            concat!(
+                "update approvals set status = 'rejected', decided_by = $2, decided_at = $3
+                 where id = $1 and status = 'pending' and expires_at > $3 returning ",
+                approval_columns!(),
+            ),
+        )
+        .bind(id)
+        .bind(by)
+        .bind(now)
+        .fetch_optional(conn)
+        .await)
+    }
+}
