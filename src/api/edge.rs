@@ -5,8 +5,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use axum::http::header::{
-    AUTHORIZATION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderMap, LINK, LOCATION, REFERRER_POLICY, RETRY_AFTER,
-    STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS,
+    AUTHORIZATION, CONTENT_DISPOSITION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderMap, LINK, LOCATION,
+    REFERRER_POLICY, RETRY_AFTER, STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS,
 };
 use axum::http::{HeaderName, HeaderValue, Method};
 use ipnet::IpNet;
@@ -105,6 +105,7 @@ pub fn cors(origins: &[HeaderValue]) -> Option<CorsLayer> {
         .expose_headers([
             LOCATION,
             LINK,
+            CONTENT_DISPOSITION,
             RETRY_AFTER,
             REQUEST_ID,
             HeaderName::from_static("idempotent-replayed"),

@@ -11,10 +11,12 @@ pub mod edge;
 pub mod extract;
 pub mod fields;
 pub mod movements;
+pub mod negotiation;
 pub mod operations;
 pub mod second_factor;
 pub mod sessions;
 pub mod staff;
+pub mod statements;
 pub mod surround;
 pub mod transactions;
 pub mod users;
@@ -127,6 +129,7 @@ pub fn documented_routes() -> OpenApiRouter<App> {
         .routes(routes!(accounts::balance))
         .routes(routes!(transactions::list))
         .routes(routes!(transactions::show))
+        .routes(routes!(statements::show))
         .routes(routes!(staff::list))
         .routes(routes!(staff::show))
         .routes(routes!(audit::list))

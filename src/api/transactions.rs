@@ -219,14 +219,10 @@ impl HistoryQuery {
             None => head + 1,
         };
         if let Some(to) = self.to {
-            let before = Timestamp::from_micros(to.as_micros().saturating_sub(1));
-            below = below.min(app.db.sequence_at(account_number, head, before).await? + 1);
+            below = below.min(app.db.sequence_before(account_number, head, to).await? + 1);
         }
         let above = match self.from {
-            Some(from) => {
-                let before = Timestamp::from_micros(from.as_micros().saturating_sub(1));
-                app.db.sequence_at(account_number, head, before).await?
-            }
+            Some(from) => app.db.sequence_before(account_number, head, from).await?,
             None => 0,
         };
         Ok(EntryRange { account_number, below, above, movement_type: self.movement_type, limit })

@@ -38,6 +38,8 @@ pub enum Action {
     AccountReleased,
     AccountClosed,
     AdminCreated,
+    /// Somebody other than its owner took an account's statement.
+    StatementExported,
 }
 
 impl Action {
@@ -64,6 +66,7 @@ impl Action {
             Self::AccountReleased => "account_released",
             Self::AccountClosed => "account_closed",
             Self::AdminCreated => "admin_created",
+            Self::StatementExported => "statement_exported",
         }
     }
 }

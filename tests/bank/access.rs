@@ -58,6 +58,7 @@ const MATRIX: &[Row] = &[
     ("GET",    "/accounts/{account_number}",         [401, 200, 404, 200, 200, 200, 200, 200, 401]),
     ("PATCH",  "/accounts/{account_number}",         [401, 200, 404, 200, 200, 403, 403, 200, 401]),
     ("DELETE", "/accounts/{account_number}",         [401, 204, 404, 204, 204, 403, 403, 409, 401]),
+    ("GET",    "/accounts/{account_number}/statement", [401, 200, 404, 200, 200, 200, 200, 200, 401]),
     ("PUT",    "/accounts/{account_number}/status",  [401, 403, 403, 200, 200, 403, 403, 403, 401]),
     ("GET",    "/me",                                [401, 200, 200, 200, 200, 200, 200, 200, 401]),
     ("PATCH",  "/me",                                [401, 200, 200, 200, 200, 403, 403, 200, 401]),

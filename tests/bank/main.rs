@@ -22,6 +22,7 @@ mod rules;
 mod second_factor;
 mod sessions;
 mod staff;
+mod statements;
 mod tls;
 mod tokens;
 mod users;
