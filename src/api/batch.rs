@@ -144,6 +144,7 @@ impl BatchItem {
             currency: self.currency,
             description: fields::trimmed(self.description),
             idempotency_key,
+            at: None,
         })
     }
 

@@ -198,6 +198,7 @@ async fn carry_out(
         currency,
         description: fields::trimmed(description),
         idempotency_key: key.of_caller(caller.user_id),
+        at: None,
     };
     let (entry, replayed) = transactions::booked_entry(app, app.committer.submit(command).await?).await?;
     Ok(Booked { entry, replayed })

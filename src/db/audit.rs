@@ -38,6 +38,8 @@ pub enum Action {
     AccountReleased,
     AccountClosed,
     AdminCreated,
+    /// The bank was filled with a customer and a past that nobody had, to try it out.
+    DemoFilled,
     /// Somebody other than its owner took an account's statement.
     StatementExported,
 }
@@ -66,6 +68,7 @@ impl Action {
             Self::AccountReleased => "account_released",
             Self::AccountClosed => "account_closed",
             Self::AdminCreated => "admin_created",
+            Self::DemoFilled => "demo_filled",
             Self::StatementExported => "statement_exported",
         }
     }
