@@ -12,7 +12,7 @@
 //! - [`limits`]: how often anything may be asked.
 //! - [`audit`]: the log of what matters to security.
 //! - [`money`], [`account_number`], [`timestamp`]: what is parsed once and right from then on.
-//! - [`error`]: the one error type and the problem document it becomes.
+//! - [`error`]: the one error type and the problem document it becomes; [`problems`]: every kind of problem, explained.
 //! - [`config`], [`server`], [`tls`], [`housekeeping`]: settings, serving, what happens by the clock.
 //! - [`doctor`], [`admin`], [`demo`]: what the commands `coffer doctor`, `coffer admin` and `coffer demo` do.
 //!
@@ -35,6 +35,7 @@ pub mod housekeeping;
 pub mod ledger;
 pub mod limits;
 pub mod money;
+pub mod problems;
 pub mod server;
 pub mod timestamp;
 pub mod tls;

@@ -23,13 +23,14 @@ stable `code` and a sentence that says what to send instead. Send an `Idempotenc
 a request that is sent twice moves money once.";
 
 /// In the order a newcomer needs them.
-const TAGS: [(&str, &str); 7] = [
+const TAGS: [(&str, &str); 8] = [
     ("Sign in", "Become a customer, sign in, stay signed in, sign out"),
     ("Money", "Pay in, take out, send, and see what is there"),
     ("History", "Every movement, with the balance after it"),
     ("Accounts", "Open, name and close accounts"),
     ("Profile", "The caller's own data, password and sessions"),
     ("Staff", "For those who work at the bank: look people up, freeze, give roles, read the audit log"),
+    ("Problems", "What each error code means, and what to do"),
     ("Operations", "For those who run the bank"),
 ];
 

@@ -13,6 +13,7 @@ pub mod fields;
 pub mod movements;
 pub mod negotiation;
 pub mod operations;
+pub mod problems;
 pub mod second_factor;
 pub mod sessions;
 pub mod staff;
@@ -133,6 +134,8 @@ pub fn documented_routes() -> OpenApiRouter<App> {
         .routes(routes!(staff::list))
         .routes(routes!(staff::show))
         .routes(routes!(audit::list))
+        .routes(routes!(problems::list))
+        .routes(routes!(problems::show))
         .routes(routes!(operations::livez))
         .routes(routes!(operations::readyz))
         .routes(routes!(operations::metrics))

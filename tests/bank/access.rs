@@ -77,6 +77,8 @@ const MATRIX: &[Row] = &[
     ("DELETE", "/users/{user_id}/sessions",          [401, 403, 403, 403, 204, 403, 403, 403, 401]),
     ("DELETE", "/users/{user_id}/second_factor",     [401, 403, 403, 403, 409, 403, 403, 403, 401]),
     ("GET",    "/audit",                             [401, 403, 403, 403, 200, 200, 403, 403, 401]),
+    ("GET",    "/problems",                          [200, 200, 200, 200, 200, 200, 200, 200, 200]),
+    ("GET",    "/problems/{code}",                   [200, 200, 200, 200, 200, 200, 200, 200, 200]),
     ("GET",    "/livez",                             [200, 200, 200, 200, 200, 200, 200, 200, 200]),
     ("GET",    "/readyz",                            [200, 200, 200, 200, 200, 200, 200, 200, 200]),
     ("GET",    "/metrics",                           [200, 200, 200, 200, 200, 200, 200, 200, 200]),
@@ -181,6 +183,7 @@ impl<'a> Scene<'a> {
             ("PUT", "/accounts/{account_number}/status") => {
                 (format!("/accounts/{}/status", self.empty_account), Some(json!({"status": "frozen"})))
             }
+            ("GET", "/problems/{code}") => ("/problems/insufficient_funds".to_owned(), None),
             ("PATCH", "/me") => (path.to_owned(), Some(json!({"name": "Another Name"}))),
             ("PUT", "/me/password") => {
                 let body = json!({"current_password": PASSWORD, "new_password": PASSWORD});

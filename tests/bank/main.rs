@@ -17,6 +17,7 @@ mod history;
 mod idempotency;
 mod limits;
 mod money;
+mod problems;
 mod resilience;
 mod rules;
 mod second_factor;
