@@ -82,6 +82,7 @@ const MATRIX: &[Row] = &[
     ("GET",    "/livez",                             [200, 200, 200, 200, 200, 200, 200, 200, 200]),
     ("GET",    "/readyz",                            [200, 200, 200, 200, 200, 200, 200, 200, 200]),
     ("GET",    "/metrics",                           [200, 200, 200, 200, 200, 200, 200, 200, 200]),
+    ("GET",    "/postman.json",                      [200, 200, 200, 200, 200, 200, 200, 200, 200]),
 ];
 
 /// What the calls are about, and the tokens of those who make them.
