@@ -1,8 +1,6 @@
 //! `coffer admin`: how the bank gets its first admin, and how the last one gets back in. There is no default account and
 //! no default password.
 
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use uuid::Uuid;
 
 use crate::api::fields;
@@ -13,9 +11,6 @@ use crate::db::users::{Role, Standing, User, UserStatus};
 use crate::timestamp::Timestamp;
 
 type AnyError = Box<dyn std::error::Error + Send + Sync>;
-
-/// 144 random bits, 24 characters.
-const GENERATED_PASSWORD_BYTES: usize = 18;
 
 /// What was done, for the terminal.
 pub enum Created {
@@ -43,9 +38,7 @@ pub async fn create(
     let (password, created) = match password {
         Some(password) => (password, Created::New),
         None => {
-            let mut bytes = [0; GENERATED_PASSWORD_BYTES];
-            getrandom::fill(&mut bytes)?;
-            let password = URL_SAFE_NO_PAD.encode(bytes);
+            let password = passwords::generate()?;
             (password.clone(), Created::WithPassword(password))
         }
     };

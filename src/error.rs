@@ -11,6 +11,7 @@ use utoipa::ToSchema;
 use crate::db;
 use crate::ledger::rules::Refusal;
 use crate::limits::Allowance;
+use crate::problems::{self, title_of};
 
 pub const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 pub const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
@@ -103,14 +104,15 @@ impl FieldError {
         code: impl Into<Cow<'static, str>>,
         detail: impl Into<String>,
     ) -> Self {
-        Self { pointer: pointer.into(), code: code.into(), detail: detail.into() }
+        let code = code.into();
+        debug_assert!(problems::kind(&code).is_some(), "src/problems.rs does not explain {code}");
+        Self { pointer: pointer.into(), code, detail: detail.into() }
     }
 
     /// From an error whose text is `code: detail`, as the parsers of [`crate::money`] and others write it.
     pub fn coded(pointer: impl Into<Cow<'static, str>>, text: &str) -> Self {
-        let is_code = |text: &str| text.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
-        match text.split_once(": ").filter(|(code, _)| is_code(code)) {
-            Some((code, detail)) => Self::new(pointer, code.to_owned(), detail),
+        match text.split_once(": ").and_then(|(code, detail)| Some((problems::kind(code)?, detail))) {
+            Some((kind, detail)) => Self::new(pointer, kind.code, detail),
             None => Self::new(pointer, "invalid_value", text),
         }
     }
@@ -177,6 +179,7 @@ impl Error {
 impl Problem {
     pub fn new(status: StatusCode, code: impl Into<Cow<'static, str>>, detail: impl Into<String>) -> Self {
         let code = code.into();
+        debug_assert!(problems::kind(&code).is_some(), "src/problems.rs does not explain {code}");
         Self {
             problem_type: format!("/problems/{code}"),
             title: title_of(&code),
@@ -307,15 +310,6 @@ pub fn tell_allowance(headers: &mut HeaderMap, policy: &str, allowance: Allowanc
             headers.insert(name, value);
         }
     }
-}
-
-/// `insufficient_funds` becomes `Insufficient funds`.
-fn title_of(code: &str) -> String {
-    let mut title = code.replace('_', " ").replace("json", "JSON");
-    if let Some(first) = title.get_mut(0..1) {
-        first.make_ascii_uppercase();
-    }
-    title
 }
 
 /// 404 for what the caller may not see, 403 for what the caller may not do, 422 for what no state of the books could

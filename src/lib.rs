@@ -12,9 +12,9 @@
 //! - [`limits`]: how often anything may be asked.
 //! - [`audit`]: the log of what matters to security.
 //! - [`money`], [`account_number`], [`timestamp`]: what is parsed once and right from then on.
-//! - [`error`]: the one error type and the problem document it becomes.
+//! - [`error`]: the one error type and the problem document it becomes; [`problems`]: every kind of problem, explained.
 //! - [`config`], [`server`], [`tls`], [`housekeeping`]: settings, serving, what happens by the clock.
-//! - [`doctor`], [`admin`]: what the commands `coffer doctor` and `coffer admin` do.
+//! - [`doctor`], [`admin`], [`demo`]: what the commands `coffer doctor`, `coffer admin` and `coffer demo` do.
 //!
 //! Dependencies point one way: `main -> server -> api -> auth -> ledger -> db -> money`. `error` names the rules'
 //! refusals and turns them into answers, so whoever can fail towards a client imports it: `api`, `auth` and the
@@ -28,12 +28,14 @@ pub mod audit;
 pub mod auth;
 pub mod config;
 pub mod db;
+pub mod demo;
 pub mod doctor;
 pub mod error;
 pub mod housekeeping;
 pub mod ledger;
 pub mod limits;
 pub mod money;
+pub mod problems;
 pub mod server;
 pub mod timestamp;
 pub mod tls;

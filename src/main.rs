@@ -12,6 +12,7 @@ use coffer::admin::{self, Created};
 use coffer::api::docs;
 use coffer::config::Settings;
 use coffer::db::Db;
+use coffer::demo;
 use coffer::doctor;
 use coffer::server::{Bank, ServerError};
 use tokio::net::TcpListener;
@@ -49,6 +50,11 @@ enum Command {
     Openapi,
     /// Check the whole books; exit 1 if anything is wrong. May run beside the server
     Doctor,
+    /// Try it out: fill a new bank with a customer, accounts in dollars and euros, and a year of movements
+    ///
+    /// Prints the customer's password once. Goes through the same ledger as everything else, only dated back; the past
+    /// is the same each time. Touches no bank that has customers. May run beside the server.
+    Demo,
     /// Those who run the bank
     #[command(subcommand)]
     Admin(AdminCommand),
@@ -129,7 +135,7 @@ fn run(cli: Cli) -> Result<ExitCode, AnyError> {
             Ok(ExitCode::SUCCESS)
         }
         Command::Healthcheck => healthcheck(&cli.settings),
-        Command::Serve | Command::Migrate | Command::Doctor | Command::Admin(_) => {
+        Command::Serve | Command::Migrate | Command::Doctor | Command::Demo | Command::Admin(_) => {
             let mut filter = EnvFilter::try_new(&cli.settings.log)
                 .map_err(|error| format!("COFFER_LOG (--log) is not a log filter: {error}"))?;
             if matches!(command, Command::Doctor) {
@@ -147,6 +153,7 @@ fn run(cli: Cli) -> Result<ExitCode, AnyError> {
                         reset_second_factor(&cli.settings, email).await
                     }
                     Command::Migrate => migrate(&cli.settings).await,
+                    Command::Demo => fill_demo(&cli.settings).await,
                     Command::Doctor => examine(&cli.settings).await,
                     _ => serve(&cli.settings).await,
                 }
@@ -225,6 +232,27 @@ async fn reset_second_factor(settings: &Settings, email: &str) -> Result<ExitCod
     admin::reset_second_factor(&db, email).await?;
     db.close().await;
     println!("{email} signs in with the password alone.");
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn fill_demo(settings: &Settings) -> Result<ExitCode, AnyError> {
+    let db = Db::connect(&settings.database(true)?).await.map_err(ServerError::from)?;
+    db.migrate().await.map_err(ServerError::from)?;
+    let is_watched = std::io::stderr().is_terminal();
+    let filled = demo::fill(&db, settings.max_amount, |booked, of| {
+        if is_watched {
+            eprint!("\r{booked} of {of} movements booked{}", if booked == of { "\n" } else { "" });
+        }
+    })
+    .await;
+    db.close().await;
+    let demo::Filled { name, email, password, movements, since } = filled?;
+    tell(&format!("The bank at {} has a customer now: {name},", settings.database_place()));
+    tell(&format!(
+        "with accounts in USD and EUR and {movements} movements since {since}. Start it with `coffer serve`"
+    ));
+    tell(&format!("and sign in as {email}. The password, which is shown only now:"));
+    tell(&password);
     Ok(ExitCode::SUCCESS)
 }
 

@@ -6,11 +6,17 @@ use std::str::FromStr;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
-use time::OffsetDateTime;
+use time::format_description::StaticFormatDescription;
 use time::format_description::well_known::Rfc3339;
+use time::macros::format_description;
+use time::{Date, OffsetDateTime};
 
 /// The years 0000 to 9999 in UTC, in seconds since 1970.
 const RFC_3339_SECONDS: RangeInclusive<i64> = -62_167_219_200..=253_402_300_799;
+
+/// A calendar day as RFC 3339 and ISO 8601 write it.
+const DAY: StaticFormatDescription = format_description!("[year]-[month]-[day]");
+const DAY_LENGTH: usize = "2026-01-31".len();
 
 /// Microseconds since 1970-01-01T00:00:00Z, without leap seconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, sqlx::Type)]
@@ -72,6 +78,48 @@ impl FromStr for Timestamp {
     }
 }
 
+/// The edge of a period: a moment, or a calendar day, which is a whole day in UTC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DayOrMoment {
+    /// The first moment of it.
+    pub begins: Timestamp,
+    /// The first moment after the day; for a moment, itself.
+    pub ends: Timestamp,
+}
+
+/// The text is neither a date nor an RFC 3339 date and time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "date_malformed: send a date such as \"2026-01-31\", or an RFC 3339 date and time such as \
+     \"2026-01-31T12:00:00Z\" (in a URL, write + as %2B)"
+)]
+pub struct DateError;
+
+impl FromStr for DayOrMoment {
+    type Err = DateError;
+
+    fn from_str(text: &str) -> Result<Self, DateError> {
+        if text.len() != DAY_LENGTH {
+            let moment = text.parse().map_err(|_| DateError)?;
+            return Ok(Self { begins: moment, ends: moment });
+        }
+        let day = Date::parse(text, DAY).map_err(|_| DateError)?;
+        let begins = day.midnight().assume_utc().unix_timestamp();
+        // The last day that RFC 3339 can write ends with the last second that it can.
+        let ends = (begins + time::Duration::DAY.whole_seconds()).min(*RFC_3339_SECONDS.end());
+        if !RFC_3339_SECONDS.contains(&begins) {
+            return Err(DateError);
+        }
+        Ok(Self { begins: Timestamp(begins * 1_000_000), ends: Timestamp(ends * 1_000_000) })
+    }
+}
+
+impl<'de> Deserialize<'de> for DayOrMoment {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        std::borrow::Cow::<str>::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+    }
+}
+
 impl Serialize for Timestamp {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
@@ -111,7 +159,28 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_date_is_a_whole_day_in_utc_and_a_moment_is_itself() {
+        let edge = |text: &str| {
+            let DayOrMoment { begins, ends } = text.parse().expect("a date or a moment");
+            (begins.to_string(), ends.to_string())
+        };
+        let (begins, ends) = edge("2024-02-29");
+        assert_eq!((&*begins, &*ends), ("2024-02-29T00:00:00.000000Z", "2024-03-01T00:00:00.000000Z"));
+        let (begins, ends) = edge("2026-01-31T12:00:00+02:00");
+        assert_eq!((&*begins, &*ends), ("2026-01-31T10:00:00.000000Z", "2026-01-31T10:00:00.000000Z"));
+        assert_eq!(edge("9999-12-31").1, "9999-12-31T23:59:59.000000Z");
+        for text in ["", "2026", "2026-02-29", "2026-1-31", "31.01.2026", "2026-13-01", "-026-01-01", "+026-01-01"] {
+            assert_eq!(text.parse::<DayOrMoment>(), Err(DateError), "{text}");
+        }
+    }
+
     proptest! {
+        #[test]
+        fn no_text_makes_the_date_parser_panic(text in "\\PC{0,12}|[0-9T:+Z-]{0,30}") {
+            let _ = text.parse::<DayOrMoment>();
+        }
+
         #[test]
         fn what_is_printed_is_read_back(micros in -62_167_219_200_000_000i64..=253_402_300_799_999_999) {
             let at = Timestamp::from_micros(micros);

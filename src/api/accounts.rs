@@ -346,7 +346,8 @@ pub fn location_of(account: &Account) -> (HeaderName, String) {
     (LOCATION, format!("/accounts/{}", account.account_number))
 }
 
-async fn readable_account(app: &App, caller: Caller, number: AccountNumber) -> Result<Account> {
+/// An account of the caller's, or any for those who may look at all; the same 404 for every other.
+pub async fn readable_account(app: &App, caller: Caller, number: AccountNumber) -> Result<Account> {
     let account = app.db.account(number).await?;
     account.filter(|account| caller.may_read(account)).ok_or_else(Error::account_not_found)
 }

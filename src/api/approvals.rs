@@ -315,6 +315,7 @@ impl App {
             description: approval.description.clone(),
             idempotency_key: None,
             approved_by: Some(approved_by),
+            at: None,
         })
     }
 }

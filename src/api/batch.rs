@@ -145,6 +145,7 @@ impl BatchItem {
             description: fields::trimmed(self.description),
             idempotency_key,
             approved_by: None,
+            at: None,
         })
     }
 

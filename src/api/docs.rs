@@ -1,6 +1,13 @@
 //! The OpenAPI document, made from the handlers, and Swagger UI.
 
-use axum::Router;
+use std::str::FromStr;
+
+use axum::extract::State;
+use axum::http::header::{CONTENT_TYPE, HOST};
+use axum::http::uri::Authority;
+use axum::http::{HeaderMap, Uri};
+use axum::response::{IntoResponse, Response as HttpResponse};
+use axum::{Extension, Router};
 use utoipa::openapi::content::ContentBuilder;
 use utoipa::openapi::path::Operation;
 use utoipa::openapi::response::ResponseBuilder;
@@ -12,6 +19,7 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use super::App;
 use crate::error::{FieldError, Problem};
+use crate::server::PeerAddress;
 
 const DESCRIPTION: &str = "\
 A bank in one binary: accounts, deposits, withdrawals, transfers, balances and history over a double-entry ledger.
@@ -22,14 +30,19 @@ Amounts are decimal strings (`\"100.50\"`), never JSON numbers. Every error is a
 stable `code` and a sentence that says what to send instead. Send an `Idempotency-Key` with each movement of money and \
 a request that is sent twice moves money once.";
 
+/// The Postman collection, and its variable that says where the bank is.
+const POSTMAN: &str = include_str!("../../postman/coffer.postman_collection.json");
+const POSTMAN_BASE_URL: &str = "\"key\": \"base_url\",\n      \"value\": \"http://127.0.0.1:8080\"";
+
 /// In the order a newcomer needs them.
-const TAGS: [(&str, &str); 7] = [
+const TAGS: [(&str, &str); 8] = [
     ("Sign in", "Become a customer, sign in, stay signed in, sign out"),
     ("Money", "Pay in, take out, send, and see what is there"),
     ("History", "Every movement, with the balance after it"),
     ("Accounts", "Open, name and close accounts"),
     ("Profile", "The caller's own data, password and sessions"),
     ("Staff", "For those who work at the bank: look people up, freeze, approve, give roles, read the audit log"),
+    ("Problems", "What each error code means, and what to do"),
     ("Operations", "For those who run the bank"),
 ];
 
@@ -75,6 +88,54 @@ pub fn swagger_ui(document: utoipa::openapi::OpenApi) -> Router<App> {
     SwaggerUi::new("/swagger-ui").url("/openapi.json", document).config(config).into()
 }
 
+/// The Postman collection
+///
+/// Import its address into Postman. Its variable `base_url` is the address that you asked at.
+#[utoipa::path(
+    get,
+    path = "/postman.json",
+    operation_id = "postman",
+    tag = "Operations",
+    responses((status = OK, description = "A collection, version 2.1", body = serde_json::Value))
+)]
+pub async fn postman(
+    State(app): State<App>,
+    peer: Option<Extension<PeerAddress>>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> HttpResponse {
+    let scheme = app.edge.scheme(peer.map(|peer| peer.0.0), &headers);
+    let collection = match asked_at(&uri, &headers) {
+        Some(host) => POSTMAN.replacen(
+            POSTMAN_BASE_URL,
+            &format!("\"key\": \"base_url\",\n      \"value\": \"{scheme}://{host}\""),
+            1,
+        ),
+        None => POSTMAN.to_owned(),
+    };
+    ([(CONTENT_TYPE, "application/json")], collection).into_response()
+}
+
+/// The host, with its port, that the client believes to be talking to: nothing but a name or an address, because whoever
+/// gets the collection sends passwords there.
+fn asked_at(uri: &Uri, headers: &HeaderMap) -> Option<String> {
+    let mut named = headers.get_all(HOST).iter();
+    let host = match (uri.authority(), named.next(), named.next()) {
+        (Some(authority), _, _) => authority.as_str(),
+        (None, Some(host), None) => host.to_str().ok()?,
+        _ => return None,
+    };
+    let authority = Authority::from_str(host).ok().filter(|authority| authority.as_str() == host)?;
+    let (name, port) = (authority.host(), authority.port_u16());
+    let literal = name.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    let is_good = match literal {
+        Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
+        None => !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-".contains(&byte)),
+    };
+    let whole = port.map_or_else(|| name.to_owned(), |port| format!("{name}:{port}"));
+    (is_good && whole == host).then_some(whole)
+}
+
 /// The problems that follow from what the operation takes, and the body of those that its handler names.
 fn add_problems(operation: &mut Operation, changes_something: bool) {
     let takes_body = operation.request_body.is_some();
@@ -118,5 +179,48 @@ fn add_problems(operation: &mut Operation, changes_something: bool) {
                 .content("application/problem+json", body)
                 .build();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn the_collection_says_once_where_the_bank_is() {
+        assert_eq!(POSTMAN.matches(POSTMAN_BASE_URL).count(), 1);
+    }
+
+    #[test]
+    fn only_a_plain_host_is_repeated() {
+        let asked = |host: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(HOST, HeaderValue::from_str(host).expect("a header"));
+            asked_at(&Uri::from_static("/postman.json"), &headers)
+        };
+        for good in ["bank.example", "bank.example:8443", "127.0.0.1:8080", "[::1]:8080", "[2001:db8::1]", "localhost"]
+        {
+            assert_eq!(asked(good).as_deref(), Some(good));
+        }
+        for bad in [
+            "",
+            "user@bank.example",
+            "user:word@bank.example",
+            "bank.example/path",
+            "bank.example\"",
+            "bank.example:99999",
+            "bank.example:",
+            "bank example",
+            "[::1",
+            "[evil]:80",
+            "bank_example",
+            "bank.example?x",
+            "a,b",
+        ] {
+            assert_eq!(asked(bad), None, "{bad}");
+        }
+        assert_eq!(asked_at(&Uri::from_static("/postman.json"), &HeaderMap::new()), None);
     }
 }

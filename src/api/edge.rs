@@ -5,8 +5,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use axum::http::header::{
-    AUTHORIZATION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderMap, LINK, LOCATION, REFERRER_POLICY, RETRY_AFTER,
-    STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS,
+    AUTHORIZATION, CONTENT_DISPOSITION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderMap, LINK, LOCATION,
+    REFERRER_POLICY, RETRY_AFTER, STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS,
 };
 use axum::http::{HeaderName, HeaderValue, Method};
 use ipnet::IpNet;
@@ -53,18 +53,34 @@ impl Edge {
     /// The client's address: the other end of the connection or, if that is a trusted proxy, the last address in
     /// `X-Forwarded-For` that is none. What stands before it was written by the client and may be anything.
     pub fn client_address(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
-        let is_trusted = |address: &IpAddr| self.trusted_proxies.iter().any(|network| network.contains(address));
         let mut client = peer.to_canonical();
         let forwarded = headers.get_all("x-forwarded-for").iter();
         let hops: Vec<&[u8]> = forwarded.flat_map(|value| value.as_bytes().split(|byte| *byte == b',')).collect();
         for hop in hops.into_iter().rev().map(<[u8]>::trim_ascii).filter(|hop| !hop.is_empty()) {
-            if !is_trusted(&client) {
+            if !self.is_trusted(client) {
                 break;
             }
             let Some(address) = std::str::from_utf8(hop).ok().and_then(parse_hop) else { break };
             client = address.to_canonical();
         }
         client
+    }
+
+    /// How the client reaches the bank: as the bank itself serves it or, if the other end of the connection is a trusted
+    /// proxy, as that says in `X-Forwarded-Proto`.
+    pub fn scheme(&self, peer: Option<IpAddr>, headers: &HeaderMap) -> &'static str {
+        let is_behind_proxy = peer.is_some_and(|peer| self.is_trusted(peer.to_canonical()));
+        let forwarded = headers.get("x-forwarded-proto").filter(|_| is_behind_proxy).map(HeaderValue::as_bytes);
+        match forwarded {
+            Some(b"https") => "https",
+            Some(b"http") => "http",
+            _ if self.serves_tls => "https",
+            _ => "http",
+        }
+    }
+
+    fn is_trusted(&self, address: IpAddr) -> bool {
+        self.trusted_proxies.iter().any(|network| network.contains(&address))
     }
 
     /// Adds the headers of OWASP ASVS 5.0 3.4 that every answer gets.
@@ -105,6 +121,7 @@ pub fn cors(origins: &[HeaderValue]) -> Option<CorsLayer> {
         .expose_headers([
             LOCATION,
             LINK,
+            CONTENT_DISPOSITION,
             RETRY_AFTER,
             REQUEST_ID,
             HeaderName::from_static("idempotent-replayed"),
@@ -141,5 +158,21 @@ mod tests {
         assert_eq!(client("10.0.0.1", &["[2001:db8::1]"]), "2001:db8::1");
         assert_eq!(client("10.0.0.1", &[]), "10.0.0.1");
         assert_eq!(client("::ffff:10.0.0.1", &["2001:db8::1"]), "2001:db8::1");
+    }
+
+    #[test]
+    fn only_trusted_proxies_say_how_the_client_came() {
+        let scheme = |serves_tls, peer: &str, forwarded: &str| {
+            let edge = Edge::new(vec!["10.0.0.0/8".parse().expect("a network")], 0, serves_tls);
+            let mut headers = HeaderMap::new();
+            headers.insert("x-forwarded-proto", HeaderValue::from_str(forwarded).expect("a header"));
+            edge.scheme(Some(peer.parse().expect("an address")), &headers)
+        };
+        assert_eq!(scheme(false, "10.0.0.1", "https"), "https");
+        assert_eq!(scheme(false, "::ffff:10.0.0.1", "https"), "https");
+        assert_eq!(scheme(true, "10.0.0.1", "http"), "http");
+        assert_eq!(scheme(false, "192.0.2.1", "https"), "http");
+        assert_eq!(scheme(true, "192.0.2.1", "http"), "https");
+        assert_eq!(scheme(false, "10.0.0.1", "javascript"), "http");
     }
 }

@@ -48,6 +48,11 @@ pub fn search(value: &str) -> Result<(), ValidationError> {
     text(value, MAX_NAME_LENGTH, ["search_blank", "search_too_long", "search_control_characters"])
 }
 
+/// What to look for in descriptions.
+pub fn description_text(value: &str) -> Result<(), ValidationError> {
+    text(value, MAX_DESCRIPTION_LENGTH, ["text_blank", "text_too_long", "text_control_characters"])
+}
+
 pub fn reason(value: &str) -> Result<(), ValidationError> {
     text(value, MAX_DESCRIPTION_LENGTH, ["reason_blank", "reason_too_long", "reason_control_characters"])
 }

@@ -12,10 +12,13 @@ pub mod edge;
 pub mod extract;
 pub mod fields;
 pub mod movements;
+pub mod negotiation;
 pub mod operations;
+pub mod problems;
 pub mod second_factor;
 pub mod sessions;
 pub mod staff;
+pub mod statements;
 pub mod surround;
 pub mod transactions;
 pub mod users;
@@ -132,14 +135,18 @@ pub fn documented_routes() -> OpenApiRouter<App> {
         .routes(routes!(accounts::balance))
         .routes(routes!(transactions::list))
         .routes(routes!(transactions::show))
+        .routes(routes!(statements::show))
         .routes(routes!(staff::list))
         .routes(routes!(staff::show))
         .routes(routes!(audit::list))
         .routes(routes!(approvals::list))
         .routes(routes!(approvals::show))
+        .routes(routes!(problems::list))
+        .routes(routes!(problems::show))
         .routes(routes!(operations::livez))
         .routes(routes!(operations::readyz))
         .routes(routes!(operations::metrics))
+        .routes(routes!(docs::postman))
         .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, HANDLER_TIMEOUT));
 
     // Each runs to its end in a task of its own, even when the client hangs up.

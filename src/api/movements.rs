@@ -224,6 +224,7 @@ fn order(
         description: fields::trimmed(description),
         idempotency_key: key.of_caller(caller.user_id),
         approved_by: None,
+        at: None,
     }
 }
 

@@ -15,6 +15,7 @@ use super::extract::{Json, PathParam, Query};
 use super::fields::{self, TransactionId};
 use crate::account_number::AccountNumber;
 use crate::auth::Caller;
+use crate::db::Db;
 use crate::db::history::{EntryRange, Sides};
 use crate::db::ledger::{Entry, MovementType};
 use crate::error::{Error, Result};
@@ -24,6 +25,11 @@ use crate::timestamp::Timestamp;
 
 const DEFAULT_LIMIT: u32 = 50;
 const MAX_LIMIT: u32 = 200;
+/// Entries whose descriptions one request may look through: some milliseconds of the database's time. A page may end
+/// there with less than was asked for, or nothing.
+const MAX_LOOKED_THROUGH: i64 = 5_000;
+/// Of those, how many are read at once.
+const LOOKED_THROUGH_AT_ONCE: i64 = 500;
 
 /// A line of an account's passbook: one movement as that account saw it.
 #[derive(Debug, Serialize, ToSchema)]
@@ -95,6 +101,11 @@ pub struct HistoryQuery {
     /// Only movements of this type.
     #[serde(rename = "type")]
     movement_type: Option<MovementType>,
+    /// Only movements with this text in their description, in upper or lower case. At most 5,000 entries are looked
+    /// through for a page: one with few entries or none is not the last while `has_more` is true.
+    #[validate(custom(function = fields::description_text))]
+    #[param(min_length = 1, max_length = 140, example = json!(null))]
+    text: Option<String>,
     /// Only entries made at this moment or later.
     #[param(value_type = Option<String>, format = DateTime, example = json!(null))]
     from: Option<Timestamp>,
@@ -139,10 +150,11 @@ pub async fn list(State(app): State<App>, caller: Caller, Query(query): Query<Hi
     let account = app.db.account(query.account_number).await?.filter(|account| caller.may_read(account));
     let head = account.ok_or_else(Error::account_not_found)?.sequence;
     let limit = query.limit.unwrap_or(DEFAULT_LIMIT);
-    let entries = app.db.entries(query.range(&app, head, i64::from(limit) + 1).await?).await?;
-
-    let (entries, next_cursor) =
-        cursor::page(entries, limit, |entry| Cursor::at_entry(entry.account_number, entry.sequence));
+    let range = query.range(&app, head, i64::from(limit) + 1).await?;
+    let (entries, next_cursor) = match &query.text {
+        None => cursor::page(app.db.entries(range).await?, limit, cursor_at),
+        Some(text) => page_with_text(&app.db, range, limit, text).await?,
+    };
     let link = next_cursor.as_deref().and_then(|cursor| query.next_link(cursor));
     let data = entries.into_iter().map(EntryBody::from).collect();
     let mut response = Json(EntryList { data, has_more: next_cursor.is_some(), next_cursor }).into_response();
@@ -194,6 +206,40 @@ pub async fn booked_entry(app: &App, receipt: Receipt) -> Result<(Entry, bool)> 
     Ok((app.db.entry(account, sequence).await?.ok_or_else(missing)?, true))
 }
 
+fn cursor_at(entry: &Entry) -> Cursor {
+    Cursor::at_entry(entry.account_number, entry.sequence)
+}
+
+/// The entries of a range whose description has `text` in it, at most `limit`, and the cursor of the next page. When that
+/// many are not found among the newest [`MAX_LOOKED_THROUGH`], the next page goes on behind those.
+async fn page_with_text(
+    db: &Db,
+    range: EntryRange,
+    limit: u32,
+    text: &str,
+) -> sqlx::Result<(Vec<Entry>, Option<String>)> {
+    let wanted = without_case(text);
+    let has_text = |entry: &Entry| entry.description.as_deref().is_some_and(|it| without_case(it).contains(&wanted));
+    // Sequences have no gaps, so this bounds the rows, too, whatever their type.
+    let floor = range.above.max(range.below - 1 - MAX_LOOKED_THROUGH);
+    let (mut found, mut below) = (Vec::new(), range.below);
+    while found.len() <= limit as usize && below > floor + 1 {
+        let above = floor.max(below - 1 - LOOKED_THROUGH_AT_ONCE);
+        let entries = db.entries(EntryRange { below, above, limit: LOOKED_THROUGH_AT_ONCE, ..range }).await?;
+        found.extend(entries.into_iter().filter(has_text));
+        below = above + 1;
+    }
+    let (found, next_cursor) = cursor::page(found, limit, cursor_at);
+    let goes_on = || (floor > range.above).then(|| Cursor::at_entry(range.account_number, floor + 1).encode());
+    Ok((found, next_cursor.or_else(goes_on)))
+}
+
+/// The same for texts that differ only in upper and lower case, in any script, on either database. By way of upper case,
+/// so that ß and SS are one; letters with accents are told from those without.
+fn without_case(text: &str) -> String {
+    text.chars().flat_map(char::to_uppercase).flat_map(char::to_lowercase).collect()
+}
+
 impl Sides {
     fn debit(&self) -> Option<(AccountNumber, i64)> {
         Some((self.debit_account, self.debit_sequence?))
@@ -219,14 +265,10 @@ impl HistoryQuery {
             None => head + 1,
         };
         if let Some(to) = self.to {
-            let before = Timestamp::from_micros(to.as_micros().saturating_sub(1));
-            below = below.min(app.db.sequence_at(account_number, head, before).await? + 1);
+            below = below.min(app.db.sequence_before(account_number, head, to).await? + 1);
         }
         let above = match self.from {
-            Some(from) => {
-                let before = Timestamp::from_micros(from.as_micros().saturating_sub(1));
-                app.db.sequence_at(account_number, head, before).await?
-            }
+            Some(from) => app.db.sequence_before(account_number, head, from).await?,
             None => 0,
         };
         Ok(EntryRange { account_number, below, above, movement_type: self.movement_type, limit })
@@ -239,6 +281,7 @@ impl HistoryQuery {
         for (name, value) in [
             ("limit", self.limit.map(|limit| limit.to_string())),
             ("type", self.movement_type.map(|movement_type| movement_type.name().to_owned())),
+            ("text", self.text.clone()),
             ("from", self.from.map(|from| from.to_string())),
             ("to", self.to.map(|to| to.to_string())),
         ] {
@@ -268,5 +311,20 @@ impl From<Entry> for EntryBody {
             created_at: entry.created_at,
             hash: hex::encode(entry.hash),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn case_makes_no_difference_in_any_script() {
+        for (one, other) in
+            [("Rent", "rENT"), ("STRASSE", "straße"), ("ΟΔΟΣ", "οδος"), ("ŻÓŁĆ", "żółć"), ("ДОМ", "дом")]
+        {
+            assert_eq!(without_case(one), without_case(other));
+        }
+        assert_ne!(without_case("resume"), without_case("résumé"));
     }
 }

@@ -7,7 +7,7 @@ use argon2::password_hash::phc::PasswordHash;
 use argon2::password_hash::{Error as HashError, PasswordHasher, PasswordVerifier};
 use argon2::{Argon2, Params};
 use base64::Engine;
-use base64::engine::general_purpose::STANDARD_NO_PAD;
+use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use tokio::sync::Semaphore;
@@ -18,6 +18,8 @@ use crate::error::{Error, Result};
 /// NIST SP 800-63B: at least 8 characters, and room for a passphrase. The upper end bounds the work of one hash.
 pub const MIN_LENGTH: usize = 8;
 pub const MAX_LENGTH: usize = 128;
+/// Of a password that the bank thinks of: 144 random bits, 24 characters.
+const GENERATED_BYTES: usize = 18;
 /// How long a login may wait for a core to hash on before it is told to come back.
 const MAX_WAIT: Duration = Duration::from_secs(5);
 
@@ -57,6 +59,13 @@ impl Password {
     fn expose(&self) -> &str {
         self.0.expose_secret()
     }
+}
+
+/// A password that nobody has thought of before.
+pub fn generate() -> Result<String, getrandom::Error> {
+    let mut bytes = [0; GENERATED_BYTES];
+    getrandom::fill(&mut bytes)?;
+    Ok(URL_SAFE_NO_PAD.encode(bytes))
 }
 
 /// Hashes and verifies with Argon2id, off the async threads and never more at once than there are cores: each hash takes

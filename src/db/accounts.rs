@@ -104,6 +104,16 @@ impl Db {
 }
 
 impl Tx<'_> {
+    /// Whether anybody has an account here, or had one.
+    pub async fn has_customers(&mut self) -> sqlx::Result<bool> {
+        let found: Option<AccountNumber> = in_transaction!(self, conn => sqlx::query_scalar(
+            "select account_number from accounts where owner_id is not null limit 1",
+        )
+        .fetch_optional(conn)
+        .await)?;
+        Ok(found.is_some())
+    }
+
     /// How many accounts the owner has that are not closed.
     pub async fn count_open_accounts(&mut self, owner_id: Uuid) -> sqlx::Result<i64> {
         in_transaction!(self, conn => sqlx::query_scalar(

@@ -44,6 +44,10 @@ pub enum Action {
     /// Somebody refused it, or whoever asked for it took it back.
     ApprovalRejected,
     AdminCreated,
+    /// The bank was filled with a customer and a past that nobody had, to try it out.
+    DemoFilled,
+    /// Somebody other than its owner took an account's statement.
+    StatementExported,
 }
 
 impl Action {
@@ -73,6 +77,8 @@ impl Action {
             Self::ApprovalApproved => "approval_approved",
             Self::ApprovalRejected => "approval_rejected",
             Self::AdminCreated => "admin_created",
+            Self::DemoFilled => "demo_filled",
+            Self::StatementExported => "statement_exported",
         }
     }
 }

@@ -73,6 +73,17 @@ impl Db {
         .await)
     }
 
+    /// The sequence of the last entry made before `moment`; 0 when there was none. See [`Db::sequence_at`].
+    pub async fn sequence_before(
+        &self,
+        account_number: AccountNumber,
+        head: i64,
+        moment: Timestamp,
+    ) -> sqlx::Result<i64> {
+        let last = Timestamp::from_micros(moment.as_micros().saturating_sub(1));
+        self.sequence_at(account_number, head, last).await
+    }
+
     /// The sequence of the last entry made at or before `at`; 0 when there was none. `head` is the account's last
     /// sequence. Times never go back within a passbook, so this halves the range on the primary key instead of asking
     /// for a second index on the money path.

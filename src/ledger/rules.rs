@@ -28,6 +28,9 @@ pub struct Command {
     /// Of an order that has waited as an approval with the same id: who approved it. It is only carried out while the
     /// approval is pending.
     pub approved_by: Option<Uuid>,
+    /// When it happened, for what is booked afterwards (`coffer demo`): never in the future, and never before the
+    /// account's last entry. None for now, as in every request.
+    pub at: Option<Timestamp>,
 }
 
 /// Who gives the order.
@@ -184,7 +187,8 @@ pub fn decide(book: &mut Book, command: &Command) -> Result<Outcome, Refusal> {
 
     // Nothing can be refused from here on.
     let last_entry_at = [debited, credited].into_iter().flatten().map(|account| account.last_entry_at).max();
-    let at = last_entry_at.map_or(book.now, |last| last.max(book.now));
+    let happened_at = command.at.map_or(book.now, |at| at.min(book.now));
+    let at = last_entry_at.map_or(happened_at, |last| last.max(happened_at));
     let debit_number = debited.map(|account| account.account_number);
     let credit_number = credited.map(|account| account.account_number);
     let mut post = |number: Option<AccountNumber>, counterparty, balance: Option<i64>, amount| {

@@ -58,6 +58,7 @@ const MATRIX: &[Row] = &[
     ("GET",    "/accounts/{account_number}",         [401, 200, 404, 200, 200, 200, 200, 200, 401]),
     ("PATCH",  "/accounts/{account_number}",         [401, 200, 404, 200, 200, 403, 403, 200, 401]),
     ("DELETE", "/accounts/{account_number}",         [401, 204, 404, 204, 204, 403, 403, 409, 401]),
+    ("GET",    "/accounts/{account_number}/statement", [401, 200, 404, 200, 200, 200, 200, 200, 401]),
     ("PUT",    "/accounts/{account_number}/status",  [401, 403, 403, 200, 200, 403, 403, 403, 401]),
     ("GET",    "/me",                                [401, 200, 200, 200, 200, 200, 200, 200, 401]),
     ("PATCH",  "/me",                                [401, 200, 200, 200, 200, 403, 403, 200, 401]),
@@ -80,9 +81,12 @@ const MATRIX: &[Row] = &[
     ("GET",    "/approvals/{id}",                    [401, 403, 403, 200, 200, 200, 403, 403, 401]),
     ("POST",   "/approvals/{id}/approve",            [401, 403, 403, 200, 200, 403, 403, 403, 401]),
     ("POST",   "/approvals/{id}/reject",             [401, 403, 403, 200, 200, 403, 403, 403, 401]),
+    ("GET",    "/problems",                          [200, 200, 200, 200, 200, 200, 200, 200, 200]),
+    ("GET",    "/problems/{code}",                   [200, 200, 200, 200, 200, 200, 200, 200, 200]),
     ("GET",    "/livez",                             [200, 200, 200, 200, 200, 200, 200, 200, 200]),
     ("GET",    "/readyz",                            [200, 200, 200, 200, 200, 200, 200, 200, 200]),
     ("GET",    "/metrics",                           [200, 200, 200, 200, 200, 200, 200, 200, 200]),
+    ("GET",    "/postman.json",                      [200, 200, 200, 200, 200, 200, 200, 200, 200]),
 ];
 
 /// What the calls are about, and the tokens of those who make them.
@@ -189,6 +193,7 @@ impl<'a> Scene<'a> {
             ("PUT", "/accounts/{account_number}/status") => {
                 (format!("/accounts/{}/status", self.empty_account), Some(json!({"status": "frozen"})))
             }
+            ("GET", "/problems/{code}") => ("/problems/insufficient_funds".to_owned(), None),
             ("PATCH", "/me") => (path.to_owned(), Some(json!({"name": "Another Name"}))),
             ("PUT", "/me/password") => {
                 let body = json!({"current_password": PASSWORD, "new_password": PASSWORD});

@@ -171,7 +171,7 @@ fn every_setting_is_in_the_example_file() {
     for setting in settings {
         assert!(example.contains(&format!("{setting}=")), "{setting} is not in .env.example");
     }
-    for command in ["serve", "migrate", "openapi", "doctor", "healthcheck"] {
+    for command in ["serve", "migrate", "openapi", "doctor", "demo", "healthcheck"] {
         assert!(run(directory.path(), &[command, "--help"]).status.success(), "{command} --help");
     }
 }
@@ -311,6 +311,53 @@ async fn approvals_outlive_kill_9_on_sqlite() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn approvals_outlive_kill_9_on_postgres() {
     approvals_outlive_a_killed_server(Kind::Postgres).await;
+}
+
+#[tokio::test]
+async fn the_demo_has_a_past_and_is_only_for_new_banks() {
+    for kind in [Kind::Sqlite, Kind::Postgres] {
+        let database = TestDatabase::create(kind).await;
+        let directory = TempDir::new().expect("a directory");
+        let demo =
+            |flags: &[&str]| run(directory.path(), &[&["demo", "--database-url", &database.url], flags].concat());
+        let too_small = demo(&["--max-amount", "100"]);
+        assert!(text(&too_small.stderr).contains("COFFER_MAX_AMOUNT"), "{}", text(&too_small.stderr));
+        let filled = demo(&[]);
+        assert!(filled.status.success(), "{}", text(&filled.stderr));
+        assert_eq!(text(&filled.stderr), "", "a pipe is told the result and no more");
+        let output = text(&filled.stdout);
+        let email = output.split_whitespace().find(|word| word.contains('@')).expect("an address").trim_matches('.');
+        let password = output.lines().last().expect("a password");
+        let again = demo(&[]);
+        assert!(!again.status.success(), "{}", text(&again.stdout));
+        assert!(text(&again.stderr).contains("this bank has customers already"), "{}", text(&again.stderr));
+
+        let bank = TestBank::open_on(database, &[]).await;
+        let token = bank.sign_in(email, password).await.expect_status(200).text_at("/access_token");
+        let accounts = bank.get("/accounts").bearer(&token).send().await.expect_status(200);
+        let accounts = accounts.body["data"].as_array().expect("a list").clone();
+        let mut currencies: Vec<_> = accounts.iter().filter_map(|account| account["currency"].as_str()).collect();
+        currencies.sort_unstable();
+        assert_eq!(currencies, ["EUR", "USD", "USD"]);
+        for account in &accounts {
+            let path = format!("/accounts/{}/statement", account["account_number"].as_str().expect("a number"));
+            let whole = bank.get(&path).bearer(&token).send().await.expect_status(200);
+            assert_eq!(whole.body["closing_balance"], account["balance"]);
+            let movements = whole.body["movements"].as_array().expect("a list");
+            let (first, last) = (&movements[0]["created_at"], &movements[movements.len() - 1]["created_at"]);
+            // Whole days: each movement is in the statement of its own day and in no other.
+            let day = &first.as_str().expect("a moment")[..10];
+            assert!(
+                whole.text_at("/from").as_str() <= first.as_str().unwrap_or_default() && first.as_str() < last.as_str()
+            );
+            let of_day = |movement: &&Value| movement["created_at"].as_str().is_some_and(|at| at.starts_with(day));
+            let expected: Vec<_> = movements.iter().filter(of_day).cloned().collect();
+            let path = format!("{path}?from={day}&to={day}");
+            let answer = bank.get(&path).bearer(&token).send().await.expect_status(200);
+            assert_eq!(answer.body["movements"], Value::Array(expected));
+        }
+        bank.close_with_books_right().await;
+    }
 }
 
 #[tokio::test]

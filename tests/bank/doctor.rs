@@ -111,7 +111,7 @@ async fn every_forgery_is_found(kind: Kind) {
 }
 
 /// Takes away what keeps honest programs from rewriting history, as a forger with the database password would.
-async fn disarm(bank: &TestBank) {
+pub async fn disarm(bank: &TestBank) {
     match bank.kind {
         Kind::Sqlite => {
             for trigger in [

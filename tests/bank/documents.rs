@@ -6,7 +6,7 @@ use coffer::api::docs;
 use reqwest::Method;
 use serde_json::Value;
 
-use crate::harness::bank_tests;
+use crate::harness::{Answer, bank_tests};
 
 const STORED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/openapi/openapi.json");
 
@@ -89,6 +89,30 @@ bank_tests! {
         assert!(page.body.as_str().is_some_and(|page| page.contains("swagger-ui")), "{}", page.body);
         let script = bank.get("/swagger-ui/swagger-initializer.js").send().await.expect_status(200);
         assert!(script.body.as_str().is_some_and(|script| script.contains("\"persistAuthorization\": true")));
+    }
+
+    async fn the_postman_collection_comes_with_the_address_it_was_asked_at(bank: &TestBank) {
+        let base_url = |answer: &Answer| {
+            let variables = answer.body["variable"].as_array().expect("variables").clone();
+            variables.iter().find(|variable| variable["key"] == "base_url").expect("the address")["value"].clone()
+        };
+        let answer = bank.get("/postman.json").send().await.expect_status(200);
+        assert_eq!(answer.header("content-type"), Some("application/json"));
+        assert_eq!(base_url(&answer), format!("http://{}", bank.address));
+        // Nothing else differs from the file.
+        let stored = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/postman/coffer.postman_collection.json"));
+        let mut stored: Value = serde_json::from_str(&stored.expect("the collection")).expect("JSON");
+        stored["variable"][0]["value"] = base_url(&answer);
+        assert_eq!(answer.body, stored);
+        for (host, expected) in [
+            ("bank.example:8443", "http://bank.example:8443"),
+            ("user:word@evil.example", "http://127.0.0.1:8080"),
+            ("evil.example\"}", "http://127.0.0.1:8080"),
+        ] {
+            // Whoever is no trusted proxy cannot say how the client came.
+            let request = bank.get("/postman.json").header("host", host).header("x-forwarded-proto", "https");
+            assert_eq!(base_url(&request.send().await.expect_status(200)), expected, "{host}");
+        }
     }
 
     async fn every_documented_route_exists_and_protected_ones_are_closed(bank: &TestBank) {

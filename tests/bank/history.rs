@@ -1,6 +1,6 @@
 //! The passbook as `GET /transactions` shows it.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::harness::{Customer, bank_tests};
 
@@ -81,6 +81,71 @@ bank_tests! {
             let path = format!("/transactions?account_number={}&from={bad}", ada.account);
             ada.get(&path).send().await.expect_problem(422, "timestamp_malformed");
         }
+    }
+
+    async fn entries_can_be_filtered_by_text(bank: &TestBank) {
+        let ada = bank.customer().await;
+        for description in ["Rent January", "Salary", "rent february", "Straße 7", "100% _real_", "RENT März"] {
+            let body = json!({"account_number": ada.account, "amount": "1", "description": description});
+            ada.post("/deposit", body).send().await.expect_status(201);
+        }
+        ada.withdraw("1").await.expect_status(201);
+        for (query, expected) in [
+            ("text=rent", vec![6, 3, 1]),
+            ("text=RENT%20J", vec![1]),
+            ("text=STRASSE", vec![4]),
+            ("text=M%C3%84RZ", vec![6]),
+            ("text=%25", vec![5]),
+            ("text=_real_", vec![5]),
+            ("text=no%20such%20thing", vec![]),
+            ("text=rent&type=deposit", vec![6, 3, 1]),
+            ("text=rent&type=withdrawal", vec![]),
+        ] {
+            let page = page(&ada, &format!("&{query}")).await;
+            assert_eq!((sequences(&page), &page["has_more"]), (expected, &Value::Bool(false)), "{query}");
+        }
+        for (text, code) in
+            [("", "text_blank"), ("%20", "text_blank"), (&*"x".repeat(141), "text_too_long"), ("a%00", "text_control_characters")]
+        {
+            let path = format!("/transactions?account_number={}&text={text}", ada.account);
+            let answer = ada.get(&path).send().await.expect_problem(422, code);
+            assert_eq!(answer.pointers(), ["?text"]);
+        }
+        // The link keeps what was asked for.
+        let path = format!("/transactions?account_number={}&limit=2&text=rent", ada.account);
+        let first = ada.get(&path).send().await.expect_status(200);
+        assert_eq!(sequences(&first.body), [6, 3]);
+        let link = first.header("link").expect("a link");
+        let next = link.strip_prefix('<').and_then(|link| link.strip_suffix(">; rel=\"next\"")).expect("a next link");
+        let second = ada.get(next).send().await.expect_status(200);
+        assert_eq!((sequences(&second.body), second.header("link")), (vec![1], None));
+    }
+
+    async fn a_search_looks_through_only_so_much_at_a_time_and_misses_nothing(bank: &TestBank) {
+        let ada = bank.customer().await;
+        let described = |description: &str| json!({"type": "deposit", "account_number": ada.account, "amount": "1", "description": description});
+        let mut all = vec![described("coffee"); 11_000];
+        for at in [0, 5_999, 6_000, 10_999] {
+            all[at] = described("The needle");
+        }
+        for chunk in all.chunks(1_000) {
+            ada.post("/transactions/batch", json!({"transactions": chunk})).send().await.expect_status(200);
+        }
+        let (mut found, mut pages, mut cursor) = (Vec::new(), 0, String::new());
+        loop {
+            let page = page(&ada, &format!("&text=needle&limit=2{cursor}")).await;
+            found.extend(sequences(&page));
+            pages += 1;
+            assert_eq!(page["has_more"], page["next_cursor"].is_string());
+            match page["next_cursor"].as_str() {
+                Some(next) => cursor = format!("&cursor={next}"),
+                None => break,
+            }
+        }
+        // 11,000 to 6,001, 6,000 to 1,001, and the rest.
+        assert_eq!((found, pages), (vec![11_000, 6_001, 6_000, 1], 3));
+        let nothing = page(&ada, "&text=haystack").await;
+        assert_eq!((sequences(&nothing), &nothing["has_more"]), (vec![], &Value::Bool(true)));
     }
 
     async fn a_cursor_counts_only_where_it_was_given(bank: &TestBank) {

@@ -83,6 +83,7 @@ fn command(order: &Order, accounts: &[Account], index: usize) -> Command {
         description: None,
         idempotency_key: None,
         approved_by: None,
+        at: None,
     }
 }
 
@@ -143,6 +144,21 @@ fn check_outcome(outcome: &Outcome, heads: &mut HashMap<AccountNumber, ([u8; 32]
 fn balances(book: &Book, accounts: &[Account]) -> Vec<i64> {
     let balance = |account: &Account| book.account(account.account_number).expect("loaded").balance;
     accounts.iter().map(balance).collect()
+}
+
+#[test]
+fn what_happened_before_is_dated_back_but_never_before_the_last_entry_or_into_the_future() {
+    let accounts = accounts();
+    let mut book = Book::new(accounts.clone(), Timestamp::from_micros(1_000), MAXIMUM);
+    let order = Order { user: 1, staff: false, kind: 0, from: 0, to: 0, amount: 1, decimals: true };
+    for (index, (at, dated)) in
+        [(Some(10), 10), (Some(5), 10), (Some(20), 20), (Some(2_000), 1_000), (None, 1_000)].into_iter().enumerate()
+    {
+        let command = Command { at: at.map(Timestamp::from_micros), ..command(&order, &accounts, index) };
+        let outcome = decide(&mut book, &command).expect("a deposit");
+        let dated = Timestamp::from_micros(dated);
+        assert_eq!((outcome.entry.created_at, outcome.transaction.created_at), (dated, dated), "{at:?}");
+    }
 }
 
 proptest! {

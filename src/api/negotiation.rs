@@ -1,0 +1,102 @@
+//! Which of several forms of an answer a client wants: `Accept`, as RFC 9110 section 12.5.1 has it.
+
+use axum::http::HeaderMap;
+use axum::http::header::ACCEPT;
+
+/// Of what is `offered` by media type, what the client likes best, and the first of what it likes equally; also the first
+/// when it says nothing. None when it takes none of them.
+pub fn preferred<T: Copy>(headers: &HeaderMap, offered: &[(&str, T)]) -> Option<T> {
+    let values = headers.get_all(ACCEPT);
+    if values.iter().next().is_none() {
+        return offered.first().map(|(_, form)| *form);
+    }
+    let ranges: Vec<Range> = values
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .map(Range::of)
+        .collect();
+    let liked = |(media_type, form): &(&str, T)| Some((quality(&ranges, media_type)?, *form));
+    // `max_by` takes the last of equals.
+    let best = offered.iter().rev().filter_map(liked).max_by(|(a, _), (b, _)| a.total_cmp(b));
+    best.map(|(_, form)| form)
+}
+
+/// A media range such as `text/*;q=0.5`. Parameters other than its quality make no difference.
+struct Range<'a> {
+    media_range: &'a str,
+    quality: f32,
+}
+
+impl<'a> Range<'a> {
+    /// A quality that is none counts as zero: the client did not say that it wants this.
+    fn of(text: &'a str) -> Self {
+        let mut parts = text.split(';').map(str::trim);
+        let media_range = parts.next().unwrap_or_default();
+        let named = parts.filter_map(|part| part.split_once('=')).find(|(name, _)| name.eq_ignore_ascii_case("q"));
+        let quality = named.map_or(Some(1.0), |(_, value)| value.parse().ok().filter(|q| (0.0..=1.0).contains(q)));
+        Self { media_range, quality: quality.unwrap_or(0.0) }
+    }
+
+    /// How closely the range names the media type; None when it does not.
+    fn closeness(&self, media_type: &str) -> Option<u8> {
+        let of_its_kind = || media_type.split_once('/').map(|(kind, _)| format!("{kind}/*")).unwrap_or_default();
+        match self.media_range {
+            "*/*" => Some(0),
+            range if range.eq_ignore_ascii_case(&of_its_kind()) => Some(1),
+            range if range.eq_ignore_ascii_case(media_type) => Some(2),
+            _ => None,
+        }
+    }
+}
+
+/// What the range that names the media type most closely says of it; None for "not at all".
+fn quality(ranges: &[Range], media_type: &str) -> Option<f32> {
+    let naming = ranges.iter().filter_map(|range| Some((range.closeness(media_type)?, range.quality)));
+    naming.max_by_key(|(closeness, _)| *closeness).map(|(_, quality)| quality).filter(|quality| *quality > 0.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::HeaderValue;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const OFFERED: [(&str, &str); 2] = [("application/json", "json"), ("text/csv", "csv")];
+
+    fn chosen(accept: &str) -> Option<&'static str> {
+        let mut headers = HeaderMap::new();
+        headers.insert(ACCEPT, HeaderValue::from_str(accept).expect("a header"));
+        preferred(&headers, &OFFERED)
+    }
+
+    #[test]
+    fn the_client_chooses_and_the_first_is_for_those_who_do_not() {
+        assert_eq!(preferred(&HeaderMap::new(), &OFFERED), Some("json"));
+        for (accept, form) in [
+            ("*/*", Some("json")),
+            ("text/csv", Some("csv")),
+            ("TEXT/CSV; header=present", Some("csv")),
+            ("text/*", Some("csv")),
+            ("text/csv;q=0.5, application/json;q=0.4", Some("csv")),
+            ("text/csv, application/json", Some("json")),
+            ("text/html, */*;q=0.8", Some("json")),
+            ("*/*, application/json;q=0.1", Some("csv")),
+            ("application/json;q=0, */*", Some("csv")),
+            ("application/json;q=0, text/csv;q=0", None),
+            ("text/csv;q=nonsense", None),
+            ("text/html", None),
+            ("", None),
+        ] {
+            assert_eq!(chosen(accept), form, "{accept}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_header_makes_it_panic(accept in "[ -~]{0,60}|[a-z*/;=q0-9., ]{0,60}") {
+            let _ = chosen(&accept);
+        }
+    }
+}

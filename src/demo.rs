@@ -1,0 +1,318 @@
+//! `coffer demo`: a customer with a year behind them, so that there is something to look at.
+//!
+//! Everything goes through the ledger as requests do, decided by its rules and written by its committer; only that each
+//! command says when it happened. The past is made up, but the same each time.
+
+use time::{Date, Duration, OffsetDateTime, Time, Weekday};
+use uuid::Uuid;
+
+use crate::account_number::AccountNumber;
+use crate::auth::passwords::{self, Password, Passwords};
+use crate::db::accounts::Account;
+use crate::db::audit::{Action, Event};
+use crate::db::users::{Role, User, UserStatus};
+use crate::db::{self, Db};
+use crate::ledger::committer::Committer;
+use crate::ledger::rules::{Caller, Command, Movement};
+use crate::money::{Amount, Currency};
+use crate::timestamp::Timestamp;
+
+type AnyError = Box<dyn std::error::Error + Send + Sync>;
+
+const NAME: &str = "Robin Sample";
+/// RFC 2606: nobody's address.
+const EMAIL: &str = "robin@example.com";
+const DAYS: u16 = 365;
+/// The largest movement in whole units; a bank that is set to allow less cannot have this past.
+const LARGEST: i64 = 4_000;
+/// Movements in one commit: few enough to show how it goes, many enough not to wait for each.
+const AT_ONCE: usize = 50;
+
+/// What there is now, for the terminal.
+pub struct Filled {
+    pub name: &'static str,
+    pub email: &'static str,
+    /// It is nowhere else.
+    pub password: String,
+    pub movements: usize,
+    pub since: Date,
+}
+
+/// Fills a bank that has no customers, and refuses any other. `progress` hears how many movements are booked, of how many.
+pub async fn fill(db: &Db, max_amount: i64, progress: impl FnMut(usize, usize)) -> Result<Filled, AnyError> {
+    if max_amount < LARGEST {
+        return Err(format!("COFFER_MAX_AMOUNT (--max-amount): the demo moves up to {LARGEST} at once").into());
+    }
+    let now = OffsetDateTime::now_utc();
+    let since = now.date() - Duration::days(DAYS.into());
+    let opened_at = moment(since, 8 * 60);
+    let password = passwords::generate()?;
+    let user = User {
+        id: id_of(opened_at),
+        name: NAME.to_owned(),
+        email: EMAIL.to_owned(),
+        role: Role::Customer,
+        status: UserStatus::Active,
+        created_at: opened_at,
+        password_hash: Passwords::new()?.hash(Password::from(password.clone())).await?,
+    };
+    let accounts = open_accounts(db, &user).await?;
+    let mut year = a_year(since, &accounts);
+    year.retain(|planned| planned.at < Timestamp::now());
+    book(db, max_amount, user.id, &year, progress).await?;
+    Ok(Filled { name: NAME, email: EMAIL, password, movements: year.len(), since })
+}
+
+struct Accounts {
+    everyday: AccountNumber,
+    savings: AccountNumber,
+    travel: AccountNumber,
+}
+
+/// The customer with empty accounts, all or nothing.
+async fn open_accounts(db: &Db, user: &User) -> Result<Accounts, AnyError> {
+    let mut tx = db.begin().await?;
+    if tx.has_customers().await? {
+        return Err("this bank has customers already; the demo is for a new one. Choose another database with \
+                    DATABASE_URL (--database-url) or another directory with COFFER_DATA_DIR (--data-dir)"
+            .into());
+    }
+    tx.insert_user(user).await.map_err(|error| -> AnyError {
+        if db::is_unique_violation(&error) {
+            format!("somebody has the address {EMAIL} already").into()
+        } else {
+            error.into()
+        }
+    })?;
+    let mut open = async |label: &str, currency: &str| -> Result<AccountNumber, AnyError> {
+        let currency = Currency::from_code(currency).ok_or("an unknown currency")?;
+        let number = AccountNumber::random()?;
+        let account = Account::open(number, user.id, currency, Some(label.to_owned()), user.created_at);
+        if tx.insert_account(&account).await? {
+            Ok(number)
+        } else {
+            Err("an account number was taken; try again".into())
+        }
+    };
+    let accounts = Accounts {
+        everyday: open("Everyday", "USD").await?,
+        savings: open("Savings", "USD").await?,
+        travel: open("Travel", "EUR").await?,
+    };
+    tx.append_to_audit_log(&[Event::of_command_line(Action::DemoFilled).on(user.id)]).await?;
+    tx.commit().await?;
+    Ok(accounts)
+}
+
+/// A movement that will have happened.
+struct Planned {
+    at: Timestamp,
+    movement: Movement,
+    /// Minor units of a currency with two decimals.
+    cents: u32,
+    description: &'static str,
+}
+
+/// What happens in a year, in the order of time.
+fn a_year(since: Date, accounts: &Accounts) -> Vec<Planned> {
+    let mut diary = Diary { chance: Chance(0), plans: Vec::new() };
+    for day in 0..=DAYS {
+        let date = since + Duration::days(day.into());
+        if day == 0 {
+            diary.note(date, 9, Movement::Deposit { to: accounts.everyday }, 400_000..400_001, "From my old bank");
+            continue;
+        }
+        diary.note_regular(date, accounts);
+        diary.note_whims(date, accounts);
+        diary.note_travel(date, day, accounts);
+    }
+    let mut plans = diary.plans;
+    plans.sort_by_key(|planned| planned.at.as_micros());
+    plans
+}
+
+struct Diary {
+    chance: Chance,
+    plans: Vec<Planned>,
+}
+
+impl Diary {
+    /// Some time in the hour, some amount in the range.
+    fn note(
+        &mut self,
+        date: Date,
+        hour: u16,
+        movement: Movement,
+        cents: std::ops::Range<u32>,
+        description: &'static str,
+    ) {
+        let at = moment(date, hour * 60 + self.chance.below(60) as u16);
+        let cents = cents.start + self.chance.below(cents.end - cents.start);
+        self.plans.push(Planned { at, movement, cents, description });
+    }
+
+    /// What comes every month.
+    fn note_regular(&mut self, date: Date, accounts: &Accounts) {
+        let pay = Movement::Withdrawal { from: accounts.everyday };
+        let save = Movement::Transfer { from: accounts.everyday, to: accounts.savings };
+        match date.day() {
+            1 => {
+                self.note(date, 7, pay, 115_000..115_001, "Rent");
+                self.note(date, 8, save, 25_000..25_001, "Put aside");
+            }
+            3 => self.note(date, 9, pay, 6_200..11_800, "Electricity"),
+            5 => self.note(date, 9, pay, 3_500..3_501, "Telephone"),
+            12 => self.note(date, 4, pay, 1_299..1_300, "Films and series"),
+            25 => {
+                self.note(
+                    date,
+                    6,
+                    Movement::Deposit { to: accounts.everyday },
+                    325_000..325_001,
+                    "Salary, Example Ltd",
+                );
+            }
+            _ => {}
+        }
+    }
+
+    /// What comes with the days of the week.
+    fn note_whims(&mut self, date: Date, accounts: &Accounts) {
+        let pay = Movement::Withdrawal { from: accounts.everyday };
+        match date.weekday() {
+            Weekday::Monday | Weekday::Thursday => self.note(date, 17, pay, 3_500..9_500, "Groceries"),
+            Weekday::Wednesday | Weekday::Friday => self.note(date, 8, pay, 320..560, "Coffee"),
+            Weekday::Saturday if self.chance.below(3) == 0 => self.note(date, 20, pay, 2_500..7_000, "Restaurant"),
+            Weekday::Sunday if self.chance.below(4) == 0 => self.note(date, 15, pay, 1_200..3_000, "Cinema"),
+            _ => {}
+        }
+    }
+
+    /// Two journeys, and something large that was saved for.
+    fn note_travel(&mut self, date: Date, day: u16, accounts: &Accounts) {
+        let pay = Movement::Withdrawal { from: accounts.travel };
+        match day {
+            100 | 240 => self.note(
+                date,
+                12,
+                Movement::Deposit { to: accounts.travel },
+                120_000..120_001,
+                "Changed for the journey",
+            ),
+            120..=126 => {
+                self.note(date, 10, pay, 9_600..9_601, "Hotel in Lisbon");
+                self.note(date, 13, pay, 1_400..4_200, "Lunch");
+            }
+            200 => {
+                let back = Movement::Transfer { from: accounts.savings, to: accounts.everyday };
+                self.note(date, 9, back, 90_000..90_001, "For the bicycle");
+                self.note(date, 11, Movement::Withdrawal { from: accounts.everyday }, 84_900..84_901, "Bicycle");
+            }
+            260..=263 => {
+                self.note(date, 10, pay, 8_900..8_901, "Hotel in Vienna");
+                self.note(date, 19, pay, 2_400..6_800, "Opera");
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Books what was planned, some at a time and in its order.
+async fn book(
+    db: &Db,
+    max_amount: i64,
+    user_id: Uuid,
+    year: &[Planned],
+    mut progress: impl FnMut(usize, usize),
+) -> Result<(), AnyError> {
+    // What customers may do in this bank is a matter of requests; this is the bank's own doing.
+    let caller = Caller { user_id, acts_on_any_account: false, deposits_to_own: true, alone_up_to: None };
+    let (committer, mut lanes) = Committer::start(db, max_amount);
+    let mut booked = 0;
+    for some in year.chunks(AT_ONCE) {
+        let commands = some.iter().map(|planned| planned.command(caller)).collect::<Result<_, _>>()?;
+        for verdict in committer.submit_all(commands, true).await? {
+            verdict?;
+        }
+        booked += some.len();
+        progress(booked, year.len());
+    }
+    drop(committer);
+    lanes.all_ended().await;
+    Ok(())
+}
+
+impl Planned {
+    fn command(&self, caller: Caller) -> Result<Command, AnyError> {
+        Ok(Command {
+            id: id_of(self.at),
+            caller,
+            movement: self.movement,
+            amount: Amount::parse(&format!("{}.{:02}", self.cents / 100, self.cents % 100))?,
+            currency: None,
+            description: Some(self.description.to_owned()),
+            idempotency_key: None,
+            at: Some(self.at),
+            approved_by: None,
+        })
+    }
+}
+
+fn moment(date: Date, minute: u16) -> Timestamp {
+    let at = date.with_time(Time::MIDNIGHT).assume_utc() + Duration::minutes(minute.into());
+    Timestamp::from_micros(at.unix_timestamp() * 1_000_000)
+}
+
+/// A UUIDv7 as it would have been made then.
+fn id_of(at: Timestamp) -> Uuid {
+    let seconds = at.as_unix_seconds().unsigned_abs();
+    Uuid::new_v7(uuid::Timestamp::from_unix(uuid::NoContext, seconds, 0))
+}
+
+/// Numbers that look like chance and are the same each time (Knuth's MMIX generator). Nothing secret comes from it.
+struct Chance(u64);
+
+impl Chance {
+    /// `bound` must not be zero.
+    fn below(&mut self, bound: u32) -> u32 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        ((self.0 >> 33) % u64::from(bound)) as u32
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use super::*;
+
+    /// Whatever day it is today, with its own first of the month and its own Mondays.
+    #[test]
+    fn the_year_is_in_order_and_never_lacks_the_money() {
+        let number = || AccountNumber::random().expect("random numbers");
+        let accounts = Accounts { everyday: number(), savings: number(), travel: number() };
+        let mut since = Date::from_calendar_date(2024, time::Month::January, 1).expect("a date");
+        for _ in 0..=DAYS {
+            let mut balances: HashMap<AccountNumber, i64> = HashMap::new();
+            let mut last = moment(since, 0);
+            for planned in a_year(since, &accounts) {
+                assert!(planned.at >= last, "{since}: {} comes too late", planned.description);
+                last = planned.at;
+                let (from, to) = match planned.movement {
+                    Movement::Deposit { to } => (None, Some(to)),
+                    Movement::Withdrawal { from } => (Some(from), None),
+                    Movement::Transfer { from, to } => (Some(from), Some(to)),
+                };
+                assert!(i64::from(planned.cents) <= LARGEST * 100, "{}", planned.description);
+                from.into_iter().for_each(|from| *balances.entry(from).or_default() -= i64::from(planned.cents));
+                to.into_iter().for_each(|to| *balances.entry(to).or_default() += i64::from(planned.cents));
+                assert!(
+                    balances.values().all(|balance| *balance >= 0),
+                    "{since}: no money for {}",
+                    planned.description
+                );
+            }
+            since = since.next_day().expect("another day");
+        }
+    }
+}

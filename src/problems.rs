@@ -1,0 +1,411 @@
+//! Every kind of problem that the API can answer with: what happened, and what to do.
+//!
+//! The one list of codes. A problem's `type` leads to its page, which is made from this (`GET /problems/{code}`); the
+//! `detail` of an answer says more, because it knows the case. A code that is sent and not listed here fails the tests.
+
+/// A kind of problem.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Kind {
+    /// For programs. Never changes its meaning.
+    pub code: &'static str,
+    pub what_happened: &'static str,
+    pub what_to_do: &'static str,
+}
+
+/// The kind with this code.
+pub fn kind(code: &str) -> Option<&'static Kind> {
+    KINDS.binary_search_by(|kind| kind.code.cmp(code)).ok().map(|at| &KINDS[at])
+}
+
+/// `insufficient_funds` becomes `Insufficient funds`.
+pub fn title_of(code: &str) -> String {
+    let mut title = code.replace('_', " ").replace("json", "JSON");
+    if let Some(first) = title.get_mut(0..1) {
+        first.make_ascii_uppercase();
+    }
+    title
+}
+
+/// `code: "what happened", "what to do";`
+macro_rules! kinds {
+    ($($code:ident: $what_happened:literal, $what_to_do:literal;)*) => {
+        &[$(Kind { code: stringify!($code), what_happened: $what_happened, what_to_do: $what_to_do },)*]
+    };
+}
+
+/// By code, in the order of the alphabet.
+pub const KINDS: &[Kind] = kinds! {
+    account_busy:
+        "Somebody else holds the account in the database for longer than the bank waits. Nothing was booked.",
+        "Send the request again, with the same Idempotency-Key, after as many seconds as Retry-After says.";
+    account_closed:
+        "The account is closed. Its history stays, but nothing moves on it any more.",
+        "Use another account; GET /accounts lists yours, POST /accounts opens one.";
+    account_frozen:
+        "The bank has frozen the account: no money moves until the bank releases it.",
+        "Ask the bank. Balance and history can still be read.";
+    account_not_empty:
+        "An account can only be closed when its balance is zero.",
+        "Transfer or withdraw what is left, then close it.";
+    account_not_found:
+        "None of your accounts has this number. Somebody else's account answers the same.",
+        "Compare the number with those that GET /accounts lists.";
+    account_number_check_digits:
+        "The last two digits do not fit the twelve before them, so at least one digit is wrong.",
+        "Compare the number with where it came from.";
+    account_number_malformed:
+        "This is no account number.",
+        "Send 14 digits as a JSON string, such as \"10000000000180\", without spaces.";
+    accounts_open:
+        "Nobody can leave the bank with open accounts.",
+        "Close each of them with DELETE /accounts/{account_number}, then try again.";
+    amount_above_maximum:
+        "The amount is above what this bank lets one movement be.",
+        "Send a smaller amount, or several; the detail says how much is allowed.";
+    amount_empty:
+        "The amount is an empty string.",
+        "Send a decimal such as \"100.50\".";
+    amount_exponent:
+        "The amount is written with an exponent, such as \"1e2\".",
+        "Write the number out: \"100\".";
+    amount_leading_zero:
+        "The amount begins with a zero that says nothing, such as \"007\".",
+        "Leave out leading zeros: \"7\". Below one, write one zero: \"0.50\".";
+    amount_missing_decimals:
+        "The amount ends with its decimal point.",
+        "Write digits after the point, or leave out the point.";
+    amount_missing_integer_part:
+        "The amount begins with its decimal point.",
+        "Write a digit before the point, such as \"0.50\".";
+    amount_must_be_a_string:
+        "The amount is a JSON number. Most programs turn those into floating point, which cannot hold every cent.",
+        "Put the amount in quotation marks: \"100.50\".";
+    amount_negative:
+        "The amount has a minus sign.",
+        "Send a positive amount. The call decides which way the money goes: POST /deposit, /withdraw or /transfer.";
+    amount_non_ascii_digit:
+        "The amount has digits of another script.",
+        "Use the digits 0 to 9.";
+    amount_not_a_number:
+        "The amount is no plain decimal number.",
+        "Send digits with at most one point, such as \"1000.50\": no separators, no signs, no symbols.";
+    amount_overflow:
+        "The amount is larger than any that the bank can hold.",
+        "Send a smaller amount.";
+    amount_plus_sign:
+        "The amount has a plus sign.",
+        "Leave it out.";
+    amount_spaces:
+        "There is a space, a tab or a line break in the amount.",
+        "Leave it out.";
+    amount_too_many_decimals:
+        "The amount has more decimals than its currency: dollars have two, yen have none.",
+        "Send at most as many decimals as the detail says.";
+    amount_zero:
+        "The amount is zero, so nothing would move.",
+        "Send an amount greater than zero.";
+    at_in_the_future:
+        "A balance was asked for at a moment that has not come yet.",
+        "Send a moment that has passed, or leave out `at` for now.";
+    auditor_changes_nothing:
+        "Auditors read everything and change nothing.",
+        "Sign in as somebody who may do this.";
+    bad_request:
+        "The server could not understand the request.",
+        "Compare it with the API's description at /openapi.json.";
+    balance_overflow:
+        "The balance would become larger than the bank can count.",
+        "Use another account.";
+    batch_refused:
+        "The batch is atomic and at least one of its items was refused, so nothing of it was booked.",
+        "Correct the items that `errors` names and send the batch again, or send it with \"atomic\": false.";
+    batch_size:
+        "The batch has no items, or more than it may.",
+        "Send 1 to 1,000 movements at a time.";
+    body_incomplete:
+        "The request's body did not arrive whole.",
+        "Send the request again. With an Idempotency-Key that is safe in any case.";
+    body_must_be_an_object:
+        "The body is JSON, but not an object.",
+        "Send one JSON object: {\"name\": \"value\"}.";
+    body_too_large:
+        "The body is larger than this call takes.",
+        "Send less; the detail says how many bytes are allowed. Long batches can be sent in parts.";
+    code_too_long:
+        "The code is longer than any code of the bank.",
+        "Send the six digits that the app shows, or a recovery code.";
+    currency_mismatch:
+        "The currencies do not agree: money moves in the currency of its account, and between accounts of one currency.",
+        "Leave out `currency`, or choose an account in that currency; GET /accounts says which is which.";
+    current_password_required:
+        "A new address takes the current password, so that nobody with a borrowed token can take over.",
+        "Send `current_password`, too.";
+    cursor_invalid:
+        "The cursor does not belong to this list, or was changed.",
+        "Send the `next_cursor` of a page of the same list as it came, or leave it out to start over.";
+    database_unavailable:
+        "The bank's database does not answer. No movement was booked.",
+        "Send the request again, with the same Idempotency-Key, after as many seconds as Retry-After says.";
+    date_malformed:
+        "This is neither a date nor a moment.",
+        "Send a date such as 2026-01-31, or a date and time such as 2026-01-31T12:00:00Z; in a URL, write + as %2B.";
+    deposits_by_staff_only:
+        "In this bank deposits are booked by its staff.",
+        "Bring the money to them.";
+    description_blank:
+        "The description has no visible character.",
+        "Write something, or leave it out.";
+    description_control_characters:
+        "The description has a line break or another control character.",
+        "Write it on one line.";
+    description_too_long:
+        "The description is too long.",
+        "Send at most 140 characters.";
+    duplicate_field:
+        "A field or parameter came twice.",
+        "Send it once.";
+    email_malformed:
+        "This is no e-mail address that the bank can take.",
+        "Send an address such as ada@example.com.";
+    email_taken:
+        "Somebody has signed up with this address already.",
+        "Sign in with POST /login, or use another address.";
+    email_too_long:
+        "The address is longer than an e-mail address can be.",
+        "Send at most 254 characters.";
+    id_malformed:
+        "This is no id: ids are UUIDs.",
+        "Send the id as the API gave it to you.";
+    idempotency_key_malformed:
+        "The header Idempotency-Key holds no key, or came twice.",
+        "Send one key of 1 to 255 visible ASCII characters. A UUID will do.";
+    idempotency_key_reused:
+        "You have used this Idempotency-Key for another request. Nothing was booked now.",
+        "Send a new key with a new request. To repeat a request, send exactly the same one.";
+    insufficient_funds:
+        "There is less on the account than was asked for.",
+        "Send a smaller amount or pay in first; the detail says how much is available.";
+    internal_error:
+        "The bank failed to handle the request: this is a fault of the bank, not of yours.",
+        "Report the request_id, which the bank's log has, too. It is safe to send a movement again with its Idempotency-Key.";
+    invalid_credentials:
+        "The address, the password or both are wrong. Which of them is not said, to tell guessers nothing.",
+        "Try again, or become a customer with POST /create_account.";
+    invalid_refresh_token:
+        "The refresh token is not valid, was used before, or its session has ended.",
+        "Sign in again with POST /login. Each refresh token is good once: keep the one that comes with every answer.";
+    invalid_second_factor:
+        "The code is wrong, or was used before.",
+        "Wait for the next one that the app shows, or send a recovery code. Each code is good once.";
+    invalid_token:
+        "The access token is not valid, has expired, or its session has ended.",
+        "Get a new one with POST /refresh, or sign in again with POST /login.";
+    invalid_value:
+        "A field or parameter has a value that it cannot have.",
+        "The detail says what to send instead.";
+    label_blank:
+        "The account's name has no visible character.",
+        "Write something, or send null for no name.";
+    label_control_characters:
+        "The account's name has a line break or another control character.",
+        "Write it on one line.";
+    label_too_long:
+        "The account's name is too long.",
+        "Send at most 50 characters.";
+    ledger_busy:
+        "More movements are waiting than the bank can take. Nothing was booked.",
+        "Send the request again, with the same Idempotency-Key, after as many seconds as Retry-After says.";
+    limit_out_of_range:
+        "A page cannot have this size.",
+        "Send a number from 1 to the one that the detail names, and go on with `next_cursor`.";
+    login_busy:
+        "More people are signing in than the server can check passwords for.",
+        "Try again in a moment.";
+    malformed_json:
+        "The body is no valid JSON.",
+        "Send one JSON object; the detail says where the first mistake is.";
+    method_not_allowed:
+        "This path exists, but not with this method.",
+        "Use one of the methods that the header Allow lists.";
+    metrics_off:
+        "Metrics are switched off here.",
+        "Whoever runs the bank can switch them on with COFFER_METRICS=true.";
+    missing_field:
+        "A field or parameter that is required was left out.",
+        "Send it; `errors` names it.";
+    missing_token:
+        "This call is only for those who have signed in.",
+        "Sign in with POST /login and send the header \"Authorization: Bearer <access_token>\".";
+    name_blank:
+        "The name has no visible character.",
+        "Send your name.";
+    name_control_characters:
+        "The name has a line break or another control character.",
+        "Write it on one line.";
+    name_too_long:
+        "The name is too long.",
+        "Send at most 100 characters.";
+    not_acceptable:
+        "The header Accept allows none of the forms that this answer can have.",
+        "Accept one of those that the detail names, or send no Accept at all.";
+    not_for_oneself:
+        "Nobody gives themselves a role, or freezes or releases themselves or their own account.",
+        "Ask somebody else who may.";
+    not_ready:
+        "The server runs, but its database does not answer or is not up to date.",
+        "Wait. If it stays so, whoever runs the bank finds the reason in its log.";
+    nothing_to_confirm:
+        "No second factor is waiting to be confirmed.",
+        "Start with POST /me/second_factor. One that was confirmed needs no more.";
+    password_common:
+        "This password is among the first that a guesser tries.",
+        "Choose another. A few words that have nothing to do with each other are good and easy to keep.";
+    password_guessable:
+        "The password is your own name or address.",
+        "Choose one that has nothing to do with you.";
+    password_too_long:
+        "The password is too long.",
+        "Send at most 128 characters.";
+    password_too_short:
+        "The password is too short.",
+        "Send at least 8 characters, of any kind.";
+    path_not_found:
+        "There is nothing at this path.",
+        "Compare it with the paths in /openapi.json, which /swagger-ui/ shows.";
+    period_reversed:
+        "The period ends before it begins, or begins in the future.",
+        "Send a `from` that has passed and is not after `to`.";
+    problem_not_found:
+        "The bank knows no problem with this code.",
+        "GET /problems lists all of them.";
+    reason_blank:
+        "The reason has no visible character.",
+        "Write something, or leave it out.";
+    reason_control_characters:
+        "The reason has a line break or another control character.",
+        "Write it on one line.";
+    reason_too_long:
+        "The reason is too long.",
+        "Send at most 140 characters.";
+    receiver_not_found:
+        "No account has the number that the money was to go to. Nothing was booked.",
+        "Compare the number with where it came from.";
+    receiver_unavailable:
+        "The account that the money was to go to is closed or frozen. Nothing was booked.",
+        "Ask the receiver for another account.";
+    request_timeout:
+        "The request took too long to arrive.",
+        "Send it again, in one go.";
+    role_required:
+        "This is only for certain people who work at the bank.",
+        "The detail says which role it takes. An admin gives roles with PUT /users/{user_id}/role.";
+    same_account:
+        "A transfer goes from one account to another; both were the same.",
+        "Send two different account numbers.";
+    search_blank:
+        "There is nothing to search for.",
+        "Send part of a name or address, or leave `search` out.";
+    search_control_characters:
+        "The text to search for has a line break or another control character.",
+        "Leave it out.";
+    search_too_long:
+        "The text to search for is too long.",
+        "Send at most 100 characters.";
+    second_factor_enabled:
+        "There is a second factor already.",
+        "To change it, take it away with POST /me/second_factor/remove and enrol another.";
+    second_factor_enrolment_required:
+        "Your role takes a second factor, and you have none yet.",
+        "Enrol one with POST /me/second_factor, confirm it, then sign in with it.";
+    second_factor_missing:
+        "There is no second factor to remove.",
+        "Nothing needs to be done.";
+    second_factor_required:
+        "The password is right, and this user has a second factor.",
+        "Send the password again with `code`: six digits of the authenticator app, or a recovery code.";
+    session_not_found:
+        "You have no such session, or it has ended.",
+        "GET /me/sessions lists those that you have.";
+    shutting_down:
+        "The server is shutting down and took no more movements.",
+        "Send the request again with the same Idempotency-Key: another instance, or this one after its restart, answers.";
+    text_blank:
+        "There is nothing to look for.",
+        "Send part of a description, or leave `text` out.";
+    text_control_characters:
+        "The text to look for has a line break or another control character.",
+        "Leave it out: no description has one.";
+    text_too_long:
+        "The text to look for is longer than any description.",
+        "Send at most 140 characters.";
+    timed_out:
+        "The bank could not answer in time. What was asked for may have been done all the same.",
+        "See whether it was done before you send the request again.";
+    timestamp_malformed:
+        "This is no moment as RFC 3339 writes it.",
+        "Send a date and time with its offset, such as 2026-01-31T12:00:00Z; in a URL, write + as %2B.";
+    too_many_accounts:
+        "You have 100 open accounts, which is the most.",
+        "Close one that you no longer need.";
+    too_many_codes:
+        "Too many wrong codes came in a short time.",
+        "Wait as many seconds as Retry-After says.";
+    too_many_requests:
+        "More requests came than the bank takes from one caller or one address in a time.",
+        "Wait as many seconds as Retry-After says; the header RateLimit tells what is left.";
+    too_many_sign_ins:
+        "Too many wrong passwords came in a short time. The right one is not looked at either until then.",
+        "Wait as many seconds as Retry-After says.";
+    transaction_not_found:
+        "There is no such movement on your accounts.",
+        "GET /transactions?account_number= lists those that there are.";
+    unknown_client:
+        "The header Coffer-Client has a value that the bank does not know.",
+        "Send \"web\" to keep the refresh token in a cookie, or leave the header out.";
+    unknown_currency:
+        "This is no currency that the bank knows.",
+        "Send a three-letter code of ISO 4217 in capitals, such as \"USD\".";
+    unknown_field:
+        "There is a field or parameter that this call does not have. It is refused, so that no misspelt one goes unnoticed.",
+        "Leave it out or correct its name; the detail lists those that are known.";
+    unknown_value:
+        "This field or parameter takes only certain values.",
+        "Send one of those that the detail lists.";
+    unsupported_media_type:
+        "The body is not declared as JSON.",
+        "Send the header \"Content-Type: application/json\".";
+    user_frozen:
+        "The bank has frozen you: you may look and sign out, but change nothing.",
+        "Ask the bank.";
+    user_not_found:
+        "There is no such user, or none that you may see.",
+        "GET /users lists the users to those who may see them.";
+    validation_failed:
+        "Several fields must be corrected.",
+        "`errors` names each of them, with what to send instead.";
+    wrong_password:
+        "The current password is wrong.",
+        "Send the password that you sign in with now.";
+    wrong_type:
+        "A field has another type than it should: a number where a text is expected, say.",
+        "Send the type that the detail names.";
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_in_order_and_each_can_be_found() {
+        assert!(KINDS.is_sorted_by(|one, next| one.code < next.code));
+        assert!(KINDS.iter().all(|it| kind(it.code) == Some(it)));
+        assert_eq!(kind("no_such_code"), None);
+    }
+
+    #[test]
+    fn everything_is_said_in_whole_sentences() {
+        for Kind { code, what_happened, what_to_do } in KINDS {
+            assert!([what_happened, what_to_do].iter().all(|text| text.ends_with('.')), "{code}");
+        }
+    }
+}

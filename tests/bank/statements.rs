@@ -1,0 +1,301 @@
+//! Statements: an account's movements in a period, as JSON and as CSV.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::databases::Kind;
+use crate::doctor::disarm;
+use crate::harness::{Answer, Customer, TestBank, bank_tests};
+
+/// More than the server reads at once, several times over.
+const MANY: usize = 2_600;
+
+async fn statement(customer: &Customer<'_>, query: &str) -> Answer {
+    customer.get(&format!("/accounts/{}/statement?{query}", customer.account)).send().await
+}
+
+async fn json(customer: &Customer<'_>, query: &str) -> Value {
+    let answer = statement(customer, query).await.expect_status(200);
+    assert_eq!(answer.header("content-type"), Some("application/json"));
+    assert_eq!(answer.header("content-disposition"), None);
+    answer.body
+}
+
+/// Every record with its fields, the first with their names.
+async fn csv(customer: &Customer<'_>, query: &str) -> Vec<Vec<String>> {
+    let answer = statement(customer, &format!("{query}&format=csv")).await.expect_status(200);
+    assert_eq!(answer.header("content-type"), Some("text/csv; charset=utf-8; header=present"));
+    records(answer.body.as_str().expect("text"))
+}
+
+/// A second reading of RFC 4180, independent of the one that wrote it. Strict: every record ends in CRLF.
+fn records(text: &str) -> Vec<Vec<String>> {
+    let (mut records, mut record, mut field, mut quoted) = (Vec::new(), Vec::new(), String::new(), false);
+    let mut characters = text.chars().peekable();
+    while let Some(c) = characters.next() {
+        match c {
+            '"' if quoted && characters.peek() == Some(&'"') => field.extend(characters.next()),
+            '"' => quoted = !quoted,
+            ',' if !quoted => record.push(std::mem::take(&mut field)),
+            '\r' if !quoted => {
+                assert_eq!(characters.next(), Some('\n'));
+                record.push(std::mem::take(&mut field));
+                records.push(std::mem::take(&mut record));
+            }
+            _ => field.push(c),
+        }
+    }
+    assert!(!quoted && field.is_empty() && record.is_empty(), "the last record has no end");
+    records
+}
+
+fn sequences(statement: &Value) -> Vec<i64> {
+    statement["movements"].as_array().expect("a list").iter().filter_map(|entry| entry["sequence"].as_i64()).collect()
+}
+
+/// Opening balance, in, out, closing balance.
+fn sums(statement: &Value) -> [&str; 4] {
+    ["opening_balance", "total_in", "total_out", "closing_balance"].map(|name| statement[name].as_str().expect("money"))
+}
+
+fn day(moment: &str) -> &str {
+    moment.split('T').next().expect("a date")
+}
+
+async fn describe(customer: &Customer<'_>, amount: &str, description: &str) -> Answer {
+    let body = json!({"account_number": customer.account, "amount": amount, "description": description});
+    customer.post("/deposit", body).send().await.expect_status(201)
+}
+
+/// Movements enough for several reads, in a few requests.
+async fn make_many(customer: &Customer<'_>) {
+    for chunk in (0..MANY).collect::<Vec<_>>().chunks(1_000) {
+        let item =
+            |n: &usize| json!({"type": "deposit", "account_number": customer.account, "amount": format!("{}", n + 1)});
+        let body = json!({"transactions": chunk.iter().map(item).collect::<Vec<_>>()});
+        customer.post("/transactions/batch", body).send().await.expect_status(200);
+    }
+}
+
+bank_tests! {
+    async fn a_statement_has_every_movement_and_adds_up(bank: &TestBank) {
+        let (ada, bob) = (bank.customer().await, bank.customer().await);
+        ada.deposit("100.50").await.expect_status(201);
+        ada.withdraw("20").await.expect_status(201);
+        ada.transfer(&bob.account, "0.25").await.expect_status(201);
+        let whole = json(&ada, "").await;
+        assert_eq!(sums(&whole), ["0.00", "100.50", "20.25", "80.25"]);
+        let mut newest_first = ada.history().await;
+        newest_first.reverse();
+        assert_eq!(whole["movements"], Value::Array(newest_first));
+        assert_eq!(whole["account_number"], ada.account.as_str());
+        assert_eq!((&whole["currency"], &whole["label"]), (&json!("USD"), &Value::Null));
+        let account = ada.get(&format!("/accounts/{}", ada.account)).send().await.expect_status(200);
+        assert_eq!(whole["from"], account.body["opened_at"]);
+        let of_bob = json(&bob, "").await;
+        assert_eq!(sums(&of_bob), ["0.00", "0.25", "0.00", "0.25"]);
+        assert_eq!(of_bob["movements"][0]["counterparty"], ada.account.as_str());
+    }
+
+    async fn from_counts_in_and_to_does_not_unless_it_is_a_date(bank: &TestBank) {
+        let ada = bank.customer().await;
+        let mut moments = Vec::new();
+        for _ in 0..4 {
+            moments.push(ada.deposit("1").await.expect_status(201).text_at("/created_at"));
+        }
+        let (first_day, last_day) = (day(&moments[0]), day(&moments[3]));
+        for (query, expected, sums_expected) in [
+            (format!("from={}", moments[2]), vec![3, 4], ["2.00", "2.00", "0.00", "4.00"]),
+            (format!("to={}", moments[2]), vec![1, 2], ["0.00", "2.00", "0.00", "2.00"]),
+            (format!("from={}&to={}", moments[1], moments[2]), vec![2], ["1.00", "1.00", "0.00", "2.00"]),
+            (format!("from={}&to={}", moments[1], moments[1]), vec![], ["1.00", "0.00", "0.00", "1.00"]),
+            (format!("from={first_day}&to={last_day}"), vec![1, 2, 3, 4], ["0.00", "4.00", "0.00", "4.00"]),
+            (format!("from={first_day}&to=2999-12-31"), vec![1, 2, 3, 4], ["0.00", "4.00", "0.00", "4.00"]),
+            // Before there was an account there was nothing on it.
+            ("from=0001-01-01&to=2001-01-31".to_owned(), vec![], ["0.00", "0.00", "0.00", "0.00"]),
+            ("to=2001-01-31".to_owned(), vec![], ["0.00", "0.00", "0.00", "0.00"]),
+            ("to=9999-12-31".to_owned(), vec![1, 2, 3, 4], ["0.00", "4.00", "0.00", "4.00"]),
+        ] {
+            let statement = json(&ada, &query).await;
+            assert_eq!((sequences(&statement), sums(&statement)), (expected, sums_expected), "{query}");
+        }
+        let past = json(&ada, "from=2001-01-01&to=2001-01-31").await;
+        assert_eq!((&past["from"], &past["to"]), (&json!("2001-01-01T00:00:00.000000Z"), &json!("2001-02-01T00:00:00.000000Z")));
+        // No statement speaks of the future.
+        let now = json(&ada, "to=2999-12-31").await["to"].as_str().expect("a moment").to_owned();
+        assert!(now.as_str() > moments[3].as_str() && now.starts_with("20"), "{now}");
+    }
+
+    async fn a_new_account_has_an_empty_statement(bank: &TestBank) {
+        let ada = bank.customer_in("JPY").await;
+        let empty = json(&ada, "").await;
+        assert_eq!((sequences(&empty), sums(&empty)), (vec![], ["0", "0", "0", "0"]));
+        let records = csv(&ada, "").await;
+        assert_eq!(records.iter().map(|record| &*record[1]).collect::<Vec<_>>(), ["type", "opening_balance", "closing_balance"]);
+    }
+
+    async fn csv_says_the_same_as_json(bank: &TestBank) {
+        let (ada, bob) = (bank.customer().await, bank.customer().await);
+        describe(&ada, "100.50", "Salary, \"January\"").await;
+        ada.transfer(&bob.account, "0.25").await.expect_status(201);
+        let period = "from=2001-01-01&to=2999-12-31";
+        let answer = statement(&ada, &format!("{period}&format=csv")).await.expect_status(200);
+        let today = day(&ada.history().await[0]["created_at"].to_string()).trim_matches('"').to_owned();
+        let name = format!("attachment; filename=\"statement-{}-2001-01-01-{today}.csv\"", ada.account);
+        assert_eq!(answer.header("content-disposition"), Some(&*name));
+        let records = records(answer.body.as_str().expect("text"));
+        let header =
+            ["date", "type", "description", "counterparty", "amount", "balance", "currency", "transaction_id", "sequence", "hash"];
+        assert_eq!(records[0], header);
+        let json = json(&ada, period).await;
+        assert_eq!(records.len(), 5);
+        assert_eq!(records[1][..6], ["2001-01-01T00:00:00.000000Z", "opening_balance", "", "", "", "0.00"]);
+        assert_eq!(records[4][1..6], ["closing_balance", "", "", "", "100.25"]);
+        for (record, entry) in records[2..4].iter().zip(json["movements"].as_array().expect("a list")) {
+            for (name, column) in
+                [("created_at", 0), ("type", 1), ("balance", 5), ("currency", 6), ("id", 7), ("hash", 9)]
+            {
+                assert_eq!(entry[name], record[column].as_str(), "{name}");
+            }
+            assert_eq!(entry["description"].as_str().unwrap_or_default(), record[2]);
+            assert_eq!(entry["counterparty"].as_str().unwrap_or_default(), record[3]);
+            assert_eq!(entry["sequence"].to_string(), record[8]);
+        }
+        assert_eq!((&*records[2][4], &*records[3][4]), ("100.50", "-0.25"));
+    }
+
+    async fn no_description_runs_as_a_formula(bank: &TestBank) {
+        let ada = bank.customer().await;
+        for (description, shown) in [
+            ("=HYPERLINK(\"https://evil.example\",\"Click\")", "'=HYPERLINK(\"https://evil.example\",\"Click\")"),
+            ("+1", "'+1"),
+            ("-2+3", "'-2+3"),
+            ("@SUM(A1)", "'@SUM(A1)"),
+            ("Rent;=1+1", "Rent;'=1+1"),
+            ("'quoted'", "''quoted'"),
+            ("Groceries = food", "Groceries = food"),
+            ("Käse 🧀", "Käse 🧀"),
+        ] {
+            describe(&ada, "1", description).await;
+            assert_eq!(csv(&ada, "").await.iter().rev().nth(1).expect("a movement")[2], shown);
+            // JSON is for programs: it says what was sent.
+            let json = json(&ada, "").await;
+            assert_eq!(json["movements"].as_array().and_then(|all| all.last()).expect("a movement")["description"], description);
+        }
+    }
+
+    async fn the_parameter_wins_over_the_header(bank: &TestBank) {
+        let ada = bank.customer().await;
+        for (query, accept, csv) in [
+            ("", None, false),
+            ("", Some("*/*"), false),
+            ("", Some("text/csv"), true),
+            ("", Some("text/csv;q=0.2, application/json;q=0.1"), true),
+            ("format=json", Some("text/csv"), false),
+            ("format=csv", Some("application/json"), true),
+            ("format=csv", Some("image/png"), true),
+        ] {
+            let request = ada.get(&format!("/accounts/{}/statement?{query}", ada.account));
+            let request = match accept {
+                Some(accept) => request.header("accept", accept),
+                None => request,
+            };
+            let answer = request.send().await.expect_status(200);
+            assert_eq!(answer.header("content-type").is_some_and(|kind| kind.starts_with("text/csv")), csv, "{query} {accept:?}");
+            assert_eq!(answer.header("vary"), Some("Accept"));
+        }
+        let path = format!("/accounts/{}/statement", ada.account);
+        ada.get(&path).header("accept", "text/html").send().await.expect_problem(406, "not_acceptable");
+    }
+
+    async fn a_question_that_makes_no_sense_is_refused(bank: &TestBank) {
+        let ada = bank.customer().await;
+        for (query, pointer, code) in [
+            ("from=yesterday", "?from", "date_malformed"),
+            ("to=2026-02-30", "?to", "date_malformed"),
+            ("from=2026-02-02&to=2026-02-01T00:00:00Z", "?from", "period_reversed"),
+            ("from=2999-01-01", "?from", "period_reversed"),
+            ("format=xml", "?format", "unknown_value"),
+            ("colour=blue", "?colour", "unknown_field"),
+            ("from=2026-01-01&from=2026-01-02", "?from", "duplicate_field"),
+        ] {
+            let refused = statement(&ada, query).await.expect_problem(422, code);
+            assert_eq!(refused.pointers(), [pointer], "{query}");
+        }
+    }
+
+    async fn a_long_statement_is_whole_in_both_forms(bank: &TestBank) {
+        let ada = bank.customer().await;
+        make_many(&ada).await;
+        let total = format!("{}.00", MANY * (MANY + 1) / 2);
+        let whole = json(&ada, "").await;
+        assert_eq!(sequences(&whole), (1..=MANY as i64).collect::<Vec<_>>());
+        assert_eq!(sums(&whole), ["0.00", &total, "0.00", &total]);
+        let records = csv(&ada, "").await;
+        assert_eq!(records.len(), MANY + 3);
+        assert_eq!((&*records[MANY + 1][5], &*records[MANY + 2][5]), (&*total, &*total));
+        // One that begins and ends between two reads.
+        let (first, last) = (&whole["movements"][700], &whole["movements"][1_000]);
+        let part = json(&ada, &format!("from={}&to={}", first["created_at"], last["created_at"]).replace('"', "")).await;
+        let sequences = sequences(&part);
+        assert_eq!(sequences.len() as i64, sequences.last().copied().unwrap_or(1) - sequences.first().copied().unwrap_or(2) + 1);
+    }
+
+    async fn what_is_taken_by_others_than_the_owner_is_recorded(bank: &TestBank) {
+        let (ada, auditor) = (bank.customer().await, bank.employee("auditor").await);
+        ada.deposit("1").await.expect_status(201);
+        statement(&ada, "").await.expect_status(200);
+        let taken = auditor.get(&format!("/accounts/{}/statement?to=2001-01-01", ada.account)).send().await;
+        let request_id = taken.expect_status(200).header("x-request-id").expect("an id").to_owned();
+        let mut records = Vec::new();
+        for _ in 0..100 {
+            let answer = auditor.get("/audit?action=statement_exported").send().await.expect_status(200);
+            records = answer.body["data"].as_array().expect("a list").clone();
+            if !records.is_empty() {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        assert_eq!(records.len(), 1, "the owner's own statement is nobody's business");
+        assert_eq!(records[0]["subject"], ada.account.as_str());
+        assert_eq!(records[0]["request_id"], request_id);
+        assert!(records[0]["detail"].as_str().is_some_and(|detail| detail.contains("to 2001-01-02")), "{}", records[0]);
+    }
+}
+
+/// A statement that cannot be finished must not look finished: its connection breaks.
+async fn a_statement_that_fails_half_way_breaks_off(kind: Kind) {
+    let bank = TestBank::open(kind).await;
+    let ada = bank.customer().await;
+    make_many(&ada).await;
+    disarm(&bank).await;
+    bank.tamper(&format!("delete from entries where account_number = {} and sequence = 2000", ada.account)).await;
+    for format in ["json", "csv"] {
+        let url = format!("http://{}/accounts/{}/statement?format={format}", bank.address, ada.account);
+        let mut response = reqwest::Client::new().get(url).bearer_auth(&ada.token).send().await.expect("a beginning");
+        assert_eq!(response.status(), 200);
+        let mut received = 0;
+        let broke = loop {
+            match response.chunk().await {
+                Ok(Some(chunk)) => received += chunk.len(),
+                Ok(None) => break false,
+                Err(_) => break true,
+            }
+        };
+        assert!(broke && received > 100_000, "{format}: {received} bytes, broke off: {broke}");
+    }
+    // What fails before the first byte is a problem like any other.
+    bank.tamper(&format!("delete from entries where account_number = {} and sequence = 2", ada.account)).await;
+    statement(&ada, "").await.expect_problem(500, "internal_error");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_statement_that_fails_half_way_breaks_off_on_sqlite() {
+    a_statement_that_fails_half_way_breaks_off(Kind::Sqlite).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_statement_that_fails_half_way_breaks_off_on_postgres() {
+    a_statement_that_fails_half_way_breaks_off(Kind::Postgres).await;
+}
