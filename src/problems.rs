@@ -104,6 +104,15 @@ pub const KINDS: &[Kind] = kinds! {
     amount_zero:
         "The amount is zero, so nothing would move.",
         "Send an amount greater than zero.";
+    approval_not_found:
+        "There is no approval with this id.",
+        "Compare the id with those that GET /approvals lists.";
+    approval_not_pending:
+        "The approval was approved, rejected or has expired: there is nothing left to decide.",
+        "See what became of it with GET /approvals/{id}. Order the movement again if it is still wanted.";
+    approval_required:
+        "The movement is above the amount that one person at the bank may order, and a batch does not wait for a second.",
+        "Send it alone, with POST /deposit, /withdraw or /transfer: it is then kept until somebody else approves it.";
     at_in_the_future:
         "A balance was asked for at a moment that has not come yet.",
         "Send a moment that has passed, or leave out `at` for now.";
@@ -257,6 +266,9 @@ pub const KINDS: &[Kind] = kinds! {
     nothing_to_confirm:
         "No second factor is waiting to be confirmed.",
         "Start with POST /me/second_factor. One that was confirmed needs no more.";
+    own_approval:
+        "Nobody approves what they ordered themselves.",
+        "Ask somebody else at the bank. You may reject it, which takes it back.";
     password_common:
         "This password is among the first that a guesser tries.",
         "Choose another. A few words that have nothing to do with each other are good and easy to keep.";
@@ -296,6 +308,9 @@ pub const KINDS: &[Kind] = kinds! {
     request_timeout:
         "The request took too long to arrive.",
         "Send it again, in one go.";
+    requester_not_staff:
+        "Whoever ordered the movement no longer works at the bank, or is frozen, so it is not carried out.",
+        "Reject it, and order it yourself if it is still wanted.";
     role_required:
         "This is only for certain people who work at the bank.",
         "The detail says which role it takes. An admin gives roles with PUT /users/{user_id}/role.";

@@ -1,0 +1,125 @@
+/** A bank of one's own: the binary on fresh books, stopped and started at will. */
+
+import { execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+const BINARY = process.env.COFFER_BINARY;
+/** `sqlite`, or the URL of a PostgreSQL whose database DATABASE is to be replaced by a new one. */
+const DATABASE = process.env.TEST_DATABASE;
+export const PASSWORD = 'a lamp in the harbour fog';
+/** Movements of staff above this, in whole units, need a second person. */
+export const APPROVAL_ABOVE = 10_000;
+
+export class Bank {
+  #directory = mkdtempSync(join(tmpdir(), 'coffer-browser-'));
+  #environment;
+  #server = null;
+  url = null;
+
+  /** @param {Record<string, string>} [settings] environment variables */
+  static async open(settings = {}) {
+    const bank = new Bank();
+    bank.#environment = {
+      ...process.env,
+      DATABASE_URL: databaseUrl(bank.#directory),
+      COFFER_DATA_DIR: bank.#directory,
+      COFFER_CALLER_RATE: '0',
+      COFFER_ADDRESS_RATE: '0',
+      ...approvalSetting(),
+      ...settings,
+    };
+    await bank.start();
+    return bank;
+  }
+
+  /** On the same address as before, if there was one. */
+  async start() {
+    const listen = this.url ? new URL(this.url).host : '127.0.0.1:0';
+    const environment = { ...this.#environment, COFFER_LISTEN: listen };
+    const server = spawn(BINARY, [], { cwd: this.#directory, env: environment, stdio: ['ignore', 'pipe', 'pipe'] });
+    this.#server = server;
+    // However the tests end, no bank stays behind.
+    process.once('exit', () => server.kill());
+    let [banner, log] = ['', ''];
+    server.stderr.on('data', (text) => (log += text));
+    for await (const text of server.stdout) {
+      banner += text;
+      this.url = /API\s+(http:\S+)/.exec(banner)?.[1] ?? null;
+      if (this.url) break;
+    }
+    if (!this.url) throw new Error(`The bank did not open: ${log}`);
+  }
+
+  async stop() {
+    const ended = once(this.#server, 'exit');
+    this.#server.kill('SIGTERM');
+    await ended;
+  }
+
+  async close() {
+    await this.stop();
+    rmSync(this.#directory, { recursive: true });
+  }
+
+  /** Makes an admin, as the command line does. */
+  createAdmin(email) {
+    const options = { cwd: this.#directory, env: this.#environment, input: `${PASSWORD}\n`, stdio: ['pipe', 'pipe', 'pipe'] };
+    execFileSync(BINARY, ['admin', 'create', email], options);
+  }
+
+  /** A call of the API, without a browser. */
+  async call(method, path, { token, body, headers } = {}) {
+    const response = await fetch(new URL(path, this.url), {
+      method,
+      headers: { 'Content-Type': 'application/json', ...(token && { Authorization: `Bearer ${token}` }), ...headers },
+      body: body && JSON.stringify(body),
+    });
+    const answer = response.status === 204 ? undefined : await response.json();
+    if (!response.ok) throw new Error(`${method} ${path}: ${JSON.stringify(answer)}`);
+    return answer;
+  }
+
+  /** A customer with an account, and money on it if `amount` is given. */
+  async customer({ name = 'Ada Lovelace', email = freshEmail(), amount, currency } = {}) {
+    const body = { name, email, password: PASSWORD, ...(currency && { currency }) };
+    const { user, account } = await this.call('POST', '/create_account', { body });
+    const token = await this.token(email);
+    const number = account.account_number;
+    if (amount) await this.call('POST', '/deposit', { token, body: { account_number: number, amount, description: 'Salary' } });
+    return { ...user, token, number };
+  }
+
+  async token(email) {
+    return (await this.call('POST', '/login', { body: { email, password: PASSWORD } })).access_token;
+  }
+
+  async balance({ token, number }) {
+    return (await this.call('GET', `/balance?account_number=${number}`, { token })).balance;
+  }
+
+  async movements({ token, number }) {
+    return (await this.call('GET', `/transactions?account_number=${number}`, { token })).data;
+  }
+}
+
+let people = 0;
+export const freshEmail = () => `somebody${++people}.${Date.now()}@example.com`;
+
+function databaseUrl(directory) {
+  if (DATABASE === 'sqlite') return `sqlite://${directory}/coffer.db`;
+  const name = `coffer_${process.pid}_${Date.now()}`;
+  const url = new URL(DATABASE.replace('///', '//localhost/'));
+  const connection = ['-h', url.searchParams.get('host'), '-U', url.searchParams.get('user')];
+  execFileSync('psql', [...connection, '-d', 'postgres', '-qc', `create database ${name}`]);
+  return DATABASE.replace('DATABASE', name);
+}
+
+/** The variable for {@link APPROVAL_ABOVE}, as `--help` names it. */
+function approvalSetting() {
+  const help = execFileSync(BINARY, ['--help'], { encoding: 'utf8' });
+  const variable = /\[env: (COFFER_\w*APPROV\w*)/.exec(help)?.[1];
+  return variable ? { [variable]: String(APPROVAL_ABOVE) } : {};
+}

@@ -1,0 +1,139 @@
+/** The client that other pages import: what it promises, against a bank and against one that misbehaves. */
+
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import { Coffer, NetworkError, ProblemError, SignedOutError } from '../../web/api.js';
+import { Bank, PASSWORD } from './bank.js';
+
+describe('the client', () => {
+  let bank;
+  before(async () => (bank = await Bank.open()));
+  after(() => bank.close());
+
+  /** A client whose requests can be watched, and answered otherwise: `answer` may return a response of its own. */
+  function client(answer = () => undefined) {
+    const requests = [];
+    const fetch = async (url, init) => {
+      const path = new URL(url).pathname;
+      requests.push({ path, at: Date.now(), key: init.headers['Idempotency-Key'], token: init.headers.Authorization });
+      return (await answer(path, requests)) ?? globalThis.fetch(url, init);
+    };
+    return { coffer: new Coffer({ baseUrl: bank.url, fetch }), requests };
+  }
+
+  const signedIn = async (person, answer) => {
+    const made = client(answer);
+    await made.coffer.signIn(person.email, PASSWORD);
+    return made;
+  };
+  const busy = (status, headers = {}) =>
+    new Response(JSON.stringify({ status, code: 'busy', title: 'Busy', detail: 'Not now.' }), {
+      status,
+      headers: { 'Content-Type': 'application/problem+json', ...headers },
+    });
+
+  test('signs up, signs in, moves money and signs out', async () => {
+    const { coffer } = client();
+    const { account, user } = await coffer.signUp({ name: 'Ada', email: 'client@example.com', password: PASSWORD });
+    await coffer.signIn(user.email, PASSWORD);
+    const entry = await coffer.deposit({ account_number: account.account_number, amount: '10.50' });
+    assert.equal(entry.balance, '10.50');
+    assert.equal((await coffer.account(account.account_number)).available, '10.50');
+    await coffer.signOut();
+    assert.equal(coffer.isSignedIn, false);
+    await assert.rejects(coffer.me(), SignedOutError);
+  });
+
+  test('throws problems with their code and fields', async () => {
+    const ada = await bank.customer();
+    const { coffer } = await signedIn(ada);
+    const tooMuch = await coffer.withdraw({ account_number: ada.number, amount: '5' }).catch((error) => error);
+    assert.ok(tooMuch instanceof ProblemError);
+    assert.equal(tooMuch.code, 'insufficient_funds');
+    const wrong = await coffer.deposit({ account_number: ada.number, amount: '1.234' }).catch((error) => error);
+    assert.equal(wrong.errors[0].pointer, '/amount');
+    assert.equal(wrong.status, 422);
+    assert.ok(wrong.requestId);
+  });
+
+  test('renews an access token once for all that meet its end', async () => {
+    const ada = await bank.customer();
+    let rejected = 0;
+    const { coffer, requests } = await signedIn(ada, (path, all) => {
+      const isRenewed = all.some((each) => each.path === '/refresh');
+      return path === '/me' && !isRenewed && ++rejected ? busy(401) : undefined;
+    });
+    const people = await Promise.all(Array.from({ length: 8 }, () => coffer.me()));
+    assert.ok(people.every(({ id }) => id === ada.id));
+    assert.equal(rejected, 8);
+    assert.equal(requests.filter(({ path }) => path === '/refresh').length, 1);
+  });
+
+  test('says that nobody is signed in any more when renewing fails', async () => {
+    const ada = await bank.customer();
+    const { coffer } = await signedIn(ada);
+    for (const { id } of (await coffer.sessions()).data) await bank.call('DELETE', `/me/sessions/${id}`, { token: ada.token }).catch(() => {});
+    let told = 0;
+    coffer.addEventListener('signed-out', () => told++);
+    await assert.rejects(coffer.me(), SignedOutError);
+    assert.equal(told, 1);
+    assert.equal(coffer.isSignedIn, false);
+  });
+
+  test('sends a movement again with the same key until it is answered', async () => {
+    const ada = await bank.customer();
+    let lost = 2;
+    const { coffer, requests } = await signedIn(ada, (path) => {
+      if (path === '/deposit' && lost-- > 0) throw new TypeError('connection reset');
+    });
+    await coffer.deposit({ account_number: ada.number, amount: '5' });
+    const keys = requests.filter(({ path }) => path === '/deposit').map(({ key }) => key);
+    assert.equal(keys.length, 3);
+    assert.equal(new Set(keys).size, 1);
+    assert.equal(await bank.balance(ada), '5.00');
+  });
+
+  test('comes back no sooner than Retry-After says', async () => {
+    const ada = await bank.customer();
+    let turnedAway = false;
+    const { coffer, requests } = await signedIn(ada, (path) => {
+      if (path !== '/me' || turnedAway) return undefined;
+      turnedAway = true;
+      return busy(503, { 'Retry-After': '1' });
+    });
+    await coffer.me();
+    const [first, second] = requests.filter(({ path }) => path === '/me');
+    assert.ok(second.at - first.at >= 1000);
+  });
+
+  test('does not wait when Retry-After asks for long, nor repeat what is not safe to', async () => {
+    const ada = await bank.customer();
+    const { coffer, requests } = await signedIn(ada, (path) => {
+      if (path === '/me') return busy(429, { 'Retry-After': '600' });
+      if (path === '/accounts') return busy(503);
+    });
+    const error = await coffer.me().catch((caught) => caught);
+    assert.equal(error.retryAfterSeconds, 600);
+    await assert.rejects(coffer.openAccount({}), ProblemError);
+    assert.equal(requests.filter(({ path }) => path === '/me').length, 1);
+    assert.equal(requests.filter(({ path }) => path === '/accounts').length, 1);
+  });
+
+  test('gives up in the end, and says that there was no answer', async () => {
+    const ada = await bank.customer();
+    const { coffer, requests } = await signedIn(ada, (path) => {
+      if (path === '/me') throw new TypeError('connection refused');
+    });
+    await assert.rejects(coffer.me(), NetworkError);
+    assert.equal(requests.filter(({ path }) => path === '/me').length, 5);
+  });
+
+  test('reads a history of many pages as one', async () => {
+    const ada = await bank.customer({ amount: '100' });
+    const { coffer } = await signedIn(ada);
+    for (let day = 0; day < 7; day++) await coffer.withdraw({ account_number: ada.number, amount: '1', description: `No. ${day}` });
+    const read = [];
+    for await (const entry of coffer.history(ada.number, { limit: 3 })) read.push(entry.sequence);
+    assert.deepEqual(read, [8, 7, 6, 5, 4, 3, 2, 1]);
+  });
+});

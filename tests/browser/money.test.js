@@ -1,0 +1,243 @@
+/** Money moves once, and exactly as it was typed. */
+
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import { Bank, PASSWORD } from './bank.js';
+import { look } from './look.js';
+import { Visitor, openBrowser } from './visitor.js';
+
+describe('money', () => {
+  let bank, browser;
+  before(async () => {
+    bank = await Bank.open();
+    browser = await openBrowser();
+  });
+  after(async () => {
+    await browser.close();
+    await bank.close();
+  });
+
+  /** Somebody signed in, at the form of a movement. */
+  async function at(kind, person, options) {
+    const visitor = await Visitor.arrive(browser, bank, options);
+    await visitor.signedInAs(person);
+    await visitor.go(`#/accounts/${person.number}/${kind}`, { deposit: 'Deposit', withdraw: 'Withdraw', transfer: 'Transfer' }[kind]);
+    return visitor;
+  }
+
+  test('moves once by a double click', async () => {
+    const ada = await bank.customer({ amount: '100' });
+    const visitor = await at('withdraw', ada);
+    await visitor.plan({ amount: '30' });
+    await visitor.confirm().dblclick();
+    await visitor.text('-$30.00');
+    assert.equal(await bank.balance(ada), '70.00');
+    await visitor.leave();
+  });
+
+  test('moves once by a double click that beats the script, too', async () => {
+    const ada = await bank.customer({ amount: '100' });
+    const visitor = await at('withdraw', ada);
+    await visitor.plan({ amount: '30' });
+    await visitor.page.evaluate(() => {
+      const form = document.querySelector('.review');
+      for (let press = 0; press < 5; press++) form.dispatchEvent(new Event('submit', { cancelable: true }));
+    });
+    await visitor.text('-$30.00');
+    assert.equal(await bank.balance(ada), '70.00');
+    await visitor.leave();
+  });
+
+  test('moves once when the answers get lost and it is tried again', async () => {
+    const ada = await bank.customer({ amount: '100' });
+    const visitor = await at('withdraw', ada);
+    const { page } = visitor;
+    const keys = new Set();
+    let lost = 0;
+    await page.route('**/withdraw', async (route) => {
+      keys.add(route.request().headers()['idempotency-key']);
+      const response = await route.fetch();
+      if (++lost <= 6) return route.abort('connectionreset');
+      return route.fulfill({ response });
+    });
+    await visitor.plan({ amount: '30' });
+    await visitor.confirm().click();
+    const again = page.getByRole('button', { name: 'Try again' });
+    await again.waitFor();
+    await visitor.text(/Trying again is safe/);
+    assert.equal(await page.getByRole('button', { name: 'Change' }).count(), 0);
+    await look(page, '25-uncertain');
+    await again.click();
+    await visitor.text('-$30.00');
+    assert.equal(keys.size, 1);
+    assert.equal(await bank.balance(ada), '70.00');
+    await visitor.leave();
+  });
+
+  test('does not move again by the back button', async () => {
+    const ada = await bank.customer({ amount: '100' });
+    const visitor = await at('withdraw', ada);
+    await visitor.plan({ amount: '30' });
+    await visitor.confirm().click();
+    await visitor.text('-$30.00');
+    await visitor.page.goBack();
+    await visitor.heading('Hello, Ada Lovelace');
+    await visitor.page.goForward();
+    await visitor.text('-$30.00');
+    assert.equal((await bank.movements(ada)).length, 2);
+    await visitor.leave();
+  });
+
+  test('is refused beside the field when there is too little', async () => {
+    const ada = await bank.customer({ amount: '5' });
+    const visitor = await at('withdraw', ada);
+    await visitor.page.getByLabel('Amount in USD').fill('7');
+    await visitor.page.getByRole('button', { name: 'Review' }).click();
+    await visitor.text('There is $5.00 available on this account.');
+    await look(visitor.page, '26-too-little');
+    await visitor.leave();
+  });
+
+  test('is refused by the bank when it has gone meanwhile, and the plan can be changed', async () => {
+    const ada = await bank.customer({ amount: '5' });
+    const visitor = await at('withdraw', ada);
+    await visitor.plan({ amount: '4' });
+    await bank.call('POST', '/withdraw', { token: ada.token, body: { account_number: ada.number, amount: '3' } });
+    await visitor.confirm().click();
+    await visitor.text(/2.00 USD is available/);
+    await visitor.page.getByRole('button', { name: 'Change' }).click();
+    await visitor.plan({ amount: '2' });
+    await visitor.confirm().click();
+    await visitor.text('-$2.00');
+    assert.equal(await bank.balance(ada), '0.00');
+    await visitor.leave();
+  });
+
+  test('goes to a mistyped account number never', async () => {
+    const ada = await bank.customer({ amount: '5' });
+    const bob = await bank.customer({ name: 'Bob' });
+    const visitor = await at('transfer', ada);
+    const number = visitor.page.getByLabel('Receiver’s account number');
+    await number.fill(bob.number.slice(0, 13) + ((Number(bob.number[13]) + 1) % 10));
+    await visitor.page.getByLabel('Amount in USD').fill('1');
+    await visitor.page.getByRole('button', { name: 'Review' }).click();
+    await visitor.text('A digit is mistyped: the check digits do not fit.');
+    await number.fill(bob.number.replace(/(....)/g, '$1 '));
+    await visitor.plan({ amount: '1' });
+    await visitor.confirm().click();
+    await visitor.text('-$1.00');
+    assert.equal(await bank.balance(bob), '1.00');
+    await visitor.leave();
+  });
+
+  test('is written as people of the locale write it, and sent exactly', async () => {
+    const ada = await bank.customer({ currency: 'EUR' });
+    const visitor = await at('deposit', ada, { locale: 'de-DE' });
+    await visitor.plan({ amount: '1.234,50' });
+    await visitor.text('1.234,50 €');
+    await visitor.confirm().click();
+    await visitor.text('+1.234,50 €');
+    assert.equal(await bank.balance(ada), '1234.50');
+    await visitor.leave();
+  });
+
+  test('has as many decimals as its currency', async () => {
+    const ada = await bank.customer({ currency: 'JPY' });
+    const visitor = await at('deposit', ada);
+    await visitor.page.getByLabel('Amount in JPY').fill('100.5');
+    await visitor.page.getByRole('button', { name: 'Review' }).click();
+    await visitor.text('This currency has no decimals. Enter a whole number.');
+    await visitor.plan({ amount: '1,000' });
+    await visitor.confirm().click();
+    await visitor.text('+¥1,000');
+    assert.equal(await bank.balance(ada), '1000');
+    await visitor.leave();
+  });
+
+  test('is read right, whatever is typed', async () => {
+    const visitor = await Visitor.arrive(browser, bank);
+    const read = (text, decimals, locale) =>
+      visitor.page.evaluate(async (of) => {
+        const { parseMoney, notationOf } = await import('/web/money.js');
+        try {
+          return parseMoney(of.text, of.decimals, notationOf(of.locale));
+        } catch (error) {
+          return error.constructor.name;
+        }
+      }, { text, decimals, locale });
+    const cases = [
+      ['1,234.50', 2, 'en-US', '1234.50'], ['1.234,50', 2, 'en-US', '1234.50'], ['1,234', 2, 'en-US', '1234.00'],
+      ['1.234', 2, 'en-US', 'AmountError'], ['1.234', 3, 'en-US', '1.234'], ['$ 12', 2, 'en-US', '12.00'],
+      ['1.234,50', 2, 'de-DE', '1234.50'], ['1,234.50', 2, 'de-DE', '1234.50'], ['1.234', 2, 'de-DE', '1234.00'],
+      ['1,234', 3, 'de-DE', '1.234'], ['12.5', 2, 'de-DE', '12.50'], ['5 €', 2, 'de-DE', '5.00'],
+      ['1\u202f234,5', 2, 'fr-FR', '1234.50'], ['1’234.50', 2, 'de-CH', '1234.50'], ['1,23,456.7', 2, 'en-IN', '123456.70'],
+      ['١٬٢٣٤٫٥', 2, 'ar-EG', '1234.50'], ['.5', 2, 'en-US', '0.50'], ['007', 0, 'en-US', '7'],
+      ['92233720368547758.07', 2, 'en-US', '92233720368547758.07'],
+      ['', 2, 'en-US', 'AmountError'], ['0.00', 2, 'en-US', 'AmountError'], ['-5', 2, 'en-US', 'AmountError'],
+      ['1e5', 2, 'en-US', 'AmountError'], ['1.2.3', 2, 'en-US', 'AmountError'], ['1,2,3', 2, 'en-US', 'AmountError'],
+      ['0,500', 2, 'en-US', 'AmountError'], ['<b>5</b>', 2, 'en-US', 'AmountError'],
+    ];
+    for (const [text, decimals, locale, expected] of cases) assert.equal(await read(text, decimals, locale), expected, `${text} in ${locale}`);
+    await visitor.leave();
+  });
+
+  test('moves by keyboard alone', async () => {
+    const ada = await bank.customer({ amount: '100' });
+    const visitor = await Visitor.arrive(browser, bank);
+    const { page } = visitor;
+    /** Presses Tab until the focus, which must be seen, is on what is called `name`. */
+    const tabTo = async (name) => {
+      for (let presses = 0; presses < 30; presses++) {
+        await page.keyboard.press('Tab');
+        const { words, outline } = await page.evaluate(() => {
+          const { activeElement: at } = document;
+          return { words: at.labels?.[0]?.innerText ?? at.innerText, outline: getComputedStyle(at).outlineStyle };
+        });
+        assert.equal(outline, 'solid', `the focus cannot be seen on ${words}`);
+        if (words.includes(name)) return;
+      }
+      assert.fail(`Tab does not lead to ${name}`);
+    };
+    const type = (text) => page.keyboard.type(text);
+    const enter = () => page.keyboard.press('Enter');
+    await visitor.heading('Sign in');
+    await tabTo('E-mail address');
+    await type(ada.email);
+    await tabTo('Password');
+    await type(PASSWORD);
+    await enter();
+    await visitor.heading('Hello, Ada Lovelace');
+    await page.locator('.hero .skeleton').waitFor({ state: 'detached' });
+    await tabTo('USD account');
+    await enter();
+    await visitor.heading('USD account');
+    await tabTo('Withdraw');
+    await enter();
+    await visitor.heading('Withdraw');
+    await tabTo('Amount in USD');
+    await type('12');
+    await enter();
+    await page.locator('.review').waitFor();
+    await tabTo('Confirm withdrawal');
+    await enter();
+    await visitor.text('-$12.00');
+    assert.equal(await bank.balance(ada), '88.00');
+    await visitor.leave();
+  });
+
+  test('of a long history appears as one scrolls', async () => {
+    const ada = await bank.customer({ amount: '1000' });
+    const withdrawal = { type: 'withdrawal', account_number: ada.number, amount: '1' };
+    await bank.call('POST', '/transactions/batch', { token: ada.token, body: { atomic: true, transactions: Array(180).fill(withdrawal) } });
+    const visitor = await Visitor.arrive(browser, bank);
+    await visitor.signedInAs(ada);
+    await visitor.go(`#/accounts/${ada.number}`, 'USD account');
+    await visitor.text('$820.00');
+    await visitor.page.waitForFunction(() => {
+      scrollTo(0, document.body.scrollHeight);
+      return document.querySelectorAll('.passbook .what').length === 181;
+    });
+    await visitor.page.locator('.passbook').getByText('Salary').waitFor();
+    await visitor.leave();
+  });
+});

@@ -1,0 +1,163 @@
+/** What those see and do who look after customers. */
+
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import { APPROVAL_ABOVE, Bank, PASSWORD, freshEmail } from './bank.js';
+import { look } from './look.js';
+import { totp } from './totp.js';
+import { Visitor, openBrowser } from './visitor.js';
+
+describe('the staff', () => {
+  let bank, browser, boss, clerk, ada, bossEmail;
+  before(async () => {
+    bank = await Bank.open();
+    browser = await openBrowser();
+    bossEmail = freshEmail();
+    bank.createAdmin(bossEmail);
+    ada = await bank.customer({ amount: '50' });
+    await bank.call('POST', '/accounts', { token: ada.token, body: { label: 'Savings', currency: 'EUR' } });
+    clerk = await bank.customer({ name: 'Charles Clerk' });
+    const token = await bank.token(bossEmail);
+    await bank.call('PUT', `/users/${clerk.id}/role`, { token, body: { role: 'staff' } });
+    boss = await Visitor.arrive(browser, bank);
+    await boss.signIn(bossEmail);
+    await boss.heading(/Hello/);
+  });
+  after(async () => {
+    await browser.close();
+    await bank.close();
+  });
+
+  test('is nothing that a customer sees', async () => {
+    const visitor = await Visitor.arrive(browser, bank);
+    await visitor.signedInAs(ada);
+    assert.equal(await visitor.page.getByRole('link', { name: 'Staff' }).count(), 0);
+    await visitor.go('#/staff', 'Staff');
+    await visitor.page.locator('.part-failure').waitFor();
+    await visitor.leave();
+  });
+
+  test('look a customer up', async () => {
+    const { page } = boss;
+    await page.getByRole('link', { name: 'Staff' }).click();
+    await boss.heading('Staff');
+    await page.locator('.people li').first().waitFor();
+    await look(page, '27-staff');
+    await page.getByLabel('Name or address').fill('lovel');
+    await page.waitForFunction(() => document.querySelectorAll('.people li').length === 1);
+    await page.getByRole('link', { name: /Ada Lovelace/ }).click();
+    await boss.heading('Ada Lovelace');
+    await look(page, '28-customer');
+  });
+
+  test('freeze and release a customer and an account', async () => {
+    const { page } = boss;
+    await page.getByRole('button', { name: 'Freeze', exact: true }).click();
+    await page.getByRole('dialog').getByLabel('Reason').fill('Lost phone');
+    await page.getByRole('dialog').getByRole('button', { name: 'Freeze' }).click();
+    const release = page.getByRole('button', { name: 'Release', exact: true });
+    await release.waitFor();
+    const visitor = await Visitor.arrive(browser, bank);
+    await visitor.signedInAs(ada);
+    await visitor.text(/The bank has frozen you/);
+    await look(visitor.page, '29-frozen');
+    await visitor.leave();
+    await release.click();
+    await page.getByRole('dialog').getByRole('button', { name: 'Release' }).click();
+    await page.getByRole('button', { name: 'Freeze', exact: true }).waitFor();
+    await page.getByRole('button', { name: `Freeze USD account ${ada.number}` }).click();
+    await page.getByRole('dialog').getByRole('button', { name: 'Freeze' }).click();
+    await page.getByRole('button', { name: `Release USD account ${ada.number}` }).click();
+    await page.getByRole('dialog').getByRole('button', { name: 'Release' }).click();
+    await page.getByRole('button', { name: `Freeze USD account ${ada.number}` }).waitFor();
+  });
+
+  test('act for a customer, and see for whom', async () => {
+    const { page } = boss;
+    await page.getByRole('link', { name: /USD account/ }).click();
+    await boss.text('You act for Ada Lovelace.');
+    await look(page, '30-acting-for');
+    await page.getByRole('link', { name: 'Deposit' }).click();
+    await boss.heading('Deposit');
+    await boss.plan({ amount: '25', description: 'At the counter' });
+    await boss.confirm().click();
+    await boss.text('+$25.00');
+    assert.equal(await bank.balance(ada), '75.00');
+  });
+
+  test('need a second person for a large movement', async () => {
+    const visitor = await Visitor.arrive(browser, bank);
+    const { page } = visitor;
+    await visitor.signIn(clerk.email);
+    await visitor.heading('Hello, Charles Clerk');
+    await visitor.go(`#/accounts/${ada.number}/deposit?for=${ada.id}`, 'Deposit');
+    await visitor.plan({ amount: String(APPROVAL_ABOVE * 2), description: 'House sold' });
+    await visitor.confirm().click();
+    await visitor.text('it waits for approval');
+    await visitor.text('Somebody else must decide.');
+    await visitor.text('House sold');
+    assert.equal(await bank.balance(ada), '75.00');
+    await boss.go('#/staff/approvals', 'Staff');
+    await boss.text('House sold');
+    await boss.text('Charles Clerk');
+    await look(boss.page, '31-approvals');
+    await boss.page.getByRole('button', { name: /^Approve/ }).click();
+    await boss.page.getByRole('dialog').getByRole('button', { name: 'Approve' }).click();
+    await boss.text('Nothing waits');
+    await look(boss.page, '32-no-approvals');
+    assert.equal(await bank.balance(ada), '20075.00');
+    await visitor.leave();
+  });
+
+  test('may say no to a large movement', async () => {
+    const token = await bank.token(clerk.email);
+    const body = { account_number: ada.number, amount: String(APPROVAL_ABOVE * 2) };
+    await bank.call('POST', '/deposit', { token, body });
+    await boss.go('#/staff', 'Staff');
+    await boss.go('#/staff/approvals', 'Staff');
+    await boss.page.getByRole('button', { name: /^Reject/ }).click();
+    await boss.page.getByRole('dialog').getByRole('button', { name: 'Reject' }).click();
+    await boss.text('Nothing waits');
+    await boss.page.getByText('Rejected', { exact: true }).click();
+    await boss.page.locator('.chip.rejected').waitFor();
+    assert.equal(await bank.balance(ada), '20075.00');
+  });
+
+  test('give roles and read the audit log', async () => {
+    const { page } = boss;
+    await boss.go(`#/staff/users/${clerk.id}`, 'Charles Clerk');
+    await page.getByRole('button', { name: 'Change the role' }).click();
+    await page.getByRole('dialog').getByLabel('Role').selectOption('auditor');
+    await page.getByRole('dialog').getByRole('button', { name: 'Change the role' }).click();
+    await page.locator('.title-row .chip').filter({ hasText: 'auditor' }).waitFor();
+    await boss.go('#/staff/audit', 'Staff');
+    await boss.text('Lost phone');
+    await look(page, '33-audit-log');
+    await page.getByLabel('What happened').selectOption('role_changed');
+    await page.waitForFunction(() => [...document.querySelectorAll('tbody b')].every((each) => each.textContent === 'Role changed'));
+    await boss.leave();
+  });
+
+  test('whose role takes a second factor are led to it, and then have their rights', async (t) => {
+    const strict = await Bank.open({ COFFER_STAFF_SECOND_FACTOR: 'true' });
+    t.after(() => strict.close());
+    const email = freshEmail();
+    strict.createAdmin(email);
+    const visitor = await Visitor.arrive(browser, strict);
+    const { page } = visitor;
+    await visitor.signIn(email);
+    await visitor.heading('Second factor');
+    await visitor.text('Your role needs a second factor.');
+    await page.evaluate(() => (location.hash = '#/staff'));
+    await visitor.heading('Second factor');
+    await page.getByLabel('Password', { exact: true }).fill(PASSWORD);
+    await page.getByRole('button', { name: 'Continue' }).click();
+    await page.getByLabel('Code').fill(totp(await page.locator('.secret').innerText()));
+    await page.getByRole('button', { name: 'Turn on' }).click();
+    await page.getByRole('button', { name: 'I have kept them' }).click();
+    await visitor.heading('Profile');
+    await page.getByRole('link', { name: 'Staff' }).click();
+    await page.locator('.people li').first().waitFor();
+    await visitor.leave();
+  });
+});

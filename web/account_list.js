@@ -1,0 +1,45 @@
+/** Accounts in a list, each with its balance. */
+
+import { groupDigits } from './account_number.js';
+import { h } from './dom.js';
+import { icon } from './icons.js';
+import { formatMoney } from './money.js';
+import { link } from './router.js';
+
+/** @param {import('./api.js').Account} account @returns {string} */
+export const nameOf = (account) => account.label ?? `${account.currency} account`;
+
+/** @param {'open' | 'frozen' | 'closed' | 'active' | string} status */
+export const chip = (status) => h('span', { class: `chip ${status}` }, status);
+
+/** The bank lists accounts by their numbers, which mean nothing. @param {import('./api.js').Account[]} accounts */
+export const oldestFirst = (accounts) => [...accounts].sort((a, b) => Date.parse(a.opened_at) - Date.parse(b.opened_at));
+
+/**
+ * @param {import('./api.js').Account[]} accounts
+ * @param {{owner?: string}} [options] `owner`: the customer for whom staff acts
+ */
+export function accountList(accounts, { owner } = {}) {
+  const isClosed = ({ status }) => status === 'closed';
+  const inOrder = oldestFirst(accounts).sort((a, b) => isClosed(a) - isClosed(b));
+  return h('ul', { class: 'accounts card' }, inOrder.map((account) => row(account, owner)));
+}
+
+function row(account, owner) {
+  return h(
+    'li',
+    { class: account.status },
+    h(
+      'a',
+      { href: link(`/accounts/${account.account_number}`, { for: owner }) },
+      h(
+        'span',
+        { class: 'account-name' },
+        h('b', null, nameOf(account), ' ', account.status !== 'open' && chip(account.status)),
+        h('span', { class: 'number' }, groupDigits(account.account_number)),
+      ),
+      h('span', { class: 'amount' }, formatMoney(account.balance, account.currency)),
+      icon('next'),
+    ),
+  );
+}

@@ -1,0 +1,176 @@
+/** The app: who is signed in, which screen is shown, and what happens when that changes. */
+
+import { Coffer, ProblemError, SignedOutError } from './api.js';
+import { announce, h, toast } from './dom.js';
+import { resolve } from './router.js';
+import { failure, notFound, skeleton } from './states.js';
+import { drawHeader, watchConnection, worksHere } from './shell.js';
+import { account } from './screens/account.js';
+import { approvals } from './screens/approvals.js';
+import { audit } from './screens/audit.js';
+import { customer } from './screens/customer.js';
+import { customers } from './screens/customers.js';
+import { movement } from './screens/movement.js';
+import { openAccount } from './screens/open_account.js';
+import { overview } from './screens/overview.js';
+import { profile } from './screens/profile.js';
+import { receipt } from './screens/receipt.js';
+import { secondFactor } from './screens/second_factor.js';
+import { statement } from './screens/statement.js';
+import { signIn, signUp } from './screens/welcome.js';
+
+const ENROLMENT = '/profile/second-factor';
+
+const FOR_ALL = [
+  ['/sign-up', signUp],
+];
+const FOR_THE_SIGNED_IN = [
+  ['/', overview],
+  ['/open-account', openAccount],
+  ['/accounts/:number', account],
+  ['/accounts/:number/statement', statement],
+  ['/accounts/:number/entries/:id', receipt],
+  ['/accounts/:number/:kind', movement],
+  ['/profile', profile],
+  [ENROLMENT, secondFactor],
+  ['/staff', customers],
+  ['/staff/users/:id', customer],
+  ['/staff/approvals', approvals],
+  ['/staff/audit', audit],
+];
+
+/**
+ * What a screen gets. It answers with its title and its content.
+ * @typedef {{bank: Coffer, me: import('./api.js').User & {mustEnrol?: boolean}, params: Record<string, string>,
+ *   query: URLSearchParams, path: string, signal: AbortSignal, session: typeof session}} Context
+ * @typedef {{title: string, content: any, class?: string}} Screen
+ */
+
+const bank = new Coffer({ session: 'cookie' });
+const main = document.getElementById('main');
+let me = null;
+let leaving = new AbortController();
+let isFirst = true;
+
+/** What screens may do about who is signed in. */
+const session = {
+  async signIn(email, password, code) {
+    await bank.signIn(email, password, code);
+    await loadMe();
+    await show();
+  },
+  async signOut() {
+    await bank.signOut();
+    session.leave('');
+  },
+  /** Signed out for good, and on purpose: nobody need come back to this screen. */
+  leave(words) {
+    if (location.hash) history.pushState(null, '', '#/');
+    forget(words);
+  },
+  /** After a change of one's own profile. */
+  async reload() {
+    await loadMe();
+    draw();
+  },
+};
+
+async function loadMe() {
+  const user = await bank.me();
+  const factor = worksHere(user) ? await bank.secondFactor() : null;
+  me = { ...user, mustEnrol: Boolean(factor?.required && !factor.enabled) };
+}
+
+const asksForEnrolment = (error) => error instanceof ProblemError && error.code === 'second_factor_enrolment_required';
+
+/** Nobody is signed in any more. Who signs in again comes back to this address. @param {string} words why */
+function forget(words) {
+  me = null;
+  if (words) toast(words);
+  show();
+}
+
+function draw() {
+  const { path, query } = resolve(location.hash, []);
+  const isForOthers = path.startsWith('/staff') || query.has('for');
+  drawHeader({ me, here: isForOthers ? 'staff' : path.startsWith('/profile') ? 'profile' : 'overview', signOut: session.signOut });
+}
+
+/** Shows the screen of the address. */
+async function show() {
+  leaving.abort();
+  leaving = new AbortController();
+  const { signal } = leaving;
+  const place = resolve(location.hash, me ? FOR_THE_SIGNED_IN : FOR_ALL);
+  if (me?.mustEnrol && place.path !== ENROLMENT) return location.replace(`#${ENROLMENT}`);
+  draw();
+  main.setAttribute('aria-busy', 'true');
+  main.replaceChildren(skeleton());
+  const screen = place.screen ?? (me ? notFound : signIn);
+  const shown = await tryScreen(screen, { ...place, bank, me, signal, session });
+  if (signal.aborted) return;
+  settle(shown);
+}
+
+/** @returns {Promise<Screen>} */
+async function tryScreen(screen, context) {
+  try {
+    return await screen(context);
+  } catch (error) {
+    if (asksForEnrolment(error)) location.replace(`#${ENROLMENT}`);
+    return { title: 'Not available', content: failure(error, show) };
+  }
+}
+
+function settle({ title, content, class: name = '' }) {
+  document.title = title === 'Coffer' ? title : `${title} · Coffer`;
+  main.className = name;
+  main.replaceChildren(...[content].flat());
+  main.removeAttribute('aria-busy');
+  window.scrollTo(0, 0);
+  if (!isFirst) focusHeading();
+  isFirst = false;
+}
+
+/** Keyboard and screen reader start where the new screen does. */
+function focusHeading() {
+  const heading = main.querySelector('[autofocus], h1') ?? main;
+  if (heading.tagName === 'H1') heading.tabIndex = -1;
+  heading.focus({ preventScroll: true });
+}
+
+function listen() {
+  addEventListener('hashchange', (event) => {
+    // The link that skips to the content is a place in the page, not a screen.
+    if (location.hash === '#main') {
+      history.replaceState(null, '', new URL(event.oldURL).hash || '#/');
+      main.focus();
+    } else {
+      show();
+    }
+  });
+  bank.addEventListener('signed-out', () => me && forget('You have been signed out.'));
+  bank.addEventListener('signed-in', async () => {
+    await loadMe();
+    await show();
+  });
+  // Whoever has left a screen, or the bank, does not want to hear what became of its last requests.
+  addEventListener('unhandledrejection', (event) => {
+    if (event.reason instanceof SignedOutError || event.reason?.name === 'AbortError') event.preventDefault();
+  });
+  watchConnection(announce);
+}
+
+async function start() {
+  listen();
+  try {
+    if (await bank.resume()) await loadMe();
+  } catch (error) {
+    main.replaceChildren(h('h1', { class: 'unseen' }, 'Coffer'), failure(error, start));
+    main.removeAttribute('aria-busy');
+    return;
+  }
+  await show();
+}
+
+start();

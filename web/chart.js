@@ -1,0 +1,88 @@
+/** The line of a balance over time. */
+
+import { NetworkError } from './api.js';
+import { formatDay, formatMoment } from './dates.js';
+import { h } from './dom.js';
+import { LOCALE, formatMoney, fromMinor } from './money.js';
+
+const HEIGHT = 180;
+
+/**
+ * @param {{points: import('./balances.js').Point[], decimals: number, currency: string}} series
+ * @returns {Promise<HTMLElement>}
+ */
+export async function balanceChart({ points, decimals, currency }) {
+  if (points.every(({ minor }) => minor === 0n)) return h('p', { class: 'chart-note' }, 'The line of your balance begins with the first movement.');
+  const { default: UPlot } = await import('./vendor/uplot.js').catch(asNetworkError);
+  const money = (minor) => formatMoney(fromMinor(minor, decimals), currency);
+  const readout = h('p', { class: 'chart-readout', 'aria-hidden': 'true' });
+  const plot = h('div', { class: 'chart-plot' });
+  const figure = h('div', { class: 'chart', role: 'img', 'aria-label': inWords(points, money) }, readout, plot);
+  const say = (index) => {
+    const { at, minor } = points[index];
+    readout.textContent = index === points.length - 1 ? 'Now' : formatMoment(at);
+    readout.append(h('b', null, money(minor)));
+  };
+  say(points.length - 1);
+  // Pixels are no money: here, and only here, an amount may become a float.
+  const data = [points.map(({ at }) => at / 1000), points.map(({ minor }) => Number(minor) / 10 ** decimals)];
+  let chart = null;
+  const draw = (width) => {
+    chart?.destroy();
+    chart = new UPlot(options(UPlot, { width, say, last: points.length - 1, colors: colorsOf(plot) }), data, plot);
+  };
+  new ResizeObserver(([entry]) => entry.contentRect.width && draw(Math.floor(entry.contentRect.width))).observe(plot);
+  return figure;
+}
+
+function asNetworkError(cause) {
+  throw new NetworkError('The chart did not arrive.', { cause });
+}
+
+function options(UPlot, { width, say, last, colors }) {
+  const axis = { stroke: colors.text, font: '12px system-ui, sans-serif', ticks: { show: false } };
+  const short = new Intl.NumberFormat(LOCALE, { notation: 'compact', maximumFractionDigits: 1 });
+  return {
+    width,
+    height: HEIGHT,
+    legend: { show: false },
+    padding: [8, 8, 0, 0],
+    cursor: { y: false, points: { size: 9, fill: colors.line }, drag: { setScale: false, x: false } },
+    scales: { y: { range: (_, min, max) => rangeAround(min, max) } },
+    axes: [
+      { ...axis, grid: { show: false }, size: 28, space: 80, values: (_, ticks) => dateTicks(ticks) },
+      { ...axis, grid: { stroke: colors.grid, width: 1 }, size: 52, space: 48, values: (_, ticks) => ticks.map((tick) => short.format(tick)) },
+    ],
+    series: [
+      {},
+      { stroke: colors.line, width: 2, fill: colors.fill, paths: UPlot.paths.stepped({ align: 1 }), points: { show: false } },
+    ],
+    hooks: { setCursor: [({ cursor }) => say(cursor.idx ?? last)] },
+  };
+}
+
+/** From zero, so that a small change does not look like a large one. */
+function rangeAround(min, max) {
+  const low = Math.min(0, min);
+  return [low, max > low ? max + (max - low) * 0.08 : low + 1];
+}
+
+function dateTicks(ticks) {
+  const step = ticks.length > 1 ? ticks[1] - ticks[0] : 86_400;
+  const clock = { hour: 'numeric', minute: '2-digit', ...(step < 60 && { second: '2-digit' }) };
+  const format = new Intl.DateTimeFormat(LOCALE, step < 86_400 ? clock : { day: 'numeric', month: 'short' });
+  return ticks.map((tick) => format.format(tick * 1000));
+}
+
+function colorsOf(element) {
+  const style = getComputedStyle(element);
+  const color = (name) => style.getPropertyValue(name).trim();
+  return { line: color('--chart-line'), fill: color('--chart-fill'), grid: color('--chart-grid'), text: color('--chart-text') };
+}
+
+/** What those learn who do not see it. */
+function inWords(points, money) {
+  const [first, last] = [points[0], points.at(-1)];
+  const sorted = points.map(({ minor }) => minor).sort((a, b) => (a < b ? -1 : a > b ? 1 : 0));
+  return `Balance from ${money(first.minor)} on ${formatDay(first.at)} to ${money(last.minor)} now; lowest ${money(sorted[0])}, highest ${money(sorted.at(-1))}.`;
+}

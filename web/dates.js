@@ -1,0 +1,43 @@
+/** Days and moments, as this browser's user writes them. */
+
+const day = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium' });
+const utcDay = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeZone: 'UTC' });
+const moment = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'short' });
+const exactMoment = new Intl.DateTimeFormat(undefined, { dateStyle: 'long', timeStyle: 'long' });
+const time = new Intl.DateTimeFormat(undefined, { timeStyle: 'short' });
+
+/** @param {string | number | Date} value */
+export const formatDay = (value) => day.format(new Date(value));
+/** Of a statement, whose days are UTC. */
+export const formatUtcDay = (value) => utcDay.format(new Date(value));
+export const formatMoment = (value) => moment.format(new Date(value));
+export const formatExactMoment = (value) => exactMoment.format(new Date(value));
+export const formatTime = (value) => time.format(new Date(value));
+
+/**
+ * The moment at which a local day begins, for the bank.
+ * @param {string} date as `<input type=date>` has it, "2026-01-31"
+ * @param {number} [daysLater]
+ */
+export function startOfDay(date, daysLater = 0) {
+  const [year, month, dayOfMonth] = date.split('-').map(Number);
+  return new Date(year, month - 1, dayOfMonth + daysLater).toISOString();
+}
+
+/** @param {Date} date @returns {string} its UTC day, "2026-01-31" */
+export const utcDate = (date) => date.toISOString().slice(0, 10);
+
+/**
+ * The periods that a statement is usually asked for, in days of UTC.
+ * @param {Date} [now]
+ * @returns {Record<'this-month' | 'last-month' | 'this-year', {from: string, to: string}>}
+ */
+export function usualPeriods(now = new Date()) {
+  const [year, month] = [now.getUTCFullYear(), now.getUTCMonth()];
+  const date = (...ymd) => utcDate(new Date(Date.UTC(...ymd)));
+  return {
+    'this-month': { from: date(year, month, 1), to: utcDate(now) },
+    'last-month': { from: date(year, month - 1, 1), to: date(year, month, 0) },
+    'this-year': { from: date(year, 0, 1), to: utcDate(now) },
+  };
+}

@@ -1,0 +1,34 @@
+/** A question in front of everything else. The browser keeps the focus inside and gives it back. */
+
+import { h, newId } from './dom.js';
+import { actions, form, submitButton } from './form.js';
+
+/**
+ * Asks. Resolves to whether it was done: `act` has run and not thrown; what it throws is shown in the dialog.
+ * @param {{title: string, text: string, verb: string, danger?: boolean, fields?: HTMLElement[],
+ *   act: (values: Record<string, string>) => Promise<unknown>}} question
+ * @returns {Promise<boolean>}
+ */
+export function ask({ title, text, verb, danger, fields = [], act }) {
+  const id = newId('dialog');
+  let done = false;
+  const dialog = h('dialog', { 'aria-labelledby': id });
+  const submit = async (values) => {
+    await act(values);
+    done = true;
+    dialog.close();
+  };
+  const cancel = h('button', { type: 'button', class: 'quiet', onclick: () => dialog.close() }, 'Cancel');
+  const confirm = submitButton(verb, { class: danger ? 'primary danger' : 'primary' });
+  dialog.append(
+    form({ submit }, h('h2', { id }, title), h('p', null, text), fields, actions(cancel, confirm)),
+  );
+  document.body.append(dialog);
+  dialog.showModal();
+  return new Promise((resolve) => {
+    dialog.addEventListener('close', () => {
+      dialog.remove();
+      resolve(done);
+    });
+  });
+}

@@ -1,0 +1,70 @@
+/** A list that grows while one scrolls, page by page. */
+
+import { h } from './dom.js';
+import { empty as emptyState, partFailure, skeleton } from './states.js';
+
+/**
+ * @template T
+ * @param {object} options
+ * @param {HTMLElement} options.into where rows go: a `tbody`, a `ul`
+ * @param {HTMLElement} [options.frame] what is hidden while there are no rows; `into` if left out
+ * @param {(cursor: string | undefined, signal: AbortSignal) => Promise<import('./api.js').Page<T>>} options.load
+ * @param {(item: T, previous: T | undefined) => any} options.row
+ * @param {() => [string, string]} options.empty title and text when there is nothing
+ * @param {AbortSignal} options.signal when the screen is left
+ * @returns {HTMLElement & {restart: () => void}}
+ */
+export function paged({ into, frame = into, load, row, empty, signal }) {
+  const foot = h('div', { class: 'list-foot' });
+  const element = h('div', { class: 'paged' }, frame, foot);
+  let round = new AbortController();
+  let cursor;
+  let previous;
+
+  const fetchPage = async () => {
+    const { signal: mine } = round;
+    foot.replaceChildren(skeleton(into.childElementCount ? 1 : 5));
+    try {
+      const page = await load(cursor, mine);
+      if (!mine.aborted) show(page);
+    } catch (error) {
+      if (!mine.aborted) foot.replaceChildren(partFailure(error, fetchPage));
+    }
+  };
+
+  const show = (page) => {
+    for (const item of page.data) {
+      into.append(...[row(item, previous)].flat());
+      previous = item;
+    }
+    frame.hidden = !into.childElementCount;
+    cursor = page.next_cursor;
+    if (page.has_more) return offerMore(page.data.length === 0);
+    foot.replaceChildren(into.childElementCount ? '' : emptyState(...empty()));
+  };
+
+  /** A filter may leave nothing of a page although more follow: then the next one is read at once. */
+  const offerMore = (pageWasEmpty) => {
+    if (pageWasEmpty) return fetchPage();
+    const button = h('button', { type: 'button', class: 'secondary', onclick: fetchPage }, 'Show more');
+    foot.replaceChildren(button);
+    const whenSeen = new IntersectionObserver(([entry]) => {
+      if (!entry.isIntersecting) return;
+      whenSeen.disconnect();
+      if (button.isConnected) fetchPage();
+    }, { rootMargin: '400px' });
+    whenSeen.observe(button);
+  };
+
+  element.restart = () => {
+    round.abort();
+    round = new AbortController();
+    cursor = previous = undefined;
+    into.replaceChildren();
+    frame.hidden = true;
+    fetchPage();
+  };
+  signal.addEventListener('abort', () => round.abort());
+  element.restart();
+  return element;
+}

@@ -1,0 +1,99 @@
+/** One account: what is on it, what may be done with it, and everything that happened. */
+
+import { chip, nameOf } from '../account_list.js';
+import { groupDigits } from '../account_number.js';
+import { ask } from '../dialog.js';
+import { h, toast } from '../dom.js';
+import { field } from '../form.js';
+import { icon } from '../icons.js';
+import { formatMoney } from '../money.js';
+import { link } from '../router.js';
+import { accountHistory } from './history.js';
+
+/** @param {import('../app.js').Context} context @returns {Promise<import('../app.js').Screen>} */
+export async function account(context) {
+  const { bank, params, query, signal } = context;
+  const owner = query.get('for');
+  const [shown, customer] = await Promise.all([
+    bank.account(params.number, { signal }),
+    owner ? bank.user(owner, { signal }) : null,
+  ]);
+  const content = [
+    customer ? actingFor(customer) : h('a', { class: 'way-back', href: '#/' }, icon('back'), 'Overview'),
+    head(context, shown, customer),
+    accountHistory(context, shown, customer),
+  ];
+  return { title: nameOf(shown), content };
+}
+
+/** @param {import('../api.js').User} customer */
+export function actingFor(customer) {
+  const back = h('a', { href: `#/staff/users/${customer.id}` }, customer.name);
+  return h('p', { class: 'acting', role: 'note' }, icon('staff'), h('span', null, 'You act for ', back, '.'));
+}
+
+function head({ bank, me }, shown, customer) {
+  const mayAct = me.status === 'active' && me.role !== 'auditor' && shown.status !== 'closed';
+  const ways = { for: customer?.id };
+  const base = `/accounts/${shown.account_number}`;
+  const way = (kind, words) => h('a', { class: 'button secondary', href: link(`${base}/${kind}`, ways) }, icon(kind), words);
+  const moves = mayAct && shown.status === 'open';
+  return h(
+    'section',
+    { class: 'account-head' },
+    h('div', { class: 'title-row' }, h('h1', null, nameOf(shown)), shown.status !== 'open' && chip(shown.status)),
+    copyableNumber(shown.account_number),
+    h('p', { class: 'balance' }, formatMoney(shown.balance, shown.currency)),
+    shown.status === 'frozen' && h('p', { class: 'hint' }, 'The bank has frozen this account: no money moves, in or out.'),
+    h(
+      'div',
+      { class: 'ways' },
+      moves && [way('deposit', 'Deposit'), way('withdraw', 'Withdraw'), way('transfer', 'Transfer')],
+      way('statement', 'Statement'),
+      mayAct && !customer && ownersButtons(bank, shown),
+    ),
+  );
+}
+
+function copyableNumber(number) {
+  const copy = async () => {
+    await navigator.clipboard.writeText(number);
+    toast('The account number is copied.');
+  };
+  const words = `Copy the account number`;
+  return h(
+    'p',
+    { class: 'number' },
+    h('span', null, groupDigits(number)),
+    navigator.clipboard && h('button', { type: 'button', class: 'icon-button', 'aria-label': words, title: words, onclick: copy }, icon('copy')),
+  );
+}
+
+/** What only the owner does. */
+function ownersButtons(bank, shown) {
+  const rename = () =>
+    ask({
+      title: 'Rename the account',
+      text: 'The name is for you alone.',
+      verb: 'Rename',
+      fields: [field({ name: 'label', label: 'Name', value: shown.label ?? '', optional: true, maxlength: 50 })],
+      act: ({ label }) => bank.renameAccount(shown.account_number, label || null),
+    }).then(reloadIf);
+  const close = () =>
+    ask({
+      title: 'Close the account?',
+      text: 'It must be empty. Its history stays, but no money can move on it again.',
+      verb: 'Close the account',
+      danger: true,
+      act: () => bank.closeAccount(shown.account_number),
+    }).then(reloadIf);
+  return [
+    h('button', { type: 'button', class: 'quiet', onclick: rename }, 'Rename'),
+    h('button', { type: 'button', class: 'quiet', onclick: close }, 'Close'),
+  ];
+}
+
+/** Shows the screen anew when something has changed. @param {boolean} changed */
+export function reloadIf(changed) {
+  if (changed) dispatchEvent(new HashChangeEvent('hashchange', { oldURL: location.href, newURL: location.href }));
+}

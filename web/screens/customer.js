@@ -1,0 +1,113 @@
+/** Staff: one person, with what may be done for or about them. */
+
+import { accountList, chip, nameOf } from '../account_list.js';
+import { groupDigits } from '../account_number.js';
+import { formatMoment } from '../dates.js';
+import { ask } from '../dialog.js';
+import { h, toast } from '../dom.js';
+import { field, select } from '../form.js';
+import { icon } from '../icons.js';
+import { actsForOthers } from '../staff_ways.js';
+import { empty } from '../states.js';
+import { reloadIf } from './account.js';
+
+const ROLES = [['customer', 'Customer'], ['staff', 'Staff'], ['admin', 'Admin'], ['auditor', 'Auditor']];
+
+/** @param {import('../app.js').Context} context @returns {Promise<import('../app.js').Screen>} */
+export async function customer(context) {
+  const { bank, me, params, signal } = context;
+  const [user, accounts] = await Promise.all([
+    bank.user(params.id, { signal }),
+    bank.allAccounts({ owner_id: params.id }, { signal }),
+  ]);
+  const content = [
+    h('a', { class: 'way-back', href: '#/staff' }, icon('back'), 'Staff'),
+    h('div', { class: 'title-row' }, h('h1', null, user.name), chip(user.status), user.role !== 'customer' && chip(user.role)),
+    h('p', { class: 'lead' }, `${user.email} · customer since ${formatMoment(user.created_at)}`),
+    me.id !== user.id && h('div', { class: 'ways' }, powers(context, user)),
+    h('section', null, h('h2', null, 'Accounts'), accounts.length ? accountList(accounts, { owner: user.id }) : empty('No accounts', 'This person has none.')),
+    actsForOthers(me) && me.id !== user.id && accounts.length > 0 && freezing(bank, accounts),
+  ];
+  return { title: user.name, content: content.filter(Boolean) };
+}
+
+const reasonField = () => field({ name: 'reason', label: 'Reason', optional: true, hint: 'For the audit log.', maxlength: 140, autocomplete: 'off' });
+
+function powers({ bank, me }, user) {
+  const buttons = [];
+  const frozen = user.status === 'frozen';
+  const button = (words, act, attributes) => h('button', { type: 'button', class: 'secondary', onclick: act, ...attributes }, words);
+  const freeze = () =>
+    ask({
+      title: frozen ? `Release ${user.name}?` : `Freeze ${user.name}?`,
+      text: frozen ? 'They can move money again.' : 'They can look and sign out, but change nothing.',
+      verb: frozen ? 'Release' : 'Freeze',
+      danger: !frozen,
+      fields: [reasonField()],
+      act: ({ reason }) => bank.setUserStatus(user.id, frozen ? 'active' : 'frozen', reason || undefined),
+    }).then(reloadIf);
+  const mayFreeze = me.role === 'admin' || (me.role === 'staff' && user.role === 'customer');
+  if (mayFreeze) buttons.push(button(frozen ? 'Release' : 'Freeze', freeze));
+  if (me.role === 'admin') {
+    buttons.push(button('Change the role', () => changeRole(bank, user)));
+    buttons.push(button('End their sessions', () => endSessions(bank, user)));
+    buttons.push(button('Remove the second factor', () => removeFactor(bank, user)));
+  }
+  return buttons;
+}
+
+function changeRole(bank, user) {
+  return ask({
+    title: `The role of ${user.name}`,
+    text: 'It counts from their next request on.',
+    verb: 'Change the role',
+    fields: [field({ name: 'role', label: 'Role', control: select(ROLES, { value: user.role }) })],
+    act: ({ role }) => bank.setUserRole(user.id, role),
+  }).then(reloadIf);
+}
+
+function endSessions(bank, user) {
+  return ask({
+    title: `End the sessions of ${user.name}?`,
+    text: 'All of them: they must sign in again everywhere.',
+    verb: 'End the sessions',
+    danger: true,
+    act: () => bank.endUserSessions(user.id),
+  }).then((done) => done && toast('Their sessions have ended.'));
+}
+
+function removeFactor(bank, user) {
+  return ask({
+    title: `Remove the second factor of ${user.name}?`,
+    text: 'For those who have lost app and recovery codes, once you know who they are. They must sign in again everywhere.',
+    verb: 'Remove',
+    danger: true,
+    act: () => bank.removeUserSecondFactor(user.id),
+  }).then((done) => done && toast('Their second factor is removed.'));
+}
+
+function freezing(bank, accounts) {
+  const rows = accounts.filter(({ status }) => status !== 'closed').map((account) => freezeRow(bank, account));
+  return h('section', null, h('h2', null, 'Freeze an account'), h('ul', { class: 'card rows' }, rows));
+}
+
+function freezeRow(bank, account) {
+  const frozen = account.status === 'frozen';
+  const verb = frozen ? 'Release' : 'Freeze';
+  const act = () =>
+    ask({
+      title: `${verb} ${nameOf(account)}?`,
+      text: frozen ? 'Money can move on it again.' : 'No money moves on it, in or out.',
+      verb,
+      danger: !frozen,
+      fields: [reasonField()],
+      act: ({ reason }) => bank.setAccountStatus(account.account_number, frozen ? 'open' : 'frozen', reason || undefined),
+    }).then(reloadIf);
+  const words = `${verb} ${nameOf(account)} ${account.account_number}`;
+  return h(
+    'li',
+    { class: 'row' },
+    h('div', null, h('p', null, h('b', null, nameOf(account), ' '), chip(account.status)), h('p', { class: 'number' }, groupDigits(account.account_number))),
+    h('button', { type: 'button', class: 'quiet', 'aria-label': words, onclick: act }, verb),
+  );
+}

@@ -1,0 +1,61 @@
+/** Staff: look people up. */
+
+import { chip } from '../account_list.js';
+import { h } from '../dom.js';
+import { formatDay } from '../dates.js';
+import { field, select } from '../form.js';
+import { icon } from '../icons.js';
+import { paged } from '../paged.js';
+import { rememberInAddress } from '../router.js';
+import { staffWays } from '../staff_ways.js';
+import { whenTypedOut } from '../typing.js';
+
+const ROLES = [['', 'Everybody'], ['customer', 'Customers'], ['staff', 'Staff'], ['admin', 'Admins'], ['auditor', 'Auditors']];
+
+/** @param {import('../app.js').Context} context @returns {import('../app.js').Screen} */
+export function customers({ bank, me, path, query, signal }) {
+  const chosen = { search: query.get('search') ?? '', role: query.get('role') ?? '' };
+  const list = paged({
+    into: h('ul', { class: 'card rows people' }),
+    signal,
+    load: (cursor, mine) => bank.users({ ...chosen, cursor }, { signal: mine }),
+    row: personRow,
+    empty: () => ['Nobody found', 'Look for a part of a name or of an e-mail address.'],
+  });
+  const change = (changes) => {
+    Object.assign(chosen, changes);
+    rememberInAddress(path, chosen);
+    list.restart();
+  };
+  const content = [h('h1', null, 'Staff'), staffWays(me, path), filters(chosen, change, signal), list];
+  return { title: 'Staff', content };
+}
+
+function filters(chosen, change, signal) {
+  const search = field({ name: 'search', label: 'Name or address', type: 'search', value: chosen.search, maxlength: 100, required: false });
+  const role = field({ name: 'role', label: 'Role', control: select(ROLES, { value: chosen.role }), required: false });
+  const read = () => change({ search: search.control.value.trim(), role: role.control.value });
+  const onsubmit = (event) => event.preventDefault();
+  const bar = h('form', { class: 'filters', role: 'search', 'aria-label': 'Look people up', onsubmit }, search, role);
+  whenTypedOut(bar, read, signal);
+  return bar;
+}
+
+function personRow(user) {
+  return h(
+    'li',
+    null,
+    h(
+      'a',
+      { href: `#/staff/users/${user.id}` },
+      h(
+        'span',
+        { class: 'account-name' },
+        h('b', null, user.name, ' ', user.status === 'frozen' && chip('frozen'), user.role !== 'customer' && chip(user.role)),
+        h('span', { class: 'hint' }, user.email),
+      ),
+      h('span', { class: 'hint' }, `Since ${formatDay(user.created_at)}`),
+      icon('next'),
+    ),
+  );
+}

@@ -1,0 +1,226 @@
+/** Deposit, withdraw, transfer: what is asked for, what it would do, and then, once, doing it. */
+
+import { NetworkError, ProblemError, newIdempotencyKey } from '../api.js';
+import { nameOf } from '../account_list.js';
+import { groupDigits, parseAccountNumber } from '../account_number.js';
+import { h, toast } from '../dom.js';
+import { FieldProblem, actions, explain, field, form, select, showProblem, submitButton } from '../form.js';
+import { icon } from '../icons.js';
+import { add, decimalsOf, formatMoney, formatPlain, fromMinor, parseMoney, subtract, toMinor } from '../money.js';
+import { link, replaceWith } from '../router.js';
+import { notFound } from '../states.js';
+import { actingFor } from './account.js';
+
+const KINDS = {
+  deposit: { title: 'Deposit', noun: 'deposit', effect: add },
+  withdraw: { title: 'Withdraw', noun: 'withdrawal', effect: subtract },
+  transfer: { title: 'Transfer', noun: 'transfer', effect: subtract },
+};
+const ANOTHER = 'another';
+
+/**
+ * @typedef {{amount: string, description: string, receiver?: string, receiverName?: string}} Plan
+ *   `amount` as the bank wants it
+ */
+
+/** @param {import('../app.js').Context} context @returns {Promise<import('../app.js').Screen>} */
+export async function movement(context) {
+  const { bank, params, query, signal } = context;
+  const kind = KINDS[params.kind];
+  if (!kind) return notFound();
+  const owner = query.get('for');
+  const [account, receivers, customer] = await Promise.all([
+    bank.account(params.number, { signal }),
+    params.kind === 'transfer' ? bank.allAccounts({ owner_id: owner }, { signal }) : [],
+    owner ? bank.user(owner, { signal }) : null,
+  ]);
+  // Made once for all that this form may send: however often it is pressed or retried, the money moves once.
+  const task = { context, kind, account, receivers, customer, idempotencyKey: newIdempotencyKey() };
+  const stage = h('div', null, fillIn(task, (plan) => stage.replaceChildren(review(task, plan, back))));
+  const entry = stage.firstChild;
+  const back = (error) => {
+    stage.replaceChildren(entry);
+    if (error) showProblem(entry, error);
+    else entry.elements.amount.focus();
+  };
+  const content = h(
+    'section',
+    { class: 'narrow' },
+    customer ? actingFor(customer) : wayBack(account),
+    h('h1', null, kind.title),
+    h('p', { class: 'lead' }, `${nameOf(account)} · ${groupDigits(account.account_number)}`),
+    stage,
+  );
+  return { title: kind.title, content };
+}
+
+const wayBack = (account) =>
+  h('a', { class: 'way-back', href: link(`/accounts/${account.account_number}`) }, icon('back'), nameOf(account));
+
+const homeOf = ({ account, customer }) => link(`/accounts/${account.account_number}`, { for: customer?.id });
+
+/** The form. `next` gets a plan that could be carried out. */
+function fillIn(task, next) {
+  const { account, kind, context } = task;
+  const decimals = decimalsOf(account.balance);
+  const example = formatPlain(fromMinor(0n, decimals));
+  const amount = field({ name: 'amount', label: `Amount in ${account.currency}`, inputmode: 'decimal', autocomplete: 'off', placeholder: example, class: 'amount-input' });
+  const effect = effectOf(task, null);
+  const receiver = kind === KINDS.transfer ? receiverFields(task) : [];
+  const note = kind === KINDS.transfer ? 'Both statements show it.' : 'Your statement shows it.';
+  amount.control.addEventListener('input', () => {
+    effect.show(attempt(() => parseMoney(amount.control.value, decimals)));
+  });
+  const submit = async (values) => {
+    const plan = { amount: checkedAmount(values.amount, decimals), description: values.description, ...receiverOf(task, values) };
+    task.account = await context.bank.account(account.account_number, { signal: context.signal });
+    if (kind.effect === subtract && after(task, plan.amount).startsWith('-')) {
+      const has = formatMoney(task.account.available, account.currency);
+      throw new FieldProblem('amount', `There is ${has} available on this account.`);
+    }
+    next(plan);
+  };
+  return form(
+    { submit, class: 'card' },
+    receiver,
+    amount,
+    effect,
+    field({ name: 'description', label: 'Description', optional: true, hint: note, maxlength: 140, autocapitalize: 'sentences', autocomplete: 'off' }),
+    actions(h('a', { class: 'button quiet', href: homeOf(task) }, 'Cancel'), submitButton('Review')),
+  );
+}
+
+function receiverFields({ account, receivers }) {
+  const own = receivers.filter((each) => {
+    return each.account_number !== account.account_number && each.currency === account.currency && each.status === 'open';
+  });
+  const number = field({ name: 'number', label: 'Receiver’s account number', inputmode: 'numeric', autocomplete: 'off', placeholder: '14 digits', maxlength: 24 });
+  if (!own.length) return [number];
+  const options = own.map((each) => [each.account_number, `${nameOf(each)} · ${groupDigits(each.account_number)}`]);
+  const to = field({ name: 'to', label: 'To', control: select([...options, [ANOTHER, 'Another account…']]) });
+  const update = () => {
+    number.hidden = to.control.value !== ANOTHER;
+    number.control.required = !number.hidden;
+  };
+  to.control.addEventListener('change', update);
+  update();
+  return [to, number];
+}
+
+function receiverOf({ kind, account, receivers }, { to = ANOTHER, number }) {
+  if (kind !== KINDS.transfer) return {};
+  const known = receivers.find((each) => each.account_number === to);
+  if (known) return { receiver: known.account_number, receiverName: nameOf(known) };
+  try {
+    const receiver = parseAccountNumber(number);
+    if (receiver !== account.account_number) return { receiver };
+  } catch (error) {
+    throw new FieldProblem('number', error.message);
+  }
+  throw new FieldProblem('number', 'That is the account the money comes from.');
+}
+
+function checkedAmount(text, decimals) {
+  try {
+    return parseMoney(text, decimals);
+  } catch (error) {
+    throw new FieldProblem('amount', error.message);
+  }
+}
+
+const attempt = (parse) => {
+  try {
+    return parse();
+  } catch {
+    return null;
+  }
+};
+
+const after = ({ kind, account }, amount) => kind.effect(account.balance, amount);
+
+/** The balance now and afterwards; `show` with an amount, or null while there is none. */
+function effectOf(task, amount) {
+  const now = h('dd', { class: 'amount' });
+  const then = h('dd', { class: 'amount' });
+  const list = h('dl', { class: 'effect', 'aria-live': 'polite' }, h('div', null, h('dt', null, 'Balance now'), now), h('div', null, h('dt', null, 'Afterwards'), then));
+  list.show = (value) => {
+    const { currency, balance } = task.account;
+    now.textContent = formatMoney(balance, currency);
+    const result = value && after(task, value);
+    then.textContent = result ? formatMoney(result, currency) : '–';
+    then.classList.toggle('too-little', Boolean(result) && toMinor(result) < 0n);
+  };
+  list.show(amount);
+  return list;
+}
+
+/** What will happen, and the button that makes it happen. */
+function review(task, plan, back) {
+  const { account, kind, customer } = task;
+  const money = formatMoney(plan.amount, account.currency);
+  const change = h('button', { type: 'button', class: 'quiet', onclick: () => back() }, 'Change');
+  const confirm = submitButton(`Confirm ${kind.noun}`);
+  const submit = () => carryOut(task, plan, { confirm, change, back });
+  const line = (term, ...value) => h('div', null, h('dt', null, term), h('dd', null, value));
+  const heading = h('h2', { tabindex: -1 }, kind === KINDS.transfer ? 'Send ' : `${kind.title} `, h('span', { class: 'amount' }, money), '?');
+  const card = form(
+    { submit, class: 'card review' },
+    heading,
+    h(
+      'dl',
+      { class: 'facts' },
+      customer && line('Customer', customer.name),
+      line(kind === KINDS.deposit ? 'To' : 'From', `${nameOf(account)} · ${groupDigits(account.account_number)}`),
+      plan.receiver && line('To', plan.receiverName && `${plan.receiverName} · `, groupDigits(plan.receiver)),
+      plan.description && line('Description', plan.description),
+    ),
+    effectOf(task, plan.amount),
+    actions(change, confirm),
+  );
+  queueMicrotask(() => heading.focus());
+  return card;
+}
+
+async function carryOut(task, plan, { confirm, change, back }) {
+  const { context, account, customer, idempotencyKey } = task;
+  try {
+    const booked = await order(context.bank, task, plan, { idempotencyKey });
+    if (booked.status === 'pending') return leaveForApproval();
+    toast(`The ${task.kind.noun} is booked.`);
+    replaceWith(`/accounts/${account.account_number}/entries/${booked.id}`, { for: customer?.id });
+  } catch (error) {
+    if (isUncertain(error)) return stayUncertain(confirm, change, error);
+    if (error instanceof ProblemError && error.errors.length) return back(withFormsNames(error));
+    throw error;
+  }
+}
+
+function order(bank, { kind, account }, { amount, description, receiver }, options) {
+  const common = { amount, currency: account.currency, ...(description && { description }) };
+  if (kind === KINDS.transfer) return bank.transfer({ from_account: account.account_number, to_account: receiver, ...common }, options);
+  const cash = { account_number: account.account_number, ...common };
+  return kind === KINDS.deposit ? bank.deposit(cash, options) : bank.withdraw(cash, options);
+}
+
+function leaveForApproval() {
+  toast('This needs a second person: it waits for approval.');
+  replaceWith('/staff/approvals');
+}
+
+/** Whether the money may have moved although there was no good answer. */
+const isUncertain = (error) => error instanceof NetworkError || (error instanceof ProblemError && error.status >= 500);
+
+/** From here on only the same thing may be sent again, which moves the money once. */
+function stayUncertain(confirm, change, error) {
+  change.hidden = true;
+  confirm.textContent = 'Try again';
+  const words = `${explain(error)} It is not certain whether the money has moved. Trying again is safe: it moves once.`;
+  confirm.form.querySelector('.form-problem').replaceChildren(h('p', null, words));
+}
+
+/** The bank's names of fields are not all this form's. */
+function withFormsNames(error) {
+  const names = { '/to_account': '/number' };
+  error.errors = error.errors.map((each) => ({ ...each, pointer: names[each.pointer] ?? each.pointer }));
+  return error;
+}

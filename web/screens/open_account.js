@@ -1,0 +1,26 @@
+/** Another account. */
+
+import { h } from '../dom.js';
+import { actions, field, form, select, submitButton } from '../form.js';
+import { currencyChoices } from '../currencies.js';
+import { replaceWith } from '../router.js';
+
+/** @param {import('../app.js').Context} context @returns {import('../app.js').Screen} */
+export function openAccount({ bank }) {
+  const submit = async ({ label, currency }) => {
+    const account = await bank.openAccount({ ...(label && { label }), ...(currency && { currency }) });
+    replaceWith(`/accounts/${account.account_number}`);
+  };
+  const content = h(
+    'section',
+    { class: 'narrow' },
+    h('h1', null, 'Open an account'),
+    form(
+      { submit, class: 'card' },
+      field({ name: 'label', label: 'Name', optional: true, hint: 'For you alone, such as “Savings”.', maxlength: 50, autocapitalize: 'sentences' }),
+      field({ name: 'currency', label: 'Currency', optional: true, control: select(currencyChoices()) }),
+      actions(h('a', { class: 'button quiet', href: '#/' }, 'Cancel'), submitButton('Open the account')),
+    ),
+  );
+  return { title: 'Open an account', content };
+}

@@ -1,0 +1,78 @@
+/** Every account, what they hold together, and how that went. */
+
+import { byCurrency, totalSince } from '../balances.js';
+import { accountList, oldestFirst } from '../account_list.js';
+import { balanceChart } from '../chart.js';
+import { h } from '../dom.js';
+import { icon } from '../icons.js';
+import { add, formatMoney } from '../money.js';
+import { segmented } from '../segmented.js';
+import { empty, later } from '../states.js';
+
+const DAY_MS = 86_400_000;
+const PERIODS = [[30, '30 days'], [90, '90 days'], [365, '1 year']];
+
+/** @param {import('../app.js').Context} context @returns {Promise<import('../app.js').Screen>} */
+export async function overview({ bank, me, signal }) {
+  const accounts = await bank.allAccounts({}, { signal });
+  const living = oldestFirst(accounts).filter(({ status }) => status !== 'closed');
+  const content = [
+    h('h1', { class: 'greeting' }, `Hello, ${me.name}`),
+    living.length > 0 && hero(bank, living, signal),
+    h(
+      'section',
+      { 'aria-labelledby': 'accounts-heading' },
+      h(
+        'div',
+        { class: 'section-head' },
+        h('h2', { id: 'accounts-heading' }, 'Accounts'),
+        h('a', { class: 'button quiet', href: '#/open-account' }, icon('plus'), 'Open an account'),
+      ),
+      living.length ? accountList(accounts) : noAccounts(),
+    ),
+  ];
+  return { title: 'Overview', content: content.filter(Boolean) };
+}
+
+function noAccounts() {
+  const action = h('a', { class: 'button primary', href: '#/open-account' }, 'Open an account');
+  return empty('No account yet', 'Open one to pay in, send and receive money.', action);
+}
+
+/** The totals; the chosen one with its chart. */
+function hero(bank, accounts, signal) {
+  const groups = byCurrency(accounts);
+  const chosen = { currency: groups.keys().next().value, days: 30 };
+  const chart = h('div', { class: 'hero-chart' });
+  const draw = () => {
+    const since = Date.now() - chosen.days * DAY_MS;
+    const load = async () => {
+      const series = await totalSince(bank, groups.get(chosen.currency), since, signal);
+      return balanceChart({ ...series, currency: chosen.currency });
+    };
+    chart.replaceChildren(later(load, signal, 1));
+  };
+  const choose = (change) => (Object.assign(chosen, change), draw());
+  draw();
+  return h(
+    'section',
+    { class: 'hero', 'aria-label': 'Totals' },
+    totals(groups, (currency) => choose({ currency })),
+    chart,
+    segmented('Period of the chart', PERIODS, chosen.days, (days) => choose({ days: Number(days) })),
+  );
+}
+
+function totals(groups, choose) {
+  const rows = [...groups].map(([currency, accounts], index) => {
+    const sum = accounts.map(({ balance }) => balance).reduce(add);
+    const value = [h('span', { class: 'hero-label' }, `Total in ${currency}`), h('span', { class: 'hero-amount' }, formatMoney(sum, currency))];
+    if (groups.size === 1) return h('p', { class: 'total' }, value);
+    const onclick = ({ currentTarget }) => {
+      for (const each of currentTarget.parentElement.children) each.setAttribute('aria-pressed', String(each === currentTarget));
+      choose(currency);
+    };
+    return h('button', { type: 'button', class: 'total', 'aria-pressed': String(index === 0), onclick }, value);
+  });
+  return h('div', { class: 'totals' }, rows);
+}

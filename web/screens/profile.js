@@ -1,0 +1,98 @@
+/** Oneself: name and address, password, second factor, sessions, and leaving. */
+
+import { ask } from '../dialog.js';
+import { h, toast } from '../dom.js';
+import { actions, field, form, submitButton } from '../form.js';
+import { passwordField } from '../password.js';
+import { later } from '../states.js';
+import { sessionList } from './sessions.js';
+
+/** @param {import('../app.js').Context} context @returns {import('../app.js').Screen} */
+export function profile(context) {
+  const { bank, signal } = context;
+  const content = h(
+    'div',
+    { class: 'narrow' },
+    h('h1', null, 'Profile'),
+    section('You', details(context)),
+    section('Password', password(context)),
+    section('Second factor', later(async () => factor(await bank.secondFactor({ signal })), signal, 1)),
+    section('Sessions', later(async () => sessionList(context, (await bank.sessions({ signal })).data), signal)),
+    section('Leave the bank', leave(context)),
+  );
+  return { title: 'Profile', content };
+}
+
+const section = (title, ...content) => h('section', { class: 'block' }, h('h2', null, title), content);
+
+function details({ bank, me, session }) {
+  const email = field({ name: 'email', label: 'E-mail address', type: 'email', autocomplete: 'email', value: me.email, maxlength: 254 });
+  const current = passwordField({ name: 'current_password', label: 'Current password', hint: 'To change the address you sign in with.' });
+  const update = () => {
+    current.hidden = email.control.value.trim().toLowerCase() === me.email;
+    current.control.required = !current.hidden;
+  };
+  email.control.addEventListener('input', update);
+  update();
+  const submit = async ({ name, email: address, current_password: secret }) => {
+    await bank.updateMe({ name, email: address, ...(secret && { current_password: secret }) });
+    await session.reload();
+    toast('Saved.');
+  };
+  const name = field({ name: 'name', label: 'Name', value: me.name, autocomplete: 'name', autocapitalize: 'words', maxlength: 100 });
+  return form({ submit, class: 'card' }, name, email, current, actions(submitButton('Save')));
+}
+
+function password({ bank, me }) {
+  const element = form(
+    {
+      class: 'card',
+      submit: async (values) => {
+        await bank.changePassword({ current_password: values.current_password, new_password: values.new_password });
+        element.reset();
+        element.querySelector('.strength').dataset.level = '';
+        toast('The password is changed. Every other session has ended.');
+      },
+    },
+    // Password managers want to know whose password this is.
+    h('input', { type: 'text', name: 'username', autocomplete: 'username', value: me.email, hidden: true, 'aria-hidden': 'true' }),
+    passwordField({ name: 'current_password', label: 'Current password' }),
+    passwordField({ name: 'new_password', label: 'New password', isNew: true, hint: 'At least 8 characters. Every other session ends.' }),
+    actions(submitButton('Change the password')),
+  );
+  return element;
+}
+
+function factor({ enabled, recovery_codes_left: left }) {
+  const words = enabled
+    ? `Signing in asks for a code from your authenticator app. You have ${left} recovery ${left === 1 ? 'code' : 'codes'} left.`
+    : 'Ask for a code from an authenticator app whenever somebody signs in with your password.';
+  const state = h('span', { class: `chip ${enabled ? 'active' : 'closed'}` }, enabled ? 'on' : 'off');
+  return h(
+    'div',
+    { class: 'card row' },
+    h('div', null, h('p', null, h('b', null, 'Authenticator app '), state), h('p', { class: 'hint' }, words)),
+    h('a', { class: 'button secondary', href: '#/profile/second-factor' }, enabled ? 'Turn off' : 'Set up'),
+  );
+}
+
+function leave({ bank, session }) {
+  const act = async () => {
+    await bank.closeMe();
+    session.leave('You have left the bank.');
+  };
+  const onclick = () =>
+    ask({
+      title: 'Leave the bank?',
+      text: 'The bank forgets your name, address and password. This cannot be undone.',
+      verb: 'Leave for good',
+      danger: true,
+      act,
+    });
+  return h(
+    'div',
+    { class: 'card row' },
+    h('p', { class: 'hint' }, 'Close every account first. The books keep what was booked.'),
+    h('button', { type: 'button', class: 'secondary danger', onclick }, 'Leave'),
+  );
+}

@@ -1,0 +1,82 @@
+/** One line of a passbook, with the hash that seals it. */
+
+import { groupDigits } from '../account_number.js';
+import { formatExactMoment } from '../dates.js';
+import { h, toast } from '../dom.js';
+import { icon } from '../icons.js';
+import { formatMoney } from '../money.js';
+import { link } from '../router.js';
+import { signed } from './history.js';
+
+const TITLES = { deposit: 'Deposit', withdrawal: 'Withdrawal', transfer: 'Transfer' };
+
+/** @param {import('../app.js').Context} context @returns {Promise<import('../app.js').Screen>} */
+export async function receipt({ bank, params, query, signal }) {
+  const entry = await find(bank, params, signal);
+  const title = TITLES[entry.type];
+  const home = link(`/accounts/${params.number}`, { for: query.get('for') });
+  const content = h(
+    'section',
+    { class: 'narrow' },
+    h('a', { class: 'way-back', href: home }, icon('back'), 'Back to the account'),
+    h(
+      'article',
+      { class: 'card receipt' },
+      h('header', null, h('h1', null, title), h('p', { class: `receipt-amount ${entry.direction}` }, signed(entry))),
+      facts(entry),
+      seal(entry.hash),
+    ),
+    h(
+      'div',
+      { class: 'actions no-print' },
+      h('button', { type: 'button', class: 'secondary', onclick: () => print() }, icon('print'), 'Print'),
+      h('a', { class: 'button primary', href: home }, 'Done'),
+    ),
+  );
+  return { title: `${title} receipt`, content };
+}
+
+/** A transfer between two of one's own accounts has two lines; the bank gives the sender's unless asked for a history. */
+async function find(bank, { number, id }, signal) {
+  const entry = await bank.transaction(id, { signal });
+  if (entry.account_number === number) return entry;
+  const moment = Date.parse(entry.created_at);
+  const around = { from: entry.created_at, to: new Date(moment + 1).toISOString(), type: entry.type };
+  for await (const each of bank.history(number, around, { signal })) if (each.id === id) return each;
+  return entry;
+}
+
+function facts(entry) {
+  const line = (term, ...value) => h('div', null, h('dt', null, term), h('dd', null, value));
+  return h(
+    'dl',
+    { class: 'facts' },
+    entry.description && line('Description', entry.description),
+    line('Account', groupDigits(entry.account_number)),
+    entry.counterparty && line(entry.direction === 'credit' ? 'From' : 'To', groupDigits(entry.counterparty)),
+    line('When', formatExactMoment(entry.created_at)),
+    line('Balance afterwards', h('span', { class: 'amount' }, formatMoney(entry.balance, entry.currency))),
+    line('Line in the passbook', `No. ${entry.sequence}`),
+    line('Movement', h('code', null, entry.id)),
+  );
+}
+
+function seal(hash) {
+  const copy = async () => {
+    await navigator.clipboard.writeText(hash);
+    toast('The seal is copied.');
+  };
+  return h(
+    'div',
+    { class: 'seal' },
+    icon('lock'),
+    h(
+      'div',
+      null,
+      h('p', { class: 'seal-title' }, 'Seal'),
+      h('code', { class: 'hash' }, hash),
+      h('p', { class: 'hint' }, 'SHA-256 over this line and the seal of the line before. Whoever changes a line breaks every seal after it.'),
+    ),
+    navigator.clipboard && h('button', { type: 'button', class: 'icon-button no-print', 'aria-label': 'Copy the seal', onclick: copy }, icon('copy')),
+  );
+}

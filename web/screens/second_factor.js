@@ -1,0 +1,101 @@
+/** The second factor: setting it up, its recovery codes, and turning it off. */
+
+import { h, toast } from '../dom.js';
+import { actions, field, form, submitButton } from '../form.js';
+import { icon } from '../icons.js';
+import { passwordField } from '../password.js';
+import { replaceWith } from '../router.js';
+
+/** @param {import('../app.js').Context} context @returns {Promise<import('../app.js').Screen>} */
+export async function secondFactor(context) {
+  const { bank, me, signal } = context;
+  const { enabled, required } = await bank.secondFactor({ signal });
+  const stage = h('div', null);
+  stage.append(enabled ? turnOff(context, required) : confirmPassword(context, stage));
+  const content = h(
+    'section',
+    { class: 'narrow' },
+    !me.mustEnrol && h('a', { class: 'way-back', href: '#/profile' }, icon('back'), 'Profile'),
+    h('h1', null, 'Second factor'),
+    me.mustEnrol && h('p', { class: 'lead' }, 'Your role needs a second factor. Please set it up to go on.'),
+    stage,
+  );
+  return { title: 'Second factor', content };
+}
+
+const cancel = () => h('a', { class: 'button quiet', href: '#/profile' }, 'Cancel');
+
+const codeField = (hint) =>
+  field({ name: 'code', label: 'Code', hint, inputmode: 'numeric', autocomplete: 'one-time-code', spellcheck: 'false', maxlength: 64 });
+
+function confirmPassword({ bank, me, session }, stage) {
+  const submit = async ({ password }) => {
+    const enrolment = await bank.enrolSecondFactor(password);
+    stage.replaceChildren(scan({ bank, session }, enrolment, stage));
+    stage.querySelector('h2').focus();
+  };
+  return form(
+    { submit, class: 'card' },
+    h('p', null, 'You will need an authenticator app on your phone.'),
+    passwordField({ name: 'password', label: 'Password', hint: 'To be sure that it is you.' }),
+    actions(!me.mustEnrol && cancel(), submitButton('Continue')),
+  );
+}
+
+function scan({ bank, session }, { secret, otpauth_uri: uri, qr_svg: picture }, stage) {
+  const submit = async ({ code }) => {
+    const { recovery_codes: codes } = await bank.confirmSecondFactor(code);
+    stage.replaceChildren(recoveryCodes(codes, session));
+    stage.querySelector('h2').focus();
+  };
+  return form(
+    { submit, class: 'card' },
+    h('h2', { tabindex: -1 }, 'Scan this with your app'),
+    h('img', { class: 'qr', alt: 'QR code for the authenticator app', src: `data:image/svg+xml;charset=utf-8,${encodeURIComponent(picture)}` }),
+    h('p', { class: 'hint' }, 'Or type the key: ', h('code', { class: 'secret' }, secret.replace(/(.{4})(?=.)/g, '$1 ')), '. On this device, ', h('a', { href: uri }, 'open the app'), '.'),
+    codeField('The six digits that the app shows now.'),
+    actions(submitButton('Turn on')),
+  );
+}
+
+function recoveryCodes(codes, session) {
+  const finish = async () => {
+    await session.reload();
+    toast('The second factor is on.');
+    replaceWith('/profile');
+  };
+  const copy = async () => {
+    await navigator.clipboard.writeText(codes.join('\n'));
+    toast('The codes are copied.');
+  };
+  return h(
+    'div',
+    { class: 'card' },
+    h('h2', { tabindex: -1 }, 'Keep these recovery codes'),
+    h('p', null, 'Each one signs you in once, should you lose the app. They are shown only now.'),
+    h('ul', { class: 'codes' }, codes.map((code) => h('li', null, h('code', null, code)))),
+    actions(
+      navigator.clipboard && h('button', { type: 'button', class: 'secondary', onclick: copy }, icon('copy'), 'Copy'),
+      h('button', { type: 'button', class: 'secondary', onclick: () => print() }, icon('print'), 'Print'),
+      h('button', { type: 'button', class: 'primary', onclick: finish }, 'I have kept them'),
+    ),
+  );
+}
+
+function turnOff({ bank }, required) {
+  const submit = async ({ password, code }) => {
+    await bank.removeSecondFactor(password, code);
+    toast('The second factor is off.');
+    replaceWith('/profile');
+  };
+  const words = required
+    ? 'It is on. Your role needs one: if you turn it off, you must set up another at once.'
+    : 'It is on: signing in asks for a code. Turning it off takes your password and a code.';
+  return form(
+    { submit, class: 'card' },
+    h('p', null, words),
+    passwordField({ name: 'password', label: 'Password' }),
+    codeField('From your authenticator app, or a recovery code.'),
+    actions(cancel(), submitButton('Turn off', { class: 'primary danger' })),
+  );
+}

@@ -1,0 +1,55 @@
+/** Where one is signed in. */
+
+import { formatMoment } from '../dates.js';
+import { ask } from '../dialog.js';
+import { h, toast } from '../dom.js';
+
+/**
+ * @param {import('../app.js').Context} context
+ * @param {{id: string, user_agent: string | null, address: string | null, created_at: string, last_used_at: string,
+ *   current: boolean}[]} sessions
+ */
+export function sessionList({ bank }, sessions) {
+  const list = h('ul', { class: 'card rows' });
+  const end = (session, row) =>
+    ask({
+      title: 'End this session?',
+      text: `${deviceOf(session.user_agent)} must sign in again.`,
+      verb: 'End the session',
+      danger: true,
+      act: () => bank.endSession(session.id),
+    }).then((done) => {
+      if (!done) return;
+      row.remove();
+      toast('The session has ended.');
+    });
+  list.append(...sessions.map((session) => rowOf(session, end)));
+  return list;
+}
+
+function rowOf(session, end) {
+  const device = deviceOf(session.user_agent);
+  const button = h('button', { type: 'button', class: 'quiet', 'aria-label': `End the session of ${device}`, onclick: () => end(session, row) }, 'End');
+  const since = `Since ${formatMoment(session.created_at)} · last used ${formatMoment(session.last_used_at)} · ${session.address ?? 'unknown address'}`;
+  const row = h(
+    'li',
+    { class: 'row' },
+    h(
+      'div',
+      null,
+      h('p', { title: session.user_agent }, h('b', null, device, ' '), session.current && h('span', { class: 'chip active' }, 'this one')),
+      h('p', { class: 'hint' }, since),
+    ),
+    !session.current && button,
+  );
+  return row;
+}
+
+/** The browser and system of a `User-Agent`, as far as it says; otherwise its beginning. */
+function deviceOf(agent) {
+  if (!agent) return 'Unknown device';
+  const first = (names) => names.find(([pattern]) => pattern.test(agent))?.[1];
+  const browser = first([[/Edg\//, 'Edge'], [/OPR\//, 'Opera'], [/Firefox\//, 'Firefox'], [/Chrome\//, 'Chrome'], [/Safari\//, 'Safari']]);
+  const system = first([[/Android/, 'Android'], [/iPhone|iPad/, 'iOS'], [/Windows/, 'Windows'], [/Mac OS X/, 'macOS'], [/Linux/, 'Linux']]);
+  return browser ? [browser, system].filter(Boolean).join(' on ') : agent.slice(0, 40);
+}

@@ -1,0 +1,87 @@
+/** Before one is signed in: sign in, or become a customer. */
+
+import { ProblemError } from '../api.js';
+import { h } from '../dom.js';
+import { actions, field, form, select, submitButton } from '../form.js';
+import { currencyChoices } from '../currencies.js';
+import { passwordField } from '../password.js';
+
+/** @param {import('../app.js').Context} context @returns {import('../app.js').Screen} */
+export function signIn({ session }) {
+  const email = emailField();
+  const password = passwordField({ name: 'password', label: 'Password' });
+  const code = codeField();
+  code.hidden = true;
+  code.control.required = false;
+  const submit = async (values) => {
+    try {
+      await session.signIn(values.email, values.password, values.code || undefined);
+    } catch (error) {
+      if (!(error instanceof ProblemError && error.code === 'second_factor_required')) throw error;
+      for (const each of [email, password]) each.hidden = true;
+      code.hidden = false;
+      code.control.required = true;
+      code.control.focus();
+    }
+  };
+  const card = h(
+    'section',
+    { class: 'card entrance' },
+    h('h1', null, 'Sign in'),
+    form({ submit }, email, password, code, actions(submitButton('Sign in', { class: 'primary wide' }))),
+    h('p', { class: 'aside' }, 'New here? ', h('a', { href: '#/sign-up' }, 'Open an account')),
+  );
+  return { title: 'Sign in', class: 'welcome', content: [pitch(), card] };
+}
+
+/** @param {import('../app.js').Context} context @returns {import('../app.js').Screen} */
+export function signUp({ bank, session }) {
+  const submit = async ({ name, email, password, currency }) => {
+    await bank.signUp({ name, email, password, ...(currency && { currency }) });
+    history.replaceState(null, '', '#/');
+    await session.signIn(email, password);
+  };
+  const card = h(
+    'section',
+    { class: 'card entrance' },
+    h('h1', null, 'Open an account'),
+    form(
+      { submit },
+      field({ name: 'name', label: 'Your name', autocomplete: 'name', autocapitalize: 'words', maxlength: 100 }),
+      emailField(),
+      passwordField({ name: 'password', label: 'Password', isNew: true, hint: 'At least 8 characters. A few random words are strong and easy to remember.' }),
+      field({ name: 'currency', label: 'Currency', optional: true, control: select(currencyChoices()) }),
+      actions(submitButton('Open the account', { class: 'primary wide' })),
+    ),
+    h('p', { class: 'aside' }, 'Already a customer? ', h('a', { href: '#/' }, 'Sign in')),
+  );
+  return { title: 'Open an account', class: 'welcome', content: [pitch(), card] };
+}
+
+function pitch() {
+  return h(
+    'section',
+    { class: 'pitch', 'aria-label': 'About Coffer' },
+    h('p', { class: 'pitch-line' }, 'A strong-box for your money.'),
+    h(
+      'ul',
+      null,
+      h('li', null, 'Exact to the last cent'),
+      h('li', null, 'Every line sealed by the one before it'),
+      h('li', null, 'Yours to see, download and check'),
+    ),
+  );
+}
+
+const emailField = () =>
+  field({ name: 'email', label: 'E-mail address', type: 'email', autocomplete: 'username', inputmode: 'email', spellcheck: 'false', maxlength: 254 });
+
+const codeField = () =>
+  field({
+    name: 'code',
+    label: 'Code',
+    hint: 'From your authenticator app, or one of your recovery codes.',
+    autocomplete: 'one-time-code',
+    spellcheck: 'false',
+    maxlength: 64,
+  });

@@ -1,0 +1,49 @@
+/** What stays while screens change: the header with its ways, and the word about the connection. */
+
+import { h, toast } from './dom.js';
+import { explain } from './form.js';
+import { icon, mark } from './icons.js';
+
+/** Who looks after others. */
+export const worksHere = (me) => ['staff', 'admin', 'auditor'].includes(me.role);
+
+/**
+ * @param {{me: import('./api.js').User | null, here: 'overview' | 'staff' | 'profile', signOut: () => Promise<void>}} options
+ */
+export function drawHeader({ me, here, signOut }) {
+  const header = document.getElementById('header');
+  document.body.classList.toggle('signed-in', Boolean(me));
+  const brand = h('a', { class: 'brand', href: '#/' }, mark(), h('span', null, 'Coffer'));
+  if (!me) return header.replaceChildren(brand);
+  header.replaceChildren(brand, navigation(me, here), signOutButton(signOut));
+  if (me.status === 'frozen') {
+    const words = 'The bank has frozen you: you may look, but no money moves. Please ask the bank.';
+    header.append(h('p', { class: 'frozen-banner', role: 'note' }, words));
+  }
+}
+
+function navigation(me, here) {
+  const way = (name, href, picture, words) =>
+    h('a', { href, 'aria-current': here === name && 'page' }, icon(picture), h('span', null, words));
+  return h(
+    'nav',
+    { 'aria-label': 'Main' },
+    way('overview', '#/', 'overview', 'Overview'),
+    worksHere(me) && way('staff', '#/staff', 'staff', 'Staff'),
+    way('profile', '#/profile', 'person', 'Profile'),
+  );
+}
+
+function signOutButton(signOut) {
+  const onclick = () => signOut().catch((error) => toast(`You are still signed in. ${explain(error)}`));
+  return h('button', { type: 'button', class: 'quiet sign-out', onclick }, icon('out'), h('span', null, 'Sign out'));
+}
+
+/** @param {(text: string) => void} announce */
+export function watchConnection(announce) {
+  const banner = document.getElementById('offline');
+  const update = () => (banner.hidden = navigator.onLine);
+  addEventListener('offline', update);
+  addEventListener('online', () => (update(), announce('You are online again.')));
+  update();
+}
