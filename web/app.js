@@ -112,11 +112,12 @@ async function show() {
   settle(shown);
 }
 
-/** @returns {Promise<Screen>} */
+/** @returns {Promise<Screen | null>} */
 async function tryScreen(screen, context) {
   try {
     return await screen(context);
   } catch (error) {
+    if (context.signal.aborted) return null; // nobody is looking any more
     if (asksForEnrolment(error)) location.replace(`#${ENROLMENT}`);
     return { title: 'Not available', content: failure(error, show) };
   }

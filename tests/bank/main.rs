@@ -25,6 +25,7 @@ mod second_factor;
 mod sessions;
 mod staff;
 mod statements;
+mod timing;
 mod tls;
 mod tokens;
 mod users;

@@ -1,0 +1,79 @@
+//! What the time of an answer tells. Minutes long, so `tests/thorough` runs it.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use crate::databases::{Kind, TestDatabase};
+use crate::harness::TestBank;
+
+/// Sign-ins of each kind.
+const TRIES: usize = 1_000;
+const CUSTOMERS: usize = 100;
+/// The Kolmogorov-Smirnov distance that two samples of this size from one distribution exceed once in a thousand times:
+/// 1.95 times the root of 2/TRIES. No threshold on the time tells known from unknown better than by half of it.
+const CHANCE: f64 = 0.0872;
+
+/// The greatest share by which the times below a threshold differ: how well the best threshold tells the two apart.
+fn distance(known: &[Duration], unknown: &[Duration]) -> f64 {
+    let below =
+        |times: &[Duration], limit| times.iter().filter(|time| **time <= limit).count() as f64 / times.len() as f64;
+    let limits = known.iter().chain(unknown);
+    limits.map(|&limit| (below(known, limit) - below(unknown, limit)).abs()).fold(0.0, f64::max)
+}
+
+/// OWASP ASVS 5.0 6.3.8. Every try comes from a network of its own, so that none is slowed as a guess.
+async fn body(kind: Kind) {
+    let bank = TestBank::open_on(TestDatabase::create(kind).await, &["--trusted-proxies", "127.0.0.1"]).await;
+    let mut known = Vec::new();
+    for _ in 0..CUSTOMERS {
+        known.push(bank.customer().await.email);
+    }
+    let mut network = 0u32;
+    let mut time = async |email: &str| {
+        network += 1;
+        let address = format!("2001:db8:{:x}:{:x}::1", network >> 16, network & 0xffff);
+        let body = json!({"email": email, "password": "not the password"});
+        let request = bank.post("/login", body).header("x-forwarded-for", &address);
+        let started = Instant::now();
+        let answer = request.send().await;
+        let elapsed = started.elapsed();
+        answer.expect_problem(401, "invalid_credentials");
+        elapsed
+    };
+    let (mut of_known, mut of_unknown) = (Vec::new(), Vec::new());
+    for n in 0..TRIES {
+        let (email, nobody) = (&known[n % CUSTOMERS], format!("nobody-{n}@example.com"));
+        // In turns, and each first as often as the other.
+        if n % 2 == 0 {
+            of_known.push(time(email).await);
+            of_unknown.push(time(&nobody).await);
+        } else {
+            of_unknown.push(time(&nobody).await);
+            of_known.push(time(email).await);
+        }
+    }
+    let distance = distance(&of_known, &of_unknown);
+    println!("{kind:?}: distance {distance:.3}, chance {CHANCE}");
+    assert!(distance < CHANCE, "the time of a sign-in tells who is a customer: {distance}");
+    bank.close_with_books_right().await;
+}
+
+#[test]
+fn the_measure_tells_times_apart() {
+    let times = |from: u64| (from..from + 1_000).map(Duration::from_micros).collect::<Vec<_>>();
+    assert!(distance(&times(0), &times(0)) < CHANCE);
+    assert!(distance(&times(0), &times(100)) > CHANCE);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "takes minutes; tests/thorough runs it"]
+async fn known_and_unknown_addresses_take_the_same_time_on_sqlite() {
+    body(Kind::Sqlite).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "takes minutes; tests/thorough runs it"]
+async fn known_and_unknown_addresses_take_the_same_time_on_postgres() {
+    body(Kind::Postgres).await;
+}
