@@ -20,6 +20,8 @@ import tempfile
 import time
 import urllib.request
 
+import siege
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 BINARY = ROOT / "target/release/coffer"
 LOAD = ROOT / "bench/load.lua"
@@ -76,11 +78,11 @@ class Cluster:
 class Bank:
     """The release binary as a process of its own."""
 
-    def __init__(self, url, directory):
+    def __init__(self, url, directory, **settings):
         self.url = url
         resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
         self.environment = {"PATH": os.environ["PATH"], "DATABASE_URL": url, "COFFER_DATA_DIR": str(directory),
-                            "COFFER_LISTEN": "127.0.0.1:0", "COFFER_CALLER_RATE": "0", "COFFER_ADDRESS_RATE": "0"}
+                            "COFFER_LISTEN": "127.0.0.1:0", "COFFER_CALLER_RATE": "0", "COFFER_ADDRESS_RATE": "0", **settings}
         self.start()
 
     def start(self):
@@ -311,6 +313,18 @@ def growth(directory, seconds, millions):
     return bench.void
 
 
+def besieged(directory, seconds):
+    bank = Bank(f"sqlite://{directory}/siege.db", directory, COFFER_TRUSTED_PROXIES="127.0.0.1")
+    bench = Bench("SQLite", bank, directory, seconds)
+    try:
+        bench.populate()
+        siege.measure(bench, say)
+        bench.examine()
+    finally:
+        bank.stop()
+    return bench.void
+
+
 def compare(directory, seconds, keep):
     cluster = Cluster(directory)
     try:
@@ -344,13 +358,16 @@ def compare(directory, seconds, keep):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--growth", action="store_true")
+    parser.add_argument("--siege", action="store_true")
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--millions", default="0,1,3,10")
     arguments = parser.parse_args()
     seconds = 1 if arguments.quick else 3
     with tempfile.TemporaryDirectory(prefix="coffer-bench-") as directory:
         directory = pathlib.Path(directory)
-        if arguments.growth:
+        if arguments.siege:
+            void = besieged(directory, 10)
+        elif arguments.growth:
             void = growth(directory, 5, [float(number) for number in arguments.millions.split(",")])
         else:
             void = compare(directory, seconds, keep=not arguments.quick)

@@ -10,7 +10,7 @@ use base64::Engine;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, oneshot};
 use validator::ValidationError;
 
 use crate::error::{Error, Result};
@@ -20,6 +20,9 @@ pub const MIN_LENGTH: usize = 8;
 pub const MAX_LENGTH: usize = 128;
 /// Of a password that the bank thinks of: 144 random bits, 24 characters.
 const GENERATED_BYTES: usize = 18;
+/// Of threads that hash (nice(2)): beside busy threads they get about a tenth of a core, alone all of it.
+#[cfg(target_os = "linux")]
+const NICENESS: i32 = 10;
 /// How long a login may wait for a core to hash on before it is told to come back.
 const MAX_WAIT: Duration = Duration::from_secs(5);
 
@@ -103,8 +106,8 @@ impl Passwords {
         PasswordHash::new(phc).map(|phc| (phc.algorithm, phc.version, phc.params)).ok() != today
     }
 
-    /// Runs `work` on a blocking thread. The permit moves along: a client that hangs up frees no core that is still
-    /// hashing for it.
+    /// Runs `work` on a thread of its own, which yields to those that serve: a flood of sign-ins must not hold up money.
+    /// The permit moves along: a client that hangs up frees no core that is still hashing for it.
     async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
         let acquire = self.permits.clone().acquire_owned();
         let Ok(Ok(permit)) = tokio::time::timeout(MAX_WAIT, acquire).await else {
@@ -113,14 +116,29 @@ impl Passwords {
                 detail: "Too many sign-ins at once. Try again in a moment.",
             });
         };
-        tokio::task::spawn_blocking(move || {
+        let (done, result) = oneshot::channel();
+        let hash = move || {
             let _permit = permit;
-            work()
-        })
-        .await
-        .map_err(|e| Error::Internal(e.to_string()))
+            yield_to_others();
+            let _ = done.send(work());
+        };
+        std::thread::Builder::new()
+            .name("password".to_owned())
+            .spawn(hash)
+            .map_err(|error| Error::Internal(error.to_string()))?;
+        result.await.map_err(|_| Error::Internal("a hash was not finished".to_owned()))
     }
 }
+
+/// Lowers the priority of this thread alone. (Elsewhere than on Linux it would be that of the process.)
+#[cfg(target_os = "linux")]
+fn yield_to_others() {
+    // A thread may always lower its own; if not, it hashes all the same.
+    let _ = rustix::process::setpriority_process(None, NICENESS);
+}
+
+#[cfg(not(target_os = "linux"))]
+fn yield_to_others() {}
 
 /// Argon2id with the crate's defaults, which are OWASP's minimum: 19 MiB, 2 passes, 1 lane, a random salt of 16 bytes.
 fn hash(password: &[u8]) -> Result<String, HashError> {
