@@ -185,6 +185,7 @@ async fn serve(settings: &Settings) -> Result<ExitCode, AnyError> {
 fn print_banner(settings: &Settings, listen: SocketAddr, database: &str) {
     tell(&format!("Coffer {} is open.", env!("CARGO_PKG_VERSION")));
     let scheme = if settings.tls_cert.is_some() { "https" } else { "http" };
+    tell(&format!("  Web app     {scheme}://{listen}/"));
     tell(&format!("  API         {scheme}://{listen}"));
     tell(&format!("  Swagger UI  {scheme}://{listen}/swagger-ui/"));
     tell(&format!("  Database    {database} at {}", settings.database_place()));
