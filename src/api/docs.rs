@@ -7,6 +7,7 @@ use axum::http::header::{CONTENT_TYPE, HOST};
 use axum::http::uri::Authority;
 use axum::http::{HeaderMap, Uri};
 use axum::response::{IntoResponse, Response as HttpResponse};
+use axum::routing::get;
 use axum::{Extension, Router};
 use utoipa::openapi::content::ContentBuilder;
 use utoipa::openapi::path::Operation;
@@ -15,7 +16,7 @@ use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::tag::TagBuilder;
 use utoipa::openapi::{Ref, RefOr, Response, ServerBuilder};
 use utoipa::{PartialSchema, ToSchema};
-use utoipa_swagger_ui::{Config, SwaggerUi};
+use utoipa_swagger_ui::SwaggerUi;
 
 use super::App;
 use crate::error::{FieldError, Problem};
@@ -24,7 +25,8 @@ use crate::server::PeerAddress;
 const DESCRIPTION: &str = "\
 A bank in one binary: accounts, deposits, withdrawals, transfers, balances and history over a double-entry ledger.
 
-**Try it**: `POST /create_account`, `POST /login`, copy the `access_token` into *Authorize*, then `POST /deposit`.
+**Try it**: `POST /create_account`, `POST /login`, copy the `access_token` into *Authorize*, then `POST /deposit`. \
+The examples work as they stand: in Swagger UI their account number is replaced by your own.
 
 Amounts are decimal strings (`\"100.50\"`), never JSON numbers. Every error is a problem document (RFC 9457) with a \
 stable `code` and a sentence that says what to send instead. Send an `Idempotency-Key` with each movement of money and \
@@ -84,8 +86,10 @@ pub fn complete(mut document: utoipa::openapi::OpenApi) -> utoipa::openapi::Open
 
 /// Swagger UI at `/swagger-ui/`, and the document at `/openapi.json`. The token survives a reload of the page.
 pub fn swagger_ui(document: utoipa::openapi::OpenApi) -> Router<App> {
-    let config = Config::default().persist_authorization(true).try_it_out_enabled(true).display_request_duration(true);
-    SwaggerUi::new("/swagger-ui").url("/openapi.json", document).config(config).into()
+    let page: Router<App> = SwaggerUi::new("/swagger-ui").url("/openapi.json", document).into();
+    let settings =
+        || async { ([(CONTENT_TYPE, "text/javascript; charset=utf-8")], include_str!("swagger-initializer.js")) };
+    page.route("/swagger-ui/swagger-initializer.js", get(settings))
 }
 
 /// The Postman collection

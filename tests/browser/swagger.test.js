@@ -1,0 +1,70 @@
+/** Swagger UI by hand, with the examples as they stand. */
+
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import { Bank } from './bank.js';
+import { openBrowser } from './visitor.js';
+
+describe('Swagger UI', () => {
+  let bank, browser, page;
+  const complaints = [];
+  before(async () => {
+    bank = await Bank.open();
+    browser = await openBrowser();
+    page = await browser.newPage();
+    page.on('pageerror', (error) => complaints.push(String(error)));
+    await page.goto(`${bank.url}/swagger-ui/`);
+    await page.locator('.opblock').first().waitFor();
+  });
+  after(async () => {
+    await browser.close();
+    await bank.close();
+    assert.deepEqual(complaints, []);
+  });
+
+  /** Executes an operation as it stands; answers with status and body. */
+  async function execute(id) {
+    const operation = page.locator(`[id="${id}"]`);
+    if (!(await operation.getByRole('button', { name: 'Execute' }).isVisible())) {
+      await operation.locator('.opblock-summary-control').click();
+    }
+    const answered = page.waitForResponse((response) => /account|login|deposit|balance/.test(response.url()));
+    await operation.getByRole('button', { name: 'Execute' }).click();
+    const response = await answered;
+    await operation.locator('.live-responses-table .response-col_status').first().waitFor();
+    return { status: response.status(), body: await response.json() };
+  }
+
+  async function authorise(token) {
+    await page.locator('.auth-wrapper .authorize').first().click();
+    const dialog = page.locator('.dialog-ux');
+    await dialog.locator('input').fill(token);
+    await dialog.getByRole('button', { name: 'Apply credentials' }).click();
+    await dialog.locator('.btn-done').click();
+  }
+
+  test('shows the tags in the order a newcomer needs them', async () => {
+    const tags = await page.locator('.opblock-tag').evaluateAll((found) => found.map((tag) => tag.dataset.tag));
+    assert.deepEqual(tags.slice(0, 3), ['Sign in', 'Money', 'History']);
+  });
+
+  test('goes from sign-up to a balance with the examples', async () => {
+    const joined = await execute('operations-Sign_in-create_account');
+    assert.equal(joined.status, 201);
+    const { status, body } = await execute('operations-Sign_in-login');
+    assert.equal(status, 200);
+    assert.equal((await execute('operations-Money-deposit')).status, 401);
+    await authorise(body.access_token);
+    const deposit = await execute('operations-Money-deposit');
+    assert.equal(deposit.status, 201);
+    assert.equal(deposit.body.account_number, joined.body.account.account_number);
+    const balance = await execute('operations-Money-show_balance');
+    assert.equal(balance.body.balance, deposit.body.balance);
+  });
+
+  test('is still signed in after a reload', async () => {
+    await page.reload();
+    await page.locator('.opblock').first().waitFor();
+    assert.equal((await execute('operations-Money-deposit')).status, 201);
+  });
+});
