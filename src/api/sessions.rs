@@ -95,8 +95,7 @@ pub struct SessionBody {
     post,
     path = "/login",
     tag = "Sign in",
-    params(("Coffer-Client" = Option<String>, Header, pattern = "^web$", example = json!(null),
-            description = "`web` keeps the refresh token in a cookie that scripts cannot read")),
+    params(web_client::ClientHeader),
     request_body = LoginRequest,
     responses(
         (status = OK, description = "Signed in", body = Tokens),
@@ -182,8 +181,7 @@ pub async fn login(
     post,
     path = "/refresh",
     tag = "Sign in",
-    params(("Coffer-Client" = Option<String>, Header, pattern = "^web$", example = json!(null),
-            description = "`web` keeps the refresh token in a cookie that scripts cannot read")),
+    params(web_client::ClientHeader),
     request_body = RefreshRequest,
     responses(
         (status = OK, description = "The next pair of tokens", body = Tokens),
@@ -236,8 +234,7 @@ pub async fn refresh(
     post,
     path = "/logout",
     tag = "Sign in",
-    params(("Coffer-Client" = Option<String>, Header, pattern = "^web$", example = json!(null),
-            description = "`web` keeps the refresh token in a cookie that scripts cannot read")),
+    params(web_client::ClientHeader),
     responses((status = NO_CONTENT, description = "Signed out")),
     security(("bearer" = []))
 )]
