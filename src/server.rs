@@ -18,6 +18,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
+use tokio_io_timeout::TimeoutStream;
 use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt;
 
@@ -35,6 +36,8 @@ use crate::tls::{Certificate, TlsError};
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a client may take to send a request's headers, and to send the next request on a kept connection.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a client may leave an answer lying that it has asked for: a reader that takes nothing holds memory.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Request line and headers together. A token and a few headers need less than one of them.
 const MAX_HEADER_BYTES: usize = 16 * 1024;
 /// File descriptors kept for the database, the log and the runtime.
@@ -205,11 +208,13 @@ where
         request.extensions_mut().insert(PeerAddress(peer));
         request
     });
+    let mut stream = TimeoutStream::new(stream);
+    stream.set_write_timeout(Some(WRITE_TIMEOUT));
     http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_TIMEOUT)
         .max_buf_size(MAX_HEADER_BYTES)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service))
+        .serve_connection(TokioIo::new(Box::pin(stream)), TowerToHyperService::new(service))
 }
 
 /// Installs the process's recorder, once.

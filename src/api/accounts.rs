@@ -121,7 +121,12 @@ pub struct OpenAccountRequest {
     currency: Option<Currency>,
     /// A name for it, up to 50 characters.
     #[validate(custom(function = fields::label))]
-    #[schema(min_length = 1, max_length = 50, example = "Savings")]
+    #[schema(
+        min_length = 1,
+        max_length = 50,
+        pattern = r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$",
+        example = "Savings"
+    )]
     label: Option<String>,
 }
 
@@ -132,7 +137,13 @@ pub struct RelabelRequest {
     /// A new name for the account, up to 50 characters; null for none.
     #[serde(deserialize_with = "Option::deserialize")]
     #[validate(custom(function = fields::label))]
-    #[schema(min_length = 1, max_length = 50, required = true, example = "Holidays")]
+    #[schema(
+        min_length = 1,
+        max_length = 50,
+        pattern = r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$",
+        required = true,
+        example = "Holidays"
+    )]
     label: Option<String>,
 }
 

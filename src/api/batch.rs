@@ -51,11 +51,15 @@ pub struct BatchItem {
     from_account: Option<AccountNumber>,
     #[schema(value_type = Option<String>, pattern = "^[1-9][0-9]{13}$")]
     to_account: Option<AccountNumber>,
-    #[schema(value_type = String, pattern = r"^(0|[1-9][0-9]{0,9})(\.[0-9]{1,4})?$", example = "100.50")]
+    #[schema(value_type = String, pattern = r"^([1-9][0-9]{0,9}(\.[0-9]{1,4})?|0\.0{0,3}[1-9][0-9]{0,3})$", example = "100.50")]
     amount: Amount,
     #[schema(value_type = Option<String>, pattern = "^[A-Z]{3}$", example = "USD")]
     currency: Option<Currency>,
-    #[schema(min_length = 1, max_length = 140)]
+    #[schema(
+        min_length = 1,
+        max_length = 140,
+        pattern = r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$"
+    )]
     description: Option<String>,
 }
 

@@ -18,7 +18,7 @@ use utoipa::openapi::{Ref, RefOr, Response, ServerBuilder};
 use utoipa::{PartialSchema, ToSchema};
 use utoipa_swagger_ui::SwaggerUi;
 
-use super::App;
+use super::{App, links};
 use crate::error::{FieldError, Problem};
 use crate::server::PeerAddress;
 
@@ -53,8 +53,8 @@ pub fn document() -> utoipa::openapi::OpenApi {
     complete(super::documented_routes().into_openapi())
 }
 
-/// Adds what belongs to every operation: descriptions, the bearer scheme, and the problems that any of its kind can
-/// answer.
+/// Adds what belongs to every operation: descriptions, the bearer scheme, the problems that any of its kind can answer,
+/// and links.
 pub fn complete(mut document: utoipa::openapi::OpenApi) -> utoipa::openapi::OpenApi {
     document.info = utoipa::openapi::InfoBuilder::new()
         .title("Coffer")
@@ -81,6 +81,7 @@ pub fn complete(mut document: utoipa::openapi::OpenApi) -> utoipa::openapi::Open
         let changing = [&mut item.post, &mut item.put, &mut item.patch, &mut item.delete];
         changing.into_iter().flatten().for_each(|operation| add_problems(operation, true));
     }
+    links::add(&mut document);
     document
 }
 

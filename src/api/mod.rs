@@ -11,6 +11,7 @@ pub mod docs;
 pub mod edge;
 pub mod extract;
 pub mod fields;
+pub mod links;
 pub mod movements;
 pub mod negotiation;
 pub mod operations;

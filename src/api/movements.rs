@@ -31,7 +31,7 @@ pub struct MovementRequest {
     #[schema(value_type = String, pattern = "^[1-9][0-9]{13}$", example = "10000000000180")]
     account_number: AccountNumber,
     /// A positive decimal as a string, with at most as many decimals as the account's currency has.
-    #[schema(value_type = String, pattern = r"^(0|[1-9][0-9]{0,9})(\.[0-9]{1,4})?$", example = "100.50")]
+    #[schema(value_type = String, pattern = r"^([1-9][0-9]{0,9}(\.[0-9]{1,4})?|0\.0{0,3}[1-9][0-9]{0,3})$", example = "100.50")]
     amount: Amount,
     /// If sent, must be the account's currency.
     #[schema(value_type = Option<String>, pattern = "^[A-Z]{3}$", example = "USD")]
@@ -59,7 +59,7 @@ pub struct TransferRequest {
     #[schema(value_type = String, pattern = "^[1-9][0-9]{13}$", example = "10000000000277")]
     to_account: AccountNumber,
     /// A positive decimal as a string, with at most as many decimals as the accounts' currency has.
-    #[schema(value_type = String, pattern = r"^(0|[1-9][0-9]{0,9})(\.[0-9]{1,4})?$", example = "25.00")]
+    #[schema(value_type = String, pattern = r"^([1-9][0-9]{0,9}(\.[0-9]{1,4})?|0\.0{0,3}[1-9][0-9]{0,3})$", example = "25.00")]
     amount: Amount,
     /// If sent, must be the accounts' currency.
     #[schema(value_type = Option<String>, pattern = "^[A-Z]{3}$", example = "USD")]

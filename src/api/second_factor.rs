@@ -11,6 +11,7 @@ use super::App;
 use super::extract::{Json, MAX_AUTH_BODY_BYTES, PathParam};
 use super::fields::UserId;
 use super::{staff, users};
+use crate::auth::guesses::AtTheDoor;
 use crate::auth::passwords::Password;
 use crate::auth::second_factor::{self, Code, Enrolment};
 use crate::auth::{Admin, Caller, Origin};
@@ -97,7 +98,7 @@ pub struct RemoveRequest {
 pub async fn show(State(app): State<App>, caller: Caller) -> Result<Json<SecondFactorStatus>> {
     let user = users::callers_user(&app, caller).await?;
     let (enabled, recovery_codes_left) = app.db.second_factor_of(caller.user_id).await?;
-    let required = app.auth.staff_second_factor && user.role != Role::Customer;
+    let required = is_required(&app, user.role);
     Ok(Json(SecondFactorStatus { enabled, required, recovery_codes_left }))
 }
 
@@ -171,7 +172,7 @@ pub async fn confirm(
     let pending = pending.ok_or_else(|| {
         Error::conflict("nothing_to_confirm", "Start with POST /me/second_factor; what is confirmed needs no more.")
     })?;
-    if !use_code(&app, &mut tx, caller.user_id, &pending, &request.code).await? {
+    if !use_code(&app, &mut tx, caller.user_id, &pending, &request.code, AtTheDoor::No).await? {
         return Err(wrong_code(StatusCode::FORBIDDEN));
     }
     tx.confirm_second_factor(caller.user_id, now).await?;
@@ -188,7 +189,7 @@ pub async fn confirm(
 
 /// Stop using a second factor
 ///
-/// Takes password and code. Ends every other session.
+/// Takes password and code. Ends every other session; this one too, if the caller's role takes a second factor.
 #[utoipa::path(
     post,
     path = "/me/second_factor/remove",
@@ -215,12 +216,14 @@ pub async fn remove(
     let mut tx = app.db.begin().await?;
     users::still_the_same_password(&users::lock_caller(&mut tx, caller).await?, &user)?;
     let factor = confirmed(&mut tx, user.id).await?.ok_or_else(no_second_factor)?;
-    if !use_code(&app, &mut tx, user.id, &factor, &request.code).await? {
+    if !use_code(&app, &mut tx, user.id, &factor, &request.code, AtTheDoor::No).await? {
         return Err(wrong_code(StatusCode::FORBIDDEN));
     }
     tx.remove_second_factor(user.id).await?;
     tx.set_second_factor_of_session(caller.session_id, false).await?;
-    let ended = tx.end_sessions_of(user.id, Some(caller.session_id), now).await?;
+    // An access token says for its lifetime that there was a second factor: a role that takes one must not outlive it.
+    let stays = (!is_required(&app, user.role)).then_some(caller.session_id);
+    let ended = tx.end_sessions_of(user.id, stays, now).await?;
     tx.append_to_audit_log(&[Event::of(Action::SecondFactorRemoved, &origin).on(user.id)]).await?;
     tx.commit().await?;
     app.auth.ended_sessions.add(ended, now);
@@ -263,24 +266,37 @@ pub async fn reset(
     Ok(StatusCode::NO_CONTENT)
 }
 
+fn is_required(app: &App, role: Role) -> bool {
+    app.auth.staff_second_factor && role != Role::Customer
+}
+
 /// The user's second factor, if a login takes one. The user must be locked.
 pub async fn confirmed(tx: &mut Tx<'_>, user_id: Uuid) -> Result<Option<SecondFactor>> {
     Ok(tx.second_factor(user_id).await?.filter(|factor| factor.confirmed_at.is_some()))
 }
 
 /// Whether the code is right, and was not used before; it is used up with the transaction. Recovery codes count too, once
-/// there are any. Six digits can be guessed, so tries are limited for each user, wherever they come from.
-pub async fn use_code(app: &App, tx: &mut Tx<'_>, user_id: Uuid, factor: &SecondFactor, code: &str) -> Result<bool> {
-    app.auth.guesses.take_code(user_id).map_err(too_many_codes)?;
-    let is_right = match Code::parse(code) {
-        Code::Recovery(hash) => tx.use_recovery_code(user_id, &hash).await?,
-        Code::OneTime(digits) => match second_factor::step_of(&digits, &factor.secret, Timestamp::now()) {
-            Some(step) => tx.use_step(user_id, step).await?,
-            None => false,
-        },
+/// there are any. Six digits can be guessed, so tries at them are limited for each user, wherever they come from; a
+/// recovery code cannot, so that it opens the door even while somebody uses up those tries.
+pub async fn use_code(
+    app: &App,
+    tx: &mut Tx<'_>,
+    user_id: Uuid,
+    factor: &SecondFactor,
+    code: &str,
+    at_the_door: AtTheDoor,
+) -> Result<bool> {
+    let digits = match Code::parse(code) {
+        Code::Recovery(hash) => return Ok(tx.use_recovery_code(user_id, &hash).await?),
+        Code::OneTime(digits) => digits,
+    };
+    app.auth.guesses.take_code(user_id, at_the_door).map_err(too_many_codes)?;
+    let is_right = match second_factor::step_of(&digits, &factor.secret, Timestamp::now()) {
+        Some(step) => tx.use_step(user_id, step).await?,
+        None => false,
     };
     if is_right {
-        app.auth.guesses.give_back_code(user_id);
+        app.auth.guesses.give_back_code(user_id, at_the_door);
     }
     Ok(is_right)
 }

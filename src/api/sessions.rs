@@ -14,7 +14,7 @@ use super::extract::{Json, MAX_AUTH_BODY_BYTES, PathParam};
 use super::fields::{self, SessionId};
 use super::web_client::{self, Client};
 use super::{App, second_factor};
-use crate::auth::guesses::Taken;
+use crate::auth::guesses::{AtTheDoor, Taken};
 use crate::auth::passwords::Password;
 use crate::auth::tokens::{self, Subject};
 use crate::auth::{Caller, Origin, sessions};
@@ -95,8 +95,7 @@ pub struct SessionBody {
     post,
     path = "/login",
     tag = "Sign in",
-    params(("Coffer-Client" = Option<String>, Header, pattern = "^web$", example = json!(null),
-            description = "`web` keeps the refresh token in a cookie that scripts cannot read")),
+    params(web_client::ClientHeader),
     request_body = LoginRequest,
     responses(
         (status = OK, description = "Signed in", body = Tokens),
@@ -136,22 +135,20 @@ pub async fn login(
     // The password may have been changed while this one was being verified.
     let still = tx.lock_user(user.id).await?.filter(|still| still.password_hash == user.password_hash);
     let user = still.ok_or_else(invalid)?;
+    // The password was right, whatever the code is: those have a quota of their own.
+    app.auth.guesses.give_back(taken);
     let factor = second_factor::confirmed(&mut tx, user.id).await?;
     let second_factor = factor.is_some();
     match (factor, request.code) {
         (None, _) => {}
-        (Some(_), None) => {
-            app.auth.guesses.give_back(taken);
-            return Err(second_factor_required());
-        }
+        (Some(_), None) => return Err(second_factor_required()),
         (Some(factor), Some(code)) => {
-            if !second_factor::use_code(&app, &mut tx, user.id, &factor, &code).await? {
+            if !second_factor::use_code(&app, &mut tx, user.id, &factor, &code, AtTheDoor::Yes).await? {
                 app.audit.note(Event::of(Action::SecondFactorFailed, &origin).by(user.id));
                 return Err(second_factor::wrong_code(StatusCode::UNAUTHORIZED));
             }
         }
     }
-    app.auth.guesses.give_back(taken);
     let now = Timestamp::now();
     let session = Session {
         id: Uuid::now_v7(),
@@ -182,8 +179,7 @@ pub async fn login(
     post,
     path = "/refresh",
     tag = "Sign in",
-    params(("Coffer-Client" = Option<String>, Header, pattern = "^web$", example = json!(null),
-            description = "`web` keeps the refresh token in a cookie that scripts cannot read")),
+    params(web_client::ClientHeader),
     request_body = RefreshRequest,
     responses(
         (status = OK, description = "The next pair of tokens", body = Tokens),
@@ -236,8 +232,7 @@ pub async fn refresh(
     post,
     path = "/logout",
     tag = "Sign in",
-    params(("Coffer-Client" = Option<String>, Header, pattern = "^web$", example = json!(null),
-            description = "`web` keeps the refresh token in a cookie that scripts cannot read")),
+    params(web_client::ClientHeader),
     responses((status = NO_CONTENT, description = "Signed out")),
     security(("bearer" = []))
 )]

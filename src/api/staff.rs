@@ -30,7 +30,12 @@ const MAX_LIMIT: u32 = 100;
 pub struct UsersQuery {
     /// Part of a name or an address.
     #[validate(custom(function = fields::search))]
-    #[param(min_length = 1, max_length = 100, example = "ada")]
+    #[param(
+        min_length = 1,
+        max_length = 100,
+        pattern = r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$",
+        example = "ada"
+    )]
     search: Option<String>,
     #[param(inline, example = json!(null))]
     role: Option<Role>,
@@ -67,7 +72,12 @@ pub struct UserStatusRequest {
     status: UserStatus,
     /// For the audit log, up to 140 characters.
     #[validate(custom(function = fields::reason))]
-    #[schema(min_length = 1, max_length = 140, example = "Card and phone stolen")]
+    #[schema(
+        min_length = 1,
+        max_length = 140,
+        pattern = r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$",
+        example = "Card and phone stolen"
+    )]
     reason: Option<String>,
 }
 
@@ -86,7 +96,12 @@ pub struct AccountStatusRequest {
     status: FreezeStatus,
     /// For the audit log, up to 140 characters.
     #[validate(custom(function = fields::reason))]
-    #[schema(min_length = 1, max_length = 140, example = "Court order 12/2026")]
+    #[schema(
+        min_length = 1,
+        max_length = 140,
+        pattern = r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$",
+        example = "Court order 12/2026"
+    )]
     reason: Option<String>,
 }
 

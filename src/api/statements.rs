@@ -115,7 +115,7 @@ enum Format {
 /// has no closing balance and ends in a broken connection.
 ///
 /// In CSV a description that a spreadsheet would run as a formula has an apostrophe before it: to undo it, take away one
-/// apostrophe at the beginning and one after each semicolon, where there is one.
+/// apostrophe at the beginning and one after each semicolon, quotation marks and spaces before it aside, where there is one.
 #[utoipa::path(
     get,
     path = "/accounts/{account_number}/statement",
@@ -413,7 +413,8 @@ fn csv_row(fields: &[&str; CSV_COLUMNS.len()]) -> Result<Vec<u8>> {
 }
 
 /// A text that a spreadsheet shows and does not run (OWASP, "CSV Injection"): an apostrophe before each formula's first
-/// character where a cell could begin, which is at the beginning and, where semicolons separate, after each of them.
+/// character where a cell could begin, which is at the beginning and, where semicolons separate, after each of them; quotation marks
+/// and spaces before it do not count, because a program may drop them.
 /// An apostrophe that stands there gets another one, so that nothing is lost: see the handler's description.
 fn without_formulas(text: &str) -> String {
     let mut safe = String::with_capacity(text.len() + 1);
@@ -424,7 +425,7 @@ fn without_formulas(text: &str) -> String {
             safe.push('\'');
         }
         safe.push(c);
-        begins_cell = c == ';';
+        begins_cell = c == ';' || (begins_cell && matches!(c, '"' | ' '));
     }
     safe
 }
@@ -437,13 +438,18 @@ mod tests {
 
     /// As the handler's description says.
     fn undone(text: &str) -> String {
-        let without = |cell: &str| cell.strip_prefix('\'').unwrap_or(cell).to_owned();
+        let without = |cell: &str| {
+            let begins = cell.len() - cell.trim_start_matches(['"', ' ']).len();
+            let (dropped, rest) = cell.split_at(begins);
+            format!("{dropped}{}", rest.strip_prefix('\'').unwrap_or(rest))
+        };
         text.split(';').map(without).collect::<Vec<_>>().join(";")
     }
 
     #[test]
     fn formulas_are_shown_and_not_run() {
         for (text, safe) in [
+            ("a;\"=1+1", "a;\"'=1+1"),
             ("Rent", "Rent"),
             ("=1+1", "'=1+1"),
             ("-1", "'-1"),

@@ -104,7 +104,12 @@ pub struct HistoryQuery {
     /// Only movements with this text in their description, in upper or lower case. At most 5,000 entries are looked
     /// through for a page: one with few entries or none is not the last while `has_more` is true.
     #[validate(custom(function = fields::description_text))]
-    #[param(min_length = 1, max_length = 140, example = json!(null))]
+    #[param(
+        min_length = 1,
+        max_length = 140,
+        pattern = r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$",
+        example = json!(null)
+    )]
     text: Option<String>,
     /// Only entries made at this moment or later.
     #[param(value_type = Option<String>, format = DateTime, example = json!(null))]

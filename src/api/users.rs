@@ -26,7 +26,12 @@ use crate::timestamp::Timestamp;
 pub struct CreateAccountRequest {
     /// Up to 100 characters.
     #[validate(custom(function = fields::name))]
-    #[schema(min_length = 1, max_length = 100, example = "Ada Lovelace")]
+    #[schema(
+        min_length = 1,
+        max_length = 100,
+        pattern = r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$",
+        example = "Ada Lovelace"
+    )]
     name: String,
     #[validate(custom(function = fields::email))]
     #[schema(format = Email, max_length = 254, example = "ada@example.com")]
@@ -53,7 +58,12 @@ pub struct NewUser {
 pub struct UpdateMeRequest {
     /// Up to 100 characters.
     #[validate(custom(function = fields::name))]
-    #[schema(min_length = 1, max_length = 100, example = "Ada King")]
+    #[schema(
+        min_length = 1,
+        max_length = 100,
+        pattern = r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$",
+        example = "Ada King"
+    )]
     name: Option<String>,
     /// A new address needs `current_password` beside it.
     #[validate(custom(function = fields::email))]

@@ -8,6 +8,7 @@ use axum::extract::FromRequestParts;
 use axum::http::header::{COOKIE, SET_COOKIE};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName};
+use utoipa::IntoParams;
 
 use crate::auth::sessions;
 use crate::error::{Error, Result};
@@ -15,6 +16,15 @@ use crate::error::{Error, Result};
 pub const CLIENT: HeaderName = HeaderName::from_static("coffer-client");
 /// The prefix makes browsers insist: this host alone, over TLS (or to the machine itself), for all paths.
 const COOKIE_NAME: &str = "__Host-coffer_refresh";
+
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "describes the header for the OpenAPI document; Client reads it")]
+pub struct ClientHeader {
+    /// `web` keeps the refresh token in a cookie that scripts cannot read.
+    #[param(rename = "Coffer-Client", required = false, pattern = "^web$", example = json!(null))]
+    client: String,
+}
 
 /// Who keeps the refresh token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

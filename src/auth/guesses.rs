@@ -31,7 +31,15 @@ pub struct Guesses {
     account_from_network: Limiter<(String, IpAddr)>,
     network: Limiter<IpAddr>,
     account_from_strangers: Limiter<String>,
-    second_factor: Limiter<Uuid>,
+    /// At sign-in, and within a session: whoever guesses at the door does not disturb who is inside.
+    second_factor: Limiter<(Uuid, AtTheDoor)>,
+}
+
+/// Whether a code is sent to sign in, or within a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum AtTheDoor {
+    Yes,
+    No,
 }
 
 /// Guesses that were taken, to be given back if the password was right.
@@ -80,14 +88,14 @@ impl Guesses {
         self.account_from_network.give_back(&(taken.email, taken.network));
     }
 
-    /// Takes a guess at a user's code. Only who knows the password comes this far.
-    pub fn take_code(&self, user_id: Uuid) -> Result<(), Allowance> {
-        self.second_factor.take(user_id, Instant::now()).map(|_| ())
+    /// Takes a guess at a user's code: of somebody who knows the password, or has a session.
+    pub fn take_code(&self, user_id: Uuid, at_the_door: AtTheDoor) -> Result<(), Allowance> {
+        self.second_factor.take((user_id, at_the_door), Instant::now()).map(|_| ())
     }
 
     /// The code was right.
-    pub fn give_back_code(&self, user_id: Uuid) {
-        self.second_factor.give_back(&user_id);
+    pub fn give_back_code(&self, user_id: Uuid, at_the_door: AtTheDoor) {
+        self.second_factor.give_back(&(user_id, at_the_door));
     }
 
     pub fn forget_idle(&self, now: Instant) {

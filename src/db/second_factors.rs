@@ -100,19 +100,18 @@ impl Tx<'_> {
             .map(|_| ()))
     }
 
-    /// Forgets secret and recovery codes. False when there was no confirmed second factor.
+    /// Forgets secret and recovery codes, also of an enrolment that was not confirmed. False when there was none.
     pub async fn remove_second_factor(&mut self, user_id: Uuid) -> sqlx::Result<bool> {
         in_transaction!(self, conn => sqlx::query("delete from recovery_codes where user_id = $1")
             .bind(user_id)
             .execute(&mut *conn)
             .await
             .map(|_| ()))?;
-        let removed: Option<Option<Timestamp>> = in_transaction!(self, conn => sqlx::query_scalar(
-            "delete from second_factors where user_id = $1 returning confirmed_at",
-        )
-        .bind(user_id)
-        .fetch_optional(conn)
-        .await)?;
-        Ok(removed.flatten().is_some())
+        let removed = in_transaction!(self, conn => sqlx::query("delete from second_factors where user_id = $1")
+            .bind(user_id)
+            .execute(conn)
+            .await
+            .map(|done| done.rows_affected()))?;
+        Ok(removed == 1)
     }
 }

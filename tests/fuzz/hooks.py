@@ -1,0 +1,295 @@
+"""What the fuzzer must know of the bank and no OpenAPI document can say: who calls, what exists, and why data that fits
+its schema may be refused all the same."""
+
+import base64
+import hashlib
+import hmac
+import itertools
+import json
+import os
+import secrets
+import struct
+import threading
+import time
+import urllib.error
+import urllib.request
+
+import schemathesis
+
+BANK = os.environ["FUZZ_BANK"]
+ROLE = os.environ["FUZZ_ROLE"]
+PASSWORD = os.environ["FUZZ_PASSWORD"]
+# Customers who come and go: what they do may end the session that asks, and then the next of them takes over.
+PASSES_BY = ROLE == "passer-by"
+
+# Codes of 422 that data may meet although it fits the schema.
+BEYOND_ANY_SCHEMA = {
+    "account_number_check_digits",
+    "amount_above_maximum",  # as configured
+    "amount_overflow",
+    "amount_too_many_decimals",  # the account's currency decides
+    "at_in_the_future",
+    "currency_mismatch",  # with the account's
+    "cursor_invalid",  # of another list
+    "idempotency_key_reused",
+    "password_common",
+    "period_reversed",
+    "same_account",
+    "unknown_currency",  # not all of three capitals are one
+}
+# The same, of single operations.
+BEYOND_THE_SCHEMA_OF = {
+    "batch": {"missing_field", "unknown_field"},  # the type of a movement decides which accounts it has
+    "take_statement": {"date_malformed"},  # the pattern lets a 31st of February pass
+    "refresh": {"missing_field", "unknown_field"},  # the header says whether the token is in the cookie
+    "update_me": {"current_password_required"},  # for a new address, not for a new name
+}
+
+FOR_ADMINS = {"set_role", "end_sessions_of_user", "reset_second_factor", "list_audit_records"}
+
+
+class Caller:
+    """Whose token goes with each request, and what that user has."""
+
+    def __init__(self, token):
+        self.token = token
+        self.address = "192.0.2.1"
+        self.spare_session = None
+        self.secret = None
+        self.recovery_codes = []
+
+
+resident = Caller(os.environ["FUZZ_TOKEN"])
+lock = threading.RLock()
+passer_by = None
+next_refresh_token = None
+turns = itertools.count()
+tokens_of_passers_by = set()
+
+
+def call(method, path, body=None, caller=None):
+    headers = {"Content-Type": "application/json"}
+    if caller is not None:
+        headers["X-Forwarded-For"] = caller.address
+        if caller.token:
+            headers["Authorization"] = f"Bearer {caller.token}"
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(BANK + path, method=method, data=data, headers=headers)
+    with urllib.request.urlopen(request, timeout=20) as answer:
+        text = answer.read()
+        return json.loads(text) if text else None
+
+
+def sign_in(email, caller):
+    return call("POST", "/login", {"email": email, "password": PASSWORD}, caller)["access_token"]
+
+
+def take_second_factor(caller):
+    caller.secret = caller.secret or call("POST", "/me/second_factor", {"password": PASSWORD}, caller)["secret"]
+    confirmed = call("POST", "/me/second_factor/confirm", {"code": code_of(caller.secret)}, caller)
+    caller.recovery_codes = confirmed["recovery_codes"]
+
+
+def new_passer_by():
+    """A customer with no account left, so that nothing keeps them, and with a network of their own: wrong passwords of
+    one are not counted against the next."""
+    caller = Caller(None)
+    caller.address = f"2001:db8:{secrets.randbelow(65536):x}:{secrets.randbelow(65536):x}::1"
+    email = f"{secrets.token_hex(8)}@example.com"
+    new = call("POST", "/create_account", {"name": "Mortimer", "email": email, "password": PASSWORD}, caller)
+    caller.token = sign_in(email, caller)
+    caller.spare_session = call("GET", "/me/sessions", caller=caller)["data"][0]["id"]
+    caller.token = sign_in(email, caller)
+    call("DELETE", f"/accounts/{new['account']['account_number']}", caller=caller)
+    tokens_of_passers_by.add(caller.token)
+    return caller
+
+
+def who_calls():
+    global passer_by
+    if not PASSES_BY:
+        return resident
+    with lock:
+        if passer_by is None:
+            passer_by = new_passer_by()
+        return passer_by
+
+
+@schemathesis.auth(refresh_interval=None)
+class Bearer:
+    def get(self, case, context):
+        return who_calls().token
+
+    def set(self, case, data, context):
+        case.headers = case.headers or {}
+        case.headers["Authorization"] = f"Bearer {data}"
+
+
+def entries_of(name):
+    with open(f"{name}.dict") as lines:
+        return [line.strip().strip('"') for line in lines]
+
+
+# What the document gives as examples, and what stands for it on this bank.
+NUMBERS = entries_of("accounts")
+EXAMPLES = {
+    "10000000000180": NUMBERS[0],
+    "10000000000277": NUMBERS[1],
+    "correct horse battery staple": PASSWORD,
+}
+ID_OF = {
+    "/transactions/{id}": entries_of("movements")[0],
+    "/approvals/{id}": entries_of("approvals")[0],
+    "/approvals/{id}/approve": entries_of("approvals")[1],
+    "/approvals/{id}/reject": entries_of("approvals")[2],
+}
+USER = entries_of("users")[0]
+CALLER_ID = entries_of("owners")[0]
+# Has a second factor, for an admin to take away.
+ENROLLED, ENROLLED_EMAIL = entries_of("users")[2], "edsger@example.com"
+
+
+@schemathesis.hook
+def before_load_schema(context, raw_schema):
+    """Examples of the document become ones of this bank, or each would be answered with 404."""
+
+    def replaced(value):
+        if isinstance(value, dict):
+            return {name: replaced(member) for name, member in value.items()}
+        if isinstance(value, list):
+            return [replaced(item) for item in value]
+        return EXAMPLES.get(value, value) if isinstance(value, str) else value
+
+    raw_schema.update(replaced(raw_schema))
+    for path, item in raw_schema["paths"].items():
+        for operation in item.values():
+            for parameter in operation.get("parameters", []):
+                if parameter["name"] == "id" and path in ID_OF:
+                    parameter["example"] = ID_OF[path]
+                if parameter["name"] == "user_id":
+                    parameter["example"] = ENROLLED if "second_factor" in path else USER
+                if parameter["name"] == "account_number" and path.endswith("/status"):
+                    parameter["example"] = entries_of("others")[0]
+    login = raw_schema["components"]["schemas"]["LoginRequest"]
+    login["example"] = {"email": "ada@example.com", "password": PASSWORD}
+    if ROLE == "admin":
+        enrolled = Caller(None)
+        enrolled.token = sign_in(ENROLLED_EMAIL, enrolled)
+        take_second_factor(enrolled)
+
+
+def code_of(secret):
+    """The one-time code of this moment (RFC 6238)."""
+    counter = struct.pack(">Q", int(time.time()) // 30)
+    digest = hmac.new(base64.b32decode(secret), counter, hashlib.sha1).digest()
+    number = struct.unpack(">I", digest[digest[-1] & 15 :][:4])[0] & 0x7FFFFFFF
+    return f"{number % 1000000:06}"
+
+
+def operation_id(case):
+    return case.operation.definition.raw.get("operationId")
+
+
+def is_good(case):
+    return case.meta is None or case.meta.generation.mode.is_positive
+
+
+def is_step(case):
+    """Whether this request is a step along a link."""
+    return case.meta is not None and case.meta.phase.name.value == "stateful"
+
+
+def give_refresh_token(case):
+    """One that is good, once: the last answer had it."""
+    global next_refresh_token
+    with lock:
+        token, next_refresh_token = next_refresh_token, None
+    if token is None:
+        # Somebody whose password is not guessed at, from a network of their own.
+        try:
+            body = {"email": "grace@example.com", "password": PASSWORD}
+            token = call("POST", "/login", body, Caller(None))["refresh_token"]
+        except urllib.error.HTTPError:
+            return  # the fuzzer has made something of this user that may not sign in
+    case.body = {"refresh_token": token}
+    if case.headers:
+        case.headers.pop("Coffer-Client", None)
+
+
+@schemathesis.hook
+def before_call(context, case, kwargs):
+    operation = operation_id(case)
+    if operation == "end_sessions_of_user" and case.path_parameters.get("user_id") == CALLER_ID:
+        case.path_parameters["user_id"] = USER  # an admin's own session must not end in the midst of the run
+    if operation in ("login", "refresh") and is_step(case) and case.headers:
+        case.headers.pop("Coffer-Client", None)  # who has the refresh token in a cookie has no link to follow
+    if operation == "refresh" and is_good(case) and not is_step(case) and next(turns) % 2:
+        give_refresh_token(case)
+    if not PASSES_BY:
+        return
+    caller = who_calls()
+    headers = case.headers
+    if headers is None:
+        return
+    given = str(headers.get("Authorization", "")).removeprefix("Bearer ")
+    if given in tokens_of_passers_by:
+        headers["Authorization"] = f"Bearer {caller.token}"
+        headers["X-Forwarded-For"] = caller.address
+        if is_good(case):
+            give_what_only_this_caller_has(operation, case, caller)
+
+
+def give_what_only_this_caller_has(operation, case, caller):
+    """A session besides the one that asks, and codes of the authenticator app, where the fuzzer can only guess."""
+    if operation == "end_session" and caller.spare_session:
+        case.path_parameters["id"], caller.spare_session = caller.spare_session, None
+    if operation == "confirm_second_factor" and not caller.recovery_codes and isinstance(case.body, dict):
+        caller.secret = caller.secret or call("POST", "/me/second_factor", {"password": PASSWORD}, caller)["secret"]
+        case.body["code"] = code_of(caller.secret)
+    if operation == "remove_second_factor" and isinstance(case.body, dict):
+        if not caller.recovery_codes:
+            take_second_factor(caller)
+        case.body["code"] = caller.recovery_codes[-1]
+
+
+@schemathesis.hook
+def after_call(context, case, response):
+    global passer_by, next_refresh_token
+    operation = operation_id(case)
+    if operation == "refresh" and response.status_code == 200:
+        next_refresh_token = response.json().get("refresh_token")
+    if not PASSES_BY:
+        return
+    with lock:
+        caller = passer_by
+        if caller is None:
+            return
+        done = response.status_code < 300
+        ends = {"logout", "close_me", "change_password", "remove_second_factor", "end_session"}
+        if (done and operation in ends) or response.status_code == 429:
+            passer_by = None  # the next request comes from somebody new
+        elif done and operation == "enrol_second_factor":
+            caller.secret = response.json()["secret"]
+        elif done and operation == "confirm_second_factor":
+            caller.recovery_codes = response.json()["recovery_codes"]
+
+
+@schemathesis.check
+def refused_for_what_no_schema_says(ctx, response, case):
+    """422 to data that fits its schema is right only for reasons that no schema can give."""
+    if response.status_code != 422 or case.meta is None or not is_good(case):
+        return
+    if "None" in map(str, (case.path_parameters or {}).values()):
+        return  # a link from an answer in which the id is null
+    problem = response.json()
+    codes = {error["code"] for error in problem.get("errors", [])} or {problem["code"]}
+    expected = BEYOND_ANY_SCHEMA | BEYOND_THE_SCHEMA_OF.get(operation_id(case), set())
+    assert codes <= expected, f"the schema allows what is refused: {problem['detail']} {sorted(codes)}"
+
+
+@schemathesis.check
+def nobody_gets_what_is_for_others(ctx, response, case):
+    """Which is why the warning about nothing but 403 is off there: see customer.toml and staff.toml."""
+    is_for_staff = "Staff" in case.operation.definition.raw["tags"]
+    if (ROLE == "customer" and is_for_staff) or (ROLE == "staff" and operation_id(case) in FOR_ADMINS):
+        assert response.status_code >= 400, f"somebody who is {ROLE} got what is for others"
