@@ -172,14 +172,19 @@ bank_tests! {
         let (clerk, ada) = (bank.employee("staff").await, bank.customer().await);
         let (one, two) = (bank.employee("staff").await, bank.employee("staff").await);
         let (mut approvals, mut rejections) = (0, 0);
-        for round in 0..60 {
+        for round in 0..60u64 {
             let id = clerk.waiting_deposit(&ada.account).await;
-            // From a rejection that comes first to one that comes when the money has moved.
+            // From a rejection long before the approval, over all that is between, to one when the money has moved.
+            let head_start = |of_reject: u64, of_approve: u64| Duration::from_millis(3 * of_reject.saturating_sub(of_approve));
+            let approve = async {
+                tokio::time::sleep(head_start(round % 20, 10)).await;
+                one.approve(&id).await
+            };
             let reject = async {
-                tokio::time::sleep(Duration::from_millis(round % 12)).await;
+                tokio::time::sleep(head_start(10, round % 20)).await;
                 two.reject(&id).await
             };
-            let (approved, rejected) = join(one.approve(&id), reject).await;
+            let (approved, rejected) = join(approve, reject).await;
             let was_approved = approved.status == 200;
             let (winner, loser) = if was_approved { (approved, rejected) } else { (rejected, approved) };
             loser.expect_problem(409, "approval_not_pending");
