@@ -29,7 +29,7 @@ use crate::timestamp::Timestamp;
 
 /// A refused sign-in is answered at a multiple of this after it came: the database finds somebody in some ten microseconds
 /// more than nobody, which many tries would show.
-const REFUSAL_GRID: Duration = Duration::from_millis(50);
+const REFUSAL_GRID: Duration = Duration::from_millis(100);
 /// Of the `User-Agent` that a session remembers, in characters.
 const MAX_USER_AGENT_LENGTH: usize = 200;
 
