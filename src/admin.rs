@@ -66,12 +66,9 @@ pub async fn reset_second_factor(db: &Db, email: &str) -> Result<(), AnyError> {
     let user = db.user_by_email(&fields::normalize_email(email)).await?.ok_or_else(unknown)?;
     let mut tx = db.begin().await?;
     tx.lock_user(user.id).await?.ok_or_else(unknown)?;
-    if !tx.remove_second_factor(user.id).await? {
-        return Err(format!("{email} has no second factor").into());
-    }
-    tx.end_sessions_of(user.id, None, Timestamp::now()).await?;
-    let event = Event::of_command_line(Action::SecondFactorRemoved).on(user.id);
-    tx.append_to_audit_log(&[event]).await?;
+    let event = Event::of_command_line(Action::SecondFactorRemoved);
+    let reset = tx.reset_second_factor(user.id, event, Timestamp::now()).await?;
+    reset.ok_or_else(|| format!("{email} has no second factor"))?;
     tx.commit().await?;
     Ok(())
 }

@@ -199,7 +199,7 @@ pub async fn approve(
         return Err(Refusal::ApprovalNotPending.into());
     }
     refuse_if_requester_has_left(&app, approval.requested_by).await?;
-    app.committer.submit(app.approved_order(&approval, caller.user_id)?).await?;
+    app.committer.submit(approved_order(&app, &approval, caller.user_id)?).await?;
 
     let approved = find(&app, id).await?;
     // A commit whose answer was lost may turn out to have been somebody else's, of the same movement.
@@ -292,32 +292,30 @@ fn approval_of(order: &Command, money: Money, now: Timestamp) -> Approval {
     }
 }
 
-impl App {
-    /// The order of whoever asked for it, now on two people's word. It has no key: the approval takes effect once by itself.
-    fn approved_order(&self, approval: &Approval, approved_by: Uuid) -> Result<Command> {
-        let movement = match (approval.movement_type, approval.from_account, approval.to_account) {
-            (MovementType::Deposit, None, Some(to)) => Movement::Deposit { to },
-            (MovementType::Withdrawal, Some(from), None) => Movement::Withdrawal { from },
-            (MovementType::Transfer, Some(from), Some(to)) => Movement::Transfer { from, to },
-            _ => return Err(Error::Internal(format!("approval {} lacks an account", approval.id))),
-        };
-        Ok(Command {
-            id: approval.id,
-            caller: rules::Caller {
-                user_id: approval.requested_by,
-                acts_on_any_account: true,
-                deposits_to_own: self.self_service_deposits,
-                alone_up_to: None,
-            },
-            movement,
-            amount: Amount::from(approval.money()),
-            currency: Some(approval.currency),
-            description: approval.description.clone(),
-            idempotency_key: None,
-            approved_by: Some(approved_by),
-            at: None,
-        })
-    }
+/// The order of whoever asked for it, now on two people's word. It has no key: the approval takes effect once by itself.
+fn approved_order(app: &App, approval: &Approval, approved_by: Uuid) -> Result<Command> {
+    let movement = match (approval.movement_type, approval.from_account, approval.to_account) {
+        (MovementType::Deposit, None, Some(to)) => Movement::Deposit { to },
+        (MovementType::Withdrawal, Some(from), None) => Movement::Withdrawal { from },
+        (MovementType::Transfer, Some(from), Some(to)) => Movement::Transfer { from, to },
+        _ => return Err(Error::Internal(format!("approval {} lacks an account", approval.id))),
+    };
+    Ok(Command {
+        id: approval.id,
+        caller: rules::Caller {
+            user_id: approval.requested_by,
+            acts_on_any_account: true,
+            deposits_to_own: app.self_service_deposits,
+            alone_up_to: None,
+        },
+        movement,
+        amount: Amount::from(approval.money()),
+        currency: Some(approval.currency),
+        description: approval.description.clone(),
+        idempotency_key: None,
+        approved_by: Some(approved_by),
+        at: None,
+    })
 }
 
 async fn find(app: &App, id: Uuid) -> Result<Approval> {

@@ -79,9 +79,7 @@ impl App {
     pub fn new(parts: Parts) -> Self {
         Self(Arc::new(parts))
     }
-}
 
-impl App {
     /// The caller as the ledger's rules see one.
     pub fn at_the_ledger(&self, caller: Caller) -> rules::Caller {
         rules::Caller {

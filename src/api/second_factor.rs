@@ -256,11 +256,8 @@ pub async fn reset(
     let now = Timestamp::now();
     let mut tx = app.db.begin().await?;
     let user = staff::lock_somebody_else(&mut tx, caller, id).await?;
-    if !tx.remove_second_factor(user.id).await? {
-        return Err(no_second_factor());
-    }
-    let ended = tx.end_sessions_of(user.id, None, now).await?;
-    tx.append_to_audit_log(&[Event::of(Action::SecondFactorRemoved, &origin).on(user.id)]).await?;
+    let event = Event::of(Action::SecondFactorRemoved, &origin);
+    let ended = tx.reset_second_factor(user.id, event, now).await?.ok_or_else(no_second_factor)?;
     tx.commit().await?;
     app.auth.ended_sessions.add(ended, now);
     Ok(StatusCode::NO_CONTENT)

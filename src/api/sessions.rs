@@ -21,6 +21,7 @@ use crate::auth::guesses::{AtTheDoor, Taken};
 use crate::auth::passwords::Password;
 use crate::auth::tokens::{self, Subject};
 use crate::auth::{Caller, Origin, sessions};
+use crate::db::Tx;
 use crate::db::audit::{Action, Event};
 use crate::db::sessions::Session;
 use crate::error::{Error, Result};
@@ -145,18 +146,7 @@ pub async fn login(
     let user = still.ok_or_else(invalid)?;
     // The password was right, whatever the code is: those have a quota of their own.
     app.auth.guesses.give_back(taken);
-    let factor = second_factor::confirmed(&mut tx, user.id).await?;
-    let second_factor = factor.is_some();
-    match (factor, request.code) {
-        (None, _) => {}
-        (Some(_), None) => return Err(second_factor_required()),
-        (Some(factor), Some(code)) => {
-            if !second_factor::use_code(&app, &mut tx, user.id, &factor, &code, AtTheDoor::Yes).await? {
-                app.audit.note(Event::of(Action::SecondFactorFailed, &origin).by(user.id));
-                return Err(second_factor::wrong_code(StatusCode::UNAUTHORIZED));
-            }
-        }
-    }
+    let second_factor = pass_second_factor(&app, &origin, &mut tx, user.id, request.code).await?;
     let now = Timestamp::now();
     let session = Session {
         id: Uuid::now_v7(),
@@ -309,6 +299,23 @@ async fn end_session(app: &App, origin: &Origin, caller: Caller, session_id: Uui
         app.auth.ended_sessions.add([session_id], now);
     }
     Ok(ended)
+}
+
+/// Whether the user has a second factor; if so, the code is right, and used up.
+async fn pass_second_factor(
+    app: &App,
+    origin: &Origin,
+    tx: &mut Tx<'_>,
+    user_id: Uuid,
+    code: Option<String>,
+) -> Result<bool> {
+    let Some(factor) = second_factor::confirmed(tx, user_id).await? else { return Ok(false) };
+    let code = code.ok_or_else(second_factor_required)?;
+    if second_factor::use_code(app, tx, user_id, &factor, &code, AtTheDoor::Yes).await? {
+        return Ok(true);
+    }
+    app.audit.note(Event::of(Action::SecondFactorFailed, origin).by(user_id));
+    Err(second_factor::wrong_code(StatusCode::UNAUTHORIZED))
 }
 
 async fn wait_for_the_grid(came: Instant) {

@@ -10,6 +10,7 @@ use uuid::Uuid;
 use validator::Validate;
 
 use super::App;
+use super::accounts::readable_account;
 use super::cursor::{self, Cursor};
 use super::extract::{Json, PathParam, Query};
 use super::fields::{self, TransactionId};
@@ -152,8 +153,7 @@ pub struct IdempotencyKeyHeader {
     security(("bearer" = []))
 )]
 pub async fn list(State(app): State<App>, caller: Caller, Query(query): Query<HistoryQuery>) -> Result<Response> {
-    let account = app.db.account(query.account_number).await?.filter(|account| caller.may_read(account));
-    let head = account.ok_or_else(Error::account_not_found)?.sequence;
+    let head = readable_account(&app, caller, query.account_number).await?.sequence;
     let limit = query.limit.unwrap_or(DEFAULT_LIMIT);
     let range = query.range(&app, head, i64::from(limit) + 1).await?;
     let (entries, next_cursor) = match &query.text {

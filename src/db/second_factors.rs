@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use super::{Db, Tx, in_transaction, on_reader};
 use crate::auth::second_factor::SECRET_BYTES;
+use crate::db::audit::Event;
 use crate::timestamp::Timestamp;
 
 #[derive(Clone, Copy, Debug, sqlx::FromRow)]
@@ -98,6 +99,22 @@ impl Tx<'_> {
             .execute(conn)
             .await
             .map(|_| ()))
+    }
+
+    /// Takes the second factor away from somebody who cannot: ends all of their sessions, which it names. None when there
+    /// was nothing to take away. `event` goes to the audit log with it.
+    pub async fn reset_second_factor(
+        &mut self,
+        user_id: Uuid,
+        event: Event,
+        now: Timestamp,
+    ) -> sqlx::Result<Option<Vec<Uuid>>> {
+        if !self.remove_second_factor(user_id).await? {
+            return Ok(None);
+        }
+        let ended = self.end_sessions_of(user_id, None, now).await?;
+        self.append_to_audit_log(&[event.on(user_id)]).await?;
+        Ok(Some(ended))
     }
 
     /// Forgets secret and recovery codes, also of an enrolment that was not confirmed. False when there was none.

@@ -1,12 +1,11 @@
 //! The second factor: enrolment, sign-in, recovery, and roles that take one.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use reqwest::Method;
 use serde_json::json;
 use totp_rs::{Builder, Secret, Totp};
 
-use crate::databases::{Kind, TestDatabase};
 use crate::harness::{Answer, Customer, PASSWORD, TestBank, bank_tests};
 
 /// An authenticator app.
@@ -165,11 +164,10 @@ bank_tests! {
     }
 }
 
-mod roles_may_take_a_second_factor {
-    use super::*;
+bank_tests! {
+    with &["--staff-second-factor", "true"];
 
-    async fn body(kind: Kind) {
-        let bank = TestBank::open_on(TestDatabase::create(kind).await, &["--staff-second-factor", "true"]).await;
+    async fn roles_may_take_a_second_factor(bank: &TestBank) {
         let ada = bank.customer().await;
         ada.deposit("1").await.expect_status(201);
         for role in ["staff", "admin", "auditor"] {
@@ -185,7 +183,7 @@ mod roles_may_take_a_second_factor {
             // The session has shown both, so its next access token has the rights.
             let renewed = json!({"refresh_token": employee.refresh_token});
             let renewed = bank.post("/refresh", renewed).send().await.expect_status(200).text_at("/access_token");
-            let login = sign_in(&bank, &employee.email, &app.code(1)).await.expect_status(200).text_at("/access_token");
+            let login = sign_in(bank, &employee.email, &app.code(1)).await.expect_status(200).text_at("/access_token");
             for token in [&renewed, &login] {
                 bank.get("/users").bearer(token).send().await.expect_status(200);
                 bank.get(&others).bearer(token).send().await.expect_status(200);
@@ -196,16 +194,5 @@ mod roles_may_take_a_second_factor {
             bank.get("/users").bearer(&login).send().await.expect_problem(401, "invalid_token");
         }
         ada.deposit("1").await.expect_status(201);
-        tokio::time::timeout(Duration::from_secs(30), bank.close_with_books_right()).await.expect("in time");
-    }
-
-    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    async fn sqlite() {
-        body(Kind::Sqlite).await;
-    }
-
-    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    async fn postgres() {
-        body(Kind::Postgres).await;
     }
 }

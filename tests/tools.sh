@@ -1,0 +1,56 @@
+# Sourced by the scripts of this folder: installing what is missing, a PostgreSQL for the length of a run, and waiting for
+# a bank to open.
+
+die() { printf '%s: %s\n' "$0" "$*" >&2; exit 1; }
+
+# install PACKAGE...: with apt-get, as root or by sudo.
+install() {
+    command -v apt-get >/dev/null || die "please install $* and run this again"
+    local as_root=()
+    [ "$(id -u)" -eq 0 ] || as_root=(sudo)
+    "${as_root[@]}" apt-get update -qq
+    DEBIAN_FRONTEND=noninteractive "${as_root[@]}" apt-get install -y -qq --no-install-recommends "$@"
+}
+
+# PostgreSQL refuses to run as root, so root hands it to the user `postgres`.
+as_owner() { if [ "$(id -u)" -eq 0 ]; then runuser -u postgres -- "$@"; else "$@"; fi; }
+
+has_postgres() { command -v initdb >/dev/null || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1; }
+
+# start_postgres DIRECTORY: a cluster in DIRECTORY/postgres, whose path is then in `postgres`; it listens there alone.
+postgres=''
+start_postgres() {
+    local programs directory=$1/postgres
+    programs=$(dirname "$(command -v initdb || ls /usr/lib/postgresql/*/bin/initdb | sort -V | tail -n 1)")
+    mkdir "$directory"
+    chmod 755 "$1"
+    [ "$(id -u)" -ne 0 ] || chown postgres "$directory"
+    (
+        cd "$directory"
+        as_owner "$programs/initdb" -D "$directory/data" -U postgres -A trust -N -E UTF8 >/dev/null
+        as_owner "$programs/pg_ctl" -D "$directory/data" -o "-k $directory -c listen_addresses= -c fsync=off" \
+            -l "$directory/log" -w start >/dev/null
+    )
+    postgres=$directory postgres_programs=$programs
+}
+
+# Stops it, if there is one.
+stop_postgres() {
+    [ -n "$postgres" ] || return 0
+    (cd "$postgres" && as_owner "$postgres_programs/pg_ctl" -D "$postgres/data" -m immediate stop >/dev/null)
+    postgres=''
+}
+
+# address_of_bank DIRECTORY PID: waits until the bank with this process id, which writes DIRECTORY/banner and
+# DIRECTORY/log, is open, and prints where.
+address_of_bank() {
+    local address
+    for _ in $(seq 300); do
+        address=$(sed -n 's/^ *API *//p' "$1/banner")
+        [ -z "$address" ] || { echo "$address"; return 0; }
+        kill -0 "$2" 2>/dev/null || { cat "$1/log" >&2; return 1; }
+        sleep 0.1
+    done
+    echo "the bank did not open" >&2
+    return 1
+}
