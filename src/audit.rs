@@ -1,7 +1,7 @@
 //! The audit log: what matters to security, in an append-only chain of hashes.
 //!
-//! What changes the books' rules (a role, a freeze) is recorded in the same transaction as the change. What only happened
-//! (a wrong password, a denial) is [noted](AuditLog::note) and written soon after, many to a transaction.
+//! What changes anything (a role, a freeze, an approval) is recorded in the same transaction as the change. What only
+//! happened (a wrong password, a denial) is [noted](AuditLog::note) and written soon after, many to a transaction.
 
 use std::time::Duration;
 
@@ -76,14 +76,6 @@ impl AuditLog {
     pub fn start(db: &Db) -> (Self, JoinHandle<()>) {
         let (sender, waiting) = mpsc::channel(MAX_WAITING);
         (Self(sender), tokio::spawn(write(db.clone(), waiting)))
-    }
-
-    /// Has the event recorded before this returns or, when the database is out of reach, soon.
-    pub async fn record(&self, db: &Db, event: Event) {
-        if let Err(error) = append(db, std::slice::from_ref(&event)).await {
-            tracing::warn!(%error, "an event will be recorded later");
-            self.note(event);
-        }
     }
 
     /// Has the event recorded soon, without waiting for it.

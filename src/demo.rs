@@ -13,7 +13,7 @@ use crate::db::audit::{Action, Event};
 use crate::db::users::{Role, User, UserStatus};
 use crate::db::{self, Db};
 use crate::ledger::committer::Committer;
-use crate::ledger::rules::{Caller, Command, Movement};
+use crate::ledger::rules::{Caller, Command, Movement, SecondPerson};
 use crate::money::{Amount, Currency};
 use crate::timestamp::Timestamp;
 
@@ -253,7 +253,7 @@ impl Planned {
             description: Some(self.description.to_owned()),
             idempotency_key: None,
             at: Some(self.at),
-            approved_by: None,
+            second_person: SecondPerson::NotAsked,
         })
     }
 }

@@ -1,7 +1,7 @@
 //! Movements that wait for a second person's word: `GET /approvals`, and approving and rejecting them.
 //!
-//! The rules say which ([`Refusal::ApprovalRequired`]). Such an order is kept under the id that its transaction will have.
-//! Approving it is part of booking it: see [`crate::ledger::committer`] for why it is booked once.
+//! The rules say which ([`Refusal::ApprovalRequired`]), and the ledger keeps them, under the id that the transaction will
+//! have. Approving one is part of booking it: see [`crate::ledger::committer`] for why it is booked once.
 
 use axum::extract::State;
 use axum::http::header::LOCATION;
@@ -18,11 +18,11 @@ use super::extract::{Json, PathParam, Query};
 use super::fields::{self, ApprovalId};
 use crate::account_number::AccountNumber;
 use crate::auth::{Origin, Reader, Staff};
-use crate::db::approvals::{Approval, ApprovalFilter, ApprovalStatus, LIFETIME};
+use crate::db::approvals::{Approval, ApprovalFilter, ApprovalStatus};
 use crate::db::audit::{Action, Event};
-use crate::db::ledger::{MovementType, UsedKey};
+use crate::db::ledger::MovementType;
 use crate::error::{Error, Result};
-use crate::ledger::rules::{self, Command, Movement, Refusal};
+use crate::ledger::rules::{self, Command, Movement, Refusal, SecondPerson};
 use crate::money::{Amount, Currency, Money};
 use crate::timestamp::Timestamp;
 
@@ -198,16 +198,16 @@ pub async fn approve(
     if approval.status_at(Timestamp::now()) != ApprovalStatus::Pending {
         return Err(Refusal::ApprovalNotPending.into());
     }
-    refuse_if_requester_has_left(&app, approval.requested_by).await?;
-    app.committer.submit(approved_order(&app, &approval, caller.user_id)?).await?;
+    refuse_unless_both_are_staff(&app, &approval, caller.user_id).await?;
+    let record = Event::of(Action::ApprovalApproved, &origin).on(id).detail(approval.in_words());
+    let second_person = SecondPerson::HasApproved { by: caller.user_id, record: Box::new(record) };
+    app.committer.submit(approved_order(&app, &approval, second_person)?).await?;
 
     let approved = find(&app, id).await?;
     // A commit whose answer was lost may turn out to have been somebody else's, of the same movement.
     if approved.decided_by != Some(caller.user_id) {
         return Err(Refusal::ApprovalNotPending.into());
     }
-    let event = Event::of(Action::ApprovalApproved, &origin).on(id).detail(in_words(&approved));
-    app.audit.record(&app.db, event).await;
     Ok(Json(approved.into()))
 }
 
@@ -238,62 +238,14 @@ pub async fn reject(
     let mut tx = app.db.begin().await?;
     let rejected = tx.reject_approval(id, caller.user_id, Timestamp::now()).await?;
     let rejected = rejected.ok_or(Refusal::ApprovalNotPending)?;
-    let event = Event::of(Action::ApprovalRejected, &origin).on(id).detail(in_words(&rejected));
+    let event = Event::of(Action::ApprovalRejected, &origin).on(id).detail(rejected.in_words());
     tx.append_to_audit_log(&[event]).await?;
     tx.commit().await?;
     Ok(Json(rejected.into()))
 }
 
-/// Keeps an order, whose amount the rules have found to be `money`, for a second person. None, and nothing is kept, when
-/// its Idempotency-Key stands for something by now.
-pub async fn keep(app: &App, origin: &Origin, order: &Command, money: Money) -> Result<Option<Waiting>> {
-    let now = Timestamp::now();
-    let approval = approval_of(order, money, now);
-    let event = Event::of(Action::ApprovalRequested, origin).on(approval.id).detail(in_words(&approval));
-    let fingerprint = order.fingerprint();
-    let used = order.idempotency_key.map(|key| UsedKey { key, fingerprint, transaction_id: approval.id });
-    let db = app.db.clone();
-    // In a task of its own: a client that hangs up must not leave a transaction open.
-    let keeping = tokio::spawn(async move {
-        let mut tx = db.begin().await?;
-        if let Some(used) = used
-            && !tx.use_key(&used, now).await?
-        {
-            return Ok(None);
-        }
-        tx.insert_approval(&approval).await?;
-        tx.append_to_audit_log(&[event]).await?;
-        tx.commit().await?;
-        Ok(Some(Waiting { approval, replayed: false }))
-    });
-    keeping.await.unwrap_or_else(|error| Err(Error::Internal(error.to_string())))
-}
-
-fn approval_of(order: &Command, money: Money, now: Timestamp) -> Approval {
-    let (from_account, to_account) = match order.movement {
-        Movement::Deposit { to } => (None, Some(to)),
-        Movement::Withdrawal { from } => (Some(from), None),
-        Movement::Transfer { from, to } => (Some(from), Some(to)),
-    };
-    Approval {
-        id: order.id,
-        movement_type: order.movement.movement_type(),
-        from_account,
-        to_account,
-        amount: money.minor_units,
-        currency: money.currency,
-        description: order.description.clone(),
-        requested_by: order.caller.user_id,
-        requested_at: now,
-        expires_at: now.plus(LIFETIME),
-        status: ApprovalStatus::Pending,
-        decided_by: None,
-        decided_at: None,
-    }
-}
-
 /// The order of whoever asked for it, now on two people's word. It has no key: the approval takes effect once by itself.
-fn approved_order(app: &App, approval: &Approval, approved_by: Uuid) -> Result<Command> {
+fn approved_order(app: &App, approval: &Approval, second_person: SecondPerson) -> Result<Command> {
     let movement = match (approval.movement_type, approval.from_account, approval.to_account) {
         (MovementType::Deposit, None, Some(to)) => Movement::Deposit { to },
         (MovementType::Withdrawal, Some(from), None) => Movement::Withdrawal { from },
@@ -313,7 +265,7 @@ fn approved_order(app: &App, approval: &Approval, approved_by: Uuid) -> Result<C
         currency: Some(approval.currency),
         description: approval.description.clone(),
         idempotency_key: None,
-        approved_by: Some(approved_by),
+        second_person,
         at: None,
     })
 }
@@ -323,23 +275,22 @@ async fn find(app: &App, id: Uuid) -> Result<Approval> {
     app.db.approval(id).await?.ok_or_else(not_found)
 }
 
-/// Whoever asked must still be somebody who may.
-async fn refuse_if_requester_has_left(app: &App, user_id: Uuid) -> Result<()> {
-    let standing = app.db.user(user_id).await?.map(|user| user.standing());
-    if standing.is_some_and(|standing| !standing.frozen && standing.role.acts_on_any_account()) {
-        return Ok(());
+/// By the database's word: what another instance has changed a moment ago counts for both.
+async fn refuse_unless_both_are_staff(app: &App, approval: &Approval, approver: Uuid) -> Result<()> {
+    if !is_staff(app, approval.requested_by).await? {
+        let detail =
+            "Whoever asked for this is no longer staff, or is frozen: reject it, and order the movement yourself.";
+        return Err(Error::conflict("requester_not_staff", detail));
     }
-    let detail = "Whoever asked for this is no longer staff, or is frozen: reject it, and order the movement yourself.";
-    Err(Error::conflict("requester_not_staff", detail))
+    if !is_staff(app, approver).await? {
+        return Err(Error::forbidden("role_required", "Only the bank's staff may approve: you are not any more."));
+    }
+    Ok(())
 }
 
-/// `transfer of 25000.00 USD from 10000000000180 to 10000000000277`
-fn in_words(approval: &Approval) -> String {
-    let account = |preposition, number: Option<AccountNumber>| {
-        number.map(|number| format!(" {preposition} {number}")).unwrap_or_default()
-    };
-    let (from, to) = (account("from", approval.from_account), account("to", approval.to_account));
-    format!("{} of {} {}{from}{to}", approval.movement_type.name(), approval.money(), approval.currency)
+async fn is_staff(app: &App, user_id: Uuid) -> Result<bool> {
+    let standing = app.db.user(user_id).await?.map(|user| user.standing());
+    Ok(standing.is_some_and(|standing| !standing.frozen && standing.role.acts_on_any_account()))
 }
 
 impl From<Approval> for ApprovalBody {

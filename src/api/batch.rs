@@ -12,10 +12,10 @@ use super::fields;
 use super::transactions::{self, EntryBody};
 use crate::account_number::AccountNumber;
 use crate::auth::Actor;
-use crate::db::ledger::MovementType;
+use crate::db::ledger::{Entry, MovementType};
 use crate::error::{Error, FieldError, Problem, Result};
-use crate::ledger::committer::Verdicts;
-use crate::ledger::rules::{self, Command, Movement};
+use crate::ledger::committer::{Receipt, Verdicts};
+use crate::ledger::rules::{self, Command, Movement, SecondPerson};
 use crate::money::{Amount, Currency};
 
 /// Movements in one batch: as many as the ledger writes in one commit.
@@ -148,7 +148,8 @@ impl BatchItem {
             currency: self.currency,
             description: fields::trimmed(self.description),
             idempotency_key,
-            approved_by: None,
+            // One item that waits would hold up the batch, or let it go half-way.
+            second_person: SecondPerson::NotAsked,
             at: None,
         })
     }
@@ -179,13 +180,22 @@ impl BatchItem {
     }
 }
 
+impl ItemResult {
+    fn booked(entry: Entry, replayed: bool) -> Self {
+        Self { status: 201, entry: Some(entry.into()), replayed, problem: None }
+    }
+}
+
 async fn result(app: &App, verdicts: Verdicts) -> Result<BatchResult> {
     let mut data = Vec::with_capacity(verdicts.len());
     for verdict in verdicts {
         data.push(match verdict {
-            Ok(receipt) => {
-                let (entry, replayed) = transactions::booked_entry(app, receipt).await?;
-                ItemResult { status: 201, entry: Some(entry.into()), replayed, problem: None }
+            Ok(Receipt::Posted(entry)) => ItemResult::booked(entry, false),
+            Ok(Receipt::Replay { transaction_id }) => {
+                ItemResult::booked(transactions::booked_entry(app, transaction_id).await?, true)
+            }
+            Ok(Receipt::Kept(approval)) => {
+                return Err(Error::Internal(format!("approval {} came out of a batch", approval.id)));
             }
             Err(refusal) => {
                 let problem = Problem::from(refusal);

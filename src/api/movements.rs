@@ -10,16 +10,17 @@ use uuid::Uuid;
 use validator::Validate;
 
 use super::App;
-use super::approvals::{self, Waiting, WaitingResponse};
+use super::approvals::{Waiting, WaitingResponse};
 use super::extract::{IdempotencyKey, Json};
 use super::fields;
 use super::transactions::{self, EntryBody};
 use crate::account_number::AccountNumber;
 use crate::auth::{Actor, Caller, Origin};
+use crate::db::audit::{Action, Event};
 use crate::db::ledger::Entry;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::ledger::committer::Receipt;
-use crate::ledger::rules::{Command, Movement, Refusal};
+use crate::ledger::rules::{self, Command, Movement, SecondPerson};
 use crate::money::{Amount, Currency};
 
 /// A deposit or a withdrawal.
@@ -100,8 +101,8 @@ pub async fn deposit(
     Json(request): Json<MovementRequest>,
 ) -> Result<Answer> {
     let movement = Movement::Deposit { to: request.account_number };
-    let order = order(&app, caller, key, movement, request.amount, request.currency, request.description);
-    carry_out(&app, &origin, order).await
+    let MovementRequest { amount, currency, description, .. } = request;
+    carry_out(&app, order(&app, &origin, caller, key, movement, Terms { amount, currency, description })).await
 }
 
 /// Take money out
@@ -129,8 +130,8 @@ pub async fn withdraw(
     Json(request): Json<MovementRequest>,
 ) -> Result<Answer> {
     let movement = Movement::Withdrawal { from: request.account_number };
-    let order = order(&app, caller, key, movement, request.amount, request.currency, request.description);
-    carry_out(&app, &origin, order).await
+    let MovementRequest { amount, currency, description, .. } = request;
+    carry_out(&app, order(&app, &origin, caller, key, movement, Terms { amount, currency, description })).await
 }
 
 /// Send money to another account
@@ -158,8 +159,8 @@ pub async fn transfer(
     Json(request): Json<TransferRequest>,
 ) -> Result<Answer> {
     let movement = Movement::Transfer { from: request.from_account, to: request.to_account };
-    let order = order(&app, caller, key, movement, request.amount, request.currency, request.description);
-    carry_out(&app, &origin, order).await
+    let TransferRequest { amount, currency, description, .. } = request;
+    carry_out(&app, order(&app, &origin, caller, key, movement, Terms { amount, currency, description })).await
 }
 
 /// Booked
@@ -206,52 +207,48 @@ impl IntoResponse for Answer {
     }
 }
 
-fn order(
-    app: &App,
-    caller: Caller,
-    key: IdempotencyKey,
-    movement: Movement,
+/// What a request says of the money.
+struct Terms {
     amount: Amount,
     currency: Option<Currency>,
     description: Option<String>,
-) -> Command {
+}
+
+fn order(app: &App, origin: &Origin, caller: Caller, key: IdempotencyKey, movement: Movement, terms: Terms) -> Command {
+    let at_the_ledger = app.at_the_ledger(caller);
     Command {
         id: Uuid::now_v7(),
-        caller: app.at_the_ledger(caller),
+        caller: at_the_ledger,
         movement,
-        amount,
-        currency,
-        description: fields::trimmed(description),
+        amount: terms.amount,
+        currency: terms.currency,
+        description: fields::trimmed(terms.description),
         idempotency_key: key.of_caller(caller.user_id),
-        approved_by: None,
+        second_person: second_person(origin, at_the_ledger),
         at: None,
     }
 }
 
-/// Hands the order to the ledger: decided in [`crate::ledger::rules`], written by [`crate::ledger::committer`]. What a
-/// second person must agree to is kept for them.
-async fn carry_out(app: &App, origin: &Origin, order: Command) -> Result<Answer> {
-    loop {
-        match app.committer.submit(order.clone()).await {
-            Ok(receipt) => return answer(app, receipt).await,
-            Err(Error::Refused(Refusal::ApprovalRequired { requested, .. })) => {
-                if let Some(waiting) = approvals::keep(app, origin, &order, requested).await? {
-                    return Ok(Answer::Waiting(waiting));
-                }
-                // Another request has used the key in this moment: the ledger says what it stands for.
-            }
-            Err(error) => return Err(error),
-        }
+/// Who is asked when the order turns out to be too large for one person.
+fn second_person(origin: &Origin, caller: rules::Caller) -> SecondPerson {
+    match caller.alone_up_to {
+        None => SecondPerson::NotAsked,
+        Some(_) => SecondPerson::MayBeAsked { record: Box::new(Event::of(Action::ApprovalRequested, origin)) },
     }
 }
 
-/// A key may also stand for what waits for approval, or has waited: then that is the first answer again.
-async fn answer(app: &App, receipt: Receipt) -> Result<Answer> {
-    if let Receipt::Replay { transaction_id } = receipt
-        && let Some(approval) = app.db.approval(transaction_id).await?
-    {
-        return Ok(Answer::Waiting(Waiting { approval, replayed: true }));
-    }
-    let (entry, replayed) = transactions::booked_entry(app, receipt).await?;
+/// Hands the order to the ledger: decided in [`crate::ledger::rules`], written by [`crate::ledger::committer`].
+async fn carry_out(app: &App, order: Command) -> Result<Answer> {
+    let (entry, replayed) = match app.committer.submit(order).await? {
+        Receipt::Posted(entry) => (entry, false),
+        Receipt::Kept(approval) => return Ok(Answer::Waiting(Waiting { approval, replayed: false })),
+        Receipt::Replay { transaction_id } => {
+            // A key may also stand for what waits for approval, or has waited: then that is the first answer again.
+            if let Some(approval) = app.db.approval(transaction_id).await? {
+                return Ok(Answer::Waiting(Waiting { approval, replayed: true }));
+            }
+            (transactions::booked_entry(app, transaction_id).await?, true)
+        }
+    };
     Ok(Answer::Booked(Booked { entry, replayed }))
 }

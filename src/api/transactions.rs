@@ -20,7 +20,6 @@ use crate::db::Db;
 use crate::db::history::{EntryRange, Sides};
 use crate::db::ledger::{Entry, MovementType};
 use crate::error::{Error, Result};
-use crate::ledger::committer::Receipt;
 use crate::money::{Currency, Money};
 use crate::timestamp::Timestamp;
 
@@ -199,16 +198,12 @@ pub async fn show(
     Ok(Json(entry.into()))
 }
 
-/// The entry to answer an order with (the sender's, or the only one), and whether an earlier request booked it.
-pub async fn booked_entry(app: &App, receipt: Receipt) -> Result<(Entry, bool)> {
-    let transaction_id = match receipt {
-        Receipt::Posted(entry) => return Ok((entry, false)),
-        Receipt::Replay { transaction_id } => transaction_id,
-    };
+/// The entry to answer an order with that an earlier request booked: the sender's, or the only one.
+pub async fn booked_entry(app: &App, transaction_id: Uuid) -> Result<Entry> {
     let missing = || Error::Internal(format!("{transaction_id} is not in the journal"));
     let sides = app.db.sides_of(transaction_id).await?.ok_or_else(missing)?;
     let (account, sequence) = sides.debit().or(sides.credit()).ok_or_else(missing)?;
-    Ok((app.db.entry(account, sequence).await?.ok_or_else(missing)?, true))
+    app.db.entry(account, sequence).await?.ok_or_else(missing)
 }
 
 fn cursor_at(entry: &Entry) -> Cursor {

@@ -1,4 +1,5 @@
-//! Movements that wait for a second person's word. Approving one is part of booking it, so [`super::ledger`] writes that.
+//! Movements that wait for a second person's word. The ledger decides which wait and books what is approved, so
+//! [`super::ledger`] writes that.
 
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use crate::timestamp::Timestamp;
 pub const LIFETIME: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 /// A movement that somebody of the staff has asked for.
-#[derive(Clone, Debug, sqlx::FromRow)]
+#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
 pub struct Approval {
     /// Also the id of the transaction that it becomes.
     pub id: Uuid,
@@ -74,6 +75,15 @@ impl Approval {
         Money::new(self.amount, self.currency)
     }
 
+    /// `transfer of 25000.00 USD from 10000000000180 to 10000000000277`
+    pub fn in_words(&self) -> String {
+        let account = |preposition, number: Option<AccountNumber>| {
+            number.map(|number| format!(" {preposition} {number}")).unwrap_or_default()
+        };
+        let (from, to) = (account("from", self.from_account), account("to", self.to_account));
+        format!("{} of {} {}{from}{to}", self.movement_type.name(), self.money(), self.currency)
+    }
+
     pub fn status_at(&self, now: Timestamp) -> ApprovalStatus {
         match self.status {
             ApprovalStatus::Pending if self.expires_at <= now => ApprovalStatus::Expired,
@@ -112,27 +122,6 @@ impl Db {
 }
 
 impl Tx<'_> {
-    pub async fn insert_approval(&mut self, approval: &Approval) -> sqlx::Result<()> {
-        in_transaction!(self, conn => sqlx::query(
-            "insert into approvals (id, type, from_account, to_account, amount, currency, description, requested_by,
-                                    requested_at, expires_at)
-             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
-        )
-        .bind(approval.id)
-        .bind(approval.movement_type)
-        .bind(approval.from_account)
-        .bind(approval.to_account)
-        .bind(approval.amount)
-        .bind(approval.currency.code())
-        .bind(&approval.description)
-        .bind(approval.requested_by)
-        .bind(approval.requested_at)
-        .bind(approval.expires_at)
-        .execute(conn)
-        .await
-        .map(|_| ()))
-    }
-
     /// Rejects an approval that is pending, and returns it as it is then; None, and nothing changed, for any other. Waits
     /// for the ledger when that is booking it.
     pub async fn reject_approval(&mut self, id: Uuid, by: Uuid, now: Timestamp) -> sqlx::Result<Option<Approval>> {

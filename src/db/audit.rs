@@ -145,6 +145,8 @@ macro_rules! audit_columns {
     };
 }
 
+pub(super) use audit_columns;
+
 /// The hash of a record: SHA-256 over the hash before it and every field, each with its length, so that no two records
 /// have the same bytes.
 pub fn record_hash(previous: &[u8; 32], record: &AuditRecord) -> [u8; 32] {
@@ -184,55 +186,62 @@ impl Db {
     }
 }
 
-#[derive(sqlx::FromRow)]
-struct Head {
-    sequence: i64,
+/// The last record, which the next is chained to.
+#[derive(Clone, Copy, sqlx::FromRow)]
+pub(super) struct AuditHead {
+    pub sequence: i64,
     #[sqlx(try_from = "Vec<u8>")]
-    hash: [u8; 32],
+    pub hash: [u8; 32],
+}
+
+/// The records that events become behind `head`, and the last of them.
+pub(super) fn chained(mut head: AuditHead, events: &[Event]) -> (Vec<AuditRecord>, AuditHead) {
+    let records = events.iter().map(|event| {
+        let mut record = AuditRecord {
+            sequence: head.sequence + 1,
+            created_at: event.created_at,
+            action: event.action.name().to_owned(),
+            actor_id: event.actor_id,
+            subject: event.subject.clone(),
+            address: event.address.clone(),
+            request_id: event.request_id.clone(),
+            detail: event.detail.clone(),
+            hash: [0; 32],
+        };
+        record.hash = record_hash(&head.hash, &record);
+        head = AuditHead { sequence: record.sequence, hash: record.hash };
+        record
+    });
+    (records.collect(), head)
 }
 
 impl Tx<'_> {
     /// Appends to the log. Take every other lock of the transaction before: this one everybody waits for.
     pub async fn append_to_audit_log(&mut self, events: &[Event]) -> sqlx::Result<()> {
-        let (mut sequence, mut hash) = self.lock_audit_head().await?;
-        for event in events {
-            sequence += 1;
-            let mut record = AuditRecord {
-                sequence,
-                created_at: event.created_at,
-                action: event.action.name().to_owned(),
-                actor_id: event.actor_id,
-                subject: event.subject.clone(),
-                address: event.address.clone(),
-                request_id: event.request_id.clone(),
-                detail: event.detail.clone(),
-                hash: [0; 32],
-            };
-            record.hash = record_hash(&hash, &record);
-            hash = record.hash;
-            self.insert_audit_record(&record).await?;
+        let (records, head) = chained(self.lock_audit_head().await?, events);
+        for record in &records {
+            self.insert_audit_record(record).await?;
         }
         in_transaction!(self, conn => sqlx::query("update audit_head set sequence = $1, hash = $2 where id = 1")
-            .bind(sequence)
-            .bind(hash.to_vec())
+            .bind(head.sequence)
+            .bind(head.hash.to_vec())
             .execute(conn)
             .await
             .map(|_| ()))
     }
 
     /// An update that changes nothing, because it locks in one way on every database.
-    async fn lock_audit_head(&mut self) -> sqlx::Result<(i64, [u8; 32])> {
-        let head: Head = in_transaction!(self, conn => sqlx::query_as(
+    async fn lock_audit_head(&mut self) -> sqlx::Result<AuditHead> {
+        in_transaction!(self, conn => sqlx::query_as(
             "update audit_head set sequence = sequence where id = 1 returning sequence, hash",
         )
         .fetch_one(conn)
-        .await)?;
-        Ok((head.sequence, head.hash))
+        .await)
     }
 
     /// Sequence and hash of the last record.
     pub async fn audit_head(&mut self) -> sqlx::Result<(i64, [u8; 32])> {
-        let head: Head = in_transaction!(self, conn => sqlx::query_as("select sequence, hash from audit_head")
+        let head: AuditHead = in_transaction!(self, conn => sqlx::query_as("select sequence, hash from audit_head")
             .fetch_one(conn)
             .await)?;
         Ok((head.sequence, head.hash))

@@ -14,10 +14,12 @@
 //! - A command carries its transaction id from the start. When a connection dies during COMMIT, the next try finds the
 //!   ids in the journal, or does not, and so knows: nobody is told "failed" about money that moved.
 //! - A client that hangs up cancels nothing: its command is in the queue, not in its request.
+//! - An order that needs a second person's word is kept as an approval by the same transaction that would have booked it,
+//!   under the id that its own will have, and with its key: a key stands for one thing, whatever arrives at once.
 //! - An order that waited for approval is booked once, and never when it was rejected: the approval's row is locked,
-//!   found pending and marked approved in the transaction that books it, so that both are there or neither, whenever the
-//!   process ends. Two who approve, or one who rejects, wait for that lock and find the row no longer pending. And the
-//!   approval has the transaction's id, which the journal takes once.
+//!   found pending and marked approved in the transaction that books it, which also puts it on record, so that all of
+//!   it is there or nothing, whenever the process ends. Two who approve, or one who rejects, wait for that lock and find
+//!   the row no longer pending. And the approval has the transaction's id, which the journal takes once.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -27,12 +29,15 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
-use super::rules::{self, Book, Command, Outcome, Refusal};
+use super::rules::{self, Book, Command, Outcome, Refusal, SecondPerson};
 use crate::account_number::AccountNumber;
 use crate::db::accounts::Account;
+use crate::db::approvals::Approval;
+use crate::db::audit::Event;
 use crate::db::ledger::{Approved, Entry, LaneConnection, Postings, UsedKey};
 use crate::db::{self, Db};
 use crate::error::{Error, Result};
+use crate::money::Money;
 use crate::timestamp::Timestamp;
 
 /// Commands in one database transaction, give or take one order. More would only lengthen the wait of the first.
@@ -60,7 +65,9 @@ pub struct Lanes(JoinSet<()>);
 pub enum Receipt {
     /// Committed just now, with the line it made in the passbook of the account the caller acted on.
     Posted(Entry),
-    /// An earlier request used the same key: this is what it booked.
+    /// Nothing is booked: it was kept just now, until a second person decides.
+    Kept(Approval),
+    /// An earlier request used the same key: this is what it booked, or what it became an approval of.
     Replay { transaction_id: Uuid },
 }
 
@@ -141,6 +148,8 @@ struct Doubt {
     /// The transactions that were to be committed. All of them: one that was approved has had its id for long, and may be
     /// in the journal because another instance booked it.
     transaction_ids: Vec<Uuid>,
+    /// The approvals that were to be kept.
+    kept_ids: Vec<Uuid>,
     /// What to answer if it was.
     verdicts: Vec<Verdicts>,
 }
@@ -224,8 +233,8 @@ impl Lane {
         // An earlier COMMIT that is still under way holds these accounts: after this it is over, one way or the other.
         let accounts = tx.lock_accounts(&numbers).await?;
         if let Some(open) = doubt {
-            let is_booked = tx.are_in_journal(&open.transaction_ids).await?;
-            if let Some(open) = doubt.take().filter(|_| is_booked) {
+            let took_effect = tx.are_written(&open.transaction_ids, &open.kept_ids).await?;
+            if let Some(open) = doubt.take().filter(|_| took_effect) {
                 return Ok(open.verdicts);
             }
         }
@@ -233,13 +242,15 @@ impl Lane {
         let keys: Vec<_> = commands().filter_map(|command| command.idempotency_key).collect();
         let used_keys = if keys.is_empty() { Vec::new() } else { tx.used_keys(&keys).await? };
         let now = Timestamp::now();
-        let approved: Vec<_> = commands().filter(|c| c.approved_by.is_some()).map(|c| c.id).collect();
+        let is_approved = |c: &&Command| matches!(c.second_person, SecondPerson::HasApproved { .. });
+        let approved: Vec<_> = commands().filter(is_approved).map(|command| command.id).collect();
         let pending = if approved.is_empty() { Vec::new() } else { tx.lock_pending(&approved, now).await? };
 
         let book = Book::new(accounts, now, self.maximum_major_units);
-        let mut decisions = Decisions::new(book, used_keys, pending);
+        let mut decisions = Decisions::new(book, used_keys, pending, now);
         let verdicts = batch.iter().map(|waiting| decisions.decide_order(waiting)).collect();
-        if decisions.postings.transactions.is_empty() {
+        let Postings { transactions, kept, .. } = &decisions.postings;
+        if transactions.is_empty() && kept.is_empty() {
             // Nothing to write, so nothing can be lost: how the transaction ends does not matter.
             let _ = tx.rollback().await;
             return Ok(verdicts);
@@ -248,8 +259,11 @@ impl Lane {
         match tx.commit().await {
             Ok(()) => Ok(verdicts),
             Err(error) => {
-                let transaction_ids = || decisions.postings.transactions.iter().map(|booked| booked.id).collect();
-                *doubt = db::leaves_doubt(&error).then(|| Doubt { transaction_ids: transaction_ids(), verdicts });
+                *doubt = db::leaves_doubt(&error).then(|| Doubt {
+                    transaction_ids: transactions.iter().map(|booked| booked.id).collect(),
+                    kept_ids: kept.iter().map(|approval| approval.id).collect(),
+                    verdicts,
+                });
                 Err(error)
             }
         }
@@ -298,15 +312,18 @@ struct Decisions {
     used_keys: HashMap<[u8; 16], UsedKey>,
     /// Approvals that are still to be carried out, of those that the batch names.
     pending: HashSet<Uuid>,
+    /// The time of new approvals.
+    now: Timestamp,
     postings: Postings,
 }
 
 impl Decisions {
-    fn new(book: Book, used_keys: Vec<UsedKey>, pending: Vec<Uuid>) -> Self {
+    fn new(book: Book, used_keys: Vec<UsedKey>, pending: Vec<Uuid>, now: Timestamp) -> Self {
         Self {
             book,
             used_keys: used_keys.into_iter().map(|used| (used.key, used)).collect(),
             pending: pending.into_iter().collect(),
+            now,
             postings: Postings::default(),
         }
     }
@@ -332,6 +349,8 @@ impl Decisions {
             entries: self.postings.entries.len(),
             used_keys: self.postings.used_keys.len(),
             approved: self.postings.approved.len(),
+            kept: self.postings.kept.len(),
+            records: self.postings.records.len(),
         }
     }
 
@@ -339,6 +358,8 @@ impl Decisions {
         self.book.put_back(before.accounts);
         self.postings.transactions.truncate(before.transactions);
         self.postings.entries.truncate(before.entries);
+        self.postings.kept.truncate(before.kept);
+        self.postings.records.truncate(before.records);
         for used in self.postings.used_keys.drain(before.used_keys..) {
             self.used_keys.remove(&used.key);
         }
@@ -353,23 +374,43 @@ impl Decisions {
                 Err(Refusal::IdempotencyKeyReused)
             };
         }
-        if command.approved_by.is_some() && !self.pending.contains(&command.id) {
+        if let SecondPerson::HasApproved { .. } = command.second_person
+            && !self.pending.contains(&command.id)
+        {
             return Err(Refusal::ApprovalNotPending);
         }
-        let outcome = rules::decide(&mut self.book, command)?;
-        Ok(Receipt::Posted(self.take_down(command, outcome)))
+        match (rules::decide(&mut self.book, command), &command.second_person) {
+            (Err(Refusal::ApprovalRequired { requested, .. }), SecondPerson::MayBeAsked { record }) => {
+                Ok(Receipt::Kept(self.keep(command, requested, record)))
+            }
+            (outcome, _) => Ok(Receipt::Posted(self.take_down(command, outcome?))),
+        }
     }
 
-    /// Notes what is to be written and returns the caller's entry.
-    fn take_down(&mut self, command: &Command, outcome: Outcome) -> Entry {
+    /// Notes what is to be kept until a second person decides.
+    fn keep(&mut self, command: &Command, money: Money, record: &Event) -> Approval {
+        self.use_key(command);
+        let approval = command.approval(money, self.now);
+        self.postings.records.push(record.clone().on(approval.id).detail(approval.in_words()));
+        self.postings.kept.push(approval.clone());
+        approval
+    }
+
+    fn use_key(&mut self, command: &Command) {
         if let Some(key) = command.idempotency_key {
             let used = UsedKey { key, fingerprint: command.fingerprint(), transaction_id: command.id };
             self.used_keys.insert(key, used);
             self.postings.used_keys.push(used);
         }
-        if let Some(by) = command.approved_by {
+    }
+
+    /// Notes what is to be written and returns the caller's entry.
+    fn take_down(&mut self, command: &Command, outcome: Outcome) -> Entry {
+        self.use_key(command);
+        if let SecondPerson::HasApproved { by, record } = &command.second_person {
             self.pending.remove(&command.id);
-            self.postings.approved.push(Approved { id: command.id, by });
+            self.postings.approved.push(Approved { id: command.id, by: *by });
+            self.postings.records.push(Event::clone(record));
         }
         self.postings.transactions.push(outcome.transaction);
         self.postings.entries.push(outcome.entry.clone());
@@ -393,6 +434,8 @@ struct Savepoint {
     entries: usize,
     used_keys: usize,
     approved: usize,
+    kept: usize,
+    records: usize,
 }
 
 /// The accounts that the commands name, each once and in order, which is also the order of their locks.

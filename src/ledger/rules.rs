@@ -8,6 +8,8 @@ use uuid::Uuid;
 use super::chain::entry_hash;
 use crate::account_number::AccountNumber;
 use crate::db::accounts::{Account, AccountStatus};
+use crate::db::approvals::{Approval, ApprovalStatus, LIFETIME};
+use crate::db::audit::Event;
 use crate::db::ledger::{Entry, MovementType, Transaction};
 use crate::money::{Amount, AmountError, Currency, Money};
 use crate::timestamp::Timestamp;
@@ -25,12 +27,23 @@ pub struct Command {
     pub description: Option<String>,
     /// The first 16 bytes of SHA-256(caller, Idempotency-Key).
     pub idempotency_key: Option<[u8; 16]>,
-    /// Of an order that has waited as an approval with the same id: who approved it. It is only carried out while the
-    /// approval is pending.
-    pub approved_by: Option<Uuid>,
+    pub second_person: SecondPerson,
     /// When it happened, for what is booked afterwards (`coffer demo`): never in the future, and never before the
     /// account's last entry. None for now, as in every request.
     pub at: Option<Timestamp>,
+}
+
+/// What somebody else has to say to an order that nobody may give alone.
+#[derive(Clone, Debug)]
+pub enum SecondPerson {
+    /// Nobody is asked: such an order is refused.
+    NotAsked,
+    /// Such an order is kept as an approval with the same id, until somebody else decides. `record` goes into the audit
+    /// log; what is asked for is added to it.
+    MayBeAsked { record: Box<Event> },
+    /// Somebody has approved it. It is only carried out while the approval is pending, and `record` then goes into the
+    /// audit log.
+    HasApproved { by: Uuid, record: Box<Event> },
 }
 
 /// Who gives the order.
@@ -302,18 +315,35 @@ fn outcome(command: &Command, money: Money, at: Timestamp, debit: Option<Entry>,
 }
 
 impl Command {
+    /// What waits for somebody else from `now` on, when the order is not for one person to give.
+    pub fn approval(&self, money: Money, now: Timestamp) -> Approval {
+        let (from_account, to_account) = self.movement.sides();
+        Approval {
+            id: self.id,
+            movement_type: self.movement.movement_type(),
+            from_account,
+            to_account,
+            amount: money.minor_units,
+            currency: money.currency,
+            description: self.description.clone(),
+            requested_by: self.caller.user_id,
+            requested_at: now,
+            expires_at: now.plus(LIFETIME),
+            status: ApprovalStatus::Pending,
+            decided_by: None,
+            decided_at: None,
+        }
+    }
+
     /// SHA-256 of what is asked for. An Idempotency-Key that comes back with another fingerprint is a mistake. The same
     /// amount may be written in two ways ("5" and "5.00"), and is still the same request.
     pub fn fingerprint(&self) -> [u8; 32] {
-        let (from, to) = match self.movement {
-            Movement::Deposit { to } => (0, to.as_i64()),
-            Movement::Withdrawal { from } => (from.as_i64(), 0),
-            Movement::Transfer { from, to } => (from.as_i64(), to.as_i64()),
-        };
+        let (from, to) = self.movement.sides();
+        let number = |account: Option<AccountNumber>| account.map_or(0, AccountNumber::as_i64);
         Sha256::new()
             .chain_update((self.movement.movement_type() as i64).to_be_bytes())
-            .chain_update(from.to_be_bytes())
-            .chain_update(to.to_be_bytes())
+            .chain_update(number(from).to_be_bytes())
+            .chain_update(number(to).to_be_bytes())
             .chain_update(self.amount.canonical_bytes())
             .chain_update(self.currency.map_or("---", Currency::code))
             .chain_update([self.description.is_some() as u8])
@@ -324,13 +354,19 @@ impl Command {
 }
 
 impl Movement {
+    /// The customers' accounts that the money comes from and goes to; None for the bank's cash.
+    pub fn sides(self) -> (Option<AccountNumber>, Option<AccountNumber>) {
+        match self {
+            Movement::Deposit { to } => (None, Some(to)),
+            Movement::Withdrawal { from } => (Some(from), None),
+            Movement::Transfer { from, to } => (Some(from), Some(to)),
+        }
+    }
+
     /// The accounts that must be loaded to decide this movement.
     pub fn accounts(self) -> impl Iterator<Item = AccountNumber> {
-        let (first, second) = match self {
-            Movement::Deposit { to: account } | Movement::Withdrawal { from: account } => (account, None),
-            Movement::Transfer { from, to } => (from, Some(to)),
-        };
-        std::iter::once(first).chain(second)
+        let (from, to) = self.sides();
+        from.into_iter().chain(to)
     }
 
     pub fn movement_type(self) -> MovementType {

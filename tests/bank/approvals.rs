@@ -420,6 +420,40 @@ bank_tests! {
         }
     }
 
+    async fn what_cannot_be_put_on_record_does_not_happen(bank: &TestBank) {
+        let (clerk, other, ada) = (bank.employee("staff").await, bank.employee("staff").await, bank.customer().await);
+        let id = clerk.waiting_deposit(&ada.account).await;
+        for action in ["approval_requested", "approval_approved"] {
+            bank.tamper(&match bank.kind {
+                Kind::Sqlite => format!(
+                    "create trigger no_{action} before insert on audit_log when new.action = '{action}'
+                     begin select raise(abort, 'no room'); end"
+                ),
+                Kind::Postgres => format!("alter table audit_log add constraint no_{action} check (action <> '{action}') not valid"),
+            })
+            .await;
+        }
+        clerk.ask_for_deposit(&ada.account, "5000").header("idempotency-key", "k").send().await.expect_problem(500, "internal_error");
+        other.approve(&id).await.expect_problem(500, "internal_error");
+        assert_eq!((ids(&clerk.approvals("").await), &clerk.approval(&id).await["status"]), (vec![&*id], &json!("pending")));
+        assert_eq!(ada.balance().await, "0.00");
+        // Others do not suffer, and the key is still free.
+        clerk.ask_for_deposit(&ada.account, "1").header("idempotency-key", "k").send().await.expect_status(201);
+    }
+
+    async fn who_was_demoted_on_another_instance_a_moment_ago_approves_nothing(bank: &TestBank) {
+        let (admin, clerk, other) = (bank.employee("admin").await, bank.employee("staff").await, bank.employee("staff").await);
+        let (ada, path) = (bank.customer().await, format!("/users/{}/role", other.who().await));
+        let id = clerk.waiting_deposit(&ada.account).await;
+        let (address, twin) = bank.twin_with(ABOVE_1000).await;
+        let there = |path: &str, method| bank.request_to(address, method, path).bearer(&other.token).send();
+        there("/approvals", Method::GET).await.expect_status(200);
+        admin.request(Method::PUT, &path).json(json!({"role": "customer"})).send().await.expect_status(200);
+        there(&format!("/approvals/{id}/approve"), Method::POST).await.expect_problem(403, "role_required");
+        assert_eq!(ada.balance().await, "0.00");
+        twin.close().await;
+    }
+
     async fn the_database_lets_nobody_change_what_was_asked_for_or_decided(bank: &TestBank) {
         let (clerk, other, ada) = (bank.employee("staff").await, bank.employee("staff").await, bank.customer().await);
         let (decided, _pending) = (clerk.waiting_deposit(&ada.account).await, clerk.waiting_deposit(&ada.account).await);

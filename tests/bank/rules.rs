@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use coffer::account_number::AccountNumber;
 use coffer::db::accounts::{Account, AccountStatus};
 use coffer::ledger::chain::entry_hash;
-use coffer::ledger::rules::{Book, Caller, Command, Movement, Outcome, Refusal, decide};
+use coffer::ledger::rules::{Book, Caller, Command, Movement, Outcome, Refusal, SecondPerson, decide};
 use coffer::money::{Amount, Currency};
 use coffer::timestamp::Timestamp;
 use proptest::prelude::*;
@@ -82,7 +82,7 @@ fn command(order: &Order, accounts: &[Account], index: usize) -> Command {
         currency: None,
         description: None,
         idempotency_key: None,
-        approved_by: None,
+        second_person: SecondPerson::NotAsked,
         at: None,
     }
 }

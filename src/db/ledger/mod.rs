@@ -17,6 +17,8 @@ use uuid::Uuid;
 use self::fresh_keys::{FreshKeys, MAX_FRESH_KEYS};
 use self::sqlite::SqliteBatch;
 use super::accounts::Account;
+use super::approvals::Approval;
+use super::audit::Event;
 use super::{Db, Tx, account_columns, in_transaction};
 use crate::account_number::AccountNumber;
 use crate::money::Currency;
@@ -28,10 +30,6 @@ const PRUNE_FRESH_KEYS: &str = "
         select position from (select position, created_at from fresh_keys order by position limit 1000)
         where created_at < $1 and position < (select max(position) from fresh_keys)
     )";
-
-/// Looks through all of them, because only the lane knows their positions: 12 ms for the most there are, and approvals
-/// are rare.
-const FIND_FRESH_KEY: &str = "select position from fresh_keys where key = $1";
 
 /// What a movement is to the customer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, sqlx::Type, ToSchema)]
@@ -123,6 +121,10 @@ pub struct Postings {
     pub entries: Vec<Entry>,
     pub used_keys: Vec<UsedKey>,
     pub approved: Vec<Approved>,
+    /// What waits for a second person from now on.
+    pub kept: Vec<Approval>,
+    /// What the audit log has to say of it.
+    pub records: Vec<Event>,
 }
 
 /// A connection that a lane keeps, on the lane's own thread: taking one from a pool and giving it back, each with a check
@@ -207,15 +209,16 @@ impl Batch<'_> {
         }
     }
 
-    /// Whether all of the transactions are booked.
-    pub async fn are_in_journal(&mut self, ids: &[Uuid]) -> sqlx::Result<bool> {
+    /// Whether all of the transactions are booked and all of the approvals kept.
+    pub async fn are_written(&mut self, transactions: &[Uuid], kept: &[Uuid]) -> sqlx::Result<bool> {
         match self {
-            Self::Sqlite(batch) => batch.are_in_journal(ids),
-            Self::Postgres(tx) => postgres::are_in_journal(tx, ids).await,
+            Self::Sqlite(batch) => batch.are_written(transactions, kept),
+            Self::Postgres(tx) => postgres::are_written(tx, transactions, kept).await,
         }
     }
 
-    /// Writes a batch: journal, passbooks, heads of the accounts, keys, approvals that are thereby carried out.
+    /// Writes a batch: journal, passbooks, heads of the accounts, keys, approvals that are thereby carried out or asked
+    /// for, and what of it goes on record.
     ///
     /// `heads` are the accounts as they are after the batch. Fails when a row that must be there is not: the caller
     /// rolls back and nothing is written.
@@ -227,6 +230,7 @@ impl Batch<'_> {
                 batch.update_heads(heads)?,
                 batch.insert_keys(&postings.used_keys, now)?,
                 batch.mark_approved(&postings.approved, now)?,
+                batch.insert_approvals(&postings.kept)?,
             ],
             Self::Postgres(tx) => [
                 postgres::insert_transactions(tx, &postings.transactions).await?,
@@ -234,14 +238,30 @@ impl Batch<'_> {
                 postgres::update_heads(tx, heads).await?,
                 postgres::insert_keys(tx, &postings.used_keys, now).await?,
                 postgres::mark_approved(tx, &postings.approved, now).await?,
+                postgres::insert_approvals(tx, &postings.kept).await?,
             ],
         };
-        let Postings { transactions, entries, used_keys, approved } = postings;
-        let expected = [transactions.len(), entries.len(), heads.len(), used_keys.len(), approved.len()];
+        let Postings { transactions, entries, used_keys, approved, kept, records } = postings;
+        let expected = [transactions.len(), entries.len(), heads.len(), used_keys.len(), approved.len(), kept.len()];
         if written.map(|rows| rows as usize) != expected {
             return Err(sqlx::Error::Protocol(format!("a batch of {expected:?} rows wrote {written:?}")));
         }
-        Ok(())
+        // Last, because everybody waits for the log's lock.
+        self.append_to_audit_log(records).await
+    }
+
+    async fn append_to_audit_log(&mut self, records: &[Event]) -> sqlx::Result<()> {
+        if records.is_empty() {
+            return Ok(());
+        }
+        match self {
+            Self::Sqlite(batch) => batch.append_to_audit_log(records),
+            Self::Postgres(tx) => {
+                let mut savepoint = Tx::Postgres(tx.begin().await?);
+                savepoint.append_to_audit_log(records).await?;
+                savepoint.commit().await
+            }
+        }
     }
 
     pub async fn commit(self) -> sqlx::Result<()> {
@@ -263,29 +283,6 @@ impl Batch<'_> {
 }
 
 impl Tx<'_> {
-    /// Has a key stand for an approval from now on; false, and nothing changed, when it stands for something already.
-    pub async fn use_key(&mut self, used: &UsedKey, now: Timestamp) -> sqlx::Result<bool> {
-        if let Tx::Sqlite(tx, _) = self {
-            let fresh: Option<i64> =
-                sqlx::query_scalar(FIND_FRESH_KEY).bind(&used.key[..]).fetch_optional(&mut **tx).await?;
-            if fresh.is_some() {
-                return Ok(false);
-            }
-        }
-        let inserted = in_transaction!(self, conn => sqlx::query(
-            "insert into idempotency_keys (key, fingerprint, transaction_id, created_at)
-             values ($1, $2, $3, $4) on conflict (key) do nothing",
-        )
-        .bind(&used.key[..])
-        .bind(&used.fingerprint[..])
-        .bind(used.transaction_id)
-        .bind(now)
-        .execute(conn)
-        .await
-        .map(|done| done.rows_affected()))?;
-        Ok(inserted == 1)
-    }
-
     /// Forgets the idempotency keys of one slice of the table, those whose first two bytes are `slice`, that took effect
     /// before `before`.
     pub async fn prune_keys(&mut self, slice: u16, before: Timestamp) -> sqlx::Result<u64> {

@@ -44,10 +44,15 @@ pub async fn lock_pending(conn: &mut PgConnection, ids: &[Uuid], now: Timestamp)
     .await
 }
 
-pub async fn are_in_journal(conn: &mut PgConnection, ids: &[Uuid]) -> sqlx::Result<bool> {
-    let found: i64 =
-        sqlx::query_scalar("select count(*) from transactions where id = any($1)").bind(ids).fetch_one(conn).await?;
-    Ok(found as usize == ids.len())
+pub async fn are_written(conn: &mut PgConnection, transactions: &[Uuid], kept: &[Uuid]) -> sqlx::Result<bool> {
+    let found: i64 = sqlx::query_scalar(
+        "select (select count(*) from transactions where id = any($1)) + (select count(*) from approvals where id = any($2))",
+    )
+    .bind(transactions)
+    .bind(kept)
+    .fetch_one(conn)
+    .await?;
+    Ok(found as usize == transactions.len() + kept.len())
 }
 
 /// One column of a batch, as the array that `unnest` takes.
@@ -147,6 +152,31 @@ pub async fn mark_approved(conn: &mut PgConnection, rows: &[Approved], now: Time
     .bind(column(rows, |a| a.id))
     .bind(column(rows, |a| a.by))
     .bind(now)
+    .execute(conn)
+    .await
+    .map(|done| done.rows_affected())
+}
+
+pub async fn insert_approvals(conn: &mut PgConnection, rows: &[Approval]) -> sqlx::Result<u64> {
+    if rows.is_empty() {
+        return Ok(0);
+    }
+    sqlx::query(
+        "insert into approvals (id, type, from_account, to_account, amount, currency, description, requested_by,
+                                requested_at, expires_at)
+         select * from unnest($1::uuid[], $2::smallint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::text[],
+                              $7::text[], $8::uuid[], $9::bigint[], $10::bigint[])",
+    )
+    .bind(column(rows, |a| a.id))
+    .bind(column(rows, |a| a.movement_type as i16))
+    .bind(column(rows, |a| a.from_account.map(AccountNumber::as_i64)))
+    .bind(column(rows, |a| a.to_account.map(AccountNumber::as_i64)))
+    .bind(column(rows, |a| a.amount))
+    .bind(column(rows, |a| a.currency.code()))
+    .bind(column(rows, |a| a.description.as_deref()))
+    .bind(column(rows, |a| a.requested_by))
+    .bind(column(rows, |a| a.requested_at.as_micros()))
+    .bind(column(rows, |a| a.expires_at.as_micros()))
     .execute(conn)
     .await
     .map(|done| done.rows_affected())

@@ -5,6 +5,7 @@ use tokio::sync::OwnedMutexGuard;
 
 use super::fresh_keys::FreshKeys;
 use super::*;
+use crate::db::audit::{AuditHead, audit_columns, chained};
 use crate::db::sqlite::{account, into_sqlx};
 
 /// A transaction with the one write lock, taken at the start, and the turn to have it. Rolls back when dropped.
@@ -53,10 +54,12 @@ impl<'a> SqliteBatch<'a> {
         )
     }
 
-    pub fn are_in_journal(&self, ids: &[Uuid]) -> sqlx::Result<bool> {
-        let select = "select amount from transactions where id = ?";
-        let found = self.find_each(select, ids.iter().map(|&id| (id,)), |row| row.get::<_, i64>(0))?;
-        Ok(found.len() == ids.len())
+    pub fn are_written(&self, transactions: &[Uuid], kept: &[Uuid]) -> sqlx::Result<bool> {
+        let find =
+            |select, ids: &[Uuid]| self.find_each(select, ids.iter().map(|&id| (id,)), |row| row.get::<_, i64>(0));
+        let booked = find("select amount from transactions where id = ?", transactions)?;
+        let waiting = find("select amount from approvals where id = ?", kept)?;
+        Ok(booked.len() == transactions.len() && waiting.len() == kept.len())
     }
 
     pub fn insert_transactions(&self, rows: &[Transaction]) -> sqlx::Result<u64> {
@@ -117,6 +120,54 @@ impl<'a> SqliteBatch<'a> {
             "update approvals set status = 'approved', decided_by = ?, decided_at = ? where id = ? and status = 'pending'",
             rows.iter().map(|a| (a.by, now, a.id)),
         )
+    }
+
+    pub fn insert_approvals(&self, rows: &[Approval]) -> sqlx::Result<u64> {
+        self.write_each(
+            "insert into approvals (id, type, from_account, to_account, amount, currency, description, requested_by,
+                                    requested_at, expires_at)
+             values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            rows.iter().map(|a| {
+                (
+                    a.id,
+                    a.movement_type as i16,
+                    a.from_account,
+                    a.to_account,
+                    a.amount,
+                    a.currency,
+                    a.description.as_deref(),
+                    a.requested_by,
+                    a.requested_at,
+                    a.expires_at,
+                )
+            }),
+        )
+    }
+
+    /// Nobody else can write until the end of the transaction: reading the head is enough.
+    pub fn append_to_audit_log(&self, events: &[Event]) -> sqlx::Result<()> {
+        let head = self.find_each("select sequence, hash from audit_head where id = ?", [(1,)], |row| {
+            Ok(AuditHead { sequence: row.get(0)?, hash: row.get(1)? })
+        })?;
+        let (records, head) = chained(head.into_iter().next().ok_or(sqlx::Error::RowNotFound)?, events);
+        self.write_each(
+            concat!("insert into audit_log (", audit_columns!(), ") values (?, ?, ?, ?, ?, ?, ?, ?, ?)"),
+            records.iter().map(|r| {
+                (
+                    r.sequence,
+                    r.created_at,
+                    &r.action,
+                    r.actor_id,
+                    r.subject.as_deref(),
+                    r.address.as_deref(),
+                    r.request_id.as_deref(),
+                    r.detail.as_deref(),
+                    r.hash,
+                )
+            }),
+        )?;
+        self.write_each("update audit_head set sequence = ?, hash = ? where id = 1", [(head.sequence, head.hash)])?;
+        Ok(())
     }
 
     /// Runs the statement for each of the parameters and returns the rows found.
