@@ -3,6 +3,7 @@
 //! Everything goes through the ledger as requests do, decided by its rules and written by its committer; only that each
 //! command says when it happened. The past is made up, but the same each time.
 
+use sha2::{Digest, Sha256};
 use time::{Date, Duration, OffsetDateTime, Time, Weekday};
 use uuid::Uuid;
 
@@ -22,6 +23,10 @@ type AnyError = Box<dyn std::error::Error + Send + Sync>;
 const NAME: &str = "Robin Sample";
 /// RFC 2606: nobody's address.
 const EMAIL: &str = "robin@example.com";
+/// Of the accounts for every day, for savings and for travel.
+const LABELS: [&str; 3] = ["Everyday", "Savings", "Travel"];
+/// In place of a hash until everything is booked: no password fits it, and it tells a run that was broken off.
+const NO_PASSWORD: &str = "the demo is not finished";
 const DAYS: u16 = 365;
 /// The largest movement in whole units; a bank that is set to allow less cannot have this past.
 const LARGEST: i64 = 4_000;
@@ -43,24 +48,37 @@ pub async fn fill(db: &Db, max_amount: i64, progress: impl FnMut(usize, usize)) 
     if max_amount < LARGEST {
         return Err(format!("COFFER_MAX_AMOUNT (--max-amount): the demo moves up to {LARGEST} at once").into());
     }
-    let now = OffsetDateTime::now_utc();
-    let since = now.date() - Duration::days(DAYS.into());
-    let opened_at = moment(since, 8 * 60);
     let password = passwords::generate()?;
-    let user = User {
-        id: id_of(opened_at),
-        name: NAME.to_owned(),
-        email: EMAIL.to_owned(),
-        role: Role::Customer,
-        status: UserStatus::Active,
-        created_at: opened_at,
-        password_hash: Passwords::new()?.hash(Password::from(password.clone())).await?,
+    let password_hash = Passwords::new()?.hash(Password::from(password.clone())).await?;
+    let (user, accounts) = match unfinished(db).await? {
+        Some(begun) => begun,
+        None => open_accounts(db).await?,
     };
-    let accounts = open_accounts(db, &user).await?;
+    let since = day_of(user.created_at)?;
     let mut year = a_year(since, &accounts);
     year.retain(|planned| planned.at < Timestamp::now());
     book(db, max_amount, user.id, &year, progress).await?;
+
+    let mut tx = db.begin().await?;
+    tx.update_password(user.id, &password_hash).await?;
+    tx.append_to_audit_log(&[Event::of_command_line(Action::DemoFilled).on(user.id)]).await?;
+    tx.commit().await?;
     Ok(Filled { name: NAME, email: EMAIL, password, movements: year.len(), since })
+}
+
+/// What an earlier run began and did not finish: it goes on from there, as the keys of its movements are known.
+async fn unfinished(db: &Db) -> Result<Option<(User, Accounts)>, AnyError> {
+    let Some(user) = db.user_by_email(EMAIL).await?.filter(|user| user.password_hash == NO_PASSWORD) else {
+        return Ok(None);
+    };
+    let opened = db.accounts_of(user.id, None, LABELS.len() as i64).await?;
+    let labelled = |label: &str| {
+        let found = opened.iter().find(|account| account.label.as_deref() == Some(label));
+        found.map(|account| account.account_number).ok_or("an account of the demo is missing")
+    };
+    let [everyday, savings, travel] = LABELS;
+    let accounts = Accounts { everyday: labelled(everyday)?, savings: labelled(savings)?, travel: labelled(travel)? };
+    Ok(Some((user, accounts)))
 }
 
 struct Accounts {
@@ -70,14 +88,25 @@ struct Accounts {
 }
 
 /// The customer with empty accounts, all or nothing.
-async fn open_accounts(db: &Db, user: &User) -> Result<Accounts, AnyError> {
+async fn open_accounts(db: &Db) -> Result<(User, Accounts), AnyError> {
+    let since = OffsetDateTime::now_utc().date() - Duration::days(DAYS.into());
+    let opened_at = moment(since, 8 * 60);
+    let user = User {
+        id: id_of(opened_at),
+        name: NAME.to_owned(),
+        email: EMAIL.to_owned(),
+        role: Role::Customer,
+        status: UserStatus::Active,
+        created_at: opened_at,
+        password_hash: NO_PASSWORD.to_owned(),
+    };
     let mut tx = db.begin().await?;
     if tx.has_customers().await? {
         return Err("this bank has customers already; the demo is for a new one. Choose another database with \
                     DATABASE_URL (--database-url) or another directory with COFFER_DATA_DIR (--data-dir)"
             .into());
     }
-    tx.insert_user(user).await.map_err(|error| -> AnyError {
+    tx.insert_user(&user).await.map_err(|error| -> AnyError {
         if db::is_unique_violation(&error) {
             format!("somebody has the address {EMAIL} already").into()
         } else {
@@ -94,14 +123,14 @@ async fn open_accounts(db: &Db, user: &User) -> Result<Accounts, AnyError> {
             Err("an account number was taken; try again".into())
         }
     };
+    let [everyday, savings, travel] = LABELS;
     let accounts = Accounts {
-        everyday: open("Everyday", "USD").await?,
-        savings: open("Savings", "USD").await?,
-        travel: open("Travel", "EUR").await?,
+        everyday: open(everyday, "USD").await?,
+        savings: open(savings, "USD").await?,
+        travel: open(travel, "EUR").await?,
     };
-    tx.append_to_audit_log(&[Event::of_command_line(Action::DemoFilled).on(user.id)]).await?;
     tx.commit().await?;
-    Ok(accounts)
+    Ok((user, accounts))
 }
 
 /// A movement that will have happened.
@@ -229,8 +258,9 @@ async fn book(
     let caller = Caller { user_id, acts_on_any_account: false, deposits_to_own: true, alone_up_to: None };
     let (committer, mut lanes) = Committer::start(db, max_amount);
     let mut booked = 0;
-    for some in year.chunks(AT_ONCE) {
-        let commands = some.iter().map(|planned| planned.command(caller)).collect::<Result<_, _>>()?;
+    for (index, some) in year.chunks(AT_ONCE).enumerate() {
+        let numbered = some.iter().zip(index * AT_ONCE..);
+        let commands = numbered.map(|(planned, number)| planned.command(caller, number)).collect::<Result<_, _>>()?;
         for verdict in committer.submit_all(commands, true).await? {
             verdict?;
         }
@@ -243,7 +273,8 @@ async fn book(
 }
 
 impl Planned {
-    fn command(&self, caller: Caller) -> Result<Command, AnyError> {
+    fn command(&self, caller: Caller, number: usize) -> Result<Command, AnyError> {
+        let key = Sha256::new().chain_update(caller.user_id).chain_update(format!("demo {number}")).finalize();
         Ok(Command {
             id: id_of(self.at),
             caller,
@@ -251,7 +282,7 @@ impl Planned {
             amount: Amount::parse(&format!("{}.{:02}", self.cents / 100, self.cents % 100))?,
             currency: None,
             description: Some(self.description.to_owned()),
-            idempotency_key: None,
+            idempotency_key: <[u8; 32]>::from(key).first_chunk().copied(),
             at: Some(self.at),
             second_person: SecondPerson::NotAsked,
         })
@@ -261,6 +292,10 @@ impl Planned {
 fn moment(date: Date, minute: u16) -> Timestamp {
     let at = date.with_time(Time::MIDNIGHT).assume_utc() + Duration::minutes(minute.into());
     Timestamp::from_micros(at.unix_timestamp() * 1_000_000)
+}
+
+fn day_of(at: Timestamp) -> Result<Date, time::error::ComponentRange> {
+    Ok(OffsetDateTime::from_unix_timestamp(at.as_unix_seconds())?.date())
 }
 
 /// A UUIDv7 as it would have been made then.
@@ -285,6 +320,7 @@ mod tests {
     use std::collections::HashMap;
 
     use super::*;
+    use crate::db::{DbOptions, DbTarget};
 
     /// Whatever day it is today, with its own first of the month and its own Mondays.
     #[test]
@@ -298,11 +334,7 @@ mod tests {
             for planned in a_year(since, &accounts) {
                 assert!(planned.at >= last, "{since}: {} comes too late", planned.description);
                 last = planned.at;
-                let (from, to) = match planned.movement {
-                    Movement::Deposit { to } => (None, Some(to)),
-                    Movement::Withdrawal { from } => (Some(from), None),
-                    Movement::Transfer { from, to } => (Some(from), Some(to)),
-                };
+                let (from, to) = planned.movement.sides();
                 assert!(i64::from(planned.cents) <= LARGEST * 100, "{}", planned.description);
                 from.into_iter().for_each(|from| *balances.entry(from).or_default() -= i64::from(planned.cents));
                 to.into_iter().for_each(|to| *balances.entry(to).or_default() += i64::from(planned.cents));
@@ -314,5 +346,28 @@ mod tests {
             }
             since = since.next_day().expect("another day");
         }
+    }
+
+    #[tokio::test]
+    async fn what_was_broken_off_is_finished_by_the_next_run() {
+        let directory = tempfile::TempDir::new().expect("a directory");
+        let file = sqlx::sqlite::SqliteConnectOptions::new().filename(directory.path().join("bank.db"));
+        let target = DbTarget::Sqlite(file.create_if_missing(true));
+        let (max_connections, lanes, statement_cache, migration_lock) = (1, 1, 0, false);
+        let options = DbOptions { target, max_connections, lanes, statement_cache, migration_lock };
+        let db = Db::connect(&options).await.expect("a database");
+        db.migrate().await.expect("tables");
+        let (user, accounts) = open_accounts(&db).await.expect("accounts");
+        let year = a_year(day_of(user.created_at).expect("a day"), &accounts);
+        book(&db, LARGEST, user.id, &year[..AT_ONCE + 7], |_, _| ()).await.expect("a part of it");
+
+        let filled = fill(&db, LARGEST, |_, _| ()).await.expect("the rest");
+        let opened = db.accounts_of(user.id, None, 10).await.expect("accounts");
+        let entries: i64 = opened.iter().map(|account| account.sequence).sum();
+        let lines = |planned: &Planned| planned.movement.accounts().count();
+        assert_eq!(entries, year[..filled.movements].iter().map(lines).sum::<usize>() as i64);
+        let refused = fill(&db, LARGEST, |_, _| ()).await.err().expect("a refusal");
+        assert!(refused.to_string().contains("customers already"), "{refused}");
+        db.close().await;
     }
 }
