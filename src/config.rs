@@ -18,6 +18,7 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::sqlite::SqliteConnectOptions;
 
 use crate::auth::tokens::SigningSecrets;
+use crate::db::approvals;
 use crate::db::{DbOptions, DbTarget};
 use crate::money::Currency;
 use crate::tls::{Certificate, TlsError};
@@ -76,7 +77,7 @@ pub struct Settings {
           action = clap::ArgAction::Set)]
     pub staff_second_factor: bool,
 
-    /// Days that an Idempotency-Key is remembered
+    /// Days that an Idempotency-Key is remembered; with COFFER_APPROVAL_ABOVE never less than the 7 that approvals wait
     #[arg(long, env = "COFFER_IDEMPOTENCY_DAYS", global = true, default_value_t = 7, value_name = "DAYS",
           value_parser = clap::value_parser!(u32).range(1..=3650))]
     pub idempotency_days: u32,
@@ -251,8 +252,11 @@ impl Settings {
         Duration::from_secs(self.shutdown_seconds)
     }
 
+    /// At least as long as an approval waits, where there are any: a request that is sent again in the meantime must not
+    /// become another one.
     pub fn idempotency_retention(&self) -> Duration {
-        Duration::from_secs(u64::from(self.idempotency_days) * 24 * 60 * 60)
+        let configured = Duration::from_secs(u64::from(self.idempotency_days) * 24 * 60 * 60);
+        if self.approval_above.is_some() { configured.max(approvals::LIFETIME) } else { configured }
     }
 
     /// The database in a few words, without its password.

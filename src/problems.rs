@@ -344,6 +344,9 @@ pub const KINDS: &[Kind] = kinds! {
     shutting_down:
         "The server is shutting down and took no more movements.",
         "Send the request again with the same Idempotency-Key: another instance, or this one after its restart, answers.";
+    statements_busy:
+        "Too many long statements are being read at once.",
+        "Send the request again after as many seconds as Retry-After says, or ask for a shorter period.";
     text_blank:
         "There is nothing to look for.",
         "Send part of a description, or leave `text` out.";

@@ -89,6 +89,12 @@ impl Bank {
         let secrets = settings.signing_secrets()?;
         let certificate = settings.certificate()?;
         let tls = certificate.as_ref().map(Certificate::acceptor).transpose()?;
+        if settings.approval_above.is_some() && settings.self_service_deposits {
+            tracing::warn!(
+                "COFFER_APPROVAL_ABOVE without COFFER_SELF_SERVICE_DEPOSITS=false: whoever works here can be a customer, \
+                 too, and deposit any amount on their own word"
+            );
+        }
         let db = Db::connect(&settings.database(true)?).await?;
         db.migrate().await?;
         let auth = Auth::new(&secrets, settings.caller_rate, settings.staff_second_factor)?;
@@ -105,6 +111,7 @@ impl Bank {
             audit,
             self_service_deposits: settings.self_service_deposits,
             approval_above: settings.approval_above,
+            statements: Default::default(),
             metrics,
         });
         let housekeeping = Housekeeping::start(&app, certificate, settings.idempotency_retention()).await?;

@@ -71,6 +71,7 @@ pub struct Parts {
     pub self_service_deposits: bool,
     /// What staff move alone, in whole units of the currency; above it a second person must agree. None for any amount.
     pub approval_above: Option<i64>,
+    pub statements: statements::Statements,
     /// None when `/metrics` is switched off.
     pub metrics: Option<PrometheusHandle>,
 }

@@ -5,6 +5,7 @@
 //! movement say it all, and no transaction is held while a slow client reads.
 
 use std::future::ready;
+use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
 use axum::extract::State;
@@ -13,6 +14,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use futures_util::{Stream, StreamExt, stream};
 use serde::{Deserialize, Serialize};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use utoipa::{IntoParams, ToSchema};
 use validator::Validate;
 
@@ -32,9 +34,13 @@ use crate::error::{Error, Result};
 use crate::money::{Currency, Money};
 use crate::timestamp::{DayOrMoment, Timestamp};
 
-/// Movements in one read and one piece of the answer: enough to make the round trip cheap, few enough to be held for
-/// every statement under way.
-const PAGE: i64 = 500;
+/// Movements in one read and one piece of the answer, some 90 KB: enough to make the round trip cheap, few enough to be
+/// held for every statement under way.
+const PAGE: i64 = 200;
+/// Statements of more than one page under way at once.
+const MAX_UNDER_WAY: usize = 256;
+/// Pages read at once, for all statements. Half of what SQLite is read with: the rest is for whoever wants one page.
+const READS_AT_ONCE: usize = 2;
 /// Databases keep microseconds.
 const ONE_MICROSECOND: std::time::Duration = std::time::Duration::from_micros(1);
 
@@ -151,7 +157,7 @@ pub async fn show(
     let format = query.format.map_or_else(|| Format::accepted(&headers), Ok)?;
     let account = readable_account(&app, caller, number).await?;
     let is_owner = account.owner_id == Some(caller.user_id);
-    let mut writing = Writing::begin(&app.db, account, &query, format).await?;
+    let mut writing = Writing::begin(&app, account, &query, format).await?;
     if !is_owner {
         let period = format!("{} to {}", writing.statement.from, writing.statement.to);
         app.audit.note(Event::of(Action::StatementExported, &origin).on(number).detail(period));
@@ -162,6 +168,7 @@ pub async fn show(
     let body = if writing.is_done {
         Body::from(first)
     } else {
+        writing.place = Some(app.statements.place()?);
         let request_id = origin.request_id().to_owned();
         Body::from_stream(stream::once(ready(Ok(Bytes::from(first)))).chain(writing.rest(request_id)))
     };
@@ -179,9 +186,34 @@ impl Format {
     }
 }
 
+/// What statements under way share.
+pub struct Statements {
+    places: Arc<Semaphore>,
+    reads: Arc<Semaphore>,
+}
+
+impl Default for Statements {
+    fn default() -> Self {
+        Self { places: Arc::new(Semaphore::new(MAX_UNDER_WAY)), reads: Arc::new(Semaphore::new(READS_AT_ONCE)) }
+    }
+}
+
+impl Statements {
+    fn place(&self) -> Result<OwnedSemaphorePermit> {
+        self.places.clone().try_acquire_owned().map_err(|_| Error::Busy {
+            code: "statements_busy",
+            detail: "Too many long statements are being read. Try again in a moment, or ask for a shorter period.",
+        })
+    }
+}
+
 /// A statement under way: what has been read of it has been written.
 struct Writing {
     db: Db,
+    /// A turn to read a page.
+    reads: Arc<Semaphore>,
+    /// Of a statement that takes more than one page: its place among those under way, until it ends.
+    place: Option<OwnedSemaphorePermit>,
     format: Format,
     /// Its totals are of what has been written; its movements are never in it.
     statement: Statement,
@@ -198,7 +230,8 @@ struct Writing {
 
 impl Writing {
     /// Settles what the statement covers.
-    async fn begin(db: &Db, account: Account, query: &StatementQuery, format: Format) -> Result<Self> {
+    async fn begin(app: &App, account: Account, query: &StatementQuery, format: Format) -> Result<Self> {
+        let db = &app.db;
         let number = account.account_number;
         let (from, to) = query.period(&account)?;
         let last = db.sequence_before(number, account.sequence, to).await?;
@@ -218,8 +251,18 @@ impl Writing {
             total_out: money(0),
             closing_balance: money(closing),
         };
-        let (db, balance) = (db.clone(), opening);
-        Ok(Self { db, format, statement, balance, above, written: above, last, is_done: false })
+        Ok(Self {
+            db: db.clone(),
+            reads: app.statements.reads.clone(),
+            place: None,
+            format,
+            statement,
+            balance: opening,
+            above,
+            written: above,
+            last,
+            is_done: false,
+        })
     }
 
     fn headers(&self) -> HeaderMap {
@@ -285,7 +328,9 @@ impl Writing {
             movement_type: None,
             limit: PAGE,
         };
+        let turn = self.reads.acquire().await;
         let mut entries = self.db.entries(range).await?;
+        drop(turn);
         entries.reverse();
         Ok(entries)
     }
@@ -332,7 +377,8 @@ impl StatementQuery {
         let latest = Timestamp::now().max(account.last_entry_at.plus(ONE_MICROSECOND));
         let to = self.to.map_or(latest, |to| to.ends.min(latest));
         let from = self.from.map_or(account.opened_at.min(to), |from| from.begins);
-        if from > to {
+        let is_reversed = self.from.zip(self.to).is_some_and(|(from, to)| from.begins > to.begins);
+        if from > to || is_reversed {
             let detail = "send a moment or date that has passed and is not after `to`";
             return Err(Error::invalid("?from", "period_reversed", detail));
         }
@@ -444,6 +490,15 @@ mod tests {
             format!("{dropped}{}", rest.strip_prefix('\'').unwrap_or(rest))
         };
         text.split(';').map(without).collect::<Vec<_>>().join(";")
+    }
+
+    #[test]
+    fn there_is_a_place_for_so_many_and_no_more() {
+        let statements = Statements::default();
+        let mut under_way: Vec<_> = (0..MAX_UNDER_WAY).map(|_| statements.place().expect("a place")).collect();
+        assert!(matches!(statements.place(), Err(Error::Busy { code: "statements_busy", .. })));
+        under_way.pop();
+        assert!(statements.place().is_ok());
     }
 
     #[test]

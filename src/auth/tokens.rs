@@ -36,6 +36,9 @@ pub struct Claims {
     /// Seconds since 1970.
     iat: i64,
     exp: i64,
+    /// Unlike any other token's (RFC 9068 2.2).
+    #[serde(default)]
+    jti: Uuid,
 }
 
 /// RFC 8176.
@@ -112,6 +115,7 @@ impl AccessTokens {
             amr: methods.into_iter().flatten().collect(),
             iat: now.as_unix_seconds(),
             exp: now.plus(LIFETIME).as_unix_seconds(),
+            jti: Uuid::now_v7(),
         };
         jsonwebtoken::encode(&self.header, &claims, &self.encoding)
     }
@@ -141,7 +145,9 @@ mod tests {
     fn what_is_issued_is_verified() {
         let (user, session) = (Uuid::now_v7(), Uuid::now_v7());
         let subject = Subject { user_id: user, session_id: session, role: Role::Staff, second_factor: true };
-        let token = TOKENS.issue(subject, Timestamp::now()).expect("a token");
+        let now = Timestamp::now();
+        let token = TOKENS.issue(subject, now).expect("a token");
+        assert_ne!(token, TOKENS.issue(subject, now).expect("another token"));
         let claims = TOKENS.verify(&token).expect("claims");
         assert_eq!((claims.sub, claims.sid, claims.role), (user, session, Role::Staff));
         assert!(claims.has_second_factor());
