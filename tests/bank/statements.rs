@@ -3,11 +3,15 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 use crate::databases::Kind;
 use crate::doctor::disarm;
 use crate::harness::{Answer, Customer, TestBank, bank_tests};
 
+/// What the server waits for a client to take something.
+const SERVER_WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 /// More than the server reads at once, several times over.
 const MANY: usize = 2_600;
 
@@ -300,4 +304,26 @@ async fn a_statement_that_fails_half_way_breaks_off_on_sqlite() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_statement_that_fails_half_way_breaks_off_on_postgres() {
     a_statement_that_fails_half_way_breaks_off(Kind::Postgres).await;
+}
+
+/// What it had asked for would fill every buffer on the way several times over.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "takes the better part of a minute; tests/thorough runs it"]
+async fn a_reader_who_takes_nothing_is_hung_up_on() {
+    let bank = TestBank::open(Kind::Sqlite).await;
+    let ada = bank.customer().await;
+    for _ in 0..12 {
+        make_many(&ada).await;
+    }
+    let mut stream = TcpStream::connect(bank.address).await.expect("a connection");
+    let path = format!("/accounts/{}/statement", ada.account);
+    let request = format!("GET {path} HTTP/1.1\r\nhost: bank\r\nauthorization: Bearer {}\r\n\r\n", ada.token);
+    stream.write_all(request.as_bytes()).await.expect("a request");
+    tokio::time::sleep(SERVER_WRITE_TIMEOUT + Duration::from_secs(5)).await;
+    let mut taken = Vec::new();
+    let _ = stream.read_to_end(&mut taken).await;
+    let text = String::from_utf8_lossy(&taken);
+    assert!(text.starts_with("HTTP/1.1 200") && text.contains("\"movements\":["), "{}", &text[..200]);
+    assert!(!text.contains("closing_balance"), "all {} bytes came", taken.len());
+    bank.close_with_books_right().await;
 }
