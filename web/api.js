@@ -42,10 +42,10 @@ export function newIdempotencyKey() {
  * @typedef {{id: string, type: 'deposit' | 'withdrawal' | 'transfer', account_number: string,
  *   counterparty: string | null, direction: 'credit' | 'debit', amount: string, currency: string, balance: string,
  *   sequence: number, description: string | null, created_at: string, hash: string}} Entry
- * @typedef {{id: string, status: 'pending' | 'approved' | 'rejected', type: Entry['type'], account_number?: string,
- *   from_account?: string, to_account?: string, amount: string, currency: string, description: string | null,
- *   requested_by: string, requested_at: string, decided_by: string | null, decided_at: string | null,
- *   transaction_id: string | null}} Approval
+ * @typedef {{id: string, status: 'pending' | 'approved' | 'rejected' | 'expired', type: Entry['type'],
+ *   account_number?: string, from_account?: string, to_account?: string, amount: string, currency: string,
+ *   description: string | null, requested_by: string, requested_at: string, expires_at: string,
+ *   decided_by: string | null, decided_at: string | null, transaction_id: string | null}} Approval
  * @typedef {{account_number: string, amount: string, currency?: string, description?: string}} Movement
  * @typedef {{from_account: string, to_account: string, amount: string, currency?: string, description?: string}} Transfer
  * @typedef {{type?: Entry['type'], from?: string, to?: string, text?: string, limit?: number}} HistoryFilter
@@ -217,13 +217,13 @@ export class Coffer extends EventTarget {
   removeUserSecondFactor = (id) => this.#call('DELETE', `users/${id}/second_factor`);
   endUserSessions = (id) => this.#call('DELETE', `users/${id}/sessions`);
   audit = (query, options) => this.#get('audit', query, options);
-  /** @param {{status?: string, cursor?: string}} query @returns {Promise<Page<Approval>>} */
+  /** @param {{status?: Approval['status'], cursor?: string, limit?: number}} query @returns {Promise<Page<Approval>>} */
   approvals = (query, options) => this.#get('approvals', query, options);
   /** @returns {Promise<Approval>} */
   approval = (id, options) => this.#get(`approvals/${id}`, {}, options);
   /** @returns {Promise<Approval>} with the `transaction_id` of what was booked */
   approve = (id) => this.#call('POST', `approvals/${id}/approve`);
-  /** @returns {Promise<Approval>} */
+  /** Or, by whoever asked for it, takes it back. @returns {Promise<Approval>} */
   reject = (id) => this.#call('POST', `approvals/${id}/reject`);
 
   // How

@@ -123,6 +123,54 @@ describe('the staff', () => {
     assert.equal(await bank.balance(ada), '20075.00');
   });
 
+  test('see who asked and how long it waits, and may take their own back', async () => {
+    const visitor = await Visitor.arrive(browser, bank);
+    const { page } = visitor;
+    const token = await bank.token(clerk.email);
+    const body = { account_number: ada.number, amount: String(APPROVAL_ABOVE * 3), description: 'Boat sold' };
+    const { expires_at: end } = await bank.call('POST', '/deposit', { token, body });
+    const day = new Date(end).toLocaleDateString('en-US', { dateStyle: 'medium', timeZone: 'UTC' });
+    await boss.go('#/staff', 'Staff');
+    await boss.go('#/staff/approvals', 'Staff');
+    await boss.text(`Asked for by Charles Clerk, ${clerk.email}`);
+    await boss.text(`Waits until ${day}`);
+    await visitor.signIn(clerk.email);
+    await visitor.heading('Hello, Charles Clerk');
+    await visitor.go('#/staff/approvals', 'Staff');
+    await visitor.text('Asked for by you');
+    assert.equal(await page.getByRole('button', { name: /^(Approve|Reject)/ }).count(), 0);
+    await look(page, '35-own-approval');
+    await page.getByRole('button', { name: /^Take back/ }).click();
+    await page.getByRole('dialog').getByRole('button', { name: 'Take back' }).click();
+    await visitor.text('Nothing waits');
+    assert.equal(await page.locator(':focus').innerText(), 'Staff');
+    await page.getByText('Rejected', { exact: true }).click();
+    await visitor.text('Taken back by you');
+    assert.equal(await bank.balance(ada), '20075.00');
+    await visitor.leave();
+  });
+
+  test('see what nobody decided in time', async () => {
+    const { page } = boss;
+    const token = await bank.token(clerk.email);
+    const body = { account_number: ada.number, amount: String(APPROVAL_ABOVE * 4), description: 'House sold late' };
+    const order = await bank.call('POST', '/deposit', { token, body });
+    // A week is too long for a test: the bank's answer of then.
+    const expired = { ...order, status: 'expired', expires_at: '2026-01-08T12:00:00.000000Z' };
+    await page.route('**/approvals?status=expired', (route) => route.fulfill({ json: { data: [expired], has_more: false, next_cursor: null } }));
+    await page.getByText('Expired', { exact: true }).click();
+    await boss.text('Nobody decided until Jan 8, 2026');
+    await page.locator('.chip.expired').waitFor();
+    assert.equal(await page.getByRole('button', { name: /^(Approve|Reject|Take back)/ }).count(), 0);
+    assert.match(page.url(), /status=expired/);
+    await look(page, '36-expired-approvals');
+    await page.unroute('**/approvals?status=expired');
+    await boss.go('#/staff', 'Staff');
+    await boss.go('#/staff/approvals?status=expired', 'Staff');
+    await boss.text('Everything was decided in time.');
+    await bank.call('POST', `/approvals/${order.id}/reject`, { token });
+  });
+
   test('give roles and read the audit log', async () => {
     const { page } = boss;
     await boss.go(`#/staff/users/${clerk.id}`, 'Charles Clerk');

@@ -1,6 +1,5 @@
 /** Staff: what waits for a second person. */
 
-import { chip } from '../account_list.js';
 import { groupDigits } from '../account_number.js';
 import { formatMoment } from '../dates.js';
 import { ask } from '../dialog.js';
@@ -11,77 +10,110 @@ import { link, rememberInAddress } from '../router.js';
 import { segmented } from '../segmented.js';
 import { actsForOthers, staffWays } from '../staff_ways.js';
 
-const STATES = [['pending', 'Waiting'], ['approved', 'Approved'], ['rejected', 'Rejected']];
+const STATES = [['pending', 'Waiting'], ['approved', 'Approved'], ['rejected', 'Rejected'], ['expired', 'Expired']];
+const EMPTY = {
+  pending: ['Nothing waits', 'Large movements for customers appear here until a second person decides.'],
+  approved: ['None', 'Nothing has been approved.'],
+  rejected: ['None', 'Nothing has been rejected.'],
+  expired: ['None', 'Everything was decided in time.'],
+};
 const NAMES = { deposit: 'Deposit', withdrawal: 'Withdrawal', transfer: 'Transfer' };
 
 /** @param {import('../app.js').Context} context @returns {import('../app.js').Screen} */
 export function approvals({ bank, me, path, query, signal }) {
-  let status = query.get('status') ?? 'pending';
-  const names = nameReader(bank, signal);
+  let status = EMPTY[query.get('status')] ? query.get('status') : 'pending';
+  const names = nameReader(bank, me, signal);
+  const heading = h('h1', { tabindex: -1 }, 'Staff');
+  const decided = () => {
+    // The button that had it is gone with its row.
+    heading.focus({ preventScroll: true });
+    list.restart();
+  };
   const list = paged({
     into: h('ul', { class: 'card rows' }),
     signal,
     load: (cursor, mine) => bank.approvals({ status, cursor }, { signal: mine }),
-    row: (approval) => rowOf({ bank, me, names, decided: () => list.restart() }, approval),
-    empty: () => (status === 'pending' ? ['Nothing waits', 'Large movements for customers appear here until a second person decides.'] : ['None', 'Nothing has been decided that way.']),
+    row: (approval) => rowOf({ bank, me, names, decided }, approval),
+    empty: () => EMPTY[status],
   });
   const choose = (value) => {
     status = value;
     rememberInAddress(path, { status });
     list.restart();
   };
-  const content = [h('h1', null, 'Staff'), staffWays(me, path), segmented('State', STATES, status, choose), list];
+  const content = [heading, staffWays(me, path), segmented('State', STATES, status, choose), list];
   return { title: 'Approvals', content };
 }
 
 /** Names of people by id, each asked for once. */
-function nameReader(bank, signal) {
+function nameReader(bank, me, signal) {
   const known = new Map();
+  const draw = ({ id, name, email }) => [h('a', { href: `#/staff/users/${id}` }, name), `, ${email}`];
   return (id) => {
-    if (!known.has(id)) known.set(id, bank.user(id, { signal }).then(({ name }) => name, () => id));
+    if (id === me.id) return 'you';
+    if (!known.has(id)) known.set(id, bank.user(id, { signal }));
     const place = h('span', null, '…');
-    known.get(id).then((name) => (place.textContent = name));
+    const fail = ({ status }) => (place.textContent = status === 404 ? 'somebody who has left' : id);
+    known.get(id).then((user) => place.replaceChildren(...draw(user)), fail);
     return place;
   };
 }
 
 function rowOf(tools, approval) {
-  const { me, names } = tools;
+  const { me } = tools;
   const from = approval.from_account ?? approval.account_number;
   const ways = approval.to_account ? `${groupDigits(from)} to ${groupDigits(approval.to_account)}` : groupDigits(from);
-  const isOwn = approval.requested_by === me.id;
   return h(
     'li',
     { class: 'row approval' },
     h(
       'div',
       null,
-      h('p', null, h('b', null, `${NAMES[approval.type]} of `, h('span', { class: 'amount' }, formatMoney(approval.amount, approval.currency))), ' ', chip(approval.status)),
+      h('p', null, h('b', null, `${NAMES[approval.type]} of `, h('span', { class: 'amount' }, formatMoney(approval.amount, approval.currency))), ' ', stateChip(approval)),
       h('p', { class: 'number' }, ways),
       approval.description && h('p', null, approval.description),
-      h('p', { class: 'hint' }, 'Asked for by ', names(approval.requested_by), ` · ${formatMoment(approval.requested_at)}`),
-      approval.decided_by && h('p', { class: 'hint' }, 'Decided by ', names(approval.decided_by), ` · ${formatMoment(approval.decided_at)}`),
+      story(tools, approval).map((words) => h('p', { class: 'hint' }, words)),
       approval.transaction_id && h('p', null, h('a', { href: link(`/accounts/${from}/entries/${approval.transaction_id}`) }, 'Receipt')),
     ),
-    approval.status === 'pending' && (isOwn ? h('p', { class: 'hint' }, 'Somebody else must decide.') : actsForOthers(me) && decisions(tools, approval)),
+    approval.status === 'pending' && actsForOthers(me) && decisions(tools, approval),
   );
 }
 
-function decisions({ bank, decided }, approval) {
+const isOwn = (approval, me) => approval.requested_by === me.id;
+const isTakenBack = ({ status, requested_by: asker, decided_by: decider }) => status === 'rejected' && asker === decider;
+
+function stateChip(approval) {
+  const words = isTakenBack(approval) ? 'taken back' : Object.fromEntries(STATES)[approval.status].toLowerCase();
+  return h('span', { class: `chip ${approval.status}` }, words);
+}
+
+/** What has become of it so far: a line each. */
+function story({ me, names }, approval) {
+  const { status, requested_by: asker, requested_at: askedAt, expires_at: end, decided_by: decider, decided_at: decidedAt } = approval;
+  const lines = [['Asked for by ', names(asker), ` · ${formatMoment(askedAt)}`]];
+  const others = isOwn(approval, me) ? ' Somebody else must decide.' : '';
+  if (status === 'pending') lines.push([`Waits until ${formatMoment(end)}.${others}`]);
+  if (status === 'expired') lines.push([`Nobody decided until ${formatMoment(end)}.`]);
+  const verb = isTakenBack(approval) ? 'Taken back' : status === 'approved' ? 'Approved' : 'Rejected';
+  if (decider) lines.push([`${verb} by `, names(decider), ` · ${formatMoment(decidedAt)}`]);
+  return lines;
+}
+
+/** Whoever asked for it may only take it back. */
+function decisions({ bank, me, decided }, approval) {
   const money = formatMoney(approval.amount, approval.currency);
   const what = `${NAMES[approval.type].toLowerCase()} of ${money}`;
-  const decide = (verb, text, act, done) => async () => {
-    const isDone = await ask({ title: `${verb} the ${what}?`, text, verb, danger: verb === 'Reject', act });
-    if (!isDone) return;
-    toast(done);
-    decided();
+  const button = (verb, { text, act, done, ...attributes }) => {
+    const decide = async () => {
+      const isDone = await ask({ title: `${verb} the ${what}?`, text, verb, danger: verb !== 'Approve', act: () => act(approval.id) });
+      if (!isDone) return;
+      toast(done);
+      decided();
+    };
+    return h('button', { type: 'button', 'aria-label': `${verb} the ${what}`, onclick: decide, ...attributes }, verb);
   };
-  const approve = decide('Approve', 'The money moves at once.', () => bank.approve(approval.id), 'Approved and booked.');
-  const reject = decide('Reject', 'No money moves.', () => bank.reject(approval.id), 'Rejected.');
-  return h(
-    'div',
-    { class: 'ways' },
-    h('button', { type: 'button', class: 'quiet', 'aria-label': `Reject the ${what}`, onclick: reject }, 'Reject'),
-    h('button', { type: 'button', class: 'secondary', 'aria-label': `Approve the ${what}`, onclick: approve }, 'Approve'),
-  );
+  const takeBack = { text: 'It waits no longer, and no money moves.', act: bank.reject, done: 'Taken back.', class: 'secondary' };
+  const reject = { text: 'No money moves.', act: bank.reject, done: 'Rejected.', class: 'quiet' };
+  const approve = { text: 'The money moves at once.', act: bank.approve, done: 'Approved and booked.', class: 'secondary' };
+  return h('div', { class: 'ways' }, isOwn(approval, me) ? button('Take back', takeBack) : [button('Reject', reject), button('Approve', approve)]);
 }
