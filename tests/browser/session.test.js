@@ -96,6 +96,33 @@ describe('a session', () => {
     await visitor.leave();
   });
 
+  test('that no browser would keep is announced as one', async (t) => {
+    const elsewhere = await openBrowser('--host-resolver-rules=MAP bank.test 127.0.0.1');
+    t.after(() => elsewhere.close());
+    const ada = await bank.customer();
+    const visitor = await Visitor.arrive(elsewhere, { url: bank.url.replace('127.0.0.1', 'bank.test') });
+    const note = visitor.page.getByRole('note').filter({ hasText: 'This connection is not encrypted.' });
+    await note.waitFor();
+    assert.match(await note.innerText(), /COFFER_TLS_CERT[\s\S]*http:\/\/localhost:\d+/);
+    await look(visitor.page, '34-unprotected');
+    await visitor.signedInAs(ada);
+    await visitor.go(`#/accounts/${ada.number}`, 'USD account');
+    await visitor.page.reload();
+    await visitor.heading('Sign in');
+    await note.waitFor();
+    await visitor.page.getByRole('link', { name: 'Open an account' }).click();
+    await visitor.heading('Open an account');
+    await note.waitFor();
+    await visitor.leave();
+  });
+
+  test('that is kept needs no such word', async () => {
+    const visitor = await Visitor.arrive(browser, bank);
+    await visitor.heading('Sign in');
+    assert.equal(await visitor.page.getByRole('note').count(), 0);
+    await visitor.leave();
+  });
+
   test('that is ended from elsewhere leads back to the sign-in', async () => {
     const ada = await bank.customer();
     const visitor = await Visitor.arrive(browser, bank);

@@ -7,9 +7,9 @@ import { PASSWORD } from './bank.js';
 /** A page that waits for longer than this waits for something that does not come. */
 const PATIENCE_MS = 10_000;
 
-/** @returns {Promise<import('playwright-core').Browser>} */
-export function openBrowser() {
-  return chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: ['--no-sandbox'] });
+/** @param {...string} flags of Chromium @returns {Promise<import('playwright-core').Browser>} */
+export function openBrowser(...flags) {
+  return chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: ['--no-sandbox', ...flags] });
 }
 
 export class Visitor {

@@ -28,6 +28,7 @@ export function signIn({ session }) {
     'section',
     { class: 'card entrance' },
     h('h1', null, 'Sign in'),
+    unprotected(),
     form({ submit }, email, password, code, actions(submitButton('Sign in', { class: 'primary wide' }))),
     h('p', { class: 'aside' }, 'New here? ', h('a', { href: '#/sign-up' }, 'Open an account')),
   );
@@ -45,6 +46,7 @@ export function signUp({ bank, session }) {
     'section',
     { class: 'card entrance' },
     h('h1', null, 'Open an account'),
+    unprotected(),
     form(
       { submit },
       field({ name: 'name', label: 'Your name', autocomplete: 'name', autocapitalize: 'words', maxlength: 100 }),
@@ -70,6 +72,18 @@ function pitch() {
       h('li', null, 'Every line sealed by the one before it'),
       h('li', null, 'Yours to see, download and check'),
     ),
+  );
+}
+
+/** Browsers keep the cookie of a session only where nobody can read along. Whoever is signed out for that must learn why. */
+function unprotected() {
+  if (isSecureContext) return null;
+  const here = `http://localhost${location.port && `:${location.port}`}`;
+  return h(
+    'div',
+    { class: 'unprotected', role: 'note' },
+    h('p', null, h('b', null, 'This connection is not encrypted.'), ' Others on the network could read what you type, and your browser will not keep you signed in: you will have to sign in again after a reload, and after 15 minutes.'),
+    h('p', null, 'If you run this bank, give it a certificate (', h('code', null, 'COFFER_TLS_CERT'), ' and ', h('code', null, 'COFFER_TLS_KEY'), '), or open it on its own machine as ', h('code', null, here), '.'),
   );
 }
 
