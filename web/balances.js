@@ -1,34 +1,64 @@
 /** How balances went over time, out of the lines of the passbooks. */
 
 import { decimalsOf, toMinor } from './money.js';
+import { lineBefore } from './passbook.js';
 
-/** Of one account. More would take long to read and could not be told apart on a chart. */
-const MAX_ENTRIES = 2_000;
+/** Drawn one by one. More would take long to read and could not be told apart on a chart. */
+const MAX_MOVEMENTS = 2_000;
+/** Where there are more, the line goes through this many moments at most: as fine as a chart shows. */
+const MAX_MOMENTS = 90;
+/** Requests for all those moments of all accounts: less than half of what the bank takes from one caller at once. */
+const MAX_READINGS = 180;
 
 /**
- * @typedef {{at: number, minor: bigint}} Point from `at` (milliseconds) on the balance was `minor`
+ * @typedef {{at: number, minor: bigint}} Point at `at` (milliseconds) the balance was `minor`
+ * @typedef {{account: import('./api.js').Account, opening: {sequence: number, minor: bigint}}} Passbook
+ *   `opening`: the last line before the start
  */
 
 /**
- * The sum of some accounts of one currency since a moment, or since the first was opened: a point at the start, one per movement, one for now.
+ * The sum of some accounts of one currency since a moment, or since the first was opened: a point at the start, one for
+ * now, and one per movement between them, or, when `isSampled`, because there are too many, one per evenly spaced moment.
  * @param {import('./api.js').Coffer} bank
  * @param {import('./api.js').Account[]} accounts
  * @param {number} since in milliseconds
  * @param {AbortSignal} signal
- * @returns {Promise<{points: Point[], decimals: number}>}
+ * @returns {Promise<{points: Point[], decimals: number, isSampled: boolean}>}
  */
 export async function totalSince(bank, accounts, since, signal) {
-  const histories = await Promise.all(accounts.map((account) => read(bank, account, since, signal)));
-  const opened = Math.min(...accounts.map((account) => Date.parse(account.opened_at)));
-  // Where a passbook was too long to read, the sum is known only from its oldest line on.
-  const start = Math.max(since, opened, ...histories.map((history) => history.knownSince));
-  const changes = together(histories.flatMap((history) => history.changes)).filter(({ at }) => at >= start);
-  let minor = accounts.reduce((sum, account) => sum + toMinor(account.balance), 0n);
-  minor -= changes.reduce((sum, change) => sum + change.minor, 0n);
-  const points = [{ at: start, minor }];
-  for (const change of changes) points.push({ at: change.at, minor: (minor += change.minor) });
-  points.push({ at: Math.max(Date.now(), points.at(-1).at), minor });
-  return { points, decimals: decimalsOf(accounts[0].balance) };
+  const start = Math.max(since, Math.min(...accounts.map((account) => Date.parse(account.opened_at))));
+  const open = async (account) => ({ account, opening: await lineBefore(bank, account, start, signal) });
+  const passbooks = await Promise.all(accounts.map(open));
+  const movements = passbooks.reduce((count, { account, opening }) => count + account.sequence - opening.sequence, 0);
+  const isSampled = movements > MAX_MOVEMENTS;
+  const first = { at: start, minor: sum(passbooks.map(({ opening }) => opening.minor)) };
+  const between = isSampled
+    ? await evenlySpaced(bank, accounts, start, signal)
+    : await afterEach(bank, passbooks, first, signal);
+  const now = Math.max(Date.now(), first.at, between.at(-1)?.at ?? 0);
+  const last = { at: now, minor: sum(accounts.map(({ balance }) => toMinor(balance))) };
+  return { points: [first, ...between, last], decimals: decimalsOf(accounts[0].balance), isSampled };
+}
+
+const sum = (amounts) => amounts.reduce((total, minor) => total + minor, 0n);
+
+/** @returns {Promise<Point[]>} the sum after each movement */
+async function afterEach(bank, passbooks, { at, minor }, signal) {
+  const from = new Date(at).toISOString();
+  const changes = await Promise.all(passbooks.map((passbook) => changesIn(bank, passbook, from, signal)));
+  return together(changes.flat()).map((change) => ({ at: change.at, minor: (minor += change.minor) }));
+}
+
+async function changesIn(bank, { account, opening }, from, signal) {
+  const changes = [];
+  if (account.sequence === opening.sequence) return changes;
+  for await (const entry of bank.history(account.account_number, { from }, { signal })) {
+    // Booked after the balance was read: not in it.
+    if (entry.sequence > account.sequence) continue;
+    const amount = toMinor(entry.amount);
+    changes.push({ id: entry.id, at: Date.parse(entry.created_at), minor: entry.direction === 'credit' ? amount : -amount });
+  }
+  return changes;
 }
 
 /** In order, and one per movement: what goes from one of these accounts to another changes nothing. */
@@ -38,17 +68,18 @@ function together(changes) {
   return [...movements.values()].filter(({ minor }) => minor !== 0n).sort((a, b) => a.at - b.at);
 }
 
-async function read(bank, account, since, signal) {
-  const changes = [];
-  const from = new Date(since).toISOString();
-  for await (const entry of bank.history(account.account_number, { from }, { signal })) {
-    // Booked after the balance was read: not in it.
-    if (entry.sequence > account.sequence) continue;
-    if (changes.length === MAX_ENTRIES) return { changes, knownSince: changes.at(-1).at };
-    const amount = toMinor(entry.amount);
-    changes.push({ id: entry.id, at: Date.parse(entry.created_at), minor: entry.direction === 'credit' ? amount : -amount });
-  }
-  return { changes, knownSince: 0 };
+/**
+ * Every account at the same moments: what goes from one to another must not show.
+ * @returns {Promise<Point[]>} the sum at moments between the start and now
+ */
+function evenlySpaced(bank, accounts, start, signal) {
+  const parts = Math.min(MAX_MOMENTS, Math.floor(MAX_READINGS / accounts.length)) + 1;
+  const step = (Date.now() - start) / parts;
+  const read = async (at) => {
+    const lines = await Promise.all(accounts.map((account) => lineBefore(bank, account, at, signal)));
+    return { at, minor: sum(lines.map(({ minor }) => minor)) };
+  };
+  return Promise.all(Array.from({ length: parts - 1 }, (_, index) => read(Math.round(start + (index + 1) * step))));
 }
 
 /** @param {import('./api.js').Account[]} accounts @returns {Map<string, import('./api.js').Account[]>} by currency */

@@ -8,16 +8,18 @@ import { LOCALE, formatMoney, fromMinor } from './money.js';
 const HEIGHT = 180;
 
 /**
- * @param {{points: import('./balances.js').Point[], decimals: number, currency: string}} series
+ * @param {{points: import('./balances.js').Point[], decimals: number, isSampled: boolean, currency: string}} series
  * @returns {Promise<HTMLElement>}
  */
-export async function balanceChart({ points, decimals, currency }) {
-  if (points.every(({ minor }) => minor === 0n)) return h('p', { class: 'chart-note' }, 'The line of your balance begins with the first movement.');
+export async function balanceChart({ points, decimals, isSampled, currency }) {
+  if (!isSampled && points.every(({ minor }) => minor === 0n)) return h('p', { class: 'chart-note' }, 'The line of your balance begins with the first movement.');
   const { default: UPlot } = await import('./vendor/uplot.js').catch(asNetworkError);
   const money = (minor) => formatMoney(fromMinor(minor, decimals), currency);
   const readout = h('p', { class: 'chart-readout', 'aria-hidden': 'true' });
   const plot = h('div', { class: 'chart-plot' });
-  const figure = h('div', { class: 'chart', role: 'img', 'aria-label': inWords(points, money) }, readout, plot);
+  const scope = isSampled && `Too many movements to draw each: this is the balance at ${points.length} moments.`;
+  const words = [inWords(points, money), scope].filter(Boolean).join(' ');
+  const picture = h('div', { class: 'chart', role: 'img', 'aria-label': words }, readout, plot);
   const say = (index) => {
     const { at, minor } = points[index];
     readout.textContent = index === points.length - 1 ? 'Now' : formatMoment(at);
@@ -32,7 +34,7 @@ export async function balanceChart({ points, decimals, currency }) {
     chart = new UPlot(options(UPlot, { width, say, last: points.length - 1, colors: colorsOf(plot) }), data, plot);
   };
   new ResizeObserver(([entry]) => entry.contentRect.width && draw(Math.floor(entry.contentRect.width))).observe(plot);
-  return figure;
+  return scope ? h('div', null, picture, h('p', { class: 'chart-scope', 'aria-hidden': 'true' }, scope)) : picture;
 }
 
 function asNetworkError(cause) {

@@ -225,6 +225,34 @@ describe('money', () => {
     await visitor.leave();
   });
 
+  test('of a history too long to draw is drawn at moments, as it was', async () => {
+    const visitor = await Visitor.arrive(browser, bank);
+    // Two accounts of a bank that books an hour of a year's movements each, and counts what is asked of it.
+    const drawn = await visitor.page.evaluate(async () => {
+      const { totalSince } = await import('/web/balances.js');
+      const [HOUR_MS, LINES] = [3_600_000, 365 * 24];
+      const now = Date.now();
+      const opened = now - LINES * HOUR_MS - 1;
+      const entry = (sequence) => ({ sequence, balance: `${sequence}.00`, created_at: new Date(opened + sequence * HOUR_MS).toISOString() });
+      const account = { sequence: LINES, balance: `${LINES}.00`, opened_at: new Date(opened).toISOString() };
+      let requests = 0;
+      const historyPage = async (number, { to }) => {
+        requests++;
+        const sequence = Math.ceil((Date.parse(to) - opened) / HOUR_MS) - 1;
+        return { data: sequence > 0 ? [entry(sequence)] : [] };
+      };
+      const accounts = [{ ...account, account_number: '1' }, { ...account, account_number: '2' }];
+      const { points, isSampled } = await totalSince({ historyPage }, accounts, 0, new AbortController().signal);
+      const asItWas = points.slice(0, -1).map(({ at }) => 200 * Math.max(0, Math.ceil((at - opened) / HOUR_MS) - 1));
+      return { isSampled, requests, minor: points.map(({ minor }) => Number(minor)), expected: [...asItWas, 200 * LINES] };
+    });
+    assert.equal(drawn.isSampled, true);
+    assert.deepEqual(drawn.minor, drawn.expected);
+    assert.equal(drawn.minor.length, 92);
+    assert.ok(drawn.requests <= 200, `${drawn.requests} requests`);
+    await visitor.leave();
+  });
+
   test('of a long history appears as one scrolls', async () => {
     const ada = await bank.customer({ amount: '1000' });
     const withdrawal = { type: 'withdrawal', account_number: ada.number, amount: '1' };

@@ -44,14 +44,17 @@ function hero(bank, accounts, signal) {
   const groups = byCurrency(accounts);
   const chosen = { currency: groups.keys().next().value, days: 30 };
   const chart = h('div', { class: 'hero-chart' });
+  let round = new AbortController();
   const draw = () => {
+    round.abort();
+    round = new AbortController();
+    const { signal: mine } = round;
     const since = Date.now() - chosen.days * DAY_MS;
-    const load = async () => {
-      const series = await totalSince(bank, groups.get(chosen.currency), since, signal);
-      return balanceChart({ ...series, currency: chosen.currency });
-    };
-    chart.replaceChildren(later(load, signal, 1));
+    const { currency } = chosen;
+    const load = async () => balanceChart({ ...(await totalSince(bank, groups.get(currency), since, mine)), currency });
+    chart.replaceChildren(later(load, mine, 1));
   };
+  signal.addEventListener('abort', () => round.abort());
   const choose = (change) => (Object.assign(chosen, change), draw());
   draw();
   return h(

@@ -1,0 +1,18 @@
+/** What a passbook says about a moment, without reading all of it. */
+
+import { toMinor } from './money.js';
+
+/**
+ * The last line before a moment: its number, and the balance after it in minor units.
+ * @param {import('./api.js').Coffer} bank
+ * @param {import('./api.js').Account} account
+ * @param {number} moment in milliseconds
+ * @param {AbortSignal} signal
+ * @returns {Promise<{sequence: number, minor: bigint}>}
+ */
+export async function lineBefore(bank, account, moment, signal) {
+  if (account.sequence === 0 || Date.parse(account.opened_at) >= moment) return { sequence: 0, minor: 0n };
+  const to = new Date(moment).toISOString();
+  const { data } = await bank.historyPage(account.account_number, { to, limit: 1 }, { signal });
+  return data.length ? { sequence: data[0].sequence, minor: toMinor(data[0].balance) } : { sequence: 0, minor: 0n };
+}
