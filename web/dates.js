@@ -6,6 +6,8 @@ const moment = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeSty
 const exactMoment = new Intl.DateTimeFormat(undefined, { dateStyle: 'long', timeStyle: 'long' });
 const time = new Intl.DateTimeFormat(undefined, { timeStyle: 'short' });
 
+const DAY_MS = 86_400_000;
+
 /** @param {string | number | Date} value */
 export const formatDay = (value) => day.format(new Date(value));
 /** Of a statement, whose days are UTC. */
@@ -22,6 +24,16 @@ export const formatTime = (value) => time.format(new Date(value));
 export function startOfDay(date, daysLater = 0) {
   const [year, month, dayOfMonth] = date.split('-').map(Number);
   return new Date(year, month - 1, dayOfMonth + daysLater).toISOString();
+}
+
+/**
+ * The moment at which a UTC day begins, in milliseconds; null if it is no day.
+ * @param {string | null} date "2026-01-31"
+ * @param {number} [daysLater]
+ */
+export function startOfUtcDay(date, daysLater = 0) {
+  const moment = /^\d{4}-\d{2}-\d{2}$/.test(date ?? '') ? Date.parse(date) : NaN;
+  return Number.isNaN(moment) ? null : moment + daysLater * DAY_MS;
 }
 
 /** @param {Date} date @returns {string} its UTC day, "2026-01-31" */

@@ -1,6 +1,7 @@
 /** Money moves once, and exactly as it was typed. */
 
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 import { Bank, PASSWORD } from './bank.js';
 import { look } from './look.js';
@@ -250,6 +251,56 @@ describe('money', () => {
     assert.deepEqual(drawn.minor, drawn.expected);
     assert.equal(drawn.minor.length, 92);
     assert.ok(drawn.requests <= 200, `${drawn.requests} requests`);
+    await visitor.leave();
+  });
+
+  test('of a long period is not drawn, but taken along as a file', async () => {
+    const ada = await bank.customer({ amount: '5000' });
+    const withdrawal = { type: 'withdrawal', account_number: ada.number, amount: '1' };
+    const batch = { atomic: true, transactions: Array(1_000).fill(withdrawal) };
+    for (let half = 0; half < 2; half++) await bank.call('POST', '/transactions/batch', { token: ada.token, body: batch });
+    const visitor = await Visitor.arrive(browser, bank);
+    const { page } = visitor;
+    await visitor.signedInAs(ada);
+    await visitor.text(/^Too many movements to draw each/);
+    assert.match(await page.getByRole('img', { name: /^Balance/ }).getAttribute('aria-label'), /\$3,000\.00 now/);
+    await look(page, '37-long-history-chart');
+    await visitor.go(`#/accounts/${ada.number}/statement`, 'Statement');
+    await visitor.text('2,001 movements are too many for a page');
+    assert.match(await page.locator('.sums').innerText(), /\$0\.00[\s\S]*\$3,000\.00/);
+    assert.equal(await page.locator('.sheet table').count(), 0);
+    await look(page, '38-long-statement');
+    const [file] = await Promise.all([page.waitForEvent('download'), page.getByRole('button', { name: 'CSV' }).click()]);
+    assert.equal(readFileSync(await file.path(), 'utf8').trim().split('\r\n').length, 1 + 1 + 2_001 + 1);
+    const yesterday = new Date(Date.now() - 86_400_000).toISOString().slice(0, 10);
+    const shorter = page.getByRole('button', { name: 'Choose a shorter period' });
+    // On the first day of a month the month is one day long, and no period is shorter.
+    if (await shorter.count()) {
+      await shorter.click();
+      assert.equal(await page.locator(':focus').getAttribute('name'), 'from');
+    } else {
+      await page.getByText('Other', { exact: true }).click();
+      await page.getByLabel('First day').fill(yesterday);
+    }
+    await page.getByLabel('Last day').fill(yesterday);
+    await page.getByRole('button', { name: 'Show', exact: true }).click();
+    await visitor.text('No movements in this period.');
+    await visitor.leave();
+  });
+
+  test('of 2,000 movements is drawn whole', async () => {
+    const ada = await bank.customer({ amount: '5000' });
+    const withdrawal = { type: 'withdrawal', account_number: ada.number, amount: '1' };
+    for (const count of [1_000, 999]) {
+      await bank.call('POST', '/transactions/batch', { token: ada.token, body: { atomic: true, transactions: Array(count).fill(withdrawal) } });
+    }
+    const visitor = await Visitor.arrive(browser, bank);
+    await visitor.signedInAs(ada);
+    await visitor.page.locator('.u-over').waitFor();
+    assert.equal(await visitor.page.getByText('Too many movements').count(), 0);
+    await visitor.go(`#/accounts/${ada.number}/statement`, 'Statement');
+    await visitor.page.waitForFunction(() => document.querySelectorAll('.sheet tbody tr').length === 2_000);
+    await visitor.page.getByRole('button', { name: 'Print' }).waitFor();
     await visitor.leave();
   });
 

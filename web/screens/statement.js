@@ -2,17 +2,18 @@
 
 import { nameOf } from '../account_list.js';
 import { groupDigits } from '../account_number.js';
-import { formatUtcDay, usualPeriods } from '../dates.js';
+import { formatUtcDay, startOfUtcDay, usualPeriods } from '../dates.js';
 import { h } from '../dom.js';
-import { FieldProblem, actions, field, form, submitButton } from '../form.js';
 import { icon, mark } from '../icons.js';
-import { formatMoney, formatPlain } from '../money.js';
+import { LOCALE, decimalsOf, formatMoney, formatPlain, fromMinor } from '../money.js';
+import { lineBefore } from '../passbook.js';
 import { link, rememberInAddress } from '../router.js';
-import { segmented } from '../segmented.js';
 import { later } from '../states.js';
 import { about } from './history.js';
+import { periodChooser, periodOf } from './statement_period.js';
 
-const PERIODS = [['this-month', 'This month'], ['last-month', 'Last month'], ['this-year', 'This year'], ['custom', 'Other']];
+/** Movements of a period that is drawn whole, some 50 pages on paper. A browser that lays out many more of them stands still. */
+const MAX_MOVEMENTS = 2_000;
 
 /** @param {import('../app.js').Context} context @returns {Promise<import('../app.js').Screen>} */
 export async function statement({ bank, me, params, query, path, signal }) {
@@ -24,48 +25,55 @@ export async function statement({ bank, me, params, query, path, signal }) {
   const sheet = h('div');
   const show = (period) => {
     rememberInAddress(path, { for: owner, ...period });
-    const load = async () => sheetOf({ bank, account, holder, period }, await bank.statement(account.account_number, period, { signal }));
-    sheet.replaceChildren(later(load, signal, 6));
+    sheet.replaceChildren(later(() => read({ bank, account, holder, period, signal }, periods.shorten), signal, 6));
   };
-  const asked = { from: query.get('from') ?? '', to: query.get('to') ?? '' };
-  const known = asked.from && asked.to;
+  const asked = periodOf(query);
+  const periods = periodChooser(asked, show);
   const content = h(
     'section',
     { class: 'statement-screen' },
     h('a', { class: 'way-back no-print', href: link(`/accounts/${params.number}`, { for: owner }) }, icon('back'), nameOf(account)),
     h('h1', { class: 'no-print' }, 'Statement'),
-    chooser(known ? asked : null, show),
+    periods,
     sheet,
   );
-  show(known ? asked : usualPeriods()['this-month']);
+  show(asked ?? usualPeriods()['this-month']);
   return { title: `Statement ${groupDigits(params.number)}`, content };
 }
 
-function chooser(asked, show) {
-  const periods = usualPeriods();
-  const isUsual = ([, period]) => period.from === asked.from && period.to === asked.to;
-  const chosen = asked ? (Object.entries(periods).find(isUsual)?.[0] ?? 'custom') : 'this-month';
-  const day = (name, label) => field({ name, label, type: 'date', value: (asked ?? periods['this-month'])[name] });
-  const submit = async ({ from, to }) => {
-    if (to < from) throw new FieldProblem('to', 'The last day is before the first.');
-    show({ from, to });
-  };
-  const custom = form({ submit, class: 'custom-period' }, day('from', 'First day'), day('to', 'Last day'), actions(submitButton('Show', { class: 'secondary' })));
-  custom.hidden = chosen !== 'custom';
-  const choose = (name) => {
-    custom.hidden = name !== 'custom';
-    if (name !== 'custom') show(periods[name]);
-  };
-  return h(
-    'div',
-    { class: 'no-print period' },
-    segmented('Period', PERIODS, chosen, choose),
-    custom,
-    h('p', { class: 'hint' }, 'The bank’s days begin and end at midnight UTC.'),
-  );
+/** The statement, or, when it is too long for a page, what can be done about that. */
+async function read(asked, shorten) {
+  const { bank, account, period, signal } = asked;
+  const [before, last] = await Promise.all([
+    lineBefore(bank, account, startOfUtcDay(period.from), signal),
+    lineBefore(bank, account, startOfUtcDay(period.to, 1), signal),
+  ]);
+  const length = last.sequence - before.sequence;
+  if (length > MAX_MOVEMENTS) return tooLong(asked, { before, last, length }, shorten);
+  const shown = await bank.statement(account.account_number, period, { signal });
+  const printButton = h('button', { type: 'button', class: 'secondary', onclick: () => print() }, icon('print'), 'Print');
+  return sheetOf(asked, [printButton], [sums(shown), movements(shown)]);
 }
 
-function sheetOf({ bank, account, holder, period }, shown) {
+function tooLong(asked, { before, last, length }, shorten) {
+  const { account, period } = asked;
+  const money = ({ minor }) => fromMinor(minor, decimalsOf(account.balance));
+  const count = new Intl.NumberFormat(LOCALE).format;
+  const isOneDay = period.from === period.to;
+  const shorter = h('button', { type: 'button', class: 'secondary', onclick: () => shorten(period) }, 'Choose a shorter period');
+  return sheetOf(asked, [], [
+    sums({ currency: account.currency, opening_balance: money(before), closing_balance: money(last) }),
+    h(
+      'div',
+      { class: 'state' },
+      h('p', { class: 'state-title' }, `${count(length)} movements are too many for a page`),
+      h('p', null, `A page shows up to ${count(MAX_MOVEMENTS)}. The CSV file above has all of them${isOneDay ? '' : ', or you can choose a shorter period'}.`),
+      !isOneDay && shorter,
+    ),
+  ]);
+}
+
+function sheetOf({ bank, account, holder, period }, buttons, content) {
   const file = (format) => async () => {
     const blob = await bank.statementFile(account.account_number, period, format);
     save(blob, `coffer-${account.account_number}-${period.from}-${period.to}.${format}`);
@@ -77,9 +85,9 @@ function sheetOf({ bank, account, holder, period }, shown) {
       { class: 'actions no-print' },
       button('csv', 'CSV'),
       button('json', 'JSON'),
-      h('button', { type: 'button', class: 'secondary', onclick: () => print() }, icon('print'), 'Print'),
+      buttons,
     ),
-    h('article', { class: 'card sheet' }, letterhead(account, holder, period), sums(shown), movements(shown)),
+    h('article', { class: 'card sheet' }, letterhead(account, holder, period), content),
   ];
 }
 
@@ -120,8 +128,9 @@ function letterhead(account, holder, { from, to }) {
   );
 }
 
+/** Totals are left out where they are not known. */
 function sums(shown) {
-  const sum = (term, amount) => h('div', null, h('dt', null, term), h('dd', { class: 'amount' }, formatMoney(amount, shown.currency)));
+  const sum = (term, amount) => amount && h('div', null, h('dt', null, term), h('dd', { class: 'amount' }, formatMoney(amount, shown.currency)));
   return h(
     'dl',
     { class: 'sums' },
