@@ -37,8 +37,9 @@ export function newIdempotencyKey() {
 /**
  * @typedef {{id: string, name: string, email: string, role: 'customer' | 'staff' | 'admin' | 'auditor',
  *   status: 'active' | 'frozen', created_at: string}} User
- * @typedef {{account_number: string, currency: string, label: string | null, status: 'open' | 'frozen' | 'closed',
- *   balance: string, available: string, sequence: number, opened_at: string}} Account
+ * @typedef {{account_number: string, owner_id: string, currency: string, label: string | null,
+ *   status: 'open' | 'frozen' | 'closed', balance: string, available: string, sequence: number,
+ *   opened_at: string}} Account
  * @typedef {{id: string, type: 'deposit' | 'withdrawal' | 'transfer', account_number: string,
  *   counterparty: string | null, direction: 'credit' | 'debit', amount: string, currency: string, balance: string,
  *   sequence: number, description: string | null, created_at: string, hash: string}} Entry

@@ -37,6 +37,9 @@ pub struct AccountBody {
     /// 14 digits, the last two are check digits (ISO 7064 MOD 97-10).
     #[schema(value_type = String, example = "10000000000180")]
     account_number: AccountNumber,
+    /// The user whose it is.
+    #[schema(value_type = Uuid, example = "019a8f3e-6a10-7c52-8f7d-0b1c2d3e4f50")]
+    owner_id: Option<Uuid>,
     #[schema(value_type = String, example = "USD")]
     currency: Currency,
     #[schema(example = "Savings")]
@@ -392,6 +395,7 @@ impl From<Account> for AccountBody {
     fn from(account: Account) -> Self {
         Self {
             account_number: account.account_number,
+            owner_id: account.owner_id,
             currency: account.currency,
             balance: Money::new(account.balance, account.currency),
             available: Money::new(account.available(), account.currency),

@@ -23,6 +23,8 @@ bank_tests! {
         ] {
             assert_eq!(account.body[member], value, "{member}");
         }
+        let me = ada.get("/me").send().await.expect_status(200);
+        assert_eq!(account.body["owner_id"], me.body["id"]);
     }
 
     async fn another_account_can_be_opened_in_any_currency(bank: &TestBank) {

@@ -43,7 +43,7 @@ describe('the staff', () => {
     await boss.heading('Staff');
     await page.locator('.people li').first().waitFor();
     await look(page, '27-staff');
-    await page.getByLabel('Name or address').fill('lovel');
+    await page.getByLabel('Name or e-mail address').fill('lovel');
     await page.waitForFunction(() => document.querySelectorAll('.people li').length === 1);
     await page.getByRole('link', { name: /Ada Lovelace/ }).click();
     await boss.heading('Ada Lovelace');
@@ -85,6 +85,23 @@ describe('the staff', () => {
     assert.equal(await bank.balance(ada), '75.00');
   });
 
+  test('see whose account it is, however they came there', async () => {
+    const { page } = boss;
+    await boss.go(`#/accounts/${ada.number}`, 'USD account');
+    await boss.text('You act for Ada Lovelace.');
+    assert.equal(await page.getByRole('button', { name: 'Rename' }).count(), 0);
+    await boss.go(`#/accounts/${ada.number}/statement`, 'Statement');
+    assert.match(await page.locator('.letterhead').innerText(), /Ada Lovelace/);
+    const visitor = await Visitor.arrive(browser, bank);
+    const auditor = await bank.customer({ name: 'Ann Auditor' });
+    await bank.call('PUT', `/users/${auditor.id}/role`, { token: await bank.token(bossEmail), body: { role: 'auditor' } });
+    await visitor.signedInAs(auditor);
+    await visitor.go(`#/accounts/${ada.number}`, 'USD account');
+    await visitor.text('You look at an account of Ada Lovelace.');
+    assert.equal(await visitor.page.getByRole('link', { name: 'Deposit' }).count(), 0);
+    await visitor.leave();
+  });
+
   test('need a second person for a large movement', async () => {
     const visitor = await Visitor.arrive(browser, bank);
     const { page } = visitor;
@@ -100,6 +117,7 @@ describe('the staff', () => {
     await boss.go('#/staff/approvals', 'Staff');
     await boss.text('House sold');
     await boss.text('Charles Clerk');
+    await boss.text(/^To .* · Ada Lovelace$/);
     await look(boss.page, '31-approvals');
     await boss.page.getByRole('button', { name: /^Approve/ }).click();
     await boss.page.getByRole('dialog').getByRole('button', { name: 'Approve' }).click();
@@ -157,14 +175,14 @@ describe('the staff', () => {
     const order = await bank.call('POST', '/deposit', { token, body });
     // A week is too long for a test: the bank's answer of then.
     const expired = { ...order, status: 'expired', expires_at: '2026-01-08T12:00:00.000000Z' };
-    await page.route('**/approvals?status=expired', (route) => route.fulfill({ json: { data: [expired], has_more: false, next_cursor: null } }));
+    await page.route('**/approvals?status=expired*', (route) => route.fulfill({ json: { data: [expired], has_more: false, next_cursor: null } }));
     await page.getByText('Expired', { exact: true }).click();
     await boss.text('Nobody decided until Jan 8, 2026');
     await page.locator('.chip.expired').waitFor();
     assert.equal(await page.getByRole('button', { name: /^(Approve|Reject|Take back)/ }).count(), 0);
     assert.match(page.url(), /status=expired/);
     await look(page, '36-expired-approvals');
-    await page.unroute('**/approvals?status=expired');
+    await page.unroute('**/approvals?status=expired*');
     await boss.go('#/staff', 'Staff');
     await boss.go('#/staff/approvals?status=expired', 'Staff');
     await boss.text('Everything was decided in time.');
@@ -180,6 +198,7 @@ describe('the staff', () => {
     await page.locator('.title-row .chip').filter({ hasText: 'auditor' }).waitFor();
     await boss.go('#/staff/audit', 'Staff');
     await boss.text('Lost phone');
+    await page.getByRole('cell', { name: 'Charles Clerk' }).first().waitFor();
     await look(page, '33-audit-log');
     await page.getByLabel('What happened').selectOption('role_changed');
     await page.waitForFunction(() => [...document.querySelectorAll('tbody b')].every((each) => each.textContent === 'Role changed'));

@@ -7,29 +7,29 @@ import { h, toast } from '../dom.js';
 import { field } from '../form.js';
 import { icon } from '../icons.js';
 import { formatMoney } from '../money.js';
+import { customerOf } from '../people.js';
 import { link } from '../router.js';
+import { actsForOthers } from '../staff_ways.js';
 import { accountHistory } from './history.js';
 
 /** @param {import('../app.js').Context} context @returns {Promise<import('../app.js').Screen>} */
 export async function account(context) {
-  const { bank, params, query, signal } = context;
-  const owner = query.get('for');
-  const [shown, customer] = await Promise.all([
-    bank.account(params.number, { signal }),
-    owner ? bank.user(owner, { signal }) : null,
-  ]);
+  const { bank, me, params, signal } = context;
+  const shown = await bank.account(params.number, { signal });
+  const customer = await customerOf(context, shown);
   const content = [
-    customer ? actingFor(customer) : h('a', { class: 'way-back', href: '#/' }, icon('back'), 'Overview'),
+    customer ? actingFor(me, customer) : h('a', { class: 'way-back', href: '#/' }, icon('back'), 'Overview'),
     head(context, shown, customer),
     accountHistory(context, shown, customer),
   ];
   return { title: nameOf(shown), content };
 }
 
-/** @param {import('../api.js').User} customer */
-export function actingFor(customer) {
+/** @param {import('../api.js').User} me @param {import('../api.js').User} customer */
+export function actingFor(me, customer) {
+  const words = actsForOthers(me) ? 'You act for ' : 'You look at an account of ';
   const back = h('a', { href: `#/staff/users/${customer.id}` }, customer.name);
-  return h('p', { class: 'acting', role: 'note' }, icon('staff'), h('span', null, 'You act for ', back, '.'));
+  return h('p', { class: 'acting', role: 'note' }, icon('staff'), h('span', null, words, back, '.'));
 }
 
 function head({ bank, me }, shown, customer) {

@@ -6,6 +6,7 @@ import { ask } from '../dialog.js';
 import { h, toast } from '../dom.js';
 import { formatMoney } from '../money.js';
 import { paged } from '../paged.js';
+import { peopleReader } from '../people.js';
 import { link, rememberInAddress } from '../router.js';
 import { segmented } from '../segmented.js';
 import { actsForOthers, staffWays } from '../staff_ways.js';
@@ -17,12 +18,15 @@ const EMPTY = {
   rejected: ['None', 'Nothing has been rejected.'],
   expired: ['None', 'Everything was decided in time.'],
 };
+/** At once: the names beside each take up to six requests. */
+const PAGE = 20;
 const NAMES = { deposit: 'Deposit', withdrawal: 'Withdrawal', transfer: 'Transfer' };
 
 /** @param {import('../app.js').Context} context @returns {import('../app.js').Screen} */
-export function approvals({ bank, me, path, query, signal }) {
+export function approvals(context) {
+  const { bank, me, path, query, signal } = context;
   let status = EMPTY[query.get('status')] ? query.get('status') : 'pending';
-  const names = nameReader(bank, me, signal);
+  const people = peopleReader(context);
   const heading = h('h1', { tabindex: -1 }, 'Staff');
   const decided = () => {
     // The button that had it is gone with its row.
@@ -32,8 +36,8 @@ export function approvals({ bank, me, path, query, signal }) {
   const list = paged({
     into: h('ul', { class: 'card rows' }),
     signal,
-    load: (cursor, mine) => bank.approvals({ status, cursor }, { signal: mine }),
-    row: (approval) => rowOf({ bank, me, names, decided }, approval),
+    load: (cursor, mine) => bank.approvals({ status, cursor, limit: PAGE }, { signal: mine }),
+    row: (approval) => rowOf({ bank, me, people, decided }, approval),
     empty: () => EMPTY[status],
   });
   const choose = (value) => {
@@ -45,24 +49,9 @@ export function approvals({ bank, me, path, query, signal }) {
   return { title: 'Approvals', content };
 }
 
-/** Names of people by id, each asked for once. */
-function nameReader(bank, me, signal) {
-  const known = new Map();
-  const draw = ({ id, name, email }) => [h('a', { href: `#/staff/users/${id}` }, name), `, ${email}`];
-  return (id) => {
-    if (id === me.id) return 'you';
-    if (!known.has(id)) known.set(id, bank.user(id, { signal }));
-    const place = h('span', null, '…');
-    const fail = ({ status }) => (place.textContent = status === 404 ? 'somebody who has left' : id);
-    known.get(id).then((user) => place.replaceChildren(...draw(user)), fail);
-    return place;
-  };
-}
-
 function rowOf(tools, approval) {
   const { me } = tools;
   const from = approval.from_account ?? approval.account_number;
-  const ways = approval.to_account ? `${groupDigits(from)} to ${groupDigits(approval.to_account)}` : groupDigits(from);
   return h(
     'li',
     { class: 'row approval' },
@@ -70,13 +59,20 @@ function rowOf(tools, approval) {
       'div',
       null,
       h('p', null, h('b', null, `${NAMES[approval.type]} of `, h('span', { class: 'amount' }, formatMoney(approval.amount, approval.currency))), ' ', stateChip(approval)),
-      h('p', { class: 'number' }, ways),
+      ways(tools, approval),
       approval.description && h('p', null, approval.description),
       story(tools, approval).map((words) => h('p', { class: 'hint' }, words)),
       approval.transaction_id && h('p', null, h('a', { href: link(`/accounts/${from}/entries/${approval.transaction_id}`) }, 'Receipt')),
     ),
     approval.status === 'pending' && actsForOthers(me) && decisions(tools, approval),
   );
+}
+
+/** From where to where, with the customers whose accounts those are. */
+function ways({ people }, { type, account_number: only, from_account: from, to_account: to }) {
+  const way = (words, number) => h('p', null, `${words} `, h('span', { class: 'number' }, groupDigits(number)), ' · ', people.nameOfOwner(number));
+  if (type === 'transfer') return [way('From', from), way('To', to)];
+  return way(type === 'deposit' ? 'To' : 'From', only);
 }
 
 const isOwn = (approval, me) => approval.requested_by === me.id;
@@ -88,14 +84,14 @@ function stateChip(approval) {
 }
 
 /** What has become of it so far: a line each. */
-function story({ me, names }, approval) {
+function story({ me, people }, approval) {
   const { status, requested_by: asker, requested_at: askedAt, expires_at: end, decided_by: decider, decided_at: decidedAt } = approval;
-  const lines = [['Asked for by ', names(asker), ` · ${formatMoment(askedAt)}`]];
+  const lines = [['Asked for by ', people.nameAndAddress(asker), ` · ${formatMoment(askedAt)}`]];
   const others = isOwn(approval, me) ? ' Somebody else must decide.' : '';
   if (status === 'pending') lines.push([`Waits until ${formatMoment(end)}.${others}`]);
   if (status === 'expired') lines.push([`Nobody decided until ${formatMoment(end)}.`]);
   const verb = isTakenBack(approval) ? 'Taken back' : status === 'approved' ? 'Approved' : 'Rejected';
-  if (decider) lines.push([`${verb} by `, names(decider), ` · ${formatMoment(decidedAt)}`]);
+  if (decider) lines.push([`${verb} by `, people.nameAndAddress(decider), ` · ${formatMoment(decidedAt)}`]);
   return lines;
 }
 

@@ -2,7 +2,7 @@
 
 import { accountList, chip, nameOf } from '../account_list.js';
 import { groupDigits } from '../account_number.js';
-import { formatMoment } from '../dates.js';
+import { formatDay } from '../dates.js';
 import { ask } from '../dialog.js';
 import { h, toast } from '../dom.js';
 import { field, select } from '../form.js';
@@ -23,7 +23,7 @@ export async function customer(context) {
   const content = [
     h('a', { class: 'way-back', href: '#/staff' }, icon('back'), 'Staff'),
     h('div', { class: 'title-row' }, h('h1', null, user.name), chip(user.status), user.role !== 'customer' && chip(user.role)),
-    h('p', { class: 'lead' }, `${user.email} · customer since ${formatMoment(user.created_at)}`),
+    h('p', { class: 'lead' }, `${user.email} · since ${formatDay(user.created_at)}`),
     me.id !== user.id && h('div', { class: 'ways' }, powers(context, user)),
     h('section', null, h('h2', null, 'Accounts'), accounts.length ? accountList(accounts, { owner: user.id }) : empty('No accounts', 'This person has none.')),
     actsForOthers(me) && me.id !== user.id && accounts.length > 0 && freezing(bank, accounts),

@@ -32,7 +32,7 @@ export function customers({ bank, me, path, query, signal }) {
 }
 
 function filters(chosen, change, signal) {
-  const search = field({ name: 'search', label: 'Name or address', type: 'search', value: chosen.search, maxlength: 100, required: false });
+  const search = field({ name: 'search', label: 'Name or e-mail address', type: 'search', value: chosen.search, maxlength: 100, required: false });
   const role = field({ name: 'role', label: 'Role', control: select(ROLES, { value: chosen.role }), required: false });
   const read = () => change({ search: search.control.value.trim(), role: role.control.value });
   const onsubmit = (event) => event.preventDefault();

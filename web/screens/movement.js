@@ -7,6 +7,7 @@ import { h, toast } from '../dom.js';
 import { FieldProblem, actions, explain, field, form, select, showProblem, submitButton } from '../form.js';
 import { icon } from '../icons.js';
 import { add, decimalsOf, formatMoney, formatPlain, fromMinor, parseMoney, subtract, toMinor } from '../money.js';
+import { customerOf } from '../people.js';
 import { link, replaceWith } from '../router.js';
 import { notFound } from '../states.js';
 import { actingFor } from './account.js';
@@ -25,14 +26,13 @@ const ANOTHER = 'another';
 
 /** @param {import('../app.js').Context} context @returns {Promise<import('../app.js').Screen>} */
 export async function movement(context) {
-  const { bank, params, query, signal } = context;
+  const { bank, me, params, signal } = context;
   const kind = KINDS[params.kind];
   if (!kind) return notFound();
-  const owner = query.get('for');
-  const [account, receivers, customer] = await Promise.all([
-    bank.account(params.number, { signal }),
-    params.kind === 'transfer' ? bank.allAccounts({ owner_id: owner }, { signal }) : [],
-    owner ? bank.user(owner, { signal }) : null,
+  const account = await bank.account(params.number, { signal });
+  const [receivers, customer] = await Promise.all([
+    params.kind === 'transfer' ? bank.allAccounts({ owner_id: account.owner_id }, { signal }) : [],
+    customerOf(context, account),
   ]);
   // Made once for all that this form may send: however often it is pressed or retried, the money moves once.
   const task = { context, kind, account, receivers, customer, idempotencyKey: newIdempotencyKey() };
@@ -46,7 +46,7 @@ export async function movement(context) {
   const content = h(
     'section',
     { class: 'narrow' },
-    customer ? actingFor(customer) : wayBack(account),
+    customer ? actingFor(me, customer) : wayBack(account),
     h('h1', null, kind.title),
     h('p', { class: 'lead' }, `${nameOf(account)} · ${groupDigits(account.account_number)}`),
     stage,
@@ -61,13 +61,13 @@ const homeOf = ({ account, customer }) => link(`/accounts/${account.account_numb
 
 /** The form. `next` gets a plan that could be carried out. */
 function fillIn(task, next) {
-  const { account, kind, context } = task;
+  const { account, kind, context, customer } = task;
   const decimals = decimalsOf(account.balance);
   const example = formatPlain(fromMinor(0n, decimals));
   const amount = field({ name: 'amount', label: `Amount in ${account.currency}`, inputmode: 'decimal', autocomplete: 'off', placeholder: example, class: 'amount-input' });
   const effect = effectOf(task, null);
   const receiver = kind === KINDS.transfer ? receiverFields(task) : [];
-  const note = kind === KINDS.transfer ? 'Both statements show it.' : 'Your statement shows it.';
+  const note = kind === KINDS.transfer ? 'Both statements show it.' : `${customer ? 'The customer’s' : 'Your'} statement shows it.`;
   amount.control.addEventListener('input', () => {
     effect.show(attempt(() => parseMoney(amount.control.value, decimals)));
   });

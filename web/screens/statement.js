@@ -7,6 +7,7 @@ import { h } from '../dom.js';
 import { icon, mark } from '../icons.js';
 import { LOCALE, decimalsOf, formatMoney, formatPlain, fromMinor } from '../money.js';
 import { lineBefore } from '../passbook.js';
+import { customerOf } from '../people.js';
 import { link, rememberInAddress } from '../router.js';
 import { later } from '../states.js';
 import { about } from './history.js';
@@ -16,23 +17,21 @@ import { periodChooser, periodOf } from './statement_period.js';
 const MAX_MOVEMENTS = 2_000;
 
 /** @param {import('../app.js').Context} context @returns {Promise<import('../app.js').Screen>} */
-export async function statement({ bank, me, params, query, path, signal }) {
-  const owner = query.get('for');
-  const [account, holder] = await Promise.all([
-    bank.account(params.number, { signal }),
-    owner ? bank.user(owner, { signal }) : me,
-  ]);
+export async function statement(context) {
+  const { bank, me, params, query, path, signal } = context;
+  const account = await bank.account(params.number, { signal });
+  const customer = await customerOf(context, account);
   const sheet = h('div');
   const show = (period) => {
-    rememberInAddress(path, { for: owner, ...period });
-    sheet.replaceChildren(later(() => read({ bank, account, holder, period, signal }, periods.shorten), signal, 6));
+    rememberInAddress(path, { for: customer?.id, ...period });
+    sheet.replaceChildren(later(() => read({ bank, account, holder: customer ?? me, period, signal }, periods.shorten), signal, 6));
   };
   const asked = periodOf(query);
   const periods = periodChooser(asked, show);
   const content = h(
     'section',
     { class: 'statement-screen' },
-    h('a', { class: 'way-back no-print', href: link(`/accounts/${params.number}`, { for: owner }) }, icon('back'), nameOf(account)),
+    h('a', { class: 'way-back no-print', href: link(`/accounts/${params.number}`, { for: customer?.id }) }, icon('back'), nameOf(account)),
     h('h1', { class: 'no-print' }, 'Statement'),
     periods,
     sheet,
