@@ -142,6 +142,19 @@ describe('money', () => {
     await visitor.leave();
   });
 
+  test('is read whole on a phone, however much it is', async () => {
+    const ada = await bank.customer({ amount: '987654321.09' });
+    const visitor = await at('withdraw', ada, { locale: 'en-GB', viewport: { width: 390, height: 844 } });
+    const isCut = (selector) => visitor.page.locator(selector).evaluateAll((found) => found.some((each) => each.scrollWidth > each.clientWidth + 1));
+    await visitor.page.getByLabel('Amount in USD').fill('1');
+    assert.equal(await isCut('.effect dd'), false);
+    await visitor.go('#/', 'Hello, Ada Lovelace');
+    assert.equal(await isCut('.accounts a'), false);
+    assert.equal(await visitor.page.locator('.accounts .number').evaluate((number) => number.getClientRects().length), 1);
+    await look(visitor.page, '39-much-money');
+    await visitor.leave();
+  });
+
   test('has as many decimals as its currency', async () => {
     const ada = await bank.customer({ currency: 'JPY' });
     const visitor = await at('deposit', ada);
