@@ -10,7 +10,7 @@ import { h, toast } from '../dom.js';
  *   current: boolean}[]} sessions
  */
 export function sessionList({ bank }, sessions) {
-  const list = h('ul', { class: 'card rows' });
+  const list = h('ul', { class: 'card rows', tabindex: -1, 'aria-label': 'Sessions' });
   const end = (session, row) =>
     ask({
       title: 'End this session?',
@@ -21,6 +21,8 @@ export function sessionList({ bank }, sessions) {
     }).then((done) => {
       if (!done) return;
       row.remove();
+      // The button that had it is gone.
+      list.focus({ preventScroll: true });
       toast('The session has ended.');
     });
   list.append(...sessions.map((session) => rowOf(session, end)));
