@@ -113,10 +113,13 @@ async fn open_accounts(db: &Db) -> Result<(User, Accounts), AnyError> {
             error.into()
         }
     })?;
+    let mut opened_at = opened_at;
     let mut open = async |label: &str, currency: &str| -> Result<AccountNumber, AnyError> {
         let currency = Currency::from_code(currency).ok_or("an unknown currency")?;
         let number = AccountNumber::random()?;
-        let account = Account::open(number, user.id, currency, Some(label.to_owned()), user.created_at);
+        let account = Account::open(number, user.id, currency, Some(label.to_owned()), opened_at);
+        // One after the other, so that whoever lists the oldest first has them in this order.
+        opened_at = opened_at.plus(std::time::Duration::from_secs(1));
         if tx.insert_account(&account).await? {
             Ok(number)
         } else {
