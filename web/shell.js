@@ -17,7 +17,7 @@ export function drawHeader({ me, here, signOut }) {
   if (!me) return header.replaceChildren(brand);
   header.replaceChildren(brand, navigation(me, here), signOutButton(signOut));
   if (me.status === 'frozen') {
-    const words = 'The bank has frozen you: you may look, but no money moves. Please ask the bank.';
+    const words = 'The bank has frozen your access: you can look, but no money moves. Please ask the bank why.';
     header.append(h('p', { class: 'frozen-banner', role: 'note' }, words));
   }
 }

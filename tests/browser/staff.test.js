@@ -59,7 +59,7 @@ describe('the staff', () => {
     await release.waitFor();
     const visitor = await Visitor.arrive(browser, bank);
     await visitor.signedInAs(ada);
-    await visitor.text(/The bank has frozen you/);
+    await visitor.text(/The bank has frozen your access/);
     await look(visitor.page, '29-frozen');
     await visitor.leave();
     await release.click();
@@ -177,7 +177,7 @@ describe('the staff', () => {
     const expired = { ...order, status: 'expired', expires_at: '2026-01-08T12:00:00.000000Z' };
     await page.route('**/approvals?status=expired*', (route) => route.fulfill({ json: { data: [expired], has_more: false, next_cursor: null } }));
     await page.getByText('Expired', { exact: true }).click();
-    await boss.text('Nobody decided until Jan 8, 2026');
+    await boss.text('Nobody had decided by Jan 8, 2026');
     await page.locator('.chip.expired').waitFor();
     assert.equal(await page.getByRole('button', { name: /^(Approve|Reject|Take back)/ }).count(), 0);
     assert.match(page.url(), /status=expired/);

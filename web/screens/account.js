@@ -74,7 +74,7 @@ function ownersButtons(bank, shown) {
   const rename = () =>
     ask({
       title: 'Rename the account',
-      text: 'The name is for you alone.',
+      text: 'It tells your accounts apart. Only you and the bank see it.',
       verb: 'Rename',
       fields: [field({ name: 'label', label: 'Name', value: shown.label ?? '', optional: true, maxlength: 50 })],
       act: ({ label }) => bank.renameAccount(shown.account_number, label || null),

@@ -89,7 +89,7 @@ function story({ me, people }, approval) {
   const lines = [['Asked for by ', people.nameAndAddress(asker), ` · ${formatMoment(askedAt)}`]];
   const others = isOwn(approval, me) ? ' Somebody else must decide.' : '';
   if (status === 'pending') lines.push([`Waits until ${formatMoment(end)}.${others}`]);
-  if (status === 'expired') lines.push([`Nobody decided until ${formatMoment(end)}.`]);
+  if (status === 'expired') lines.push([`Nobody had decided by ${formatMoment(end)}.`]);
   const verb = isTakenBack(approval) ? 'Taken back' : status === 'approved' ? 'Approved' : 'Rejected';
   if (decider) lines.push([`${verb} by `, people.nameAndAddress(decider), ` · ${formatMoment(decidedAt)}`]);
   return lines;
