@@ -288,6 +288,7 @@ impl Planned {
             idempotency_key: <[u8; 32]>::from(key).first_chunk().copied(),
             at: Some(self.at),
             second_person: SecondPerson::NotAsked,
+            reverses: None,
         })
     }
 }

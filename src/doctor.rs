@@ -78,6 +78,7 @@ pub async fn examine(db: &Db, mut report: impl FnMut(&Finding)) -> sqlx::Result<
     note(books(&mut tx).await?);
     note(keys(&mut tx).await?);
     note(approvals(&mut tx).await?);
+    note(reversals(&mut tx).await?);
     note(audit_log(&mut tx).await?);
     Ok(all_good)
 }
@@ -255,5 +256,13 @@ async fn approvals(tx: &mut Tx<'_>) -> sqlx::Result<Finding> {
     let mut finding = Finding::new("what was approved is booked, and nothing that was not", "approvals");
     finding.counted = tx.count_approvals().await? as u64;
     tx.visit_approvals_at_odds_with_journal(|id| finding.blame(format_args!("approval {id}"))).await?;
+    Ok(finding)
+}
+
+/// Whatever was undone was undone whole, and once.
+async fn reversals(tx: &mut Tx<'_>) -> sqlx::Result<Finding> {
+    let mut finding = Finding::new("every reversal mirrors the movement it names", "reversals");
+    finding.counted = tx.count_reversals().await? as u64;
+    tx.visit_movements_badly_reversed(|id| finding.blame(format_args!("transaction {id}"))).await?;
     Ok(finding)
 }

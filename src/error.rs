@@ -337,6 +337,8 @@ impl From<Refusal> for Problem {
             Refusal::IdempotencyKeyReused => field("Idempotency-Key", "idempotency_key_reused", &refusal),
             Refusal::ApprovalRequired { .. } => field("/amount", "approval_required", &refusal),
             Refusal::ApprovalNotPending => plain(StatusCode::CONFLICT, "approval_not_pending", &refusal),
+            Refusal::AlreadyReversed { .. } => plain(StatusCode::CONFLICT, "already_reversed", &refusal),
+            Refusal::IsAReversal { .. } => plain(StatusCode::CONFLICT, "is_a_reversal", &refusal),
             Refusal::Amount(error) => Problem::invalid(vec![FieldError::coded("/amount", &error.to_string())]),
         }
     }

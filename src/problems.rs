@@ -59,6 +59,9 @@ pub const KINDS: &[Kind] = kinds! {
     accounts_open:
         "Nobody can leave the bank with open accounts.",
         "Close each of them with DELETE /accounts/{account_number}, then try again.";
+    already_reversed:
+        "The movement has been reversed before, and a movement is reversed once. Nothing was booked now.",
+        "See the reversal with GET /transactions/{id} of what `reversed_by` names. To move the money once more, order a new movement.";
     amount_above_maximum:
         "The amount is above what this bank lets one movement be.",
         "Send a smaller amount, or several; the detail says how much is allowed.";
@@ -212,6 +215,9 @@ pub const KINDS: &[Kind] = kinds! {
     invalid_value:
         "A field or parameter has a value that it cannot have.",
         "The detail says what to send instead.";
+    is_a_reversal:
+        "The movement undoes another one, and a reversal is not reversed.",
+        "If the movement that it has undone should stand after all, order that one anew.";
     label_blank:
         "The account's name has no visible character.",
         "Write something, or send null for no name.";

@@ -42,11 +42,12 @@ export function newIdempotencyKey() {
  *   opened_at: string}} Account
  * @typedef {{id: string, type: 'deposit' | 'withdrawal' | 'transfer', account_number: string,
  *   counterparty: string | null, direction: 'credit' | 'debit', amount: string, currency: string, balance: string,
- *   sequence: number, description: string | null, created_at: string, hash: string}} Entry
+ *   sequence: number, description: string | null, created_at: string, hash: string, reverses?: string,
+ *   reversed_by?: string}} Entry
  * @typedef {{id: string, status: 'pending' | 'approved' | 'rejected' | 'expired', type: Entry['type'],
  *   account_number?: string, from_account?: string, to_account?: string, amount: string, currency: string,
- *   description: string | null, requested_by: string, requested_at: string, expires_at: string,
- *   decided_by: string | null, decided_at: string | null, transaction_id: string | null}} Approval
+ *   description: string | null, reverses: string | null, requested_by: string, requested_at: string,
+ *   expires_at: string, decided_by: string | null, decided_at: string | null, transaction_id: string | null}} Approval
  * @typedef {{account_number: string, amount: string, currency?: string, description?: string}} Movement
  * @typedef {{from_account: string, to_account: string, amount: string, currency?: string, description?: string}} Transfer
  * @typedef {{type?: Entry['type'], from?: string, to?: string, text?: string, limit?: number}} HistoryFilter
@@ -203,6 +204,8 @@ export class Coffer extends EventTarget {
 
   // For staff, admins and auditors
 
+  /** @param {string} [reason] for statement and audit log @param {MovementOptions} [options] @returns {Promise<Entry | Approval>} */
+  reverse = (id, reason, options) => this.#move(`transactions/${id}/reverse`, { reason }, options);
   /** @param {{search?: string, role?: string, cursor?: string, limit?: number}} query @returns {Promise<Page<User>>} */
   users = (query, options) => this.#get('users', query, options);
   /** @returns {Promise<User>} */

@@ -22,7 +22,7 @@ use crate::db::approvals::{Approval, ApprovalFilter, ApprovalStatus};
 use crate::db::audit::{Action, Event};
 use crate::db::ledger::MovementType;
 use crate::error::{Error, Result};
-use crate::ledger::rules::{self, Command, Movement, Refusal, SecondPerson};
+use crate::ledger::rules::{self, Command, Movement, Refusal, Reverses, SecondPerson};
 use crate::money::{Amount, Currency, Money};
 use crate::timestamp::Timestamp;
 
@@ -57,6 +57,9 @@ pub struct ApprovalBody {
     currency: Currency,
     #[schema(example = "House sale")]
     description: Option<String>,
+    /// The booked movement that this one is to undo.
+    #[schema(example = json!(null))]
+    reverses: Option<Uuid>,
     /// The user who gave the order.
     #[schema(example = "019a8f3e-6a10-7c52-8f7d-0b1c2d3e4f50")]
     requested_by: Uuid,
@@ -180,7 +183,7 @@ pub async fn show(
         (status = OK, description = "Approved and booked", body = ApprovalBody),
         (status = FORBIDDEN, description = "For staff and admins, and not for whoever asked for it"),
         (status = NOT_FOUND, description = "No such approval, or one of its accounts is gone"),
-        (status = CONFLICT, description = "It waits no longer, whoever asked is no longer staff, or the accounts do not allow the movement now"),
+        (status = CONFLICT, description = "It waits no longer, whoever asked is no longer staff, what it was to reverse has been reversed, or the accounts do not allow the movement now"),
     ),
     security(("bearer" = []))
 )]
@@ -201,7 +204,11 @@ pub async fn approve(
     refuse_unless_both_are_staff(&app, &approval, caller.user_id).await?;
     let record = Event::of(Action::ApprovalApproved, &origin).on(id).detail(approval.in_words());
     let second_person = SecondPerson::HasApproved { by: caller.user_id, record: Box::new(record) };
-    app.committer.submit(approved_order(&app, &approval, second_person)?).await?;
+    // On record for whoever has it booked now; who ordered it stands in the journal.
+    let record = || Box::new(Event::of(Action::MovementReversed, &origin));
+    let reverses = approval.reverses.map(|transaction_id| Reverses { transaction_id, record: record() });
+    let order = Command { reverses, ..approved_order(&app, &approval, second_person)? };
+    app.committer.submit(order).await?;
 
     let approved = find(&app, id).await?;
     // A commit whose answer was lost may turn out to have been somebody else's, of the same movement.
@@ -246,12 +253,9 @@ pub async fn reject(
 
 /// The order of whoever asked for it, now on two people's word. It has no key: the approval takes effect once by itself.
 fn approved_order(app: &App, approval: &Approval, second_person: SecondPerson) -> Result<Command> {
-    let movement = match (approval.movement_type, approval.from_account, approval.to_account) {
-        (MovementType::Deposit, None, Some(to)) => Movement::Deposit { to },
-        (MovementType::Withdrawal, Some(from), None) => Movement::Withdrawal { from },
-        (MovementType::Transfer, Some(from), Some(to)) => Movement::Transfer { from, to },
-        _ => return Err(Error::Internal(format!("approval {} lacks an account", approval.id))),
-    };
+    let movement = Movement::between(approval.from_account, approval.to_account)
+        .filter(|movement| movement.movement_type() == approval.movement_type)
+        .ok_or_else(|| Error::Internal(format!("approval {} lacks an account", approval.id)))?;
     Ok(Command {
         id: approval.id,
         caller: rules::Caller {
@@ -266,6 +270,7 @@ fn approved_order(app: &App, approval: &Approval, second_person: SecondPerson) -
         description: approval.description.clone(),
         idempotency_key: None,
         second_person,
+        reverses: None,
         at: None,
     })
 }
@@ -307,6 +312,7 @@ impl From<Approval> for ApprovalBody {
             amount,
             currency: approval.currency,
             description: approval.description,
+            reverses: approval.reverses,
             requested_by: approval.requested_by,
             requested_at: approval.requested_at,
             expires_at: approval.expires_at,

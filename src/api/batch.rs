@@ -150,6 +150,7 @@ impl BatchItem {
             idempotency_key,
             // One item that waits would hold up the batch, or let it go half-way.
             second_person: SecondPerson::NotAsked,
+            reverses: None,
             at: None,
         })
     }

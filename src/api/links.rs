@@ -60,7 +60,7 @@ fn steps_from(operation_id: &str) -> Vec<Step> {
             [of_an_account("200", FIRST_ACCOUNT), money, vec![next_page("list_accounts")]].concat()
         }
         "deposit" => [after_a_movement(), vec![out_of_an_account("201", ACCOUNT)], of_an_approval("202", ID)].concat(),
-        "withdraw" | "transfer" => [after_a_movement(), of_an_approval("202", ID)].concat(),
+        "withdraw" | "transfer" | "reverse_transaction" => [after_a_movement(), of_an_approval("202", ID)].concat(),
         "list_transactions" => {
             vec![
                 with_parameter("200", "show_transaction", "id", FIRST_ID),
@@ -100,6 +100,7 @@ fn out_of_an_account(status: &'static str, number: &'static str) -> Step {
 fn after_a_movement() -> Vec<Step> {
     vec![
         with_parameter("201", "show_transaction", "id", ID),
+        with_parameter("201", "reverse_transaction", "id", ID),
         with_parameter("201", "list_transactions", "account_number", ACCOUNT),
         with_parameter("201", "show_balance", "account_number", ACCOUNT),
     ]

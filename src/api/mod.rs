@@ -16,6 +16,7 @@ pub mod movements;
 pub mod negotiation;
 pub mod operations;
 pub mod problems;
+pub mod reversals;
 pub mod second_factor;
 pub mod sessions;
 pub mod staff;
@@ -129,6 +130,7 @@ pub fn documented_routes() -> OpenApiRouter<App> {
         .routes(routes!(movements::withdraw))
         .routes(routes!(movements::transfer))
         .routes(routes!(batch::batch))
+        .routes(routes!(reversals::reverse))
         .merge(OpenApiRouter::new().routes(routes!(approvals::approve)).layer(from_fn(surround::run_to_completion)));
 
     let reads = OpenApiRouter::new()

@@ -170,18 +170,21 @@ pub async fn transfer(
     ("Idempotent-Replayed" = Option<String>, description = "`true` when an earlier request used the same key: this is its answer")
 ))]
 #[expect(dead_code, reason = "describes the answer for the OpenAPI document")]
-struct BookedResponse(EntryBody);
+pub struct BookedResponse(EntryBody);
 
 /// 201 with the entry, the movement's address, and whether this is an earlier request's answer.
 pub struct Booked {
     entry: Entry,
+    /// What the movement undoes, if it does.
+    reverses: Option<Uuid>,
     replayed: bool,
 }
 
 impl IntoResponse for Booked {
     fn into_response(self) -> Response {
         let location = format!("/transactions/{}", self.entry.transaction_id);
-        let mut response = (StatusCode::CREATED, Json(EntryBody::from(self.entry))).into_response();
+        let body = EntryBody::from(self.entry).with_other_half(self.reverses, None);
+        let mut response = (StatusCode::CREATED, Json(body)).into_response();
         if let Ok(location) = HeaderValue::from_str(&location) {
             response.headers_mut().insert(LOCATION, location);
         }
@@ -208,13 +211,20 @@ impl IntoResponse for Answer {
 }
 
 /// What a request says of the money.
-struct Terms {
-    amount: Amount,
-    currency: Option<Currency>,
-    description: Option<String>,
+pub struct Terms {
+    pub amount: Amount,
+    pub currency: Option<Currency>,
+    pub description: Option<String>,
 }
 
-fn order(app: &App, origin: &Origin, caller: Caller, key: IdempotencyKey, movement: Movement, terms: Terms) -> Command {
+pub fn order(
+    app: &App,
+    origin: &Origin,
+    caller: Caller,
+    key: IdempotencyKey,
+    movement: Movement,
+    terms: Terms,
+) -> Command {
     let at_the_ledger = app.at_the_ledger(caller);
     Command {
         id: Uuid::now_v7(),
@@ -225,6 +235,7 @@ fn order(app: &App, origin: &Origin, caller: Caller, key: IdempotencyKey, moveme
         description: fields::trimmed(terms.description),
         idempotency_key: key.of_caller(caller.user_id),
         second_person: second_person(origin, at_the_ledger),
+        reverses: None,
         at: None,
     }
 }
@@ -238,7 +249,8 @@ fn second_person(origin: &Origin, caller: rules::Caller) -> SecondPerson {
 }
 
 /// Hands the order to the ledger: decided in [`crate::ledger::rules`], written by [`crate::ledger::committer`].
-async fn carry_out(app: &App, order: Command) -> Result<Answer> {
+pub async fn carry_out(app: &App, order: Command) -> Result<Answer> {
+    let reverses = order.reverses.as_ref().map(|reverses| reverses.transaction_id);
     let (entry, replayed) = match app.committer.submit(order).await? {
         Receipt::Posted(entry) => (entry, false),
         Receipt::Kept(approval) => return Ok(Answer::Waiting(Waiting { approval, replayed: false })),
@@ -250,5 +262,5 @@ async fn carry_out(app: &App, order: Command) -> Result<Answer> {
             (transactions::booked_entry(app, transaction_id).await?, true)
         }
     };
-    Ok(Answer::Booked(Booked { entry, replayed }))
+    Ok(Answer::Booked(Booked { entry, reverses, replayed }))
 }

@@ -63,6 +63,21 @@ pub struct EntryBody {
     /// SHA-256 over the line before and this one, in hex.
     #[schema(example = "5f2b1d0c9e8a7f6b5d4c3b2a190807f6e5d4c3b2a1908f7e6d5c4b3a29180706")]
     hash: String,
+    /// The movement that this one undoes, where it does. Lists leave it out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = json!(null))]
+    reverses: Option<Uuid>,
+    /// The movement that has undone this one, where one has. Lists leave it out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = json!(null))]
+    reversed_by: Option<Uuid>,
+}
+
+impl EntryBody {
+    /// Says of a reversal what it undoes, and of what was undone by which.
+    pub fn with_other_half(self, reverses: Option<Uuid>, reversed_by: Option<Uuid>) -> Self {
+        Self { reverses, reversed_by, ..self }
+    }
 }
 
 #[derive(Clone, Copy, Debug, Serialize, ToSchema)]
@@ -195,7 +210,7 @@ pub async fn show(
     let credit = sides.credit().filter(|_| may_see(sides.credit_owner));
     let (account, sequence) = debit.or(credit).ok_or_else(not_found)?;
     let entry = app.db.entry(account, sequence).await?.ok_or_else(not_found)?;
-    Ok(Json(entry.into()))
+    Ok(Json(EntryBody::from(entry).with_other_half(sides.reverses, sides.reversed_by)))
 }
 
 /// The entry to answer an order with that an earlier request booked: the sender's, or the only one.
@@ -310,6 +325,8 @@ impl From<Entry> for EntryBody {
             description: entry.description,
             created_at: entry.created_at,
             hash: hex::encode(entry.hash),
+            reverses: None,
+            reversed_by: None,
         }
     }
 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::ledger::MovementType;
+use super::ledger::{MovementType, in_words};
 use super::{Db, Tx, in_transaction, on_reader};
 use crate::account_number::AccountNumber;
 use crate::money::{Currency, Money};
@@ -31,6 +31,8 @@ pub struct Approval {
     #[sqlx(try_from = "String")]
     pub currency: Currency,
     pub description: Option<String>,
+    /// The booked movement that this one undoes, if it does.
+    pub reverses: Option<Uuid>,
     pub requested_by: Uuid,
     pub requested_at: Timestamp,
     pub expires_at: Timestamp,
@@ -65,8 +67,8 @@ pub struct ApprovalFilter {
 /// The columns of [`Approval`].
 macro_rules! approval_columns {
     () => {
-        "id, type as movement_type, from_account, to_account, amount, currency, description, requested_by, requested_at,
-         expires_at, status, decided_by, decided_at"
+        "id, type as movement_type, from_account, to_account, amount, currency, description, reverses,
+         requested_by, requested_at, expires_at, status, decided_by, decided_at"
     };
 }
 
@@ -75,13 +77,13 @@ impl Approval {
         Money::new(self.amount, self.currency)
     }
 
-    /// `transfer of 25000.00 USD from 10000000000180 to 10000000000277`
+    /// `transfer of 25000.00 USD from 10000000000180 to 10000000000277`, and what it reverses.
     pub fn in_words(&self) -> String {
-        let account = |preposition, number: Option<AccountNumber>| {
-            number.map(|number| format!(" {preposition} {number}")).unwrap_or_default()
-        };
-        let (from, to) = (account("from", self.from_account), account("to", self.to_account));
-        format!("{} of {} {}{from}{to}", self.movement_type.name(), self.money(), self.currency)
+        let movement = in_words(self.movement_type, self.money(), self.from_account, self.to_account);
+        match self.reverses {
+            None => movement,
+            Some(id) => format!("{movement}, to reverse {id}"),
+        }
     }
 
     pub fn status_at(&self, now: Timestamp) -> ApprovalStatus {

@@ -43,6 +43,8 @@ pub enum Action {
     ApprovalApproved,
     /// Somebody refused it, or whoever asked for it took it back.
     ApprovalRejected,
+    /// A movement was undone by one the other way round.
+    MovementReversed,
     AdminCreated,
     /// The bank was filled with a customer and a past that nobody had, to try it out.
     DemoFilled,
@@ -76,6 +78,7 @@ impl Action {
             Self::ApprovalRequested => "approval_requested",
             Self::ApprovalApproved => "approval_approved",
             Self::ApprovalRejected => "approval_rejected",
+            Self::MovementReversed => "movement_reversed",
             Self::AdminCreated => "admin_created",
             Self::DemoFilled => "demo_filled",
             Self::StatementExported => "statement_exported",
@@ -111,7 +114,7 @@ pub struct AuditRecord {
     /// The user who did it; null when nobody was signed in, or when it was the command line.
     #[schema(example = "019a8f3e-7c4b-7d21-9b1e-2f6a5c0d4e88")]
     pub actor_id: Option<Uuid>,
-    /// What it was done to: the id of a user or an approval, the number of an account, a route.
+    /// What it was done to: the id of a user, an approval or a movement, the number of an account, a route.
     #[schema(example = "10000000000180")]
     pub subject: Option<String>,
     /// Where the request came from.

@@ -4,10 +4,10 @@ use uuid::Uuid;
 
 use super::{Db, entry_columns, on_reader};
 use crate::account_number::AccountNumber;
-use crate::db::ledger::{Entry, MovementType};
+use crate::db::ledger::{Entry, MovementType, Transaction};
 use crate::timestamp::Timestamp;
 
-/// The two sides of a movement: which passbook lines it made.
+/// The two sides of a movement: which passbook lines it made; and its other half, if it is a reversal or has one.
 #[derive(Clone, Debug, sqlx::FromRow)]
 pub struct Sides {
     pub debit_account: AccountNumber,
@@ -17,6 +17,10 @@ pub struct Sides {
     pub credit_account: AccountNumber,
     pub credit_sequence: Option<i64>,
     pub credit_owner: Option<Uuid>,
+    /// The movement that this one undoes.
+    pub reverses: Option<Uuid>,
+    /// The movement that undoes this one.
+    pub reversed_by: Option<Uuid>,
 }
 
 /// Which entries of a passbook to read: newest first, sequences in `(above, below)`.
@@ -32,10 +36,24 @@ pub struct EntryRange {
 }
 
 impl Db {
+    /// A row of the journal.
+    pub async fn transaction(&self, id: Uuid) -> sqlx::Result<Option<Transaction>> {
+        on_reader!(self, conn => sqlx::query_as(
+            "select id, type as movement_type, debit_account, debit_sequence, credit_account, credit_sequence, amount,
+                    currency, description, initiated_by, created_at
+             from transactions where id = $1",
+        )
+        .bind(id)
+        .fetch_optional(conn)
+        .await)
+    }
+
     pub async fn sides_of(&self, transaction_id: Uuid) -> sqlx::Result<Option<Sides>> {
         on_reader!(self, conn => sqlx::query_as(
             "select t.debit_account, t.debit_sequence, d.owner_id as debit_owner,
-                    t.credit_account, t.credit_sequence, c.owner_id as credit_owner
+                    t.credit_account, t.credit_sequence, c.owner_id as credit_owner,
+                    (select r.transaction_id from reversals r where r.reversal_id = t.id limit 1) as reverses,
+                    (select r.reversal_id from reversals r where r.transaction_id = t.id) as reversed_by
              from transactions t
              left join accounts d on d.account_number = t.debit_account
              left join accounts c on c.account_number = t.credit_account

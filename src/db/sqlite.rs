@@ -22,7 +22,7 @@ use crate::timestamp::Timestamp;
 const CONSTRAINT_PRIMARY_KEY: i32 = 1_555;
 const CONSTRAINT_UNIQUE: i32 = 2_067;
 
-/// Statements kept prepared per connection; the ledger has eight.
+/// Statements kept prepared per connection; the ledger has some twenty.
 const STATEMENT_CACHE: usize = 32;
 
 /// Page cache of a lane's connection, negative for KiB: the tails of some thousand passbooks.

@@ -172,14 +172,42 @@ impl Tx<'_> {
             sqlx::query_scalar(
                 "select a.id from approvals a
                  left join transactions t on t.id = a.id
+                 left join reversals r on r.reversal_id = a.id
                  where (a.status <> 'approved' and t.id is not null)
                     or (a.status = 'approved'
                         and (t.id is null or t.type <> a.type or t.amount <> a.amount or t.currency <> a.currency
                              or t.debit_account <> a.from_account or t.credit_account <> a.to_account
                              or coalesce(t.description, '') <> coalesce(a.description, '')
                              or t.initiated_by <> a.requested_by
+                             or a.reverses is distinct from r.transaction_id
                              or a.decided_by is null or a.decided_by = a.requested_by))
                  order by a.id",
+            )
+            .fetch(conn),
+            &mut visit,
+        )
+        .await)
+    }
+
+    pub async fn count_reversals(&mut self) -> sqlx::Result<i64> {
+        in_transaction!(self, conn => sqlx::query_scalar("select count(*) from reversals").fetch_one(conn).await)
+    }
+
+    /// Hands `visit` every movement that is said to be reversed by one that does not mirror it, that undoes another one
+    /// as well, or that is reversed itself.
+    pub async fn visit_movements_badly_reversed(&mut self, mut visit: impl FnMut(Uuid)) -> sqlx::Result<()> {
+        in_transaction!(self, conn => drain(
+            sqlx::query_scalar(
+                "select r.transaction_id from reversals r
+                 left join transactions t on t.id = r.transaction_id
+                 left join transactions u on u.id = r.reversal_id
+                 where t.id is null or u.id is null
+                    or t.amount <> u.amount or t.currency <> u.currency
+                    or t.debit_account <> u.credit_account or t.credit_account <> u.debit_account
+                    or exists (select 1 from reversals o
+                               where o.reversal_id = r.reversal_id and o.transaction_id <> r.transaction_id)
+                    or exists (select 1 from reversals o where o.transaction_id = r.reversal_id)
+                 order by r.transaction_id",
             )
             .fetch(conn),
             &mut visit,

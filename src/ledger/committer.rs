@@ -20,6 +20,8 @@
 //!   found pending and marked approved in the transaction that books it, which also puts it on record, so that all of
 //!   it is there or nothing, whenever the process ends. Two who approve, or one who rejects, wait for that lock and find
 //!   the row no longer pending. And the approval has the transaction's id, which the journal takes once.
+//! - A movement is reversed once: its row in `reversals` is written by the transaction that books the reversal, and looked
+//!   for once the accounts are locked, which are the same for all who would reverse it. And what is reversed is the key.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -29,12 +31,12 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
-use super::rules::{self, Book, Command, Outcome, Refusal, SecondPerson};
+use super::rules::{self, Book, Command, Outcome, Refusal, Reverses, SecondPerson};
 use crate::account_number::AccountNumber;
 use crate::db::accounts::Account;
 use crate::db::approvals::Approval;
 use crate::db::audit::Event;
-use crate::db::ledger::{Approved, Entry, LaneConnection, Postings, UsedKey};
+use crate::db::ledger::{Approved, Entry, LaneConnection, Postings, Reversal, Transaction, UsedKey};
 use crate::db::{self, Db};
 use crate::error::{Error, Result};
 use crate::money::Money;
@@ -245,9 +247,11 @@ impl Lane {
         let is_approved = |c: &&Command| matches!(c.second_person, SecondPerson::HasApproved { .. });
         let approved: Vec<_> = commands().filter(is_approved).map(|command| command.id).collect();
         let pending = if approved.is_empty() { Vec::new() } else { tx.lock_pending(&approved, now).await? };
+        let to_reverse: Vec<_> = commands().filter_map(|c| c.reverses.as_ref()).map(|r| r.transaction_id).collect();
+        let reversals = if to_reverse.is_empty() { Vec::new() } else { tx.reversals(&to_reverse).await? };
 
         let book = Book::new(accounts, now, self.maximum_major_units);
-        let mut decisions = Decisions::new(book, used_keys, pending, now);
+        let mut decisions = Decisions::new(book, used_keys, pending, reversals, now);
         let verdicts = batch.iter().map(|waiting| decisions.decide_order(waiting)).collect();
         let Postings { transactions, kept, .. } = &decisions.postings;
         if transactions.is_empty() && kept.is_empty() {
@@ -312,17 +316,20 @@ struct Decisions {
     used_keys: HashMap<[u8; 16], UsedKey>,
     /// Approvals that are still to be carried out, of those that the batch names.
     pending: HashSet<Uuid>,
+    /// Reversals before this batch, of those that have to do with what it reverses.
+    reversals: Vec<Reversal>,
     /// The time of new approvals.
     now: Timestamp,
     postings: Postings,
 }
 
 impl Decisions {
-    fn new(book: Book, used_keys: Vec<UsedKey>, pending: Vec<Uuid>, now: Timestamp) -> Self {
+    fn new(book: Book, used_keys: Vec<UsedKey>, pending: Vec<Uuid>, reversals: Vec<Reversal>, now: Timestamp) -> Self {
         Self {
             book,
             used_keys: used_keys.into_iter().map(|used| (used.key, used)).collect(),
             pending: pending.into_iter().collect(),
+            reversals,
             now,
             postings: Postings::default(),
         }
@@ -350,6 +357,7 @@ impl Decisions {
             used_keys: self.postings.used_keys.len(),
             approved: self.postings.approved.len(),
             kept: self.postings.kept.len(),
+            reversals: self.postings.reversals.len(),
             records: self.postings.records.len(),
         }
     }
@@ -359,6 +367,7 @@ impl Decisions {
         self.postings.transactions.truncate(before.transactions);
         self.postings.entries.truncate(before.entries);
         self.postings.kept.truncate(before.kept);
+        self.postings.reversals.truncate(before.reversals);
         self.postings.records.truncate(before.records);
         for used in self.postings.used_keys.drain(before.used_keys..) {
             self.used_keys.remove(&used.key);
@@ -379,11 +388,26 @@ impl Decisions {
         {
             return Err(Refusal::ApprovalNotPending);
         }
+        if let Some(reverses) = &command.reverses {
+            self.refuse_second_reversal(reverses.transaction_id)?;
+        }
         match (rules::decide(&mut self.book, command), &command.second_person) {
             (Err(Refusal::ApprovalRequired { requested, .. }), SecondPerson::MayBeAsked { record }) => {
                 Ok(Receipt::Kept(self.keep(command, requested, record)))
             }
             (outcome, _) => Ok(Receipt::Posted(self.take_down(command, outcome?))),
+        }
+    }
+
+    /// A movement is reversed once, and a reversal never: before this batch and within it.
+    fn refuse_second_reversal(&self, transaction_id: Uuid) -> Result<(), Refusal> {
+        let mut known = self.reversals.iter().chain(&self.postings.reversals);
+        match known.find(|known| known.transaction_id == transaction_id || known.reversal_id == transaction_id) {
+            None => Ok(()),
+            Some(known) if known.transaction_id == transaction_id => {
+                Err(Refusal::AlreadyReversed { by: known.reversal_id })
+            }
+            Some(known) => Err(Refusal::IsAReversal { of: known.transaction_id }),
         }
     }
 
@@ -412,10 +436,21 @@ impl Decisions {
             self.postings.approved.push(Approved { id: command.id, by: *by });
             self.postings.records.push(Event::clone(record));
         }
+        if let Some(reverses) = &command.reverses {
+            self.reverse(reverses, &outcome.transaction);
+        }
         self.postings.transactions.push(outcome.transaction);
         self.postings.entries.push(outcome.entry.clone());
         self.postings.entries.extend(outcome.counter_entry);
         outcome.entry
+    }
+
+    fn reverse(&mut self, reverses: &Reverses, reversal: &Transaction) {
+        let Reverses { transaction_id, record } = reverses;
+        let why = reversal.description.as_deref().unwrap_or_default();
+        let detail = format!("{}: {why}", reversal.in_words());
+        self.postings.records.push(record.clone().on(transaction_id).detail(detail));
+        self.postings.reversals.push(Reversal { transaction_id: *transaction_id, reversal_id: reversal.id });
     }
 
     /// The accounts with new entries, by number.
@@ -435,6 +470,7 @@ struct Savepoint {
     used_keys: usize,
     approved: usize,
     kept: usize,
+    reversals: usize,
     records: usize,
 }
 

@@ -28,6 +28,8 @@ pub struct Command {
     /// The first 16 bytes of SHA-256(caller, Idempotency-Key).
     pub idempotency_key: Option<[u8; 16]>,
     pub second_person: SecondPerson,
+    /// What this movement undoes, if it does.
+    pub reverses: Option<Reverses>,
     /// When it happened, for what is booked afterwards (`coffer demo`): never in the future, and never before the
     /// account's last entry. None for now, as in every request.
     pub at: Option<Timestamp>,
@@ -44,6 +46,14 @@ pub enum SecondPerson {
     /// Somebody has approved it. It is only carried out while the approval is pending, and `record` then goes into the
     /// audit log.
     HasApproved { by: Uuid, record: Box<Event> },
+}
+
+/// A booked movement that is undone by the one that is ordered: its [mirror](Movement::mirror), of the same amount.
+#[derive(Clone, Debug)]
+pub struct Reverses {
+    pub transaction_id: Uuid,
+    /// Goes into the audit log when the reversal is booked; what moved and why is added to it.
+    pub record: Box<Event>,
 }
 
 /// Who gives the order.
@@ -122,6 +132,12 @@ pub enum Refusal {
     /// Decided where approvals are looked up, not here.
     #[error("The approval waits no longer: it has been decided, or has expired. GET /approvals/{{id}} says which.")]
     ApprovalNotPending,
+    /// Decided where reversals are looked up, not here.
+    #[error("This movement has been reversed before, by {by}: it is not reversed twice.")]
+    AlreadyReversed { by: Uuid },
+    /// Decided where reversals are looked up, not here.
+    #[error("This movement is itself the reversal of {of}. Order the movement anew if it should stand after all.")]
+    IsAReversal { of: Uuid },
     /// Decided where keys are looked up, not here.
     #[error("This Idempotency-Key was used for another request. Send a new key for a new request.")]
     IdempotencyKeyReused,
@@ -228,7 +244,9 @@ fn agreed_amount(
     if from != to {
         return Err(Refusal::TransferBetweenCurrencies { from, to });
     }
-    Ok(command.amount.to_money(from, maximum_major_units)?)
+    // What moved may move back, even if the maximum is lower by now.
+    let maximum = if command.reverses.is_some() { i64::MAX } else { maximum_major_units };
+    Ok(command.amount.to_money(from, maximum)?)
 }
 
 fn balance_after_debit(account: &Account, money: Money) -> Result<i64, Refusal> {
@@ -246,9 +264,15 @@ fn balance_after_credit(account: &Account, money: Money) -> Result<i64, Refusal>
 
 /// Whether staff need a second person for it: above the limit, for whatever is done to somebody else's account, and for
 /// every deposit, because money that staff give themselves comes from nobody who would miss it.
+///
+/// And for every reversal, on their own account, too. With their own money they do alone what any customer may, but no
+/// customer may reverse: it is done by the power of the role, it stands in the books for good as the correction of
+/// somebody's order, and there is only one. Taking back one's own withdrawal is moreover a deposit: the cash is gone and
+/// the balance is back.
 fn refuse_alone(command: &Command, account: &Account, money: Money) -> Result<(), Refusal> {
     let is_own = account.owner_id == Some(command.caller.user_id);
-    if is_own && command.movement.movement_type() != MovementType::Deposit {
+    let is_own_business = is_own && command.reverses.is_none();
+    if is_own_business && command.movement.movement_type() != MovementType::Deposit {
         return Ok(());
     }
     match command.caller.alone_up_to.map(|units| Money::of_major_units(units, money.currency)) {
@@ -326,6 +350,7 @@ impl Command {
             amount: money.minor_units,
             currency: money.currency,
             description: self.description.clone(),
+            reverses: self.reverses.as_ref().map(|reverses| reverses.transaction_id),
             requested_by: self.caller.user_id,
             requested_at: now,
             expires_at: now.plus(LIFETIME),
@@ -340,20 +365,43 @@ impl Command {
     pub fn fingerprint(&self) -> [u8; 32] {
         let (from, to) = self.movement.sides();
         let number = |account: Option<AccountNumber>| account.map_or(0, AccountNumber::as_i64);
-        Sha256::new()
+        let digest = Sha256::new()
             .chain_update((self.movement.movement_type() as i64).to_be_bytes())
             .chain_update(number(from).to_be_bytes())
             .chain_update(number(to).to_be_bytes())
             .chain_update(self.amount.canonical_bytes())
             .chain_update(self.currency.map_or("---", Currency::code))
             .chain_update([self.description.is_some() as u8])
-            .chain_update(self.description.as_deref().unwrap_or_default())
-            .finalize()
-            .into()
+            .chain_update(self.description.as_deref().unwrap_or_default());
+        match &self.reverses {
+            // As it was before there were reversals, because keys outlive an upgrade.
+            None => digest.finalize().into(),
+            // No text has this byte in UTF-8, so no description ends like this.
+            Some(reverses) => digest.chain_update([0xff]).chain_update(reverses.transaction_id).finalize().into(),
+        }
     }
 }
 
 impl Movement {
+    /// The same movement the other way round: what a reversal of it moves.
+    pub fn mirror(self) -> Self {
+        match self {
+            Movement::Deposit { to } => Movement::Withdrawal { from: to },
+            Movement::Withdrawal { from } => Movement::Deposit { to: from },
+            Movement::Transfer { from, to } => Movement::Transfer { from: to, to: from },
+        }
+    }
+
+    /// The movement between two sides; None for the bank's cash, which is never both.
+    pub fn between(from: Option<AccountNumber>, to: Option<AccountNumber>) -> Option<Self> {
+        match (from, to) {
+            (None, Some(to)) => Some(Movement::Deposit { to }),
+            (Some(from), None) => Some(Movement::Withdrawal { from }),
+            (Some(from), Some(to)) => Some(Movement::Transfer { from, to }),
+            (None, None) => None,
+        }
+    }
+
     /// The customers' accounts that the money comes from and goes to; None for the bank's cash.
     pub fn sides(self) -> (Option<AccountNumber>, Option<AccountNumber>) {
         match self {

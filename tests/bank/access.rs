@@ -53,6 +53,7 @@ const MATRIX: &[Row] = &[
     ("GET",    "/balance",                           [401, 200, 404, 200, 200, 200, 200, 200, 401]),
     ("GET",    "/transactions",                      [401, 200, 404, 200, 200, 200, 200, 200, 401]),
     ("GET",    "/transactions/{id}",                 [401, 200, 404, 200, 200, 200, 200, 200, 401]),
+    ("POST",   "/transactions/{id}/reverse",         [401, 403, 403, 201, 201, 403, 403, 403, 401]),
     ("GET",    "/accounts",                          [401, 200, 200, 200, 200, 200, 200, 200, 401]),
     ("POST",   "/accounts",                          [401, 201, 201, 201, 201, 403, 403, 201, 401]),
     ("GET",    "/accounts/{account_number}",         [401, 200, 404, 200, 200, 200, 200, 200, 401]),
@@ -185,6 +186,9 @@ impl<'a> Scene<'a> {
             ("POST", "/accounts") => (path.to_owned(), Some(json!({}))),
             ("GET", "/balance" | "/transactions") => (format!("{path}?account_number={account}"), None),
             ("GET", "/transactions/{id}") => (format!("/transactions/{}", self.transaction), None),
+            ("POST", "/transactions/{id}/reverse") => {
+                (format!("/transactions/{}/reverse", self.transaction), Some(json!({})))
+            }
             ("GET" | "POST", path) if path.starts_with("/approvals/") => (path.replace("{id}", &self.approval), None),
             ("PATCH", "/accounts/{account_number}") => {
                 (format!("/accounts/{account}"), Some(json!({"label": "Another name"})))

@@ -313,6 +313,59 @@ async fn approvals_outlive_kill_9_on_postgres() {
     approvals_outlive_a_killed_server(Kind::Postgres).await;
 }
 
+/// Movements that are being reversed when the server dies are, or are not, and the rest can be afterwards: each is once.
+async fn reversals_outlive_a_killed_server(kind: Kind) {
+    const COUNT: usize = 64;
+    let bank = TestBank::open(kind).await;
+    let (clerk, ada, bob) = (bank.employee("staff").await, bank.customer().await, bank.customer().await);
+    // So much that a second reversal would not fail for want of money.
+    ada.deposit("1000").await.expect_status(201);
+    bob.deposit("1000").await.expect_status(201);
+    let mut sent = Vec::new();
+    for _ in 0..COUNT {
+        sent.push(ada.transfer(&bob.account, "5").await.expect_status(201).text_at("/id"));
+    }
+    let directory = TempDir::new().expect("a directory");
+    let arguments = ["--database-url", &bank.database.url, "--jwt-secret", JWT_SECRET];
+    let client = reqwest::Client::new();
+    for a_few in sent.chunks(COUNT / 4) {
+        let mut server = Server::start(directory.path(), &arguments);
+        let urls = a_few.iter().map(|id| server.url(&format!("/transactions/{id}/reverse"))).collect::<Vec<_>>();
+        let reverse = |url| client.post(url).bearer_auth(&clerk.token).json(&json!({})).send();
+        let mut answers = stream::iter(urls).map(reverse).buffer_unordered(4);
+        for _ in 0..COUNT / 8 {
+            assert_eq!(answers.next().await.expect("one of them").expect("an answer").status(), 201);
+        }
+        server.process.kill().expect("SIGKILL");
+        drop(answers);
+        assert_eq!(bank.books_wrong().await, []);
+    }
+    let mut left = 0;
+    for id in &sent {
+        let again = clerk.post(&format!("/transactions/{id}/reverse"), json!({})).send().await;
+        match again.status.as_u16() {
+            201 => left += 1,
+            _ => drop(again.expect_problem(409, "already_reversed")),
+        }
+    }
+    assert!((1..=COUNT / 2).contains(&left), "{left} of {COUNT} were left");
+    assert_eq!((ada.balance().await, bob.balance().await), ("1000.00".to_owned(), "1000.00".to_owned()));
+    let auditor = bank.employee("auditor").await;
+    let records = auditor.get("/audit?action=movement_reversed&limit=200").send().await.expect_status(200);
+    assert_eq!(records.body["data"].as_array().map(Vec::len), Some(COUNT));
+    bank.close_with_books_right().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn reversals_outlive_kill_9_on_sqlite() {
+    reversals_outlive_a_killed_server(Kind::Sqlite).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn reversals_outlive_kill_9_on_postgres() {
+    reversals_outlive_a_killed_server(Kind::Postgres).await;
+}
+
 #[tokio::test]
 async fn the_demo_has_a_past_and_is_only_for_new_banks() {
     for kind in [Kind::Sqlite, Kind::Postgres] {

@@ -20,6 +20,7 @@ mod limits;
 mod money;
 mod problems;
 mod resilience;
+mod reversals;
 mod rules;
 mod second_factor;
 mod sessions;

@@ -155,6 +155,23 @@ async fn a_lost_answer_to_the_commit_of_an_approval_is_looked_up() {
     bank.close_with_books_right().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lost_answer_to_the_commit_of_a_reversal_is_looked_up() {
+    let mut database = TestDatabase::create(Kind::Postgres).await;
+    let faults = Faults::start(&mut database).await;
+    let bank = TestBank::open_on(database, &[]).await;
+    let (ada, clerk) = (bank.customer().await, bank.employee("staff").await);
+    for _ in 1..=3 {
+        let id = ada.deposit("5").await.expect_status(201).text_at("/id");
+        faults.lose_next_commit_answer.store(true, Ordering::SeqCst);
+        // Not "already reversed" by what it has done itself.
+        clerk.post(&format!("/transactions/{id}/reverse"), json!({})).send().await.expect_status(201);
+        assert!(!faults.lose_next_commit_answer.load(Ordering::SeqCst), "no commit was lost");
+        assert_eq!(ada.balance().await, "0.00");
+    }
+    bank.close_with_books_right().await;
+}
+
 /// Stands between the bank and PostgreSQL and swallows answers on request.
 struct Faults {
     lose_next_commit_answer: Arc<AtomicBool>,

@@ -83,6 +83,7 @@ fn command(order: &Order, accounts: &[Account], index: usize) -> Command {
         description: None,
         idempotency_key: None,
         second_person: SecondPerson::NotAsked,
+        reverses: None,
         at: None,
     }
 }

@@ -64,6 +64,7 @@ lock = threading.RLock()
 passer_by = None
 next_refresh_token = None
 turns = itertools.count()
+reversals = itertools.count()
 tokens_of_passers_by = set()
 
 
@@ -137,8 +138,10 @@ EXAMPLES = {
     "10000000000277": NUMBERS[1],
     "correct horse battery staple": PASSWORD,
 }
+MISTAKES = entries_of("mistakes")
 ID_OF = {
     "/transactions/{id}": entries_of("movements")[0],
+    "/transactions/{id}/reverse": MISTAKES[0],
     "/approvals/{id}": entries_of("approvals")[0],
     "/approvals/{id}/approve": entries_of("approvals")[1],
     "/approvals/{id}/reject": entries_of("approvals")[2],
@@ -221,6 +224,8 @@ def before_call(context, case, kwargs):
     operation = operation_id(case)
     if operation == "end_sessions_of_user" and case.path_parameters.get("user_id") == CALLER_ID:
         case.path_parameters["user_id"] = USER  # an admin's own session must not end in the midst of the run
+    if operation == "reverse_transaction" and is_good(case) and case.path_parameters.get("id") in MISTAKES:
+        case.path_parameters["id"] = MISTAKES[next(reversals) % len(MISTAKES)]  # each can be reversed once
     if operation in ("login", "refresh") and is_step(case) and case.headers:
         case.headers.pop("Coffer-Client", None)  # who has the refresh token in a cookie has no link to follow
     if operation == "refresh" and is_good(case) and not is_step(case) and next(turns) % 2:

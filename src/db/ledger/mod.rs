@@ -21,7 +21,7 @@ use super::approvals::Approval;
 use super::audit::Event;
 use super::{Db, Tx, account_columns, in_transaction};
 use crate::account_number::AccountNumber;
-use crate::money::Currency;
+use crate::money::{Currency, Money};
 use crate::timestamp::Timestamp;
 
 /// On SQLite the newest keys lie elsewhere, in the order they came. The last one stays: see the migration.
@@ -52,8 +52,22 @@ impl MovementType {
     }
 }
 
+/// A movement in a sentence of the audit log: `deposit of 5.00 USD to 10000000000180`.
+pub fn in_words(
+    movement_type: MovementType,
+    money: Money,
+    from: Option<AccountNumber>,
+    to: Option<AccountNumber>,
+) -> String {
+    let account = |preposition, number: Option<AccountNumber>| {
+        number.map(|number| format!(" {preposition} {number}")).unwrap_or_default()
+    };
+    let (from, to) = (account("from", from), account("to", to));
+    format!("{} of {money} {}{from}{to}", movement_type.name(), money.currency)
+}
+
 /// A row of the journal: `amount` minor units went from the debited to the credited account.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, FromRow)]
 pub struct Transaction {
     pub id: Uuid,
     pub movement_type: MovementType,
@@ -64,10 +78,29 @@ pub struct Transaction {
     pub credit_sequence: Option<i64>,
     /// Minor units, positive.
     pub amount: i64,
+    #[sqlx(try_from = "String")]
     pub currency: Currency,
     pub description: Option<String>,
     pub initiated_by: Uuid,
     pub created_at: Timestamp,
+}
+
+impl Transaction {
+    pub fn money(&self) -> Money {
+        Money::new(self.amount, self.currency)
+    }
+
+    /// The customers' accounts that the money came from and went to; None for the bank's cash.
+    pub fn sides(&self) -> (Option<AccountNumber>, Option<AccountNumber>) {
+        let (debited, credited) = (self.debit_sequence, self.credit_sequence);
+        (debited.map(|_| self.debit_account), credited.map(|_| self.credit_account))
+    }
+
+    /// `transfer of 25000.00 USD from 10000000000180 to 10000000000277`
+    pub fn in_words(&self) -> String {
+        let (from, to) = self.sides();
+        in_words(self.movement_type, self.money(), from, to)
+    }
 }
 
 /// A line of a passbook, with what the journal says of its movement.
@@ -114,6 +147,15 @@ pub struct Approved {
     pub by: Uuid,
 }
 
+/// A movement that undoes another, once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromRow)]
+pub struct Reversal {
+    /// What is undone.
+    pub transaction_id: Uuid,
+    /// What undoes it.
+    pub reversal_id: Uuid,
+}
+
 /// Everything a batch adds to the books.
 #[derive(Debug, Default)]
 pub struct Postings {
@@ -123,6 +165,7 @@ pub struct Postings {
     pub approved: Vec<Approved>,
     /// What waits for a second person from now on.
     pub kept: Vec<Approval>,
+    pub reversals: Vec<Reversal>,
     /// What the audit log has to say of it.
     pub records: Vec<Event>,
 }
@@ -209,6 +252,15 @@ impl Batch<'_> {
         }
     }
 
+    /// The reversals of these transactions, and those that these transactions are. Lock the accounts before: then nobody
+    /// else reverses one of them in the meantime, because whoever does needs the same accounts.
+    pub async fn reversals(&mut self, transactions: &[Uuid]) -> sqlx::Result<Vec<Reversal>> {
+        match self {
+            Self::Sqlite(batch) => batch.reversals(transactions),
+            Self::Postgres(tx) => postgres::reversals(tx, transactions).await,
+        }
+    }
+
     /// Whether all of the transactions are booked and all of the approvals kept.
     pub async fn are_written(&mut self, transactions: &[Uuid], kept: &[Uuid]) -> sqlx::Result<bool> {
         match self {
@@ -218,7 +270,7 @@ impl Batch<'_> {
     }
 
     /// Writes a batch: journal, passbooks, heads of the accounts, keys, approvals that are thereby carried out or asked
-    /// for, and what of it goes on record.
+    /// for, what is reversed, and what of it goes on record.
     ///
     /// `heads` are the accounts as they are after the batch. Fails when a row that must be there is not: the caller
     /// rolls back and nothing is written.
@@ -231,6 +283,7 @@ impl Batch<'_> {
                 batch.insert_keys(&postings.used_keys, now)?,
                 batch.mark_approved(&postings.approved, now)?,
                 batch.insert_approvals(&postings.kept)?,
+                batch.insert_reversals(&postings.reversals)?,
             ],
             Self::Postgres(tx) => [
                 postgres::insert_transactions(tx, &postings.transactions).await?,
@@ -239,10 +292,19 @@ impl Batch<'_> {
                 postgres::insert_keys(tx, &postings.used_keys, now).await?,
                 postgres::mark_approved(tx, &postings.approved, now).await?,
                 postgres::insert_approvals(tx, &postings.kept).await?,
+                postgres::insert_reversals(tx, &postings.reversals).await?,
             ],
         };
-        let Postings { transactions, entries, used_keys, approved, kept, records } = postings;
-        let expected = [transactions.len(), entries.len(), heads.len(), used_keys.len(), approved.len(), kept.len()];
+        let Postings { transactions, entries, used_keys, approved, kept, reversals, records } = postings;
+        let expected = [
+            transactions.len(),
+            entries.len(),
+            heads.len(),
+            used_keys.len(),
+            approved.len(),
+            kept.len(),
+            reversals.len(),
+        ];
         if written.map(|rows| rows as usize) != expected {
             return Err(sqlx::Error::Protocol(format!("a batch of {expected:?} rows wrote {written:?}")));
         }

@@ -44,6 +44,15 @@ pub async fn lock_pending(conn: &mut PgConnection, ids: &[Uuid], now: Timestamp)
     .await
 }
 
+pub async fn reversals(conn: &mut PgConnection, transactions: &[Uuid]) -> sqlx::Result<Vec<Reversal>> {
+    sqlx::query_as(
+        "select transaction_id, reversal_id from reversals where transaction_id = any($1) or reversal_id = any($1)",
+    )
+    .bind(transactions)
+    .fetch_all(conn)
+    .await
+}
+
 pub async fn are_written(conn: &mut PgConnection, transactions: &[Uuid], kept: &[Uuid]) -> sqlx::Result<bool> {
     let found: i64 = sqlx::query_scalar(
         "select (select count(*) from transactions where id = any($1)) + (select count(*) from approvals where id = any($2))",
@@ -162,10 +171,10 @@ pub async fn insert_approvals(conn: &mut PgConnection, rows: &[Approval]) -> sql
         return Ok(0);
     }
     sqlx::query(
-        "insert into approvals (id, type, from_account, to_account, amount, currency, description, requested_by,
-                                requested_at, expires_at)
+        "insert into approvals (id, type, from_account, to_account, amount, currency, description, reverses,
+                                requested_by, requested_at, expires_at)
          select * from unnest($1::uuid[], $2::smallint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::text[],
-                              $7::text[], $8::uuid[], $9::bigint[], $10::bigint[])",
+                              $7::text[], $8::uuid[], $9::uuid[], $10::bigint[], $11::bigint[])",
     )
     .bind(column(rows, |a| a.id))
     .bind(column(rows, |a| a.movement_type as i16))
@@ -174,10 +183,23 @@ pub async fn insert_approvals(conn: &mut PgConnection, rows: &[Approval]) -> sql
     .bind(column(rows, |a| a.amount))
     .bind(column(rows, |a| a.currency.code()))
     .bind(column(rows, |a| a.description.as_deref()))
+    .bind(column(rows, |a| a.reverses))
     .bind(column(rows, |a| a.requested_by))
     .bind(column(rows, |a| a.requested_at.as_micros()))
     .bind(column(rows, |a| a.expires_at.as_micros()))
     .execute(conn)
     .await
     .map(|done| done.rows_affected())
+}
+
+pub async fn insert_reversals(conn: &mut PgConnection, rows: &[Reversal]) -> sqlx::Result<u64> {
+    if rows.is_empty() {
+        return Ok(0);
+    }
+    sqlx::query("insert into reversals (transaction_id, reversal_id) select * from unnest($1::uuid[], $2::uuid[])")
+        .bind(column(rows, |r| r.transaction_id))
+        .bind(column(rows, |r| r.reversal_id))
+        .execute(conn)
+        .await
+        .map(|done| done.rows_affected())
 }

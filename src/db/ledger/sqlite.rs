@@ -54,6 +54,18 @@ impl<'a> SqliteBatch<'a> {
         )
     }
 
+    /// Two look-ups for each, because one with `or` may find two rows.
+    pub fn reversals(&self, transactions: &[Uuid]) -> sqlx::Result<Vec<Reversal>> {
+        let find = |select| {
+            self.find_each(select, transactions.iter().map(|&id| (id,)), |row| {
+                Ok(Reversal { transaction_id: row.get(0)?, reversal_id: row.get(1)? })
+            })
+        };
+        let mut found = find("select transaction_id, reversal_id from reversals where transaction_id = ?")?;
+        found.extend(find("select transaction_id, reversal_id from reversals where reversal_id = ?")?);
+        Ok(found)
+    }
+
     pub fn are_written(&self, transactions: &[Uuid], kept: &[Uuid]) -> sqlx::Result<bool> {
         let find =
             |select, ids: &[Uuid]| self.find_each(select, ids.iter().map(|&id| (id,)), |row| row.get::<_, i64>(0));
@@ -124,9 +136,9 @@ impl<'a> SqliteBatch<'a> {
 
     pub fn insert_approvals(&self, rows: &[Approval]) -> sqlx::Result<u64> {
         self.write_each(
-            "insert into approvals (id, type, from_account, to_account, amount, currency, description, requested_by,
-                                    requested_at, expires_at)
-             values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "insert into approvals (id, type, from_account, to_account, amount, currency, description, reverses,
+                                    requested_by, requested_at, expires_at)
+             values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             rows.iter().map(|a| {
                 (
                     a.id,
@@ -136,11 +148,22 @@ impl<'a> SqliteBatch<'a> {
                     a.amount,
                     a.currency,
                     a.description.as_deref(),
+                    a.reverses,
                     a.requested_by,
                     a.requested_at,
                     a.expires_at,
                 )
             }),
+        )
+    }
+
+    pub fn insert_reversals(&self, rows: &[Reversal]) -> sqlx::Result<u64> {
+        if rows.is_empty() {
+            return Ok(0);
+        }
+        self.write_each(
+            "insert into reversals (transaction_id, reversal_id) values (?, ?)",
+            rows.iter().map(|r| (r.transaction_id, r.reversal_id)),
         )
     }
 
