@@ -127,6 +127,35 @@ describe('the staff', () => {
     await visitor.leave();
   });
 
+  test('undo a mistake, once, and the customer sees both', async () => {
+    const customer = await bank.customer({ name: 'Mary Somerville', amount: '75' });
+    const { page } = boss;
+    await boss.go(`#/accounts/${customer.number}?for=${customer.id}`, 'USD account');
+    await page.getByRole('link', { name: /Salary/ }).click();
+    await boss.heading('Deposit');
+    await page.getByRole('button', { name: 'Reverse' }).click();
+    await look(page, '39-reverse');
+    await page.getByRole('dialog').getByLabel('Reason').fill('Booked twice');
+    await page.getByRole('dialog').getByRole('button', { name: 'Reverse' }).dblclick();
+    await boss.heading('Withdrawal');
+    await look(page, '40-reversal');
+    assert.match(await page.locator('.facts').innerText(), /Booked twice/);
+    assert.equal(await page.getByRole('button', { name: 'Reverse' }).count(), 0);
+    await page.getByRole('link', { name: 'an earlier movement' }).click();
+    await boss.heading('Deposit');
+    assert.equal(await page.getByRole('button', { name: 'Reverse' }).count(), 0);
+    await page.getByRole('link', { name: 'by a later movement' }).waitFor();
+    assert.equal(await bank.balance(customer), '0.00');
+    assert.equal((await bank.movements(customer)).length, 2);
+    const visitor = await Visitor.arrive(browser, bank);
+    await visitor.signedInAs(customer);
+    await visitor.go(`#/accounts/${customer.number}`, 'USD account');
+    await visitor.page.getByRole('link', { name: /Booked twice/ }).click();
+    await visitor.heading('Withdrawal');
+    assert.equal(await visitor.page.getByRole('button', { name: 'Reverse' }).count(), 0);
+    await visitor.leave();
+  });
+
   test('may say no to a large movement', async () => {
     const token = await bank.token(clerk.email);
     const body = { account_number: ada.number, amount: String(APPROVAL_ABOVE * 2) };

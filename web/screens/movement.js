@@ -202,7 +202,7 @@ function order(bank, { kind, account }, { amount, description, receiver }, optio
   return kind === KINDS.deposit ? bank.deposit(cash, options) : bank.withdraw(cash, options);
 }
 
-function leaveForApproval() {
+export function leaveForApproval() {
   toast('This needs a second person: it waits for approval.');
   replaceWith('/staff/approvals');
 }

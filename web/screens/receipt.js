@@ -1,17 +1,23 @@
 /** One line of a passbook, with the hash that seals it. */
 
 import { groupDigits } from '../account_number.js';
+import { newIdempotencyKey } from '../api.js';
 import { formatExactMoment } from '../dates.js';
+import { ask } from '../dialog.js';
 import { h, toast } from '../dom.js';
+import { field } from '../form.js';
 import { icon } from '../icons.js';
 import { formatMoney } from '../money.js';
-import { link } from '../router.js';
+import { link, replaceWith } from '../router.js';
+import { actsForOthers } from '../staff_ways.js';
 import { signed } from './history.js';
+import { leaveForApproval } from './movement.js';
 
 const TITLES = { deposit: 'Deposit', withdrawal: 'Withdrawal', transfer: 'Transfer' };
 
 /** @param {import('../app.js').Context} context @returns {Promise<import('../app.js').Screen>} */
-export async function receipt({ bank, params, query, signal }) {
+export async function receipt(context) {
+  const { bank, me, params, query, signal } = context;
   const entry = await find(bank, params, signal);
   const title = TITLES[entry.type];
   const home = link(`/accounts/${params.number}`, { for: query.get('for') });
@@ -23,12 +29,16 @@ export async function receipt({ bank, params, query, signal }) {
       'article',
       { class: 'card receipt' },
       h('header', null, h('h1', null, title), h('p', { class: `receipt-amount ${entry.direction}` }, signed(entry))),
-      facts(entry),
+      facts(entry, (id) => link(`/accounts/${params.number}/entries/${id}`, { for: query.get('for') })),
       seal(entry.hash),
     ),
     h(
       'div',
       { class: 'actions no-print' },
+      actsForOthers(me) &&
+        !entry.reverses &&
+        !entry.reversed_by &&
+        h('button', { type: 'button', class: 'secondary', onclick: () => reverse(context, entry) }, 'Reverse'),
       h('button', { type: 'button', class: 'secondary', onclick: () => print() }, icon('print'), 'Print'),
       h('a', { class: 'button primary', href: home }, 'Done'),
     ),
@@ -42,11 +52,31 @@ async function find(bank, { number, id }, signal) {
   if (entry.account_number === number) return entry;
   const moment = Date.parse(entry.created_at);
   const around = { from: entry.created_at, to: new Date(moment + 1).toISOString(), type: entry.type };
-  for await (const each of bank.history(number, around, { signal })) if (each.id === id) return each;
+  for await (const each of bank.history(number, around, { signal })) if (each.id === id) return { ...entry, ...each };
   return entry;
 }
 
-function facts(entry) {
+/** Asks why, and undoes the movement by another one: once, however often it is pressed. */
+async function reverse({ bank, params, query }, entry) {
+  const idempotencyKey = newIdempotencyKey();
+  let order;
+  const done = await ask({
+    title: `Reverse this ${entry.type}?`,
+    text: `${formatMoney(entry.amount, entry.currency)} goes back to where it came from, as a new movement. A reversal cannot be reversed.`,
+    verb: 'Reverse',
+    danger: true,
+    fields: [field({ name: 'reason', label: 'Reason', optional: true, hint: 'The statement and the audit log show it.', maxlength: 140, autocomplete: 'off' })],
+    act: async ({ reason }) => {
+      order = await bank.reverse(entry.id, reason || undefined, { idempotencyKey });
+    },
+  });
+  if (!done) return;
+  if (order.status === 'pending') return leaveForApproval();
+  toast(`The ${entry.type} is reversed.`);
+  replaceWith(`/accounts/${params.number}/entries/${order.id}`, { for: query.get('for') });
+}
+
+function facts(entry, hrefOf) {
   const line = (term, ...value) => h('div', null, h('dt', null, term), h('dd', null, value));
   return h(
     'dl',
@@ -58,6 +88,8 @@ function facts(entry) {
     line('Balance afterwards', h('span', { class: 'amount' }, formatMoney(entry.balance, entry.currency))),
     line('Line in the passbook', `No. ${entry.sequence}`),
     line('Movement', h('code', null, entry.id)),
+    entry.reverses && line('Reverses', h('a', { href: hrefOf(entry.reverses) }, 'an earlier movement')),
+    entry.reversed_by && line('Reversed', h('a', { href: hrefOf(entry.reversed_by) }, 'by a later movement')),
   );
 }
 
