@@ -58,8 +58,9 @@ pub enum ServerError {
     Database(#[from] ConnectError),
     #[error("DATABASE_URL (--database-url): the database does not answer: {0}")]
     Query(#[from] sqlx::Error),
-    #[error("the operating system gives no random numbers: {0}")]
-    Random(#[from] getrandom::Error),
+    /// Random numbers, or what passwords are hashed on.
+    #[error("passwords cannot be checked: {0}")]
+    Passwords(#[source] std::io::Error),
     #[error("TLS: {0}")]
     Tls(#[from] TlsError),
     #[error("cannot record metrics: {0}")]
@@ -97,7 +98,8 @@ impl Bank {
         }
         let db = Db::connect(&settings.database(true)?).await?;
         db.migrate().await?;
-        let auth = Auth::new(&secrets, settings.caller_rate, settings.staff_second_factor)?;
+        let auth =
+            Auth::new(&secrets, settings.caller_rate, settings.staff_second_factor).map_err(ServerError::Passwords)?;
         let (committer, lanes) = Committer::start(&db, settings.max_amount);
         let metrics = if settings.metrics { Some(record_metrics()?) } else { None };
         let (audit, audit_writer) = AuditLog::start(&db);

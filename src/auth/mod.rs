@@ -45,11 +45,7 @@ pub struct Parts {
 }
 
 impl Auth {
-    pub fn new(
-        secrets: &SigningSecrets,
-        requests_per_second: u32,
-        staff_second_factor: bool,
-    ) -> Result<Self, getrandom::Error> {
+    pub fn new(secrets: &SigningSecrets, requests_per_second: u32, staff_second_factor: bool) -> std::io::Result<Self> {
         let detail = "Too many requests. Wait as long as Retry-After says.";
         Ok(Self(Arc::new(Parts {
             passwords: Passwords::new()?,

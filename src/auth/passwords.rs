@@ -10,7 +10,8 @@ use base64::Engine;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
-use tokio::sync::{Semaphore, oneshot};
+use tokio::runtime::{Handle, Runtime};
+use tokio::sync::Semaphore;
 use validator::ValidationError;
 
 use crate::error::{Error, Result};
@@ -75,14 +76,15 @@ pub fn generate() -> Result<String, getrandom::Error> {
 /// 19 MiB, so a crowd of logins must not become a crowd of hashes.
 pub struct Passwords {
     permits: Arc<Semaphore>,
+    hashers: Hashers,
     /// Verified when there is no such user, so that the answer takes as long as for one that exists.
     decoy: String,
 }
 
 impl Passwords {
-    pub fn new() -> Result<Self, getrandom::Error> {
+    pub fn new() -> std::io::Result<Self> {
         let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get());
-        Ok(Self { permits: Arc::new(Semaphore::new(cores)), decoy: decoy()? })
+        Ok(Self { permits: Arc::new(Semaphore::new(cores)), hashers: Hashers::start(cores)?, decoy: decoy()? })
     }
 
     /// The PHC string of a new password.
@@ -106,8 +108,7 @@ impl Passwords {
         PasswordHash::new(phc).map(|phc| (phc.algorithm, phc.version, phc.params)).ok() != today
     }
 
-    /// Runs `work` on a thread of its own, which yields to those that serve: a flood of sign-ins must not hold up money.
-    /// The permit moves along: a client that hangs up frees no core that is still hashing for it.
+    /// Runs `work` on one of the threads for hashing. The permit moves along: a client that hangs up frees no core that is still hashing for it.
     async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
         let acquire = self.permits.clone().acquire_owned();
         let Ok(Ok(permit)) = tokio::time::timeout(MAX_WAIT, acquire).await else {
@@ -116,17 +117,39 @@ impl Passwords {
                 detail: "Too many sign-ins at once. Try again in a moment.",
             });
         };
-        let (done, result) = oneshot::channel();
         let hash = move || {
             let _permit = permit;
-            yield_to_others();
-            let _ = done.send(work());
+            work()
         };
-        std::thread::Builder::new()
-            .name("password".to_owned())
-            .spawn(hash)
-            .map_err(|error| Error::Internal(error.to_string()))?;
-        result.await.map_err(|_| Error::Internal("a hash was not finished".to_owned()))
+        self.hashers.handle.spawn_blocking(hash).await.map_err(|error| Error::Internal(error.to_string()))
+    }
+}
+
+/// Threads for hashing, which yield to those that serve: a flood of sign-ins must not hold up money. Each lasts for some
+/// hashes, because one that ends leaves the memory of its last to the allocator for a while, and the next takes other.
+struct Hashers {
+    handle: Handle,
+    /// None only while it is dropped.
+    runtime: Option<Runtime>,
+}
+
+impl Hashers {
+    fn start(threads: usize) -> std::io::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .thread_name("password")
+            .max_blocking_threads(threads)
+            .on_thread_start(yield_to_others)
+            .build()?;
+        Ok(Self { handle: runtime.handle().clone(), runtime: Some(runtime) })
+    }
+}
+
+impl Drop for Hashers {
+    fn drop(&mut self) {
+        // Without waiting, which nobody may in an async context.
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
     }
 }
 

@@ -26,7 +26,7 @@ const CONSTRAINT_UNIQUE: i32 = 2_067;
 const STATEMENT_CACHE: usize = 32;
 
 /// Page cache of a lane's connection, negative for KiB: the tails of some thousand passbooks.
-const LANE_CACHE_KIB: i64 = -16_384;
+const LANE_CACHE_KIB: i64 = -8_192;
 
 /// Page cache of a connection for look-ups, negative for KiB: the upper pages of the trees.
 const LOOK_UP_CACHE_KIB: i64 = -1_024;
