@@ -60,6 +60,9 @@ pub async fn fill(db: &Db, max_amount: i64, progress: impl FnMut(usize, usize)) 
     book(db, max_amount, user.id, &year, progress).await?;
 
     let mut tx = db.begin().await?;
+    if tx.lock_user(user.id).await?.is_none_or(|user| user.password_hash != NO_PASSWORD) {
+        return Err("another run of the demo has finished in the meantime, and printed how to sign in".into());
+    }
     tx.update_password(user.id, &password_hash).await?;
     tx.append_to_audit_log(&[Event::of_command_line(Action::DemoFilled).on(user.id)]).await?;
     tx.commit().await?;
@@ -276,16 +279,23 @@ async fn book(
 }
 
 impl Planned {
+    /// A UUIDv7 as it would have been made then, and the same in every run: the journal takes each once.
+    fn id(&self, digest: &[u8; 32]) -> Uuid {
+        let random = std::array::from_fn(|i| digest[16 + i]);
+        uuid::Builder::from_unix_timestamp_millis(self.at.as_unix_seconds().unsigned_abs() * 1_000, &random).into_uuid()
+    }
+
     fn command(&self, caller: Caller, number: usize) -> Result<Command, AnyError> {
         let key = Sha256::new().chain_update(caller.user_id).chain_update(format!("demo {number}")).finalize();
+        let key = <[u8; 32]>::from(key);
         Ok(Command {
-            id: id_of(self.at),
+            id: self.id(&key),
             caller,
             movement: self.movement,
             amount: Amount::parse(&format!("{}.{:02}", self.cents / 100, self.cents % 100))?,
             currency: None,
             description: Some(self.description.to_owned()),
-            idempotency_key: <[u8; 32]>::from(key).first_chunk().copied(),
+            idempotency_key: key.first_chunk().copied(),
             at: Some(self.at),
             second_person: SecondPerson::NotAsked,
             reverses: None,

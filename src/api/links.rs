@@ -59,8 +59,12 @@ fn steps_from(operation_id: &str) -> Vec<Step> {
             let money = vec![into_an_account("200", FIRST_ACCOUNT), out_of_an_account("200", FIRST_ACCOUNT)];
             [of_an_account("200", FIRST_ACCOUNT), money, vec![next_page("list_accounts")]].concat()
         }
-        "deposit" => [after_a_movement(), vec![out_of_an_account("201", ACCOUNT)], of_an_approval("202", ID)].concat(),
-        "withdraw" | "transfer" | "reverse_transaction" => [after_a_movement(), of_an_approval("202", ID)].concat(),
+        "deposit" => {
+            let undo = vec![out_of_an_account("201", ACCOUNT), reversal()];
+            [after_a_movement(), undo, of_an_approval("202", ID)].concat()
+        }
+        "withdraw" | "transfer" => [after_a_movement(), vec![reversal()], of_an_approval("202", ID)].concat(),
+        "reverse_transaction" => [after_a_movement(), of_an_approval("202", ID)].concat(),
         "list_transactions" => {
             vec![
                 with_parameter("200", "show_transaction", "id", FIRST_ID),
@@ -100,10 +104,13 @@ fn out_of_an_account(status: &'static str, number: &'static str) -> Step {
 fn after_a_movement() -> Vec<Step> {
     vec![
         with_parameter("201", "show_transaction", "id", ID),
-        with_parameter("201", "reverse_transaction", "id", ID),
         with_parameter("201", "list_transactions", "account_number", ACCOUNT),
         with_parameter("201", "show_balance", "account_number", ACCOUNT),
     ]
+}
+
+fn reversal() -> Step {
+    with_parameter("201", "reverse_transaction", "id", ID)
 }
 
 fn of_an_approval(status: &'static str, id: &'static str) -> Vec<Step> {

@@ -14,13 +14,14 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use futures_util::{Stream, StreamExt, stream};
 use serde::{Deserialize, Serialize};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 use utoipa::{IntoParams, ToSchema};
 use validator::Validate;
 
 use super::accounts::readable_account;
 use super::extract::{PathParam, Query};
 use super::negotiation::preferred;
+use super::statement_places::{Place, Places};
 use super::transactions::EntryBody;
 use super::{App, HANDLER_TIMEOUT};
 use crate::account_number::AccountNumber;
@@ -37,8 +38,6 @@ use crate::timestamp::{DayOrMoment, Timestamp};
 /// Movements in one read and one piece of the answer, some 90 KB: enough to make the round trip cheap, few enough to be
 /// held for every statement under way.
 const PAGE: i64 = 200;
-/// Statements of more than one page under way at once.
-const MAX_UNDER_WAY: usize = 256;
 /// Pages read at once, for all statements. Half of what SQLite is read with: the rest is for whoever wants one page.
 const READS_AT_ONCE: usize = 2;
 /// Databases keep microseconds.
@@ -158,17 +157,19 @@ pub async fn show(
     let account = readable_account(&app, caller, number).await?;
     let is_owner = account.owner_id == Some(caller.user_id);
     let mut writing = Writing::begin(&app, account, &query, format).await?;
-    if !is_owner {
-        let period = format!("{} to {}", writing.statement.from, writing.statement.to);
-        app.audit.note(Event::of(Action::StatementExported, &origin).on(number).detail(period));
+    if writing.is_long() {
+        writing.place = Some(app.statements.places.take(caller.user_id)?);
     }
     let headers = writing.headers();
     // What fails at once is answered with a problem, not with a broken connection.
     let first = writing.next_piece().await?;
+    if !is_owner {
+        let period = format!("{} to {}", writing.statement.from, writing.statement.to);
+        app.audit.note(Event::of(Action::StatementExported, &origin).on(number).detail(period));
+    }
     let body = if writing.is_done {
         Body::from(first)
     } else {
-        writing.place = Some(app.statements.place()?);
         let request_id = origin.request_id().to_owned();
         Body::from_stream(stream::once(ready(Ok(Bytes::from(first)))).chain(writing.rest(request_id)))
     };
@@ -188,22 +189,14 @@ impl Format {
 
 /// What statements under way share.
 pub struct Statements {
-    places: Arc<Semaphore>,
+    places: Places,
+    /// Turns to read a page.
     reads: Arc<Semaphore>,
 }
 
 impl Default for Statements {
     fn default() -> Self {
-        Self { places: Arc::new(Semaphore::new(MAX_UNDER_WAY)), reads: Arc::new(Semaphore::new(READS_AT_ONCE)) }
-    }
-}
-
-impl Statements {
-    fn place(&self) -> Result<OwnedSemaphorePermit> {
-        self.places.clone().try_acquire_owned().map_err(|_| Error::Busy {
-            code: "statements_busy",
-            detail: "Too many long statements are being read. Try again in a moment, or ask for a shorter period.",
-        })
+        Self { places: Places::default(), reads: Arc::new(Semaphore::new(READS_AT_ONCE)) }
     }
 }
 
@@ -213,7 +206,7 @@ struct Writing {
     /// A turn to read a page.
     reads: Arc<Semaphore>,
     /// Of a statement that takes more than one page: its place among those under way, until it ends.
-    place: Option<OwnedSemaphorePermit>,
+    place: Option<Place>,
     format: Format,
     /// Its totals are of what has been written; its movements are never in it.
     statement: Statement,
@@ -263,6 +256,11 @@ impl Writing {
             last,
             is_done: false,
         })
+    }
+
+    /// Whether it takes more than one page.
+    fn is_long(&self) -> bool {
+        self.last - self.above > PAGE
     }
 
     fn headers(&self) -> HeaderMap {
@@ -490,15 +488,6 @@ mod tests {
             format!("{dropped}{}", rest.strip_prefix('\'').unwrap_or(rest))
         };
         text.split(';').map(without).collect::<Vec<_>>().join(";")
-    }
-
-    #[test]
-    fn there_is_a_place_for_so_many_and_no_more() {
-        let statements = Statements::default();
-        let mut under_way: Vec<_> = (0..MAX_UNDER_WAY).map(|_| statements.place().expect("a place")).collect();
-        assert!(matches!(statements.place(), Err(Error::Busy { code: "statements_busy", .. })));
-        under_way.pop();
-        assert!(statements.place().is_ok());
     }
 
     #[test]

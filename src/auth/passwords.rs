@@ -108,7 +108,8 @@ impl Passwords {
         PasswordHash::new(phc).map(|phc| (phc.algorithm, phc.version, phc.params)).ok() != today
     }
 
-    /// Runs `work` on one of the threads for hashing. The permit moves along: a client that hangs up frees no core that is still hashing for it.
+    /// Runs `work` on one of the threads for hashing. The permit moves along: a client that hangs up frees no core that is
+    /// still hashing for it.
     async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
         let acquire = self.permits.clone().acquire_owned();
         let Ok(Ok(permit)) = tokio::time::timeout(MAX_WAIT, acquire).await else {

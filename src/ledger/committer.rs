@@ -296,7 +296,7 @@ fn not_booked(error: &sqlx::Error) -> Error {
     if db::is_lock_timeout(error) {
         return Error::Busy {
             code: "account_busy",
-            detail: "Somebody else holds the account. Nothing was booked; try again.",
+            detail: "Somebody else holds what the movement needs. Nothing was booked; try again.",
         };
     }
     if db::is_transient(error) {

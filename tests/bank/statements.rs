@@ -6,6 +6,8 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use coffer::api::statement_places::MAX_OF_A_CALLER;
+
 use crate::databases::Kind;
 use crate::doctor::disarm;
 use crate::harness::{Answer, Customer, TestBank, bank_tests};
@@ -306,6 +308,43 @@ async fn a_statement_that_fails_half_way_breaks_off_on_postgres() {
     a_statement_that_fails_half_way_breaks_off(Kind::Postgres).await;
 }
 
+bank_tests! {
+    async fn a_caller_reads_so_many_long_statements_at_once_and_others_read_theirs(bank: &TestBank) {
+        let (ada, bob, auditor) = (bank.customer().await, bank.customer().await, bank.employee("auditor").await);
+        for _ in 0..12 {
+            make_many(&ada).await;
+        }
+        make_many(&bob).await;
+        let mut slow = Vec::new();
+        for _ in 0..MAX_OF_A_CALLER {
+            let mut stream = ask_for_statement(bank, &ada).await;
+            let mut beginning = [0; 15];
+            stream.read_exact(&mut beginning).await.expect("an answer");
+            assert_eq!(beginning, *b"HTTP/1.1 200 OK");
+            slow.push(stream);
+        }
+        let refused = statement(&ada, "").await.expect_problem(503, "statements_busy");
+        assert!(refused.header("retry-after").is_some());
+        // A short one needs no place.
+        statement(&ada, "from=2001-01-01&to=2001-01-02").await.expect_status(200);
+        json(&bob, "").await;
+        auditor.get(&format!("/accounts/{}/statement", ada.account)).send().await.expect_status(200);
+        slow.pop();
+        // The server hears of it with the next piece that it cannot send.
+        while statement(&ada, "").await.status != 200 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+}
+
+async fn ask_for_statement(bank: &TestBank, customer: &Customer<'_>) -> TcpStream {
+    let mut stream = TcpStream::connect(bank.address).await.expect("a connection");
+    let (path, token) = (format!("/accounts/{}/statement", customer.account), &customer.token);
+    let request = format!("GET {path} HTTP/1.1\r\nhost: bank\r\nauthorization: Bearer {token}\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.expect("a request");
+    stream
+}
+
 /// What it had asked for would fill every buffer on the way several times over.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "takes the better part of a minute; tests/thorough runs it"]
@@ -315,10 +354,7 @@ async fn a_reader_who_takes_nothing_is_hung_up_on() {
     for _ in 0..12 {
         make_many(&ada).await;
     }
-    let mut stream = TcpStream::connect(bank.address).await.expect("a connection");
-    let path = format!("/accounts/{}/statement", ada.account);
-    let request = format!("GET {path} HTTP/1.1\r\nhost: bank\r\nauthorization: Bearer {}\r\n\r\n", ada.token);
-    stream.write_all(request.as_bytes()).await.expect("a request");
+    let mut stream = ask_for_statement(&bank, &ada).await;
     tokio::time::sleep(SERVER_WRITE_TIMEOUT + Duration::from_secs(5)).await;
     let mut taken = Vec::new();
     let _ = stream.read_to_end(&mut taken).await;

@@ -218,6 +218,24 @@ describe('the staff', () => {
     await bank.call('POST', `/approvals/${order.id}/reject`, { token });
   });
 
+  test('need a second person to undo a large movement, who is told what it undoes', async () => {
+    const customer = await bank.customer({ name: 'Sophie Germain', amount: String(APPROVAL_ABOVE + 1) });
+    const { page } = boss;
+    await boss.go(`#/accounts/${customer.number}?for=${customer.id}`, 'USD account');
+    await page.getByRole('link', { name: /Salary/ }).click();
+    await boss.heading('Deposit');
+    await page.getByRole('button', { name: 'Reverse' }).click();
+    await page.getByRole('dialog').getByRole('button', { name: 'Reverse' }).click();
+    await boss.heading('Staff');
+    const waiting = page.locator('.approval').filter({ hasText: 'Sophie Germain' });
+    await waiting.getByRole('link', { name: 'an earlier movement' }).click();
+    await boss.heading('Deposit');
+    await boss.go('#/staff/approvals', 'Staff');
+    await waiting.getByRole('button', { name: /^Take back/ }).click();
+    await page.getByRole('dialog').getByRole('button', { name: 'Take back' }).click();
+    await waiting.waitFor({ state: 'detached' });
+  });
+
   test('give roles and read the audit log', async () => {
     const { page } = boss;
     await boss.go(`#/staff/users/${clerk.id}`, 'Charles Clerk');
@@ -229,6 +247,9 @@ describe('the staff', () => {
     await boss.text('Lost phone');
     await page.getByRole('cell', { name: 'Charles Clerk' }).first().waitFor();
     await look(page, '33-audit-log');
+    const kinds = (await bank.call('GET', '/openapi.json')).components.schemas.Action.enum;
+    const offered = await page.getByLabel('What happened').locator('option').evaluateAll((all) => all.map((each) => each.value).filter(Boolean));
+    assert.deepEqual(offered.toSorted(), kinds.toSorted());
     await page.getByLabel('What happened').selectOption('role_changed');
     await page.waitForFunction(() => [...document.querySelectorAll('tbody b')].every((each) => each.textContent === 'Role changed'));
     await boss.leave();

@@ -61,6 +61,7 @@ function rowOf(tools, approval) {
       h('p', null, h('b', null, `${NAMES[approval.type]} of `, h('span', { class: 'amount' }, formatMoney(approval.amount, approval.currency))), ' ', stateChip(approval)),
       ways(tools, approval),
       approval.description && h('p', null, approval.description),
+      approval.reverses && h('p', null, 'Reverses ', h('a', { href: link(`/accounts/${from}/entries/${approval.reverses}`) }, 'an earlier movement')),
       story(tools, approval).map((words) => h('p', { class: 'hint' }, words)),
       approval.transaction_id && h('p', null, h('a', { href: link(`/accounts/${from}/entries/${approval.transaction_id}`) }, 'Receipt')),
     ),
