@@ -20,6 +20,7 @@ pub mod reversals;
 pub mod second_factor;
 pub mod sessions;
 pub mod staff;
+pub mod statement_csv;
 pub mod statement_places;
 pub mod statements;
 pub mod surround;

@@ -21,6 +21,7 @@ use validator::Validate;
 use super::accounts::readable_account;
 use super::extract::{PathParam, Query};
 use super::negotiation::preferred;
+use super::statement_csv;
 use super::statement_places::{Place, Places};
 use super::transactions::EntryBody;
 use super::{App, HANDLER_TIMEOUT};
@@ -43,18 +44,6 @@ const READS_AT_ONCE: usize = 2;
 /// Databases keep microseconds.
 const ONE_MICROSECOND: std::time::Duration = std::time::Duration::from_micros(1);
 
-const CSV_COLUMNS: [&str; 10] = [
-    "date",
-    "type",
-    "description",
-    "counterparty",
-    "amount",
-    "balance",
-    "currency",
-    "transaction_id",
-    "sequence",
-    "hash",
-];
 /// Where the list of movements stands in the JSON of a statement that has none. No text in it can look like this: JSON
 /// puts a backslash before each quotation mark.
 const NO_MOVEMENTS: &str = "\"movements\":[]";
@@ -303,7 +292,7 @@ impl Writing {
             self.count(&entry)?;
             match self.format {
                 Format::Json => write_json(&mut piece, entry, self.written == self.above + 1)?,
-                Format::Csv => write_csv(&mut piece, &entry)?,
+                Format::Csv => piece.extend(statement_csv::movement(&entry)?),
             }
         }
         if self.written != page_end {
@@ -390,8 +379,8 @@ impl Statement {
         match format {
             Format::Json => Ok(format!("{}\"movements\":[", self.around_movements()?.0).into_bytes()),
             Format::Csv => {
-                let mut piece = csv_row(&CSV_COLUMNS)?;
-                piece.extend(self.balance_row("opening_balance", self.from, self.opening_balance)?);
+                let mut piece = statement_csv::header()?;
+                piece.extend(statement_csv::balance("opening_balance", self.from, self.opening_balance)?);
                 Ok(piece)
             }
         }
@@ -401,7 +390,7 @@ impl Statement {
     fn ending(&self, format: Format) -> Result<Vec<u8>> {
         match format {
             Format::Json => Ok(format!("]{}", self.around_movements()?.1).into_bytes()),
-            Format::Csv => self.balance_row("closing_balance", self.to, self.closing_balance),
+            Format::Csv => statement_csv::balance("closing_balance", self.to, self.closing_balance),
         }
     }
 
@@ -409,11 +398,6 @@ impl Statement {
         let whole = serde_json::to_string(self).map_err(|error| Error::Internal(error.to_string()))?;
         let (before, after) = whole.split_once(NO_MOVEMENTS).unwrap_or_default();
         Ok((before.to_owned(), after.to_owned()))
-    }
-
-    fn balance_row(&self, kind: &str, at: Timestamp, balance: Money) -> Result<Vec<u8>> {
-        let currency = self.currency.code();
-        csv_row(&[&at.to_string(), kind, "", "", "", &balance.to_string(), currency, "", "", ""])
     }
 
     /// Names the account and the first and the last day.
@@ -429,89 +413,4 @@ fn write_json(piece: &mut Vec<u8>, entry: Entry, is_first: bool) -> Result<()> {
         piece.push(b',');
     }
     serde_json::to_writer(piece, &EntryBody::from(entry)).map_err(|error| Error::Internal(error.to_string()))
-}
-
-fn write_csv(piece: &mut Vec<u8>, entry: &Entry) -> Result<()> {
-    let money = |minor_units| Money::new(minor_units, entry.currency).to_string();
-    piece.extend(csv_row(&[
-        &entry.created_at.to_string(),
-        entry.movement_type.name(),
-        &without_formulas(entry.description.as_deref().unwrap_or_default()),
-        &entry.counterparty.map(|number| number.to_string()).unwrap_or_default(),
-        &money(entry.amount),
-        &money(entry.balance),
-        entry.currency.code(),
-        &entry.transaction_id.to_string(),
-        &entry.sequence.to_string(),
-        &hex::encode(entry.hash),
-    ])?);
-    Ok(())
-}
-
-/// One record as RFC 4180 has it.
-fn csv_row(fields: &[&str; CSV_COLUMNS.len()]) -> Result<Vec<u8>> {
-    let failed = |error: &dyn std::fmt::Display| Error::Internal(error.to_string());
-    let mut writer = csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(Vec::new());
-    writer.write_record(fields).map_err(|error| failed(&error))?;
-    writer.into_inner().map_err(|error| failed(&error))
-}
-
-/// A text that a spreadsheet shows and does not run (OWASP, "CSV Injection"): an apostrophe before each formula's first
-/// character where a cell could begin, which is at the beginning and, where semicolons separate, after each of them; quotation marks
-/// and spaces before it do not count, because a program may drop them.
-/// An apostrophe that stands there gets another one, so that nothing is lost: see the handler's description.
-fn without_formulas(text: &str) -> String {
-    let mut safe = String::with_capacity(text.len() + 1);
-    let mut begins_cell = true;
-    for c in text.chars() {
-        if begins_cell && matches!(c, '=' | '+' | '-' | '@' | '\t' | '\r' | '\n' | '＝' | '＋' | '－' | '＠' | '\'')
-        {
-            safe.push('\'');
-        }
-        safe.push(c);
-        begins_cell = c == ';' || (begins_cell && matches!(c, '"' | ' '));
-    }
-    safe
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    /// As the handler's description says.
-    fn undone(text: &str) -> String {
-        let without = |cell: &str| {
-            let begins = cell.len() - cell.trim_start_matches(['"', ' ']).len();
-            let (dropped, rest) = cell.split_at(begins);
-            format!("{dropped}{}", rest.strip_prefix('\'').unwrap_or(rest))
-        };
-        text.split(';').map(without).collect::<Vec<_>>().join(";")
-    }
-
-    #[test]
-    fn formulas_are_shown_and_not_run() {
-        for (text, safe) in [
-            ("a;\"=1+1", "a;\"'=1+1"),
-            ("Rent", "Rent"),
-            ("=1+1", "'=1+1"),
-            ("-1", "'-1"),
-            ("a;@SUM(A1)", "a;'@SUM(A1)"),
-            ("＝1+1", "'＝1+1"),
-            ("'t is", "''t is"),
-            ("a-b = c", "a-b = c"),
-        ] {
-            assert_eq!(without_formulas(text), safe);
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn what_is_made_safe_is_safe_and_can_be_undone(text in "[=+@';a\"-]{0,12}|\\PC{0,40}") {
-            let safe = without_formulas(&text);
-            prop_assert!(!safe.split(';').any(|cell| cell.starts_with(['=', '+', '-', '@'])));
-            prop_assert_eq!(undone(&safe), text);
-        }
-    }
 }

@@ -158,9 +158,6 @@ impl<'a> SqliteBatch<'a> {
     }
 
     pub fn insert_reversals(&self, rows: &[Reversal]) -> sqlx::Result<u64> {
-        if rows.is_empty() {
-            return Ok(0);
-        }
         self.write_each(
             "insert into reversals (transaction_id, reversal_id) values (?, ?)",
             rows.iter().map(|r| (r.transaction_id, r.reversal_id)),
@@ -210,13 +207,16 @@ impl<'a> SqliteBatch<'a> {
         find().map_err(into_sqlx)
     }
 
-    /// Runs the statement for each of the parameters and returns how many rows were written.
+    /// Runs the statement for each of the parameters and returns how many rows were written. Most batches have none for
+    /// some of the tables: those are not even looked up.
     fn write_each<P: Params>(&self, write: &str, parameters: impl IntoIterator<Item = P>) -> sqlx::Result<u64> {
-        let write = || {
+        let mut parameters = parameters.into_iter().peekable();
+        if parameters.peek().is_none() {
+            return Ok(0);
+        }
+        let mut write = || {
             let mut statement = self.connection.prepare_cached(write)?;
-            parameters
-                .into_iter()
-                .try_fold(0, |written, parameters| Ok(written + statement.execute(parameters)? as u64))
+            parameters.try_fold(0, |written, parameters| Ok(written + statement.execute(parameters)? as u64))
         };
         write().map_err(into_sqlx)
     }
