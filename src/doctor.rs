@@ -106,6 +106,7 @@ async fn passbooks(tx: &mut Tx<'_>) -> sqlx::Result<Vec<Finding>> {
     walk.finish_account();
     walk.heads.counted = tx.count_accounts().await? as u64;
     tx.visit_accounts_with_wrong_empty_passbook(|number| walk.heads.blame(format_args!("account {number}"))).await?;
+    tx.visit_accounts_with_wrong_fresh_entries(|number| walk.heads.blame(format_args!("account {number}"))).await?;
     Ok(vec![walk.sequences, walk.balances, walk.hashes, walk.journal, walk.heads])
 }
 

@@ -56,7 +56,7 @@ impl Tx<'_> {
                         a.currency as account_currency, a.balance as account_balance,
                         a.sequence as account_sequence, a.head_hash as account_head_hash,
                         a.last_entry_at as account_last_entry_at
-                 from entries e
+                 from all_entries e
                  left join transactions t on t.id = e.transaction_id
                  left join accounts a on a.account_number = e.account_number
                  order by e.account_number, e.sequence"),
@@ -88,19 +88,25 @@ impl Tx<'_> {
             sqlx::query_scalar(
                 "select t.id
                  from transactions t
-                 left join accounts da on da.account_number = t.debit_account
-                 left join accounts ca on ca.account_number = t.credit_account
-                 left join entries d on d.account_number = t.debit_account and d.sequence = t.debit_sequence
-                 left join entries c on c.account_number = t.credit_account and c.sequence = t.credit_sequence
-                 where da.currency is null or da.currency <> t.currency
-                    or ca.currency is null or ca.currency <> t.currency
-                    or (da.owner_id is null) <> (t.debit_sequence is null)
-                    or (ca.owner_id is null) <> (t.credit_sequence is null)
-                    or (t.debit_sequence is not null
-                        and (d.transaction_id is null or d.transaction_id <> t.id or d.amount <> -t.amount))
-                    or (t.credit_sequence is not null
-                        and (c.transaction_id is null or c.transaction_id <> t.id or c.amount <> t.amount))
-                    or t.amount <= 0",
+                 left join accounts d on d.account_number = t.debit_account
+                 left join accounts c on c.account_number = t.credit_account
+                 where d.currency is null or d.currency <> t.currency
+                    or c.currency is null or c.currency <> t.currency
+                    or (d.owner_id is null) <> (t.debit_sequence is null)
+                    or (c.owner_id is null) <> (t.credit_sequence is null)
+                    or t.amount <= 0
+                 union
+                 select t.id from transactions t
+                 where t.debit_sequence is not null
+                   and not exists (select 1 from all_entries e
+                                   where e.account_number = t.debit_account and e.sequence = t.debit_sequence
+                                     and e.transaction_id = t.id and e.amount = -t.amount)
+                 union
+                 select t.id from transactions t
+                 where t.credit_sequence is not null
+                   and not exists (select 1 from all_entries e
+                                   where e.account_number = t.credit_account and e.sequence = t.credit_sequence
+                                     and e.transaction_id = t.id and e.amount = t.amount)",
             )
             .fetch(conn),
             &mut visit,
@@ -116,7 +122,7 @@ impl Tx<'_> {
         in_transaction!(self, conn => drain(
             sqlx::query_scalar(
                 "select a.account_number from accounts a
-                 where not exists (select 1 from entries e where e.account_number = a.account_number)
+                 where not exists (select 1 from all_entries e where e.account_number = a.account_number)
                    and (a.sequence <> 0 or a.balance <> 0 or a.head_hash <> $1 or a.last_entry_at <> a.opened_at)",
             )
             .bind(&super::accounts::GENESIS_HASH[..])
@@ -124,6 +130,21 @@ impl Tx<'_> {
             &mut visit,
         )
         .await)
+    }
+
+    /// SQLite only: hands `visit` every account that is wrong about which of its lines are not filed yet.
+    pub async fn visit_accounts_with_wrong_fresh_entries(
+        &mut self,
+        mut visit: impl FnMut(AccountNumber),
+    ) -> sqlx::Result<()> {
+        let Tx::Sqlite(tx, _) = self else { return Ok(()) };
+        let rows = sqlx::query_scalar(
+            "select a.account_number from accounts a
+             where a.fresh_entries <> (select count(*) from unfiled_entries u where u.account_number = a.account_number)
+                or a.sequence - a.fresh_entries
+                   <> (select coalesce(max(e.sequence), 0) from entries e where e.account_number = a.account_number)",
+        );
+        drain(rows.fetch(&mut **tx), &mut visit).await
     }
 
     pub async fn visit_accounts_below_limit(&mut self, mut visit: impl FnMut(AccountNumber)) -> sqlx::Result<()> {

@@ -10,7 +10,7 @@ struct Forgery {
     named: &'static str,
 }
 
-/// `{a}` and `{b}` are two account numbers.
+/// `{a}` and `{b}` are two account numbers, `{entries}` the table that holds their lines.
 const FORGERIES: [Forgery; 15] = [
     Forgery {
         sql: "update accounts set balance = balance + 1 where account_number = {a}",
@@ -28,32 +28,32 @@ const FORGERIES: [Forgery; 15] = [
         named: "account {a}",
     },
     Forgery {
-        sql: "update entries set amount = amount + 1 where account_number = {a} and sequence = 2",
+        sql: "update {entries} set amount = amount + 1 where account_number = {a} and sequence = 2",
         claim: "running balances add up",
         named: "account {a} entry 2",
     },
     Forgery {
-        sql: "update entries set amount = amount + 1, balance = balance + 1 where account_number = {a} and sequence = 3",
+        sql: "update {entries} set amount = amount + 1, balance = balance + 1 where account_number = {a} and sequence = 3",
         claim: "hash chains are unbroken",
         named: "account {a} entry 3",
     },
     Forgery {
-        sql: "update entries set created_at = created_at - 1000000000 where account_number = {a} and sequence = 2",
+        sql: "update {entries} set created_at = created_at - 1000000000 where account_number = {a} and sequence = 2",
         claim: "passbooks have no gaps and never go back in time",
         named: "account {a} entry 2",
     },
     Forgery {
-        sql: "delete from entries where account_number = {a} and sequence = 2",
+        sql: "delete from {entries} where account_number = {a} and sequence = 2",
         claim: "passbooks have no gaps and never go back in time",
         named: "account {a} entry 3",
     },
     Forgery {
-        sql: "delete from entries where account_number = {a} and sequence = 3",
+        sql: "delete from {entries} where account_number = {a} and sequence = 3",
         claim: "every transaction has its two sides",
         named: "transaction",
     },
     Forgery {
-        sql: "delete from entries where account_number = {b}",
+        sql: "delete from {entries} where account_number = {b}",
         claim: "accounts agree with their last entry",
         named: "account {b}",
     },
@@ -89,7 +89,8 @@ const FORGERIES: [Forgery; 15] = [
     },
 ];
 
-async fn every_forgery_is_found(kind: Kind) {
+/// `entries`: where the lines are. On SQLite they are in `fresh_entries` until an account has some more.
+async fn every_forgery_is_found(kind: Kind, entries: &str) {
     for forgery in &FORGERIES {
         let bank = TestBank::open(kind).await;
         let (ada, bob) = (bank.customer().await, bank.customer().await);
@@ -98,9 +99,14 @@ async fn every_forgery_is_found(kind: Kind) {
         }
         ada.transfer(&bob.account, "5").await.expect_status(201);
         ada.deposit("1").await.expect_status(201);
+        if entries == "entries" {
+            ada.deposit_many(20).await.expect_status(200);
+            bob.deposit_many(20).await.expect_status(200);
+        }
         assert_eq!(bank.books_wrong().await, []);
 
-        let fill = |text: &str| text.replace("{a}", &ada.account).replace("{b}", &bob.account);
+        let fill =
+            |text: &str| text.replace("{a}", &ada.account).replace("{b}", &bob.account).replace("{entries}", entries);
         disarm(&bank).await;
         bank.tamper(&fill(forgery.sql)).await;
         let wrong = bank.books_wrong().await;
@@ -108,6 +114,19 @@ async fn every_forgery_is_found(kind: Kind) {
         let (_, named) = found.unwrap_or_else(|| panic!("{} went unnoticed: {wrong:?}", forgery.sql));
         assert!(named[0].starts_with(&fill(forgery.named)), "{}: {named:?}", forgery.sql);
     }
+}
+
+/// Lines that an account takes for filed are dropped one day: a wrong count has to be found before.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_wrong_count_of_fresh_entries_is_found_on_sqlite() {
+    let bank = TestBank::open(Kind::Sqlite).await;
+    let ada = bank.customer().await;
+    ada.deposit("1").await.expect_status(201);
+    ada.deposit("2").await.expect_status(201);
+    let forged = format!("update accounts set fresh_entries = 1 where account_number = {}", ada.account);
+    bank.tamper(&forged).await;
+    let wrong = bank.books_wrong().await;
+    assert_eq!(wrong, [("accounts agree with their last entry", vec![format!("account {}", ada.account)])]);
 }
 
 /// Takes away what keeps honest programs from rewriting history, as a forger with the database password would.
@@ -119,6 +138,8 @@ pub async fn disarm(bank: &TestBank) {
                 "transactions_refuse_delete",
                 "entries_refuse_update",
                 "entries_refuse_delete",
+                "fresh_entries_refuse_update",
+                "fresh_entries_refuse_delete",
             ] {
                 bank.tamper(&format!("drop trigger {trigger}")).await;
             }
@@ -133,20 +154,27 @@ pub async fn disarm(bank: &TestBank) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_forgery_is_found_on_sqlite() {
-    every_forgery_is_found(Kind::Sqlite).await;
+    every_forgery_is_found(Kind::Sqlite, "entries").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_forgery_is_found_among_sqlites_fresh_entries() {
+    every_forgery_is_found(Kind::Sqlite, "fresh_entries").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_forgery_is_found_on_postgres() {
-    every_forgery_is_found(Kind::Postgres).await;
+    every_forgery_is_found(Kind::Postgres, "entries").await;
 }
 
 /// The databases themselves refuse to rewrite history and to go below a limit.
 async fn the_database_is_the_last_line_of_defence(kind: Kind) {
     let bank = TestBank::open(kind).await;
     let ada = bank.customer().await;
+    ada.deposit_many(20).await.expect_status(200);
     ada.deposit("10").await.expect_status(201);
-    for sql in [
+    let only_on_sqlite = ["update fresh_entries set amount = amount + 1", "delete from fresh_entries"];
+    for sql in only_on_sqlite.into_iter().filter(|_| kind == Kind::Sqlite).chain([
         "update entries set amount = amount + 1",
         "delete from entries",
         "update transactions set amount = amount + 1",
@@ -154,7 +182,7 @@ async fn the_database_is_the_last_line_of_defence(kind: Kind) {
         "update accounts set balance = -1 where owner_id is not null",
         "update accounts set account_number = account_number + 97",
         "delete from accounts",
-    ] {
+    ]) {
         assert!(bank.try_to_tamper(sql).await.is_err(), "{sql} was let through");
     }
     bank.close_with_books_right().await;

@@ -268,6 +268,12 @@ impl Customer<'_> {
         self.post("/deposit", json!({"account_number": self.account, "amount": amount})).send().await
     }
 
+    /// `count` deposits of 1.00 in one request.
+    pub async fn deposit_many(&self, count: usize) -> Answer {
+        let one = json!({"type": "deposit", "account_number": self.account, "amount": "1.00"});
+        self.post("/transactions/batch", json!({"transactions": vec![one; count]})).send().await
+    }
+
     pub async fn withdraw(&self, amount: &str) -> Answer {
         self.post("/withdraw", json!({"account_number": self.account, "amount": amount})).send().await
     }

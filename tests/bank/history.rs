@@ -32,6 +32,41 @@ bank_tests! {
         assert_eq!(ada.history().await.len(), 8);
     }
 
+    /// On SQLite the last lines of a passbook lie elsewhere than those before them.
+    async fn a_passbook_is_one_wherever_its_lines_are(bank: &TestBank) {
+        let (ada, bob) = (bank.customer().await, bank.customer().await);
+        for _ in 0..18 {
+            ada.deposit("1").await.expect_status(201);
+        }
+        ada.deposit_many(20).await.expect_status(200);
+        for _ in 0..3 {
+            ada.deposit("1").await.expect_status(201);
+            ada.transfer(&bob.account, "1").await.expect_status(201);
+        }
+        let whole = page(&ada, "&limit=100").await;
+        assert_eq!(sequences(&whole), (1..=44).rev().collect::<Vec<_>>());
+        let mut paged = Vec::new();
+        let mut cursor = String::new();
+        for _ in 0..4 {
+            let next = page(&ada, &format!("&limit=11{cursor}")).await;
+            paged.extend(sequences(&next));
+            cursor = format!("&cursor={}", next["next_cursor"].as_str().unwrap_or_default());
+        }
+        assert_eq!(paged, sequences(&whole));
+        for entry in whole["data"].as_array().expect("a list") {
+            let path = format!("/transactions/{}", entry["id"].as_str().expect("an id"));
+            let alone = ada.get(&path).send().await.expect_status(200).body;
+            assert_eq!(alone["sequence"], entry["sequence"]);
+            // Several may have the same moment: the last of them counts.
+            let at = entry["created_at"].as_str().expect("a moment");
+            let path = format!("/balance?account_number={}&at={at}", ada.account);
+            let balance = ada.get(&path).send().await.expect_status(200).body;
+            assert!(balance["sequence"].as_i64() >= entry["sequence"].as_i64(), "{balance} for {entry}");
+        }
+        assert_eq!(sequences(&page(&ada, "&type=transfer").await), [44, 42, 40]);
+        assert_eq!(page(&bob, "").await["data"].as_array().map(Vec::len), Some(3));
+    }
+
     async fn the_link_header_leads_to_the_next_page(bank: &TestBank) {
         let ada = bank.customer().await;
         for _ in 0..3 {

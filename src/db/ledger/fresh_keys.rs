@@ -90,13 +90,21 @@ impl FreshKeys {
             .take(count)
             .map(|(&key, &position)| (key, position))
             .collect();
-        let mut copy = connection.prepare_cached(
-            "insert into idempotency_keys (key, fingerprint, transaction_id, created_at)
-             select key, fingerprint, transaction_id, created_at from fresh_keys where position = ? and key = ?
+        // Two statements: an `insert` of what a `select` finds has to be able to fail half-way, and would keep a copy of
+        // each page until it has not.
+        let mut select = connection.prepare_cached(
+            "select key, fingerprint, transaction_id, created_at from fresh_keys where position = ? and key = ?",
+        )?;
+        let mut insert = connection.prepare_cached(
+            "insert into idempotency_keys (key, fingerprint, transaction_id, created_at) values (?, ?, ?, ?)
              on conflict (key) do nothing",
         )?;
         for (key, position) in &next {
-            copy.execute((position, key))?;
+            let row: rusqlite::Result<(_, Timestamp)> =
+                select.query_row((position, key), |row| Ok((UsedKey::from_sqlite(row)?, row.get(3)?)));
+            if let Some((used, created_at)) = row.optional()? {
+                insert.execute((used.key, used.fingerprint, used.transaction_id, created_at))?;
+            }
             self.positions.remove(key);
             self.moved = *key;
         }

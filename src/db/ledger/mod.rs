@@ -3,6 +3,7 @@
 //! The only folder with SQL in two dialects, because the two databases are quick in different ways: [`postgres`] takes a
 //! whole batch in one statement per table, [`sqlite`] a row at a time without leaving the thread.
 
+mod fresh_entries;
 mod fresh_keys;
 mod postgres;
 mod sqlite;

@@ -3,6 +3,7 @@
 use rusqlite::{Connection, OptionalExtension, Params, Row};
 use tokio::sync::OwnedMutexGuard;
 
+use super::fresh_entries::{MAX_FRESH_ENTRIES, Tail, Tails};
 use super::fresh_keys::FreshKeys;
 use super::*;
 use crate::db::audit::{AuditHead, audit_columns, chained};
@@ -12,6 +13,7 @@ use crate::db::sqlite::{account, into_sqlx};
 pub struct SqliteBatch<'a> {
     connection: &'a mut Connection,
     fresh_keys: &'a mut FreshKeys,
+    tails: Tails,
     _turn: OwnedMutexGuard<()>,
 }
 
@@ -22,7 +24,7 @@ impl<'a> SqliteBatch<'a> {
         turn: OwnedMutexGuard<()>,
     ) -> sqlx::Result<Self> {
         connection.execute_batch("begin immediate").map_err(into_sqlx)?;
-        Ok(Self { connection, fresh_keys, _turn: turn })
+        Ok(Self { connection, fresh_keys, tails: Tails::new(MAX_FRESH_ENTRIES), _turn: turn })
     }
 
     pub fn commit(self) -> sqlx::Result<()> {
@@ -30,9 +32,22 @@ impl<'a> SqliteBatch<'a> {
     }
 
     /// Nobody else can write until the end of the transaction: reading is enough.
-    pub fn lock_accounts(&self, numbers: &[AccountNumber]) -> sqlx::Result<Vec<Account>> {
-        let select = concat!("select ", account_columns!(), " from accounts where account_number = ?");
-        self.find_each(select, numbers.iter().map(|&number| (number,)), account)
+    pub fn lock_accounts(&mut self, numbers: &[AccountNumber]) -> sqlx::Result<Vec<Account>> {
+        let select = concat!(
+            "select ",
+            account_columns!(),
+            ", fresh_entries, last_fresh_entry from accounts where account_number = ?"
+        );
+        let locked = self.find_each(select, numbers.iter().map(|&number| (number,)), |row| {
+            Ok((account(row)?, Tail::from_sqlite(row)?))
+        })?;
+        Ok(locked
+            .into_iter()
+            .map(|(account, tail)| {
+                self.tails.lock(account.account_number, tail);
+                account
+            })
+            .collect())
     }
 
     pub fn used_keys(&mut self, keys: &[[u8; 16]]) -> sqlx::Result<Vec<UsedKey>> {
@@ -97,30 +112,33 @@ impl<'a> SqliteBatch<'a> {
         )
     }
 
-    pub fn insert_entries(&self, rows: &[Entry]) -> sqlx::Result<u64> {
-        self.write_each(
-            "insert into entries (account_number, sequence, transaction_id, type, amount, balance, created_at, hash)
-             values (?, ?, ?, ?, ?, ?, ?, ?)",
-            rows.iter().map(|e| {
-                (
-                    e.account_number,
-                    e.sequence,
-                    e.transaction_id,
-                    e.movement_type as i16,
-                    e.amount,
-                    e.balance,
-                    e.created_at,
-                    e.hash,
-                )
-            }),
-        )
+    /// The entries' accounts must be locked, and their heads updated afterwards.
+    pub fn insert_entries(&mut self, rows: &[Entry]) -> sqlx::Result<u64> {
+        self.tails.append(self.connection, rows).map_err(into_sqlx)
     }
 
     pub fn update_heads(&self, heads: &[&Account]) -> sqlx::Result<u64> {
-        self.write_each(
-            "update accounts set balance = ?, sequence = ?, head_hash = ?, last_entry_at = ? where account_number = ?",
-            heads.iter().map(|a| (a.balance, a.sequence, a.head_hash, a.last_entry_at, a.account_number)),
-        )
+        let update = || {
+            let mut statement = self.connection.prepare_cached(
+                "update accounts set balance = ?, sequence = ?, head_hash = ?, last_entry_at = ?, fresh_entries = ?,
+                                     last_fresh_entry = ?
+                 where account_number = ?",
+            )?;
+            heads.iter().try_fold(0, |written, a| {
+                let tail = self.tails.of(a.account_number)?;
+                Ok(written
+                    + statement.execute((
+                        a.balance,
+                        a.sequence,
+                        a.head_hash,
+                        a.last_entry_at,
+                        tail.length,
+                        tail.last,
+                        a.account_number,
+                    ))? as u64)
+            })
+        };
+        update().map_err(into_sqlx)
     }
 
     pub fn insert_keys(&mut self, rows: &[UsedKey], now: Timestamp) -> sqlx::Result<u64> {
