@@ -1,7 +1,8 @@
 """The measurements behind bench/run: see there for what it is and how to call it.
 
 Every figure of one run comes from one machine, in minutes, so ratios between them mean something; absolute numbers
-mean something on that machine only. The load generator (wrk) shares the cores with the server.
+mean something on that machine only. What a ratio compares is measured in turn, several rounds of it, and the median
+counts: a machine's speed varies from minute to minute. The load generator (wrk) shares the cores with the server.
 """
 
 import argparse
@@ -14,6 +15,7 @@ import re
 import resource
 import shutil
 import socket
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -29,7 +31,8 @@ PASSWORD = "correct horse battery staple"
 USERS, ACCOUNTS_PER_USER = 10, 100  # an owner may have 100 open accounts
 LONG_HISTORY = 100_000
 BATCH = 1_000
-CONNECTIONS = (1, 32, 256)
+ROUNDS, SECONDS_PER_FIGURE = 3, 2
+FEW, CROWD = (1, 32), 256
 IDLE_CONNECTIONS = 10_000
 
 
@@ -61,15 +64,18 @@ class Cluster:
         command = [*self.owner, str(self.programs / program), *arguments]
         return subprocess.run(command, cwd=self.directory, check=True, capture_output=True, text=True).stdout
 
+    def prepare_pgbench(self, scale):
+        socket = ["-h", str(self.directory), "-U", "postgres"]
+        self.run("createdb", *socket, f"pgbench{scale}")
+        self.run("pgbench", *socket, "-i", "-q", "-s", str(scale), f"pgbench{scale}")
+
     def pgbench(self, scale, seconds):
         """TPC-B transactions a second, 64 clients, prepared statements."""
-        socket = ["-h", str(self.directory), "-U", "postgres"]
-        database = f"pgbench{scale}"
-        self.run("createdb", *socket, database)
-        self.run("pgbench", *socket, "-i", "-q", "-s", str(scale), database)
-        output = self.run("pgbench", *socket, "-M", "prepared", "-c", "64", "-j", "2", "-T", str(seconds), database)
-        self.run("dropdb", *socket, database)
-        return float(re.search(r"tps = ([\d.]+)", output)[1])
+        arguments = ["-h", str(self.directory), "-U", "postgres", "-M", "prepared", "-c", "64", "-j", "2",
+                     "-T", str(seconds), f"pgbench{scale}"]
+        tps = float(re.search(r"tps = ([\d.]+)", self.run("pgbench", *arguments))[1])
+        say(f"pgbench TPC-B, scale {scale}: {tps:,.0f}/s")
+        return tps
 
     def stop(self):
         self.run("pg_ctl", "-D", str(self.directory / "data"), "-m", "immediate", "stop")
@@ -190,16 +196,24 @@ class Bench:
             f"{row['per_second']:9.0f}/s  p50 {row['p50_ms']:8.2f} ms  p99 {row['p99_ms']:8.2f} ms  {row['resident_mb']:.0f} MB")
         return row["per_second"]
 
-    def measure(self):
-        for connections in (1, 32, 64, 256):
-            self.wrk("refused", connections)
+    def movements(self, connections):
         for kind in ("deposit", "withdraw", "transfer"):
             for spread in ("spread", "hot"):
                 for keyed in (False, True):
-                    for connections in CONNECTIONS:
-                        self.wrk(kind, connections, spread, keyed)
-        for connections in (1, 64, 256):
+                    self.wrk(kind, connections, spread, keyed)
+
+    def measure(self, rounds, before_each_round):
+        for connections in FEW:
+            self.wrk("refused", connections)
+            self.movements(connections)
             self.wrk("balance", connections)
+        for _ in range(rounds):
+            before_each_round()
+            for connections in (64, CROWD):
+                self.wrk("refused", connections)
+                self.wrk("balance", connections)
+            self.movements(CROWD)
+        self.rows = medians(self.rows)
         self.long_history()
         for connections in (1, 64):
             self.wrk("history", connections, file=self.history)
@@ -240,6 +254,17 @@ class Bench:
         return known.get(connections)
 
 
+def medians(rows):
+    """One row for each kind of request, with kinds in the order in which they first came."""
+    rounds = {}
+    for row in rows:
+        rounds.setdefault((row["kind"], row["spread"], row["keyed"], row["connections"]), []).append(row)
+    figures = ("per_second", "p50_ms", "p99_ms", "resident_mb")
+    kinds = list(dict.fromkeys(row["kind"] for row in rows))
+    return [{**same[0], **{figure: statistics.median(row[figure] for row in same) for figure in figures}}
+            for _, same in sorted(rounds.items(), key=lambda kind_and_rows: kinds.index(kind_and_rows[0][0]))]
+
+
 def table(benches, pgbench):
     lines = ["| | database | connections | requests/s | p50 ms | p99 ms | of the ceiling | of pgbench | MB |",
              "|---|---|---|---|---|---|---|---|---|"]
@@ -263,10 +288,10 @@ def picture(benches, pgbench):
     """Horizontal bars for the README."""
     bars = []
     for bench in benches:
-        bars.append((f"{bench.name}: refused before the ledger (ceiling)", bench.per_second("refused", 256), "#9aa5b1"))
+        bars.append((f"{bench.name}: refused before the ledger (ceiling)", bench.per_second("refused", CROWD), "#9aa5b1"))
         for kind, spread, label in [("deposit", "spread", "deposit, 1,000 accounts"), ("deposit", "hot", "deposit, one hot account"),
                                     ("transfer", "spread", "transfer, 1,000 accounts")]:
-            bars.append((f"{bench.name}: {label}", bench.per_second(kind, 256, spread), "#2f6f9f"))
+            bars.append((f"{bench.name}: {label}", bench.per_second(kind, CROWD, spread), "#2f6f9f"))
     bars.append(("pgbench TPC-B, scale 10", pgbench[10], "#c98b2b"))
     bars.append(("pgbench TPC-B, scale 1 (hot)", pgbench[1], "#c98b2b"))
     longest = max(value for _, value, _ in bars)
@@ -299,7 +324,7 @@ def growth(directory, seconds, millions):
             bank.start()
         bench.owners = [(bank.sign_in(f"user{user}"), accounts) for user, (_, accounts) in enumerate(bench.owners)]
         bench.accounts = bench.write("accounts", [f"{t} {a}\n" for t, accounts in bench.owners for a in accounts])
-        bench.wrk("deposit", 256)
+        bench.wrk("deposit", CROWD)
         row = bench.rows[-1]
         wal_mb = (directory / "growth.db-wal").stat().st_size / 2**20
         results.append({**row, "millions": target, "start_ms": bank.start_ms, "wal_mb": wal_mb})
@@ -325,25 +350,31 @@ def besieged(directory, seconds):
     return bench.void
 
 
-def compare(directory, seconds, keep):
+def compare(directory, rounds, keep):
     cluster = Cluster(directory)
     try:
-        pgbench = {}
-        for scale in (10, 1):
-            pgbench[scale] = cluster.pgbench(scale, max(seconds, 5) if keep else seconds)
-            say(f"pgbench TPC-B, scale {scale}: {pgbench[scale]:,.0f}/s")
+        tps = {10: [], 1: []}
+        for scale in tps:
+            cluster.prepare_pgbench(scale)
+
+        def pgbench_in_turn():
+            for scale, figures in tps.items():
+                figures.append(cluster.pgbench(scale, 2))
+
         benches = []
-        for name, url in [("SQLite", f"sqlite://{directory}/coffer.db"), ("PostgreSQL", cluster.url)]:
-            bench = Bench(name, Bank(url, directory), directory, seconds)
+        for name, url, before_each_round in [("SQLite", f"sqlite://{directory}/coffer.db", lambda: None),
+                                             ("PostgreSQL", cluster.url, pgbench_in_turn)]:
+            bench = Bench(name, Bank(url, directory), directory, SECONDS_PER_FIGURE)
             try:
                 bench.populate()
-                bench.measure()
+                bench.measure(rounds, before_each_round)
                 bench.examine()
             finally:
                 bench.bank.stop()
             benches.append(bench)
     finally:
         cluster.stop()
+    pgbench = {scale: statistics.median(figures) for scale, figures in tps.items()}
     print(table(benches, pgbench))
     void = [line for bench in benches for line in bench.void]
     if keep and not void:
@@ -362,7 +393,6 @@ def main():
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--millions", default="0,1,3,10")
     arguments = parser.parse_args()
-    seconds = 1 if arguments.quick else 3
     with tempfile.TemporaryDirectory(prefix="coffer-bench-") as directory:
         directory = pathlib.Path(directory)
         if arguments.siege:
@@ -370,7 +400,7 @@ def main():
         elif arguments.growth:
             void = growth(directory, 5, [float(number) for number in arguments.millions.split(",")])
         else:
-            void = compare(directory, seconds, keep=not arguments.quick)
+            void = compare(directory, 1 if arguments.quick else ROUNDS, keep=not arguments.quick)
     for line in void:
         print(f"VOID: {line}")
     sys.exit(1 if void else 0)
