@@ -22,10 +22,10 @@ use crate::timestamp::Timestamp;
 const CONSTRAINT_PRIMARY_KEY: i32 = 1_555;
 const CONSTRAINT_UNIQUE: i32 = 2_067;
 
-/// Statements kept prepared per connection; the ledger has some twenty.
-const STATEMENT_CACHE: usize = 32;
+/// Statements kept prepared per connection; the ledger has some thirty.
+const STATEMENT_CACHE: usize = 48;
 
-/// Page cache of a lane's connection, negative for KiB: the tails of some thousand passbooks.
+/// Page cache of a lane's connection, negative for KiB: the ends of some thousand passbooks, and what is to be filed there.
 const LANE_CACHE_KIB: i64 = -8_192;
 
 /// Page cache of a connection for look-ups, negative for KiB: the upper pages of the trees.

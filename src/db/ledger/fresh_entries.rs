@@ -11,7 +11,7 @@
 use std::collections::BTreeMap;
 
 use rusqlite::types::ToSqlOutput;
-use rusqlite::{Connection, Error, Row};
+use rusqlite::{Connection, Error, Row, Statement};
 
 use super::Entry;
 use crate::account_number::AccountNumber;
@@ -34,6 +34,18 @@ const COLUMNS: usize = 8;
 const INSERT_ENTRY: &str = concat!("insert into entries (", columns!(), ") values (?, ?, ?, ?, ?, ?, ?, ?)");
 const INSERT_FRESH_ENTRY: &str =
     concat!("insert into fresh_entries (", columns!(), ", previous) values (?, ?, ?, ?, ?, ?, ?, ?, ?)");
+
+/// Gives the statement the line's [`columns`].
+fn bind(statement: &mut Statement<'_>, line: &Entry) -> rusqlite::Result<()> {
+    statement.raw_bind_parameter(1, line.account_number)?;
+    statement.raw_bind_parameter(2, line.sequence)?;
+    statement.raw_bind_parameter(3, line.transaction_id)?;
+    statement.raw_bind_parameter(4, line.movement_type as i16)?;
+    statement.raw_bind_parameter(5, line.amount)?;
+    statement.raw_bind_parameter(6, line.balance)?;
+    statement.raw_bind_parameter(7, line.created_at)?;
+    statement.raw_bind_parameter(COLUMNS, line.hash)
+}
 
 /// The end of a passbook that is not filed yet: columns of `accounts`.
 #[derive(Clone, Copy, Debug, Default)]
@@ -109,33 +121,16 @@ impl Tails {
         }
         let mut file = connection.prepare_cached(INSERT_ENTRY)?;
         let mut append = connection.prepare_cached(INSERT_FRESH_ENTRY)?;
-        for e in lines {
-            let movement_type = e.movement_type as i16;
-            if coming.contains_key(&e.account_number) {
-                file.execute((
-                    e.account_number,
-                    e.sequence,
-                    e.transaction_id,
-                    movement_type,
-                    e.amount,
-                    e.balance,
-                    e.created_at,
-                    e.hash,
-                ))?;
+        for line in lines {
+            if coming.contains_key(&line.account_number) {
+                bind(&mut file, line)?;
+                file.raw_execute()?;
             } else {
-                let tail = self.tail_mut(e.account_number)?;
-                let position = append.insert((
-                    e.account_number,
-                    e.sequence,
-                    e.transaction_id,
-                    movement_type,
-                    e.amount,
-                    e.balance,
-                    e.created_at,
-                    e.hash,
-                    tail.last,
-                ))?;
-                *tail = Tail { length: tail.length + 1, last: Some(position) };
+                let tail = self.tail_mut(line.account_number)?;
+                bind(&mut append, line)?;
+                append.raw_bind_parameter(COLUMNS + 1, tail.last)?;
+                append.raw_execute()?;
+                *tail = Tail { length: tail.length + 1, last: Some(connection.last_insert_rowid()) };
             }
         }
         Ok(lines.len() as u64)
