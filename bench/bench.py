@@ -1,8 +1,9 @@
 """The measurements behind bench/run: see there for what it is and how to call it.
 
 Every figure of one run comes from one machine, in minutes, so ratios between them mean something; absolute numbers
-mean something on that machine only. What a ratio compares is measured in turn, several rounds of it, and the median
-counts: a machine's speed varies from minute to minute. The load generator (wrk) shares the cores with the server.
+mean something on that machine only. A machine's speed varies from minute to minute: so what is compared at 64 and 256
+connections is measured in turn, several rounds of it, and the median counts. With fewer connections each figure is
+measured once. The load generator (wrk) shares the cores with the server.
 """
 
 import argparse
@@ -275,7 +276,8 @@ def table(benches, pgbench):
             of_ceiling = f"{row['per_second'] / ceiling:.2f}" if ceiling and row["kind"] != "refused" else ""
             base = pgbench[1] if row["spread"] == "hot" else pgbench[10]
             is_movement = row["kind"] in ("deposit", "withdraw", "transfer")
-            of_pgbench = f"{row['per_second'] / base:.1f}x" if bench.name == "PostgreSQL" and is_movement else ""
+            is_compared = bench.name == "PostgreSQL" and is_movement and row["connections"] == CROWD
+            of_pgbench = f"{row['per_second'] / base:.1f}x" if is_compared else ""
             number = lambda value: "" if value is None else f"{value:.2f}"
             lines.append(f"| {name} | {bench.name} | {row['connections']} | {row['per_second']:,.0f} | {number(row['p50_ms'])} | "
                          f"{number(row['p99_ms'])} | {of_ceiling} | {of_pgbench} | {row.get('resident_mb', 0):.0f} |")

@@ -1,3 +1,2 @@
--- The passbooks, whole. (On SQLite the newest lines are in a table of their own; PostgreSQL gains nothing by that.)
-create view all_entries as
-select account_number, sequence, transaction_id, type, amount, balance, created_at, hash from entries;
+-- On SQLite the newest lines are in a table of their own; PostgreSQL gains nothing by that.
+comment on table entries is 'The passbooks.';

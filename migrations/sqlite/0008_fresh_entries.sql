@@ -1,11 +1,14 @@
--- Where passbook lines are written first. Each passbook is a place of its own in `entries`, so a line put there at once
--- rewrites a page of its own; here lines share pages in the order they came. When an account has gathered some, they are
--- filed in its passbook together, which rewrites one page for all of them.
+-- Each passbook is a place of its own in the table of entries, so a line put there at once rewrites a page of its own. Lines
+-- are therefore written to a table where they share pages in the order they came. When an account has gathered some, they
+-- are filed in its passbook together, which rewrites one page for all of them. `entries` is both.
+drop view readable_entries;
+alter table entries rename to filed_entries;
+
 create table fresh_entries (
     position       integer not null primary key,
     -- Where the account's line before this one is, if that is not filed yet either.
     previous       integer,
-    -- The rest as in `entries`.
+    -- The rest as in `filed_entries`.
     account_number integer not null,
     sequence       integer not null check (sequence > 0),
     transaction_id blob    not null check (length(transaction_id) = 16),
@@ -26,28 +29,28 @@ create trigger fresh_entries_refuse_delete before delete on fresh_entries
 when old.sequence > (select sequence - fresh_entries from accounts where account_number = old.account_number)
 begin select raise(abort, 'a line stays until it is filed'); end;
 
--- The lines that are not filed yet, by account: found from the account's last one backwards.
+-- The lines that are not filed yet, by account: found from the account's last one backwards. (`union` ends even where a
+-- forger has made a circle of them.)
 create view unfiled_entries as
-select a.account_number, f.sequence, f.transaction_id, f.type, f.amount, f.balance, f.created_at, f.hash
+select a.account_number, f.sequence, f.transaction_id, f.type, f.amount, f.balance, f.created_at, f.hash, f.previous
 from accounts a
 cross join fresh_entries f
-where f.position in (
+where f.account_number = a.account_number
+  and f.position in (
     with recursive tail (position) as (
         select a.last_fresh_entry
-        union all
+        union
         select f.previous from tail join fresh_entries f on f.position = tail.position
     )
     select position from tail
 );
 
--- The passbooks, whole.
-create view all_entries as
-select account_number, sequence, transaction_id, type, amount, balance, created_at, hash from entries
+create view entries as
+select account_number, sequence, transaction_id, type, amount, balance, created_at, hash from filed_entries
 union all
 select account_number, sequence, transaction_id, type, amount, balance, created_at, hash from unfiled_entries;
 
--- As before, but of whole passbooks.
-drop view readable_entries;
+-- As before.
 create view readable_entries as
 select printf('%014d', e.account_number) as account_number,
        e.sequence,
@@ -59,5 +62,5 @@ select printf('%014d', e.account_number) as account_number,
        t.description,
        strftime('%Y-%m-%dT%H:%M:%SZ', e.created_at / 1000000, 'unixepoch') as created_at,
        lower(hex(e.hash)) as hash
-from all_entries e
+from entries e
 join transactions t on t.id = e.transaction_id;

@@ -75,7 +75,7 @@ impl Db {
     pub async fn entries(&self, range: EntryRange) -> sqlx::Result<Vec<Entry>> {
         on_reader!(self, conn => sqlx::query_as(
             concat!("select ", entry_columns!(), ", t.currency, t.initiated_by
-             from all_entries e
+             from entries e
              join transactions t on t.id = e.transaction_id
              where e.account_number = $1 and e.sequence < $2 and e.sequence > $3
                and ($4 is null or e.type = $4)
@@ -110,7 +110,7 @@ impl Db {
         while after - at_or_before > 1 {
             let middle = at_or_before + (after - at_or_before) / 2;
             let created_at: Timestamp = on_reader!(self, conn => sqlx::query_scalar(
-                "select created_at from all_entries where account_number = $1 and sequence = $2",
+                "select created_at from entries where account_number = $1 and sequence = $2",
             )
             .bind(account_number)
             .bind(middle)

@@ -56,7 +56,7 @@ impl Tx<'_> {
                         a.currency as account_currency, a.balance as account_balance,
                         a.sequence as account_sequence, a.head_hash as account_head_hash,
                         a.last_entry_at as account_last_entry_at
-                 from all_entries e
+                 from entries e
                  left join transactions t on t.id = e.transaction_id
                  left join accounts a on a.account_number = e.account_number
                  order by e.account_number, e.sequence"),
@@ -98,13 +98,13 @@ impl Tx<'_> {
                  union
                  select t.id from transactions t
                  where t.debit_sequence is not null
-                   and not exists (select 1 from all_entries e
+                   and not exists (select 1 from entries e
                                    where e.account_number = t.debit_account and e.sequence = t.debit_sequence
                                      and e.transaction_id = t.id and e.amount = -t.amount)
                  union
                  select t.id from transactions t
                  where t.credit_sequence is not null
-                   and not exists (select 1 from all_entries e
+                   and not exists (select 1 from entries e
                                    where e.account_number = t.credit_account and e.sequence = t.credit_sequence
                                      and e.transaction_id = t.id and e.amount = t.amount)",
             )
@@ -122,7 +122,7 @@ impl Tx<'_> {
         in_transaction!(self, conn => drain(
             sqlx::query_scalar(
                 "select a.account_number from accounts a
-                 where not exists (select 1 from all_entries e where e.account_number = a.account_number)
+                 where not exists (select 1 from entries e where e.account_number = a.account_number)
                    and (a.sequence <> 0 or a.balance <> 0 or a.head_hash <> $1 or a.last_entry_at <> a.opened_at)",
             )
             .bind(&super::accounts::GENESIS_HASH[..])
@@ -132,19 +132,35 @@ impl Tx<'_> {
         .await)
     }
 
-    /// SQLite only: hands `visit` every account that is wrong about which of its lines are not filed yet.
+    /// SQLite only: hands `visit` every account whose row and fresh entries do not fit together, by number, so that one of
+    /// its entries would not be filed, or not found; `None` elsewhere, where all are filed at once.
     pub async fn visit_accounts_with_wrong_fresh_entries(
         &mut self,
         mut visit: impl FnMut(AccountNumber),
-    ) -> sqlx::Result<()> {
-        let Tx::Sqlite(tx, _) = self else { return Ok(()) };
+    ) -> sqlx::Result<Option<()>> {
+        let Tx::Sqlite(tx, _) = self else { return Ok(None) };
         let rows = sqlx::query_scalar(
-            "select a.account_number from accounts a
-             where a.fresh_entries <> (select count(*) from unfiled_entries u where u.account_number = a.account_number)
+            "with unfiled as (
+                 select f.account_number, count(*) as entries
+                 from fresh_entries f left join accounts a on a.account_number = f.account_number
+                 where a.account_number is null or f.sequence > a.sequence - a.fresh_entries
+                 group by f.account_number
+             )
+             select account_number from unfiled where account_number not in (select account_number from accounts)
+             union
+             select a.account_number
+             from accounts a left join unfiled on unfiled.account_number = a.account_number
+             where a.fresh_entries <> coalesce(unfiled.entries, 0)
+                or a.fresh_entries
+                   <> (select count(*) from unfiled_entries u
+                       where u.account_number = a.account_number and u.sequence > a.sequence - a.fresh_entries)
                 or a.sequence - a.fresh_entries
-                   <> (select coalesce(max(e.sequence), 0) from entries e where e.account_number = a.account_number)",
+                   <> (select coalesce(max(f.sequence), 0) from filed_entries f where f.account_number = a.account_number)
+                or exists (select 1 from unfiled_entries u
+                           where u.account_number = a.account_number
+                             and (u.sequence = a.sequence - a.fresh_entries + 1) <> (u.previous is null))",
         );
-        drain(rows.fetch(&mut **tx), &mut visit).await
+        drain(rows.fetch(&mut **tx), &mut visit).await.map(Some)
     }
 
     pub async fn visit_accounts_below_limit(&mut self, mut visit: impl FnMut(AccountNumber)) -> sqlx::Result<()> {

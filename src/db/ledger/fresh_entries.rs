@@ -1,17 +1,17 @@
 //! Passbook lines on SQLite: written where that is cheap, filed where they are read from later, many at a time.
 //!
-//! Each passbook is a place of its own in `entries`, so each line that is put there alone rewrites a page of its own, 4 KiB
-//! for 100 bytes: as dear as the whole rest of a movement. A new line is therefore appended to `fresh_entries`, where lines
-//! share pages in the order they came, and points at the account's line before it; the account's row, which every
+//! Each passbook is a place of its own in `filed_entries`, so each line that is put there alone rewrites a page of its own,
+//! 4 KiB for 100 bytes: dearer than the whole rest of a movement. A new line is therefore appended to `fresh_entries`, where
+//! lines share pages in the order they came, and points at the account's line before it; the account's row, which every
 //! movement rewrites anyway, points at the last. Once [`FILE_AT`] have gathered they are filed in the passbook together.
-//! Readers look at the view `all_entries`, which has both.
+//! Readers look at the view `entries`, which has both.
 //!
 //! Nothing of it is held in memory between batches, and all of it happens in the transaction that books.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rusqlite::types::ToSqlOutput;
-use rusqlite::{Connection, Error, Row, Statement};
+use rusqlite::{Connection, Error, Row, Statement, ffi};
 
 use super::Entry;
 use crate::account_number::AccountNumber;
@@ -23,7 +23,7 @@ const FILE_AT: i64 = 16;
 /// account sees little use, its account's are filed first.
 pub const MAX_FRESH_ENTRIES: i64 = 131_072;
 
-/// What `entries` and `fresh_entries` both have.
+/// What `filed_entries` and `fresh_entries` both have.
 macro_rules! columns {
     () => {
         "account_number, sequence, transaction_id, type, amount, balance, created_at, hash"
@@ -31,8 +31,8 @@ macro_rules! columns {
 }
 const COLUMNS: usize = 8;
 
-const INSERT_ENTRY: &str = concat!("insert into entries (", columns!(), ") values (?, ?, ?, ?, ?, ?, ?, ?)");
-const INSERT_FRESH_ENTRY: &str =
+const FILE_ENTRY: &str = concat!("insert into filed_entries (", columns!(), ") values (?, ?, ?, ?, ?, ?, ?, ?)");
+const APPEND_ENTRY: &str =
     concat!("insert into fresh_entries (", columns!(), ", previous) values (?, ?, ?, ?, ?, ?, ?, ?, ?)");
 
 /// Gives the statement the line's [`columns`].
@@ -62,27 +62,34 @@ impl Tail {
         Ok(Self { length: row.get("fresh_entries")?, last: row.get("last_fresh_entry")? })
     }
 
-    /// Copies the lines into their passbook, the last first. Line by line, because an `insert` of what a `select` finds has to
-    /// be able to fail half-way, and would keep a copy of each page until it has not.
-    fn file(&mut self, connection: &Connection) -> rusqlite::Result<()> {
+    /// Copies the lines into the account's passbook, the last first, all of them or it fails. Line by line, because an `insert`
+    /// of what a `select` finds has to be able to fail half-way, and would keep a copy of each page until it has not.
+    fn file(&mut self, connection: &Connection, account: AccountNumber) -> rusqlite::Result<()> {
         let mut select = connection.prepare_cached(concat!(
             "select ",
             columns!(),
-            ", previous from fresh_entries where position = ?"
+            ", previous from fresh_entries where position = ? and account_number = ?"
         ))?;
-        let mut insert = connection.prepare_cached(INSERT_ENTRY)?;
-        let mut next = std::mem::take(self).last;
-        while let Some(position) = next {
-            let mut rows = select.query((position,))?;
-            let line = rows.next()?.ok_or(Error::QueryReturnedNoRows)?;
+        let mut insert = connection.prepare_cached(FILE_ENTRY)?;
+        let Tail { length, last } = std::mem::take(self);
+        let mut next = last;
+        for _ in 0..length {
+            let mut found = select.query((next, account))?;
+            let line = found.next()?.ok_or_else(|| broken(account))?;
             for column in 0..COLUMNS {
                 insert.raw_bind_parameter(column + 1, ToSqlOutput::Borrowed(line.get_ref(column)?))?;
             }
             insert.raw_execute()?;
             next = line.get("previous")?;
         }
-        Ok(())
+        if next.is_some() { Err(broken(account)) } else { Ok(()) }
     }
+}
+
+/// The account and its fresh entries do not fit together, whoever did that: the doctor will say more.
+fn broken(account: AccountNumber) -> Error {
+    let message = format!("the fresh entries of account {account} are not what its row says");
+    Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_CORRUPT), Some(message))
 }
 
 /// The tails of the accounts that a batch has locked.
@@ -104,7 +111,7 @@ impl Tails {
 
     /// What the account's row has to say when the batch is written.
     pub fn of(&self, account: AccountNumber) -> rusqlite::Result<Tail> {
-        self.by_account.get(&account).copied().ok_or(Error::QueryReturnedNoRows)
+        self.by_account.get(&account).copied().ok_or_else(|| broken(account))
     }
 
     /// Writes the lines, each account's in its order. The rows of the accounts have to be updated afterwards.
@@ -115,14 +122,18 @@ impl Tails {
             *coming.entry(line.account_number).or_default() += 1;
         }
         // Accounts whose lines go straight into the passbook, because there are many of them.
-        coming.retain(|account, count| self.by_account.get(account).is_none_or(|tail| tail.length + *count >= FILE_AT));
-        for account in coming.keys() {
-            self.tail_mut(*account)?.file(connection)?;
+        let mut filing = BTreeSet::new();
+        for (account, count) in coming {
+            let tail = self.tail_mut(account)?;
+            if tail.length + count >= FILE_AT {
+                tail.file(connection, account)?;
+                filing.insert(account);
+            }
         }
-        let mut file = connection.prepare_cached(INSERT_ENTRY)?;
-        let mut append = connection.prepare_cached(INSERT_FRESH_ENTRY)?;
+        let mut file = connection.prepare_cached(FILE_ENTRY)?;
+        let mut append = connection.prepare_cached(APPEND_ENTRY)?;
         for line in lines {
-            if coming.contains_key(&line.account_number) {
+            if filing.contains(&line.account_number) {
                 bind(&mut file, line)?;
                 file.raw_execute()?;
             } else {
@@ -137,42 +148,56 @@ impl Tails {
     }
 
     fn tail_mut(&mut self, account: AccountNumber) -> rusqlite::Result<&mut Tail> {
-        self.by_account.get_mut(&account).ok_or(Error::QueryReturnedNoRows)
+        self.by_account.get_mut(&account).ok_or_else(|| broken(account))
     }
 
-    /// If there are too many rows, drops the oldest, twice as many as are coming.
+    /// If there are too many rows, drops the oldest, twice as many as are coming. When that fails they stay: the tail of one
+    /// account that somebody has broken must not keep all others from their money.
     fn drop_oldest(&mut self, connection: &Connection, coming: i64) -> rusqlite::Result<()> {
         let bounds = "select coalesce((select min(position) from fresh_entries), 0),
                              coalesce((select max(position) from fresh_entries), 0)";
         let (first, last): (i64, i64) =
             connection.prepare_cached(bounds)?.query_row([], |row| Ok((row.get(0)?, row.get(1)?)))?;
-        let Some(excess @ 1..) = (last - first + 1).checked_sub(self.max_fresh) else { return Ok(()) };
-        let drop_up_to = first + excess.min(2 * coming) - 1;
-        self.file_up_to(connection, drop_up_to)?;
-        connection.prepare_cached("delete from fresh_entries where position <= ?")?.execute((drop_up_to,))?;
-        Ok(())
-    }
-
-    /// Files the tails of all accounts that have a line at or before the position which is not filed.
-    fn file_up_to(&mut self, connection: &Connection, position: i64) -> rusqlite::Result<()> {
-        let mut select = connection.prepare_cached(
-            "select distinct a.account_number, a.fresh_entries, a.last_fresh_entry
-             from fresh_entries f cross join accounts a on a.account_number = f.account_number
-             where f.position <= ? and f.sequence > a.sequence - a.fresh_entries",
-        )?;
-        let mut update = connection.prepare_cached(
-            "update accounts set fresh_entries = 0, last_fresh_entry = null where account_number = ?",
-        )?;
-        let unfiled = select.query_map((position,), |row| Ok((row.get("account_number")?, Tail::from_sqlite(row)?)))?;
-        for (account, mut tail) in unfiled.collect::<rusqlite::Result<Vec<(AccountNumber, Tail)>>>()? {
-            tail.file(connection)?;
-            update.execute((account,))?;
-            if let Some(locked) = self.by_account.get_mut(&account) {
-                *locked = tail;
+        let excess = last - first + 1 - self.max_fresh;
+        if excess <= 0 {
+            return Ok(());
+        }
+        connection.execute_batch("savepoint dropping")?;
+        match drop_up_to(connection, first + excess.min(2 * coming) - 1) {
+            Ok(filed) => {
+                for account in filed {
+                    self.by_account.entry(account).and_modify(|tail| *tail = Tail::default());
+                }
+            }
+            Err(error) => {
+                tracing::error!(%error, "old entries cannot be filed: run `coffer doctor`");
+                connection.execute_batch("rollback to dropping")?;
             }
         }
-        Ok(())
+        connection.execute_batch("release dropping")
     }
+}
+
+/// Drops the rows up to a position, and returns the accounts whose tails were filed for that.
+fn drop_up_to(connection: &Connection, position: i64) -> rusqlite::Result<Vec<AccountNumber>> {
+    let mut select = connection.prepare_cached(
+        "select distinct a.account_number, a.fresh_entries, a.last_fresh_entry
+         from fresh_entries f cross join accounts a on a.account_number = f.account_number
+         where f.position <= ? and f.sequence > a.sequence - a.fresh_entries",
+    )?;
+    let unfiled = select
+        .query_map((position,), |row| Ok((row.get("account_number")?, Tail::from_sqlite(row)?)))?
+        .collect::<rusqlite::Result<Vec<(AccountNumber, Tail)>>>()?;
+    let mut update = connection
+        .prepare_cached("update accounts set fresh_entries = 0, last_fresh_entry = null where account_number = ?")?;
+    let mut filed = Vec::new();
+    for (account, mut tail) in unfiled {
+        tail.file(connection, account)?;
+        update.execute((account,))?;
+        filed.push(account);
+    }
+    connection.prepare_cached("delete from fresh_entries where position <= ?")?.execute((position,))?;
+    Ok(filed)
 }
 
 #[cfg(test)]
@@ -266,14 +291,14 @@ mod tests {
                 for (account, head) in heads.iter().enumerate() {
                     let number = account as i64 + 1;
                     let mut select = bank
-                        .prepare("select sequence from all_entries where account_number = ? order by sequence")
+                        .prepare("select sequence from entries where account_number = ? order by sequence")
                         .unwrap();
                     let found: Vec<i64> =
                         select.query_map((number,), |row| row.get(0)).unwrap().map(Result::unwrap).collect();
                     prop_assert_eq!(found, (1..=*head).collect::<Vec<_>>(), "account {}", number);
                 }
                 let tails = "select count(*) from accounts a where fresh_entries <> sequence -
-                             (select count(*) from entries e where e.account_number = a.account_number)";
+                             (select count(*) from filed_entries e where e.account_number = a.account_number)";
                 prop_assert_eq!(count(&bank, tails), 0);
                 let rows = count(&bank, "select count(*) from fresh_entries");
                 prop_assert!(rows <= MAX_FRESH + 2 * 20, "{} rows", rows);
@@ -290,7 +315,27 @@ mod tests {
             book(&bank, &mut heads, &[1]);
         }
         assert_eq!(count(&bank, "select fresh_entries from accounts where account_number = 1"), 0);
-        assert_eq!(count(&bank, "select count(*) from entries where account_number = 1"), 2);
+        assert_eq!(count(&bank, "select count(*) from filed_entries where account_number = 1"), 2);
+    }
+
+    /// Otherwise one bad row would stop every movement of the bank.
+    #[test]
+    fn a_broken_tail_stops_only_its_own_account() {
+        let bank = bank();
+        let mut heads = [0; ACCOUNTS as usize];
+        book(&bank, &mut heads, &[0, 0, 2]);
+        bank.execute_batch(
+            "drop trigger fresh_entries_refuse_update; update fresh_entries set previous = 999 where position = 1",
+        )
+        .unwrap();
+        for _ in 0..MAX_FRESH {
+            book(&bank, &mut heads, &[1, 2, 3]);
+        }
+        assert_eq!(count(&bank, "select count(*) from entries"), 3 * MAX_FRESH + 3);
+        let mut tails = Tails::new(MAX_FRESH);
+        tails.lock(AccountNumber::from_i64(1), Tail { length: 2, last: Some(2) });
+        let many: Vec<_> = (3..3 + FILE_AT).map(|sequence| line(1, sequence)).collect();
+        assert!(tails.append(&bank, &many).is_err());
     }
 
     #[test]
