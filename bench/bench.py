@@ -2,8 +2,8 @@
 
 Every figure of one run comes from one machine, in minutes, so ratios between them mean something; absolute numbers
 mean something on that machine only. A machine's speed varies from minute to minute: so what is compared at 64 and 256
-connections is measured in turn, several rounds of it, and the median counts. With fewer connections each figure is
-measured once. The load generator (wrk) shares the cores with the server.
+connections is measured in turn, several rounds of it, ratios are taken within a round, and the median counts. With fewer
+connections each figure is measured once. The load generator (wrk) shares the cores with the server.
 """
 
 import argparse
@@ -34,6 +34,7 @@ LONG_HISTORY = 100_000
 BATCH = 1_000
 ROUNDS, SECONDS_PER_FIGURE = 3, 2
 FEW, CROWD = (1, 32), 256
+PGBENCH_SCALES = (10, 1)
 IDLE_CONNECTIONS = 10_000
 
 
@@ -149,7 +150,7 @@ class Bench:
 
     def __init__(self, name, bank, directory, seconds):
         self.name, self.bank, self.directory, self.seconds = name, bank, directory, seconds
-        self.rows, self.void = [], []
+        self.rows, self.void, self.round = [], [], None
 
     def populate(self):
         say(f"{self.name}: {USERS * ACCOUNTS_PER_USER} accounts")
@@ -189,7 +190,7 @@ class Bench:
         bad = 0 if kind == "refused" else result["bad_status"]
         if bad or result["socket_errors"]:
             self.void.append(f"{self.name} {kind} {connections}: {result}")
-        row = {"kind": kind, "spread": spread, "keyed": keyed, "connections": connections,
+        row = {"kind": kind, "spread": spread, "keyed": keyed, "connections": connections, "round": self.round,
                "per_second": result["requests"] / result["seconds"], "p50_ms": result["p50_us"] / 1000,
                "p99_ms": result["p99_us"] / 1000, "resident_mb": self.bank.resident_mb()}
         self.rows.append(row)
@@ -203,18 +204,21 @@ class Bench:
                 for keyed in (False, True):
                     self.wrk(kind, connections, spread, keyed)
 
-    def measure(self, rounds, before_each_round):
+    def measure(self, rounds, pgbench):
+        """`pgbench` is called once a round and gives the transactions a second by scale, or nothing."""
         for connections in FEW:
             self.wrk("refused", connections)
             self.movements(connections)
             self.wrk("balance", connections)
-        for _ in range(rounds):
-            before_each_round()
+        pgbench_rounds = []
+        for self.round in range(rounds):
+            pgbench_rounds.append(pgbench())
             for connections in (64, CROWD):
                 self.wrk("refused", connections)
                 self.wrk("balance", connections)
             self.movements(CROWD)
-        self.rows = medians(self.rows)
+        self.rows = medians(self.rows, pgbench_rounds)
+        self.pgbench = {scale: statistics.median(tps[scale] for tps in pgbench_rounds) for scale in pgbench_rounds[0]}
         self.long_history()
         for connections in (1, 64):
             self.wrk("history", connections, file=self.history)
@@ -250,39 +254,47 @@ class Bench:
                 return row["per_second"]
         raise KeyError(kind)
 
-    def ceiling(self, connections):
-        known = {row["connections"]: row["per_second"] for row in self.rows if row["kind"] == "refused"}
-        return known.get(connections)
 
+def medians(rows, pgbench):
+    """One row for each kind of request, with kinds in the order in which they first came. `pgbench`: by round and scale."""
+    def name(row):
+        return row["kind"], row["spread"], row["keyed"], row["connections"]
 
-def medians(rows):
-    """One row for each kind of request, with kinds in the order in which they first came."""
+    per_second = {(row["round"], *name(row)): row["per_second"] for row in rows}
+
+    def ratio(row, **to):
+        return row["per_second"] / per_second[row["round"], *name({**row, **to})]
+
     rounds = {}
     for row in rows:
-        rounds.setdefault((row["kind"], row["spread"], row["keyed"], row["connections"]), []).append(row)
-    figures = ("per_second", "p50_ms", "p99_ms", "resident_mb")
+        rounds.setdefault(name(row), []).append(row)
+        if row["kind"] != "refused" and (row["round"], "refused", "spread", False, row["connections"]) in per_second:
+            row["of_ceiling"] = ratio(row, kind="refused", spread="spread", keyed=False)
+        if row["keyed"]:
+            row["of_plain"] = ratio(row, keyed=False)
+        if row["kind"] == "transfer":
+            row["of_deposit"] = ratio(row, kind="deposit")
+        if row["kind"] in ("deposit", "withdraw", "transfer") and row["connections"] == CROWD and pgbench[row["round"]]:
+            row["of_pgbench"] = row["per_second"] / pgbench[row["round"]][1 if row["spread"] == "hot" else 10]
     kinds = list(dict.fromkeys(row["kind"] for row in rows))
-    return [{**same[0], **{figure: statistics.median(row[figure] for row in same) for figure in figures}}
-            for _, same in sorted(rounds.items(), key=lambda kind_and_rows: kinds.index(kind_and_rows[0][0]))]
+    what = ("kind", "spread", "keyed", "connections")
+    return [{figure: first[figure] if figure in what else statistics.median(row[figure] for row in [first, *others])
+             for figure in first if figure != "round"}
+            for first, *others in sorted(rounds.values(), key=lambda same: kinds.index(same[0]["kind"]))]
 
 
 def table(benches, pgbench):
-    lines = ["| | database | connections | requests/s | p50 ms | p99 ms | of the ceiling | of pgbench | MB |",
-             "|---|---|---|---|---|---|---|---|---|"]
+    lines = ["| | database | connections | requests/s | p50 ms | p99 ms | of the ceiling | of pgbench | of deposits "
+             "| of those without a key | MB |", "|---|---|---|---|---|---|---|---|---|---|---|"]
     for bench in benches:
         for row in bench.rows:
             name = row["kind"] + (", one hot account" if row["spread"] == "hot" else "") + (", keyed" if row["keyed"] else "")
-            ceiling = bench.ceiling(row["connections"])
-            of_ceiling = f"{row['per_second'] / ceiling:.2f}" if ceiling and row["kind"] != "refused" else ""
-            base = pgbench[1] if row["spread"] == "hot" else pgbench[10]
-            is_movement = row["kind"] in ("deposit", "withdraw", "transfer")
-            is_compared = bench.name == "PostgreSQL" and is_movement and row["connections"] == CROWD
-            of_pgbench = f"{row['per_second'] / base:.1f}x" if is_compared else ""
-            number = lambda value: "" if value is None else f"{value:.2f}"
-            lines.append(f"| {name} | {bench.name} | {row['connections']} | {row['per_second']:,.0f} | {number(row['p50_ms'])} | "
-                         f"{number(row['p99_ms'])} | {of_ceiling} | {of_pgbench} | {row.get('resident_mb', 0):.0f} |")
+            number = lambda figure: "" if row.get(figure) is None else f"{row[figure]:.2f}"
+            lines.append(f"| {name} | {bench.name} | {row['connections']} | {row['per_second']:,.0f} | {number('p50_ms')} | "
+                         f"{number('p99_ms')} | {number('of_ceiling')} | {number('of_pgbench')} | {number('of_deposit')} | "
+                         f"{number('of_plain')} | {row.get('resident_mb', 0):.0f} |")
     for scale, tps in pgbench.items():
-        lines.append(f"| pgbench TPC-B, scale {scale} | PostgreSQL | 64 | {tps:,.0f} | | | | 1.0x | |")
+        lines.append(f"| pgbench TPC-B, scale {scale} | PostgreSQL | 64 | {tps:,.0f} | | | | 1.00 | | | |")
     return "\n".join(lines)
 
 
@@ -355,28 +367,24 @@ def besieged(directory, seconds):
 def compare(directory, rounds, keep):
     cluster = Cluster(directory)
     try:
-        tps = {10: [], 1: []}
-        for scale in tps:
+        for scale in PGBENCH_SCALES:
             cluster.prepare_pgbench(scale)
-
-        def pgbench_in_turn():
-            for scale, figures in tps.items():
-                figures.append(cluster.pgbench(scale, 2))
-
         benches = []
-        for name, url, before_each_round in [("SQLite", f"sqlite://{directory}/coffer.db", lambda: None),
-                                             ("PostgreSQL", cluster.url, pgbench_in_turn)]:
+        for name, url, pgbench in [
+            ("SQLite", f"sqlite://{directory}/coffer.db", dict),
+            ("PostgreSQL", cluster.url, lambda: {scale: cluster.pgbench(scale, 2) for scale in PGBENCH_SCALES}),
+        ]:
             bench = Bench(name, Bank(url, directory), directory, SECONDS_PER_FIGURE)
             try:
                 bench.populate()
-                bench.measure(rounds, before_each_round)
+                bench.measure(rounds, pgbench)
                 bench.examine()
             finally:
                 bench.bank.stop()
             benches.append(bench)
     finally:
         cluster.stop()
-    pgbench = {scale: statistics.median(figures) for scale, figures in tps.items()}
+    pgbench = benches[-1].pgbench
     print(table(benches, pgbench))
     void = [line for bench in benches for line in bench.void]
     if keep and not void:
