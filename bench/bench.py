@@ -372,7 +372,7 @@ def compare(directory, rounds, keep):
         benches = []
         for name, url, pgbench in [
             ("SQLite", f"sqlite://{directory}/coffer.db", dict),
-            ("PostgreSQL", cluster.url, lambda: {scale: cluster.pgbench(scale, 2) for scale in PGBENCH_SCALES}),
+            ("PostgreSQL", cluster.url, lambda: {scale: cluster.pgbench(scale, SECONDS_PER_FIGURE) for scale in PGBENCH_SCALES}),
         ]:
             bench = Bench(name, Bank(url, directory), directory, SECONDS_PER_FIGURE)
             try:

@@ -118,27 +118,17 @@ impl<'a> SqliteBatch<'a> {
     }
 
     pub fn update_heads(&self, heads: &[&Account]) -> sqlx::Result<u64> {
-        let update = || {
-            let mut statement = self.connection.prepare_cached(
-                "update accounts set balance = ?, sequence = ?, head_hash = ?, last_entry_at = ?, fresh_entries = ?,
-                                     last_fresh_entry = ?
-                 where account_number = ?",
-            )?;
-            heads.iter().try_fold(0, |written, a| {
-                let tail = self.tails.of(a.account_number)?;
-                Ok(written
-                    + statement.execute((
-                        a.balance,
-                        a.sequence,
-                        a.head_hash,
-                        a.last_entry_at,
-                        tail.length,
-                        tail.last,
-                        a.account_number,
-                    ))? as u64)
-            })
+        let with_tail = |a: &&Account| {
+            let tail = self.tails.of(a.account_number)?;
+            Ok((a.balance, a.sequence, a.head_hash, a.last_entry_at, tail.length, tail.last, a.account_number))
         };
-        update().map_err(into_sqlx)
+        let rows = heads.iter().map(with_tail).collect::<rusqlite::Result<Vec<_>>>().map_err(into_sqlx)?;
+        self.write_each(
+            "update accounts set balance = ?, sequence = ?, head_hash = ?, last_entry_at = ?, fresh_entries = ?,
+                                 last_fresh_entry = ?
+             where account_number = ?",
+            rows,
+        )
     }
 
     pub fn insert_keys(&mut self, rows: &[UsedKey], now: Timestamp) -> sqlx::Result<u64> {
