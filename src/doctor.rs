@@ -80,6 +80,9 @@ pub async fn examine(db: &Db, mut report: impl FnMut(&Finding)) -> sqlx::Result<
     note(owners(&mut tx).await?);
     note(books(&mut tx).await?);
     note(keys(&mut tx).await?);
+    if let Some(finding) = key_positions(&mut tx).await? {
+        note(finding);
+    }
     note(approvals(&mut tx).await?);
     note(reversals(&mut tx).await?);
     note(audit_log(&mut tx).await?);
@@ -260,6 +263,13 @@ async fn keys(tx: &mut Tx<'_>) -> sqlx::Result<Finding> {
     finding.counted = tx.count_keys().await? as u64;
     tx.visit_keys_without_transaction(|id| finding.blame(format_args!("transaction {id}"))).await?;
     Ok(finding)
+}
+
+async fn key_positions(tx: &mut Tx<'_>) -> sqlx::Result<Option<Finding>> {
+    let mut finding = Finding::new("every idempotency key can be found again", "keys");
+    finding.counted = tx.count_keys().await? as u64;
+    let visited = tx.visit_keys_out_of_place(|id| finding.blame(format_args!("key of transaction {id}"))).await?;
+    Ok(visited.map(|()| finding))
 }
 
 /// Two people's word and the money that moved on it must be the same story.

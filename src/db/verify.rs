@@ -78,7 +78,7 @@ impl Tx<'_> {
     }
 
     pub async fn count_keys(&mut self) -> sqlx::Result<i64> {
-        in_transaction!(self, conn => sqlx::query_scalar("select count(*) from used_keys").fetch_one(conn).await)
+        in_transaction!(self, conn => sqlx::query_scalar("select count(*) from idempotency_keys").fetch_one(conn).await)
     }
 
     /// Hands `visit` every journal row without two whole sides: each must be an account of the row's currency, and
@@ -188,7 +188,7 @@ impl Tx<'_> {
     pub async fn visit_keys_without_transaction(&mut self, mut visit: impl FnMut(Uuid)) -> sqlx::Result<()> {
         in_transaction!(self, conn => drain(
             sqlx::query_scalar(
-                "select k.transaction_id from used_keys k
+                "select k.transaction_id from idempotency_keys k
                  where not exists (select 1 from transactions t where t.id = k.transaction_id)
                    and not exists (select 1 from approvals a where a.id = k.transaction_id)",
             )
@@ -196,6 +196,19 @@ impl Tx<'_> {
             &mut visit,
         )
         .await)
+    }
+
+    /// SQLite only: hands `visit` the transaction of every key that the bank would not find; `None` elsewhere, where keys
+    /// are in one sorted table.
+    pub async fn visit_keys_out_of_place(&mut self, mut visit: impl FnMut(Uuid)) -> sqlx::Result<Option<()>> {
+        let Tx::Sqlite(tx, _) = self else { return Ok(None) };
+        let rows = sqlx::query_scalar(
+            "select k.transaction_id from idempotency_keys k
+             where k.position <= coalesce((select up_to from keys_placed), k.position)
+               and not exists (select 1 from key_positions p
+                               where p.beginning = substr(k.key, 1, 6) and p.position = k.position)",
+        );
+        drain(rows.fetch(&mut **tx), &mut visit).await.map(Some)
     }
 
     pub async fn count_approvals(&mut self) -> sqlx::Result<i64> {

@@ -1,5 +1,7 @@
 //! Books that are tampered with do not pass the doctor.
 
+use serde_json::json;
+
 use crate::databases::Kind;
 use crate::harness::TestBank;
 
@@ -89,8 +91,8 @@ const FORGERIES: [Forgery; 15] = [
     },
 ];
 
-/// What a forger does to entries that are not filed yet.
-const FORGERIES_ON_SQLITE: [Forgery; 6] = [
+/// What a forger does to entries that are not filed yet, and to where keys are.
+const FORGERIES_ON_SQLITE: [Forgery; 9] = [
     // Lines that an account takes for filed are dropped one day: a wrong count has to be found before.
     Forgery {
         sql: "update accounts set fresh_entries = fresh_entries - 1 where account_number = {a}",
@@ -124,6 +126,22 @@ const FORGERIES_ON_SQLITE: [Forgery; 6] = [
         claim: "entries that are not filed yet can be",
         named: "account {a}",
     },
+    Forgery {
+        sql: "update keys_placed set up_to = 1",
+        claim: "every idempotency key can be found again",
+        named: "key of transaction",
+    },
+    Forgery {
+        sql: "delete from keys_placed",
+        claim: "every idempotency key can be found again",
+        named: "key of transaction",
+    },
+    Forgery {
+        sql: "update keys_placed set up_to = 1;
+              insert into key_positions select x'000000000000', position from idempotency_keys",
+        claim: "every idempotency key can be found again",
+        named: "key of transaction",
+    },
 ];
 
 /// `entries`: where the lines are. On SQLite they are in `fresh_entries` until an account has some more.
@@ -137,7 +155,8 @@ async fn every_forgery_is_found(kind: Kind, forgeries: &[Forgery], entries: &str
             ada.deposit(amount).await.expect_status(201);
         }
         ada.transfer(&bob.account, "5").await.expect_status(201);
-        ada.deposit("1").await.expect_status(201);
+        let body = json!({"account_number": ada.account, "amount": "1"});
+        ada.post("/deposit", body).header("idempotency-key", "k").send().await.expect_status(201);
         if entries != "fresh_entries" {
             ada.deposit_many(20).await.expect_status(200);
             bob.deposit_many(20).await.expect_status(200);

@@ -156,7 +156,7 @@ mod keys_are_forgotten_when_their_time_is_over {
         for key in ["old", "young"] {
             deposit(&ada, "5", key).await.expect_status(201);
         }
-        bank.tamper("update fresh_keys set created_at = 1 where position = 1").await;
+        bank.tamper("update idempotency_keys set created_at = 1 where position = 1").await;
         let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
         while deposit(&ada, "1", "old").await.status != 201 {
             assert!(tokio::time::Instant::now() < deadline, "the key is never forgotten");

@@ -4,7 +4,7 @@
 //! whole batch in one statement per table, [`sqlite`] a row at a time without leaving the thread.
 
 mod fresh_entries;
-mod fresh_keys;
+mod key_positions;
 mod postgres;
 mod sqlite;
 
@@ -15,21 +15,21 @@ use tokio::sync::Mutex;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use self::fresh_keys::{FreshKeys, MAX_FRESH_KEYS};
+use self::key_positions::{KeyPositions, MAX_HELD};
 use self::sqlite::SqliteBatch;
 use super::accounts::Account;
 use super::approvals::Approval;
 use super::audit::Event;
-use super::{Db, Tx, account_columns, in_transaction};
+use super::{Db, Tx, account_columns};
 use crate::account_number::AccountNumber;
 use crate::money::{Currency, Money};
 use crate::timestamp::Timestamp;
 
-/// On SQLite the newest keys lie elsewhere, in the order they came. The last one stays: see the migration.
-const PRUNE_FRESH_KEYS: &str = "
-    delete from fresh_keys where position in (
-        select position from (select position, created_at from fresh_keys order by position limit 1000)
-        where created_at < $1 and position < (select max(position) from fresh_keys)
+/// Of SQLite's keys, the oldest: as many in a tick as take some milliseconds. The last one stays: see the migration.
+const PRUNE_KEYS_IN_ORDER: &str = "
+    delete from idempotency_keys where position in (
+        select position from (select position, created_at from idempotency_keys order by position limit 5000)
+        where created_at < $1 and position < (select max(position) from idempotency_keys)
     )";
 
 /// What a movement is to the customer.
@@ -179,7 +179,7 @@ pub struct LaneConnection {
 }
 
 enum Kept {
-    Sqlite(rusqlite::Connection, FreshKeys, Arc<Mutex<()>>),
+    Sqlite(rusqlite::Connection, KeyPositions, Arc<Mutex<()>>),
     Postgres(PgConnection),
 }
 
@@ -200,15 +200,15 @@ impl LaneConnection {
             Some(kept) => kept,
             None => match &self.db {
                 Db::Sqlite { file, turn, .. } => {
-                    Kept::Sqlite(super::sqlite::open_for_writing(file)?, FreshKeys::new(MAX_FRESH_KEYS), turn.clone())
+                    Kept::Sqlite(super::sqlite::open_for_writing(file)?, KeyPositions::new(MAX_HELD), turn.clone())
                 }
                 Db::Postgres { settings, .. } => Kept::Postgres(postgres::connect(settings).await?),
             },
         };
         match self.kept.insert(kept) {
-            Kept::Sqlite(connection, fresh_keys, turn) => {
+            Kept::Sqlite(connection, key_positions, turn) => {
                 let turn = turn.clone().lock_owned().await;
-                Ok(Batch::Sqlite(SqliteBatch::begin(connection, fresh_keys, turn)?))
+                Ok(Batch::Sqlite(SqliteBatch::begin(connection, key_positions, turn)?))
             }
             Kept::Postgres(connection) => Ok(Batch::Postgres(connection.begin().await?)),
         }
@@ -346,22 +346,31 @@ impl Batch<'_> {
 }
 
 impl Tx<'_> {
-    /// Forgets the idempotency keys of one slice of the table, those whose first two bytes are `slice`, that took effect
-    /// before `before`.
-    pub async fn prune_keys(&mut self, slice: u16, before: Timestamp) -> sqlx::Result<u64> {
-        if let Tx::Sqlite(tx, _) = self {
-            sqlx::query(PRUNE_FRESH_KEYS).bind(before).execute(&mut **tx).await?;
+    /// Forgets idempotency keys that took effect before `before`, as many as take a moment: PostgreSQL those of one
+    /// slice, whose first two bytes are `slice`, SQLite the oldest, and of the slice where they were.
+    pub async fn prune_keys(&mut self, slice: u16, before: Timestamp) -> sqlx::Result<()> {
+        let slice = slice.to_be_bytes();
+        match self {
+            Tx::Sqlite(tx, _) => {
+                sqlx::query(PRUNE_KEYS_IN_ORDER).bind(before).execute(&mut **tx).await?;
+                sqlx::query(
+                    "delete from key_positions
+                     where beginning between $1 and $2 and position < (select min(position) from idempotency_keys)",
+                )
+                .bind([&slice[..], &[0; 4]].concat())
+                .bind([&slice[..], &[u8::MAX; 4]].concat())
+                .execute(&mut **tx)
+                .await?;
+            }
+            Tx::Postgres(tx) => {
+                sqlx::query("delete from idempotency_keys where key between $1 and $2 and created_at < $3")
+                    .bind([&slice[..], &[0; 14]].concat())
+                    .bind([&slice[..], &[u8::MAX; 14]].concat())
+                    .bind(before)
+                    .execute(&mut **tx)
+                    .await?;
+            }
         }
-        let from = [&slice.to_be_bytes()[..], &[0; 14]].concat();
-        let to = [&slice.to_be_bytes()[..], &[u8::MAX; 14]].concat();
-        in_transaction!(self, conn => sqlx::query(
-            "delete from idempotency_keys where key between $1 and $2 and created_at < $3",
-        )
-        .bind(from)
-        .bind(to)
-        .bind(before)
-        .execute(conn)
-        .await
-        .map(|done| done.rows_affected()))
+        Ok(())
     }
 }

@@ -4,7 +4,7 @@ use rusqlite::{Connection, OptionalExtension, Params, Row};
 use tokio::sync::OwnedMutexGuard;
 
 use super::fresh_entries::{MAX_FRESH_ENTRIES, Tail, Tails};
-use super::fresh_keys::FreshKeys;
+use super::key_positions::KeyPositions;
 use super::*;
 use crate::db::audit::{AuditHead, audit_columns, chained};
 use crate::db::sqlite::{account, into_sqlx};
@@ -12,7 +12,7 @@ use crate::db::sqlite::{account, into_sqlx};
 /// A transaction with the one write lock, taken at the start, and the turn to have it. Rolls back when dropped.
 pub struct SqliteBatch<'a> {
     connection: &'a mut Connection,
-    fresh_keys: &'a mut FreshKeys,
+    key_positions: &'a mut KeyPositions,
     tails: Tails,
     _turn: OwnedMutexGuard<()>,
 }
@@ -20,11 +20,11 @@ pub struct SqliteBatch<'a> {
 impl<'a> SqliteBatch<'a> {
     pub fn begin(
         connection: &'a mut Connection,
-        fresh_keys: &'a mut FreshKeys,
+        key_positions: &'a mut KeyPositions,
         turn: OwnedMutexGuard<()>,
     ) -> sqlx::Result<Self> {
         connection.execute_batch("begin immediate").map_err(into_sqlx)?;
-        Ok(Self { connection, fresh_keys, tails: Tails::new(MAX_FRESH_ENTRIES), _turn: turn })
+        Ok(Self { connection, key_positions, tails: Tails::new(MAX_FRESH_ENTRIES), _turn: turn })
     }
 
     pub fn commit(self) -> sqlx::Result<()> {
@@ -51,13 +51,7 @@ impl<'a> SqliteBatch<'a> {
     }
 
     pub fn used_keys(&mut self, keys: &[[u8; 16]]) -> sqlx::Result<Vec<UsedKey>> {
-        let mut used = self.fresh_keys.find(self.connection, keys).map_err(into_sqlx)?;
-        used.extend(self.find_each(
-            "select key, fingerprint, transaction_id from idempotency_keys where key = ?",
-            keys.iter().map(|&key| (key,)),
-            UsedKey::from_sqlite,
-        )?);
-        Ok(used)
+        self.key_positions.find(self.connection, keys).map_err(into_sqlx)
     }
 
     /// Nobody else can write until the end of the transaction: reading is enough.
@@ -132,7 +126,7 @@ impl<'a> SqliteBatch<'a> {
     }
 
     pub fn insert_keys(&mut self, rows: &[UsedKey], now: Timestamp) -> sqlx::Result<u64> {
-        self.fresh_keys.add(self.connection, rows, now).map_err(into_sqlx)
+        self.key_positions.add(self.connection, rows, now).map_err(into_sqlx)
     }
 
     pub fn mark_approved(&self, rows: &[Approved], now: Timestamp) -> sqlx::Result<u64> {
