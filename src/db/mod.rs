@@ -57,6 +57,8 @@ const SQLITE_PRAGMAS: [(&str, &str); 4] = [
     // A statement of many rows keeps what it overwrites, to undo itself: in memory, not in a temporary file.
     ("temp_store", "memory"),
 ];
+/// Page cache of a reader, negative for KiB: a page of a history at a time needs little of it.
+const READER_CACHE_KIB: &str = "-512";
 const SQLITE_ROW_BUFFER: usize = 1_024;
 /// Pages in the WAL before they are folded into the file: 32 MiB. A hot page is written many times to the WAL and once to
 /// the file, so folding seldom saves most of that work.
@@ -196,8 +198,8 @@ impl Db {
         let writers = sqlite_pool(SQLITE_WRITERS).connect_with(file.clone()).await?;
         confirm_pragmas(&writers).await?;
         let folder = sqlite_pool(1).connect_with(file.clone()).await?;
+        let file = file.create_if_missing(false).read_only(true).pragma("cache_size", READER_CACHE_KIB);
         // Opened at once: later there may be no file descriptor left for one.
-        let file = file.create_if_missing(false).read_only(true);
         let readers = sqlite_pool(SQLITE_READERS).min_connections(SQLITE_READERS).connect_with(file).await?;
         let look_ups = Arc::new(sqlite::LookUps::new(path.clone()));
         Ok(Self::Sqlite { file: path, writers, readers, folder, look_ups, turn: Arc::default() })
