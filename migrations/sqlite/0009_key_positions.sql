@@ -12,8 +12,16 @@ create table keys_as_they_came (
     created_at     integer not null
 ) strict;
 
+-- In the order of the key, which takes no sorting: those that are here by now are forgotten together, when the last of
+-- them is old enough.
 insert into keys_as_they_came (key, fingerprint, transaction_id, created_at)
-select key, fingerprint, transaction_id, created_at from used_keys order by created_at;
+select key, fingerprint, transaction_id, created_at from idempotency_keys order by key;
+
+insert into keys_as_they_came (key, fingerprint, transaction_id, created_at)
+select key, fingerprint, transaction_id, created_at
+from (select key, fingerprint, transaction_id, created_at, max(position) from fresh_keys group by key) fresh
+where not exists (select 1 from idempotency_keys old where old.key = fresh.key)
+order by key;
 
 drop view used_keys;
 drop table fresh_keys;

@@ -198,15 +198,23 @@ impl Tx<'_> {
         .await)
     }
 
-    /// SQLite only: hands `visit` the transaction of every key that the bank would not find; `None` elsewhere, where keys
-    /// are in one sorted table.
+    /// SQLite only: hands `visit` the transaction of every key that the bank would not find, or that is there twice; `None`
+    /// elsewhere, where keys are in one sorted table.
     pub async fn visit_keys_out_of_place(&mut self, mut visit: impl FnMut(Uuid)) -> sqlx::Result<Option<()>> {
         let Tx::Sqlite(tx, _) = self else { return Ok(None) };
         let rows = sqlx::query_scalar(
-            "select k.transaction_id from idempotency_keys k
-             where k.position <= coalesce((select up_to from keys_placed), k.position)
-               and not exists (select 1 from key_positions p
-                               where p.beginning = substr(k.key, 1, 6) and p.position = k.position)",
+            "with twice as (
+                 select key from idempotency_keys
+                 where position > (select up_to from keys_placed) group by key having count(*) > 1
+             )
+             select k.transaction_id from idempotency_keys k
+             where not exists (select 1 from keys_placed)
+                or k.key in (select key from twice)
+                or exists (select 1 from key_positions p join idempotency_keys other on other.position = p.position
+                           where p.beginning = substr(k.key, 1, 6) and p.position <> k.position and other.key = k.key)
+                or (k.position <= (select up_to from keys_placed)
+                    and not exists (select 1 from key_positions p
+                                    where p.beginning = substr(k.key, 1, 6) and p.position = k.position))",
         );
         drain(rows.fetch(&mut **tx), &mut visit).await.map(Some)
     }

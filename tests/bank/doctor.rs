@@ -92,7 +92,7 @@ const FORGERIES: [Forgery; 15] = [
 ];
 
 /// What a forger does to entries that are not filed yet, and to where keys are.
-const FORGERIES_ON_SQLITE: [Forgery; 9] = [
+const FORGERIES_ON_SQLITE: [Forgery; 12] = [
     // Lines that an account takes for filed are dropped one day: a wrong count has to be found before.
     Forgery {
         sql: "update accounts set fresh_entries = fresh_entries - 1 where account_number = {a}",
@@ -128,18 +128,40 @@ const FORGERIES_ON_SQLITE: [Forgery; 9] = [
     },
     Forgery {
         sql: "update keys_placed set up_to = 1",
-        claim: "every idempotency key can be found again",
+        claim: "every idempotency key is there once and can be found",
+        named: "key of transaction",
+    },
+    // Where all keys are placed.
+    Forgery {
+        sql: "insert into key_positions select substr(key, 1, 6), position from idempotency_keys;
+              update keys_placed set up_to = (select max(position) from idempotency_keys);
+              delete from keys_placed",
+        claim: "every idempotency key is there once and can be found",
+        named: "key of transaction",
+    },
+    Forgery {
+        sql: "insert into idempotency_keys (key, fingerprint, transaction_id, created_at)
+              select key, fingerprint, transaction_id, created_at from idempotency_keys",
+        claim: "every idempotency key is there once and can be found",
+        named: "key of transaction",
+    },
+    Forgery {
+        sql: "insert into key_positions select substr(key, 1, 6), position from idempotency_keys;
+              update keys_placed set up_to = (select max(position) from idempotency_keys);
+              insert into idempotency_keys (key, fingerprint, transaction_id, created_at)
+              select key, fingerprint, transaction_id, created_at from idempotency_keys",
+        claim: "every idempotency key is there once and can be found",
         named: "key of transaction",
     },
     Forgery {
         sql: "delete from keys_placed",
-        claim: "every idempotency key can be found again",
+        claim: "every idempotency key is there once and can be found",
         named: "key of transaction",
     },
     Forgery {
         sql: "update keys_placed set up_to = 1;
               insert into key_positions select x'000000000000', position from idempotency_keys",
-        claim: "every idempotency key can be found again",
+        claim: "every idempotency key is there once and can be found",
         named: "key of transaction",
     },
 ];

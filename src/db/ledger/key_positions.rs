@@ -13,9 +13,12 @@ use rusqlite::{Connection, OptionalExtension};
 use super::UsedKey;
 use crate::timestamp::Timestamp;
 
-/// Positions that may be held: 2 MB of memory. The more there are, the closer together lie those that are placed. After a
-/// start the first request with a key reads up to three times as many rows, which takes 0.1 s.
+/// Positions that are held while one process runs: 2 MB of memory. The more there are, the closer together lie those that
+/// are placed.
 pub const MAX_HELD: usize = 65_536;
+/// About so many times as many are held at the most: after a start, whose first request with a key reads that many rows in some
+/// 0.1 s, or beside a second process that writes.
+const MOST: usize = 4;
 
 /// Enough of a key that few have it in common, little enough that some 200 fit a page of `key_positions`.
 type Beginning = [u8; 6];
@@ -67,6 +70,9 @@ impl KeyPositions {
     /// Adds keys, and places others if too many are held. [`find`](Self::find) must have been called before in the same
     /// transaction.
     pub fn add(&mut self, connection: &Connection, rows: &[UsedKey], now: Timestamp) -> rusqlite::Result<u64> {
+        if rows.is_empty() {
+            return Ok(0);
+        }
         let mut insert = connection.prepare_cached(
             "insert into idempotency_keys (position, key, fingerprint, transaction_id, created_at) values (?, ?, ?, ?, ?)",
         )?;
@@ -76,10 +82,10 @@ impl KeyPositions {
             insert.execute((position, row.key, row.fingerprint, row.transaction_id, now))?;
             self.hold(&row.key, position);
         }
-        if let Some(excess @ 1..) = self.held.len().checked_sub(self.max) {
-            self.place(connection, excess.min(2 * rows.len()))?;
-        }
-        if before / self.max as i64 != self.last / self.max as i64 {
+        let too_many = self.held.len() > MOST * self.max;
+        let next = if too_many { self.all_but_the_newest() } else { self.next_neighbours(2 * rows.len()) };
+        self.place(connection, &next)?;
+        if too_many || before / self.max as i64 != self.last / self.max as i64 {
             self.note_what_is_placed(connection)?;
         }
         Ok(rows.len() as u64)
@@ -92,21 +98,25 @@ impl KeyPositions {
 
     /// Reads what another process has written, or what was there before this one.
     fn catch_up(&mut self, connection: &Connection) -> rusqlite::Result<()> {
-        let last: i64 = connection
-            .prepare_cached("select coalesce(max(position), 0) from idempotency_keys")?
-            .query_row([], |row| row.get(0))?;
+        // Above what is placed, even if somebody has emptied the table: below it nobody would look for them.
+        let (last, up_to) = connection
+            .prepare_cached(
+                "select max(up_to, coalesce((select max(position) from idempotency_keys), 0)), up_to from keys_placed",
+            )?
+            .query_row([], |row| Ok((row.get(0)?, row.get::<_, i64>(1)?)))?;
         if last == self.last {
             return Ok(());
         }
-        let mut select = connection.prepare_cached(
-            "select key, position from idempotency_keys
-             where position > max(?, (select up_to from keys_placed)) order by position",
-        )?;
-        for row in select.query_map([self.last], |row| Ok((row.get(0)?, row.get(1)?)))? {
+        let mut select = connection
+            .prepare_cached("select key, position from idempotency_keys where position > ? order by position")?;
+        for row in select.query_map([self.last.max(up_to)], |row| Ok((row.get(0)?, row.get(1)?)))? {
             let (key, position) = row?;
             self.hold(&key, position);
         }
         self.last = last;
+        if self.held.len() > MOST * self.max {
+            self.held.retain(|&(_, position)| position > up_to);
+        }
         Ok(())
     }
 
@@ -117,19 +127,31 @@ impl KeyPositions {
         Ok(())
     }
 
-    /// Writes the next `count` positions to the table, fewer at the end of a circle.
-    fn place(&mut self, connection: &Connection, count: usize) -> rusqlite::Result<()> {
+    /// What is to be placed in passing: of those that are too many, `most`, in circles.
+    fn next_neighbours(&mut self, most: usize) -> Vec<(Beginning, i64)> {
+        let count = self.held.len().saturating_sub(self.max).min(most);
         let next: Vec<_> = self.held.range((Excluded(self.placed), Unbounded)).take(count).copied().collect();
+        if next.len() < count {
+            self.placed = NOTHING;
+        } else if let Some(last) = next.last() {
+            self.placed = *last;
+        }
+        next
+    }
+
+    /// What is to be placed at once, because starts so close together that no circle ends would never know it placed.
+    fn all_but_the_newest(&self) -> Vec<(Beginning, i64)> {
+        let newest = self.last - self.max as i64;
+        self.held.iter().filter(|(_, position)| *position <= newest).copied().collect()
+    }
+
+    fn place(&mut self, connection: &Connection, these: &[(Beginning, i64)]) -> rusqlite::Result<()> {
         // Another process may have placed it already.
         let mut place = connection
             .prepare_cached("insert into key_positions (beginning, position) values (?, ?) on conflict do nothing")?;
-        for held in &next {
+        for held in these {
             place.execute(*held)?;
             self.held.remove(held);
-            self.placed = *held;
-        }
-        if next.len() < count {
-            self.placed = NOTHING;
         }
         Ok(())
     }
@@ -226,11 +248,47 @@ mod tests {
         for n in 0..KEYS {
             known.find(&bank, &[]).unwrap();
             known.add(&bank, &[nth_key(n as u32)], Timestamp::now()).unwrap();
+            known.add(&bank, &[], Timestamp::now()).unwrap();
             let to_read = number("select count(*) from idempotency_keys, keys_placed where position > up_to");
             assert!(to_read < 4 * MAX, "{to_read} rows are read after {n}");
         }
         let placed = number("select count(*) from key_positions");
         assert!((KEYS - MAX - 1..=KEYS - MAX).contains(&placed), "{placed} of {KEYS} are placed");
+    }
+
+    /// However often a process starts, and whatever another does meanwhile.
+    #[test]
+    fn what_is_held_stays_bounded_across_starts_and_beside_another_process() {
+        const MAX: usize = 200;
+        for lifetime in [50, 250, 400, 1_000, usize::MAX] {
+            let bank = empty_bank();
+            let (mut known, mut idle) = (KeyPositions::new(MAX), KeyPositions::new(MAX));
+            for n in 0..30 * MAX {
+                if n % lifetime == 0 {
+                    known = KeyPositions::new(MAX);
+                }
+                assert_eq!(known.find(&bank, &[nth_key(0).key]).unwrap().len(), usize::from(n > 0));
+                known.add(&bank, &[nth_key(n as u32)], Timestamp::now()).unwrap();
+                assert_eq!(idle.find(&bank, &[nth_key(n as u32).key]).unwrap().len(), 1);
+                let held = (known.held.len(), idle.held.len());
+                let is_bounded = held.0 <= MOST * MAX && held.1 <= (MOST + 1) * MAX;
+                assert!(is_bounded, "{held:?} after {n} in lives of {lifetime}");
+            }
+        }
+    }
+
+    #[test]
+    fn positions_are_never_given_twice() {
+        let bank = empty_bank();
+        bank.execute("update keys_placed set up_to = 1000", []).unwrap();
+        let mut known = KeyPositions::new(MAX);
+        for n in 0..3 {
+            known.find(&bank, &[]).unwrap();
+            known.add(&bank, &[nth_key(n)], Timestamp::now()).unwrap();
+            let first: i64 = bank.query_row("select min(position) from idempotency_keys", [], |r| r.get(0)).unwrap();
+            assert_eq!(first, 1_001);
+            assert_eq!(KeyPositions::new(MAX).find(&bank, &[nth_key(n).key]).unwrap(), [nth_key(n)]);
+        }
     }
 
     /// Keys of the two tables that were before.

@@ -25,7 +25,8 @@ use crate::account_number::AccountNumber;
 use crate::money::{Currency, Money};
 use crate::timestamp::Timestamp;
 
-/// Of SQLite's keys, the oldest: as many in a tick as take some milliseconds. The last one stays: see the migration.
+/// Of SQLite's keys, the oldest: as many as take some milliseconds, which is 10,000 a second. None while the first that many
+/// came when the clock was ahead, until it is where it was. The last one stays: see the migration.
 const PRUNE_KEYS_IN_ORDER: &str = "
     delete from idempotency_keys where position in (
         select position from (select position, created_at from idempotency_keys order by position limit 5000)
@@ -372,5 +373,60 @@ impl Tx<'_> {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sqlx::sqlite::SqliteConnectOptions;
+    use sqlx::{Row, SqliteConnection};
+
+    use super::*;
+    use crate::db::{DbOptions, DbTarget};
+
+    async fn rows(conn: &mut SqliteConnection, sql: &'static str) -> Vec<i64> {
+        sqlx::query(sql).fetch_all(conn).await.expect("rows").iter().map(|row| row.get(0)).collect()
+    }
+
+    /// What is placed in `key_positions` takes more keys than a test over HTTP makes.
+    #[tokio::test]
+    async fn old_keys_go_with_their_positions_and_young_ones_stay() {
+        let directory = tempfile::TempDir::new().expect("a directory");
+        let file = SqliteConnectOptions::new().filename(directory.path().join("bank.db")).create_if_missing(true);
+        let (max_connections, lanes, statement_cache, migration_lock) = (1, 1, 0, false);
+        let target = DbTarget::Sqlite(file);
+        let db = Db::connect(&DbOptions { target, max_connections, lanes, statement_cache, migration_lock })
+            .await
+            .expect("a database");
+        db.migrate().await.expect("tables");
+
+        // Ten keys, the odd ones in another slice, of which the first four are old. All are placed.
+        let mut tx = db.begin().await.expect("a transaction");
+        let Tx::Sqlite(conn, _) = &mut tx else { unreachable!("this is SQLite") };
+        for position in 1..=10_i64 {
+            let key = [&[0, (position % 2) as u8][..], &[position as u8; 14]].concat();
+            let created_at = if position <= 4 { 1 } else { Timestamp::now().as_micros() };
+            sqlx::query("insert into idempotency_keys values ($1, $2, zeroblob(32), zeroblob(16), $3)")
+                .bind(position)
+                .bind(&key)
+                .bind(created_at)
+                .execute(&mut **conn)
+                .await
+                .expect("a key");
+            let place = "insert into key_positions values ($1, $2)";
+            sqlx::query(place).bind(&key[..6]).bind(position).execute(&mut **conn).await.expect("a position");
+        }
+        let long_ago = Timestamp::from_micros(1_000_000);
+        for (slice, positions_left) in [(0, &[1, 3, 5, 6, 7, 8, 9, 10][..]), (1, &[5, 6, 7, 8, 9, 10])] {
+            tx.prune_keys(slice, long_ago).await.expect("pruned");
+            let Tx::Sqlite(conn, _) = &mut tx else { unreachable!("this is SQLite") };
+            assert_eq!(rows(conn, "select position from idempotency_keys").await, [5, 6, 7, 8, 9, 10]);
+            assert_eq!(rows(conn, "select position from key_positions order by 1").await, positions_left);
+        }
+
+        // When all are old, the last one stays.
+        tx.prune_keys(0, Timestamp::now().plus(std::time::Duration::from_secs(60))).await.expect("pruned");
+        let Tx::Sqlite(conn, _) = &mut tx else { unreachable!("this is SQLite") };
+        assert_eq!(rows(conn, "select position from idempotency_keys").await, [10]);
     }
 }
