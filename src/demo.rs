@@ -334,7 +334,6 @@ mod tests {
     use std::collections::HashMap;
 
     use super::*;
-    use crate::db::{DbOptions, DbTarget};
 
     /// Whatever day it is today, with its own first of the month and its own Mondays.
     #[test]
@@ -365,12 +364,7 @@ mod tests {
     #[tokio::test]
     async fn what_was_broken_off_is_finished_by_the_next_run() {
         let directory = tempfile::TempDir::new().expect("a directory");
-        let file = sqlx::sqlite::SqliteConnectOptions::new().filename(directory.path().join("bank.db"));
-        let target = DbTarget::Sqlite(file.create_if_missing(true));
-        let (max_connections, lanes, statement_cache, migration_lock) = (1, 1, 0, false);
-        let options = DbOptions { target, max_connections, lanes, statement_cache, migration_lock };
-        let db = Db::connect(&options).await.expect("a database");
-        db.migrate().await.expect("tables");
+        let db = db::new_on_sqlite(&directory).await;
         let (user, accounts) = open_accounts(&db).await.expect("accounts");
         let year = a_year(day_of(user.created_at).expect("a day"), &accounts);
         book(&db, LARGEST, user.id, &year[..AT_ONCE + 7], |_, _| ()).await.expect("a part of it");

@@ -218,10 +218,11 @@ fn name(entry: &Entry) -> String {
 
 async fn fresh_entries(tx: &mut Tx<'_>) -> sqlx::Result<Option<Finding>> {
     let mut finding = Finding::new("entries that are not filed yet can be", "accounts");
-    finding.counted = tx.count_accounts().await? as u64;
     let visited =
         tx.visit_accounts_with_wrong_fresh_entries(|number| finding.blame(format_args!("account {number}"))).await?;
-    Ok(visited.map(|()| finding))
+    let Some(()) = visited else { return Ok(None) };
+    finding.counted = tx.count_accounts().await? as u64;
+    Ok(Some(finding))
 }
 
 async fn limits(tx: &mut Tx<'_>) -> sqlx::Result<Finding> {
@@ -268,9 +269,7 @@ async fn keys(tx: &mut Tx<'_>) -> sqlx::Result<Finding> {
 async fn key_positions(tx: &mut Tx<'_>) -> sqlx::Result<Option<Finding>> {
     let mut finding = Finding::new("every idempotency key is there once and can be found", "keys");
     let visited = tx.visit_keys_out_of_place(|id| finding.blame(format_args!("key of transaction {id}"))).await?;
-    if visited.is_none() {
-        return Ok(None);
-    }
+    let Some(()) = visited else { return Ok(None) };
     finding.counted = tx.count_keys().await? as u64;
     Ok(Some(finding))
 }

@@ -437,3 +437,15 @@ async fn confirm_pragmas(writers: &SqlitePool) -> Result<(), ConnectError> {
     }
     Ok(())
 }
+
+/// An empty bank in a file of its own, for tests.
+#[cfg(test)]
+pub(crate) async fn new_on_sqlite(directory: &tempfile::TempDir) -> Db {
+    let file = SqliteConnectOptions::new().filename(directory.path().join("bank.db")).create_if_missing(true);
+    let (max_connections, lanes, statement_cache, migration_lock) = (1, 1, 0, false);
+    let target = DbTarget::Sqlite(file);
+    let options = DbOptions { target, max_connections, lanes, statement_cache, migration_lock };
+    let db = Db::connect(&options).await.expect("a database");
+    db.migrate().await.expect("tables");
+    db
+}

@@ -378,11 +378,9 @@ impl Tx<'_> {
 
 #[cfg(test)]
 mod tests {
-    use sqlx::sqlite::SqliteConnectOptions;
     use sqlx::{Row, SqliteConnection};
 
     use super::*;
-    use crate::db::{DbOptions, DbTarget};
 
     async fn rows(conn: &mut SqliteConnection, sql: &'static str) -> Vec<i64> {
         sqlx::query(sql).fetch_all(conn).await.expect("rows").iter().map(|row| row.get(0)).collect()
@@ -392,13 +390,7 @@ mod tests {
     #[tokio::test]
     async fn old_keys_go_with_their_positions_and_young_ones_stay() {
         let directory = tempfile::TempDir::new().expect("a directory");
-        let file = SqliteConnectOptions::new().filename(directory.path().join("bank.db")).create_if_missing(true);
-        let (max_connections, lanes, statement_cache, migration_lock) = (1, 1, 0, false);
-        let target = DbTarget::Sqlite(file);
-        let db = Db::connect(&DbOptions { target, max_connections, lanes, statement_cache, migration_lock })
-            .await
-            .expect("a database");
-        db.migrate().await.expect("tables");
+        let db = crate::db::new_on_sqlite(&directory).await;
 
         // Ten keys, the odd ones in another slice, of which the first four are old. All are placed.
         let mut tx = db.begin().await.expect("a transaction");
