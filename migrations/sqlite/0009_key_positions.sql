@@ -2,14 +2,13 @@
 -- forgotten from one end. Where each of them is, by key, is a table of its own. Keys are random, and put there one by one
 -- each would rewrite a page of its own, so the bank remembers the newest and puts neighbours there together.
 --
--- What has been moved meanwhile comes after what is fresh, in the order of the key, which takes no sorting: all that are
--- here by now are forgotten together, when the newest is old enough.
+-- What was moved before comes after what is fresh, in the order of the key, which takes no sorting, and no copy as a `select`
+-- from the same table would: all that are here by now are forgotten together, when the newest is old enough.
 delete from fresh_keys where position not in (select max(position) from fresh_keys group by key);
+delete from idempotency_keys where key in (select key from fresh_keys);
 
 insert into fresh_keys (key, fingerprint, transaction_id, created_at)
-select key, fingerprint, transaction_id, created_at from idempotency_keys
-where key not in (select key from fresh_keys)
-order by key;
+select key, fingerprint, transaction_id, created_at from idempotency_keys order by key;
 
 drop view used_keys;
 drop table idempotency_keys;
