@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use crate::auth::Origin;
 use crate::db::audit::{Action, Event};
-use crate::db::{self, Db};
+use crate::db::{Db, errors};
 use crate::timestamp::Timestamp;
 
 /// Notes that may wait to be written. When there is no room, a note goes to the log only.
@@ -92,7 +92,7 @@ async fn write(db: Db, mut waiting: mpsc::Receiver<Event>) {
         let mut tries = 0;
         while let Err(error) = append(&db, &batch).await {
             tries += 1;
-            if !db::is_transient(&error) || tries >= MAX_TRIES {
+            if !errors::is_transient(&error) || tries >= MAX_TRIES {
                 tracing::error!(%error, events = ?batch, "these events could not be recorded");
                 break;
             }

@@ -12,7 +12,7 @@ use crate::auth::passwords::{self, Password, Passwords};
 use crate::db::accounts::Account;
 use crate::db::audit::{Action, Event};
 use crate::db::users::{Role, User, UserStatus};
-use crate::db::{self, Db};
+use crate::db::{Db, errors};
 use crate::ledger::committer::Committer;
 use crate::ledger::rules::{Caller, Command, Movement, SecondPerson};
 use crate::money::{Amount, Currency};
@@ -110,7 +110,7 @@ async fn open_accounts(db: &Db) -> Result<(User, Accounts), AnyError> {
             .into());
     }
     tx.insert_user(&user).await.map_err(|error| -> AnyError {
-        if db::is_unique_violation(&error) {
+        if errors::is_unique_violation(&error) {
             format!("somebody has the address {EMAIL} already").into()
         } else {
             error.into()
@@ -364,7 +364,7 @@ mod tests {
     #[tokio::test]
     async fn what_was_broken_off_is_finished_by_the_next_run() {
         let directory = tempfile::TempDir::new().expect("a directory");
-        let db = db::new_on_sqlite(&directory).await;
+        let db = crate::db::new_on_sqlite(&directory).await;
         let (user, accounts) = open_accounts(&db).await.expect("accounts");
         let year = a_year(day_of(user.created_at).expect("a day"), &accounts);
         book(&db, LARGEST, user.id, &year[..AT_ONCE + 7], |_, _| ()).await.expect("a part of it");

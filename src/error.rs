@@ -7,8 +7,9 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
+use uuid::Uuid;
 
-use crate::db;
+use crate::db::errors::{self, Failure};
 use crate::ledger::rules::Refusal;
 use crate::limits::Allowance;
 use crate::problems::{self, title_of};
@@ -44,7 +45,10 @@ pub enum Error {
     TooMany { code: &'static str, detail: &'static str, policy: &'static str, allowance: Allowance },
     /// 503: not now; trying again soon may succeed.
     #[error("{detail}")]
-    Busy { code: &'static str, detail: &'static str },
+    Busy { code: &'static str, detail: Cow<'static, str> },
+    /// 504: the database did not say whether these transactions were booked.
+    #[error("it is unknown whether {transactions:?} were booked")]
+    OutcomeUnknown { transactions: Vec<Uuid> },
     #[error(transparent)]
     Database(#[from] sqlx::Error),
     /// 500: logged in full, told in one sentence.
@@ -86,6 +90,10 @@ pub struct Problem {
     /// Quote it when you report a problem: the log has the same id.
     #[schema(example = "019a8f3e-7c4b-7d21-9b1e-2f6a5c0d4e88")]
     pub request_id: String,
+    /// The movement to look up, when it is unknown whether it was booked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = json!(null))]
+    pub transaction_id: Option<Uuid>,
     /// The fields to correct, when that is the problem.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false)]
@@ -165,12 +173,8 @@ impl Error {
                 Problem { limit: Some((policy, allowance)), ..problem }
             }
             Self::Busy { code, detail } => Problem::new(StatusCode::SERVICE_UNAVAILABLE, code, detail),
-            Self::Database(error) if db::is_transient(&error) => {
-                let detail = "The database did not answer in time. Try again.";
-                let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "database_unavailable", detail);
-                Problem { cause: Some(error.to_string()), ..problem }
-            }
-            Self::Database(error) => Problem::internal(&error),
+            Self::Database(error) => Problem::of_database(&error),
+            Self::OutcomeUnknown { transactions } => Problem::outcome_unknown(&transactions),
             Self::Internal(error) => Problem::internal(&error),
         }
     }
@@ -187,6 +191,7 @@ impl Problem {
             detail: detail.into(),
             code,
             request_id: String::new(),
+            transaction_id: None,
             errors: Vec::new(),
             cause: None,
             limit: None,
@@ -218,6 +223,41 @@ impl Problem {
         };
         let errors = refusals.into_iter().enumerate().filter_map(at_fault).collect();
         Self { errors, ..Self::from(Refusal::BatchRefused) }
+    }
+
+    /// 504. Names what to look up: the movement, or each of a batch.
+    fn outcome_unknown(transactions: &[Uuid]) -> Self {
+        let detail = "The database did not say whether this was booked. Send it again with the same Idempotency-Key: it \
+                      is booked once. Without a key, look it up first with GET /transactions/{id}.";
+        let problem = Self::new(StatusCode::GATEWAY_TIMEOUT, "outcome_unknown", detail);
+        if let [only] = transactions {
+            return Self { transaction_id: Some(*only), ..problem };
+        }
+        let item = |(index, id): (usize, &Uuid)| {
+            FieldError::new(
+                format!("/transactions/{index}"),
+                "outcome_unknown",
+                format!("GET /transactions/{id} tells"),
+            )
+        };
+        Self { errors: transactions.iter().enumerate().map(item).collect(), ..problem }
+    }
+
+    /// 503 for what may pass, 504 for a commit without an answer, 500 for anything else.
+    fn of_database(error: &sqlx::Error) -> Self {
+        let failure = errors::failure(error);
+        let problem = match failure {
+            Failure::InDoubt => {
+                let detail = "The database did not say whether it was done. Look before you try again.";
+                Self::new(StatusCode::GATEWAY_TIMEOUT, "outcome_unknown", detail)
+            }
+            _ if failure.is_transient() => {
+                let detail = format!("{} Try again.", failure.in_words());
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "database_unavailable", detail)
+            }
+            _ => return Self::internal(error),
+        };
+        Self { cause: Some(error.to_string()), ..problem }
     }
 
     /// 500. The cause goes to the log, never to the client.

@@ -1,20 +1,19 @@
-//! What happens by the clock: hearing of what other instances decided about sessions and people, renewing the TLS
-//! certificate, folding SQLite's WAL, and forgetting what is too old to matter.
+//! What happens by the clock, and to it: hearing of what other instances decided about sessions and people, renewing the
+//! TLS certificate, folding SQLite's WAL, forgetting what is too old to matter, and noticing a clock that is wrong.
 
 use std::time::{Duration, Instant};
 
 use crate::api::App;
 use crate::auth::tokens;
+use crate::clock::{self, CertainTime, Jump, Jumps};
 use crate::db::Db;
 use crate::timestamp::Timestamp;
 use crate::tls::Certificate;
 
 /// A logout, a freeze or another role counts on other instances after this long and one query: within a second.
 const TICK: Duration = Duration::from_millis(500);
-/// Changes are asked for this much further back, so that a slow commit or a clock that differs loses none.
+/// Changes are asked for this much further back, so that a slow commit loses none.
 const LOOK_BACK: Duration = Duration::from_secs(30);
-/// An access token made just before its session ended is refused at the latest when this much has passed.
-const LONGEST_TOKEN: Duration = tokens::LIFETIME.saturating_add(Duration::from_secs(60));
 /// Sessions are kept this long after they ended, for those who look into what happened.
 const SESSION_RETENTION: Duration = Duration::from_secs(90 * 24 * 60 * 60);
 const TICKS_PER_HOUR: u64 = 7_200;
@@ -27,6 +26,8 @@ pub struct Housekeeping {
     idempotency_retention: Duration,
     /// Sessions that ended and standings that changed since then are still to be heard of.
     heard_until: Timestamp,
+    certain_time: CertainTime,
+    jumps: Jumps,
 }
 
 impl Housekeeping {
@@ -36,25 +37,67 @@ impl Housekeeping {
         certificate: Option<Certificate>,
         idempotency_retention: Duration,
     ) -> sqlx::Result<Self> {
-        let heard_until = Timestamp::now().minus(LONGEST_TOKEN);
-        let mut this = Self { app: app.clone(), certificate, idempotency_retention, heard_until };
-        this.hear_of_changes(Timestamp::now()).await?;
+        follow_server_time(&app.db).await?;
+        let (now, instant) = (Timestamp::now(), Instant::now());
+        let newest = app.db.newest_transaction_at().await?;
+        let mut this = Self {
+            app: app.clone(),
+            certificate,
+            idempotency_retention,
+            heard_until: now,
+            certain_time: CertainTime::new(instant, now, newest),
+            jumps: Jumps::new(instant, now),
+        };
+        this.tell_whether_behind(newest, now);
+        this.hear_from_before(now).await?;
         for user in this.app.db.frozen_users().await? {
             this.app.auth.standings.set(user.id, user.standing, user.changed_at);
         }
         Ok(this)
     }
 
+    /// Hears of everything that tokens which count at `now` may not know. First of all it ends the sessions that got a
+    /// token while the clock was ahead: when that time comes, it would count again, whatever had been decided meanwhile.
+    async fn hear_from_before(&mut self, now: Timestamp) -> sqlx::Result<()> {
+        let mut tx = self.app.db.begin().await?;
+        let ended = tx.end_sessions_used_after(now.plus(clock::TOLERANCE), now).await?;
+        tx.commit().await?;
+        if ended > 0 {
+            tracing::warn!(ended, "sessions were ended that began or were renewed while the clock was ahead");
+        }
+        for session in self.app.db.ended_sessions_used_since(now.minus(tokens::LONGEST_LIFE)).await? {
+            self.app.auth.ended_sessions.add([session.id], session.last_used_at);
+        }
+        self.heard_until = now.minus(tokens::LONGEST_LIFE);
+        self.hear_of_changes(now).await
+    }
+
     async fn hear_of_changes(&mut self, now: Timestamp) -> sqlx::Result<()> {
         let since = self.heard_until.minus(LOOK_BACK);
-        self.app.auth.ended_sessions.add(self.app.db.sessions_ended_since(since).await?, now);
-        self.app.auth.ended_sessions.forget_older_than(now.minus(LONGEST_TOKEN));
+        for session in self.app.db.sessions_ended_since(since).await? {
+            self.app.auth.ended_sessions.add([session.id], session.last_used_at);
+        }
+        self.app.auth.ended_sessions.forget_expired(now);
         for user in self.app.db.standings_changed_since(since).await? {
             self.app.auth.standings.set(user.id, user.standing, user.changed_at);
         }
-        self.app.auth.standings.forget_older_than(now.minus(LONGEST_TOKEN).minus(LOOK_BACK));
+        self.app.auth.standings.forget_older_than(now.minus(tokens::LONGEST_LIFE).minus(LOOK_BACK));
         self.heard_until = now;
         Ok(())
+    }
+
+    /// Once, when it is found to be.
+    fn tell_whether_behind(&self, newest: Option<Timestamp>, now: Timestamp) {
+        if let Some(newest) = newest
+            && self.app.clock.compare(newest, now)
+        {
+            tracing::warn!(
+                %newest,
+                %now,
+                "the clock is behind the newest movement: it is wrong, or was when that was booked; accounts keep the \
+                 order of their entries, so those that it touched book with its date until then"
+            );
+        }
     }
 
     /// Never ends. What fails is logged and tried again at the next tick.
@@ -75,26 +118,48 @@ impl Housekeeping {
     }
 
     async fn tick(&mut self, tick: u64) -> sqlx::Result<()> {
-        let now = Timestamp::now();
         if let Some(certificate) = &self.certificate {
             certificate.renew();
         }
         self.app.auth.forget_idle(Instant::now());
         self.app.edge.requests.forget_idle(Instant::now());
-        self.hear_of_changes(now).await?;
         if let Some(metrics) = &self.app.metrics {
             metrics.run_upkeep();
         }
-        // A slice of what is sorted by key at a time: a table of millions is never scanned at once, and each is seen every
-        // 9 hours, by the clock, so that a bank that is often started sees the later ones, too.
+        follow_server_time(&self.app.db).await?;
+        let (now, instant) = (Timestamp::now(), Instant::now());
+        let jump = self.jumps.notice(instant, now);
+        if let Some(jump) = jump {
+            tracing::warn!(?jump, "the clock has jumped");
+        }
+        match jump {
+            Some(Jump::Back(_)) => self.hear_from_before(now).await?,
+            Some(Jump::Ahead(_)) | None => self.hear_of_changes(now).await?,
+        }
+        let newest = self.app.db.newest_transaction_at().await?;
+        self.tell_whether_behind(newest, now);
+        self.forget_what_is_old(tick, now, self.certain_time.now(instant, now, newest)).await
+    }
+
+    /// A slice of what is sorted by key at a time: a table of millions is never scanned at once, and each is seen every 9
+    /// hours, by the clock, so that a bank that is often started sees the later ones, too.
+    async fn forget_what_is_old(&self, tick: u64, now: Timestamp, certain: Timestamp) -> sqlx::Result<()> {
         let slice = (now.as_micros() / TICK.as_micros() as i64) as u16;
         let mut tx = self.app.db.begin().await?;
-        tx.prune_keys(slice, now.minus(self.idempotency_retention)).await?;
+        tx.prune_keys(slice, certain.minus(self.idempotency_retention)).await?;
         if tick.is_multiple_of(TICKS_PER_HOUR) {
-            tx.delete_sessions_older_than(now.minus(SESSION_RETENTION)).await?;
+            tx.delete_sessions_older_than(certain.minus(SESSION_RETENTION)).await?;
         }
         tx.commit().await
     }
+}
+
+/// So that instances whose machines disagree about the time still agree with each other.
+async fn follow_server_time(db: &Db) -> sqlx::Result<()> {
+    if let Some(server_time) = db.server_time().await? {
+        Timestamp::follow(server_time);
+    }
+    Ok(())
 }
 
 async fn fold_wal(db: &Db) {

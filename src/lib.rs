@@ -11,6 +11,7 @@
 //! - [`db`]: SQLite and PostgreSQL behind one type. `db/ledger/` has the statements that write the books.
 //! - [`limits`]: how often anything may be asked.
 //! - [`audit`]: the log of what matters to security.
+//! - [`clock`]: how far the clock can be trusted.
 //! - [`money`], [`account_number`], [`timestamp`]: what is parsed once and right from then on.
 //! - [`error`]: the one error type and the problem document it becomes; [`problems`]: every kind of problem, explained.
 //! - [`config`], [`server`], [`tls`], [`housekeeping`]: settings, serving, what happens by the clock.
@@ -26,6 +27,7 @@ pub mod admin;
 pub mod api;
 pub mod audit;
 pub mod auth;
+pub mod clock;
 pub mod config;
 pub mod db;
 pub mod demo;

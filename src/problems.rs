@@ -272,6 +272,9 @@ pub const KINDS: &[Kind] = kinds! {
     nothing_to_confirm:
         "No second factor is waiting to be confirmed.",
         "Start with POST /me/second_factor. One that was confirmed needs no more.";
+    outcome_unknown:
+        "The database did not answer the commit, so the bank does not know whether it took effect. It did so whole or not at all.",
+        "Send the request again with the same Idempotency-Key: a movement is booked once. Without a key, look first: GET /transactions/{transaction_id} answers 404 if nothing was booked.";
     own_approval:
         "Nobody approves what they ordered themselves.",
         "Ask somebody else at the bank. You may reject it, which takes it back.";

@@ -114,6 +114,7 @@ impl Bank {
             self_service_deposits: settings.self_service_deposits,
             approval_above: settings.approval_above,
             statements: Default::default(),
+            clock: Default::default(),
             metrics,
         });
         let housekeeping = Housekeeping::start(&app, certificate, settings.idempotency_retention()).await?;
@@ -147,6 +148,7 @@ impl Bank {
         };
         drop(listener);
         housekeeping.abort();
+        lanes.close();
         let closing = async {
             connections.shutdown().await;
             lanes.all_ended().await;

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
+use std::sync::atomic::AtomicI64;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
@@ -23,10 +25,24 @@ const DAY_LENGTH: usize = "2026-01-31".len();
 #[sqlx(transparent)]
 pub struct Timestamp(i64);
 
+/// What is added to this machine's clock to get the database server's, in microseconds.
+static CORRECTION: AtomicI64 = AtomicI64::new(0);
+/// Clocks that differ by less are left alone: so much may be the way to the server and back.
+const SMALLEST_CORRECTION: i64 = 250_000;
+
 impl Timestamp {
+    /// By this machine's clock or, once [`follow`](Self::follow) has been told of another, by that.
     pub fn now() -> Self {
         let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Self(since_epoch.as_micros() as i64)
+        Self(since_epoch.as_micros() as i64 + CORRECTION.load(Relaxed))
+    }
+
+    /// Makes [`now`](Self::now) go by a server's clock that has just said `server_time`, so that all instances agree.
+    pub fn follow(server_time: Self) {
+        let difference = server_time.0 - Self::now().0;
+        if difference.abs() >= SMALLEST_CORRECTION {
+            CORRECTION.fetch_add(difference, Relaxed);
+        }
     }
 
     pub fn from_micros(micros: i64) -> Self {
@@ -47,6 +63,12 @@ impl Timestamp {
 
     pub fn plus(self, duration: std::time::Duration) -> Self {
         Self(self.0.saturating_add(duration.as_micros() as i64))
+    }
+
+    /// How much later this is than `earlier`; zero when it is not.
+    pub fn since(self, earlier: Self) -> std::time::Duration {
+        let micros = self.0.saturating_sub(earlier.0);
+        std::time::Duration::from_micros(u64::try_from(micros).unwrap_or_default())
     }
 }
 

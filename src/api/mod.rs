@@ -48,13 +48,14 @@ use utoipa_axum::routes;
 use self::edge::Edge;
 use crate::audit::AuditLog;
 use crate::auth::{Auth, Caller};
+use crate::clock::Clock;
 use crate::db::Db;
 use crate::ledger::committer::Committer;
 use crate::ledger::rules;
 use crate::money::Currency;
 
 /// A read, or a write beside the ledger, that takes longer than this has met a database in trouble.
-const HANDLER_TIMEOUT: Duration = Duration::from_secs(15);
+const HANDLER_TIMEOUT: Duration = Duration::from_secs(9);
 
 /// What handlers need. Clones share it.
 #[derive(Clone)]
@@ -75,6 +76,7 @@ pub struct Parts {
     /// What staff move alone, in whole units of the currency; above it a second person must agree. None for any amount.
     pub approval_above: Option<i64>,
     pub statements: statements::Statements,
+    pub clock: Clock,
     /// None when `/metrics` is switched off.
     pub metrics: Option<PrometheusHandle>,
 }

@@ -52,7 +52,7 @@ impl Drop for Place {
 }
 
 fn busy(detail: &'static str) -> Error {
-    Error::Busy { code: "statements_busy", detail }
+    Error::Busy { code: "statements_busy", detail: detail.into() }
 }
 
 #[cfg(test)]

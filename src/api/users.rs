@@ -15,7 +15,7 @@ use crate::auth::passwords::Password;
 use crate::auth::{Actor, Caller, Origin, passwords};
 use crate::db::audit::{Action, Event};
 use crate::db::users::{Role, User, UserStatus};
-use crate::db::{self, Tx};
+use crate::db::{Tx, errors};
 use crate::error::{Error, Result};
 use crate::money::Currency;
 use crate::timestamp::Timestamp;
@@ -289,7 +289,7 @@ pub async fn confirm_password(app: &App, origin: &Origin, user: &User, password:
 }
 
 fn email_taken(error: sqlx::Error) -> Error {
-    if db::is_unique_violation(&error) {
+    if errors::is_unique_violation(&error) {
         Error::conflict("email_taken", "There is a user with this address already. Sign in with POST /login.")
     } else {
         error.into()

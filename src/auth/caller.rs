@@ -12,6 +12,7 @@ use super::{Auth, Origin};
 use crate::db::accounts::Account;
 use crate::db::users::Role;
 use crate::error::{Error, Result};
+use crate::timestamp::Timestamp;
 
 /// The user behind a request. A handler that takes one is closed to everybody else.
 #[derive(Clone, Copy, Debug)]
@@ -81,7 +82,8 @@ where
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
         let auth = Auth::from_ref(state);
         let token = bearer_token(parts)?;
-        let claims = auth.tokens.verify(token).filter(|claims| !auth.ended_sessions.contains(claims.sid));
+        let claims = auth.tokens.verify(token, Timestamp::now());
+        let claims = claims.filter(|claims| !auth.ended_sessions.contains(claims.sid));
         let claims = claims.ok_or(Error::Unauthorized {
             code: "invalid_token",
             detail: "The access token is not valid, has expired, or its session has ended. \

@@ -115,7 +115,7 @@ impl Passwords {
         let Ok(Ok(permit)) = tokio::time::timeout(MAX_WAIT, acquire).await else {
             return Err(Error::Busy {
                 code: "login_busy",
-                detail: "Too many sign-ins at once. Try again in a moment.",
+                detail: "Too many sign-ins at once. Try again in a moment.".into(),
             });
         };
         let hash = move || {

@@ -9,6 +9,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
+use super::tokens;
 use crate::timestamp::Timestamp;
 
 /// A session ends this long after its login, however often it was refreshed.
@@ -32,8 +33,8 @@ pub fn refresh_token_hash(token: &str) -> [u8; 32] {
     Sha256::digest(token.as_bytes()).into()
 }
 
-/// Sessions that ended within the lifetime of an access token. Their tokens are still well signed, so they are looked
-/// up here on every request: no database read, and no memory for sessions that are simply alive.
+/// Sessions that ended while access tokens of theirs may still run. Those are well signed, so they are looked up here on
+/// every request: no database read, and no memory for sessions that are simply alive.
 #[derive(Default)]
 pub struct EndedSessions(RwLock<HashMap<Uuid, Timestamp>>);
 
@@ -42,16 +43,19 @@ impl EndedSessions {
         self.0.read().unwrap_or_else(PoisonError::into_inner).contains_key(&session_id)
     }
 
-    pub fn add(&self, session_ids: impl IntoIterator<Item = Uuid>, now: Timestamp) {
+    /// Adds sessions that got their last access token at `last_used_at` or before.
+    pub fn add(&self, session_ids: impl IntoIterator<Item = Uuid>, last_used_at: Timestamp) {
+        let until = last_used_at.plus(tokens::LONGEST_LIFE);
         let mut ended = self.0.write().unwrap_or_else(PoisonError::into_inner);
         for id in session_ids {
-            ended.entry(id).or_insert(now);
+            let known = ended.entry(id).or_insert(until);
+            *known = until.max(*known);
         }
     }
 
-    /// Forgets sessions that were added before `moment`.
-    pub fn forget_older_than(&self, moment: Timestamp) {
+    /// Forgets sessions whose tokens have all expired.
+    pub fn forget_expired(&self, now: Timestamp) {
         let mut ended = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        ended.retain(|_, added| *added > moment);
+        ended.retain(|_, until| *until > now);
     }
 }

@@ -7,18 +7,21 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::clock;
 use crate::db::users::Role;
 use crate::timestamp::Timestamp;
 
 pub const LIFETIME: Duration = Duration::from_secs(15 * 60);
+/// A token is refused at the latest when this much has passed since it was made.
+pub const LONGEST_LIFE: Duration = LIFETIME.saturating_add(clock::TOLERANCE);
 /// The only algorithm made or accepted: what a token's own header asks for is never followed.
 const ALGORITHM: Algorithm = Algorithm::HS256;
 /// RFC 9068: an access token says that it is one, so that no other token of ours can pass for it.
 const TYPE: &str = "at+jwt";
 const ISSUER: &str = "coffer";
 const AUDIENCE: &str = "coffer";
-/// Clocks of two instances may differ by this much.
-const LEEWAY_SECONDS: u64 = 5;
+/// How long a token counts after it has expired: clocks of two instances may differ by this much.
+const LEEWAY: Duration = Duration::from_secs(5);
 
 /// What an access token says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -75,6 +78,15 @@ impl Claims {
     pub fn has_second_factor(&self) -> bool {
         self.amr.contains(&AuthenticationMethod::Otp)
     }
+
+    /// Not expired, and not made in the future: a token that was made while the clock was ahead would run for as long as
+    /// that. Nor does it run longer than any token does.
+    fn counts_at(&self, now: Timestamp) -> bool {
+        let in_seconds = |moment: Timestamp| moment.as_unix_seconds();
+        in_seconds(now.minus(LEEWAY)) < self.exp
+            && self.iat <= in_seconds(now.plus(clock::TOLERANCE))
+            && self.exp.saturating_sub(self.iat) <= LIFETIME.as_secs() as i64
+    }
 }
 
 /// Makes and checks access tokens.
@@ -95,7 +107,9 @@ impl AccessTokens {
         validation.set_issuer(&[ISSUER]);
         validation.set_audience(&[AUDIENCE]);
         validation.validate_nbf = true;
-        validation.leeway = LEEWAY_SECONDS;
+        validation.leeway = LEEWAY.as_secs();
+        // By the bank's clock, which need not be this machine's: see `Claims::counts_at`.
+        validation.validate_exp = false;
         Self {
             header: Header { typ: Some(TYPE.to_owned()), ..Header::new(ALGORITHM) },
             encoding: EncodingKey::from_secret(secrets.current.expose_secret().as_bytes()),
@@ -120,11 +134,11 @@ impl AccessTokens {
         jsonwebtoken::encode(&self.header, &claims, &self.encoding)
     }
 
-    /// The claims of a token that we made, for us, and that has not expired. None for any other, whatever is wrong.
-    pub fn verify(&self, token: &str) -> Option<Claims> {
+    /// The claims of a token that we made, for us, and that counts at `now`. None for any other, whatever is wrong.
+    pub fn verify(&self, token: &str, now: Timestamp) -> Option<Claims> {
         let decode = |key| jsonwebtoken::decode::<Claims>(token, key, &self.validation).ok();
         let token = self.decoding.iter().find_map(decode)?;
-        (token.header.typ.as_deref() == Some(TYPE)).then_some(token.claims)
+        (token.header.typ.as_deref() == Some(TYPE)).then_some(token.claims).filter(|claims| claims.counts_at(now))
     }
 }
 
@@ -148,9 +162,21 @@ mod tests {
         let now = Timestamp::now();
         let token = TOKENS.issue(subject, now).expect("a token");
         assert_ne!(token, TOKENS.issue(subject, now).expect("another token"));
-        let claims = TOKENS.verify(&token).expect("claims");
+        let claims = TOKENS.verify(&token, now).expect("claims");
         assert_eq!((claims.sub, claims.sid, claims.role), (user, session, Role::Staff));
         assert!(claims.has_second_factor());
+    }
+
+    #[test]
+    fn a_token_counts_from_when_it_was_made_until_it_expires() {
+        let subject =
+            Subject { user_id: Uuid::nil(), session_id: Uuid::nil(), role: Role::Admin, second_factor: false };
+        let now = Timestamp::from_micros(1_800_000_000_000_000);
+        let token = TOKENS.issue(subject, now).expect("a token");
+        let counts_at = |moment| TOKENS.verify(&token, moment).is_some();
+        assert!(counts_at(now.minus(clock::TOLERANCE)) && !counts_at(now.minus(clock::TOLERANCE * 2)));
+        assert!(!counts_at(now.minus(LIFETIME * 1_000)));
+        assert!(counts_at(now.plus(LIFETIME)) && !counts_at(now.plus(LIFETIME + LEEWAY)));
     }
 
     proptest! {
@@ -158,7 +184,7 @@ mod tests {
         fn no_text_makes_the_token_parser_panic_or_accept_it(
             text in "\\PC*|[A-Za-z0-9_-]{0,60}\\.[A-Za-z0-9_-]{0,80}\\.[A-Za-z0-9_-]{43}",
         ) {
-            prop_assert_eq!(TOKENS.verify(&text), None);
+            prop_assert_eq!(TOKENS.verify(&text, Timestamp::now()), None);
         }
     }
 }

@@ -5,7 +5,7 @@ use sha2::{Digest, Sha256};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{Db, Tx, in_transaction, on_reader, verify};
+use super::{Db, Tx, in_snapshot, in_transaction, on_reader, verify};
 use crate::timestamp::Timestamp;
 
 /// What happened.
@@ -252,7 +252,7 @@ impl Tx<'_> {
 
     /// Hands every record to `visit`, the oldest first.
     pub async fn visit_audit_records(&mut self, mut visit: impl FnMut(AuditRecord)) -> sqlx::Result<()> {
-        in_transaction!(self, conn => verify::drain(
+        in_snapshot!(self, conn => verify::drain(
             sqlx::query_as(concat!("select ", audit_columns!(), " from audit_log order by sequence")).fetch(conn),
             &mut visit,
         )

@@ -9,8 +9,8 @@ use std::collections::HashMap;
 use sqlx::PgPool;
 use tokio::sync::{mpsc, oneshot};
 
-use super::account_columns;
 use super::accounts::Account;
+use super::{account_columns, in_time};
 use crate::account_number::AccountNumber;
 
 /// Look-ups in one query.
@@ -44,10 +44,13 @@ impl AccountLookUps {
     pub async fn account(&self, readers: &PgPool, number: AccountNumber) -> sqlx::Result<Option<Account>> {
         let (answer, answered) = oneshot::channel();
         let _ = self.0[number.as_i64() as usize / 100 % IN_FLIGHT].send(LookUp { number, answer });
-        match answered.await {
-            Ok(account) => Ok(account),
-            Err(_) => sqlx::query_as(SELECT).bind(vec![number.as_i64()]).fetch_optional(readers).await,
-        }
+        in_time(async {
+            match answered.await {
+                Ok(account) => Ok(account),
+                Err(_) => sqlx::query_as(SELECT).bind(vec![number.as_i64()]).fetch_optional(readers).await,
+            }
+        })
+        .await
     }
 }
 
@@ -55,7 +58,7 @@ async fn answer(readers: PgPool, mut waiting: mpsc::UnboundedReceiver<LookUp>) {
     let mut batch = Vec::new();
     while waiting.recv_many(&mut batch, MAX_BATCH).await > 0 {
         let numbers: Vec<i64> = batch.iter().map(|look_up| look_up.number.as_i64()).collect();
-        let found: sqlx::Result<Vec<Account>> = sqlx::query_as(SELECT).bind(numbers).fetch_all(&readers).await;
+        let found: sqlx::Result<Vec<Account>> = in_time(sqlx::query_as(SELECT).bind(numbers).fetch_all(&readers)).await;
         let Ok(found) = found else {
             // Whoever waits hears that there is no answer.
             batch.clear();

@@ -9,6 +9,8 @@
 pub mod accounts;
 pub mod approvals;
 pub mod audit;
+mod clock;
+pub mod errors;
 mod gathered;
 pub mod history;
 pub mod ledger;
@@ -26,13 +28,18 @@ use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::pool::PoolOptions;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode};
-use sqlx::{Connection, PgPool, Postgres, Sqlite, SqlitePool};
+use sqlx::{Connection, PgConnection, PgPool, Postgres, Sqlite, SqlitePool};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
 /// How long a request may wait for a connection before it is told to come back.
-const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long SQLite waits for another process (a backup, `sqlite3`) to release its lock on the file.
-const SQLITE_BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long any statement may take, with the wait for its connection. A database that hangs, or whose packets are lost
+/// without a word, must not keep a request: every one has its answer within 10 seconds.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a connection that goes back to its pool may take to show that it is alive; after that it is dropped.
+const PING_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long SQLite waits for another process (`sqlite3`, say) to release its lock on the file.
+const SQLITE_BUSY_TIMEOUT: Duration = Duration::from_secs(4);
 /// For everything but money: the ledger's lane has its own, and so has the folding of the WAL, which takes its time.
 const SQLITE_WRITERS: u32 = 1;
 /// Each SQLite connection is a thread of its own; more of them than cores only adds switching.
@@ -42,9 +49,6 @@ const SQLITE_READERS: u32 = 4;
 const POSTGRES_WRITERS: u32 = 4;
 /// A connection that was used so recently is taken to be alive.
 const POSTGRES_TRUSTED: Duration = Duration::from_secs(1);
-
-/// SQLSTATE lock_not_available.
-const POSTGRES_LOCK_TIMEOUT: &str = "55P03";
 
 /// What every SQLite connection is set to.
 const SQLITE_PRAGMAS: [(&str, &str); 4] = [
@@ -122,18 +126,26 @@ pub enum Tx<'a> {
     Postgres(sqlx::Transaction<'a, Postgres>),
 }
 
-/// Runs the same body with `$conn` bound to the reading pool of either database.
+/// Runs the same body with `$conn` bound to the reading pool of either database, for as long as an answer may take.
 macro_rules! on_reader {
     ($db:expr, $conn:ident => $body:expr) => {
         match $db {
-            $crate::db::Db::Sqlite { readers: $conn, .. } => $body,
-            $crate::db::Db::Postgres { readers: $conn, .. } => $body,
+            $crate::db::Db::Sqlite { readers: $conn, .. } => $crate::db::in_time(async { $body }).await,
+            $crate::db::Db::Postgres { readers: $conn, .. } => $crate::db::in_time(async { $body }).await,
         }
     };
 }
 
-/// Runs the same body with `$conn` bound to the connection of either database's transaction.
+/// Runs the same body with `$conn` bound to the connection of either database's transaction, for as long as an answer may
+/// take.
 macro_rules! in_transaction {
+    ($tx:expr, $conn:ident => $body:expr) => {
+        $crate::db::in_time(async { $crate::db::in_snapshot!($tx, $conn => $body) }).await
+    };
+}
+
+/// The same without a limit: the doctor reads whole tables, however long they are.
+macro_rules! in_snapshot {
     ($tx:expr, $conn:ident => $body:expr) => {
         match $tx {
             $crate::db::Tx::Sqlite(tx, _) => {
@@ -165,7 +177,7 @@ macro_rules! account_columns {
          last_entry_at, opened_at"
     };
 }
-pub(crate) use {account_columns, entry_columns, in_transaction, on_reader};
+pub(crate) use {account_columns, entry_columns, in_snapshot, in_transaction, on_reader};
 
 /// What can go wrong before the bank is open.
 #[derive(Debug, thiserror::Error)]
@@ -221,6 +233,14 @@ impl Db {
                         Ok(!conn.is_in_transaction())
                     })
                 })
+                // The pool's own test of a connection that comes back has no limit, and would keep its place for as long
+                // as a silent network does not say that it is gone.
+                .after_release(|conn, _| {
+                    Box::pin(async move {
+                        let ping = tokio::time::timeout(PING_TIMEOUT, conn.ping());
+                        ping.await.unwrap_or_else(|_| Err(errors::no_answer())).map(|()| true)
+                    })
+                })
         };
         let has_own_sessions = options.statement_cache > 0;
         let writers = pool(POSTGRES_WRITERS)
@@ -240,10 +260,13 @@ impl Db {
     pub async fn migrate(&self) -> Result<(), ConnectError> {
         match self {
             Self::Sqlite { writers, .. } => SQLITE_MIGRATIONS.run(writers).await?,
-            Self::Postgres { writers, settings, .. } => {
+            Self::Postgres { settings, .. } => {
+                // Not a connection of the writers: those may not take long.
+                let mut conn = PgConnection::connect_with(&settings.target).await?;
                 let mut migrator = Migrator { migrations: POSTGRES_MIGRATIONS.migrations.clone(), ..Migrator::DEFAULT };
                 migrator.set_locking(settings.migration_lock);
-                migrator.run(writers).await?;
+                migrator.run(&mut conn).await?;
+                conn.close().await?;
             }
         }
         Ok(())
@@ -265,10 +288,10 @@ impl Db {
     pub async fn begin(&self) -> sqlx::Result<Tx<'static>> {
         Ok(match self {
             Self::Sqlite { writers, turn, .. } => {
-                let turn = turn.clone().lock_owned().await;
-                Tx::Sqlite(writers.begin_with("begin immediate").await?, Some(turn))
+                let turn = wait_for_turn(turn).await?;
+                Tx::Sqlite(in_time(writers.begin_with("begin immediate")).await?, Some(turn))
             }
-            Self::Postgres { writers, .. } => Tx::Postgres(writers.begin().await?),
+            Self::Postgres { writers, .. } => Tx::Postgres(in_time(writers.begin()).await?),
         })
     }
 
@@ -339,64 +362,32 @@ impl Db {
     }
 }
 
+/// The answer, or an error if it takes too long.
+pub(crate) async fn in_time<T>(answer: impl Future<Output = sqlx::Result<T>>) -> sqlx::Result<T> {
+    tokio::time::timeout(ANSWER_TIMEOUT, answer).await.unwrap_or_else(|_| Err(errors::no_answer()))
+}
+
+/// The turn to write to a SQLite file, unless whoever has it takes too long.
+async fn wait_for_turn(turn: &Arc<Mutex<()>>) -> sqlx::Result<OwnedMutexGuard<()>> {
+    tokio::time::timeout(ACQUIRE_TIMEOUT, turn.clone().lock_owned()).await.map_err(|_| errors::no_answer())
+}
+
 impl Tx<'_> {
+    /// An error that leaves open whether the commit took effect is [marked](errors::Failure::InDoubt).
     pub async fn commit(self) -> sqlx::Result<()> {
-        match self {
-            Self::Sqlite(tx, _turn) => tx.commit().await,
-            Self::Postgres(tx) => tx.commit().await,
-        }
+        let committed = match self {
+            Self::Sqlite(tx, _turn) => in_time(tx.commit()).await,
+            Self::Postgres(tx) => in_time(tx.commit()).await,
+        };
+        committed.map_err(errors::of_commit)
     }
 
     pub async fn rollback(self) -> sqlx::Result<()> {
         match self {
-            Self::Sqlite(tx, _turn) => tx.rollback().await,
-            Self::Postgres(tx) => tx.rollback().await,
+            Self::Sqlite(tx, _turn) => in_time(tx.rollback()).await,
+            Self::Postgres(tx) => in_time(tx.rollback()).await,
         }
     }
-}
-
-/// Whether the same work may well succeed if it is tried again: the database was busy, restarting, unreachable, or
-/// resolved a conflict against us.
-pub fn is_transient(error: &sqlx::Error) -> bool {
-    match error {
-        sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::WorkerCrashed => true,
-        sqlx::Error::Database(database) => {
-            let code = database.code().unwrap_or_default();
-            match code.parse::<i32>() {
-                // SQLite, the low byte of an extended code: busy, locked, I/O error, disk full, cannot open.
-                Ok(number) if code.len() < 5 => matches!(number & 0xff, 5 | 6 | 10 | 13 | 14),
-                // PostgreSQL: serialization failure, deadlock, lock timeout; connection trouble (08), out of
-                // resources such as disk and connections (53), server going down or coming up (57P0x).
-                _ => {
-                    matches!(&*code, "40001" | "40003" | "40P01" | POSTGRES_LOCK_TIMEOUT)
-                        || ["08", "53", "57P0"].iter().any(|class| code.starts_with(class))
-                }
-            }
-        }
-        _ => false,
-    }
-}
-
-/// Whether a COMMIT that failed like this may have been carried out all the same. An answer from the database is a
-/// definite no, unless it says itself that it does not know; no answer is none.
-pub fn leaves_doubt(error: &sqlx::Error) -> bool {
-    let Some(database) = error.as_database_error() else { return true };
-    let code = database.code().unwrap_or_default();
-    match code.parse::<i32>() {
-        // SQLite: an I/O error may come after the commit was written.
-        Ok(number) if code.len() < 5 => number & 0xff == 10,
-        _ => code == "40003" || code.starts_with("08") || code.starts_with("57P0"),
-    }
-}
-
-/// Whether a PostgreSQL row was held by somebody else for too long.
-pub fn is_lock_timeout(error: &sqlx::Error) -> bool {
-    error.as_database_error().is_some_and(|database| database.code().as_deref() == Some(POSTGRES_LOCK_TIMEOUT))
-}
-
-/// Whether the database refused a row because another one already has its key.
-pub fn is_unique_violation(error: &sqlx::Error) -> bool {
-    error.as_database_error().is_some_and(|database| database.is_unique_violation())
 }
 
 fn sqlite_pool(connections: u32) -> PoolOptions<Sqlite> {
@@ -411,14 +402,25 @@ fn sqlite_pool(connections: u32) -> PoolOptions<Sqlite> {
         .max_lifetime(None)
 }
 
-/// Makes a writing session wait for no lock for ever, and plan for the ledger's way of looking things up.
+/// What every writing session is set to: it waits for nothing for ever, nor does the server wait for us.
+const POSTGRES_SESSION: &str = "
+    -- Somebody's forgotten `select ... for update` must cost one account's requests, not the lane's.
+    set lock_timeout = '2s';
+    -- Longer than we wait for an answer ourselves: what is left behind then ends, with its locks.
+    set statement_timeout = '8s';
+    set idle_in_transaction_session_timeout = '8s';
+    -- The same when we are gone without a word. Without effect on a Unix socket, which tells at once.
+    set tcp_keepalives_idle = 5;
+    set tcp_keepalives_interval = 2;
+    set tcp_keepalives_count = 3;
+    set tcp_user_timeout = '10s';
+    -- Every look-up here is by key. A plan that was made while the tables were small would scan them for ever after.
+    set enable_seqscan = off;
+    set jit = off";
+
+/// Prepares a session that writes.
 async fn prepare_session(conn: &mut sqlx::PgConnection) -> sqlx::Result<()> {
-    // Somebody's forgotten `select ... for update` must cost one account's requests, not the lane's.
-    sqlx::query("set lock_timeout = '2s'").execute(&mut *conn).await?;
-    // Every look-up here is by key. A plan that was made while the tables were small would scan them for ever after.
-    sqlx::query("set enable_seqscan = off").execute(&mut *conn).await?;
-    sqlx::query("set jit = off").execute(&mut *conn).await?;
-    Ok(())
+    in_time(sqlx::raw_sql(POSTGRES_SESSION).execute(conn)).await.map(|_| ())
 }
 
 /// A pragma that SQLite does not like is ignored without a word, so the ones that matter are read back.

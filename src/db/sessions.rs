@@ -47,6 +47,13 @@ pub struct PresentedToken {
     pub expires_at: Timestamp,
 }
 
+/// A session that has ended, and when it last got an access token.
+#[derive(Clone, Copy, Debug, sqlx::FromRow)]
+pub struct EndedSession {
+    pub id: Uuid,
+    pub last_used_at: Timestamp,
+}
+
 impl PresentedToken {
     /// Whom the next access token is for.
     pub fn subject(&self) -> Subject {
@@ -82,12 +89,22 @@ impl Db {
         .await)
     }
 
-    /// Ids of the sessions that ended after `since`, on whichever instance.
-    pub async fn sessions_ended_since(&self, since: Timestamp) -> sqlx::Result<Vec<Uuid>> {
-        on_reader!(self, conn => sqlx::query_scalar("select id from sessions where ended_at > $1")
+    /// The sessions that ended after `since`, on whichever instance.
+    pub async fn sessions_ended_since(&self, since: Timestamp) -> sqlx::Result<Vec<EndedSession>> {
+        on_reader!(self, conn => sqlx::query_as("select id, last_used_at from sessions where ended_at > $1")
             .bind(since)
             .fetch_all(conn)
             .await)
+    }
+
+    /// The sessions that have ended and got an access token after `since`.
+    pub async fn ended_sessions_used_since(&self, since: Timestamp) -> sqlx::Result<Vec<EndedSession>> {
+        on_reader!(self, conn => sqlx::query_as(
+            "select id, last_used_at from sessions where last_used_at > $1 and ended_at is not null",
+        )
+        .bind(since)
+        .fetch_all(conn)
+        .await)
     }
 }
 
@@ -146,10 +163,12 @@ impl Tx<'_> {
         Ok(used == 1)
     }
 
-    /// Records that a living session got a new access token. False when it has ended meanwhile.
+    /// Records that a living session got a new access token. False when it has ended meanwhile. The latest time stays: it
+    /// tells until when a token of the session may run.
     pub async fn touch_session(&mut self, id: Uuid, now: Timestamp) -> sqlx::Result<bool> {
         let touched = in_transaction!(self, conn => sqlx::query(
-            "update sessions set last_used_at = $2 where id = $1 and ended_at is null",
+            "update sessions set last_used_at = case when last_used_at < $2 then $2 else last_used_at end
+             where id = $1 and ended_at is null",
         )
         .bind(id)
         .bind(now)
@@ -199,6 +218,18 @@ impl Tx<'_> {
         .bind(now)
         .fetch_all(conn)
         .await)
+    }
+
+    /// Ends the living sessions that got an access token after `moment`.
+    pub async fn end_sessions_used_after(&mut self, moment: Timestamp, now: Timestamp) -> sqlx::Result<u64> {
+        in_transaction!(self, conn => sqlx::query(
+            "update sessions set ended_at = $2 where last_used_at > $1 and ended_at is null",
+        )
+        .bind(moment)
+        .bind(now)
+        .execute(conn)
+        .await
+        .map(|done| done.rows_affected()))
     }
 
     /// Forgets sessions that expired or ended before `before`, with their tokens.

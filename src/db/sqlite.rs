@@ -7,13 +7,14 @@ use std::borrow::Cow;
 use std::error::Error as StdError;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
 use rusqlite::{Connection, OpenFlags, Row};
 use sqlx::error::{DatabaseError, ErrorKind};
 
+use super::SQLITE_PRAGMAS;
 use super::accounts::{Account, AccountStatus};
-use super::{SQLITE_BUSY_TIMEOUT, SQLITE_PRAGMAS};
 use crate::account_number::AccountNumber;
 use crate::money::Currency;
 use crate::timestamp::Timestamp;
@@ -30,6 +31,11 @@ const LANE_CACHE_KIB: i64 = -8_192;
 
 /// Page cache of a connection for look-ups, negative for KiB: the upper pages of the trees.
 const LOOK_UP_CACHE_KIB: i64 = -1_024;
+
+/// How long the ledger's lane waits for another process at a time: it tries again, and looks between whether it shall.
+const LANE_BUSY_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long a look-up waits: it keeps a thread that serves requests. Readers wait for nothing but a WAL that is recovered.
+const LOOK_UP_BUSY_TIMEOUT: Duration = Duration::from_millis(250);
 
 /// Connections for look-ups by primary key, which read a few pages: those are done in less time than a thread needs to
 /// take them over. Never more connections than threads that look something up at the same time.
@@ -50,7 +56,7 @@ impl LookUps {
         let connection = match taken {
             Some(connection) => connection,
             None => {
-                let connection = open(&self.file, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+                let connection = open(&self.file, OpenFlags::SQLITE_OPEN_READ_ONLY, LOOK_UP_BUSY_TIMEOUT)?;
                 connection.pragma_update(None, "cache_size", LOOK_UP_CACHE_KIB).map_err(into_sqlx)?;
                 connection
             }
@@ -68,15 +74,15 @@ impl LookUps {
 
 /// Opens a file that exists, for writing, with the settings that sqlx's connections have.
 pub fn open_for_writing(file: &Path) -> sqlx::Result<Connection> {
-    let connection = open(file, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    let connection = open(file, OpenFlags::SQLITE_OPEN_READ_WRITE, LANE_BUSY_TIMEOUT)?;
     connection.pragma_update(None, "cache_size", LANE_CACHE_KIB).map_err(into_sqlx)?;
     Ok(connection)
 }
 
-fn open(file: &Path, access: OpenFlags) -> sqlx::Result<Connection> {
+fn open(file: &Path, access: OpenFlags, busy_timeout: Duration) -> sqlx::Result<Connection> {
     let prepare = || {
         let connection = Connection::open_with_flags(file, access | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
-        connection.busy_timeout(SQLITE_BUSY_TIMEOUT)?;
+        connection.busy_timeout(busy_timeout)?;
         for (pragma, value) in SQLITE_PRAGMAS {
             connection.pragma_update(None, pragma, value)?;
         }

@@ -4,7 +4,7 @@ use futures_util::{Stream, StreamExt};
 use sqlx::FromRow;
 use uuid::Uuid;
 
-use super::{Tx, entry_columns, in_transaction};
+use super::{Tx, entry_columns, in_snapshot};
 use crate::account_number::AccountNumber;
 use crate::db::ledger::{Entry, MovementType};
 use crate::timestamp::Timestamp;
@@ -46,7 +46,7 @@ impl CurrencySum {
 impl Tx<'_> {
     /// Hands every passbook line to `visit`, by account and sequence.
     pub async fn visit_entries(&mut self, mut visit: impl FnMut(EntryInContext)) -> sqlx::Result<()> {
-        in_transaction!(self, conn => drain(
+        in_snapshot!(self, conn => drain(
             sqlx::query_as(
                 concat!("select ", entry_columns!(), ",
                         coalesce(t.currency, a.currency, 'XXX') as currency,
@@ -68,23 +68,23 @@ impl Tx<'_> {
     }
 
     pub async fn count_transactions(&mut self) -> sqlx::Result<i64> {
-        in_transaction!(self, conn => sqlx::query_scalar("select count(*) from transactions").fetch_one(conn).await)
+        in_snapshot!(self, conn => sqlx::query_scalar("select count(*) from transactions").fetch_one(conn).await)
     }
 
     pub async fn count_accounts(&mut self) -> sqlx::Result<i64> {
-        in_transaction!(self, conn => sqlx::query_scalar("select count(*) from accounts where owner_id is not null")
+        in_snapshot!(self, conn => sqlx::query_scalar("select count(*) from accounts where owner_id is not null")
             .fetch_one(conn)
             .await)
     }
 
     pub async fn count_keys(&mut self) -> sqlx::Result<i64> {
-        in_transaction!(self, conn => sqlx::query_scalar("select count(*) from idempotency_keys").fetch_one(conn).await)
+        in_snapshot!(self, conn => sqlx::query_scalar("select count(*) from idempotency_keys").fetch_one(conn).await)
     }
 
     /// Hands `visit` every journal row without two whole sides: each must be an account of the row's currency, and
     /// either the bank's own with no passbook line, or a customer's with exactly the line the row names.
     pub async fn visit_transactions_without_two_sides(&mut self, mut visit: impl FnMut(Uuid)) -> sqlx::Result<()> {
-        in_transaction!(self, conn => drain(
+        in_snapshot!(self, conn => drain(
             sqlx::query_scalar(
                 "select t.id
                  from transactions t
@@ -119,7 +119,7 @@ impl Tx<'_> {
         &mut self,
         mut visit: impl FnMut(AccountNumber),
     ) -> sqlx::Result<()> {
-        in_transaction!(self, conn => drain(
+        in_snapshot!(self, conn => drain(
             sqlx::query_scalar(
                 "select a.account_number from accounts a
                  where not exists (select 1 from entries e where e.account_number = a.account_number)
@@ -164,7 +164,7 @@ impl Tx<'_> {
     }
 
     pub async fn visit_accounts_below_limit(&mut self, mut visit: impl FnMut(AccountNumber)) -> sqlx::Result<()> {
-        in_transaction!(self, conn => drain(
+        in_snapshot!(self, conn => drain(
             sqlx::query_scalar("select account_number from accounts where balance < -overdraft_limit").fetch(conn),
             &mut visit,
         )
@@ -173,7 +173,7 @@ impl Tx<'_> {
 
     /// Hands `visit` every account that is not closed although its owner has left, or does not exist.
     pub async fn visit_ownerless_accounts(&mut self, mut visit: impl FnMut(AccountNumber)) -> sqlx::Result<()> {
-        in_transaction!(self, conn => drain(
+        in_snapshot!(self, conn => drain(
             sqlx::query_scalar(
                 "select a.account_number from accounts a
                  left join users u on u.id = a.owner_id
@@ -186,7 +186,7 @@ impl Tx<'_> {
     }
 
     pub async fn visit_keys_without_transaction(&mut self, mut visit: impl FnMut(Uuid)) -> sqlx::Result<()> {
-        in_transaction!(self, conn => drain(
+        in_snapshot!(self, conn => drain(
             sqlx::query_scalar(
                 "select k.transaction_id from idempotency_keys k
                  where not exists (select 1 from transactions t where t.id = k.transaction_id)
@@ -220,13 +220,13 @@ impl Tx<'_> {
     }
 
     pub async fn count_approvals(&mut self) -> sqlx::Result<i64> {
-        in_transaction!(self, conn => sqlx::query_scalar("select count(*) from approvals").fetch_one(conn).await)
+        in_snapshot!(self, conn => sqlx::query_scalar("select count(*) from approvals").fetch_one(conn).await)
     }
 
     /// Hands `visit` every approval that was given but not booked as asked for, or booked but not given, or given by
     /// whoever asked for it.
     pub async fn visit_approvals_at_odds_with_journal(&mut self, mut visit: impl FnMut(Uuid)) -> sqlx::Result<()> {
-        in_transaction!(self, conn => drain(
+        in_snapshot!(self, conn => drain(
             sqlx::query_scalar(
                 "select a.id from approvals a
                  left join transactions t on t.id = a.id
@@ -248,13 +248,13 @@ impl Tx<'_> {
     }
 
     pub async fn count_reversals(&mut self) -> sqlx::Result<i64> {
-        in_transaction!(self, conn => sqlx::query_scalar("select count(*) from reversals").fetch_one(conn).await)
+        in_snapshot!(self, conn => sqlx::query_scalar("select count(*) from reversals").fetch_one(conn).await)
     }
 
     /// Hands `visit` every movement that is said to be reversed by one that does not mirror it, that undoes another one
     /// as well, or that is reversed itself.
     pub async fn visit_movements_badly_reversed(&mut self, mut visit: impl FnMut(Uuid)) -> sqlx::Result<()> {
-        in_transaction!(self, conn => drain(
+        in_snapshot!(self, conn => drain(
             sqlx::query_scalar(
                 "select r.transaction_id from reversals r
                  left join transactions t on t.id = r.transaction_id
@@ -275,7 +275,7 @@ impl Tx<'_> {
 
     /// What customers hold, by currency, as their accounts say.
     pub async fn customers_holdings(&mut self) -> sqlx::Result<Vec<CurrencySum>> {
-        in_transaction!(self, conn => sqlx::query_as(
+        in_snapshot!(self, conn => sqlx::query_as(
             "select currency, cast(sum(balance >> 32) as bigint) as high,
                     cast(sum(balance & 4294967295) as bigint) as low
              from accounts where owner_id is not null group by currency order by currency",
@@ -286,7 +286,7 @@ impl Tx<'_> {
 
     /// What the bank's own accounts hold by currency, as the journal says: debits less credits.
     pub async fn bank_holdings(&mut self) -> sqlx::Result<Vec<CurrencySum>> {
-        in_transaction!(self, conn => sqlx::query_as(
+        in_snapshot!(self, conn => sqlx::query_as(
             "select currency, cast(sum(signed >> 32) as bigint) as high,
                     cast(sum(signed & 4294967295) as bigint) as low
              from (select currency, amount as signed from transactions where debit_sequence is null

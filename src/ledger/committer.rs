@@ -9,10 +9,12 @@
 //! What holds:
 //! - An accepted command is on disk before its caller hears of it, whole or not at all.
 //! - A refused command leaves no trace and does not disturb its neighbours.
-//! - A batch that fails for a passing reason is tried again whole; for another reason, one by one, so that only the
-//!   culprit fails.
-//! - A command carries its transaction id from the start. When a connection dies during COMMIT, the next try finds the
-//!   ids in the journal, or does not, and so knows: nobody is told "failed" about money that moved.
+//! - A batch that fails for a passing reason is tried again whole, for some seconds; for another reason, one by one, so
+//!   that only the culprit fails.
+//! - A command carries its transaction id from the start. When a COMMIT has no answer, the lane looks the ids up in the
+//!   journal until it knows: nobody is told "failed" about money that moved. Meanwhile it takes no other command.
+//! - Nobody waits without end. A command that is not being committed within [`BOOKED_WITHIN`] is given up by its caller, and
+//!   never booked afterwards; one whose COMMIT has no answer within [`VERDICT_WITHIN`] is reported as unknown.
 //! - A client that hangs up cancels nothing: its command is in the queue, not in its request.
 //! - An order that needs a second person's word is kept as an approval by the same transaction that would have booked it,
 //!   under the id that its own will have, and with its key: a key stands for one thing, whatever arrives at once.
@@ -25,19 +27,23 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Release};
+use std::sync::atomic::{AtomicBool, AtomicU8};
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout_at};
 use uuid::Uuid;
 
 use super::rules::{self, Book, Command, Outcome, Refusal, Reverses, SecondPerson};
 use crate::account_number::AccountNumber;
+use crate::db::Db;
 use crate::db::accounts::Account;
 use crate::db::approvals::Approval;
 use crate::db::audit::Event;
+use crate::db::errors::{self, Failure};
 use crate::db::ledger::{Approved, Entry, LaneConnection, Postings, Reversal, Transaction, UsedKey};
-use crate::db::{self, Db};
 use crate::error::{Error, Result};
 use crate::money::Money;
 use crate::timestamp::Timestamp;
@@ -46,21 +52,58 @@ use crate::timestamp::Timestamp;
 const MAX_BATCH: usize = 1_024;
 /// Commands that may wait, over all lanes. When there is no room, the answer is 503 at once instead of ever more memory.
 const MAX_WAITING: usize = 65_536;
-/// Tries of a batch that fails for a passing reason, before its callers are told to come back.
-const MAX_TRIES: u32 = 8;
+/// How long a batch that fails for a passing reason is tried again, before its callers are told to come back.
+const RETRY_FOR: Duration = Duration::from_secs(4);
 const FIRST_PAUSE: Duration = Duration::from_millis(5);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+/// How long a caller waits for its commit to begin: with what comes before and after, less than the 10 seconds within which
+/// every request has its answer.
+const BOOKED_WITHIN: Duration = Duration::from_secs(8);
+/// How long a caller waits to hear what became of a commit that has begun.
+const VERDICT_WITHIN: Duration = Duration::from_secs(30);
+/// When the bank closes, how long a lane goes on looking up what became of a commit.
+const CLOSING_VERDICT_WITHIN: Duration = Duration::from_secs(2);
+/// What a lane has shown so lately is taken as how it is.
+const PULSE_LIFETIME: Duration = Duration::from_secs(1);
+/// How long [`Committer::readiness`] waits for a lane to show that it can write.
+const PULSE_WITHIN: Duration = Duration::from_millis(700);
 
 /// Where commands wait for their lane. Clones feed the same lanes.
 #[derive(Clone)]
 pub struct Committer {
-    lanes: Vec<mpsc::UnboundedSender<Waiting>>,
+    lanes: Vec<LaneHandle>,
     /// What bounds the queues: a permit for each command that waits.
     room: Arc<Semaphore>,
 }
 
 /// The lanes at work, each on a thread of its own. They end when the last [`Committer`] is gone and the queue is empty.
-pub struct Lanes(JoinSet<()>);
+pub struct Lanes {
+    tasks: JoinSet<()>,
+    is_closing: Arc<AtomicBool>,
+}
+
+/// The callers' end of a lane.
+#[derive(Clone)]
+struct LaneHandle {
+    queue: mpsc::UnboundedSender<Waiting>,
+    state: Arc<LaneState>,
+}
+
+/// What others may know of a lane.
+struct LaneState {
+    /// Whether a COMMIT has no answer yet.
+    is_in_doubt: AtomicBool,
+    /// Whether a request that only asks for a sign of life is in the queue.
+    is_asked: AtomicBool,
+    pulse: watch::Sender<Pulse>,
+}
+
+/// The last time that a lane wrote something durable, or failed to.
+#[derive(Clone, Copy)]
+struct Pulse {
+    at: Instant,
+    outcome: Result<(), Failure>,
+}
 
 /// What became of an accepted command.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,29 +119,63 @@ pub enum Receipt {
 /// What became of each command of an order, in its order.
 pub type Verdicts = Vec<Result<Receipt, Refusal>>;
 
-/// The commands of one request, and who waits for them.
+/// The commands of one request, and who waits for them. Without commands, it asks for a sign of life: the lane then writes
+/// something even if nothing else is to be written.
 struct Waiting {
     commands: Vec<Command>,
     /// All of the commands, or none.
     atomic: bool,
+    stage: Arc<Stage>,
     answer: oneshot::Sender<Result<Verdicts>>,
     _room: OwnedSemaphorePermit,
+}
+
+/// Who has the say over a request: its caller, who may give it up, until the lane begins to commit it.
+#[derive(Default)]
+struct Stage(AtomicU8);
+
+impl Stage {
+    const OPEN: u8 = 0;
+    const COMMITTING: u8 = 1;
+    const GIVEN_UP: u8 = 2;
+
+    /// False when the lane is committing it already.
+    fn give_up(&self) -> bool {
+        self.0.compare_exchange(Self::OPEN, Self::GIVEN_UP, AcqRel, Acquire).is_ok()
+    }
+
+    fn is_given_up(&self) -> bool {
+        self.0.load(Acquire) == Self::GIVEN_UP
+    }
+
+    /// False when its caller has given it up.
+    fn begin_commit(&self) -> bool {
+        self.0.compare_exchange(Self::OPEN, Self::COMMITTING, AcqRel, Acquire) != Err(Self::GIVEN_UP)
+    }
+
+    /// The commit is known not to have taken effect.
+    fn reopen(&self) {
+        let _ = self.0.compare_exchange(Self::COMMITTING, Self::OPEN, AcqRel, Acquire);
+    }
 }
 
 impl Committer {
     /// Starts as many lanes as the database can use. `maximum_major_units` is the most one movement may be, in whole
     /// units of its currency.
     pub fn start(db: &Db, maximum_major_units: i64) -> (Self, Lanes) {
+        let is_closing = Arc::new(AtomicBool::new(false));
         let mut tasks = JoinSet::new();
         let lanes = (0..db.lanes())
             .map(|_| {
                 let (sender, queue) = mpsc::unbounded_channel();
-                let lane = Lane { connection: LaneConnection::new(db), maximum_major_units };
-                tasks.spawn(on_its_own_thread(lane.run(queue)));
-                sender
+                let (connection, state, is_closing) =
+                    (LaneConnection::new(db), Arc::new(LaneState::new()), is_closing.clone());
+                let lane = Lane { connection, queue, state: state.clone(), is_closing, maximum_major_units };
+                tasks.spawn(on_its_own_thread(lane.run()));
+                LaneHandle { queue: sender, state }
             })
             .collect();
-        (Self { lanes, room: Arc::new(Semaphore::new(MAX_WAITING)) }, Lanes(tasks))
+        (Self { lanes, room: Arc::new(Semaphore::new(MAX_WAITING)) }, Lanes { tasks, is_closing })
     }
 
     /// Has one command carried out, and returns once it is durable, or refused. Dropping the future does not take the
@@ -110,39 +187,123 @@ impl Committer {
 
     /// The same for many commands, in one database transaction. If they are `atomic` and one is refused, all are: those
     /// that would have been accepted with [`Refusal::BatchRefused`].
+    ///
+    /// [`Error::Busy`] means that nothing was booked or will be, [`Error::OutcomeUnknown`] that the database has not said.
     pub async fn submit_all(&self, commands: Vec<Command>, atomic: bool) -> Result<Verdicts> {
-        let busy = |_| Error::Busy {
-            code: "ledger_busy",
-            detail: "More movements are waiting than the bank can take. Nothing was booked; try again.",
-        };
-        let room = self.room.clone().try_acquire_many_owned(commands.len() as u32).map_err(busy)?;
+        let room = self.room.clone().try_acquire_many_owned(commands.len() as u32).map_err(|_| ledger_busy())?;
         // One account, one lane: a crowd at one account shares batches instead of waiting for each other's lock.
         let first = commands.iter().flat_map(|command| command.movement.accounts()).next();
-        let lane = first.map_or(0, |number| number.as_i64() / 100) as usize % self.lanes.len();
+        let lane = &self.lanes[first.map_or(0, |number| number.as_i64() / 100) as usize % self.lanes.len()];
+        if lane.state.is_in_doubt.load(Acquire) {
+            return Err(not_booked(Failure::InDoubt));
+        }
+        let ids = if commands.len() == 1 { vec![commands[0].id] } else { commands.iter().map(|c| c.id).collect() };
+        let (stage, mut answered) = lane.send(commands, atomic, room);
+        let asked_at = Instant::now();
+        if let Ok(answer) = timeout_at(asked_at + BOOKED_WITHIN, &mut answered).await {
+            return answer.unwrap_or_else(|_| Err(shutting_down()));
+        }
+        if stage.give_up() {
+            return Err(not_booked(Failure::Unavailable));
+        }
+        match timeout_at(asked_at + VERDICT_WITHIN, answered).await {
+            Ok(answer) => answer.unwrap_or_else(|_| Err(Error::OutcomeUnknown { transactions: ids })),
+            // It may be known by now that nothing was committed.
+            Err(_) if stage.give_up() => Err(not_booked(Failure::Unavailable)),
+            Err(_) => Err(Error::OutcomeUnknown { transactions: ids }),
+        }
+    }
+
+    /// Whether every lane could write a moment ago. Known from what they have booked; only a lane that has shown nothing
+    /// for [`PULSE_LIFETIME`] is asked, by however many at once, to write something. Answers within [`PULSE_WITHIN`].
+    pub async fn readiness(&self) -> Result<(), Failure> {
+        let deadline = Instant::now() + PULSE_WITHIN;
+        for lane in &self.lanes {
+            lane.pulse(&self.room, deadline).await?;
+        }
+        Ok(())
+    }
+}
+
+impl LaneHandle {
+    fn send(
+        &self,
+        commands: Vec<Command>,
+        atomic: bool,
+        room: OwnedSemaphorePermit,
+    ) -> (Arc<Stage>, oneshot::Receiver<Result<Verdicts>>) {
+        let stage = Arc::new(Stage::default());
         let (answer, answered) = oneshot::channel();
-        let _ = self.lanes[lane].send(Waiting { commands, atomic, answer, _room: room });
-        answered.await.unwrap_or(Err(Error::Busy {
-            code: "shutting_down",
-            detail: "The bank is shutting down. Send the request again with the same Idempotency-Key.",
-        }))
+        let _ = self.queue.send(Waiting { commands, atomic, stage: stage.clone(), answer, _room: room });
+        (stage, answered)
+    }
+
+    async fn pulse(&self, room: &Arc<Semaphore>, deadline: Instant) -> Result<(), Failure> {
+        let mut pulse = self.state.pulse.subscribe();
+        let asked_at = Instant::now();
+        let is_recent = |pulse: &Pulse| pulse.at + PULSE_LIFETIME > asked_at;
+        let known = *pulse.borrow();
+        if self.state.is_in_doubt.load(Acquire) {
+            return Err(Failure::InDoubt);
+        }
+        if is_recent(&known) {
+            return known.outcome;
+        }
+        if !self.state.is_asked.swap(true, AcqRel)
+            && let Ok(no_room) = room.clone().try_acquire_many_owned(0)
+        {
+            self.send(Vec::new(), false, no_room);
+        }
+        match timeout_at(deadline, pulse.wait_for(is_recent)).await {
+            Ok(Ok(pulse)) => pulse.outcome,
+            _ => Err(Failure::Unavailable),
+        }
+    }
+}
+
+impl LaneState {
+    /// Of a lane that is about to start: it has shown nothing, and is given the time to.
+    fn new() -> Self {
+        let (pulse, _) = watch::channel(Pulse { at: Instant::now(), outcome: Ok(()) });
+        Self { is_in_doubt: AtomicBool::new(false), is_asked: AtomicBool::new(false), pulse }
+    }
+
+    fn note(&self, outcome: Result<(), Failure>) {
+        self.is_asked.store(false, Release);
+        self.pulse.send_replace(Pulse { at: Instant::now(), outcome });
     }
 }
 
 impl Lanes {
     /// Waits for the end of one lane. None ends while there is a [`Committer`], unless there is a bug.
     pub async fn one_ended(&mut self) {
-        let _ = self.0.join_next().await;
+        let _ = self.tasks.join_next().await;
+    }
+
+    /// The bank closes: what fails is not tried again, and what is in doubt is not looked up for long.
+    pub fn close(&self) {
+        self.is_closing.store(true, Release);
     }
 
     /// Waits until every command that was accepted into the queue has its answer.
     pub async fn all_ended(&mut self) {
-        while self.0.join_next().await.is_some() {}
+        while self.tasks.join_next().await.is_some() {}
     }
 }
 
 struct Lane {
     connection: LaneConnection,
+    queue: mpsc::UnboundedReceiver<Waiting>,
+    state: Arc<LaneState>,
+    is_closing: Arc<AtomicBool>,
     maximum_major_units: i64,
+}
+
+/// A batch that was not committed, as far as is known.
+struct Failed {
+    error: sqlx::Error,
+    /// The answer to COMMIT is missing.
+    doubt: Option<Doubt>,
 }
 
 /// A COMMIT whose answer is missing: it took effect whole or not at all.
@@ -152,21 +313,29 @@ struct Doubt {
     transaction_ids: Vec<Uuid>,
     /// The approvals that were to be kept.
     kept_ids: Vec<Uuid>,
+    /// The accounts of the batch, which a COMMIT that is still under way holds.
+    accounts: Vec<AccountNumber>,
     /// What to answer if it was.
     verdicts: Vec<Verdicts>,
 }
 
+impl From<sqlx::Error> for Failed {
+    fn from(error: sqlx::Error) -> Self {
+        Self { error, doubt: None }
+    }
+}
+
 impl Lane {
-    async fn run(mut self, mut queue: mpsc::UnboundedReceiver<Waiting>) {
+    async fn run(mut self) {
         let mut batch = Vec::new();
-        while let Some(first) = queue.recv().await {
+        while let Some(first) = self.queue.recv().await {
             // Requests that are about to join come first: on a busy machine the batch grows, on an idle one it costs
             // nothing.
             std::thread::yield_now();
             let mut size = first.commands.len();
             batch.push(first);
             while size < MAX_BATCH
-                && let Ok(next) = queue.try_recv()
+                && let Ok(next) = self.queue.try_recv()
             {
                 size += next.commands.len();
                 batch.push(next);
@@ -182,30 +351,33 @@ impl Lane {
     /// Carries out the batch, trying again while the reason for failing may pass. On success the batch is empty and
     /// answered; otherwise it is as it was, and nothing of it is booked.
     async fn carry_out(&mut self, batch: &mut Vec<Waiting>) -> sqlx::Result<()> {
-        let (mut tries, mut pause) = (0, FIRST_PAUSE);
-        let mut doubt = None;
+        let started = Instant::now();
+        let mut pause = FIRST_PAUSE;
         loop {
-            tries += 1;
-            let was_in_doubt = doubt.is_some();
-            let error = match self.try_once(batch, &mut doubt).await {
+            batch.retain(|waiting| !waiting.stage.is_given_up());
+            let Failed { error, doubt } = match self.try_once(batch).await {
                 Ok(verdicts) => {
                     answer(batch, verdicts);
                     return Ok(());
                 }
-                Err(error) => error,
+                Err(failed) => failed,
             };
             self.connection.replace();
-            if was_in_doubt && doubt.is_none() {
-                tries = 1;
+            if let Some(doubt) = doubt
+                && let Some(verdicts) = self.resolve(doubt, batch, &error).await
+            {
+                answer(batch, verdicts);
+                return Ok(());
             }
-            let may_pass = db::is_transient(&error) || db::is_unique_violation(&error);
-            let waits_for_a_stranger = db::is_lock_timeout(&error);
-            // A commit in doubt is looked up until the database answers, however long that takes: to say "failed" of
-            // money that may have moved would be worse than to say nothing yet.
-            if doubt.is_none() && (!may_pass || waits_for_a_stranger || tries >= MAX_TRIES) {
+            // From here on it is certain that nothing was booked.
+            batch.iter().for_each(|waiting| waiting.stage.reopen());
+            let may_pass = errors::is_transient(&error) || errors::is_unique_violation(&error);
+            let waits_for_a_stranger = errors::is_lock_timeout(&error);
+            let no_time_left = started.elapsed() >= RETRY_FOR || self.is_closing.load(Acquire);
+            if !may_pass || waits_for_a_stranger || no_time_left {
                 return Err(error);
             }
-            tracing::warn!(%error, tries, in_doubt = doubt.is_some(), "a batch will be tried again");
+            tracing::warn!(%error, "a batch will be tried again");
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
@@ -213,8 +385,15 @@ impl Lane {
 
     /// The batch could not be carried out. Finds out whose fault it is.
     async fn carry_out_one_by_one(&mut self, batch: &mut Vec<Waiting>, error: sqlx::Error) {
-        let is_everyones = db::is_transient(&error) && !db::is_lock_timeout(&error);
-        if is_everyones || batch.len() == 1 {
+        let is_everyones = errors::is_transient(&error) && !errors::is_lock_timeout(&error);
+        if is_everyones {
+            // So it would be for whoever came meanwhile: they have waited as long.
+            self.state.note(Err(errors::failure(&error)));
+            give_up(batch, &error);
+            self.refuse_queue(errors::failure(&error));
+            return;
+        }
+        if batch.len() <= 1 {
             give_up(batch, &error);
             return;
         }
@@ -226,20 +405,58 @@ impl Lane {
         }
     }
 
-    /// One database transaction from lock to commit. With a `doubt`, it is resolved first: if the earlier try was
-    /// committed after all, its verdicts stand. Leaves a doubt when the answer to COMMIT is missing.
-    async fn try_once(&mut self, batch: &[Waiting], doubt: &mut Option<Doubt>) -> sqlx::Result<Vec<Verdicts>> {
-        let mut tx = self.connection.begin().await?;
-        let commands = || batch.iter().flat_map(|waiting| &waiting.commands);
-        let numbers: Vec<AccountNumber> = accounts_named(commands()).into_iter().collect();
-        // An earlier COMMIT that is still under way holds these accounts: after this it is over, one way or the other.
-        let accounts = tx.lock_accounts(&numbers).await?;
-        if let Some(open) = doubt {
-            let took_effect = tx.are_written(&open.transaction_ids, &open.kept_ids).await?;
-            if let Some(open) = doubt.take().filter(|_| took_effect) {
-                return Ok(open.verdicts);
+    /// Looks up whether a COMMIT without an answer took effect, for as long as that takes: to say "failed" of money that
+    /// may have moved would be worse than to say nothing yet. Its callers stop waiting by themselves. Everybody behind is
+    /// refused at once. Returns the verdicts that stand, or None when nothing was committed.
+    async fn resolve(&mut self, doubt: Doubt, batch: &mut Vec<Waiting>, cause: &sqlx::Error) -> Option<Vec<Verdicts>> {
+        tracing::warn!(error = %cause, "a commit has no answer; it will be looked up");
+        self.state.is_in_doubt.store(true, Release);
+        let (mut pause, mut closing_since) = (FIRST_PAUSE, None);
+        let took_effect = loop {
+            self.refuse_queue(Failure::InDoubt);
+            match self.took_effect(&doubt).await {
+                Ok(took_effect) => break took_effect,
+                Err(error) => tracing::warn!(%error, "a commit is still in doubt"),
             }
+            self.connection.replace();
+            if self.is_closing.load(Acquire)
+                && closing_since.get_or_insert_with(Instant::now).elapsed() >= CLOSING_VERDICT_WITHIN
+            {
+                tracing::error!(transactions = ?doubt.transaction_ids, "closing without knowing whether these were booked");
+                leave_unknown(batch);
+                break false;
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        };
+        self.state.is_in_doubt.store(false, Release);
+        took_effect.then_some(doubt.verdicts)
+    }
+
+    async fn took_effect(&mut self, doubt: &Doubt) -> sqlx::Result<bool> {
+        let mut tx = self.connection.begin().await?;
+        // An earlier COMMIT that is still under way holds these accounts: after this it is over, one way or the other.
+        tx.lock_accounts(&doubt.accounts).await?;
+        let took_effect = tx.are_written(&doubt.transaction_ids, &doubt.kept_ids).await?;
+        tx.rollback().await?;
+        Ok(took_effect)
+    }
+
+    /// Tells everybody in the queue that nothing was booked.
+    fn refuse_queue(&mut self, failure: Failure) {
+        while let Ok(waiting) = self.queue.try_recv() {
+            let _ = waiting.answer.send(Err(not_booked(failure)));
         }
+        self.state.note(Err(failure));
+    }
+
+    /// One database transaction from lock to commit.
+    async fn try_once(&mut self, batch: &[Waiting]) -> Result<Vec<Verdicts>, Failed> {
+        let commands = || batch.iter().flat_map(|waiting| &waiting.commands);
+        let lane = self.connection.id();
+        let mut tx = self.connection.begin().await?;
+        let numbers: Vec<AccountNumber> = accounts_named(commands()).into_iter().collect();
+        let accounts = tx.lock_accounts(&numbers).await?;
         // Keys are looked up after the lock: whoever held an account before us has written its keys by now.
         let keys: Vec<_> = commands().filter_map(|command| command.idempotency_key).collect();
         let used_keys = if keys.is_empty() { Vec::new() } else { tx.used_keys(&keys).await? };
@@ -254,21 +471,34 @@ impl Lane {
         let mut decisions = Decisions::new(book, used_keys, pending, reversals, now);
         let verdicts = batch.iter().map(|waiting| decisions.decide_order(waiting)).collect();
         let Postings { transactions, kept, .. } = &decisions.postings;
-        if transactions.is_empty() && kept.is_empty() {
+        if !transactions.is_empty() || !kept.is_empty() {
+            tx.write(&decisions.postings, &decisions.heads(), now).await?;
+        } else if batch.iter().any(|waiting| waiting.commands.is_empty()) {
+            tx.write_sign_of_life(lane, now).await?;
+        } else {
             // Nothing to write, so nothing can be lost: how the transaction ends does not matter.
             let _ = tx.rollback().await;
             return Ok(verdicts);
         }
-        tx.write(&decisions.postings, &decisions.heads(), now).await?;
+        if !batch.iter().all(|waiting| waiting.stage.begin_commit()) {
+            // Somebody has just stopped waiting: the rest is done without them.
+            let _ = tx.rollback().await;
+            batch.iter().for_each(|waiting| waiting.stage.reopen());
+            return Err(errors::no_answer().into());
+        }
         match tx.commit().await {
-            Ok(()) => Ok(verdicts),
+            Ok(()) => {
+                self.state.note(Ok(()));
+                Ok(verdicts)
+            }
             Err(error) => {
-                *doubt = db::leaves_doubt(&error).then(|| Doubt {
+                let doubt = errors::leaves_doubt(&error).then(|| Doubt {
                     transaction_ids: transactions.iter().map(|booked| booked.id).collect(),
                     kept_ids: kept.iter().map(|approval| approval.id).collect(),
+                    accounts: numbers,
                     verdicts,
                 });
-                Err(error)
+                Err(Failed { error, doubt })
             }
         }
     }
@@ -291,22 +521,35 @@ async fn on_its_own_thread(lane: impl Future<Output = ()> + Send + 'static) {
     let _ = has_ended.await;
 }
 
-/// What to tell the caller of a command that was not booked.
-fn not_booked(error: &sqlx::Error) -> Error {
-    if db::is_lock_timeout(error) {
-        return Error::Busy {
-            code: "account_busy",
-            detail: "Somebody else holds what the movement needs. Nothing was booked; try again.",
-        };
+fn ledger_busy() -> Error {
+    let detail = "More movements are waiting than the bank can take. Nothing was booked; try again.";
+    Error::Busy { code: "ledger_busy", detail: detail.into() }
+}
+
+fn shutting_down() -> Error {
+    let detail = "The bank is shutting down. Send the request again with the same Idempotency-Key.";
+    Error::Busy { code: "shutting_down", detail: detail.into() }
+}
+
+/// For the caller of a command of which it is certain that nothing was booked.
+fn not_booked(failure: Failure) -> Error {
+    let cause = match failure {
+        Failure::InDoubt => "The database has not yet answered for the movements before yours.",
+        _ => failure.in_words(),
+    };
+    Error::Busy { code: "database_unavailable", detail: format!("{cause} Nothing was booked; try again.").into() }
+}
+
+/// The same, after an error.
+fn not_booked_because(error: &sqlx::Error) -> Error {
+    if errors::is_lock_timeout(error) {
+        let detail = "Somebody else holds what the movement needs. Nothing was booked; try again.";
+        return Error::Busy { code: "account_busy", detail: detail.into() };
     }
-    if db::is_transient(error) {
-        tracing::error!(%error, "movements could not be booked");
-        return Error::Busy {
-            code: "database_unavailable",
-            detail: "The database does not answer. Nothing was booked; try again.",
-        };
+    match errors::failure(error) {
+        failure if failure.is_transient() => not_booked(failure),
+        _ => Error::Internal(error.to_string()),
     }
-    Error::Internal(error.to_string())
 }
 
 /// The state of a batch while its commands are decided one after the other.
@@ -481,8 +724,17 @@ fn accounts_named<'a>(commands: impl IntoIterator<Item = &'a Command>) -> BTreeS
 
 /// Empties the batch and tells everyone that nothing of it was booked.
 fn give_up(batch: &mut Vec<Waiting>, error: &sqlx::Error) {
+    tracing::error!(%error, requests = batch.len(), "movements could not be booked");
     for waiting in batch.drain(..) {
-        let _ = waiting.answer.send(Err(not_booked(error)));
+        let _ = waiting.answer.send(Err(not_booked_because(error)));
+    }
+}
+
+/// Empties the batch and tells everyone that it is unknown whether it was booked.
+fn leave_unknown(batch: &mut Vec<Waiting>) {
+    for waiting in batch.drain(..) {
+        let transactions = waiting.commands.iter().map(|command| command.id).collect();
+        let _ = waiting.answer.send(Err(Error::OutcomeUnknown { transactions }));
     }
 }
 

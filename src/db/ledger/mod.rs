@@ -9,6 +9,7 @@ mod postgres;
 mod sqlite;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use sqlx::{Connection, FromRow, PgConnection, Postgres};
 use tokio::sync::Mutex;
@@ -20,7 +21,7 @@ use self::sqlite::SqliteBatch;
 use super::accounts::Account;
 use super::approvals::Approval;
 use super::audit::Event;
-use super::{Db, Tx, account_columns};
+use super::{Db, Tx, account_columns, in_time, wait_for_turn};
 use crate::account_number::AccountNumber;
 use crate::money::{Currency, Money};
 use crate::timestamp::Timestamp;
@@ -32,6 +33,12 @@ const PRUNE_KEYS_IN_ORDER: &str = "
         select position from (select position, created_at from idempotency_keys order by position limit 5000)
         where created_at < $1 and position < (select max(position) from idempotency_keys)
     )";
+
+/// Rows of lanes that have ended are dropped after this long.
+const SIGN_OF_LIFE_RETENTION: Duration = Duration::from_secs(60 * 60);
+const DROP_SIGNS_OF_LIFE: &str = "delete from signs_of_life where written_at < $1";
+const WRITE_SIGN_OF_LIFE: &str = "insert into signs_of_life (lane, written_at) values ($1, $2)
+     on conflict (lane) do update set written_at = excluded.written_at";
 
 /// What a movement is to the customer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, sqlx::Type, ToSchema)]
@@ -176,6 +183,8 @@ pub struct Postings {
 /// of its health, would cost every batch several round trips.
 pub struct LaneConnection {
     db: Db,
+    /// The lane's row among the signs of life.
+    id: Uuid,
     kept: Option<Kept>,
 }
 
@@ -192,7 +201,7 @@ pub enum Batch<'a> {
 
 impl LaneConnection {
     pub fn new(db: &Db) -> Self {
-        Self { db: db.clone(), kept: None }
+        Self { db: db.clone(), id: Uuid::now_v7(), kept: None }
     }
 
     /// Starts a transaction on the kept connection, which is opened the first time.
@@ -208,11 +217,16 @@ impl LaneConnection {
         };
         match self.kept.insert(kept) {
             Kept::Sqlite(connection, key_positions, turn) => {
-                let turn = turn.clone().lock_owned().await;
+                let turn = wait_for_turn(turn).await?;
                 Ok(Batch::Sqlite(SqliteBatch::begin(connection, key_positions, turn)?))
             }
-            Kept::Postgres(connection) => Ok(Batch::Postgres(connection.begin().await?)),
+            Kept::Postgres(connection) => Ok(Batch::Postgres(in_time(connection.begin()).await?)),
         }
+    }
+
+    /// Names the lane among the signs of life.
+    pub fn id(&self) -> Uuid {
+        self.id
     }
 
     /// After a failure: drops the connection, whatever state it is in. The next transaction gets another.
@@ -223,7 +237,7 @@ impl LaneConnection {
     /// Takes leave of the database.
     pub async fn close(self) {
         if let Some(Kept::Postgres(connection)) = self.kept {
-            let _ = connection.close().await;
+            let _ = in_time(connection.close()).await;
         }
     }
 }
@@ -234,7 +248,7 @@ impl Batch<'_> {
     pub async fn lock_accounts(&mut self, numbers: &[AccountNumber]) -> sqlx::Result<Vec<Account>> {
         match self {
             Self::Sqlite(batch) => batch.lock_accounts(numbers),
-            Self::Postgres(tx) => postgres::lock_accounts(tx, numbers).await,
+            Self::Postgres(tx) => in_time(postgres::lock_accounts(tx, numbers)).await,
         }
     }
 
@@ -242,7 +256,7 @@ impl Batch<'_> {
     pub async fn used_keys(&mut self, keys: &[[u8; 16]]) -> sqlx::Result<Vec<UsedKey>> {
         match self {
             Self::Sqlite(batch) => batch.used_keys(keys),
-            Self::Postgres(tx) => postgres::used_keys(tx, keys).await,
+            Self::Postgres(tx) => in_time(postgres::used_keys(tx, keys)).await,
         }
     }
 
@@ -250,7 +264,7 @@ impl Batch<'_> {
     pub async fn lock_pending(&mut self, ids: &[Uuid], now: Timestamp) -> sqlx::Result<Vec<Uuid>> {
         match self {
             Self::Sqlite(batch) => batch.pending(ids, now),
-            Self::Postgres(tx) => postgres::lock_pending(tx, ids, now).await,
+            Self::Postgres(tx) => in_time(postgres::lock_pending(tx, ids, now)).await,
         }
     }
 
@@ -259,7 +273,7 @@ impl Batch<'_> {
     pub async fn reversals(&mut self, transactions: &[Uuid]) -> sqlx::Result<Vec<Reversal>> {
         match self {
             Self::Sqlite(batch) => batch.reversals(transactions),
-            Self::Postgres(tx) => postgres::reversals(tx, transactions).await,
+            Self::Postgres(tx) => in_time(postgres::reversals(tx, transactions)).await,
         }
     }
 
@@ -267,7 +281,7 @@ impl Batch<'_> {
     pub async fn are_written(&mut self, transactions: &[Uuid], kept: &[Uuid]) -> sqlx::Result<bool> {
         match self {
             Self::Sqlite(batch) => batch.are_written(transactions, kept),
-            Self::Postgres(tx) => postgres::are_written(tx, transactions, kept).await,
+            Self::Postgres(tx) => in_time(postgres::are_written(tx, transactions, kept)).await,
         }
     }
 
@@ -288,13 +302,13 @@ impl Batch<'_> {
                 batch.insert_reversals(&postings.reversals)?,
             ],
             Self::Postgres(tx) => [
-                postgres::insert_transactions(tx, &postings.transactions).await?,
-                postgres::insert_entries(tx, &postings.entries).await?,
-                postgres::update_heads(tx, heads).await?,
-                postgres::insert_keys(tx, &postings.used_keys, now).await?,
-                postgres::mark_approved(tx, &postings.approved, now).await?,
-                postgres::insert_approvals(tx, &postings.kept).await?,
-                postgres::insert_reversals(tx, &postings.reversals).await?,
+                in_time(postgres::insert_transactions(tx, &postings.transactions)).await?,
+                in_time(postgres::insert_entries(tx, &postings.entries)).await?,
+                in_time(postgres::update_heads(tx, heads)).await?,
+                in_time(postgres::insert_keys(tx, &postings.used_keys, now)).await?,
+                in_time(postgres::mark_approved(tx, &postings.approved, now)).await?,
+                in_time(postgres::insert_approvals(tx, &postings.kept)).await?,
+                in_time(postgres::insert_reversals(tx, &postings.reversals)).await?,
             ],
         };
         let Postings { transactions, entries, used_keys, approved, kept, reversals, records } = postings;
@@ -308,10 +322,19 @@ impl Batch<'_> {
             reversals.len(),
         ];
         if written.map(|rows| rows as usize) != expected {
-            return Err(sqlx::Error::Protocol(format!("a batch of {expected:?} rows wrote {written:?}")));
+            return Err(sqlx::Error::Decode(format!("a batch of {expected:?} rows wrote {written:?}").into()));
         }
         // Last, because everybody waits for the log's lock.
         self.append_to_audit_log(records).await
+    }
+
+    /// Writes a row that says nothing but that the lane could write it.
+    pub async fn write_sign_of_life(&mut self, lane: Uuid, now: Timestamp) -> sqlx::Result<()> {
+        let before = now.minus(SIGN_OF_LIFE_RETENTION);
+        match self {
+            Self::Sqlite(batch) => batch.write_sign_of_life(lane, now, before),
+            Self::Postgres(tx) => in_time(postgres::write_sign_of_life(tx, lane, now, before)).await,
+        }
     }
 
     async fn append_to_audit_log(&mut self, records: &[Event]) -> sqlx::Result<()> {
@@ -331,7 +354,7 @@ impl Batch<'_> {
     pub async fn commit(self) -> sqlx::Result<()> {
         match self {
             Self::Sqlite(batch) => batch.commit(),
-            Self::Postgres(tx) => tx.commit().await,
+            Self::Postgres(tx) => in_time(tx.commit()).await,
         }
     }
 
@@ -341,7 +364,7 @@ impl Batch<'_> {
                 drop(batch);
                 Ok(())
             }
-            Self::Postgres(tx) => tx.rollback().await,
+            Self::Postgres(tx) => in_time(tx.rollback()).await,
         }
     }
 }

@@ -203,3 +203,13 @@ pub async fn insert_reversals(conn: &mut PgConnection, rows: &[Reversal]) -> sql
         .await
         .map(|done| done.rows_affected())
 }
+
+pub async fn write_sign_of_life(
+    conn: &mut PgConnection,
+    lane: Uuid,
+    now: Timestamp,
+    before: Timestamp,
+) -> sqlx::Result<()> {
+    sqlx::query(DROP_SIGNS_OF_LIFE).bind(before).execute(&mut *conn).await?;
+    sqlx::query(WRITE_SIGN_OF_LIFE).bind(lane).bind(now).execute(conn).await.map(|_| ())
+}

@@ -166,6 +166,11 @@ impl<'a> SqliteBatch<'a> {
         )
     }
 
+    pub fn write_sign_of_life(&self, lane: Uuid, now: Timestamp, before: Timestamp) -> sqlx::Result<()> {
+        self.write_each(DROP_SIGNS_OF_LIFE, [(before,)])?;
+        self.write_each(WRITE_SIGN_OF_LIFE, [(lane, now)]).map(|_| ())
+    }
+
     /// Nobody else can write until the end of the transaction: reading the head is enough.
     pub fn append_to_audit_log(&self, events: &[Event]) -> sqlx::Result<()> {
         let head = self.find_each("select sequence, hash from audit_head where id = ?", [(1,)], |row| {
