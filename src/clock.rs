@@ -31,9 +31,13 @@ impl Clock {
     }
 }
 
-/// Time that has certainly passed. Counted from the newest movement at the start, by the monotonic clock: neither a wall
-/// clock that jumps ahead nor one that was ahead when the bank started makes anything old. Time during which the bank was
-/// closed may be missing, so what is measured by it lives a little longer.
+/// How much of the time during which the bank was closed is taken to have passed: the wall clock at a start may be wrong.
+const LONGEST_ABSENCE: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Time that has certainly passed: what is forgotten is old by it. It goes by the monotonic clock while the bank is open, and
+/// is stored. Of the time that the bank was closed it takes a day at the most, however much the wall clock says. So neither
+/// a clock that jumps ahead nor one that was ahead at the start makes anything old, and what waits to be forgotten lives a
+/// little longer.
 #[derive(Clone, Copy, Debug)]
 pub struct CertainTime {
     started: Instant,
@@ -41,14 +45,20 @@ pub struct CertainTime {
 }
 
 impl CertainTime {
-    pub fn new(started: Instant, now: Timestamp, newest: Option<Timestamp>) -> Self {
-        Self { started, at_start: newest.map_or(now, |newest| newest.min(now)) }
+    /// At a start: `stored` is what [`passed`](Self::passed) said last, or when the newest movement was booked.
+    pub fn new(started: Instant, now: Timestamp, stored: Option<Timestamp>) -> Self {
+        let resume = |stored: Timestamp| stored.plus(now.since(stored).min(LONGEST_ABSENCE));
+        Self { started, at_start: stored.map_or(now, resume) }
     }
 
-    /// Never later than the wall clock says, nor than the newest movement.
+    /// To be stored for the next start.
+    pub fn passed(&self, instant: Instant) -> Timestamp {
+        self.at_start.plus(instant.saturating_duration_since(self.started))
+    }
+
+    /// What is older than this minus a retention may go. Never later than the wall clock says, nor than the newest movement.
     pub fn now(&self, instant: Instant, wall: Timestamp, newest: Option<Timestamp>) -> Timestamp {
-        let passed = self.at_start.plus(instant.saturating_duration_since(self.started));
-        newest.unwrap_or(wall).min(wall).min(passed)
+        newest.unwrap_or(wall).min(wall).min(self.passed(instant))
     }
 }
 
@@ -113,15 +123,23 @@ mod tests {
     }
 
     proptest! {
-        /// However wrong the wall clock is, at the start or later: no more time passes than the monotonic clock has seen
-        /// since the newest movement at the start.
+        /// However wrong the wall clock is, at the start or later: no more time passes than the monotonic clock has seen,
+        /// and a day.
         #[test]
-        fn certain_time_is_never_ahead(at_start in -1_000i64..1_000, later in -1_000i64..1_000, newest in 0i64..500, passed in 0u64..500) {
-            let start = Instant::now();
-            let time = CertainTime::new(start, wall(at_start), Some(wall(newest)));
-            let now = time.now(start + Duration::from_secs(passed), wall(later), Some(wall(newest + 10)));
-            prop_assert!(now <= wall(newest + passed as i64));
-            prop_assert!(now <= wall(later) && now <= wall(newest + 10) && now <= wall(at_start + passed as i64));
+        fn certain_time_is_never_ahead(
+            stored in 0i64..1_000_000_000,
+            at_start in 0i64..1_000_000_000,
+            later in 0i64..1_000_000_000,
+            newest in 0i64..1_000_000_000,
+            passed in 0u64..1_000_000,
+        ) {
+            let (start, stored) = (Instant::now(), wall(stored));
+            let time = CertainTime::new(start, wall(at_start), Some(stored));
+            let instant = start + Duration::from_secs(passed);
+            let now = time.now(instant, wall(later), Some(wall(newest)));
+            prop_assert!(now <= stored.plus(LONGEST_ABSENCE).plus(Duration::from_secs(passed)));
+            prop_assert!(now <= wall(later) && now <= wall(newest));
+            prop_assert!(time.passed(instant) >= stored, "what is stored never goes back");
         }
     }
 }

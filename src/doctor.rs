@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::account_number::AccountNumber;
+use crate::clock;
 use crate::db::accounts::GENESIS_HASH;
 use crate::db::audit::record_hash;
 use crate::db::ledger::Entry;
@@ -13,6 +14,7 @@ use crate::db::verify::EntryInContext;
 use crate::db::{Db, Tx};
 use crate::ledger::chain::entry_hash;
 use crate::money::{Currency, Money};
+use crate::timestamp::Timestamp;
 
 /// How many bad rows a check names; it counts all of them.
 const MAX_NAMED: usize = 5;
@@ -28,11 +30,17 @@ pub struct Finding {
     pub bad: u64,
     /// The first bad ones.
     pub named: Vec<String>,
+    /// Whether bad ones are worth knowing and yet leave the books right.
+    pub is_remark: bool,
 }
 
 impl Finding {
     fn new(claim: &'static str, unit: &'static str) -> Self {
         Self { claim, unit, ..Self::default() }
+    }
+
+    fn remark(claim: &'static str, unit: &'static str) -> Self {
+        Self { is_remark: true, ..Self::new(claim, unit) }
     }
 
     fn blame(&mut self, row: impl fmt::Display) {
@@ -43,16 +51,20 @@ impl Finding {
     }
 
     pub fn is_good(&self) -> bool {
-        self.bad == 0
+        self.bad == 0 || self.is_remark
     }
 }
 
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mark = if self.is_good() { "ok " } else { "BAD" };
-        write!(f, "{mark}  {}: {} {}", self.claim, self.counted, self.unit)?;
-        if !self.is_good() {
-            write!(f, ", {} bad, first: {}", self.bad, self.named.join("; "))?;
+        let (mark, are) = match (self.bad, self.is_remark) {
+            (0, _) => ("ok  ", ""),
+            (_, true) => ("NOTE", "not so"),
+            (_, false) => ("BAD ", "bad"),
+        };
+        write!(f, "{mark} {}: {} {}", self.claim, self.counted, self.unit)?;
+        if self.bad > 0 {
+            write!(f, ", {} {are}, first: {}", self.bad, self.named.join("; "))?;
         }
         Ok(())
     }
@@ -107,12 +119,12 @@ async fn journal(tx: &mut Tx<'_>) -> sqlx::Result<Finding> {
 
 /// One walk over every line of every passbook.
 async fn passbooks(tx: &mut Tx<'_>) -> sqlx::Result<Vec<Finding>> {
-    let mut walk = PassbookWalk::new();
+    let mut walk = PassbookWalk::new(Timestamp::now());
     tx.visit_entries(|line| walk.visit(&line)).await?;
     walk.finish_account();
     walk.heads.counted = tx.count_accounts().await? as u64;
     tx.visit_accounts_with_wrong_empty_passbook(|number| walk.heads.blame(format_args!("account {number}"))).await?;
-    Ok(vec![walk.sequences, walk.balances, walk.hashes, walk.journal, walk.heads])
+    Ok(vec![walk.sequences, walk.balances, walk.hashes, walk.journal, walk.heads, walk.dates])
 }
 
 /// One walk over every record of the audit log.
@@ -141,10 +153,13 @@ struct PassbookWalk {
     hashes: Finding,
     journal: Finding,
     heads: Finding,
+    dates: Finding,
+    /// Entries dated later lie ahead of the clock.
+    latest: Timestamp,
 }
 
 impl PassbookWalk {
-    fn new() -> Self {
+    fn new(now: Timestamp) -> Self {
         Self {
             previous: None,
             sequences: Finding::new("passbooks have no gaps and never go back in time", "entries"),
@@ -152,6 +167,8 @@ impl PassbookWalk {
             hashes: Finding::new("hash chains are unbroken", "entries"),
             journal: Finding::new("every entry is in the journal", "entries"),
             heads: Finding::new("accounts agree with their last entry", "accounts"),
+            dates: Finding::remark("no account books ahead of the clock", "accounts"),
+            latest: now.plus(clock::TOLERANCE),
         }
     }
 
@@ -194,6 +211,10 @@ impl PassbookWalk {
             && last.account_currency.as_deref() == Some(entry.currency.code());
         if !agrees {
             self.heads.blame(format_args!("account {}", entry.account_number));
+        }
+        self.dates.counted += 1;
+        if entry.created_at > self.latest {
+            self.dates.blame(format_args!("account {}, last entry {}", entry.account_number, entry.created_at));
         }
     }
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use crate::api::App;
 use crate::auth::tokens;
 use crate::clock::{self, CertainTime, Jump, Jumps};
-use crate::db::Db;
+use crate::db::{Db, Tx};
 use crate::timestamp::Timestamp;
 use crate::tls::Certificate;
 
@@ -16,6 +16,7 @@ const TICK: Duration = Duration::from_millis(500);
 const LOOK_BACK: Duration = Duration::from_secs(30);
 /// Sessions are kept this long after they ended, for those who look into what happened.
 const SESSION_RETENTION: Duration = Duration::from_secs(90 * 24 * 60 * 60);
+const TICKS_PER_MINUTE: u64 = 120;
 const TICKS_PER_HOUR: u64 = 7_200;
 /// A ledger at full speed writes some 30 MiB to SQLite's WAL in this time.
 const WAL_TICK: Duration = Duration::from_millis(200);
@@ -40,12 +41,13 @@ impl Housekeeping {
         follow_server_time(&app.db).await?;
         let (now, instant) = (Timestamp::now(), Instant::now());
         let newest = app.db.newest_transaction_at().await?;
+        let stored = app.db.certain_time().await?.or(newest);
         let mut this = Self {
             app: app.clone(),
             certificate,
             idempotency_retention,
             heard_until: now,
-            certain_time: CertainTime::new(instant, now, newest),
+            certain_time: CertainTime::new(instant, now, stored),
             jumps: Jumps::new(instant, now),
         };
         this.tell_whether_behind(newest, now);
@@ -138,19 +140,29 @@ impl Housekeeping {
         }
         let newest = self.app.db.newest_transaction_at().await?;
         self.tell_whether_behind(newest, now);
-        self.forget_what_is_old(tick, now, self.certain_time.now(instant, now, newest)).await
+        let mut tx = self.app.db.begin().await?;
+        if tick.is_multiple_of(TICKS_PER_MINUTE) {
+            tx.store_certain_time(self.certain_time.passed(instant)).await?;
+        }
+        self.forget_what_is_old(&mut tx, tick, now, self.certain_time.now(instant, now, newest)).await?;
+        tx.commit().await
     }
 
     /// A slice of what is sorted by key at a time: a table of millions is never scanned at once, and each is seen every 9
     /// hours, by the clock, so that a bank that is often started sees the later ones, too.
-    async fn forget_what_is_old(&self, tick: u64, now: Timestamp, certain: Timestamp) -> sqlx::Result<()> {
+    async fn forget_what_is_old(
+        &self,
+        tx: &mut Tx<'_>,
+        tick: u64,
+        now: Timestamp,
+        certain: Timestamp,
+    ) -> sqlx::Result<()> {
         let slice = (now.as_micros() / TICK.as_micros() as i64) as u16;
-        let mut tx = self.app.db.begin().await?;
         tx.prune_keys(slice, certain.minus(self.idempotency_retention)).await?;
         if tick.is_multiple_of(TICKS_PER_HOUR) {
             tx.delete_sessions_older_than(certain.minus(SESSION_RETENTION)).await?;
         }
-        tx.commit().await
+        Ok(())
     }
 }
 

@@ -1,6 +1,6 @@
 //! What the database says of the time.
 
-use super::{Db, in_time, on_reader};
+use super::{Db, Tx, in_time, in_transaction, on_reader};
 use crate::timestamp::Timestamp;
 
 impl Db {
@@ -20,5 +20,26 @@ impl Db {
         on_reader!(self, conn => sqlx::query_scalar("select created_at from transactions order by id desc limit 1")
             .fetch_optional(conn)
             .await)
+    }
+
+    /// What [`Tx::store_certain_time`] has stored, on whichever instance.
+    pub async fn certain_time(&self) -> sqlx::Result<Option<Timestamp>> {
+        on_reader!(self, conn => sqlx::query_scalar("select at from certain_time where id = 1")
+            .fetch_optional(conn)
+            .await)
+    }
+}
+
+impl Tx<'_> {
+    /// Stores it, unless another instance has stored a later one.
+    pub async fn store_certain_time(&mut self, at: Timestamp) -> sqlx::Result<()> {
+        in_transaction!(self, conn => sqlx::query(
+            "insert into certain_time (id, at) values (1, $1)
+             on conflict (id) do update set at = excluded.at where certain_time.at < excluded.at",
+        )
+        .bind(at)
+        .execute(conn)
+        .await
+        .map(|_| ()))
     }
 }

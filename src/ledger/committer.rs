@@ -61,6 +61,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 const BOOKED_WITHIN: Duration = Duration::from_secs(8);
 /// How long a caller waits to hear what became of a commit that has begun.
 const VERDICT_WITHIN: Duration = Duration::from_secs(30);
+/// How long one look-up of a commit may take. A connection that was merely cut is replaced in less, and nobody notices.
+const LOOK_UP_WITHIN: Duration = Duration::from_secs(1);
 /// When the bank closes, how long a lane goes on looking up what became of a commit.
 const CLOSING_VERDICT_WITHIN: Duration = Duration::from_secs(2);
 /// What a lane has shown so lately is taken as how it is.
@@ -406,19 +408,20 @@ impl Lane {
     }
 
     /// Looks up whether a COMMIT without an answer took effect, for as long as that takes: to say "failed" of money that
-    /// may have moved would be worse than to say nothing yet. Its callers stop waiting by themselves. Everybody behind is
-    /// refused at once. Returns the verdicts that stand, or None when nothing was committed.
+    /// may have moved would be worse than to say nothing yet. Its callers stop waiting by themselves. When the first look-up
+    /// gives no answer, everybody behind is refused. Returns the verdicts that stand, or None when nothing was committed.
     async fn resolve(&mut self, doubt: Doubt, batch: &mut Vec<Waiting>, cause: &sqlx::Error) -> Option<Vec<Verdicts>> {
         tracing::warn!(error = %cause, "a commit has no answer; it will be looked up");
-        self.state.is_in_doubt.store(true, Release);
         let (mut pause, mut closing_since) = (FIRST_PAUSE, None);
         let took_effect = loop {
-            self.refuse_queue(Failure::InDoubt);
-            match self.took_effect(&doubt).await {
+            let look_up = tokio::time::timeout(LOOK_UP_WITHIN, self.took_effect(&doubt));
+            match look_up.await.unwrap_or_else(|_| Err(errors::no_answer())) {
                 Ok(took_effect) => break took_effect,
                 Err(error) => tracing::warn!(%error, "a commit is still in doubt"),
             }
             self.connection.replace();
+            self.state.is_in_doubt.store(true, Release);
+            self.refuse_queue(Failure::InDoubt);
             if self.is_closing.load(Acquire)
                 && closing_since.get_or_insert_with(Instant::now).elapsed() >= CLOSING_VERDICT_WITHIN
             {

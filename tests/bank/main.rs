@@ -8,6 +8,7 @@ mod approvals;
 mod bad_input;
 mod batch;
 mod browser;
+mod clocks;
 mod command_line;
 mod concurrency;
 mod databases;

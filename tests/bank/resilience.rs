@@ -2,16 +2,17 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use reqwest::Method;
 use serde_json::json;
 use sqlx::postgres::PgConnectOptions;
+use sqlx::{Connection, SqliteConnection};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UnixStream};
 
 use crate::databases::{Kind, TestDatabase};
-use crate::harness::{PASSWORD, TestBank, bank_tests};
+use crate::harness::{Customer, PASSWORD, Request, TestBank, bank_tests};
 
 bank_tests! {
     async fn a_restart_does_not_revive_a_session_that_was_ended(bank: &TestBank) {
@@ -172,9 +173,161 @@ async fn a_lost_answer_to_the_commit_of_a_reversal_is_looked_up() {
     bank.close_with_books_right().await;
 }
 
+/// Whoever asks of a bank whose database does not answer: each is told within 10 seconds, and `/readyz` within one.
+/// Returns how many deposits were booked.
+async fn all_are_told_in_time(bank: &TestBank, ada: &Customer<'_>) -> usize {
+    let timed = async |request: Request, within: Duration| {
+        let answer = tokio::time::timeout(within, request.send()).await.expect("an answer in time");
+        assert!([201, 503].contains(&answer.status.as_u16()), "{}", answer.body);
+        assert!(answer.status == 201 || answer.header("retry-after").is_some());
+        answer
+    };
+    let ten = Duration::from_secs(10);
+    let deposit = || timed(ada.post("/deposit", json!({"account_number": ada.account, "amount": "1"})), ten);
+    let deposits = futures_util::future::join_all((0..20).map(|_| deposit()));
+    let others = futures_util::future::join_all([
+        timed(ada.post("/accounts", json!({})), ten),
+        timed(bank.post("/login", json!({"email": ada.email, "password": PASSWORD})), ten),
+    ]);
+    let ready = async {
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        timed(bank.get("/readyz"), Duration::from_secs(1)).await
+    };
+    let (deposits, others, ready) = tokio::join!(deposits, others, ready);
+    ready.expect_problem(503, "not_ready");
+    assert!(others.iter().all(|answer| answer.status == 503));
+    deposits.iter().filter(|answer| answer.status == 201).count()
+}
+
+/// Waits until the bank says that it is ready again.
+async fn becomes_ready(bank: &TestBank) {
+    for _ in 0..100 {
+        if bank.get("/readyz").send().await.status == 200 {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("it does not become ready again");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_waits_long_while_another_program_holds_the_lock() {
+    let bank = TestBank::open(Kind::Sqlite).await;
+    let ada = bank.customer().await;
+    let mut other = SqliteConnection::connect(&bank.database.url).await.expect("a connection");
+    sqlx::raw_sql("begin immediate").execute(&mut other).await.expect("the lock");
+    assert_eq!(all_are_told_in_time(&bank, &ada).await, 0);
+    // What only reads goes on.
+    assert_eq!(ada.balance().await, "0.00");
+    sqlx::raw_sql("rollback").execute(&mut other).await.expect("released");
+    becomes_ready(&bank).await;
+    ada.deposit("1").await.expect_status(201);
+    assert_eq!((ada.balance().await, ada.history().await.len()), ("1.00".to_owned(), 1));
+    bank.close_with_books_right().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_waits_long_while_the_database_is_silent() {
+    let mut database = TestDatabase::create(Kind::Postgres).await;
+    let faults = Faults::start(&mut database).await;
+    let bank = TestBank::open_on(database, &[]).await;
+    let ada = bank.customer().await;
+    ada.deposit("1").await.expect_status(201);
+    faults.is_silent.store(true, Ordering::SeqCst);
+    let booked = all_are_told_in_time(&bank, &ada).await;
+    let balance = ada.get(&format!("/balance?account_number={}", ada.account)).send();
+    let balance = tokio::time::timeout(Duration::from_secs(10), balance).await.expect("an answer in time");
+    balance.expect_problem(503, "database_unavailable");
+    // The old connections stay silent for good: the bank must have taken new ones.
+    faults.is_silent.store(false, Ordering::SeqCst);
+    becomes_ready(&bank).await;
+    ada.deposit("1").await.expect_status(201);
+    assert_eq!(ada.history().await.len(), 2 + booked);
+    bank.close_with_books_right().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_that_takes_no_writes_is_no_bug() {
+    let bank = TestBank::open(Kind::Postgres).await;
+    let ada = bank.customer().await;
+    let name = bank.database.url.split(['/', '?']).nth(3).expect("a name").to_owned();
+    let become_read_only = async |on: &str| {
+        let set = format!(
+            "set default_transaction_read_only = off; alter database {name} set default_transaction_read_only = {on}"
+        );
+        bank.tamper(&format!(
+            "{set}; select pg_terminate_backend(pid) from pg_stat_activity
+            where datname = '{name}' and pid <> pg_backend_pid()"
+        ))
+        .await;
+    };
+    become_read_only("on").await;
+    ada.deposit("1").await.expect_problem(503, "database_unavailable");
+    bank.get("/readyz").send().await.expect_problem(503, "not_ready");
+    assert_eq!(ada.balance().await, "0.00");
+    become_read_only("off").await;
+    becomes_ready(&bank).await;
+    ada.deposit("1").await.expect_status(201);
+    bank.close_with_books_right().await;
+}
+
+/// A commit whose answer is lost, while the database stays away: whoever is behind it is refused at once, whoever waits for
+/// it hears after half a minute that nobody knows, and the same key tells later.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_commit_in_doubt_keeps_nobody_else_and_is_told_of() {
+    let mut database = TestDatabase::create(Kind::Postgres).await;
+    let faults = Faults::start(&mut database).await;
+    let bank = TestBank::open_on(database, &["--lanes", "1"]).await;
+    let (ada, bob) = (bank.customer().await, bank.customer().await);
+    let keyed = |key| {
+        let body = json!({"account_number": ada.account, "amount": "1"});
+        ada.post("/deposit", body).header("idempotency-key", key).send()
+    };
+    for verdict_comes in [true, false] {
+        faults.is_silent_after_commit.store(true, Ordering::SeqCst);
+        faults.lose_next_commit_answer.store(true, Ordering::SeqCst);
+        let key = if verdict_comes { "told-late" } else { "not-told" };
+        let in_doubt = keyed(key);
+        let behind = async {
+            while !faults.is_silent.load(Ordering::SeqCst) {
+                tokio::task::yield_now().await;
+            }
+            let started = Instant::now();
+            // The first finds out that the answer is missing, the second is told what is known.
+            bob.deposit("1").await.expect_problem(503, "database_unavailable");
+            bob.deposit("1").await.expect_problem(503, "database_unavailable");
+            assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
+            bank.get("/readyz").send().await.expect_problem(503, "not_ready");
+            if verdict_comes {
+                faults.is_silent.store(false, Ordering::SeqCst);
+            }
+        };
+        let (answer, ()) = tokio::join!(in_doubt, behind);
+        if verdict_comes {
+            answer.expect_status(201);
+            becomes_ready(&bank).await;
+            ada.deposit("1").await.expect_status(201);
+        } else {
+            let unknown = answer.expect_problem(504, "outcome_unknown");
+            let id = unknown.text_at("/transaction_id");
+            faults.is_silent.store(false, Ordering::SeqCst);
+            becomes_ready(&bank).await;
+            ada.get(&format!("/transactions/{id}")).send().await.expect_status(200);
+            let again = keyed(key).await.expect_status(201);
+            assert_eq!((again.header("idempotent-replayed"), again.text_at("/id")), (Some("true"), id));
+        }
+    }
+    bank.close_with_books_right().await;
+}
+
 /// Stands between the bank and PostgreSQL and swallows answers on request.
+#[derive(Clone, Default)]
 struct Faults {
     lose_next_commit_answer: Arc<AtomicBool>,
+    /// Whether to fall silent when that has happened.
+    is_silent_after_commit: Arc<AtomicBool>,
+    /// Connections are taken, old ones kept, and nothing passes. One that was silent once stays so.
+    is_silent: Arc<AtomicBool>,
 }
 
 impl Faults {
@@ -185,26 +338,26 @@ impl Faults {
         let port = listener.local_addr().expect("an address").port();
         let name = target.get_database().unwrap_or_default();
         database.url = format!("postgres://{}@127.0.0.1:{port}/{name}?sslmode=disable", target.get_username());
-        let lose_next_commit_answer = Arc::new(AtomicBool::new(false));
-        let lose = lose_next_commit_answer.clone();
+        let this = Self::default();
+        let faults = this.clone();
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                let (target, lose) = (target.clone(), lose.clone());
+                let (target, faults) = (target.clone(), faults.clone());
                 tokio::spawn(async move {
                     match target.get_socket().cloned().or_else(|| socket_in_host(&target)) {
                         Some(socket) => {
                             let file = socket.join(format!(".s.PGSQL.{}", target.get_port()));
-                            relay(client, UnixStream::connect(file).await.expect("PostgreSQL"), lose).await;
+                            relay(client, UnixStream::connect(file).await.expect("PostgreSQL"), faults).await;
                         }
                         None => {
                             let address = (target.get_host().to_owned(), target.get_port());
-                            relay(client, TcpStream::connect(address).await.expect("PostgreSQL"), lose).await;
+                            relay(client, TcpStream::connect(address).await.expect("PostgreSQL"), faults).await;
                         }
                     }
                 });
             }
         });
-        Self { lose_next_commit_answer }
+        this
     }
 }
 
@@ -213,30 +366,35 @@ fn socket_in_host(target: &PgConnectOptions) -> Option<std::path::PathBuf> {
 }
 
 /// Passes bytes both ways, until a COMMIT whose answer is to be lost: that is passed on, its answer is awaited and thrown
-/// away, and both sides are cut off.
-async fn relay(client: TcpStream, server: impl AsyncRead + AsyncWrite, lose: Arc<AtomicBool>) {
+/// away, and both sides are cut off. While the network is silent, nothing passes, and nobody is told.
+async fn relay(client: TcpStream, server: impl AsyncRead + AsyncWrite, faults: Faults) {
     let (mut client_in, mut client_out) = client.into_split();
     let (mut server_in, mut server_out) = tokio::io::split(server);
     let (mut request, mut answer) = (vec![0; 1 << 16], vec![0; 1 << 16]);
     loop {
-        tokio::select! {
-            read = client_in.read(&mut request) => {
-                let Ok(length @ 1..) = read else { return };
-                let is_commit = request[..length].windows(6).any(|window| window == b"COMMIT");
-                if server_out.write_all(&request[..length]).await.is_err() {
-                    return;
-                }
-                if is_commit && lose.swap(false, Ordering::SeqCst) {
-                    let _ = tokio::time::timeout(Duration::from_secs(5), server_in.read(&mut answer)).await;
-                    return;
-                }
+        let (from_client, length) = tokio::select! {
+            read = client_in.read(&mut request) => (true, read),
+            read = server_in.read(&mut answer) => (false, read),
+        };
+        let Ok(length @ 1..) = length else { return };
+        if faults.is_silent.load(Ordering::SeqCst) {
+            return std::future::pending().await;
+        }
+        let passed = if from_client {
+            server_out.write_all(&request[..length]).await
+        } else {
+            client_out.write_all(&answer[..length]).await
+        };
+        if passed.is_err() {
+            return;
+        }
+        let is_commit = from_client && request[..length].windows(6).any(|window| window == b"COMMIT");
+        if is_commit && faults.lose_next_commit_answer.swap(false, Ordering::SeqCst) {
+            let _ = tokio::time::timeout(Duration::from_secs(5), server_in.read(&mut answer)).await;
+            if faults.is_silent_after_commit.swap(false, Ordering::SeqCst) {
+                faults.is_silent.store(true, Ordering::SeqCst);
             }
-            read = server_in.read(&mut answer) => {
-                let Ok(length @ 1..) = read else { return };
-                if client_out.write_all(&answer[..length]).await.is_err() {
-                    return;
-                }
-            }
+            return;
         }
     }
 }
