@@ -88,6 +88,7 @@ const SQLITE_CODES: [(i32, Failure); 11] = [
     (17, Failure::Conflict),       // SCHEMA
 ];
 const SQLITE_IOERR: i32 = 10;
+const SQLITE_IOERR_FSYNC: &str = "1034";
 /// SQLite's codes are numbers of at most four digits, SQLSTATEs have five characters.
 const SQLSTATE_LENGTH: usize = 5;
 
@@ -163,6 +164,11 @@ pub fn leaves_doubt(error: &sqlx::Error) -> bool {
         Ok(number) if code.len() < SQLSTATE_LENGTH => number & 0xff == SQLITE_IOERR,
         _ => code == POSTGRES_COMPLETION_UNKNOWN || of_code(&code) == Failure::Unavailable,
     }
+}
+
+/// Whether SQLite could write a commit, but not sync it.
+pub fn is_failed_sync(error: &sqlx::Error) -> bool {
+    error.as_database_error().is_some_and(|database| database.code().as_deref() == Some(SQLITE_IOERR_FSYNC))
 }
 
 /// Whether a PostgreSQL row was held by somebody else for too long.

@@ -365,6 +365,7 @@ impl Lane {
                 Err(failed) => failed,
             };
             self.connection.replace();
+            let was_in_doubt = doubt.is_some();
             if let Some(doubt) = doubt
                 && let Some(verdicts) = self.resolve(doubt, batch, &error).await
             {
@@ -377,6 +378,9 @@ impl Lane {
             let waits_for_a_stranger = errors::is_lock_timeout(&error);
             let no_time_left = started.elapsed() >= RETRY_FOR || self.is_closing.load(Acquire);
             if !may_pass || waits_for_a_stranger || no_time_left {
+                if was_in_doubt && !self.connection.bury_failed_commit().await {
+                    leave_unknown(batch);
+                }
                 return Err(error);
             }
             tracing::warn!(%error, "a batch will be tried again");

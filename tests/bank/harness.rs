@@ -116,6 +116,12 @@ impl TestBank {
         (address, instance)
     }
 
+    /// Stops the server; its database stays.
+    pub async fn close(self) -> TestDatabase {
+        self.instance.close().await;
+        self.database
+    }
+
     pub async fn close_with_books_right(self) {
         self.instance.close().await;
         let settings = settings(&self.database, &[]);

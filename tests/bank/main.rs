@@ -14,6 +14,7 @@ mod concurrency;
 mod databases;
 mod doctor;
 mod documents;
+mod failing_disk;
 mod harness;
 mod history;
 mod idempotency;

@@ -21,7 +21,7 @@ use self::sqlite::SqliteBatch;
 use super::accounts::Account;
 use super::approvals::Approval;
 use super::audit::Event;
-use super::{Db, Tx, account_columns, in_time, wait_for_turn};
+use super::{Db, Tx, account_columns, errors, in_time, wait_for_turn};
 use crate::account_number::AccountNumber;
 use crate::money::{Currency, Money};
 use crate::timestamp::Timestamp;
@@ -232,6 +232,25 @@ impl LaneConnection {
     /// After a failure: drops the connection, whatever state it is in. The next transaction gets another.
     pub fn replace(&mut self) {
         self.kept = None;
+    }
+
+    /// On SQLite, a commit that fails in `fsync` leaves its pages at the end of the WAL. They count for nobody, but after
+    /// a crash, recovery would take them for committed. Writes a sign of life over them; false when not even that can be
+    /// written.
+    pub async fn bury_failed_commit(&mut self) -> bool {
+        if matches!(self.db, Db::Postgres { .. }) {
+            return true;
+        }
+        let (lane, now) = (self.id, Timestamp::now());
+        let write = async {
+            let mut tx = self.begin().await?;
+            tx.write_sign_of_life(lane, now).await?;
+            tx.commit().await
+        };
+        let written = write.await;
+        self.replace();
+        // If only `fsync` fails again, the pages have been overwritten.
+        written.is_ok() || written.is_err_and(|error| errors::is_failed_sync(&error))
     }
 
     /// Takes leave of the database.

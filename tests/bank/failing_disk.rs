@@ -1,0 +1,187 @@
+//! SQLite on a disk that fails: what is acknowledged is on it, what is refused never comes back, and nobody waits long.
+
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::databases::{Kind, TestDatabase};
+use crate::harness::{JWT_SECRET, TestBank};
+
+/// A bank with one customer, in a process whose disk does as it is told; killed when dropped.
+struct BankOnFailingDisk {
+    process: Child,
+    address: SocketAddr,
+    disk: PathBuf,
+    account: String,
+    token: String,
+    client: reqwest::Client,
+    _directory: TempDir,
+}
+
+/// Compiled once for all tests.
+fn library() -> &'static Path {
+    static LIBRARY: OnceLock<PathBuf> = OnceLock::new();
+    LIBRARY.get_or_init(|| {
+        let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/bank/failing_disk.c");
+        let library = Path::new(env!("CARGO_TARGET_TMPDIR")).join("failing_disk.so");
+        let compiled = Command::new("cc").args(["-shared", "-fPIC", "-O1", "-o"]).arg(&library).arg(source).status();
+        assert!(compiled.expect("a C compiler").success());
+        library
+    })
+}
+
+impl BankOnFailingDisk {
+    async fn start() -> (Self, TestDatabase) {
+        let bank = TestBank::open(Kind::Sqlite).await;
+        let ada = bank.customer().await;
+        let (account, token) = (ada.account.clone(), ada.token.clone());
+        let database = bank.close().await;
+        let directory = TempDir::new().expect("a directory");
+        let disk = directory.path().join("disk");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_coffer"));
+        command.args(["--database-url", &database.url, "--listen", "127.0.0.1:0", "--jwt-secret", JWT_SECRET]);
+        command.args(["--caller-rate", "0", "--address-rate", "0"]).current_dir(directory.path()).env_clear();
+        command.env("LD_PRELOAD", library()).env("FAILING_DISK", &disk);
+        let mut process = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("the binary runs");
+        let banner = BufReader::new(process.stdout.take().expect("its output")).lines();
+        let address =
+            banner.map_while(Result::ok).find_map(|line| line.split("API         http://").nth(1)?.parse().ok());
+        let (address, client) = (address.expect("an open bank"), reqwest::Client::new());
+        (Self { process, address, disk, account, token, client, _directory: directory }, database)
+    }
+
+    fn set_disk(&self, state: &str) {
+        let draft = self.disk.with_extension("new");
+        std::fs::write(&draft, state).expect("a file");
+        std::fs::rename(&draft, &self.disk).expect("a file");
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    /// Within a second, however the disk is.
+    async fn ready(&self) -> u16 {
+        let ready = self.client.get(self.url("/readyz")).send();
+        let answer = tokio::time::timeout(Duration::from_secs(1), ready).await.expect("an answer within a second");
+        answer.expect("an answer").status().as_u16()
+    }
+
+    async fn becomes_ready(&self) {
+        for _ in 0..200 {
+            if self.ready().await == 200 {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        panic!("it does not become ready again");
+    }
+
+    async fn deposit(&self) -> u16 {
+        let body = json!({"account_number": self.account, "amount": "1"});
+        let deposit = self.client.post(self.url("/deposit")).bearer_auth(&self.token).json(&body);
+        deposit.send().await.expect("an answer").status().as_u16()
+    }
+
+    /// The statuses of so many at once, each within 10 seconds.
+    async fn deposits(&self, count: usize) -> Vec<u16> {
+        let all = futures_util::future::join_all((0..count).map(|_| self.deposit()));
+        tokio::time::timeout(Duration::from_secs(10), all).await.expect("answers within 10 seconds")
+    }
+
+    /// Kills it, and opens its books where the disk works.
+    async fn crash(self, database: TestDatabase) -> String {
+        let (account, token) = (self.account.clone(), self.token.clone());
+        drop(self);
+        let bank = TestBank::open_on(database, &[]).await;
+        let path = format!("/balance?account_number={account}");
+        let balance = bank.get(&path).bearer(&token).send().await.expect_status(200).text_at("/balance");
+        bank.close_with_books_right().await;
+        balance
+    }
+
+    fn terminate(&mut self) -> Duration {
+        let started = Instant::now();
+        let pid = self.process.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &pid]).status().expect("kill").success());
+        assert!(self.process.wait().expect("its end").success());
+        started.elapsed()
+    }
+}
+
+impl Drop for BankOnFailingDisk {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// Its pages are in the WAL, and a crash must not bring them back.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_cannot_be_synced_is_refused_and_stays_refused() {
+    let (bank, database) = BankOnFailingDisk::start().await;
+    assert_eq!(bank.deposit().await, 201);
+    bank.set_disk("sync fails");
+    assert_eq!(bank.deposits(20).await, [503; 20]);
+    assert_eq!(bank.ready().await, 503);
+    assert_eq!(bank.crash(database).await, "1.00");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_disk_that_syncs_again_is_used_again() {
+    let (mut bank, database) = BankOnFailingDisk::start().await;
+    bank.set_disk("sync fails");
+    assert_eq!(bank.deposits(5).await, [503; 5]);
+    bank.set_disk("works");
+    bank.becomes_ready().await;
+    assert_eq!(bank.deposits(5).await, [201; 5]);
+    bank.set_disk("sync fails");
+    assert_eq!(bank.deposit().await, 503);
+    let took = bank.terminate();
+    assert!(took < Duration::from_secs(5), "{took:?}");
+    assert_eq!(bank.crash(database).await, "5.00");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_disk_takes_no_movement_and_loses_none() {
+    let (bank, database) = BankOnFailingDisk::start().await;
+    assert_eq!(bank.deposits(5).await, [201; 5]);
+    bank.set_disk("full");
+    assert_eq!(bank.deposits(20).await, [503; 20]);
+    assert_eq!(bank.ready().await, 503);
+    let balance = bank.client.get(bank.url(&format!("/balance?account_number={}", bank.account)));
+    let balance: Value =
+        balance.bearer_auth(&bank.token).send().await.expect("an answer").json().await.expect("a balance");
+    assert_eq!(balance["balance"], "5.00");
+    bank.set_disk("works");
+    bank.becomes_ready().await;
+    assert_eq!(bank.deposits(5).await, [201; 5]);
+    assert_eq!(bank.crash(database).await, "10.00");
+}
+
+/// The commit that hangs is in doubt, so its caller waits for the verdict. Everybody behind it is told.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_waits_long_behind_a_disk_that_hangs() {
+    let (bank, database) = BankOnFailingDisk::start().await;
+    for _ in 0..5 {
+        assert_eq!(bank.deposit().await, 201);
+    }
+    bank.set_disk("sync hangs");
+    let verdict = async { assert_eq!(bank.deposit().await, 201) };
+    let behind = async {
+        while !bank.disk.with_extension("hangs").exists() {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(bank.deposits(20).await, [503; 20]);
+        bank.set_disk("works");
+        bank.becomes_ready().await;
+    };
+    tokio::join!(verdict, behind);
+    assert_eq!(bank.crash(database).await, "6.00");
+}
