@@ -15,7 +15,7 @@ export class ProblemError extends CofferError {
 
   /**
    * @param {{status: number, code: string, title: string, detail: string, request_id?: string,
-   *   errors?: {pointer: string, code: string, detail: string}[]}} problem
+   *   transaction_id?: string, errors?: {pointer: string, code: string, detail: string}[]}} problem
    * @param {number | null} [retryAfterSeconds]
    */
   constructor(problem, retryAfterSeconds = null) {
@@ -28,6 +28,8 @@ export class ProblemError extends CofferError {
     this.detail = problem.detail;
     /** The bank's log has the same id. */
     this.requestId = problem.request_id ?? null;
+    /** The movement to look up, when the bank does not know whether it was booked (`outcome_unknown`). */
+    this.transactionId = problem.transaction_id ?? null;
     /** The fields to correct; `pointer` is `/amount` for the field `amount` of the body. */
     this.errors = problem.errors ?? [];
     this.retryAfterSeconds = retryAfterSeconds;
