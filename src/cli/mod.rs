@@ -1,0 +1,139 @@
+//! The commands, one file each: what they print, and their exit codes.
+
+mod admin;
+mod demo;
+mod doctor;
+mod healthcheck;
+mod migrate;
+mod openapi;
+mod serve;
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::error::{ContextKind, ContextValue};
+use clap::{CommandFactory, Parser, Subcommand};
+use coffer::config::Settings;
+use tracing_subscriber::EnvFilter;
+
+pub type AnyError = Box<dyn std::error::Error + Send + Sync>;
+
+/// A bank in one binary: accounts, money and history over a REST API, on SQLite or PostgreSQL
+#[derive(Parser)]
+#[command(
+    version,
+    after_help = "Without a command, coffer serves. Every setting can also stand in the environment or in a file .env."
+)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    settings: Settings,
+}
+
+#[derive(Clone, Subcommand)]
+enum Command {
+    /// Open the bank: migrate the database and serve the API (the default)
+    Serve,
+    /// Bring the database schema up to date, then exit
+    Migrate,
+    /// Print the OpenAPI document of the API as JSON
+    Openapi,
+    /// Check the whole books; exit 1 if anything is wrong. May run beside the server
+    Doctor,
+    /// Try it out: fill a new bank with a customer, accounts in dollars and euros, and a year of movements
+    ///
+    /// Prints the customer's password once. Goes through the same ledger as everything else, only dated back; the past
+    /// is the same each time. Touches no bank that has customers. May run beside the server.
+    Demo,
+    /// Those who run the bank
+    #[command(subcommand)]
+    Admin(AdminCommand),
+    /// Ask the server at --listen whether it is ready; exit 1 if not
+    Healthcheck,
+}
+
+#[derive(Clone, Subcommand)]
+enum AdminCommand {
+    /// Make an admin with this address. May run beside the server. The password is read from standard input, or generated
+    /// and printed if that is a terminal or empty
+    Create {
+        /// The admin's e-mail address
+        email: String,
+        /// Make somebody an admin who has signed up with the address already
+        #[arg(long)]
+        promote: bool,
+    },
+    /// Take away the second factor of whoever has lost authenticator app and recovery codes. Their sessions end, on a
+    /// server that runs within a second
+    ResetSecondFactor {
+        /// The user's e-mail address
+        email: String,
+    },
+}
+
+/// Never quotes the line: it may hold a secret.
+pub fn explain_dotenv(error: &dotenvy::Error) -> String {
+    match error {
+        dotenvy::Error::LineParse(line, _) => {
+            let text = std::fs::read_to_string(".env").unwrap_or_default();
+            let number = text.lines().position(|candidate| candidate.contains(line.as_str())).map_or(0, |at| at + 1);
+            let name = text.lines().nth(number.saturating_sub(1)).and_then(|line| line.split('=').next());
+            let name = name.unwrap_or_default().trim();
+            format!(".env, line {number} ({name}): this cannot be read; put a value with spaces or signs in quotes")
+        }
+        dotenvy::Error::Io(cause) => format!(".env cannot be read: {cause}"),
+        _ => ".env cannot be read".to_owned(),
+    }
+}
+
+/// Names the environment variable beside the flag: whoever set it in `.env` would look for a flag in vain.
+pub fn exit_with_usage(error: &clap::Error) -> ! {
+    if let Some(ContextValue::String(argument)) = error.get(ContextKind::InvalidArg)
+        && let Some(flag) = argument.strip_prefix("--").and_then(|flag| flag.split(' ').next())
+        && let Some(variable) = Cli::command()
+            .get_arguments()
+            .find(|known| known.get_long() == Some(flag))
+            .and_then(|known| known.get_env())
+    {
+        eprintln!("coffer: the setting --{flag} ({} in the environment or .env) is wrong.", variable.display());
+    }
+    error.exit()
+}
+
+pub fn run(cli: Cli) -> Result<ExitCode, AnyError> {
+    let command = cli.command.unwrap_or(Command::Serve);
+    match command {
+        Command::Openapi => openapi::run(),
+        Command::Healthcheck => healthcheck::run(&cli.settings),
+        Command::Serve | Command::Migrate | Command::Doctor | Command::Demo | Command::Admin(_) => {
+            let mut filter = EnvFilter::try_new(&cli.settings.log)
+                .map_err(|error| format!("COFFER_LOG (--log) is not a log filter: {error}"))?;
+            if matches!(command, Command::Doctor) {
+                // Its queries read whole tables: that they are slow is no news.
+                filter = filter.add_directive("sqlx::query=error".parse()?);
+            }
+            tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+            let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+            runtime.block_on(async {
+                match &command {
+                    Command::Admin(AdminCommand::Create { email, promote }) => {
+                        admin::create(&cli.settings, email, *promote).await
+                    }
+                    Command::Admin(AdminCommand::ResetSecondFactor { email }) => {
+                        admin::reset_second_factor(&cli.settings, email).await
+                    }
+                    Command::Migrate => migrate::run(&cli.settings).await,
+                    Command::Demo => demo::run(&cli.settings).await,
+                    Command::Doctor => doctor::run(&cli.settings).await,
+                    _ => serve::run(&cli.settings).await,
+                }
+            })
+        }
+    }
+}
+
+/// A line on standard output. That nobody reads it any more is no reason to stop.
+fn tell(line: &str) {
+    let _ = writeln!(std::io::stdout(), "{line}");
+}
