@@ -44,7 +44,13 @@ pub struct Filled {
 }
 
 /// Fills a bank that has no customers, and refuses any other. `progress` hears how many movements are booked, of how many.
-pub async fn fill(db: &Db, max_amount: i64, progress: impl FnMut(usize, usize)) -> Result<Filled, AnyError> {
+/// `show` is handed the password before it counts: if it cannot be shown, another run goes on from here.
+pub async fn fill(
+    db: &Db,
+    max_amount: i64,
+    progress: impl FnMut(usize, usize),
+    show: impl FnOnce(&Filled) -> std::io::Result<()>,
+) -> Result<(), AnyError> {
     if max_amount < LARGEST {
         return Err(format!("COFFER_MAX_AMOUNT (--max-amount): the demo moves up to {LARGEST} at once").into());
     }
@@ -65,8 +71,9 @@ pub async fn fill(db: &Db, max_amount: i64, progress: impl FnMut(usize, usize)) 
     }
     tx.update_password(user.id, &password_hash).await?;
     tx.append_to_audit_log(&[Event::of_command_line(Action::DemoFilled).on(user.id)]).await?;
+    show(&Filled { name: NAME, email: EMAIL, password, movements: year.len(), since })?;
     tx.commit().await?;
-    Ok(Filled { name: NAME, email: EMAIL, password, movements: year.len(), since })
+    Ok(())
 }
 
 /// What an earlier run began and did not finish: it goes on from there, as the keys of its movements are known.

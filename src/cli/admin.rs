@@ -9,6 +9,7 @@ use coffer::db::Db;
 use coffer::server::ServerError;
 
 use super::AnyError;
+use super::output::{reveal, tell};
 
 pub async fn create(settings: &Settings, email: &str, promote: bool) -> Result<ExitCode, AnyError> {
     let mut password = String::new();
@@ -18,14 +19,14 @@ pub async fn create(settings: &Settings, email: &str, promote: bool) -> Result<E
     let password = Some(password.trim_end_matches(['\r', '\n']).to_owned()).filter(|password| !password.is_empty());
     let db = Db::connect(&settings.database(true)?).await.map_err(ServerError::from)?;
     db.migrate().await.map_err(ServerError::from)?;
-    let created = admin::create(&db, email, password, promote).await?;
+    let show =
+        |password: &str| reveal(&format!("{email} is an admin. The password, which is shown only now:\n{password}"));
+    let created = admin::create(&db, email, password, promote, show).await?;
     db.close().await;
     match created {
-        Created::New => println!("{email} is an admin."),
-        Created::WithPassword(password) => {
-            println!("{email} is an admin. The password, which is shown only now:\n{password}");
-        }
-        Created::Promoted => println!("{email} is an admin now; the password is what it was."),
+        Created::New => tell(format_args!("{email} is an admin.")),
+        Created::WithPassword => {}
+        Created::Promoted => tell(format_args!("{email} is an admin now; the password is what it was.")),
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -34,6 +35,6 @@ pub async fn reset_second_factor(settings: &Settings, email: &str) -> Result<Exi
     let db = Db::connect(&settings.database(false)?).await.map_err(ServerError::from)?;
     admin::reset_second_factor(&db, email).await?;
     db.close().await;
-    println!("{email} signs in with the password alone.");
+    tell(format_args!("{email} signs in with the password alone."));
     Ok(ExitCode::SUCCESS)
 }

@@ -8,6 +8,7 @@ use coffer::doctor;
 use coffer::server::ServerError;
 
 use super::AnyError;
+use super::output::tell;
 
 pub async fn run(settings: &Settings) -> Result<ExitCode, AnyError> {
     let db = Db::connect(&settings.database(false)?).await.map_err(ServerError::from)?;
@@ -17,8 +18,8 @@ pub async fn run(settings: &Settings) -> Result<ExitCode, AnyError> {
         Ok(false) => return Err(format!("the books at {place} are of an older version; run coffer migrate").into()),
         Err(error) => return Err(format!("there are no books that can be read at {place}: {error}").into()),
     }
-    let all_good = doctor::examine(&db, |finding| println!("{finding}")).await?;
+    let all_good = doctor::examine(&db, |finding| tell(finding)).await?;
     db.close().await;
-    println!("{}", if all_good { "The books are right." } else { "The books are WRONG." });
+    tell(if all_good { "The books are right." } else { "The books are WRONG." });
     Ok(if all_good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use coffer::config::Settings;
 
 use super::AnyError;
+use super::output::tell;
 
 const HEALTHCHECK_TIMEOUT: Duration = Duration::from_secs(3);
 
@@ -20,7 +21,7 @@ pub fn run(settings: &Settings) -> Result<ExitCode, AnyError> {
     let unreachable = |error: std::io::Error| format!("no answer from {address}: {error}");
     let mut stream = TcpStream::connect_timeout(&address, HEALTHCHECK_TIMEOUT).map_err(unreachable)?;
     if settings.tls_cert.is_some() {
-        println!("{address}: accepts connections");
+        tell(format_args!("{address}: accepts connections"));
         return Ok(ExitCode::SUCCESS);
     }
     stream.set_read_timeout(Some(HEALTHCHECK_TIMEOUT))?;
@@ -28,6 +29,6 @@ pub fn run(settings: &Settings) -> Result<ExitCode, AnyError> {
     let mut answer = String::new();
     stream.read_to_string(&mut answer).map_err(unreachable)?;
     let status = answer.lines().next().unwrap_or_default();
-    println!("{address}: {status}");
+    tell(format_args!("{address}: {status}"));
     Ok(if status.starts_with("HTTP/1.1 200") { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -7,11 +7,12 @@ use coffer::db::Db;
 use coffer::server::ServerError;
 
 use super::AnyError;
+use super::output::tell;
 
 pub async fn run(settings: &Settings) -> Result<ExitCode, AnyError> {
     let db = Db::connect(&settings.database(true)?).await.map_err(ServerError::from)?;
     db.migrate().await.map_err(ServerError::from)?;
     db.close().await;
-    println!("The schema of {} is up to date.", settings.database_place());
+    tell(format_args!("The schema of {} is up to date.", settings.database_place()));
     Ok(ExitCode::SUCCESS)
 }

@@ -6,15 +6,17 @@ mod doctor;
 mod healthcheck;
 mod migrate;
 mod openapi;
+pub mod output;
 mod serve;
 
-use std::io::Write;
 use std::process::ExitCode;
 
 use clap::error::{ContextKind, ContextValue};
 use clap::{CommandFactory, Parser, Subcommand};
 use coffer::config::Settings;
 use tracing_subscriber::EnvFilter;
+
+use self::output::{LOG, complain};
 
 pub type AnyError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -96,7 +98,10 @@ pub fn exit_with_usage(error: &clap::Error) -> ! {
             .find(|known| known.get_long() == Some(flag))
             .and_then(|known| known.get_env())
     {
-        eprintln!("coffer: the setting --{flag} ({} in the environment or .env) is wrong.", variable.display());
+        complain(format_args!(
+            "coffer: the setting --{flag} ({} in the environment or .env) is wrong.",
+            variable.display()
+        ));
     }
     error.exit()
 }
@@ -113,9 +118,9 @@ pub fn run(cli: Cli) -> Result<ExitCode, AnyError> {
                 // Its queries read whole tables: that they are slow is no news.
                 filter = filter.add_directive("sqlx::query=error".parse()?);
             }
-            tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+            log(filter);
             let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-            runtime.block_on(async {
+            let ended = runtime.block_on(async {
                 match &command {
                     Command::Admin(AdminCommand::Create { email, promote }) => {
                         admin::create(&cli.settings, email, *promote).await
@@ -128,12 +133,16 @@ pub fn run(cli: Cli) -> Result<ExitCode, AnyError> {
                     Command::Doctor => doctor::run(&cli.settings).await,
                     _ => serve::run(&cli.settings).await,
                 }
-            })
+            });
+            output::flush();
+            ended
         }
     }
 }
 
-/// A line on standard output. That nobody reads it any more is no reason to stop.
-fn tell(line: &str) {
-    let _ = writeln!(std::io::stdout(), "{line}");
+fn log(filter: EnvFilter) {
+    // A failure to write is not reported: that would be written to the same place.
+    let log = tracing_subscriber::fmt().with_env_filter(filter).log_internal_errors(false);
+    log.with_writer(|| *LOG).init();
+    output::log_panics();
 }

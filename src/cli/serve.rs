@@ -8,7 +8,8 @@ use coffer::server::Bank;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::{AnyError, tell};
+use super::AnyError;
+use super::output::TERMINAL;
 
 pub async fn run(settings: &Settings) -> Result<ExitCode, AnyError> {
     // As many clients as the system allows; the server keeps some file descriptors for itself.
@@ -41,4 +42,9 @@ fn print_banner(settings: &Settings, listen: SocketAddr, database: &str) {
         tell(&format!("  Secret      {}", settings.secret_file().display()));
     }
     tell("Press Ctrl-C to close.");
+}
+
+/// A line on standard output, which nobody may read any more.
+fn tell(line: &str) {
+    TERMINAL.line(line);
 }

@@ -1,6 +1,7 @@
 //! One suite over the public surface; each body runs on SQLite and on PostgreSQL.
 //!
 //! `databases` finds or starts the databases, `harness` has the bank with its verbs; every other file is one subject.
+#![allow(clippy::print_stdout)]
 
 mod access;
 mod accounts;
@@ -18,6 +19,7 @@ mod history;
 mod idempotency;
 mod limits;
 mod money;
+mod output;
 mod problems;
 mod resilience;
 mod reversals;
