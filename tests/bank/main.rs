@@ -18,6 +18,7 @@ mod harness;
 mod history;
 mod idempotency;
 mod limits;
+mod migrations;
 mod money;
 mod output;
 mod problems;
