@@ -261,17 +261,7 @@ impl Settings {
 
     /// The database in a few words, without its password.
     pub fn database_place(&self) -> String {
-        match self.database_target(false) {
-            Ok(DbTarget::Sqlite(file)) => file.get_filename().display().to_string(),
-            Ok(DbTarget::Postgres(server)) => {
-                let database = server.get_database().unwrap_or_else(|| server.get_username());
-                match server.get_socket() {
-                    Some(socket) => format!("{}/{database}", socket.display()),
-                    None => format!("{}:{}/{database}", server.get_host(), server.get_port()),
-                }
-            }
-            Err(error) => error.to_string(),
-        }
+        self.database_target(false).map_or_else(|error| error.to_string(), |target| target.place())
     }
 
     fn create_data_dir(&self) -> Result<(), ConfigError> {
@@ -288,13 +278,14 @@ impl Settings {
 /// password hashes.
 fn prepare_file(file: SqliteConnectOptions, create: bool) -> Result<SqliteConnectOptions, ConfigError> {
     let path = file.get_filename();
-    if create && path != Path::new(":memory:") {
-        OpenOptions::new()
-            .append(true)
-            .create(true)
-            .mode(0o600)
-            .open(path)
-            .map_err(|cause| ConfigError::DatabaseFile { path: path.display().to_string(), cause })?;
+    if create {
+        // One that is there already is not touched: closing it would take away the locks that this process has on it.
+        match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+            Err(cause) if cause.kind() != ErrorKind::AlreadyExists => {
+                return Err(ConfigError::DatabaseFile { path: path.display().to_string(), cause });
+            }
+            _ => {}
+        }
     }
     Ok(file.create_if_missing(create))
 }

@@ -8,8 +8,8 @@ use coffer::config::Settings;
 use coffer::db::Db;
 use coffer::server::ServerError;
 
-use super::AnyError;
 use super::output::{reveal, tell};
+use super::{AnyError, open_existing};
 
 pub async fn create(settings: &Settings, email: &str, promote: bool) -> Result<ExitCode, AnyError> {
     let mut password = String::new();
@@ -32,7 +32,7 @@ pub async fn create(settings: &Settings, email: &str, promote: bool) -> Result<E
 }
 
 pub async fn reset_second_factor(settings: &Settings, email: &str) -> Result<ExitCode, AnyError> {
-    let db = Db::connect(&settings.database(false)?).await.map_err(ServerError::from)?;
+    let db = open_existing(settings).await?;
     admin::reset_second_factor(&db, email).await?;
     db.close().await;
     tell(format_args!("{email} signs in with the password alone."));

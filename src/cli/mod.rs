@@ -14,6 +14,8 @@ use std::process::ExitCode;
 use clap::error::{ContextKind, ContextValue};
 use clap::{CommandFactory, Parser, Subcommand};
 use coffer::config::Settings;
+use coffer::db::{Db, Schema};
+use coffer::server::ServerError;
 use tracing_subscriber::EnvFilter;
 
 use self::output::{LOG, complain};
@@ -137,6 +139,18 @@ pub fn run(cli: Cli) -> Result<ExitCode, AnyError> {
             output::flush();
             ended
         }
+    }
+}
+
+/// A database that is there already, with the tables of this program.
+async fn open_existing(settings: &Settings) -> Result<Db, AnyError> {
+    let db = Db::connect(&settings.database(false)?).await.map_err(ServerError::from)?;
+    let place = settings.database_place();
+    match db.schema().await {
+        Ok(Schema::Current) => Ok(db),
+        Ok(Schema::Older) => Err(format!("the books at {place} are of an older version; run coffer migrate").into()),
+        Ok(Schema::Newer(version)) => Err(format!("the books at {place}: {}", Db::refusal_of_newer(version)).into()),
+        Err(error) => Err(format!("there are no books that can be read at {place}: {error}").into()),
     }
 }
 

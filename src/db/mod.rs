@@ -13,6 +13,7 @@ mod connect;
 mod gathered;
 pub mod history;
 pub mod ledger;
+mod refusals;
 pub mod second_factors;
 pub mod sessions;
 mod sqlite;
@@ -29,7 +30,8 @@ use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{Connection, PgPool, Postgres, Sqlite, SqlitePool};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
-pub use connect::ConnectError;
+pub use connect::Schema;
+pub use refusals::ConnectError;
 
 /// How long a request may wait for a connection before it is told to come back.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);

@@ -28,6 +28,7 @@ mod rules;
 mod second_factor;
 mod sessions;
 mod staff;
+mod startup;
 mod statements;
 mod timing;
 mod tls;
