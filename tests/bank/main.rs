@@ -15,6 +15,7 @@ mod databases;
 mod doctor;
 mod documents;
 mod harness;
+mod healthcheck;
 mod history;
 mod idempotency;
 mod limits;
