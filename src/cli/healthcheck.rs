@@ -1,16 +1,18 @@
 //! `coffer healthcheck`: asks the server whether it is ready.
 
 use std::fmt::Display;
-use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::io::{self, ErrorKind};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use coffer::config::Settings;
+use coffer::config::listen::ListenAddress;
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, lookup_host};
+use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use tokio_rustls::rustls::crypto::aws_lc_rs;
@@ -26,22 +28,26 @@ const TIMEOUT: Duration = Duration::from_secs(3);
 const MAX_ANSWER: u64 = 64 * 1024;
 
 pub fn run(settings: &Settings) -> Result<ExitCode, AnyError> {
-    let listen = settings.listen;
-    let ip = if listen.ip().is_unspecified() { IpAddr::V4(Ipv4Addr::LOCALHOST) } else { listen.ip() };
-    let address = SocketAddr::new(ip, listen.port());
+    let listen = &settings.listen;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let asked = async { tokio::time::timeout(TIMEOUT, ask(address, settings.tls_cert.is_some())).await };
+    let asked = async { timeout(TIMEOUT, ask(listen, settings.tls_cert.is_some())).await };
     let answered = runtime.block_on(asked).unwrap_or_else(|_| {
         let reason = format!("it took longer than {} s", TIMEOUT.as_secs());
-        Err(io::Error::new(io::ErrorKind::TimedOut, reason))
+        Err(io::Error::new(ErrorKind::TimedOut, reason))
     });
-    let answer = answered.map_err(|error| format!("no answer from {address}: {error}"))?;
-    tell(format_args!("{address}: {}", summary(&answer)));
+    // A name that is still being looked up is not waited for.
+    runtime.shutdown_background();
+    let answer = answered.map_err(|error| format!("no answer from {listen}: {error}"))?;
+    tell(format_args!("{listen}: {}", summary(&answer)));
     Ok(if answer.starts_with("HTTP/1.1 200 ") { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-async fn ask(address: SocketAddr, with_tls: bool) -> io::Result<String> {
-    let stream = TcpStream::connect(address).await?;
+async fn ask(listen: &ListenAddress, with_tls: bool) -> io::Result<String> {
+    if listen.port == 0 {
+        return Err(io::Error::new(ErrorKind::InvalidInput, "port 0 stands for any; name the one that is served on"));
+    }
+    let stream = connect(listen).await?;
+    let address = stream.peer_addr()?;
     if !with_tls {
         return get_readyz(stream, address).await;
     }
@@ -57,6 +63,29 @@ async fn ask(address: SocketAddr, with_tls: bool) -> io::Result<String> {
     get_readyz(stream, address).await
 }
 
+/// To where a server that listens there can be reached from the same machine.
+async fn connect(listen: &ListenAddress) -> io::Result<TcpStream> {
+    let mut failed = io::Error::new(ErrorKind::NotFound, "the name has no address");
+    for address in lookup_host((&*listen.host, listen.port)).await? {
+        for ip in reachable(address.ip()) {
+            match TcpStream::connect((ip, address.port())).await {
+                Ok(stream) => return Ok(stream),
+                Err(error) => failed = error,
+            }
+        }
+    }
+    Err(failed)
+}
+
+/// A server on all of IPv6 is usually on all of IPv4 as well, and there may be no IPv6 here.
+fn reachable(ip: IpAddr) -> Vec<IpAddr> {
+    match ip {
+        IpAddr::V4(ip) if ip.is_unspecified() => vec![Ipv4Addr::LOCALHOST.into()],
+        IpAddr::V6(ip) if ip.is_unspecified() => vec![Ipv6Addr::LOCALHOST.into(), Ipv4Addr::LOCALHOST.into()],
+        ip => vec![ip],
+    }
+}
+
 async fn get_readyz(mut stream: impl AsyncRead + AsyncWrite + Unpin, host: impl Display) -> io::Result<String> {
     let request = format!("GET /readyz HTTP/1.1\r\nHost: {host}\r\nAccept: */*\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await?;
@@ -66,7 +95,7 @@ async fn get_readyz(mut stream: impl AsyncRead + AsyncWrite + Unpin, host: impl 
     // A server that closes without TLS's farewell has answered all the same.
     if answer.is_empty() {
         read?;
-        return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the connection was closed without one"));
+        return Err(io::Error::new(ErrorKind::UnexpectedEof, "the connection was closed without one"));
     }
     Ok(String::from_utf8_lossy(&answer).into_owned())
 }

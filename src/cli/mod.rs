@@ -3,6 +3,7 @@
 mod admin;
 mod demo;
 mod doctor;
+pub mod environment;
 mod healthcheck;
 mod migrate;
 mod openapi;
@@ -11,13 +12,14 @@ mod serve;
 
 use std::process::ExitCode;
 
-use clap::error::{ContextKind, ContextValue};
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use coffer::config::Settings;
 use coffer::db::{Db, Schema};
 use coffer::server::ServerError;
 use tracing_subscriber::EnvFilter;
 
+use self::environment::{unknown_variables, without_empty_variables};
 use self::output::{LOG, complain};
 
 pub type AnyError = Box<dyn std::error::Error + Send + Sync>;
@@ -76,36 +78,40 @@ enum AdminCommand {
     },
 }
 
-/// Never quotes the line: it may hold a secret.
-pub fn explain_dotenv(error: &dotenvy::Error) -> String {
-    match error {
-        dotenvy::Error::LineParse(line, _) => {
-            let text = std::fs::read_to_string(".env").unwrap_or_default();
-            let number = text.lines().position(|candidate| candidate.contains(line.as_str())).map_or(0, |at| at + 1);
-            let name = text.lines().nth(number.saturating_sub(1)).and_then(|line| line.split('=').next());
-            let name = name.unwrap_or_default().trim();
-            format!(".env, line {number} ({name}): this cannot be read; put a value with spaces or signs in quotes")
-        }
-        dotenvy::Error::Io(cause) => format!(".env cannot be read: {cause}"),
-        _ => ".env cannot be read".to_owned(),
+impl Cli {
+    /// Flags, then the environment, which `.env` has been added to.
+    pub fn read() -> Self {
+        let command = without_empty_variables(Self::command());
+        let matches = command.try_get_matches().unwrap_or_else(|error| exit_with_usage(&error));
+        Self::from_arg_matches(&matches).unwrap_or_else(|error| exit_with_usage(&error))
     }
 }
 
 /// Names the environment variable beside the flag: whoever set it in `.env` would look for a flag in vain.
-pub fn exit_with_usage(error: &clap::Error) -> ! {
-    if let Some(ContextValue::String(argument)) = error.get(ContextKind::InvalidArg)
-        && let Some(flag) = argument.strip_prefix("--").and_then(|flag| flag.split(' ').next())
-        && let Some(variable) = Cli::command()
-            .get_arguments()
-            .find(|known| known.get_long() == Some(flag))
-            .and_then(|known| known.get_env())
+fn exit_with_usage(error: &clap::Error) -> ! {
+    let arguments = match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::String(argument)) => std::slice::from_ref(argument),
+        Some(ContextValue::Strings(arguments)) => arguments,
+        _ => &[],
+    };
+    let fault = if error.kind() == ErrorKind::MissingRequiredArgument { "missing" } else { "wrong" };
+    for flag in arguments.iter().filter_map(|argument| argument.strip_prefix("--")?.split(' ').next()) {
+        if let Some(variable) = variable_of(flag) {
+            complain(format_args!("coffer: the setting --{flag} ({variable} in the environment or .env) is {fault}."));
+        }
+    }
+    if let Some(ContextValue::String(value)) = error.get(ContextKind::InvalidValue)
+        && value.starts_with(['"', '\''])
     {
-        complain(format_args!(
-            "coffer: the setting --{flag} ({} in the environment or .env) is wrong.",
-            variable.display()
-        ));
+        complain("coffer: the value has quotes around it, which docker's --env-file keeps: leave them out.");
     }
     error.exit()
+}
+
+fn variable_of(flag: &str) -> Option<String> {
+    let command = Cli::command();
+    let argument = command.get_arguments().find(|known| known.get_long() == Some(flag))?;
+    Some(argument.get_env()?.display().to_string())
 }
 
 pub fn run(cli: Cli) -> Result<ExitCode, AnyError> {
@@ -121,6 +127,9 @@ pub fn run(cli: Cli) -> Result<ExitCode, AnyError> {
                 filter = filter.add_directive("sqlx::query=error".parse()?);
             }
             log(filter);
+            for warning in unknown_variables(&Cli::command()) {
+                tracing::warn!("{warning}");
+            }
             let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
             let ended = runtime.block_on(async {
                 match &command {

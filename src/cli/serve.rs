@@ -14,7 +14,7 @@ use super::output::TERMINAL;
 pub async fn run(settings: &Settings) -> Result<ExitCode, AnyError> {
     // As many clients as the system allows; the server keeps some file descriptors for itself.
     let _ = rlimit::increase_nofile_limit(u64::MAX);
-    let listener = TcpListener::bind(settings.listen)
+    let listener = TcpListener::bind((&*settings.listen.host, settings.listen.port))
         .await
         .map_err(|error| format!("COFFER_LISTEN (--listen): cannot serve on {}: {error}", settings.listen))?;
     let bank = Bank::open(settings).await?;

@@ -79,7 +79,10 @@ pub(super) fn of_postgres(error: &sqlx::Error) -> String {
             ErrorKind::ConnectionRefused => {
                 "connection refused: nothing listens there. Start the server, or correct host and port".to_owned()
             }
-            ErrorKind::NotFound => format!("{cause}. Start the server, or correct the directory of its socket"),
+            ErrorKind::NotFound => format!(
+                "{cause}. Start the server, or correct the directory of its socket and the files that sslrootcert, \
+                 sslcert and sslkey name"
+            ),
             ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => format!(
                 "the connection was cut before the server had answered ({cause}). Correct host and port if that is not \
                  PostgreSQL, or look into the log of the server or of the proxy before it"

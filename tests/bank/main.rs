@@ -28,6 +28,7 @@ mod reversals;
 mod rules;
 mod second_factor;
 mod sessions;
+mod settings;
 mod staff;
 mod startup;
 mod statements;

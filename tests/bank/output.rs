@@ -49,6 +49,7 @@ async fn no_command_depends_on_being_read() {
             (directory.path(), vec!["--version"], 0),
             (directory.path(), vec!["--help"], 0),
             (directory.path(), vec!["--metrics", "perhaps"], 2),
+            (directory.path(), vec!["--log", "=loud="], 2),
             (directory.path(), vec!["nonsense"], 2),
             (broken.path(), vec!["migrate"], 1),
         ];
