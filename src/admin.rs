@@ -16,33 +16,32 @@ type AnyError = Box<dyn std::error::Error + Send + Sync>;
 pub enum Created {
     /// A new user with the password that was given.
     New,
-    /// A new user with this password, which is nowhere else.
-    WithPassword(String),
+    /// A new user with a password that was shown, and is nowhere else.
+    WithPassword,
     /// A user that was there already, whose password stays.
     Promoted,
 }
 
-/// Makes a new user with this address who is an admin. Without a `password` one is generated. A user who is there already
-/// is made an admin only if `promote_existing`: anybody may have signed up with an address.
+/// Makes a new user with this address who is an admin. Without a `password` one is generated and handed to `show` before
+/// anything is written: if it cannot be shown, nothing is done. A user who is there already is made an admin only if
+/// `promote_existing`: anybody may have signed up with an address.
 pub async fn create(
     db: &Db,
     email: &str,
     password: Option<String>,
     promote_existing: bool,
+    show: impl FnOnce(&str) -> std::io::Result<()>,
 ) -> Result<Created, AnyError> {
     fields::email(email).map_err(|_| format!("{email} is not an e-mail address such as ada@example.com"))?;
     let email = fields::normalize_email(email);
     if let Some(user) = db.user_by_email(&email).await? {
         return promote(db, user, promote_existing).await;
     }
-    let (password, created) = match password {
-        Some(password) => (password, Created::New),
-        None => {
-            let password = passwords::generate()?;
-            (password.clone(), Created::WithPassword(password))
-        }
+    let (generated, created) = match &password {
+        Some(_) => (None, Created::New),
+        None => (Some(passwords::generate()?), Created::WithPassword),
     };
-    let password = Password::from(password);
+    let password = Password::from(generated.clone().or(password).unwrap_or_default());
     passwords::acceptable(&password).map_err(|error| error.message.unwrap_or(error.code).into_owned())?;
     let user = User {
         id: Uuid::now_v7(),
@@ -56,6 +55,9 @@ pub async fn create(
     let mut tx = db.begin().await?;
     tx.insert_user(&user).await?;
     tx.append_to_audit_log(&[Event::of_command_line(Action::AdminCreated).on(user.id)]).await?;
+    if let Some(password) = generated {
+        show(&password)?;
+    }
     tx.commit().await?;
     Ok(created)
 }

@@ -2,21 +2,25 @@
 //!
 //! Each setting's doc comment is its help text; `.env.example` lists them all.
 
+mod database_url;
+pub mod listen;
+mod values;
+
 use std::fs::{self, OpenOptions, Permissions};
 use std::io::{ErrorKind, Write};
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 use std::time::Duration;
 
 use axum::http::{HeaderValue, Uri};
 use clap::Args;
 use ipnet::IpNet;
 use secrecy::{ExposeSecret, SecretString};
-use sqlx::postgres::PgConnectOptions;
 use sqlx::sqlite::SqliteConnectOptions;
 
+use self::listen::ListenAddress;
+use self::values::{boolean, log_filter, number};
 use crate::auth::tokens::SigningSecrets;
 use crate::db::approvals;
 use crate::db::{DbOptions, DbTarget};
@@ -35,9 +39,10 @@ pub struct Settings {
     #[arg(long, env = "DATABASE_URL", global = true, hide_env_values = true, value_name = "URL")]
     pub database_url: Option<SecretString>,
 
-    /// Address and port to serve on
+    /// Address and port to serve on, such as 127.0.0.1:8080, [::]:8080 or localhost:8080. A port alone (8080) is for this
+    /// machine, one behind a colon (:8080) for all networks
     #[arg(long, env = "COFFER_LISTEN", global = true, default_value = "127.0.0.1:8080", value_name = "ADDRESS")]
-    pub listen: SocketAddr,
+    pub listen: ListenAddress,
 
     /// Directory for the SQLite file and the generated signing secret
     #[arg(long, env = "COFFER_DATA_DIR", global = true, default_value = "./data", value_name = "DIR")]
@@ -58,33 +63,33 @@ pub struct Settings {
 
     /// The most that one movement may be, in whole units of its currency
     #[arg(long, env = "COFFER_MAX_AMOUNT", global = true, default_value_t = 1_000_000_000, value_name = "UNITS",
-          value_parser = clap::value_parser!(i64).range(1..=1_000_000_000_000))]
+          value_parser = number(1..=1_000_000_000_000_i64))]
     pub max_amount: i64,
 
     /// Movements by staff above this amount, in whole units of their currency, wait for a second person's approval.
     /// Default: none do
     #[arg(long, env = "COFFER_APPROVAL_ABOVE", global = true, value_name = "UNITS",
-          value_parser = clap::value_parser!(i64).range(0..=1_000_000_000_000))]
+          value_parser = number(0..=1_000_000_000_000_i64))]
     pub approval_above: Option<i64>,
 
     /// Whether customers may book deposits to their own accounts; false leaves deposits to staff
     #[arg(long, env = "COFFER_SELF_SERVICE_DEPOSITS", global = true, default_value_t = true, value_name = "BOOL",
-          action = clap::ArgAction::Set)]
+          action = clap::ArgAction::Set, value_parser = boolean)]
     pub self_service_deposits: bool,
 
     /// Whether staff, admins and auditors must have a second factor; true leaves them no rights without one
     #[arg(long, env = "COFFER_STAFF_SECOND_FACTOR", global = true, default_value_t = false, value_name = "BOOL",
-          action = clap::ArgAction::Set)]
+          action = clap::ArgAction::Set, value_parser = boolean)]
     pub staff_second_factor: bool,
 
     /// Days that an Idempotency-Key is remembered; with COFFER_APPROVAL_ABOVE never less than the 7 that approvals wait
     #[arg(long, env = "COFFER_IDEMPOTENCY_DAYS", global = true, default_value_t = 7, value_name = "DAYS",
-          value_parser = clap::value_parser!(u32).range(1..=3650))]
+          value_parser = number(1..=3650_u32))]
     pub idempotency_days: u32,
 
     /// Client connections at once; more wait to be accepted
     #[arg(long, env = "COFFER_MAX_CONNECTIONS", global = true, default_value_t = 16_384, value_name = "COUNT",
-          value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+          value_parser = number(1..=1_000_000_u32))]
     pub max_connections: u32,
 
     /// PEM file with the TLS certificate and its chain; read again when it changes. Without it, plain HTTP is served
@@ -97,12 +102,12 @@ pub struct Settings {
 
     /// Requests a second that one caller may make, four seconds' worth at once; 0 for any number
     #[arg(long, env = "COFFER_CALLER_RATE", global = true, default_value_t = 100, value_name = "PER_SECOND",
-          value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
+          value_parser = number(0..=1_000_000_u32))]
     pub caller_rate: u32,
 
     /// Requests a second that may come from one address (of IPv6: from one /64); 0 for any number
     #[arg(long, env = "COFFER_ADDRESS_RATE", global = true, default_value_t = 500, value_name = "PER_SECOND",
-          value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
+          value_parser = number(0..=1_000_000_u32))]
     pub address_rate: u32,
 
     /// Proxies whose X-Forwarded-For is believed: addresses or networks, separated by commas
@@ -117,41 +122,44 @@ pub struct Settings {
 
     /// PostgreSQL only: connections for reading
     #[arg(long, env = "COFFER_DATABASE_CONNECTIONS", global = true, default_value_t = 8, value_name = "COUNT",
-          value_parser = clap::value_parser!(u32).range(1..=1_000))]
+          value_parser = number(1..=1_000_u32))]
     pub database_connections: u32,
 
     /// PostgreSQL only: batches of movements in flight at once
     #[arg(long, env = "COFFER_LANES", global = true, default_value_t = 2, value_name = "COUNT",
-          value_parser = clap::value_parser!(u32).range(1..=64))]
+          value_parser = number(1..=64_u32))]
     pub lanes: u32,
 
     /// PostgreSQL only: prepared statements kept per connection; 0 behind a pooler such as pgbouncer
-    #[arg(long, env = "COFFER_STATEMENT_CACHE", global = true, default_value_t = 100, value_name = "COUNT")]
+    #[arg(long, env = "COFFER_STATEMENT_CACHE", global = true, default_value_t = 100, value_name = "COUNT",
+          value_parser = number(0..=10_000_usize))]
     pub statement_cache: usize,
 
     /// PostgreSQL only: take an advisory lock while migrating; false for databases and poolers without them
     #[arg(long, env = "COFFER_MIGRATION_LOCK", global = true, default_value_t = true, value_name = "BOOL",
-          action = clap::ArgAction::Set)]
+          action = clap::ArgAction::Set, value_parser = boolean)]
     pub migration_lock: bool,
 
     /// Serve Prometheus metrics at /metrics
     #[arg(long, env = "COFFER_METRICS", global = true, default_value_t = true, value_name = "BOOL",
-          action = clap::ArgAction::Set)]
+          action = clap::ArgAction::Set, value_parser = boolean)]
     pub metrics: bool,
 
     /// Seconds that requests in flight may take to finish when the server is told to stop
-    #[arg(long, env = "COFFER_SHUTDOWN_SECONDS", global = true, default_value_t = 10, value_name = "SECONDS")]
+    #[arg(long, env = "COFFER_SHUTDOWN_SECONDS", global = true, default_value_t = 10, value_name = "SECONDS",
+          value_parser = number(0..=86_400_u64))]
     pub shutdown_seconds: u64,
 
-    /// What to log: error, warn, info, debug, or a filter such as coffer=debug,sqlx=warn
-    #[arg(long, env = "COFFER_LOG", global = true, default_value = "info,sqlx=warn", value_name = "FILTER")]
+    /// What to log: error, warn, info, debug, trace, off, or a filter such as coffer=debug,sqlx=warn
+    #[arg(long, env = "COFFER_LOG", global = true, default_value = "info,sqlx=warn", value_name = "FILTER",
+          value_parser = log_filter)]
     pub log: String,
 }
 
 /// A setting that cannot be used, named, with what to do about it.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    #[error("DATABASE_URL (--database-url) must start with sqlite:// or postgres://")]
+    #[error("DATABASE_URL (--database-url) must start with sqlite:// or postgres://, without quotes before that")]
     UnknownDatabase,
     #[error("DATABASE_URL (--database-url) is not a valid address: {0}")]
     DatabaseUrl(String),
@@ -176,6 +184,11 @@ pub enum ConfigError {
 impl Settings {
     /// Where to connect. Creates the data directory if the database is to be in it and `create` says so.
     pub fn database(&self, create: bool) -> Result<DbOptions, ConfigError> {
+        if let Some(url) = &self.database_url {
+            for name in database_url::unknown_parameters(url.expose_secret()) {
+                tracing::warn!("DATABASE_URL (--database-url): the parameter {name} is not known and changes nothing");
+            }
+        }
         Ok(DbOptions {
             target: self.database_target(create)?,
             max_connections: self.database_connections,
@@ -193,14 +206,9 @@ impl Settings {
             let file = SqliteConnectOptions::new().filename(self.data_dir.join(DATABASE_FILE));
             return Ok(DbTarget::Sqlite(prepare_file(file, create)?));
         };
-        let invalid = |error: sqlx::Error| ConfigError::DatabaseUrl(error.to_string());
-        if url.starts_with("sqlite:") {
-            let file = SqliteConnectOptions::from_str(url).map_err(invalid)?;
-            Ok(DbTarget::Sqlite(prepare_file(file, create)?))
-        } else if url.starts_with("postgres://") || url.starts_with("postgresql://") {
-            Ok(DbTarget::Postgres(PgConnectOptions::from_str(url).map_err(invalid)?))
-        } else {
-            Err(ConfigError::UnknownDatabase)
+        match database_url::parse(url)? {
+            DbTarget::Sqlite(file) => Ok(DbTarget::Sqlite(prepare_file(file, create)?)),
+            server @ DbTarget::Postgres(_) => Ok(server),
         }
     }
 
@@ -261,17 +269,7 @@ impl Settings {
 
     /// The database in a few words, without its password.
     pub fn database_place(&self) -> String {
-        match self.database_target(false) {
-            Ok(DbTarget::Sqlite(file)) => file.get_filename().display().to_string(),
-            Ok(DbTarget::Postgres(server)) => {
-                let database = server.get_database().unwrap_or_else(|| server.get_username());
-                match server.get_socket() {
-                    Some(socket) => format!("{}/{database}", socket.display()),
-                    None => format!("{}:{}/{database}", server.get_host(), server.get_port()),
-                }
-            }
-            Err(error) => error.to_string(),
-        }
+        self.database_target(false).map_or_else(|error| error.to_string(), |target| target.place())
     }
 
     fn create_data_dir(&self) -> Result<(), ConfigError> {
@@ -288,13 +286,14 @@ impl Settings {
 /// password hashes.
 fn prepare_file(file: SqliteConnectOptions, create: bool) -> Result<SqliteConnectOptions, ConfigError> {
     let path = file.get_filename();
-    if create && path != Path::new(":memory:") {
-        OpenOptions::new()
-            .append(true)
-            .create(true)
-            .mode(0o600)
-            .open(path)
-            .map_err(|cause| ConfigError::DatabaseFile { path: path.display().to_string(), cause })?;
+    if create {
+        // One that is there already is not touched: closing it would take away the locks that this process has on it.
+        match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+            Err(cause) if cause.kind() != ErrorKind::AlreadyExists => {
+                return Err(ConfigError::DatabaseFile { path: path.display().to_string(), cause });
+            }
+            _ => {}
+        }
     }
     Ok(file.create_if_missing(create))
 }

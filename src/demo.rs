@@ -44,7 +44,13 @@ pub struct Filled {
 }
 
 /// Fills a bank that has no customers, and refuses any other. `progress` hears how many movements are booked, of how many.
-pub async fn fill(db: &Db, max_amount: i64, progress: impl FnMut(usize, usize)) -> Result<Filled, AnyError> {
+/// `show` is handed the password before it counts: if it cannot be shown, another run goes on from here.
+pub async fn fill(
+    db: &Db,
+    max_amount: i64,
+    progress: impl FnMut(usize, usize),
+    show: impl FnOnce(&Filled) -> std::io::Result<()>,
+) -> Result<(), AnyError> {
     if max_amount < LARGEST {
         return Err(format!("COFFER_MAX_AMOUNT (--max-amount): the demo moves up to {LARGEST} at once").into());
     }
@@ -65,8 +71,9 @@ pub async fn fill(db: &Db, max_amount: i64, progress: impl FnMut(usize, usize)) 
     }
     tx.update_password(user.id, &password_hash).await?;
     tx.append_to_audit_log(&[Event::of_command_line(Action::DemoFilled).on(user.id)]).await?;
+    show(&Filled { name: NAME, email: EMAIL, password, movements: year.len(), since })?;
     tx.commit().await?;
-    Ok(Filled { name: NAME, email: EMAIL, password, movements: year.len(), since })
+    Ok(())
 }
 
 /// What an earlier run began and did not finish: it goes on from there, as the keys of its movements are known.
@@ -369,12 +376,17 @@ mod tests {
         let year = a_year(day_of(user.created_at).expect("a day"), &accounts);
         book(&db, LARGEST, user.id, &year[..AT_ONCE + 7], |_, _| ()).await.expect("a part of it");
 
-        let filled = fill(&db, LARGEST, |_, _| ()).await.expect("the rest");
+        let mut movements = 0;
+        let show = |filled: &Filled| {
+            movements = filled.movements;
+            Ok(())
+        };
+        fill(&db, LARGEST, |_, _| (), show).await.expect("the rest");
         let opened = db.accounts_of(user.id, None, 10).await.expect("accounts");
         let entries: i64 = opened.iter().map(|account| account.sequence).sum();
         let lines = |planned: &Planned| planned.movement.accounts().count();
-        assert_eq!(entries, year[..filled.movements].iter().map(lines).sum::<usize>() as i64);
-        let refused = fill(&db, LARGEST, |_, _| ()).await.err().expect("a refusal");
+        assert_eq!(entries, year[..movements].iter().map(lines).sum::<usize>() as i64);
+        let refused = fill(&db, LARGEST, |_, _| (), |_| Ok(())).await.expect_err("a refusal");
         assert!(refused.to_string().contains("customers already"), "{refused}");
         db.close().await;
     }

@@ -175,7 +175,10 @@ fn add_problems(operation: &mut Operation, changes_something: bool) {
         add("503", "The bank is busy or its database does not answer; try again after `Retry-After` seconds");
     }
     if takes_token && changes_something {
-        add("504", "The database did not say whether it was done: send it again with the same `Idempotency-Key`, or look");
+        add(
+            "504",
+            "The database did not say whether it was done: send it again with the same `Idempotency-Key`, or look",
+        );
     }
     for (status, response) in &mut operation.responses.responses {
         if let RefOr::T(response) = response

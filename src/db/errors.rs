@@ -93,7 +93,7 @@ const SQLITE_IOERR_FSYNC: &str = "1034";
 const SQLSTATE_LENGTH: usize = 5;
 
 /// SQLSTATE lock_not_available.
-const POSTGRES_LOCK_TIMEOUT: &str = "55P03";
+pub const POSTGRES_LOCK_TIMEOUT: &str = "55P03";
 /// SQLSTATE statement_completion_unknown.
 const POSTGRES_COMPLETION_UNKNOWN: &str = "40003";
 

@@ -10,10 +10,12 @@ pub mod accounts;
 pub mod approvals;
 pub mod audit;
 mod clock;
+mod connect;
 pub mod errors;
 mod gathered;
 pub mod history;
 pub mod ledger;
+mod refusals;
 pub mod second_factors;
 pub mod sessions;
 mod sqlite;
@@ -24,12 +26,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::pool::PoolOptions;
 use sqlx::postgres::PgConnectOptions;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode};
-use sqlx::{Connection, PgConnection, PgPool, Postgres, Sqlite, SqlitePool};
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{Connection, PgPool, Postgres, Sqlite, SqlitePool};
 use tokio::sync::{Mutex, OwnedMutexGuard};
+
+pub use connect::Schema;
+pub use refusals::ConnectError;
 
 /// How long a request may wait for a connection before it is told to come back.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
@@ -69,9 +73,6 @@ const SQLITE_ROW_BUFFER: usize = 1_024;
 const SQLITE_FOLD_PAGES: i64 = 8_192;
 /// Foldings beside the running ledger before the last one. Each leaves what was written during it, which is ever less.
 const SQLITE_FOLDINGS: usize = 3;
-
-static SQLITE_MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
-static POSTGRES_MIGRATIONS: Migrator = sqlx::migrate!("migrations/postgres");
 
 /// Where the books are, and how to connect.
 #[derive(Clone, Debug)]
@@ -179,110 +180,7 @@ macro_rules! account_columns {
 }
 pub(crate) use {account_columns, entry_columns, in_snapshot, in_transaction, on_reader};
 
-/// What can go wrong before the bank is open.
-#[derive(Debug, thiserror::Error)]
-pub enum ConnectError {
-    #[error("cannot open the database: {0}")]
-    Connect(#[from] sqlx::Error),
-    #[error("cannot migrate the database: {0}")]
-    Migrate(#[from] MigrateError),
-    #[error("SQLite refused a setting that the books depend on: {setting} is {actual}, not {expected}")]
-    Pragma { setting: &'static str, actual: String, expected: &'static str },
-}
-
 impl Db {
-    /// Connects. Does not migrate.
-    pub async fn connect(options: &DbOptions) -> Result<Self, ConnectError> {
-        match &options.target {
-            DbTarget::Sqlite(sqlite) => Self::connect_sqlite(sqlite.clone()).await,
-            DbTarget::Postgres(postgres) => Self::connect_postgres(postgres.clone(), options).await,
-        }
-    }
-
-    async fn connect_sqlite(file: SqliteConnectOptions) -> Result<Self, ConnectError> {
-        let path = file.get_filename().to_owned();
-        let file = SQLITE_PRAGMAS.into_iter().fold(file, |file, (pragma, value)| file.pragma(pragma, value));
-        let file = file
-            .journal_mode(SqliteJournalMode::Wal)
-            // Rows of a batch come over in one go, not in many small ones.
-            .row_buffer_size(SQLITE_ROW_BUFFER)
-            .busy_timeout(SQLITE_BUSY_TIMEOUT);
-        let writers = sqlite_pool(SQLITE_WRITERS).connect_with(file.clone()).await?;
-        confirm_pragmas(&writers).await?;
-        let folder = sqlite_pool(1).connect_with(file.clone()).await?;
-        let file = file.create_if_missing(false).read_only(true).pragma("cache_size", READER_CACHE_KIB);
-        // Opened at once: later there may be no file descriptor left for one.
-        let readers = sqlite_pool(SQLITE_READERS).min_connections(SQLITE_READERS).connect_with(file).await?;
-        let look_ups = Arc::new(sqlite::LookUps::new(path.clone()));
-        Ok(Self::Sqlite { file: path, writers, readers, folder, look_ups, turn: Arc::default() })
-    }
-
-    async fn connect_postgres(target: PgConnectOptions, options: &DbOptions) -> Result<Self, ConnectError> {
-        let target = target.application_name("coffer").statement_cache_capacity(options.statement_cache);
-        let pool = |connections| {
-            PoolOptions::<Postgres>::new()
-                .max_connections(connections)
-                .acquire_timeout(ACQUIRE_TIMEOUT)
-                .test_before_acquire(false)
-                .before_acquire(|conn, meta| {
-                    Box::pin(async move {
-                        // A round trip for each use would double the time of a look-up.
-                        if meta.idle_for > POSTGRES_TRUSTED {
-                            conn.ping().await?;
-                        }
-                        Ok(!conn.is_in_transaction())
-                    })
-                })
-                // The pool's own test of a connection that comes back has no limit, and would keep its place for as long
-                // as a silent network does not say that it is gone.
-                .after_release(|conn, _| {
-                    Box::pin(async move {
-                        let ping = tokio::time::timeout(PING_TIMEOUT, conn.ping());
-                        ping.await.unwrap_or_else(|_| Err(errors::no_answer())).map(|()| true)
-                    })
-                })
-        };
-        let has_own_sessions = options.statement_cache > 0;
-        let writers = pool(POSTGRES_WRITERS)
-            .after_connect(move |conn, _| {
-                Box::pin(async move { if has_own_sessions { prepare_session(conn).await } else { Ok(()) } })
-            })
-            .connect_with(target.clone())
-            .await?;
-        let readers = pool(options.max_connections).connect_lazy_with(target.clone());
-        let (lanes, migration_lock) = (options.lanes, options.migration_lock);
-        let settings = Arc::new(PostgresSettings { target, has_own_sessions, lanes, migration_lock });
-        let look_ups = gathered::AccountLookUps::start(&readers);
-        Ok(Self::Postgres { writers, readers, look_ups, settings })
-    }
-
-    /// Brings the schema up to date. Safe to run from several instances at once; each migration is one transaction.
-    pub async fn migrate(&self) -> Result<(), ConnectError> {
-        match self {
-            Self::Sqlite { writers, .. } => SQLITE_MIGRATIONS.run(writers).await?,
-            Self::Postgres { settings, .. } => {
-                // Not a connection of the writers: those may not take long.
-                let mut conn = PgConnection::connect_with(&settings.target).await?;
-                let mut migrator = Migrator { migrations: POSTGRES_MIGRATIONS.migrations.clone(), ..Migrator::DEFAULT };
-                migrator.set_locking(settings.migration_lock);
-                migrator.run(&mut conn).await?;
-                conn.close().await?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Whether every migration that this binary knows has been applied.
-    pub async fn is_migrated(&self) -> sqlx::Result<bool> {
-        let latest = SQLITE_MIGRATIONS.iter().map(|m| m.version).max().unwrap_or_default();
-        let applied: Option<i64> = on_reader!(self, conn => sqlx::query_scalar(
-            "select max(version) from _sqlx_migrations where success",
-        )
-        .fetch_one(conn)
-        .await)?;
-        Ok(applied.is_some_and(|version| version >= latest))
-    }
-
     /// Starts a transaction that may write. On SQLite it holds the write lock from the start: a transaction that reads
     /// first and then asks for the lock could be refused half-way.
     pub async fn begin(&self) -> sqlx::Result<Tx<'static>> {
@@ -421,23 +319,6 @@ const POSTGRES_SESSION: &str = "
 /// Prepares a session that writes.
 async fn prepare_session(conn: &mut sqlx::PgConnection) -> sqlx::Result<()> {
     in_time(sqlx::raw_sql(POSTGRES_SESSION).execute(conn)).await.map(|_| ())
-}
-
-/// A pragma that SQLite does not like is ignored without a word, so the ones that matter are read back.
-async fn confirm_pragmas(writers: &SqlitePool) -> Result<(), ConnectError> {
-    let journal_mode: String = sqlx::query_scalar("pragma journal_mode").fetch_one(writers).await?;
-    let synchronous: i64 = sqlx::query_scalar("pragma synchronous").fetch_one(writers).await?;
-    let foreign_keys: i64 = sqlx::query_scalar("pragma foreign_keys").fetch_one(writers).await?;
-    for (setting, actual, expected) in [
-        ("journal_mode", journal_mode, "wal"),
-        ("synchronous", synchronous.to_string(), "2"),
-        ("foreign_keys", foreign_keys.to_string(), "1"),
-    ] {
-        if actual != expected {
-            return Err(ConnectError::Pragma { setting, actual, expected });
-        }
-    }
-    Ok(())
 }
 
 /// An empty bank in a file of its own, for tests.

@@ -18,30 +18,33 @@ use crate::databases::{Kind, TestDatabase};
 use crate::harness::{JWT_SECRET, PASSWORD, TestBank};
 
 /// The command in an empty directory, with no settings but those given.
-fn coffer(directory: &Path, arguments: &[&str]) -> Command {
+pub fn coffer(directory: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_coffer"));
     command.args(arguments).current_dir(directory).env_clear();
     command
 }
 
-fn run(directory: &Path, arguments: &[&str]) -> Output {
+pub fn run(directory: &Path, arguments: &[&str]) -> Output {
     coffer(directory, arguments).output().expect("the binary runs")
 }
 
-fn text(bytes: &[u8]) -> String {
+pub fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
 /// A served bank as a process of its own; killed when dropped.
-struct Server {
-    process: Child,
-    address: SocketAddr,
+pub struct Server {
+    pub process: Child,
+    pub address: SocketAddr,
     banner: String,
 }
 
 impl Server {
-    fn start(directory: &Path, arguments: &[&str]) -> Self {
-        let mut command = coffer(directory, arguments);
+    pub fn start(directory: &Path, arguments: &[&str]) -> Self {
+        Self::start_as(coffer(directory, arguments))
+    }
+
+    pub fn start_as(mut command: Command) -> Self {
         command.env("COFFER_LISTEN", "127.0.0.1:0").env("COFFER_CALLER_RATE", "0").env("COFFER_ADDRESS_RATE", "0");
         let mut process = command.stdout(Stdio::piped()).spawn().expect("the binary runs");
         let mut banner = String::new();
@@ -54,7 +57,7 @@ impl Server {
         Self { process, address, banner }
     }
 
-    fn url(&self, path: &str) -> String {
+    pub fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
     }
 }

@@ -1,9 +1,10 @@
 //! A fresh database for each test: a SQLite file, or a database in a PostgreSQL cluster that lasts as long as the tests.
 
+use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, OnceLock};
 
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use tempfile::TempDir;
@@ -31,13 +32,19 @@ impl TestDatabase {
         let directory = TempDir::new().expect("a temporary directory");
         let url = match kind {
             Kind::Sqlite => format!("sqlite://{}", directory.path().join("coffer.db").display()),
-            Kind::Postgres => create_postgres_database().await,
+            Kind::Postgres => create_postgres_database("").await,
         };
         Self { url, directory }
     }
+
+    /// In PostgreSQL, with options of `create database`.
+    pub async fn create_on_postgres(options: &str) -> Self {
+        let directory = TempDir::new().expect("a temporary directory");
+        Self { url: create_postgres_database(options).await, directory }
+    }
 }
 
-async fn create_postgres_database() -> String {
+async fn create_postgres_database(options: &str) -> String {
     static NEXT: AtomicU32 = AtomicU32::new(1);
     static SERVER: OnceLock<String> = OnceLock::new();
     let server = SERVER.get_or_init(|| match std::env::var("TEST_DATABASE_URL") {
@@ -46,22 +53,50 @@ async fn create_postgres_database() -> String {
     });
     let name = format!("coffer_test_{}_{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
     let mut admin = PgConnection::connect(server).await.expect("a connection to PostgreSQL");
-    sqlx::query(AssertSqlSafe(format!("create database {name}"))).execute(&mut admin).await.expect("a new database");
+    sqlx::query(AssertSqlSafe(format!("create database {name} {options}")))
+        .execute(&mut admin)
+        .await
+        .expect("a new database");
     let (before, after) = server.split_once('?').unwrap_or((server, ""));
     let (address, _) = before.rsplit_once('/').expect("a URL with a database name");
     format!("{address}/{name}?{after}")
 }
 
-/// Starts a throw-away cluster on a socket and returns its URL. A shell that waits for our end of a pipe to close stops
-/// and removes it when this process is gone, however it goes.
+/// Starts a throw-away cluster on a socket and returns its URL.
 fn start_cluster() -> String {
+    let directory = cluster("listen_addresses=", |_| {});
+    format!("postgres:///postgres?host={}&user=postgres", directory.display())
+}
+
+/// A throw-away cluster on a port of the loopback address, with TLS. Its certificate is of X.509 version 1, as appliances
+/// and older tools make them.
+pub fn start_cluster_with_old_certificate() -> SocketAddr {
+    let port = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port").port();
+    let options = format!("listen_addresses=127.0.0.1 -c port={port} -c ssl=on");
+    cluster(&options, |data| {
+        let openssl = |arguments: &str| {
+            let made = Command::new("openssl").args(arguments.split(' ')).current_dir(data).output();
+            let made = made.expect("the tests need OpenSSL: `apt-get install openssl`");
+            assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        };
+        openssl("req -new -newkey rsa:2048 -nodes -subj /CN=localhost -keyout server.key -out server.csr");
+        openssl("x509 -req -in server.csr -signkey server.key -days 30 -out server.crt");
+    });
+    SocketAddr::from(([127, 0, 0, 1], port))
+}
+
+/// Makes a cluster, lets `prepare` add files to its data directory, and starts it; returns the directory of its socket. A
+/// shell that waits for our end of a pipe to close stops and removes it when this process is gone, however it goes.
+fn cluster(options: &str, prepare: impl FnOnce(&Path)) -> PathBuf {
     let programs = find_programs();
     let directory = TempDir::with_prefix("coffer-postgres-").expect("a temporary directory").keep();
     let owner = Owner::of(&directory);
     let data = directory.join("data");
     let quoted = |path: &Path| path.display().to_string();
     owner.run(&programs.join("initdb"), &["-D", &quoted(&data), "-U", "postgres", "-A", "trust", "-N", "-E", "UTF8"]);
-    let options = format!("-k {} -c listen_addresses= -c max_connections=300 -c fsync=off", quoted(&directory));
+    prepare(&data);
+    owner.own_files_of(&data);
+    let options = format!("-k {} -c max_connections=300 -c fsync=off -c {options}", quoted(&directory));
     let log = quoted(&directory.join("log"));
     owner.run(&programs.join("pg_ctl"), &["-D", &quoted(&data), "-o", &options, "-l", &log, "-w", "start"]);
 
@@ -71,11 +106,11 @@ fn start_cluster() -> String {
         quoted(&data),
         quoted(&directory)
     );
-    static WATCHER: OnceLock<Child> = OnceLock::new();
+    static WATCHERS: Mutex<Vec<Child>> = Mutex::new(Vec::new());
     let mut watcher = owner.command(Path::new("/bin/sh"));
     watcher.args(["-c", &stop]).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
-    WATCHER.get_or_init(|| watcher.spawn().expect("a shell"));
-    format!("postgres:///postgres?host={}&user=postgres", quoted(&directory))
+    WATCHERS.lock().expect("no panic").push(watcher.spawn().expect("a shell"));
+    directory
 }
 
 /// The directory of `initdb` and `pg_ctl`: on the PATH, or the newest that Debian has.
@@ -108,6 +143,14 @@ impl Owner {
         let chown = Command::new("chown").arg(user).arg(directory).status().expect("chown");
         assert!(chown.success(), "cannot give {} to {user}", directory.display());
         Self::User(user)
+    }
+
+    /// Hands over what was added to a directory.
+    fn own_files_of(&self, directory: &Path) {
+        if let Self::User(user) = self {
+            let chown = Command::new("chown").arg("-R").arg(user).arg(directory).status().expect("chown");
+            assert!(chown.success(), "cannot give {} to {user}", directory.display());
+        }
     }
 
     fn command(&self, program: &Path) -> Command {

@@ -1,6 +1,7 @@
 //! One suite over the public surface; each body runs on SQLite and on PostgreSQL.
 //!
 //! `databases` finds or starts the databases, `harness` has the bank with its verbs; every other file is one subject.
+#![allow(clippy::print_stdout)]
 
 mod access;
 mod accounts;
@@ -16,17 +17,22 @@ mod doctor;
 mod documents;
 mod failing_disk;
 mod harness;
+mod healthcheck;
 mod history;
 mod idempotency;
 mod limits;
+mod migrations;
 mod money;
+mod output;
 mod problems;
 mod resilience;
 mod reversals;
 mod rules;
 mod second_factor;
 mod sessions;
+mod settings;
 mod staff;
+mod startup;
 mod statements;
 mod timing;
 mod tls;

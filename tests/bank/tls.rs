@@ -16,7 +16,7 @@ use crate::databases::{Kind, TestDatabase};
 use crate::harness::TestBank;
 
 /// A certificate for `localhost` that trusts itself, as the two files of the settings.
-fn write_certificate(directory: &Path) -> CertificateDer<'static> {
+pub fn write_certificate(directory: &Path) -> CertificateDer<'static> {
     let CertifiedKey { cert, signing_key } =
         rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
     std::fs::write(directory.join("cert.pem"), cert.pem()).expect("a file");

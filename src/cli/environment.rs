@@ -1,0 +1,134 @@
+//! Settings from the environment and from a file `.env`, made ready for clap.
+
+use std::collections::BTreeMap;
+use std::env;
+use std::ffi::OsStr;
+use std::io::ErrorKind;
+
+use clap::builder::Resettable;
+
+const FILE: &str = ".env";
+const PREFIX: &str = "COFFER_";
+/// How alike two names must be for one to be meant by the other, of 1.
+const ALIKE: f64 = 0.85;
+
+/// Reads `.env` in the current directory. What is set in the environment already stays as it is; what is set to nothing
+/// counts as not set.
+pub fn load_file() -> Result<(), String> {
+    let text = match std::fs::read_to_string(FILE) {
+        Ok(text) => text,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(format!("{FILE} cannot be read: {error}")),
+    };
+    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+    let mut settings = BTreeMap::new();
+    for setting in dotenvy::from_read_iter(text.as_bytes()) {
+        let (name, value) = setting.map_err(|error| explain(&error, text))?;
+        if !value.trim().is_empty() && is_unset(&name) {
+            settings.entry(name).or_insert(value);
+        }
+    }
+    let lines: String = settings.iter().map(|(name, value)| format!("{name}={}\n", quoted(value))).collect();
+    // Only dotenvy sets variables here: to do so is unsafe once there are threads.
+    dotenvy::from_read_override(lines.as_bytes()).map_err(|error| explain(&error, ""))
+}
+
+/// As dotenvy reads it back.
+fn quoted(value: &str) -> String {
+    let mut quoted = String::from('"');
+    for sign in value.chars() {
+        match sign {
+            '\\' | '"' | '$' => quoted.extend(['\\', sign]),
+            '\n' => quoted.push_str("\\n"),
+            _ => quoted.push(sign),
+        }
+    }
+    quoted.push('"');
+    quoted
+}
+
+/// Never quotes the line: it may hold a secret.
+fn explain(error: &dotenvy::Error, text: &str) -> String {
+    let dotenvy::Error::LineParse(line, _) = error else { return format!("{FILE} cannot be read") };
+    let number = text.lines().position(|candidate| candidate.contains(line.as_str())).map_or(0, |at| at + 1);
+    let name = text.lines().nth(number.saturating_sub(1)).and_then(|line| line.split('=').next());
+    let name = name.unwrap_or_default().trim();
+    format!("{FILE}, line {number} ({name}): this cannot be read; put a value with spaces or signs in quotes")
+}
+
+/// Compose files and shells often set a variable to nothing where they mean to leave it out.
+fn is_unset(name: impl AsRef<OsStr>) -> bool {
+    env::var_os(name).is_none_or(|value| value.to_str().is_some_and(|value| value.trim().is_empty()))
+}
+
+/// Takes the variables that are set to nothing from the arguments that would read them.
+pub fn without_empty_variables(command: clap::Command) -> clap::Command {
+    command.mut_args(|argument| match argument.get_env() {
+        Some(name) if env::var_os(name).is_some() && is_unset(name) => argument.env(Resettable::Reset),
+        _ => argument,
+    })
+}
+
+/// What to say about each variable that looks like a setting and is none. Never its value.
+pub fn unknown_variables(command: &clap::Command) -> Vec<String> {
+    let known: Vec<&str> =
+        command.get_arguments().filter_map(|argument| argument.get_env()).filter_map(OsStr::to_str).collect();
+    let mut names: Vec<String> = env::vars_os().filter_map(|(name, _)| name.into_string().ok()).collect();
+    names.sort_unstable();
+    let is_in_kubernetes = names.iter().any(|name| name == "KUBERNETES_SERVICE_HOST");
+    names.retain(|name| {
+        has_prefix(name) && !known.contains(&name.as_str()) && !(is_in_kubernetes && is_of_kubernetes(name))
+    });
+    names.iter().map(|name| complaint(name, &known)).collect()
+}
+
+fn has_prefix(name: &str) -> bool {
+    name.get(..PREFIX.len()).is_some_and(|start| start.eq_ignore_ascii_case(PREFIX))
+}
+
+/// Kubernetes sets these for a service that is called coffer.
+fn is_of_kubernetes(name: &str) -> bool {
+    ["COFFER_SERVICE_HOST", "COFFER_SERVICE_PORT", "COFFER_PORT"].iter().any(|start| name.starts_with(start))
+}
+
+fn complaint(name: &str, known: &[&str]) -> String {
+    let bare = |name: &str| {
+        let name = name.to_ascii_uppercase();
+        name.strip_prefix(PREFIX).map_or_else(|| name.clone(), str::to_owned)
+    };
+    let likeness = |candidate: &&str| strsim::jaro_winkler(&bare(name), &bare(candidate));
+    let nearest = known.iter().copied().max_by(|a, b| likeness(a).total_cmp(&likeness(b)));
+    match nearest.filter(|nearest| likeness(nearest) >= ALIKE) {
+        Some(nearest) => format!("{name} is no setting and changes nothing; {nearest} may be meant"),
+        None => format!("{name} is no setting and changes nothing; `coffer --help` lists them all"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_misspelt_setting_is_recognized() {
+        let known =
+            ["DATABASE_URL", "COFFER_LISTEN", "COFFER_LOG", "COFFER_LANES", "COFFER_TLS_CERT", "COFFER_TLS_KEY"];
+        for (name, meant) in [
+            ("COFFER_LISTNE", "COFFER_LISTEN"),
+            ("coffer_listen", "COFFER_LISTEN"),
+            ("COFFER_DATABASE_URL", "DATABASE_URL"),
+            ("COFFER_TLS_CERTIFICATE", "COFFER_TLS_CERT"),
+        ] {
+            assert!(complaint(name, &known).contains(&format!("; {meant} may")), "{}", complaint(name, &known));
+        }
+        assert!(complaint("COFFER_ZZZ", &known).contains("--help"));
+    }
+
+    #[test]
+    fn a_quoted_value_is_read_back() {
+        for value in ["plain", "two words", "a\"b'c\\d$e${f}#g", "line\nline", " = "] {
+            let line = format!("NAME={}\n", quoted(value));
+            let read: Vec<_> = dotenvy::from_read_iter(line.as_bytes()).collect::<Result<_, _>>().expect(value);
+            assert_eq!(read, [("NAME".to_owned(), value.to_owned())]);
+        }
+    }
+}

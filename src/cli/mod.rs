@@ -1,0 +1,171 @@
+//! The commands, one file each: what they print, and their exit codes.
+
+mod admin;
+mod demo;
+mod doctor;
+pub mod environment;
+mod healthcheck;
+mod migrate;
+mod openapi;
+pub mod output;
+mod serve;
+
+use std::process::ExitCode;
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use coffer::config::Settings;
+use coffer::db::{Db, Schema};
+use coffer::server::ServerError;
+use tracing_subscriber::EnvFilter;
+
+use self::environment::{unknown_variables, without_empty_variables};
+use self::output::{LOG, complain};
+
+pub type AnyError = Box<dyn std::error::Error + Send + Sync>;
+
+/// A bank in one binary: accounts, money and history over a REST API, on SQLite or PostgreSQL
+#[derive(Parser)]
+#[command(
+    version,
+    after_help = "Without a command, coffer serves. Every setting can also stand in the environment or in a file .env."
+)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    settings: Settings,
+}
+
+#[derive(Clone, Subcommand)]
+enum Command {
+    /// Open the bank: migrate the database and serve the API (the default)
+    Serve,
+    /// Bring the database schema up to date, then exit
+    Migrate,
+    /// Print the OpenAPI document of the API as JSON
+    Openapi,
+    /// Check the whole books; exit 1 if anything is wrong. May run beside the server
+    Doctor,
+    /// Try it out: fill a new bank with a customer, accounts in dollars and euros, and a year of movements
+    ///
+    /// Prints the customer's password once. Goes through the same ledger as everything else, only dated back; the past
+    /// is the same each time. Touches no bank that has customers. May run beside the server.
+    Demo,
+    /// Those who run the bank
+    #[command(subcommand)]
+    Admin(AdminCommand),
+    /// Ask the server at --listen whether it is ready; exit 1 if not
+    Healthcheck,
+}
+
+#[derive(Clone, Subcommand)]
+enum AdminCommand {
+    /// Make an admin with this address. May run beside the server. The password is read from standard input, or generated
+    /// and printed if that is a terminal or empty
+    Create {
+        /// The admin's e-mail address
+        email: String,
+        /// Make somebody an admin who has signed up with the address already
+        #[arg(long)]
+        promote: bool,
+    },
+    /// Take away the second factor of whoever has lost authenticator app and recovery codes. Their sessions end, on a
+    /// server that runs within a second
+    ResetSecondFactor {
+        /// The user's e-mail address
+        email: String,
+    },
+}
+
+impl Cli {
+    /// Flags, then the environment, which `.env` has been added to.
+    pub fn read() -> Self {
+        let command = without_empty_variables(Self::command());
+        let matches = command.try_get_matches().unwrap_or_else(|error| exit_with_usage(&error));
+        Self::from_arg_matches(&matches).unwrap_or_else(|error| exit_with_usage(&error))
+    }
+}
+
+/// Names the environment variable beside the flag: whoever set it in `.env` would look for a flag in vain.
+fn exit_with_usage(error: &clap::Error) -> ! {
+    let arguments = match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::String(argument)) => std::slice::from_ref(argument),
+        Some(ContextValue::Strings(arguments)) => arguments,
+        _ => &[],
+    };
+    let fault = if error.kind() == ErrorKind::MissingRequiredArgument { "missing" } else { "wrong" };
+    for flag in arguments.iter().filter_map(|argument| argument.strip_prefix("--")?.split(' ').next()) {
+        if let Some(variable) = variable_of(flag) {
+            complain(format_args!("coffer: the setting --{flag} ({variable} in the environment or .env) is {fault}."));
+        }
+    }
+    if let Some(ContextValue::String(value)) = error.get(ContextKind::InvalidValue)
+        && value.starts_with(['"', '\''])
+    {
+        complain("coffer: the value has quotes around it, which docker's --env-file keeps: leave them out.");
+    }
+    error.exit()
+}
+
+fn variable_of(flag: &str) -> Option<String> {
+    let command = Cli::command();
+    let argument = command.get_arguments().find(|known| known.get_long() == Some(flag))?;
+    Some(argument.get_env()?.display().to_string())
+}
+
+pub fn run(cli: Cli) -> Result<ExitCode, AnyError> {
+    let command = cli.command.unwrap_or(Command::Serve);
+    match command {
+        Command::Openapi => openapi::run(),
+        Command::Healthcheck => healthcheck::run(&cli.settings),
+        Command::Serve | Command::Migrate | Command::Doctor | Command::Demo | Command::Admin(_) => {
+            let mut filter = EnvFilter::try_new(&cli.settings.log)
+                .map_err(|error| format!("COFFER_LOG (--log) is not a log filter: {error}"))?;
+            if matches!(command, Command::Doctor) {
+                // Its queries read whole tables: that they are slow is no news.
+                filter = filter.add_directive("sqlx::query=error".parse()?);
+            }
+            log(filter);
+            for warning in unknown_variables(&Cli::command()) {
+                tracing::warn!("{warning}");
+            }
+            let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+            let ended = runtime.block_on(async {
+                match &command {
+                    Command::Admin(AdminCommand::Create { email, promote }) => {
+                        admin::create(&cli.settings, email, *promote).await
+                    }
+                    Command::Admin(AdminCommand::ResetSecondFactor { email }) => {
+                        admin::reset_second_factor(&cli.settings, email).await
+                    }
+                    Command::Migrate => migrate::run(&cli.settings).await,
+                    Command::Demo => demo::run(&cli.settings).await,
+                    Command::Doctor => doctor::run(&cli.settings).await,
+                    _ => serve::run(&cli.settings).await,
+                }
+            });
+            output::flush();
+            ended
+        }
+    }
+}
+
+/// A database that is there already, with the tables of this program.
+async fn open_existing(settings: &Settings) -> Result<Db, AnyError> {
+    let db = Db::connect(&settings.database(false)?).await.map_err(ServerError::from)?;
+    let place = settings.database_place();
+    match db.schema().await {
+        Ok(Schema::Current) => Ok(db),
+        Ok(Schema::Older) => Err(format!("the books at {place} are of an older version; run coffer migrate").into()),
+        Ok(Schema::Newer(version)) => Err(format!("the books at {place}: {}", Db::refusal_of_newer(version)).into()),
+        Err(error) => Err(format!("there are no books that can be read at {place}: {error}").into()),
+    }
+}
+
+fn log(filter: EnvFilter) {
+    // A failure to write is not reported: that would be written to the same place.
+    let log = tracing_subscriber::fmt().with_env_filter(filter).log_internal_errors(false);
+    log.with_writer(|| *LOG).init();
+    output::log_panics();
+}

@@ -1,0 +1,14 @@
+//! `coffer openapi`: prints the description of the API.
+
+use std::process::ExitCode;
+
+use coffer::api::docs;
+
+use super::AnyError;
+use super::output::deliver;
+
+pub fn run() -> Result<ExitCode, AnyError> {
+    deliver(&docs::document().to_pretty_json()?)
+        .map_err(|error| format!("the document cannot be written to standard output: {error}"))?;
+    Ok(ExitCode::SUCCESS)
+}

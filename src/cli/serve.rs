@@ -1,0 +1,50 @@
+//! `coffer serve`: opens the bank and serves it until it is told to stop.
+
+use std::net::SocketAddr;
+use std::process::ExitCode;
+
+use coffer::config::Settings;
+use coffer::server::Bank;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::AnyError;
+use super::output::TERMINAL;
+
+pub async fn run(settings: &Settings) -> Result<ExitCode, AnyError> {
+    // As many clients as the system allows; the server keeps some file descriptors for itself.
+    let _ = rlimit::increase_nofile_limit(u64::MAX);
+    let listener = TcpListener::bind((&*settings.listen.host, settings.listen.port))
+        .await
+        .map_err(|error| format!("COFFER_LISTEN (--listen): cannot serve on {}: {error}", settings.listen))?;
+    let bank = Bank::open(settings).await?;
+    print_banner(settings, listener.local_addr()?, &bank.db().version().await?);
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    let shutdown = async {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        tell("Closing: requests in flight are finished first.");
+    };
+    bank.serve(listener, shutdown).await?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn print_banner(settings: &Settings, listen: SocketAddr, database: &str) {
+    tell(&format!("Coffer {} is open.", env!("CARGO_PKG_VERSION")));
+    let scheme = if settings.tls_cert.is_some() { "https" } else { "http" };
+    tell(&format!("  Web app     {scheme}://{listen}/"));
+    tell(&format!("  API         {scheme}://{listen}"));
+    tell(&format!("  Swagger UI  {scheme}://{listen}/swagger-ui/"));
+    tell(&format!("  Database    {database} at {}", settings.database_place()));
+    if settings.jwt_secret.is_none() {
+        tell(&format!("  Secret      {}", settings.secret_file().display()));
+    }
+    tell("Press Ctrl-C to close.");
+}
+
+/// A line on standard output, which nobody may read any more.
+fn tell(line: &str) {
+    TERMINAL.line(line);
+}

@@ -1,0 +1,102 @@
+//! Values of settings, and what to send in place of a wrong one.
+
+use std::fmt::Display;
+use std::ops::RangeInclusive;
+
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
+
+/// Yes or no, in the words of all the places that settings come from.
+pub fn boolean(text: &str) -> Result<bool, String> {
+    match text.trim().to_ascii_lowercase().as_str() {
+        "true" | "1" | "yes" | "on" => Ok(true),
+        "false" | "0" | "no" | "off" => Ok(false),
+        _ => Err("send true or false".to_owned()),
+    }
+}
+
+/// A whole number in this range.
+pub fn number<T>(range: RangeInclusive<T>) -> impl Fn(&str) -> Result<T, String> + Clone + Send + Sync + 'static
+where
+    T: TryFrom<u64> + PartialOrd + Display + Clone + Send + Sync + 'static,
+{
+    move |text| {
+        let text = text.trim();
+        let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        let number = if is_number { text.parse::<u64>().ok() } else { None };
+        let number = number.and_then(|number| T::try_from(number).ok()).filter(|number| range.contains(number));
+        number.ok_or_else(|| format!("send a whole number from {} to {}, in digits alone", range.start(), range.end()))
+    }
+}
+
+/// A level, or a list of `target=level`. A word that is neither would be taken for the name of a target, and nothing else
+/// would be logged.
+pub fn log_filter(text: &str) -> Result<String, String> {
+    let parts: Vec<&str> = text.split(',').map(str::trim).filter(|part| !part.is_empty()).collect();
+    let hint = "send error, warn, info, debug, trace or off, or a filter such as coffer=debug,sqlx=warn";
+    for part in &parts {
+        let after_span = part.rsplit_once(']').map_or(*part, |(_, rest)| rest);
+        let level = match after_span.rsplit_once('=') {
+            Some((_, level)) => level,
+            None if part.ends_with(']') => continue,
+            None => part,
+        };
+        if level.is_empty() || level.parse::<LevelFilter>().is_err() {
+            return Err(format!("{level:?} is not a level; {hint}"));
+        }
+    }
+    let filter = parts.join(",");
+    match EnvFilter::try_new(&filter) {
+        Ok(_) if !filter.is_empty() => Ok(filter),
+        _ => Err(hint.to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn yes_and_no_have_many_names() {
+        for text in ["true", "TRUE", "1", "yes", "On", " true "] {
+            assert_eq!(boolean(text), Ok(true), "{text}");
+        }
+        for text in ["false", "False", "0", "no", "OFF"] {
+            assert_eq!(boolean(text), Ok(false), "{text}");
+        }
+        for text in ["", "perhaps", "2", "t", "enabled", "\"true\""] {
+            assert_eq!(boolean(text), Err("send true or false".to_owned()), "{text}");
+        }
+    }
+
+    #[test]
+    fn numbers_name_their_range() {
+        let rate = number(0..=1_000_u32);
+        assert_eq!((rate("0"), rate(" 1000 ")), (Ok(0), Ok(1_000)));
+        for text in ["", "1001", "-1", "+1", "1e3", "1_000", "1,000", "1.0", "ten", "99999999999999999999"] {
+            assert_eq!(rate(text), Err("send a whole number from 0 to 1000, in digits alone".to_owned()), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_log_filter_has_levels() {
+        for text in [
+            "info",
+            "INFO",
+            "off",
+            "info,sqlx=warn",
+            "info, sqlx=warn,",
+            "coffer::api=trace",
+            "[request]",
+            "[request{id=1}]=debug",
+        ] {
+            assert!(log_filter(text).is_ok(), "{text}");
+        }
+        for text in ["", ",", "verbose", "coffer", "info,verbose", "coffer=verbose", "coffer=", "=loud=", "debug info"]
+        {
+            let error = log_filter(text).expect_err(text);
+            assert!(error.contains("send error, warn, info"), "{text}: {error}");
+        }
+        assert_eq!(log_filter("info, sqlx=warn"), Ok("info,sqlx=warn".to_owned()));
+    }
+}

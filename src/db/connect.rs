@@ -1,0 +1,385 @@
+//! Opening either database: connecting, checking what the books depend on, and bringing the schema up to date.
+
+use std::fs::{File, TryLockError};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::pool::PoolOptions;
+use sqlx::postgres::{PgConnectOptions, PgSslMode};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode};
+use sqlx::{Connection, PgConnection, Postgres, Row, SqlitePool};
+use tokio::time::{sleep, timeout};
+
+use super::errors::POSTGRES_LOCK_TIMEOUT;
+use super::refusals::{self, ConnectError};
+use super::{
+    ACQUIRE_TIMEOUT, Db, DbOptions, DbTarget, PING_TIMEOUT, POSTGRES_TRUSTED, POSTGRES_WRITERS, PostgresSettings,
+    READER_CACHE_KIB, SQLITE_BUSY_TIMEOUT, SQLITE_PRAGMAS, SQLITE_READERS, SQLITE_ROW_BUFFER, SQLITE_WRITERS, errors,
+    gathered, on_reader, prepare_session, sqlite, sqlite_pool,
+};
+
+/// How long a PostgreSQL server may take to greet. One that drops packets never does.
+const GREETING_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a PostgreSQL server may be starting up: compose starts it together with the bank.
+const STARTUP_PATIENCE: Duration = Duration::from_secs(10);
+/// How long another process may be opening or migrating the same database.
+const MIGRATION_PATIENCE: Duration = Duration::from_secs(60);
+/// How long two processes that migrate without a lock may run into each other.
+const RACE_PATIENCE: Duration = Duration::from_secs(5);
+/// How long to wait for SQLite's own lock, which is held for moments while another process opens or closes the file.
+const BUSY_PATIENCE: Duration = Duration::from_secs(10);
+/// Before trying again.
+const PAUSE: Duration = Duration::from_millis(50);
+/// The oldest PostgreSQL that understands the migrations: 11 has `execute function` in triggers.
+const POSTGRES_OLDEST: i64 = 110_000;
+
+static SQLITE_MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
+static POSTGRES_MIGRATIONS: Migrator = sqlx::migrate!("migrations/postgres");
+
+/// The tables of a database beside those that this program knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Schema {
+    Current,
+    /// Some migrations are still to come, or all of them.
+    Older,
+    /// It has this migration, of a newer program.
+    Newer(i64),
+}
+
+impl Db {
+    /// Connects. Does not migrate.
+    pub async fn connect(options: &DbOptions) -> Result<Self, ConnectError> {
+        match &options.target {
+            DbTarget::Sqlite(sqlite) => Self::connect_sqlite(sqlite.clone()).await,
+            DbTarget::Postgres(postgres) => Self::connect_postgres(postgres.clone(), options).await,
+        }
+    }
+
+    async fn connect_sqlite(file: SqliteConnectOptions) -> Result<Self, ConnectError> {
+        let path = file.get_filename().to_owned();
+        let _lock = lock(&path).await?;
+        let started = Instant::now();
+        let (writers, folder, readers) = loop {
+            match open_sqlite(&file).await {
+                Ok(pools) => break pools,
+                Err(error) if is_busy(&error) && started.elapsed() < BUSY_PATIENCE => sleep(PAUSE).await,
+                Err(error) => return Err(refuse_sqlite(&path, &error)),
+            }
+        };
+        confirm_pragmas(&path, &writers).await?;
+        let look_ups = Arc::new(sqlite::LookUps::new(path.clone()));
+        Ok(Self::Sqlite { file: path, writers, readers, folder, look_ups, turn: Arc::default() })
+    }
+
+    async fn connect_postgres(target: PgConnectOptions, options: &DbOptions) -> Result<Self, ConnectError> {
+        let mut target = target.application_name("coffer").statement_cache_capacity(options.statement_cache);
+        // A pool would try again and again, and say in the end that it has timed out.
+        let mut first = greet(&mut target).await?;
+        examine_server(&mut first, &target).await?;
+        let _ = first.close().await;
+        let pool = |connections| {
+            PoolOptions::<Postgres>::new()
+                .max_connections(connections)
+                .acquire_timeout(ACQUIRE_TIMEOUT)
+                .test_before_acquire(false)
+                .before_acquire(|conn, meta| {
+                    Box::pin(async move {
+                        // A round trip for each use would double the time of a look-up.
+                        if meta.idle_for > POSTGRES_TRUSTED {
+                            conn.ping().await?;
+                        }
+                        Ok(!conn.is_in_transaction())
+                    })
+                })
+                // The pool's own test of a connection that comes back has no limit, and would keep its place for as long
+                // as a silent network does not say that it is gone.
+                .after_release(|conn, _| {
+                    Box::pin(async move {
+                        let ping = timeout(PING_TIMEOUT, conn.ping());
+                        ping.await.unwrap_or_else(|_| Err(errors::no_answer())).map(|()| true)
+                    })
+                })
+        };
+        let has_own_sessions = options.statement_cache > 0;
+        let writers = pool(POSTGRES_WRITERS)
+            .after_connect(move |conn, _| {
+                Box::pin(async move { if has_own_sessions { prepare_session(conn).await } else { Ok(()) } })
+            })
+            .connect_with(target.clone())
+            .await
+            .map_err(|error| refuse_postgres(&target, &error))?;
+        let readers = pool(options.max_connections).connect_lazy_with(target.clone());
+        let (lanes, migration_lock) = (options.lanes, options.migration_lock);
+        let settings = Arc::new(PostgresSettings { target, has_own_sessions, lanes, migration_lock });
+        let look_ups = gathered::AccountLookUps::start(&readers);
+        Ok(Self::Postgres { writers, readers, look_ups, settings })
+    }
+
+    /// Brings the schema up to date. Safe to run from several processes at once: one of them migrates, and the others
+    /// wait for it. Each migration is one transaction.
+    pub async fn migrate(&self) -> Result<(), ConnectError> {
+        let ended = match self {
+            Self::Sqlite { file, writers, .. } => {
+                let _lock = lock(file).await?;
+                match SQLITE_MIGRATIONS.run(writers).await {
+                    Ok(()) => confirm_writable(writers).await.map_err(MigrateError::Execute),
+                    Err(error) => Err(error),
+                }
+            }
+            Self::Postgres { settings, .. } => migrate_postgres(settings).await,
+        };
+        match ended {
+            Ok(()) => Ok(()),
+            Err(error) => Err(self.refuse_migration(&error).await),
+        }
+    }
+
+    async fn refuse_migration(&self, error: &MigrateError) -> ConnectError {
+        let newest = self.newest_migration().await.ok().flatten();
+        let (place, reason) = match self {
+            Self::Sqlite { file, .. } => {
+                let of = |cause: &sqlx::Error| refusals::of_sqlite(file, cause);
+                (file.display().to_string(), refusals::of_migration(error, newest, newest_known(), of))
+            }
+            Self::Postgres { settings, .. } => (
+                refusals::place_of(&settings.target),
+                refusals::of_migration(error, newest, newest_known(), refusals::of_postgres),
+            ),
+        };
+        ConnectError::Migrate { place, reason }
+    }
+
+    /// Whether every migration that this binary knows has been applied.
+    pub async fn is_migrated(&self) -> sqlx::Result<bool> {
+        Ok(self.schema().await? != Schema::Older)
+    }
+
+    /// How the tables stand.
+    pub async fn schema(&self) -> sqlx::Result<Schema> {
+        let newest = self.newest_migration().await?;
+        Ok(match newest {
+            Some(version) if version > newest_known() => Schema::Newer(version),
+            Some(version) if version == newest_known() => Schema::Current,
+            _ => Schema::Older,
+        })
+    }
+
+    /// Why a database of a newer program is refused.
+    pub fn refusal_of_newer(version: i64) -> String {
+        refusals::newer(version, newest_known())
+    }
+
+    async fn newest_migration(&self) -> sqlx::Result<Option<i64>> {
+        on_reader!(self, conn => sqlx::query_scalar(
+            "select max(version) from _sqlx_migrations where success",
+        )
+        .fetch_one(conn)
+        .await)
+    }
+}
+
+/// Both databases have the same migrations.
+fn newest_known() -> i64 {
+    SQLITE_MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or_default()
+}
+
+fn refuse_sqlite(file: &Path, error: &sqlx::Error) -> ConnectError {
+    ConnectError::Open { place: file.display().to_string(), reason: refusals::of_sqlite(file, error) }
+}
+
+fn refuse_postgres(target: &PgConnectOptions, error: &sqlx::Error) -> ConnectError {
+    ConnectError::Open { place: refusals::place_of(target), reason: refusals::of_postgres(error) }
+}
+
+/// Waits until no other process opens or migrates a SQLite file of this directory. Turning a new file to WAL and migrating
+/// it need locks that SQLite refuses at once when two ask for them.
+///
+/// The lock is on the directory: nothing is written, nothing stays behind, and it ends with the process. It must not be on
+/// the file, whose own locks a process loses as soon as it closes any handle to it.
+async fn lock(file: &Path) -> Result<Option<File>, ConnectError> {
+    let directory = match file.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    // If there is no such directory, SQLite says so.
+    let Ok(directory) = File::open(directory) else { return Ok(None) };
+    let started = Instant::now();
+    loop {
+        match directory.try_lock() {
+            Ok(()) => return Ok(Some(directory)),
+            Err(TryLockError::WouldBlock) if started.elapsed() < MIGRATION_PATIENCE => sleep(PAUSE).await,
+            Err(TryLockError::WouldBlock) => {
+                let seconds = MIGRATION_PATIENCE.as_secs();
+                let reason = format!(
+                    "another process has been opening or migrating it for {seconds} s. Wait until that has ended, or \
+                     end it, and try again"
+                );
+                return Err(ConnectError::Open { place: file.display().to_string(), reason });
+            }
+            Err(TryLockError::Error(error)) => {
+                tracing::debug!(%error, "this file system has no locks: start one process after the other");
+                return Ok(None);
+            }
+        }
+    }
+}
+
+/// Writers, folder and readers.
+async fn open_sqlite(file: &SqliteConnectOptions) -> sqlx::Result<(SqlitePool, SqlitePool, SqlitePool)> {
+    let file = SQLITE_PRAGMAS.into_iter().fold(file.clone(), |file, (pragma, value)| file.pragma(pragma, value));
+    let file = file
+        .journal_mode(SqliteJournalMode::Wal)
+        // Rows of a batch come over in one go, not in many small ones.
+        .row_buffer_size(SQLITE_ROW_BUFFER)
+        .busy_timeout(SQLITE_BUSY_TIMEOUT);
+    let writers = sqlite_pool(SQLITE_WRITERS).connect_with(file.clone()).await?;
+    let folder = sqlite_pool(1).connect_with(file.clone()).await?;
+    let file = file.create_if_missing(false).read_only(true).pragma("cache_size", READER_CACHE_KIB);
+    // Opened at once: later there may be no file descriptor left for one.
+    let readers = sqlite_pool(SQLITE_READERS).min_connections(SQLITE_READERS).connect_with(file).await?;
+    Ok((writers, folder, readers))
+}
+
+fn is_busy(error: &sqlx::Error) -> bool {
+    matches!(refusals::sqlite_code(error), Some(5 | 6))
+}
+
+/// SQLite opens a file that it may not write for reading alone, without a word.
+async fn confirm_writable(writers: &SqlitePool) -> sqlx::Result<()> {
+    match writers.begin_with("begin immediate").await {
+        Ok(tx) => tx.rollback().await,
+        // Somebody writes just now, so it can be written.
+        Err(error) if is_busy(&error) => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// A pragma that SQLite does not like is ignored without a word, so the ones that matter are read back.
+async fn confirm_pragmas(file: &Path, writers: &SqlitePool) -> Result<(), ConnectError> {
+    let ask = async {
+        let journal_mode: String = sqlx::query_scalar("pragma journal_mode").fetch_one(writers).await?;
+        let synchronous: i64 = sqlx::query_scalar("pragma synchronous").fetch_one(writers).await?;
+        let foreign_keys: i64 = sqlx::query_scalar("pragma foreign_keys").fetch_one(writers).await?;
+        Ok([journal_mode, synchronous.to_string(), foreign_keys.to_string()])
+    };
+    let [journal_mode, synchronous, foreign_keys] = ask.await.map_err(|error| refuse_sqlite(file, &error))?;
+    for (setting, actual, expected) in
+        [("journal_mode", journal_mode, "wal"), ("synchronous", synchronous, "2"), ("foreign_keys", foreign_keys, "1")]
+    {
+        if actual != expected {
+            return Err(ConnectError::Pragma { setting, actual, expected });
+        }
+    }
+    Ok(())
+}
+
+/// The first connection to a server. `sslmode=prefer` means TLS if that works: when it does not, `target` is set to do
+/// without from here on, as libpq does.
+async fn greet(target: &mut PgConnectOptions) -> Result<PgConnection, ConnectError> {
+    let started = Instant::now();
+    loop {
+        let Ok(greeted) = timeout(GREETING_TIMEOUT, PgConnection::connect_with(target)).await else {
+            let reason = format!(
+                "there was no answer within {} s. Correct host and port, or see to the server and the network",
+                GREETING_TIMEOUT.as_secs()
+            );
+            return Err(ConnectError::Open { place: refusals::place_of(target), reason });
+        };
+        match greeted {
+            Ok(conn) => return Ok(conn),
+            Err(error) if prefers_tls(target) && is_about_tls(&error) => {
+                let server = refusals::place_of(target);
+                let reason = refusals::of_postgres(&error);
+                tracing::warn!(%server, %reason, "connecting without TLS, as sslmode=prefer allows");
+                *target = target.clone().ssl_mode(PgSslMode::Disable);
+            }
+            Err(error) if is_starting_up(&error) && started.elapsed() < STARTUP_PATIENCE => sleep(PAUSE).await,
+            Err(error) => return Err(refuse_postgres(target, &error)),
+        }
+    }
+}
+
+fn prefers_tls(target: &PgConnectOptions) -> bool {
+    matches!(target.get_ssl_mode(), PgSslMode::Prefer)
+}
+
+fn is_about_tls(error: &sqlx::Error) -> bool {
+    matches!(error, sqlx::Error::Tls(_)) || refusals::tls_error(error).is_some()
+}
+
+/// SQLSTATE cannot_connect_now.
+fn is_starting_up(error: &sqlx::Error) -> bool {
+    error.as_database_error().is_some_and(|refusal| refusal.code().as_deref() == Some("57P03"))
+}
+
+/// Refuses a server that would fail later: too old, or with an encoding that cannot hold every name.
+async fn examine_server(conn: &mut PgConnection, target: &PgConnectOptions) -> Result<(), ConnectError> {
+    let refuse = |reason| ConnectError::Open { place: refusals::place_of(target), reason };
+    let ask = async {
+        // By the simple protocol, which every pooler lets through. A setting that is not there is null.
+        let row = sqlx::raw_sql(
+            "select current_setting('server_encoding', true), current_setting('client_encoding', true),
+                    current_setting('server_version_num', true), current_setting('server_version', true)",
+        )
+        .fetch_one(conn)
+        .await?;
+        let text = |column: usize| row.try_get::<Option<String>, _>(column);
+        Ok([text(0)?, text(1)?, text(2)?, text(3)?])
+    };
+    let settings = timeout(GREETING_TIMEOUT, ask).await.unwrap_or(Err(sqlx::Error::PoolTimedOut));
+    let [server, client, number, version] = settings.map_err(|error| refuse_postgres(target, &error))?;
+    if number.and_then(|number| number.parse::<i64>().ok()).is_some_and(|number| number < POSTGRES_OLDEST) {
+        let (version, oldest) = (version.unwrap_or_default(), POSTGRES_OLDEST / 10_000);
+        return Err(refuse(format!("it is PostgreSQL {version}; Coffer needs {oldest} or newer")));
+    }
+    let (server, client) = (server.as_deref().unwrap_or("UTF8"), client.as_deref().unwrap_or("UTF8"));
+    refusals::of_encoding(server, client).map_or(Ok(()), |reason| Err(refuse(reason)))
+}
+
+/// Waits for another process that migrates. With the advisory lock it is waited for there; without it the two run into
+/// each other, and the one that loses looks again.
+async fn migrate_postgres(settings: &PostgresSettings) -> Result<(), MigrateError> {
+    let mut migrator = Migrator { migrations: POSTGRES_MIGRATIONS.migrations.clone(), ..Migrator::DEFAULT };
+    migrator.set_locking(settings.migration_lock);
+    let started = Instant::now();
+    loop {
+        match migrate_once(&migrator, settings).await {
+            Err(error) if patience(&error, settings).is_some_and(|patience| started.elapsed() < patience) => {
+                sleep(PAUSE).await;
+            }
+            ended => return ended,
+        }
+    }
+}
+
+/// On a connection of its own: a migration that fails leaves the advisory lock to its session, which must end with it.
+async fn migrate_once(migrator: &Migrator, settings: &PostgresSettings) -> Result<(), MigrateError> {
+    let mut conn = PgConnection::connect_with(&settings.target).await?;
+    if settings.has_own_sessions {
+        // Nobody's rows wait behind a migration that waits itself.
+        sqlx::query("set lock_timeout = '2s'").execute(&mut conn).await?;
+    }
+    let ended = migrator.run(&mut conn).await;
+    let _ = conn.close().await;
+    ended
+}
+
+/// How long to try again after a failure that another process which migrates may have caused.
+fn patience(error: &MigrateError, settings: &PostgresSettings) -> Option<Duration> {
+    let (MigrateError::Execute(cause) | MigrateError::ExecuteMigration(cause, _)) = error else { return None };
+    let refusal = cause.as_database_error()?;
+    let code = refusal.code()?;
+    match &*code {
+        POSTGRES_LOCK_TIMEOUT | "40001" | "40P01" => Some(MIGRATION_PATIENCE),
+        // Made or dropped twice: a migration, table, view, type, column or function. Under the lock that is no other process.
+        "23505" | "42P07" | "42710" | "42701" | "42723" | "42P01" | "42703" | "42704" if !settings.migration_lock => {
+            Some(RACE_PATIENCE)
+        }
+        "XX000" if !settings.migration_lock && refusal.message().contains("concurrently updated") => {
+            Some(RACE_PATIENCE)
+        }
+        _ => None,
+    }
+}
