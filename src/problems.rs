@@ -168,8 +168,8 @@ pub const KINDS: &[Kind] = kinds! {
         "The description has no visible character.",
         "Write something, or leave it out.";
     description_control_characters:
-        "The description has a line break or another control character.",
-        "Write it on one line.";
+        "The description has a line break, a control character or another one that cannot be seen or that reorders what follows.",
+        "Leave out the character that the detail names. Joiners may stand within words, and variation selectors behind what they vary.";
     description_too_long:
         "The description is too long.",
         "Send at most 140 characters.";
@@ -222,8 +222,8 @@ pub const KINDS: &[Kind] = kinds! {
         "The account's name has no visible character.",
         "Write something, or send null for no name.";
     label_control_characters:
-        "The account's name has a line break or another control character.",
-        "Write it on one line.";
+        "The account's name has a line break, a control character or another one that cannot be seen or that reorders what follows.",
+        "Leave out the character that the detail names. Joiners may stand within words, and variation selectors behind what they vary.";
     label_too_long:
         "The account's name is too long.",
         "Send at most 50 characters.";
@@ -255,8 +255,8 @@ pub const KINDS: &[Kind] = kinds! {
         "The name has no visible character.",
         "Send your name.";
     name_control_characters:
-        "The name has a line break or another control character.",
-        "Write it on one line.";
+        "The name has a line break, a control character or another one that cannot be seen or that reorders what follows.",
+        "Leave out the character that the detail names. Joiners may stand within words, and variation selectors behind what they vary.";
     name_too_long:
         "The name is too long.",
         "Send at most 100 characters.";
@@ -300,8 +300,8 @@ pub const KINDS: &[Kind] = kinds! {
         "The reason has no visible character.",
         "Write something, or leave it out.";
     reason_control_characters:
-        "The reason has a line break or another control character.",
-        "Write it on one line.";
+        "The reason has a line break, a control character or another one that cannot be seen or that reorders what follows.",
+        "Leave out the character that the detail names. Joiners may stand within words, and variation selectors behind what they vary.";
     reason_too_long:
         "The reason is too long.",
         "Send at most 140 characters.";
@@ -327,8 +327,8 @@ pub const KINDS: &[Kind] = kinds! {
         "There is nothing to search for.",
         "Send part of a name or address, or leave `search` out.";
     search_control_characters:
-        "The text to search for has a line break or another control character.",
-        "Leave it out.";
+        "The text to search for has a line break, a control character or another one that cannot be seen.",
+        "Leave out the character that the detail names.";
     search_too_long:
         "The text to search for is too long.",
         "Send at most 100 characters.";
@@ -357,8 +357,8 @@ pub const KINDS: &[Kind] = kinds! {
         "There is nothing to look for.",
         "Send part of a description, or leave `text` out.";
     text_control_characters:
-        "The text to look for has a line break or another control character.",
-        "Leave it out: no description has one.";
+        "The text to look for has a line break, a control character or another one that cannot be seen.",
+        "Leave out the character that the detail names: no description has it.";
     text_too_long:
         "The text to look for is longer than any description.",
         "Send at most 140 characters.";

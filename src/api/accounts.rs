@@ -21,6 +21,7 @@ use crate::db::audit::{Action, Event};
 use crate::error::{Error, Result};
 use crate::ledger::rules::Refusal;
 use crate::money::{Currency, Money};
+use crate::text::Label;
 use crate::timestamp::Timestamp;
 
 const DEFAULT_LIMIT: u32 = 50;
@@ -123,14 +124,8 @@ pub struct OpenAccountRequest {
     #[schema(value_type = Option<String>, pattern = "^[A-Z]{3}$", example = "EUR")]
     currency: Option<Currency>,
     /// A name for it, up to 50 characters.
-    #[validate(custom(function = fields::label))]
-    #[schema(
-        min_length = 1,
-        max_length = 50,
-        pattern = r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$",
-        example = "Savings"
-    )]
-    label: Option<String>,
+    #[schema(example = "Savings")]
+    label: Option<Label>,
 }
 
 #[derive(Debug, Deserialize, Validate, ToSchema)]
@@ -139,15 +134,8 @@ pub struct OpenAccountRequest {
 pub struct RelabelRequest {
     /// A new name for the account, up to 50 characters; null for none.
     #[serde(deserialize_with = "Option::deserialize")]
-    #[validate(custom(function = fields::label))]
-    #[schema(
-        min_length = 1,
-        max_length = 50,
-        pattern = r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$",
-        required = true,
-        example = "Holidays"
-    )]
-    label: Option<String>,
+    #[schema(required = true, example = "Holidays")]
+    label: Option<Label>,
 }
 
 /// Show a balance
@@ -241,7 +229,7 @@ pub async fn open(
         let detail = "You have 100 open accounts, which is the most. Close one that you no longer need.";
         return Err(Error::conflict("too_many_accounts", detail));
     }
-    let account = insert_account(&mut tx, caller.user_id, currency, fields::trimmed(request.label)).await?;
+    let account = insert_account(&mut tx, caller.user_id, currency, request.label.map(Into::into)).await?;
     tx.commit().await?;
     Ok((StatusCode::CREATED, [location_of(&account)], Json(account.into())))
 }
@@ -289,7 +277,7 @@ pub async fn relabel(
 ) -> Result<Json<AccountBody>> {
     let account = managed_account(&app, caller, number).await?;
     let mut tx = app.db.begin().await?;
-    let label = fields::trimmed(request.label);
+    let label = request.label.map(String::from);
     tx.label_account(number, label.as_deref()).await?;
     tx.commit().await?;
     Ok(Json(Account { label, ..account }.into()))

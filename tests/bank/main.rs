@@ -26,6 +26,7 @@ mod second_factor;
 mod sessions;
 mod staff;
 mod statements;
+mod texts;
 mod timing;
 mod tls;
 mod tokens;

@@ -1,0 +1,204 @@
+//! What people write: one policy at every field, and finding it again.
+
+use reqwest::Method;
+use serde_json::json;
+
+use crate::harness::{Answer, Customer, PASSWORD, Request, TestBank, bank_tests};
+
+/// Texts that show nothing, hide something, or make what follows read otherwise, by the end of their code.
+const HOSTILE: [(&str, &str); 24] = [
+    ("", "blank"),
+    (" \u{a0}\u{3000}", "blank"),
+    ("\u{200b}", "blank"),
+    ("\u{200d}\u{200c}", "blank"),
+    ("\u{2060}\u{feff}", "blank"),
+    ("\u{3164}", "blank"),
+    ("\u{2800}\u{2800}", "blank"),
+    ("\u{301}", "blank"),
+    ("\u{ad}", "blank"),
+    ("\u{e0041}\u{e0042}", "blank"),
+    ("Ada\u{0}", "control_characters"),
+    ("Ada\nLovelace", "control_characters"),
+    ("Ada\u{2028}Lovelace", "control_characters"),
+    ("Ada\u{2029}", "control_characters"),
+    ("Ada\u{85}", "control_characters"),
+    ("A\u{200b}da", "control_characters"),
+    ("\u{feff}Ada", "control_characters"),
+    ("Ada\u{200d}", "control_characters"),
+    ("Rent \u{202e}00.1", "control_characters"),
+    ("Rent \u{2067}001\u{2069}", "control_characters"),
+    ("\u{200f}Ada", "control_characters"),
+    ("Ada\u{3164}", "control_characters"),
+    ("Ada\u{e000}", "control_characters"),
+    ("Ada\u{fdd0}\u{10ffff}", "control_characters"),
+];
+
+/// A field where a text comes in: how its request is made, the beginning of its codes, and where its error points.
+struct Field<'a> {
+    code: &'static str,
+    pointer: &'static str,
+    max: usize,
+    ask: Box<dyn Fn(&str) -> Request + 'a>,
+}
+
+fn query(path: &str, name: &str, text: &str) -> String {
+    let query = form_urlencoded::Serializer::new(String::new()).append_pair(name, text).finish();
+    format!("{path}{}{query}", if path.contains('?') { '&' } else { '?' })
+}
+
+/// Every field of the API that takes a text of people.
+fn fields<'a>(
+    ada: &'a Customer<'a>,
+    bob: &'a Customer<'a>,
+    admin: &'a Customer<'a>,
+    bobs_id: &'a str,
+    booked: &'a str,
+) -> Vec<Field<'a>> {
+    fn field<'a>(
+        code: &'static str,
+        pointer: &'static str,
+        max: usize,
+        ask: impl Fn(&str) -> Request + 'a,
+    ) -> Field<'a> {
+        Field { code, pointer, max, ask: Box::new(ask) }
+    }
+    let number = &ada.account;
+    let bank = ada.bank;
+    vec![
+        field("name", "/name", 100, |text| {
+            bank.post("/create_account", json!({"name": text, "email": "t@example.com", "password": PASSWORD}))
+        }),
+        field("name", "/name", 100, |text| ada.request(Method::PATCH, "/me").json(json!({"name": text}))),
+        field("label", "/label", 50, |text| ada.post("/accounts", json!({"label": text}))),
+        field("label", "/label", 50, move |text| {
+            ada.request(Method::PATCH, &format!("/accounts/{number}")).json(json!({"label": text}))
+        }),
+        field("description", "/description", 140, move |text| {
+            ada.post("/deposit", json!({"account_number": number, "amount": "1", "description": text}))
+        }),
+        field("description", "/description", 140, move |text| {
+            ada.post("/withdraw", json!({"account_number": number, "amount": "1", "description": text}))
+        }),
+        field("description", "/description", 140, move |text| {
+            let body = json!({"from_account": number, "to_account": bob.account, "amount": "1", "description": text});
+            ada.post("/transfer", body)
+        }),
+        field("description", "/transactions/0/description", 140, move |text| {
+            let item = json!({"type": "deposit", "account_number": number, "amount": "1", "description": text});
+            ada.post("/transactions/batch", json!({"transactions": [item]}))
+        }),
+        field("reason", "/reason", 140, move |text| {
+            admin.post(&format!("/transactions/{booked}/reverse"), json!({"reason": text}))
+        }),
+        field("reason", "/reason", 140, move |text| {
+            let path = format!("/users/{bobs_id}/status");
+            admin.request(Method::PUT, &path).json(json!({"status": "active", "reason": text}))
+        }),
+        field("reason", "/reason", 140, move |text| {
+            let path = format!("/accounts/{}/status", bob.account);
+            admin.request(Method::PUT, &path).json(json!({"status": "open", "reason": text}))
+        }),
+        field("search", "?search", 100, |text| admin.get(&query("/users", "search", text))),
+        field("text", "?text", 140, move |text| {
+            ada.get(&query(&format!("/transactions?account_number={number}"), "text", text))
+        }),
+    ]
+}
+
+async fn sign_up(bank: &TestBank, name: &str, email: &str) -> Answer {
+    let body = json!({"name": name, "email": email, "password": PASSWORD});
+    bank.post("/create_account", body).send().await.expect_status(201)
+}
+
+bank_tests! {
+    async fn a_text_that_hides_something_is_refused_at_every_field(bank: &TestBank) {
+        let (ada, bob, admin) = (bank.customer().await, bank.customer().await, bank.employee("admin").await);
+        let booked = ada.deposit("500").await.expect_status(201).text_at("/id");
+        let bobs_id = bob.get("/me").send().await.text_at("/id");
+        for Field { code, pointer, max, ask } in fields(&ada, &bob, &admin, &bobs_id, &booked) {
+            let too_long = "𝒳".repeat(max + 1);
+            for (text, end) in HOSTILE.into_iter().chain([(&*too_long, "too_long")]) {
+                let answer = ask(text).send().await;
+                let expected = format!("{code}_{end}");
+                assert_eq!(answer.body["code"], *expected, "{pointer} {text:?}: {}", answer.body);
+                assert_eq!(answer.pointers(), [pointer]);
+                answer.expect_problem(422, &expected);
+            }
+            let answer = ask("Rent\u{202e}").send().await;
+            assert!(answer.text_at("/detail").contains("U+202E (RIGHT-TO-LEFT OVERRIDE)"), "{}", answer.body);
+        }
+        assert_eq!((ada.balance().await, ada.history().await.len()), ("500.00".to_owned(), 1));
+        // Not one of them has been stored.
+        let log = admin.get("/audit?limit=200").send().await.expect_status(200).body.to_string();
+        assert!(!log.contains("Rent"), "{log}");
+    }
+
+    async fn texts_of_every_script_are_taken_and_kept_in_one_form(bank: &TestBank) {
+        let ada = bank.customer().await;
+        for (sent, kept) in [
+            ("Özil", "Özil"),
+            ("O\u{308}zil", "Özil"),
+            ("  山田\u{3000}太郎 ", "山田 太郎"),
+            ("می\u{200c}خواهم", "می\u{200c}خواهم"),
+            ("क\u{94d}\u{200d}ष", "क\u{94d}\u{200d}ष"),
+            ("👩\u{200d}💻 ❤\u{fe0f}", "👩\u{200d}💻 ❤\u{fe0f}"),
+            ("\u{212a}elvin", "Kelvin"),
+            ("김철수", "김철수"),
+        ] {
+            let body = json!({"account_number": ada.account, "amount": "1", "description": sent});
+            let booked = ada.post("/deposit", body).send().await.expect_status(201);
+            assert_eq!(booked.text_at("/description"), kept);
+            assert_eq!(ada.history().await[0]["description"], kept);
+            let named = ada.request(Method::PATCH, "/me").json(json!({"name": sent})).send().await;
+            assert_eq!(named.expect_status(200).text_at("/name"), kept);
+            assert_eq!(ada.open_account(json!({"label": sent})).await.expect_status(201).text_at("/label"), kept);
+        }
+        let longest = json!({"name": "e\u{301}".repeat(100)});
+        let named = ada.request(Method::PATCH, "/me").json(longest).send().await.expect_status(200);
+        assert_eq!(named.text_at("/name"), "é".repeat(100));
+    }
+
+    async fn one_request_in_two_normal_forms_is_one_request(bank: &TestBank) {
+        let ada = bank.customer().await;
+        let deposit = |description: &str| {
+            let body = json!({"account_number": ada.account, "amount": "1", "description": description});
+            ada.post("/deposit", body).header("idempotency-key", "k")
+        };
+        let first = deposit("Zoë").send().await.expect_status(201);
+        for again in ["Zoe\u{308}", " Zoë\u{a0}"] {
+            let again = deposit(again).send().await.expect_status(201);
+            assert_eq!((again.header("idempotent-replayed"), &again.body["id"]), (Some("true"), &first.body["id"]));
+        }
+        deposit("Zoe").send().await.expect_problem(422, "idempotency_key_reused");
+        assert_eq!(ada.balance().await, "1.00");
+    }
+
+    async fn descriptions_are_found_without_case_and_accents(bank: &TestBank) {
+        let ada = bank.customer().await;
+        for description in ["Café Ümlaut", "Аренда", "ΕΝΟΊΚΙΟ", "Straße"] {
+            let body = json!({"account_number": ada.account, "amount": "1", "description": description});
+            ada.post("/deposit", body).send().await.expect_status(201);
+        }
+        for (text, description) in
+            [("cafe u", "Café Ümlaut"), ("CAFE\u{301}", "Café Ümlaut"), ("аренда", "Аренда"), ("ενοικιο", "ΕΝΟΊΚΙΟ"), ("strasse", "Straße")]
+        {
+            let path = query(&format!("/transactions?account_number={}", ada.account), "text", text);
+            let page = ada.get(&path).send().await.expect_status(200);
+            assert_eq!(page.body["data"].as_array().map(Vec::len), Some(1), "{text}");
+            assert_eq!(page.text_at("/data/0/description"), description);
+        }
+    }
+
+    async fn an_address_that_only_looks_like_another_is_not_that_one(bank: &TestBank) {
+        sign_up(bank, "Kate", "kate@example.net").await;
+        bank.sign_in(" KATE@Example.net ", PASSWORD).await.expect_status(200);
+        let staff = bank.employee("staff").await;
+        for lookalike in ["\u{212a}ate@example.net", "kate@e\u{ff58}ample.net", "\u{ff4b}ate@example.net", "kate@example.net\u{200b}"] {
+            bank.sign_in(lookalike, PASSWORD).await.expect_problem(401, "invalid_credentials");
+            let body = json!({"name": "Kate", "email": lookalike, "password": PASSWORD});
+            bank.post("/create_account", body).send().await.expect_problem(422, "email_malformed");
+            let change = json!({"email": lookalike, "current_password": PASSWORD});
+            staff.request(Method::PATCH, "/me").json(change).send().await.expect_problem(422, "email_malformed");
+        }
+    }
+}
