@@ -1,5 +1,6 @@
 //! What happens by the clock: hearing of what other instances decided about sessions and people, renewing the TLS
-//! certificate, folding SQLite's WAL, and forgetting what is too old to matter.
+//! certificate, folding SQLite's WAL, making search texts that an older version has left out, and forgetting what is too
+//! old to matter.
 
 use std::time::{Duration, Instant};
 
@@ -20,6 +21,13 @@ const SESSION_RETENTION: Duration = Duration::from_secs(90 * 24 * 60 * 60);
 const TICKS_PER_HOUR: u64 = 7_200;
 /// A ledger at full speed writes some 30 MiB to SQLite's WAL in this time.
 const WAL_TICK: Duration = Duration::from_millis(200);
+
+/// Search texts that are made in one transaction: a few milliseconds of the database's time.
+const SEARCH_TEXTS_AT_ONCE: i64 = 200;
+/// Search texts that are made before the bank serves: a second or so, and all of them for most banks.
+const SEARCH_TEXTS_AT_START: usize = 10_000;
+/// An older instance may run beside this one for a while, and sign people up.
+const SEARCH_TEXT_TICK: Duration = Duration::from_secs(5);
 
 pub struct Housekeeping {
     app: App,
@@ -42,6 +50,13 @@ impl Housekeeping {
         for user in this.app.db.frozen_users().await? {
             this.app.auth.standings.set(user.id, user.standing, user.changed_at);
         }
+        let mut filled = 0;
+        while filled < SEARCH_TEXTS_AT_START {
+            match this.app.db.fill_search_texts(SEARCH_TEXTS_AT_ONCE).await? {
+                0 => break,
+                more => filled += more,
+            }
+        }
         Ok(this)
     }
 
@@ -60,7 +75,7 @@ impl Housekeeping {
     /// Never ends. What fails is logged and tried again at the next tick.
     pub async fn run(self) {
         let db = self.app.db.clone();
-        tokio::join!(self.run_by_the_tick(), fold_wal(&db));
+        tokio::join!(self.run_by_the_tick(), fold_wal(&db), fill_search_texts(&db));
     }
 
     async fn run_by_the_tick(mut self) {
@@ -104,6 +119,19 @@ async fn fold_wal(db: &Db) {
         ticks.tick().await;
         if let Err(error) = db.fold_wal().await {
             tracing::warn!(%error, "the WAL could not be folded; it will be tried again");
+        }
+    }
+}
+
+async fn fill_search_texts(db: &Db) {
+    loop {
+        match db.fill_search_texts(SEARCH_TEXTS_AT_ONCE).await {
+            Ok(0) => tokio::time::sleep(SEARCH_TEXT_TICK).await,
+            Ok(_) => {}
+            Err(error) => {
+                tracing::warn!(%error, "search texts could not be made; it will be tried again");
+                tokio::time::sleep(SEARCH_TEXT_TICK).await;
+            }
         }
     }
 }

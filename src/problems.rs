@@ -325,7 +325,7 @@ pub const KINDS: &[Kind] = kinds! {
         "Send two different account numbers.";
     search_blank:
         "There is nothing to search for.",
-        "Send part of a name or address, or leave `search` out.";
+        "Send part of a name or address, or an account number, or leave `search` out.";
     search_control_characters:
         "The text to search for has a line break, a control character or another one that cannot be seen.",
         "Leave out the character that the detail names.";

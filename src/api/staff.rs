@@ -29,7 +29,7 @@ const MAX_LIMIT: u32 = 100;
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct UsersQuery {
-    /// Part of a name or an address, whatever its case.
+    /// Part of a name or an address, whatever its case and accents, or the number of an account for its owner.
     #[param(inline, example = "ada")]
     search: Option<UserSearch>,
     #[param(inline, example = json!(null))]
@@ -106,8 +106,9 @@ pub struct AccountStatusRequest {
 pub async fn list(State(app): State<App>, _: Reader, Query(query): Query<UsersQuery>) -> Result<Json<UserList>> {
     let limit = query.limit.unwrap_or(DEFAULT_LIMIT);
     let before = query.cursor.as_deref().map(Cursor::decode).transpose()?.map(Cursor::id);
-    let search = query.search.map(|search| search.as_str().to_lowercase()).unwrap_or_default();
-    let filter = UserFilter { search, role: query.role, before };
+    let search = query.search.map(|search| search.folded()).unwrap_or_default();
+    let account_number = AccountNumber::from_typed(&search);
+    let filter = UserFilter { search, account_number, role: query.role, before };
     let users = app.db.users(&filter, i64::from(limit) + 1).await?;
 
     let (data, next_cursor) = cursor::page(users, limit, |user| Cursor::at_id(user.id));

@@ -1,8 +1,11 @@
 //! What people write: one policy at every field, and finding it again.
 
+use std::time::Duration;
+
 use reqwest::Method;
 use serde_json::json;
 
+use crate::databases::Kind;
 use crate::harness::{Answer, Customer, PASSWORD, Request, TestBank, bank_tests};
 
 /// Texts that show nothing, hide something, or make what follows read otherwise, by the end of their code.
@@ -105,6 +108,19 @@ fn fields<'a>(
     ]
 }
 
+/// The names of those who are found, in the order of the alphabet.
+async fn found(staff: &Customer<'_>, search: &str) -> Vec<String> {
+    let answer = staff.get(&query("/users", "search", search)).send().await.expect_status(200);
+    let mut names: Vec<_> = answer.body["data"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|user| user["name"].as_str().expect("a name").to_owned())
+        .collect();
+    names.sort();
+    names
+}
+
 async fn sign_up(bank: &TestBank, name: &str, email: &str) -> Answer {
     let body = json!({"name": name, "email": email, "password": PASSWORD});
     bank.post("/create_account", body).send().await.expect_status(201)
@@ -173,6 +189,93 @@ bank_tests! {
         assert_eq!(ada.balance().await, "1.00");
     }
 
+    async fn people_are_found_in_any_script_case_and_accent(bank: &TestBank) {
+        let staff = bank.employee("staff").await;
+        for (name, local_part) in [
+            ("Mesut Özil", "mesut"),
+            ("Анна Каренина", "anna"),
+            ("Élodie Dûval", "elodie.d"),
+            ("Ωμέγα Αγγελόπουλος", "omega"),
+            ("Łukasz Żółć", "lukasz"),
+            ("Jürgen Groß", "jg"),
+            ("İbrahim Işık", "ib"),
+            ("山田 太郎", "taro"),
+            ("100% Søren_", "soeren"),
+        ] {
+            sign_up(bank, name, &format!("{local_part}@example.net")).await;
+        }
+        for (search, name) in [
+            ("Özil", "Mesut Özil"),
+            ("ozil", "Mesut Özil"),
+            ("ÖZIL", "Mesut Özil"),
+            ("O\u{308}zil", "Mesut Özil"),
+            ("MESUT@example.net", "Mesut Özil"),
+            ("Анна", "Анна Каренина"),
+            ("КАРЕНИНА", "Анна Каренина"),
+            ("Élodie", "Élodie Dûval"),
+            ("elodie  duval", "Élodie Dûval"),
+            ("Ωμέγα", "Ωμέγα Αγγελόπουλος"),
+            ("ωμεγα", "Ωμέγα Αγγελόπουλος"),
+            ("ΑΓΓΕΛΌΠΟΥΛΟΣ", "Ωμέγα Αγγελόπουλος"),
+            ("Łukasz", "Łukasz Żółć"),
+            ("LUKASZ ZOLC", "Łukasz Żółć"),
+            ("JÜRGEN GROSS", "Jürgen Groß"),
+            ("groß", "Jürgen Groß"),
+            ("ibrahim isik", "İbrahim Işık"),
+            ("山田", "山田 太郎"),
+            ("０% ｓøｒｅｎ", "100% Søren_"),
+            ("n_ ", "100% Søren_"),
+        ] {
+            assert_eq!(found(&staff, search).await, [name], "{search}");
+        }
+        for search in ["Çelik", "山太", "%_%", "¨", "!"] {
+            assert_eq!(found(&staff, search).await, Vec::<String>::new(), "{search}");
+        }
+        let ada = bank.customer().await;
+        let rename = |name: &str| ada.request(Method::PATCH, "/me").json(json!({"name": name}));
+        rename("Čeněk").send().await.expect_status(200);
+        rename("ČENĚK Švejk").send().await.expect_status(200);
+        assert_eq!(found(&staff, "cenek svejk").await, ["ČENĚK Švejk"]);
+        rename("Somebody Else").send().await.expect_status(200);
+        assert_eq!(found(&staff, "cenek").await, Vec::<String>::new());
+    }
+
+    async fn an_account_number_finds_its_owner(bank: &TestBank) {
+        let staff = bank.employee("staff").await;
+        let number = sign_up(bank, "Ada Lovelace", "al@example.net").await.text_at("/account/account_number");
+        sign_up(bank, "Somebody Else", "else@example.net").await;
+        let groups = |between: &str| {
+            let groups: Vec<_> = number.as_bytes().chunks(4).map(|digits| String::from_utf8_lossy(digits)).collect();
+            groups.join(between)
+        };
+        for search in [number.clone(), groups(" "), groups("\u{a0}"), format!(" {} ", groups("-"))] {
+            assert_eq!(found(&staff, &search).await, ["Ada Lovelace"], "{search}");
+        }
+        let mistyped = format!("{}{}", &number[..13], (number.as_bytes()[13] - b'0' + 1) % 10);
+        for search in [&*mistyped, &number[..13], "10000000000180"] {
+            assert_eq!(found(&staff, search).await, Vec::<String>::new(), "{search}");
+        }
+    }
+
+    async fn people_whom_an_older_version_wrote_are_found(bank: &TestBank) {
+        let staff = bank.employee("staff").await;
+        sign_up(bank, "Mesut Ozil", "mesut@example.net").await;
+        sign_up(bank, "Zoë", "zoe@example.net").await;
+        // As a version would do it that knows nothing of the column.
+        bank.tamper("update users set name = 'Jürgen Klopp' where email = 'mesut@example.net'").await;
+        bank.tamper("update users set search_text = null where email = 'zoe@example.net'").await;
+        assert_eq!(found(&staff, "ozil").await, Vec::<String>::new());
+        assert_eq!(found(&staff, "Zo").await, ["Zoë"]);
+        for (search, name) in [("JURGEN", "Jürgen Klopp"), ("zoe", "Zoë")] {
+            let mut tries = 0;
+            while found(&staff, search).await != [name] {
+                tries += 1;
+                assert!(tries < 200, "{search} is still not found");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+    }
+
     async fn descriptions_are_found_without_case_and_accents(bank: &TestBank) {
         let ada = bank.customer().await;
         for description in ["Café Ümlaut", "Аренда", "ΕΝΟΊΚΙΟ", "Straße"] {
@@ -201,4 +304,25 @@ bank_tests! {
             staff.request(Method::PATCH, "/me").json(change).send().await.expect_problem(422, "email_malformed");
         }
     }
+}
+
+/// A bank of the version before has people whom it could not find.
+async fn people_of_an_older_bank_are_found(kind: Kind) {
+    let bank = TestBank::open(kind).await;
+    sign_up(&bank, "Анна", "anna@example.net").await;
+    bank.tamper("update users set search_text = null").await;
+    let bank = bank.restart().await;
+    let staff = bank.employee("staff").await;
+    assert_eq!(found(&staff, "АННА").await, ["Анна"]);
+    bank.close_with_books_right().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn people_of_an_older_bank_are_found_on_sqlite() {
+    people_of_an_older_bank_are_found(Kind::Sqlite).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn people_of_an_older_bank_are_found_on_postgres() {
+    people_of_an_older_bank_are_found(Kind::Postgres).await;
 }
