@@ -149,6 +149,9 @@ pub const KINDS: &[Kind] = kinds! {
     currency_mismatch:
         "The currencies do not agree: money moves in the currency of its account, and between accounts of one currency.",
         "Leave out `currency`, or choose an account in that currency; GET /accounts says which is which.";
+    currency_withdrawn:
+        "ISO 4217 has withdrawn this currency, so no account is opened in it any more. Accounts that there are stay as they are.",
+        "Send its successor, which the detail names.";
     current_password_required:
         "A new address takes the current password, so that nobody with a borrowed token can take over.",
         "Send `current_password`, too.";

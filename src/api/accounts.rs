@@ -20,7 +20,7 @@ use crate::db::accounts::{Account, AccountStatus};
 use crate::db::audit::{Action, Event};
 use crate::error::{Error, Result};
 use crate::ledger::rules::Refusal;
-use crate::money::{Currency, Money};
+use crate::money::{Currency, CurrentCurrency, Money};
 use crate::text::Label;
 use crate::timestamp::Timestamp;
 
@@ -122,7 +122,7 @@ pub struct BalanceQuery {
 pub struct OpenAccountRequest {
     /// ISO 4217; the bank's default if left out.
     #[schema(value_type = Option<String>, pattern = "^[A-Z]{3}$", example = "EUR")]
-    currency: Option<Currency>,
+    currency: Option<CurrentCurrency>,
     /// A name for it, up to 50 characters.
     #[schema(example = "Savings")]
     label: Option<Label>,
@@ -222,7 +222,7 @@ pub async fn open(
     Actor(caller): Actor,
     Json(request): Json<OpenAccountRequest>,
 ) -> Result<(StatusCode, [(HeaderName, String); 1], Json<AccountBody>)> {
-    let currency = request.currency.unwrap_or(app.default_currency);
+    let currency = request.currency.map_or(app.default_currency, Into::into);
     let mut tx = app.db.begin().await?;
     users::lock_caller(&mut tx, caller).await?;
     if tx.count_open_accounts(caller.user_id).await? >= MAX_OPEN_ACCOUNTS {

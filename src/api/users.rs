@@ -18,7 +18,7 @@ use crate::db::users::{Role, User, UserStatus};
 use crate::db::{self, Tx};
 use crate::email::Email;
 use crate::error::{Error, Result};
-use crate::money::Currency;
+use crate::money::CurrentCurrency;
 use crate::text::Name;
 use crate::timestamp::Timestamp;
 
@@ -36,7 +36,7 @@ pub struct CreateAccountRequest {
     password: NewPassword,
     /// ISO 4217; the bank's default if left out.
     #[schema(value_type = Option<String>, pattern = "^[A-Z]{3}$", example = "USD")]
-    currency: Option<Currency>,
+    currency: Option<CurrentCurrency>,
 }
 
 /// A new user and their first account.
@@ -101,7 +101,7 @@ pub async fn create_account(
         created_at: Timestamp::now(),
         password_hash,
     };
-    let currency = request.currency.unwrap_or(app.default_currency);
+    let currency = request.currency.map_or(app.default_currency, Into::into);
 
     let mut tx = app.db.begin().await?;
     tx.insert_user(&user).await.map_err(email_taken)?;

@@ -2,8 +2,13 @@
 
 use std::time::Duration;
 
+use coffer::account_number::AccountNumber;
+use coffer::db::accounts::Account;
+use coffer::money::{Currency, CurrentCurrency};
+use coffer::timestamp::Timestamp;
 use reqwest::Method;
 use serde_json::json;
+use uuid::Uuid;
 
 use crate::databases::Kind;
 use crate::harness::{Answer, Customer, PASSWORD, Request, TestBank, bank_tests};
@@ -124,6 +129,17 @@ async fn found(staff: &Customer<'_>, search: &str) -> Vec<String> {
 async fn sign_up(bank: &TestBank, name: &str, email: &str) -> Answer {
     let body = json!({"name": name, "email": email, "password": PASSWORD});
     bank.post("/create_account", body).send().await.expect_status(201)
+}
+
+/// An account as a version opened it that took any currency.
+async fn open_in_kuna(bank: &TestBank, owner: Uuid) -> String {
+    let kuna = Currency::from_code("HRK").expect("a currency");
+    let number = AccountNumber::random().expect("random numbers");
+    let mut tx = bank.db.begin().await.expect("a transaction");
+    let account = Account::open(number, owner, kuna, None, Timestamp::now());
+    assert!(tx.insert_account(&account).await.expect("an account"));
+    tx.commit().await.expect("an account");
+    number.to_string()
 }
 
 bank_tests! {
@@ -304,6 +320,32 @@ bank_tests! {
             staff.request(Method::PATCH, "/me").json(change).send().await.expect_problem(422, "email_malformed");
         }
     }
+
+    async fn no_account_is_opened_in_a_currency_that_was_withdrawn(bank: &TestBank) {
+        let ada = bank.customer().await;
+        for (code, successor) in [("HRK", "EUR"), ("BGN", "EUR"), ("CUC", "CUP"), ("SLL", "SLE"), ("ZWL", "ZWG"), ("ANG", "XCG"), ("DEM", "EUR")] {
+            let refused = ada.open_account(json!({"currency": code})).await.expect_problem(422, "currency_withdrawn");
+            assert!(refused.text_at("/detail").contains(&format!("\"{successor}\"")), "{}", refused.body);
+            let body = json!({"name": "B", "email": "b@example.com", "password": PASSWORD, "currency": code});
+            let refused = bank.post("/create_account", body).send().await.expect_problem(422, "currency_withdrawn");
+            assert_eq!(refused.pointers(), ["/currency"]);
+            ada.open_account(json!({"currency": successor})).await.expect_status(201);
+        }
+        for code in ["XXX", "XTS", "XAU", "XDR"] {
+            ada.open_account(json!({"currency": code})).await.expect_problem(422, "unknown_currency");
+        }
+        // Accounts from before keep working, to the last cent.
+        let owner = ada.get("/me").send().await.text_at("/id").parse().expect("an id");
+        let (one, other) = (open_in_kuna(bank, owner).await, open_in_kuna(bank, owner).await);
+        let body = json!({"account_number": one, "amount": "10", "currency": "HRK"});
+        ada.post("/deposit", body).send().await.expect_status(201);
+        let body = json!({"from_account": one, "to_account": other, "amount": "4"});
+        assert_eq!(ada.post("/transfer", body).send().await.expect_status(201).text_at("/currency"), "HRK");
+        let body = json!({"account_number": one, "amount": "6"});
+        assert_eq!(ada.post("/withdraw", body).send().await.expect_status(201).text_at("/balance"), "0.00");
+        assert_eq!(ada.balance_of(&other).await, "4.00");
+        ada.request(Method::DELETE, &format!("/accounts/{one}")).send().await.expect_status(204);
+    }
 }
 
 /// A bank of the version before has people whom it could not find.
@@ -325,4 +367,15 @@ async fn people_of_an_older_bank_are_found_on_sqlite() {
 #[tokio::test(flavor = "multi_thread")]
 async fn people_of_an_older_bank_are_found_on_postgres() {
     people_of_an_older_bank_are_found(Kind::Postgres).await;
+}
+
+#[test]
+fn the_web_app_offers_no_currency_that_was_withdrawn() {
+    let list = include_str!("../../web/currencies.js");
+    let codes: Vec<_> =
+        list.split('\'').filter(|part| part.len() == 3 && part.bytes().all(|b| b.is_ascii_uppercase())).collect();
+    assert!(codes.len() > 30, "{codes:?}");
+    for code in codes {
+        assert!(code.parse::<CurrentCurrency>().is_ok(), "{code}");
+    }
 }

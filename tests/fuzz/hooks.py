@@ -32,6 +32,7 @@ BEYOND_ANY_SCHEMA = {
     "amount_too_many_decimals",  # the account's currency decides
     "at_in_the_future",
     "currency_mismatch",  # with the account's
+    "currency_withdrawn",  # as of today
     "cursor_invalid",  # of another list
     "idempotency_key_reused",
     "password_common",
