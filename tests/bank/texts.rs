@@ -346,6 +346,17 @@ bank_tests! {
         assert_eq!(ada.balance_of(&other).await, "4.00");
         ada.request(Method::DELETE, &format!("/accounts/{one}")).send().await.expect_status(204);
     }
+
+    async fn a_spreadsheet_knows_that_csv_is_in_utf_8(bank: &TestBank) {
+        let ada = bank.customer().await;
+        let body = json!({"account_number": ada.account, "amount": "1", "description": "Müller"});
+        ada.post("/deposit", body).send().await.expect_status(201);
+        let path = format!("/accounts/{}/statement?format=csv", ada.account);
+        let answer = ada.get(&path).send().await.expect_status(200);
+        assert_eq!(answer.header("content-type"), Some("text/csv; charset=utf-8; header=present"));
+        assert!(answer.bytes.starts_with(b"\xef\xbb\xbfdate,"), "{:?}", &answer.bytes[..20]);
+        assert!(answer.body.as_str().is_some_and(|text| text.contains("Müller")));
+    }
 }
 
 /// A bank of the version before has people whom it could not find.
