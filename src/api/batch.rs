@@ -7,7 +7,7 @@ use uuid::Uuid;
 use validator::Validate;
 
 use super::App;
-use super::extract::{IdempotencyKey, Json, Object};
+use super::extract::{IdempotencyKey, Json, MAX_CHARACTER_BYTES, Object};
 use super::transactions::{self, EntryBody};
 use crate::account_number::AccountNumber;
 use crate::auth::Actor;
@@ -16,12 +16,17 @@ use crate::error::{Error, FieldError, Problem, Result};
 use crate::ledger::committer::{Receipt, Verdicts};
 use crate::ledger::rules::{self, Command, Movement, SecondPerson};
 use crate::money::{Amount, Currency};
-use crate::text::Description;
+use crate::text::{Description, MAX_DESCRIPTION_LENGTH};
 
 /// Movements in one batch: as many as the ledger writes in one commit.
 pub const MAX_ITEMS: usize = 1_000;
-/// 1,000 items with long descriptions.
-pub const MAX_BODY_BYTES: usize = 512 * 1024;
+/// Everything in an item but its description, with the white space of a program that prints it for people.
+const MAX_ITEM_FRAME_BYTES: usize = 320;
+/// A whole batch, 2 MB, however it is written: every character of every description may be two escapes (`\ud83d\ude00`).
+/// It is held in memory until it is parsed. Only who has signed in may send one, and the limits on requests are what bounds
+/// how many there are at once.
+pub const MAX_BODY_BYTES: usize =
+    MAX_ITEMS * (MAX_DESCRIPTION_LENGTH * MAX_CHARACTER_BYTES + MAX_ITEM_FRAME_BYTES) + MAX_ITEM_FRAME_BYTES;
 
 #[derive(Debug, Deserialize, Validate, ToSchema)]
 #[serde(deny_unknown_fields)]

@@ -20,14 +20,27 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 use validator::Validate;
 
+use crate::auth::passwords;
+use crate::email;
 use crate::error::{Error, FieldError, Result};
+use crate::text::{MAX_DESCRIPTION_LENGTH, MAX_NAME_LENGTH};
 
 /// No request of this API needs more, but for batches.
 pub const MAX_BODY_BYTES: usize = 16 * 1024;
-/// Of requests that carry passwords or tokens, which are read before anybody has shown who they are.
+/// Of requests that carry passwords or tokens, which are read before anybody has shown who they are. A name and a password
+/// fit, or two passwords, however their characters are escaped.
 pub const MAX_AUTH_BODY_BYTES: usize = 4 * 1024;
+const _: () = {
+    const FRAME_BYTES: usize = 256;
+    let sign_up = (MAX_NAME_LENGTH + passwords::MAX_LENGTH) * MAX_CHARACTER_BYTES + email::MAX_LENGTH;
+    let change = 2 * passwords::MAX_LENGTH * MAX_CHARACTER_BYTES;
+    assert!(sign_up + FRAME_BYTES <= MAX_AUTH_BODY_BYTES && change + FRAME_BYTES <= MAX_AUTH_BODY_BYTES);
+    assert!(MAX_DESCRIPTION_LENGTH * MAX_CHARACTER_BYTES + FRAME_BYTES <= MAX_BODY_BYTES);
+};
 /// Of a body that is too large, what is read before the connection is closed on it.
 const MAX_DISCARDED_BYTES: usize = 8 * 1024 * 1024;
+/// The most that a character of a JSON string takes on the wire: two escapes of six, `\ud83d\ude00`.
+pub const MAX_CHARACTER_BYTES: usize = 12;
 /// Fields that one answer names: more than any form has, and few, because each costs another reading of the body.
 const MAX_ERRORS: usize = 20;
 /// How long a body may take to arrive.

@@ -7,7 +7,7 @@ use coffer::db::accounts::Account;
 use coffer::money::{Currency, CurrentCurrency};
 use coffer::timestamp::Timestamp;
 use reqwest::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::databases::Kind;
@@ -140,6 +140,19 @@ async fn open_in_kuna(bank: &TestBank, owner: Uuid) -> String {
     assert!(tx.insert_account(&account).await.expect("an account"));
     tx.commit().await.expect("an account");
     number.to_string()
+}
+
+/// As programs write JSON that keep to ASCII: Python, Ruby and PHP unless they are told otherwise.
+fn escaped(body: &Value) -> String {
+    let mut escaped = String::new();
+    for c in body.to_string().chars() {
+        if c.is_ascii() {
+            escaped.push(c);
+        } else {
+            c.encode_utf16(&mut [0; 2]).iter().for_each(|unit| escaped.push_str(&format!("\\u{unit:04x}")));
+        }
+    }
+    escaped
 }
 
 bank_tests! {
@@ -345,6 +358,33 @@ bank_tests! {
         assert_eq!(ada.post("/withdraw", body).send().await.expect_status(201).text_at("/balance"), "0.00");
         assert_eq!(ada.balance_of(&other).await, "4.00");
         ada.request(Method::DELETE, &format!("/accounts/{one}")).send().await.expect_status(204);
+    }
+
+    async fn what_fits_every_field_fits_the_body_however_it_is_escaped(bank: &TestBank) {
+        let (ada, bob) = (bank.customer().await, bank.customer().await);
+        ada.deposit("1000000000").await.expect_status(201);
+        let item = json!({
+            "type": "transfer", "from_account": ada.account, "to_account": bob.account, "amount": "999999.99",
+            "currency": "USD", "description": "😀".repeat(140),
+        });
+        let body = escaped(&json!({"atomic": true, "transactions": vec![item.clone(); 1000]}));
+        assert!(body.len() > 1_680_000, "{}", body.len());
+        let batch = || ada.request(Method::POST, "/transactions/batch");
+        assert_eq!(batch().raw(body).send().await.expect_status(200).body["booked"], 1000);
+        // The same as people would print it.
+        let printed = serde_json::to_string_pretty(&json!({"transactions": vec![item; 1000]})).expect("JSON");
+        assert_eq!(batch().raw(printed.replace('😀', "\\ud83d\\ude00")).send().await.expect_status(200).body["refused"], 1000);
+        batch().raw(vec![b' '; 2_100_000]).send().await.expect_problem(413, "body_too_large");
+
+        let (name, email) = ("😀".repeat(100), format!("{}@{}.example.com", "a".repeat(64), "b".repeat(63)));
+        let password = "😀".repeat(128);
+        let sign_up = escaped(&json!({"name": name, "email": email, "password": password, "currency": "USD"}));
+        bank.request(Method::POST, "/create_account").raw(sign_up).send().await.expect_status(201);
+        let login = escaped(&json!({"email": email, "password": password}));
+        let tokens = bank.request(Method::POST, "/login").raw(login).send().await.expect_status(200);
+        let token = tokens.text_at("/access_token");
+        let change = escaped(&json!({"current_password": password, "new_password": "😁".repeat(128)}));
+        bank.request(Method::PUT, "/me/password").bearer(&token).raw(change).send().await.expect_status(204);
     }
 
     async fn a_spreadsheet_knows_that_csv_is_in_utf_8(bank: &TestBank) {
