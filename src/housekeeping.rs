@@ -50,13 +50,7 @@ impl Housekeeping {
         for user in this.app.db.frozen_users().await? {
             this.app.auth.standings.set(user.id, user.standing, user.changed_at);
         }
-        let mut filled = 0;
-        while filled < SEARCH_TEXTS_AT_START {
-            match this.app.db.fill_search_texts(SEARCH_TEXTS_AT_ONCE).await? {
-                0 => break,
-                more => filled += more,
-            }
-        }
+        fill_first_search_texts(&this.app.db).await;
         Ok(this)
     }
 
@@ -120,6 +114,16 @@ async fn fold_wal(db: &Db) {
         if let Err(error) = db.fold_wal().await {
             tracing::warn!(%error, "the WAL could not be folded; it will be tried again");
         }
+    }
+}
+
+/// What fails is no reason not to serve: it is tried again beside.
+async fn fill_first_search_texts(db: &Db) {
+    let mut filled = 0;
+    while filled < SEARCH_TEXTS_AT_START
+        && let Ok(more @ 1..) = db.fill_search_texts(SEARCH_TEXTS_AT_ONCE).await
+    {
+        filled += more;
     }
 }
 

@@ -168,10 +168,10 @@ impl Db {
     }
 
     /// Makes the search texts of some users who have none, because an older version of this program has written them.
-    /// Returns how many.
+    /// Returns how many. In the order of ids, so that two instances that do it at once do not lock each other out.
     pub async fn fill_search_texts(&self, limit: i64) -> sqlx::Result<usize> {
         let users: Vec<(Uuid, String, String)> = on_reader!(self, conn => sqlx::query_as(
-            "select id, name, email from users where search_text is null limit $1",
+            "select id, name, email from users where search_text is null order by id limit $1",
         )
         .bind(limit)
         .fetch_all(conn)

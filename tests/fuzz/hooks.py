@@ -36,6 +36,7 @@ BEYOND_ANY_SCHEMA = {
     "cursor_invalid",  # of another list
     "idempotency_key_reused",
     "password_common",
+    "password_guessable",  # the same as another field
     "period_reversed",
     "same_account",
     "unknown_currency",  # not all of three capitals are one
