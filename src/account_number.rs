@@ -33,6 +33,11 @@ impl AccountNumber {
         Self::with_check_digits(currency.numeric_code().into())
     }
 
+    /// As people write it, in groups with spaces, points or hyphens between them. None for anything else.
+    pub fn from_typed(text: &str) -> Option<Self> {
+        text.replace([' ', '.', '-'], "").parse().ok()
+    }
+
     /// From where it is stored; not checked again.
     pub fn from_i64(number: i64) -> Self {
         Self(number)

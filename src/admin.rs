@@ -3,11 +3,12 @@
 
 use uuid::Uuid;
 
-use crate::api::fields;
-use crate::auth::passwords::{self, Password, Passwords};
+use crate::auth::passwords::{self, NewPassword, Password, Passwords};
 use crate::db::Db;
 use crate::db::audit::{Action, Event};
 use crate::db::users::{Role, Standing, User, UserStatus};
+use crate::email::Email;
+use crate::text;
 use crate::timestamp::Timestamp;
 
 type AnyError = Box<dyn std::error::Error + Send + Sync>;
@@ -32,9 +33,8 @@ pub async fn create(
     promote_existing: bool,
     show: impl FnOnce(&str) -> std::io::Result<()>,
 ) -> Result<Created, AnyError> {
-    fields::email(email).map_err(|_| format!("{email} is not an e-mail address such as ada@example.com"))?;
-    let email = fields::normalize_email(email);
-    if let Some(user) = db.user_by_email(&email).await? {
+    let email = parse_email(email)?;
+    if let Some(user) = db.user_by_email(email.as_str()).await? {
         return promote(db, user, promote_existing).await;
     }
     let (generated, created) = match &password {
@@ -42,15 +42,15 @@ pub async fn create(
         None => (Some(passwords::generate()?), Created::WithPassword),
     };
     let password = Password::from(generated.clone().or(password).unwrap_or_default());
-    passwords::acceptable(&password).map_err(|error| error.message.unwrap_or(error.code).into_owned())?;
+    let password = NewPassword::try_from(password).map_err(|error| in_words(&error))?;
     let user = User {
         id: Uuid::now_v7(),
         name: "Admin".to_owned(),
-        email,
+        email: email.into(),
         role: Role::Admin,
         status: UserStatus::Active,
         created_at: Timestamp::now(),
-        password_hash: Passwords::new()?.hash(password).await?,
+        password_hash: Passwords::new()?.hash(password.into()).await?,
     };
     let mut tx = db.begin().await?;
     tx.insert_user(&user).await?;
@@ -65,7 +65,7 @@ pub async fn create(
 /// Takes away the second factor of the user with this address, and ends their sessions.
 pub async fn reset_second_factor(db: &Db, email: &str) -> Result<(), AnyError> {
     let unknown = || format!("there is no user with the address {email}");
-    let user = db.user_by_email(&fields::normalize_email(email)).await?.ok_or_else(unknown)?;
+    let user = db.user_by_email(parse_email(email)?.as_str()).await?.ok_or_else(unknown)?;
     let mut tx = db.begin().await?;
     tx.lock_user(user.id).await?.ok_or_else(unknown)?;
     let event = Event::of_command_line(Action::SecondFactorRemoved);
@@ -73,6 +73,17 @@ pub async fn reset_second_factor(db: &Db, email: &str) -> Result<(), AnyError> {
     reset.ok_or_else(|| format!("{email} has no second factor"))?;
     tx.commit().await?;
     Ok(())
+}
+
+fn parse_email(text: &str) -> Result<Email, AnyError> {
+    let no_address = |_| format!("{} is not an e-mail address such as ada@example.com", text::quoted(text, text.len()));
+    Ok(Email::parse(text).map_err(no_address)?)
+}
+
+/// Without the code that stands before it for programs.
+fn in_words(error: &dyn std::error::Error) -> String {
+    let text = error.to_string();
+    text.split_once(": ").map_or(text.clone(), |(_, words)| words.to_owned())
 }
 
 async fn promote(db: &Db, user: User, promote_existing: bool) -> Result<Created, AnyError> {

@@ -12,6 +12,7 @@ use uuid::Uuid;
 use crate::auth::Origin;
 use crate::db::audit::{Action, Event};
 use crate::db::{Db, errors};
+use crate::text::{self, Reason};
 use crate::timestamp::Timestamp;
 
 /// Notes that may wait to be written. When there is no room, a note goes to the log only.
@@ -57,14 +58,15 @@ impl Event {
     }
 
     /// In the words of whoever did it.
-    pub fn with_reason(self, reason: Option<String>) -> Self {
-        Self { detail: reason.as_deref().map(clean), ..self }
+    pub fn with_reason(self, reason: Option<Reason>) -> Self {
+        Self { detail: reason.map(Into::into), ..self }
     }
 }
 
-/// Text that may come from anyone, as one line of bounded length. (PostgreSQL would refuse a NUL, and the batch with it.)
+/// Text that may come from anyone, as one line of bounded length that reads in its order. (PostgreSQL would refuse a NUL,
+/// and the batch with it.)
 fn clean(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control()).take(MAX_TEXT_LENGTH).collect()
+    text::quoted(text, MAX_TEXT_LENGTH)
 }
 
 /// Where notes wait to be written. Clones feed the same writer.

@@ -24,7 +24,7 @@ use self::values::{boolean, log_filter, number};
 use crate::auth::tokens::SigningSecrets;
 use crate::db::approvals;
 use crate::db::{DbOptions, DbTarget};
-use crate::money::Currency;
+use crate::money::CurrentCurrency;
 use crate::tls::{Certificate, TlsError};
 
 /// RFC 7518 section 3.2: an HS256 key has at least the 256 bits of its hash.
@@ -59,7 +59,7 @@ pub struct Settings {
 
     /// ISO 4217 currency of accounts that are opened without naming one
     #[arg(long, env = "COFFER_CURRENCY", global = true, default_value = "USD", value_name = "CODE")]
-    pub currency: Currency,
+    pub currency: CurrentCurrency,
 
     /// The most that one movement may be, in whole units of its currency
     #[arg(long, env = "COFFER_MAX_AMOUNT", global = true, default_value_t = 1_000_000_000, value_name = "UNITS",

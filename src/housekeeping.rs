@@ -1,5 +1,6 @@
 //! What happens by the clock, and to it: hearing of what other instances decided about sessions and people, renewing the
-//! TLS certificate, folding SQLite's WAL, forgetting what is too old to matter, and noticing a clock that is wrong.
+//! TLS certificate, folding SQLite's WAL, making search texts that an older version has left out, forgetting what is too
+//! old to matter, and noticing a clock that is wrong.
 
 use std::time::{Duration, Instant};
 
@@ -21,6 +22,13 @@ const TICKS_PER_HOUR: u64 = 7_200;
 /// A ledger at full speed writes some 30 MiB to SQLite's WAL in this time.
 const WAL_TICK: Duration = Duration::from_millis(200);
 
+/// Search texts that are made in one transaction: a few milliseconds of the database's time.
+const SEARCH_TEXTS_AT_ONCE: i64 = 200;
+/// Search texts that are made before the bank serves: a second or so, and all of them for most banks.
+const SEARCH_TEXTS_AT_START: usize = 10_000;
+/// An older instance may run beside this one for a while, and sign people up.
+const SEARCH_TEXT_TICK: Duration = Duration::from_secs(5);
+
 pub struct Housekeeping {
     app: App,
     certificate: Option<Certificate>,
@@ -29,6 +37,8 @@ pub struct Housekeeping {
     heard_until: Timestamp,
     certain_time: CertainTime,
     jumps: Jumps,
+    /// Whether the clock has gone back, and what it has left behind while it was ahead is still to be dealt with.
+    was_ahead: bool,
 }
 
 impl Housekeeping {
@@ -49,12 +59,14 @@ impl Housekeeping {
             heard_until: now,
             certain_time: CertainTime::new(instant, now, stored),
             jumps: Jumps::new(instant, now),
+            was_ahead: true,
         };
         this.tell_whether_behind(newest, now);
         this.hear_from_before(now).await?;
         for user in this.app.db.frozen_users().await? {
             this.app.auth.standings.set(user.id, user.standing, user.changed_at);
         }
+        fill_first_search_texts(&this.app.db).await;
         Ok(this)
     }
 
@@ -71,7 +83,9 @@ impl Housekeeping {
             self.app.auth.ended_sessions.add([session.id], session.last_used_at);
         }
         self.heard_until = now.minus(tokens::LONGEST_LIFE);
-        self.hear_of_changes(now).await
+        self.hear_of_changes(now).await?;
+        self.was_ahead = false;
+        Ok(())
     }
 
     async fn hear_of_changes(&mut self, now: Timestamp) -> sqlx::Result<()> {
@@ -105,7 +119,7 @@ impl Housekeeping {
     /// Never ends. What fails is logged and tried again at the next tick.
     pub async fn run(self) {
         let db = self.app.db.clone();
-        tokio::join!(self.run_by_the_tick(), fold_wal(&db));
+        tokio::join!(self.run_by_the_tick(), fold_wal(&db), fill_search_texts(&db));
     }
 
     async fn run_by_the_tick(mut self) {
@@ -134,9 +148,11 @@ impl Housekeeping {
         if let Some(jump) = jump {
             tracing::warn!(?jump, "the clock has jumped");
         }
-        match jump {
-            Some(Jump::Back(_)) => self.hear_from_before(now).await?,
-            Some(Jump::Ahead(_)) | None => self.hear_of_changes(now).await?,
+        self.was_ahead |= matches!(jump, Some(Jump::Back(_)));
+        if self.was_ahead {
+            self.hear_from_before(now).await?;
+        } else {
+            self.hear_of_changes(now).await?;
         }
         let newest = self.app.db.newest_transaction_at().await?;
         self.tell_whether_behind(newest, now);
@@ -181,6 +197,29 @@ async fn fold_wal(db: &Db) {
         ticks.tick().await;
         if let Err(error) = db.fold_wal().await {
             tracing::warn!(%error, "the WAL could not be folded; it will be tried again");
+        }
+    }
+}
+
+/// What fails is no reason not to serve: it is tried again beside.
+async fn fill_first_search_texts(db: &Db) {
+    let mut filled = 0;
+    while filled < SEARCH_TEXTS_AT_START
+        && let Ok(more @ 1..) = db.fill_search_texts(SEARCH_TEXTS_AT_ONCE).await
+    {
+        filled += more;
+    }
+}
+
+async fn fill_search_texts(db: &Db) {
+    loop {
+        match db.fill_search_texts(SEARCH_TEXTS_AT_ONCE).await {
+            Ok(0) => tokio::time::sleep(SEARCH_TEXT_TICK).await,
+            Ok(_) => {}
+            Err(error) => {
+                tracing::warn!(%error, "search texts could not be made; it will be tried again");
+                tokio::time::sleep(SEARCH_TEXT_TICK).await;
+            }
         }
     }
 }

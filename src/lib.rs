@@ -12,7 +12,7 @@
 //! - [`limits`]: how often anything may be asked.
 //! - [`audit`]: the log of what matters to security.
 //! - [`clock`]: how far the clock can be trusted.
-//! - [`money`], [`account_number`], [`timestamp`]: what is parsed once and right from then on.
+//! - [`text`], [`email`], [`money`], [`account_number`], [`timestamp`]: what is parsed once and right from then on.
 //! - [`error`]: the one error type and the problem document it becomes; [`problems`]: every kind of problem, explained.
 //! - [`config`], [`server`], [`tls`], [`housekeeping`]: settings, serving, what happens by the clock.
 //! - [`doctor`], [`admin`], [`demo`]: what the commands `coffer doctor`, `coffer admin` and `coffer demo` do.
@@ -32,6 +32,7 @@ pub mod config;
 pub mod db;
 pub mod demo;
 pub mod doctor;
+pub mod email;
 pub mod error;
 pub mod housekeeping;
 pub mod ledger;
@@ -39,5 +40,6 @@ pub mod limits;
 pub mod money;
 pub mod problems;
 pub mod server;
+pub mod text;
 pub mod timestamp;
 pub mod tls;

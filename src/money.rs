@@ -31,6 +31,15 @@ impl Currency {
         self.0.numeric()
     }
 
+    /// The currency that has taken its place, if ISO 4217 has withdrawn it.
+    pub fn successor(self) -> Option<Self> {
+        // The crate takes VED for the successor of VES; amendment 170 of ISO 4217 has put it beside VES, and both are current.
+        if self.0 == iso_currency::Currency::VES {
+            return None;
+        }
+        self.0.is_superseded().map(Self)
+    }
+
     /// Decimals of the currency: JPY 0, USD 2, KWD 3.
     pub fn decimals(self) -> u32 {
         self.0.exponent().unwrap_or_default().into()
@@ -73,9 +82,90 @@ impl<'de> Deserialize<'de> for Currency {
 }
 
 /// The code is not an ISO 4217 currency with minor units.
-#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("unknown_currency: send a three-letter ISO 4217 code in capitals, such as \"USD\"")]
 pub struct UnknownCurrency;
+
+/// A currency that accounts can be opened in: none that ISO 4217 has withdrawn. Accounts in those stay as they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CurrentCurrency(Currency);
+
+/// Why no account is opened in a currency. Prints as `code: what to send instead`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CurrentCurrencyError {
+    #[error(transparent)]
+    Unknown(UnknownCurrency),
+    #[error("currency_withdrawn: ISO 4217 has withdrawn this currency; send its successor, \"{successor}\"")]
+    Withdrawn { successor: &'static str },
+}
+
+impl std::str::FromStr for CurrentCurrency {
+    type Err = CurrentCurrencyError;
+
+    fn from_str(code: &str) -> Result<Self, CurrentCurrencyError> {
+        let withdrawn = FORMER_CURRENCIES.iter().find(|(_, former)| former.contains(&code));
+        if let Some((successor, _)) = withdrawn {
+            return Err(CurrentCurrencyError::Withdrawn { successor });
+        }
+        let currency = Currency::from_code(code).ok_or(CurrentCurrencyError::Unknown(UnknownCurrency))?;
+        match currency.successor() {
+            Some(successor) => Err(CurrentCurrencyError::Withdrawn { successor: successor.code() }),
+            None => Ok(Self(currency)),
+        }
+    }
+}
+
+impl From<CurrentCurrency> for Currency {
+    fn from(current: CurrentCurrency) -> Self {
+        current.0
+    }
+}
+
+impl fmt::Display for CurrentCurrency {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl<'de> Deserialize<'de> for CurrentCurrency {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let code = std::borrow::Cow::<str>::deserialize(deserializer)?;
+        code.parse().map_err(de::Error::custom)
+    }
+}
+
+/// Codes that were withdrawn before `iso_currency` began (ISO 4217, list three, since 1999), by what has taken their
+/// place. No account here can be in one of them; whoever sends one is told what to send instead.
+const FORMER_CURRENCIES: [(&str, &[&str]); 22] = [
+    ("AFN", &["AFA"]),
+    ("AZN", &["AZM"]),
+    ("BYN", &["BYB", "BYR"]),
+    (
+        "EUR",
+        &[
+            "ATS", "BEF", "CYP", "DEM", "EEK", "ESP", "FIM", "FRF", "GRD", "IEP", "ITL", "LTL", "LUF", "LVL", "MTL",
+            "NLG", "PTE", "SIT", "SKK", "XEU",
+        ],
+    ),
+    ("GHS", &["GHC"]),
+    ("MGA", &["MGF"]),
+    ("MRU", &["MRO"]),
+    ("MZN", &["MZM"]),
+    ("RON", &["ROL"]),
+    ("RSD", &["CSD", "YUM"]),
+    ("RUB", &["RUR"]),
+    ("SDG", &["SDD"]),
+    ("SRD", &["SRG"]),
+    ("STN", &["STD"]),
+    ("TMT", &["TMM"]),
+    ("TRY", &["TRL"]),
+    ("USD", &["USS"]),
+    ("VES", &["VEB", "VEF"]),
+    ("XCG", &["ANG"]),
+    ("ZAR", &["ZAL"]),
+    ("ZMW", &["ZMK"]),
+    ("ZWG", &["ZWD", "ZWN", "ZWR"]),
+];
 
 /// An exact sum of one currency. Prints as a plain decimal: `100.50`, `-0.05`, `7` for a currency without decimals.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -370,6 +460,36 @@ mod tests {
             let money = Amount::parse(text).expect(text).to_money(currency(code), MAXIMUM);
             assert_eq!(money.map(|m| m.minor_units).map_err(code_of), expected.map_err(str::to_owned), "{text} {code}");
         }
+    }
+
+    #[test]
+    fn accounts_are_opened_in_current_currencies_alone() {
+        for (code, successor) in [
+            ("HRK", "EUR"),
+            ("BGN", "EUR"),
+            ("CUC", "CUP"),
+            ("SLL", "SLE"),
+            ("ZWL", "ZWG"),
+            ("ANG", "XCG"),
+            ("DEM", "EUR"),
+            ("MRO", "MRU"),
+        ] {
+            let refused = code.parse::<CurrentCurrency>();
+            assert_eq!(refused, Err(CurrentCurrencyError::Withdrawn { successor }), "{code}");
+        }
+        for code in ["USD", "EUR", "VES", "VED", "XCG", "SLE", "ZWG", "CUP", "CLF"] {
+            assert_eq!(code.parse::<CurrentCurrency>().map(Currency::from), Ok(currency(code)));
+        }
+        for code in ["XXX", "XTS", "XAU", "XDR", "usd", ""] {
+            let unknown = CurrentCurrencyError::Unknown(UnknownCurrency);
+            assert_eq!(code.parse::<CurrentCurrency>(), Err(unknown), "{code}");
+        }
+        for (successor, former) in FORMER_CURRENCIES {
+            assert!(successor.parse::<CurrentCurrency>().is_ok(), "{successor}");
+            assert!(former.iter().all(|code| Currency::from_code(code).is_none()), "{former:?}");
+        }
+        // What is withdrawn already has money on it, perhaps: it is still read and moved.
+        assert_eq!(currency("HRK").successor(), Some(currency("EUR")));
     }
 
     #[test]

@@ -149,6 +149,9 @@ pub const KINDS: &[Kind] = kinds! {
     currency_mismatch:
         "The currencies do not agree: money moves in the currency of its account, and between accounts of one currency.",
         "Leave out `currency`, or choose an account in that currency; GET /accounts says which is which.";
+    currency_withdrawn:
+        "ISO 4217 has withdrawn this currency, so no account is opened in it any more. Accounts that there are stay as they are.",
+        "Send its successor, which the detail names.";
     current_password_required:
         "A new address takes the current password, so that nobody with a borrowed token can take over.",
         "Send `current_password`, too.";
@@ -168,8 +171,8 @@ pub const KINDS: &[Kind] = kinds! {
         "The description has no visible character.",
         "Write something, or leave it out.";
     description_control_characters:
-        "The description has a line break or another control character.",
-        "Write it on one line.";
+        "The description has a line break, a control character or another one that cannot be seen or that reorders what follows.",
+        "Leave out the character that the detail names. Joiners may stand within words, and variation selectors behind what they vary.";
     description_too_long:
         "The description is too long.",
         "Send at most 140 characters.";
@@ -222,8 +225,8 @@ pub const KINDS: &[Kind] = kinds! {
         "The account's name has no visible character.",
         "Write something, or send null for no name.";
     label_control_characters:
-        "The account's name has a line break or another control character.",
-        "Write it on one line.";
+        "The account's name has a line break, a control character or another one that cannot be seen or that reorders what follows.",
+        "Leave out the character that the detail names. Joiners may stand within words, and variation selectors behind what they vary.";
     label_too_long:
         "The account's name is too long.",
         "Send at most 50 characters.";
@@ -255,8 +258,8 @@ pub const KINDS: &[Kind] = kinds! {
         "The name has no visible character.",
         "Send your name.";
     name_control_characters:
-        "The name has a line break or another control character.",
-        "Write it on one line.";
+        "The name has a line break, a control character or another one that cannot be seen or that reorders what follows.",
+        "Leave out the character that the detail names. Joiners may stand within words, and variation selectors behind what they vary.";
     name_too_long:
         "The name is too long.",
         "Send at most 100 characters.";
@@ -303,8 +306,8 @@ pub const KINDS: &[Kind] = kinds! {
         "The reason has no visible character.",
         "Write something, or leave it out.";
     reason_control_characters:
-        "The reason has a line break or another control character.",
-        "Write it on one line.";
+        "The reason has a line break, a control character or another one that cannot be seen or that reorders what follows.",
+        "Leave out the character that the detail names. Joiners may stand within words, and variation selectors behind what they vary.";
     reason_too_long:
         "The reason is too long.",
         "Send at most 140 characters.";
@@ -328,10 +331,10 @@ pub const KINDS: &[Kind] = kinds! {
         "Send two different account numbers.";
     search_blank:
         "There is nothing to search for.",
-        "Send part of a name or address, or leave `search` out.";
+        "Send part of a name or address, or an account number, or leave `search` out.";
     search_control_characters:
-        "The text to search for has a line break or another control character.",
-        "Leave it out.";
+        "The text to search for has a line break, a control character or another one that cannot be seen.",
+        "Leave out the character that the detail names.";
     search_too_long:
         "The text to search for is too long.",
         "Send at most 100 characters.";
@@ -360,8 +363,8 @@ pub const KINDS: &[Kind] = kinds! {
         "There is nothing to look for.",
         "Send part of a description, or leave `text` out.";
     text_control_characters:
-        "The text to look for has a line break or another control character.",
-        "Leave it out: no description has one.";
+        "The text to look for has a line break, a control character or another one that cannot be seen.",
+        "Leave out the character that the detail names: no description has it.";
     text_too_long:
         "The text to look for is longer than any description.",
         "Send at most 140 characters.";

@@ -107,7 +107,7 @@ impl Bank {
             db,
             committer,
             auth,
-            default_currency: settings.currency,
+            default_currency: settings.currency.into(),
             edge: Edge::new(settings.trusted_proxies.clone(), settings.address_rate, tls.is_some()),
             cors_origins: settings.cors_origins.clone(),
             audit,

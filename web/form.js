@@ -5,13 +5,14 @@ import { h, newId } from './dom.js';
 
 /**
  * A labelled field, with room for a hint and an error. `name` is the field's in the request body, so that a pointer of a
- * problem document, `/name`, finds it.
+ * problem document, `/name`, finds it. `characters` is the most that it may have, counted as the bank does: not in units of
+ * UTF-16 as `maxlength`, of which an emoji has two and more, and after normalization.
  *
- * @param {{name: string, label: string, hint?: string | Node, optional?: boolean, control?: HTMLElement}} options and
- *   attributes of the input
+ * @param {{name: string, label: string, hint?: string | Node, optional?: boolean, control?: HTMLElement,
+ *   characters?: number}} options and attributes of the input
  * @returns {HTMLElement} with `control` on it
  */
-export function field({ name, label, hint, optional, control, after, ...attributes }) {
+export function field({ name, label, hint, optional, control, after, characters, ...attributes }) {
   const id = newId(name);
   const input = control ?? h('input', { type: 'text', autocapitalize: 'off', ...attributes });
   input.id = id;
@@ -29,7 +30,7 @@ export function field({ name, label, hint, optional, control, after, ...attribut
     h('p', { class: 'error', id: ids.error }),
   );
   input.addEventListener('input', () => setFieldError(element, ''));
-  return Object.assign(element, { control: input });
+  return Object.assign(element, { control: input, characters });
 }
 
 /** @param {HTMLElement} element of {@link field} @param {string} text empty for no error */
@@ -63,7 +64,7 @@ export function form({ submit, ...attributes }, ...children) {
     event.preventDefault();
     if (busy) return;
     clearProblems(element);
-    if (!checkRequired(element)) return;
+    if (!checkRequired(element) || !checkLengths(element)) return;
     busy = true;
     setBusy(element, true);
     try {
@@ -105,6 +106,15 @@ function checkRequired(element) {
   for (const each of empty) setFieldError(each, 'Please fill this in.');
   empty[0]?.control.focus();
   return empty.length === 0;
+}
+
+function checkLengths(element) {
+  const tooLong = [...element.querySelectorAll('.field')].filter(
+    ({ control, characters }) => characters && [...control.value.trim().normalize('NFC')].length > characters,
+  );
+  for (const each of tooLong) setFieldError(each, `Enter at most ${each.characters} characters.`);
+  tooLong[0]?.control.focus();
+  return tooLong.length === 0;
 }
 
 /** A field's own complaint, from a check before anything is sent. */

@@ -20,7 +20,8 @@ use crate::db::accounts::{Account, AccountStatus};
 use crate::db::audit::{Action, Event};
 use crate::error::{Error, Result};
 use crate::ledger::rules::Refusal;
-use crate::money::{Currency, Money};
+use crate::money::{Currency, CurrentCurrency, Money};
+use crate::text::Label;
 use crate::timestamp::Timestamp;
 
 const DEFAULT_LIMIT: u32 = 50;
@@ -121,16 +122,10 @@ pub struct BalanceQuery {
 pub struct OpenAccountRequest {
     /// ISO 4217; the bank's default if left out.
     #[schema(value_type = Option<String>, pattern = "^[A-Z]{3}$", example = "EUR")]
-    currency: Option<Currency>,
+    currency: Option<CurrentCurrency>,
     /// A name for it, up to 50 characters.
-    #[validate(custom(function = fields::label))]
-    #[schema(
-        min_length = 1,
-        max_length = 50,
-        pattern = r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$",
-        example = "Savings"
-    )]
-    label: Option<String>,
+    #[schema(example = "Savings")]
+    label: Option<Label>,
 }
 
 #[derive(Debug, Deserialize, Validate, ToSchema)]
@@ -139,15 +134,8 @@ pub struct OpenAccountRequest {
 pub struct RelabelRequest {
     /// A new name for the account, up to 50 characters; null for none.
     #[serde(deserialize_with = "Option::deserialize")]
-    #[validate(custom(function = fields::label))]
-    #[schema(
-        min_length = 1,
-        max_length = 50,
-        pattern = r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$",
-        required = true,
-        example = "Holidays"
-    )]
-    label: Option<String>,
+    #[schema(required = true, example = "Holidays")]
+    label: Option<Label>,
 }
 
 /// Show a balance
@@ -234,14 +222,14 @@ pub async fn open(
     Actor(caller): Actor,
     Json(request): Json<OpenAccountRequest>,
 ) -> Result<(StatusCode, [(HeaderName, String); 1], Json<AccountBody>)> {
-    let currency = request.currency.unwrap_or(app.default_currency);
+    let currency = request.currency.map_or(app.default_currency, Into::into);
     let mut tx = app.db.begin().await?;
     users::lock_caller(&mut tx, caller).await?;
     if tx.count_open_accounts(caller.user_id).await? >= MAX_OPEN_ACCOUNTS {
         let detail = "You have 100 open accounts, which is the most. Close one that you no longer need.";
         return Err(Error::conflict("too_many_accounts", detail));
     }
-    let account = insert_account(&mut tx, caller.user_id, currency, fields::trimmed(request.label)).await?;
+    let account = insert_account(&mut tx, caller.user_id, currency, request.label.map(Into::into)).await?;
     tx.commit().await?;
     Ok((StatusCode::CREATED, [location_of(&account)], Json(account.into())))
 }
@@ -289,7 +277,7 @@ pub async fn relabel(
 ) -> Result<Json<AccountBody>> {
     let account = managed_account(&app, caller, number).await?;
     let mut tx = app.db.begin().await?;
-    let label = fields::trimmed(request.label);
+    let label = request.label.map(String::from);
     tx.label_account(number, label.as_deref()).await?;
     tx.commit().await?;
     Ok(Json(Account { label, ..account }.into()))

@@ -7,8 +7,7 @@ use uuid::Uuid;
 use validator::Validate;
 
 use super::App;
-use super::extract::{IdempotencyKey, Json, Object};
-use super::fields;
+use super::extract::{IdempotencyKey, Json, MAX_CHARACTER_BYTES, Object};
 use super::transactions::{self, EntryBody};
 use crate::account_number::AccountNumber;
 use crate::auth::Actor;
@@ -17,11 +16,17 @@ use crate::error::{Error, FieldError, Problem, Result};
 use crate::ledger::committer::{Receipt, Verdicts};
 use crate::ledger::rules::{self, Command, Movement, SecondPerson};
 use crate::money::{Amount, Currency};
+use crate::text::{Description, MAX_DESCRIPTION_LENGTH};
 
 /// Movements in one batch: as many as the ledger writes in one commit.
 pub const MAX_ITEMS: usize = 1_000;
-/// 1,000 items with long descriptions.
-pub const MAX_BODY_BYTES: usize = 512 * 1024;
+/// Everything in an item but its description, with the white space of a program that prints it for people.
+const MAX_ITEM_FRAME_BYTES: usize = 320;
+/// A whole batch, 2 MB, however it is written: every character of every description may be two escapes (`\ud83d\ude00`).
+/// It is held in memory until it is parsed. Only who has signed in may send one, and the limits on requests are what bounds
+/// how many there are at once.
+pub const MAX_BODY_BYTES: usize =
+    MAX_ITEMS * (MAX_DESCRIPTION_LENGTH * MAX_CHARACTER_BYTES + MAX_ITEM_FRAME_BYTES) + MAX_ITEM_FRAME_BYTES;
 
 #[derive(Debug, Deserialize, Validate, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -55,12 +60,7 @@ pub struct BatchItem {
     amount: Amount,
     #[schema(value_type = Option<String>, pattern = "^[A-Z]{3}$", example = "USD")]
     currency: Option<Currency>,
-    #[schema(
-        min_length = 1,
-        max_length = 140,
-        pattern = r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$"
-    )]
-    description: Option<String>,
+    description: Option<Description>,
 }
 
 /// What became of each item, in the order of the batch.
@@ -137,16 +137,13 @@ pub async fn batch(
 
 impl BatchItem {
     fn command(self, caller: rules::Caller, idempotency_key: Option<[u8; 16]>) -> Result<Command, FieldError> {
-        if let Some(Err(error)) = self.description.as_deref().map(fields::description) {
-            return Err(FieldError::new("/description", error.code, error.message.unwrap_or_default()));
-        }
         Ok(Command {
             id: Uuid::now_v7(),
             caller,
             movement: self.movement()?,
             amount: self.amount,
             currency: self.currency,
-            description: fields::trimmed(self.description),
+            description: self.description.map(Into::into),
             idempotency_key,
             // One item that waits would hold up the batch, or let it go half-way.
             second_person: SecondPerson::NotAsked,

@@ -20,14 +20,29 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 use validator::Validate;
 
+use crate::auth::passwords;
+use crate::email;
 use crate::error::{Error, FieldError, Result};
+use crate::text::{MAX_DESCRIPTION_LENGTH, MAX_NAME_LENGTH};
 
 /// No request of this API needs more, but for batches.
 pub const MAX_BODY_BYTES: usize = 16 * 1024;
-/// Of requests that carry passwords or tokens, which are read before anybody has shown who they are.
+/// Of requests that carry passwords or tokens, which are read before anybody has shown who they are. A name and a password
+/// fit, or two passwords, however their characters are escaped.
 pub const MAX_AUTH_BODY_BYTES: usize = 4 * 1024;
+const _: () = {
+    const FRAME_BYTES: usize = 256;
+    let sign_up = (MAX_NAME_LENGTH + passwords::MAX_LENGTH) * MAX_CHARACTER_BYTES + email::MAX_LENGTH;
+    let change = 2 * passwords::MAX_LENGTH * MAX_CHARACTER_BYTES;
+    assert!(sign_up + FRAME_BYTES <= MAX_AUTH_BODY_BYTES && change + FRAME_BYTES <= MAX_AUTH_BODY_BYTES);
+    assert!(MAX_DESCRIPTION_LENGTH * MAX_CHARACTER_BYTES + FRAME_BYTES <= MAX_BODY_BYTES);
+};
 /// Of a body that is too large, what is read before the connection is closed on it.
 const MAX_DISCARDED_BYTES: usize = 8 * 1024 * 1024;
+/// The most that a character of a JSON string takes on the wire: two escapes of six, `\ud83d\ude00`.
+pub const MAX_CHARACTER_BYTES: usize = 12;
+/// Fields that one answer names: more than any form has, and few, because each costs another reading of the body.
+const MAX_ERRORS: usize = 20;
 /// How long a body may take to arrive.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 /// Of an Idempotency-Key.
@@ -141,7 +156,7 @@ fn parse_object<T: DeserializeOwned>(body: &[u8]) -> Result<T> {
     let first = body.iter().find(|byte| !byte.is_ascii_whitespace());
     match (first, serde_json::from_slice(body)) {
         (Some(b'{'), Ok(value)) => Ok(value),
-        _ => Err(explain(body, find_error::<T>(body))),
+        _ => Err(explain::<T>(body)),
     }
 }
 
@@ -151,9 +166,9 @@ fn find_error<T: DeserializeOwned>(body: &[u8]) -> Option<serde_path_to_error::E
     serde_path_to_error::deserialize::<_, T>(&mut deserializer).err()
 }
 
-fn explain(body: &[u8], error: Option<serde_path_to_error::Error<serde_json::Error>>) -> Error {
+fn explain<T: DeserializeOwned>(body: &[u8]) -> Error {
     // Whether it is JSON at all comes first: a field cannot be wrong in a text that is none.
-    match serde_json::from_slice::<serde_json::Value>(body) {
+    let value = match serde_json::from_slice::<serde_json::Value>(body) {
         Err(syntax) => {
             let (line, column) = (syntax.line(), syntax.column());
             let detail = if body.iter().all(u8::is_ascii_whitespace) {
@@ -166,12 +181,16 @@ fn explain(body: &[u8], error: Option<serde_path_to_error::Error<serde_json::Err
         Ok(value) if !value.is_object() => {
             return Error::invalid("", "body_must_be_an_object", "send one JSON object, such as {\"name\": \"value\"}");
         }
-        _ => {}
-    }
-    let Some(error) = error else {
+        Ok(value) => value,
+    };
+    let Some(error) = find_error::<T>(body) else {
         let detail = "The body has something after its JSON object. Send one JSON object.";
         return Error::client(StatusCode::BAD_REQUEST, "malformed_json", detail);
     };
+    Error::Invalid(further_errors::<T>(value, body_error(&error)))
+}
+
+fn body_error(error: &serde_path_to_error::Error<serde_json::Error>) -> FieldError {
     let step = |segment: &Segment| match segment {
         Segment::Seq { index } => format!("/{index}"),
         other => format!("/{other}"),
@@ -179,7 +198,28 @@ fn explain(body: &[u8], error: Option<serde_path_to_error::Error<serde_json::Err
     let path = error.path().iter().map(step).collect::<String>();
     let message = error.inner().to_string();
     let message = message.rsplit_once(" at line ").map_or(&*message, |(message, _)| message);
-    Error::Invalid(vec![field_error(path, "/", message)])
+    field_error(path, "/", message)
+}
+
+/// Every field that is refused, by name: whoever fills in a form is told all at once. serde stops at the first, so that
+/// is taken out and the rest read again, until nothing is wrong but what was taken out.
+fn further_errors<T: DeserializeOwned>(mut value: serde_json::Value, first: FieldError) -> Vec<FieldError> {
+    let mut errors = vec![first];
+    while errors.len() < MAX_ERRORS && errors.last().is_some_and(|last| take_out(&mut value, &last.pointer)) {
+        match serde_path_to_error::deserialize::<_, T>(&value).map_err(|error| body_error(&error)) {
+            Err(next) if errors.iter().all(|known| known.pointer != next.pointer) => errors.push(next),
+            _ => break,
+        }
+    }
+    errors.sort_by(|a, b| a.pointer.cmp(&b.pointer));
+    errors
+}
+
+/// Takes a member out of the object that has it.
+fn take_out(value: &mut serde_json::Value, pointer: &str) -> bool {
+    let Some((parent, name)) = pointer.rsplit_once('/') else { return false };
+    let object = value.pointer_mut(parent).and_then(serde_json::Value::as_object_mut);
+    object.is_some_and(|object| object.remove(name).is_some())
 }
 
 /// Turns serde's words into ours. `separator` stands between the path and the name of a field: `/` in bodies, `?` in

@@ -12,7 +12,6 @@ use validator::Validate;
 use super::App;
 use super::approvals::{Waiting, WaitingResponse};
 use super::extract::{IdempotencyKey, Json};
-use super::fields;
 use super::transactions::{self, EntryBody};
 use crate::account_number::AccountNumber;
 use crate::auth::{Actor, Caller, Origin};
@@ -22,6 +21,7 @@ use crate::error::Result;
 use crate::ledger::committer::Receipt;
 use crate::ledger::rules::{self, Command, Movement, SecondPerson};
 use crate::money::{Amount, Currency};
+use crate::text::Description;
 
 /// A deposit or a withdrawal.
 #[derive(Debug, Deserialize, Validate, ToSchema)]
@@ -38,14 +38,8 @@ pub struct MovementRequest {
     #[schema(value_type = Option<String>, pattern = "^[A-Z]{3}$", example = "USD")]
     currency: Option<Currency>,
     /// What the statement says, up to 140 characters.
-    #[validate(custom(function = fields::description))]
-    #[schema(
-        min_length = 1,
-        max_length = 140,
-        pattern = r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$",
-        example = "Salary"
-    )]
-    description: Option<String>,
+    #[schema(example = "Salary")]
+    description: Option<Description>,
 }
 
 /// A transfer to another account in the same currency, whoever owns it.
@@ -66,14 +60,8 @@ pub struct TransferRequest {
     #[schema(value_type = Option<String>, pattern = "^[A-Z]{3}$", example = "USD")]
     currency: Option<Currency>,
     /// What both statements say, up to 140 characters.
-    #[validate(custom(function = fields::description))]
-    #[schema(
-        min_length = 1,
-        max_length = 140,
-        pattern = r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$",
-        example = "Rent"
-    )]
-    description: Option<String>,
+    #[schema(example = "Rent")]
+    description: Option<Description>,
 }
 
 /// Pay money in
@@ -102,7 +90,8 @@ pub async fn deposit(
 ) -> Result<Answer> {
     let movement = Movement::Deposit { to: request.account_number };
     let MovementRequest { amount, currency, description, .. } = request;
-    carry_out(&app, order(&app, &origin, caller, key, movement, Terms { amount, currency, description })).await
+    let terms = Terms { amount, currency, description: description.map(Into::into) };
+    carry_out(&app, order(&app, &origin, caller, key, movement, terms)).await
 }
 
 /// Take money out
@@ -131,7 +120,8 @@ pub async fn withdraw(
 ) -> Result<Answer> {
     let movement = Movement::Withdrawal { from: request.account_number };
     let MovementRequest { amount, currency, description, .. } = request;
-    carry_out(&app, order(&app, &origin, caller, key, movement, Terms { amount, currency, description })).await
+    let terms = Terms { amount, currency, description: description.map(Into::into) };
+    carry_out(&app, order(&app, &origin, caller, key, movement, terms)).await
 }
 
 /// Send money to another account
@@ -160,7 +150,8 @@ pub async fn transfer(
 ) -> Result<Answer> {
     let movement = Movement::Transfer { from: request.from_account, to: request.to_account };
     let TransferRequest { amount, currency, description, .. } = request;
-    carry_out(&app, order(&app, &origin, caller, key, movement, Terms { amount, currency, description })).await
+    let terms = Terms { amount, currency, description: description.map(Into::into) };
+    carry_out(&app, order(&app, &origin, caller, key, movement, terms)).await
 }
 
 /// Booked
@@ -232,7 +223,7 @@ pub fn order(
         movement,
         amount: terms.amount,
         currency: terms.currency,
-        description: fields::trimmed(terms.description),
+        description: terms.description,
         idempotency_key: key.of_caller(caller.user_id),
         second_person: second_person(origin, at_the_ledger),
         reverses: None,

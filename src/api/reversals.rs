@@ -11,7 +11,7 @@ use validator::Validate;
 use super::App;
 use super::approvals::WaitingResponse;
 use super::extract::{IdempotencyKey, Json, PathParam};
-use super::fields::{self, TransactionId};
+use super::fields::TransactionId;
 use super::movements::{self, Answer, BookedResponse, Terms};
 use super::transactions;
 use crate::auth::{Origin, Staff};
@@ -20,6 +20,7 @@ use crate::db::ledger::Transaction;
 use crate::error::{Error, Result};
 use crate::ledger::rules::{Command, Movement, Reverses};
 use crate::money::Amount;
+use crate::text::Reason;
 
 /// What is undone is the whole movement, so there is nothing to say but why.
 #[derive(Debug, Deserialize, Validate, ToSchema)]
@@ -27,14 +28,8 @@ use crate::money::Amount;
 #[schema(example = json!({"reason": "Booked twice"}))]
 pub struct ReversalRequest {
     /// What the statements and the audit log say, up to 140 characters; `Reversal of` and the movement's id if left out.
-    #[validate(custom(function = fields::reason))]
-    #[schema(
-        min_length = 1,
-        max_length = 140,
-        pattern = r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$",
-        example = "Booked twice"
-    )]
-    reason: Option<String>,
+    #[schema(example = "Booked twice")]
+    reason: Option<Reason>,
 }
 
 /// Reverse a movement
@@ -75,7 +70,7 @@ pub async fn reverse(
     let terms = Terms {
         amount: Amount::from(booked.money()),
         currency: Some(booked.currency),
-        description: request.reason.or_else(|| Some(format!("Reversal of {id}"))),
+        description: Some(request.reason.map_or_else(|| format!("Reversal of {id}"), Into::into)),
     };
     let order = movements::order(&app, &origin, caller, key, mirror(&booked)?, terms);
     let record = Box::new(Event::of(Action::MovementReversed, &origin));

@@ -14,7 +14,7 @@ use uuid::Uuid;
 use validator::Validate;
 
 use super::extract::{Json, MAX_AUTH_BODY_BYTES, PathParam};
-use super::fields::{self, SessionId};
+use super::fields::SessionId;
 use super::web_client::{self, Client};
 use super::{App, second_factor};
 use crate::auth::guesses::{AtTheDoor, Taken};
@@ -24,6 +24,7 @@ use crate::auth::{Caller, Origin, sessions};
 use crate::db::Tx;
 use crate::db::audit::{Action, Event};
 use crate::db::sessions::Session;
+use crate::email::Email;
 use crate::error::{Error, Result};
 use crate::limits::{Allowance, network_of};
 use crate::timestamp::Timestamp;
@@ -119,16 +120,21 @@ pub async fn login(
     let invalid =
         || Error::Unauthorized { code: "invalid_credentials", detail: "The e-mail address or the password is wrong." };
     let came = Instant::now();
-    let email = fields::normalize_email(&request.email);
-    // PostgreSQL would not even take a NUL; nobody is registered with any control character.
-    let storable = !email.chars().any(char::is_control);
-    let known = if storable { app.db.login_addresses_of(&email).await? } else { Vec::new() };
-    let taken = take_guess(&app, &origin, &email, &known)?;
-    let user = if storable { app.db.user_by_email(&email).await? } else { None };
+    // Nobody is registered with what is no address: it is not looked up, and answered like one that is unknown.
+    let email = Email::parse(&request.email).ok();
+    let known = match &email {
+        Some(email) => app.db.login_addresses_of(email.as_str()).await?,
+        None => Vec::new(),
+    };
+    let taken = take_guess(&app, &origin, email.as_ref().ok_or(&*request.email), &known)?;
+    let user = match &email {
+        Some(email) => app.db.user_by_email(email.as_str()).await?,
+        None => None,
+    };
     let password_hash = user.as_ref().map(|user| user.password_hash.clone());
     let matches = app.auth.passwords.verify(request.password.clone(), password_hash).await?;
     let Some(user) = user.filter(|_| matches) else {
-        app.audit.note(sign_in_event(Action::LoginFailed, &origin, &email));
+        app.audit.note(sign_in_event(Action::LoginFailed, &origin, email.as_ref()));
         wait_for_the_grid(came).await;
         return Err(invalid());
     };
@@ -324,19 +330,23 @@ async fn wait_for_the_grid(came: Instant) {
 }
 
 /// Names the address only if it is one: people type passwords there too.
-fn sign_in_event(action: Action, origin: &Origin, email: &str) -> Event {
+fn sign_in_event(action: Action, origin: &Origin, email: Option<&Email>) -> Event {
     let event = Event::of(action, origin);
-    if fields::email(email).is_ok() { event.on(email) } else { event }
+    match email {
+        Some(email) => event.on(email),
+        None => event,
+    }
 }
 
 /// Counts the try before anything is hashed, whether or not there is such a user. `known` are the addresses that the user
 /// signed in from before.
-fn take_guess(app: &App, origin: &Origin, email: &str, known: &[String]) -> Result<Taken> {
+fn take_guess(app: &App, origin: &Origin, email: Result<&Email, &str>, known: &[String]) -> Result<Taken> {
     let network = network_of(origin.address());
     let is_known = known.iter().filter_map(|text| text.parse().ok()).any(|address| network_of(address) == network);
-    app.auth.guesses.take(email, origin.address(), is_known).map_err(|allowance| {
+    let text = email.map_or_else(|no_address| no_address, Email::as_str);
+    app.auth.guesses.take(text, origin.address(), is_known).map_err(|allowance| {
         if app.auth.guesses.is_worth_a_record(origin.address()) {
-            app.audit.note(sign_in_event(Action::LoginThrottled, origin, email));
+            app.audit.note(sign_in_event(Action::LoginThrottled, origin, email.ok()));
         }
         too_many_guesses(allowance)
     })

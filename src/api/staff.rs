@@ -19,6 +19,7 @@ use crate::db::accounts::{Account, AccountStatus};
 use crate::db::audit::{Action, Event};
 use crate::db::users::{Role, User, UserFilter, UserStatus};
 use crate::error::{Error, Result};
+use crate::text::{Reason, UserSearch};
 use crate::timestamp::Timestamp;
 
 const DEFAULT_LIMIT: u32 = 50;
@@ -28,15 +29,9 @@ const MAX_LIMIT: u32 = 100;
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct UsersQuery {
-    /// Part of a name or an address.
-    #[validate(custom(function = fields::search))]
-    #[param(
-        min_length = 1,
-        max_length = 100,
-        pattern = r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$",
-        example = "ada"
-    )]
-    search: Option<String>,
+    /// Part of a name or an address, whatever its case and accents, or the number of an account for its owner.
+    #[param(inline, example = "ada")]
+    search: Option<UserSearch>,
     #[param(inline, example = json!(null))]
     role: Option<Role>,
     /// How many users, 1 to 100.
@@ -71,14 +66,8 @@ pub struct RoleRequest {
 pub struct UserStatusRequest {
     status: UserStatus,
     /// For the audit log, up to 140 characters.
-    #[validate(custom(function = fields::reason))]
-    #[schema(
-        min_length = 1,
-        max_length = 140,
-        pattern = r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$",
-        example = "Card and phone stolen"
-    )]
-    reason: Option<String>,
+    #[schema(example = "Card and phone stolen")]
+    reason: Option<Reason>,
 }
 
 /// What staff may make of an account. Its owner closes it.
@@ -95,14 +84,8 @@ pub enum FreezeStatus {
 pub struct AccountStatusRequest {
     status: FreezeStatus,
     /// For the audit log, up to 140 characters.
-    #[validate(custom(function = fields::reason))]
-    #[schema(
-        min_length = 1,
-        max_length = 140,
-        pattern = r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$",
-        example = "Court order 12/2026"
-    )]
-    reason: Option<String>,
+    #[schema(example = "Court order 12/2026")]
+    reason: Option<Reason>,
 }
 
 /// Look people up
@@ -123,8 +106,9 @@ pub struct AccountStatusRequest {
 pub async fn list(State(app): State<App>, _: Reader, Query(query): Query<UsersQuery>) -> Result<Json<UserList>> {
     let limit = query.limit.unwrap_or(DEFAULT_LIMIT);
     let before = query.cursor.as_deref().map(Cursor::decode).transpose()?.map(Cursor::id);
-    let search = query.search.map(|text| text.trim().to_lowercase()).unwrap_or_default();
-    let filter = UserFilter { search, role: query.role, before };
+    let search = query.search.map(|search| search.folded()).unwrap_or_default();
+    let account_number = AccountNumber::from_typed(&search);
+    let filter = UserFilter { search, account_number, role: query.role, before };
     let users = app.db.users(&filter, i64::from(limit) + 1).await?;
 
     let (data, next_cursor) = cursor::page(users, limit, |user| Cursor::at_id(user.id));

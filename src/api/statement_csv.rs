@@ -5,6 +5,9 @@ use crate::error::{Error, Result};
 use crate::money::Money;
 use crate::timestamp::Timestamp;
 
+/// U+FEFF in UTF-8.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
 const COLUMNS: [&str; 10] = [
     "date",
     "type",
@@ -18,8 +21,10 @@ const COLUMNS: [&str; 10] = [
     "hash",
 ];
 
+/// The names of the columns, behind a byte order mark: without one Excel takes the file for one in the code page of its
+/// country, and shows `MÃ¼ller`. RFC 4180 is silent about it; readers that know UTF-8 know the mark.
 pub fn header() -> Result<Vec<u8>> {
-    row(&COLUMNS)
+    Ok([BYTE_ORDER_MARK, &row(&COLUMNS)?].concat())
 }
 
 /// What was there at a moment; it has no amount.

@@ -108,7 +108,8 @@ enum Format {
 /// 4180), whose first and last rows hold the opening and the closing balance and no amount. A statement that breaks off
 /// has no closing balance and ends in a broken connection.
 ///
-/// In CSV a description that a spreadsheet would run as a formula has an apostrophe before it: to undo it, take away one
+/// CSV is in UTF-8 and begins with a byte order mark, by which spreadsheets know that it is (Python: `encoding="utf-8-sig"`).
+/// In it a description that a spreadsheet would run as a formula has an apostrophe before it: to undo it, take away one
 /// apostrophe at the beginning and one after each semicolon, quotation marks and spaces before it aside, where there is one.
 #[utoipa::path(
     get,

@@ -21,6 +21,7 @@ use crate::db::history::{EntryRange, Sides};
 use crate::db::ledger::{Entry, MovementType};
 use crate::error::{Error, Result};
 use crate::money::{Currency, Money};
+use crate::text::{self, DescriptionSearch};
 use crate::timestamp::Timestamp;
 
 const DEFAULT_LIMIT: u32 = 50;
@@ -116,16 +117,10 @@ pub struct HistoryQuery {
     /// Only movements of this type.
     #[serde(rename = "type")]
     movement_type: Option<MovementType>,
-    /// Only movements with this text in their description, in upper or lower case. At most 5,000 entries are looked
+    /// Only movements with this text in their description, whatever its case and accents. At most 5,000 entries are looked
     /// through for a page: one with few entries or none is not the last while `has_more` is true.
-    #[validate(custom(function = fields::description_text))]
-    #[param(
-        min_length = 1,
-        max_length = 140,
-        pattern = r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$",
-        example = json!(null)
-    )]
-    text: Option<String>,
+    #[param(inline, example = json!(null))]
+    text: Option<DescriptionSearch>,
     /// Only entries made at this moment or later.
     #[param(value_type = Option<String>, format = DateTime, example = json!(null))]
     from: Option<Timestamp>,
@@ -172,7 +167,7 @@ pub async fn list(State(app): State<App>, caller: Caller, Query(query): Query<Hi
     let range = query.range(&app, head, i64::from(limit) + 1).await?;
     let (entries, next_cursor) = match &query.text {
         None => cursor::page(app.db.entries(range).await?, limit, cursor_at),
-        Some(text) => page_with_text(&app.db, range, limit, text).await?,
+        Some(text) => page_with_text(&app.db, range, limit, &text.folded()).await?,
     };
     let link = next_cursor.as_deref().and_then(|cursor| query.next_link(cursor));
     let data = entries.into_iter().map(EntryBody::from).collect();
@@ -225,16 +220,15 @@ fn cursor_at(entry: &Entry) -> Cursor {
     Cursor::at_entry(entry.account_number, entry.sequence)
 }
 
-/// The entries of a range whose description has `text` in it, at most `limit`, and the cursor of the next page. When that
+/// The entries of a range whose folded description has `wanted` in it, at most `limit`, and the cursor of the next page. When that
 /// many are not found among the newest [`MAX_LOOKED_THROUGH`], the next page goes on behind those.
 async fn page_with_text(
     db: &Db,
     range: EntryRange,
     limit: u32,
-    text: &str,
+    wanted: &str,
 ) -> sqlx::Result<(Vec<Entry>, Option<String>)> {
-    let wanted = without_case(text);
-    let has_text = |entry: &Entry| entry.description.as_deref().is_some_and(|it| without_case(it).contains(&wanted));
+    let has_text = |entry: &Entry| entry.description.as_deref().is_some_and(|it| text::fold(it).contains(wanted));
     // Sequences have no gaps, so this bounds the rows, too, whatever their type.
     let floor = range.above.max(range.below - 1 - MAX_LOOKED_THROUGH);
     let (mut found, mut below) = (Vec::new(), range.below);
@@ -247,12 +241,6 @@ async fn page_with_text(
     let (found, next_cursor) = cursor::page(found, limit, cursor_at);
     let goes_on = || (floor > range.above).then(|| Cursor::at_entry(range.account_number, floor + 1).encode());
     Ok((found, next_cursor.or_else(goes_on)))
-}
-
-/// The same for texts that differ only in upper and lower case, in any script, on either database. By way of upper case,
-/// so that ß and SS are one; letters with accents are told from those without.
-fn without_case(text: &str) -> String {
-    text.chars().flat_map(char::to_uppercase).flat_map(char::to_lowercase).collect()
 }
 
 impl Sides {
@@ -296,7 +284,7 @@ impl HistoryQuery {
         for (name, value) in [
             ("limit", self.limit.map(|limit| limit.to_string())),
             ("type", self.movement_type.map(|movement_type| movement_type.name().to_owned())),
-            ("text", self.text.clone()),
+            ("text", self.text.as_ref().map(|text| text.as_str().to_owned())),
             ("from", self.from.map(|from| from.to_string())),
             ("to", self.to.map(|to| to.to_string())),
         ] {
@@ -328,20 +316,5 @@ impl From<Entry> for EntryBody {
             reverses: None,
             reversed_by: None,
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn case_makes_no_difference_in_any_script() {
-        for (one, other) in
-            [("Rent", "rENT"), ("STRASSE", "straße"), ("ΟΔΟΣ", "οδος"), ("ŻÓŁĆ", "żółć"), ("ДОМ", "дом")]
-        {
-            assert_eq!(without_case(one), without_case(other));
-        }
-        assert_ne!(without_case("resume"), without_case("résumé"));
     }
 }

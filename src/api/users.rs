@@ -10,14 +10,16 @@ use validator::Validate;
 use super::App;
 use super::accounts::{self, AccountBody};
 use super::extract::{Json, MAX_AUTH_BODY_BYTES};
-use super::{fields, sessions};
-use crate::auth::passwords::Password;
+use super::sessions;
+use crate::auth::passwords::{NewPassword, Password};
 use crate::auth::{Actor, Caller, Origin, passwords};
 use crate::db::audit::{Action, Event};
 use crate::db::users::{Role, User, UserStatus};
 use crate::db::{Tx, errors};
+use crate::email::Email;
 use crate::error::{Error, Result};
-use crate::money::Currency;
+use crate::money::CurrentCurrency;
+use crate::text::Name;
 use crate::timestamp::Timestamp;
 
 #[derive(Debug, Deserialize, Validate, ToSchema)]
@@ -25,24 +27,16 @@ use crate::timestamp::Timestamp;
 #[schema(example = json!({"name": "Ada Lovelace", "email": "ada@example.com", "password": "correct horse battery staple", "currency": "USD"}))]
 pub struct CreateAccountRequest {
     /// Up to 100 characters.
-    #[validate(custom(function = fields::name))]
-    #[schema(
-        min_length = 1,
-        max_length = 100,
-        pattern = r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$",
-        example = "Ada Lovelace"
-    )]
-    name: String,
-    #[validate(custom(function = fields::email))]
-    #[schema(format = Email, max_length = 254, example = "ada@example.com")]
-    email: String,
+    #[schema(example = "Ada Lovelace")]
+    name: Name,
+    #[schema(value_type = String, format = Email, max_length = 254, example = "ada@example.com")]
+    email: Email,
     /// 8 to 128 characters, none of the common ones.
-    #[validate(custom(function = passwords::acceptable))]
     #[schema(value_type = String, format = Password, min_length = 8, max_length = 128, example = "correct horse battery staple")]
-    password: Password,
+    password: NewPassword,
     /// ISO 4217; the bank's default if left out.
     #[schema(value_type = Option<String>, pattern = "^[A-Z]{3}$", example = "USD")]
-    currency: Option<Currency>,
+    currency: Option<CurrentCurrency>,
 }
 
 /// A new user and their first account.
@@ -57,18 +51,11 @@ pub struct NewUser {
 #[schema(example = json!({"name": "Ada King"}))]
 pub struct UpdateMeRequest {
     /// Up to 100 characters.
-    #[validate(custom(function = fields::name))]
-    #[schema(
-        min_length = 1,
-        max_length = 100,
-        pattern = r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$",
-        example = "Ada King"
-    )]
-    name: Option<String>,
+    #[schema(example = "Ada King")]
+    name: Option<Name>,
     /// A new address needs `current_password` beside it.
-    #[validate(custom(function = fields::email))]
-    #[schema(format = Email, max_length = 254, example = "ada.king@example.com")]
-    email: Option<String>,
+    #[schema(value_type = Option<String>, format = Email, max_length = 254, example = "ada.king@example.com")]
+    email: Option<Email>,
     #[schema(value_type = Option<String>, format = Password, max_length = 128, example = "correct horse battery staple")]
     current_password: Option<Password>,
 }
@@ -80,9 +67,8 @@ pub struct ChangePasswordRequest {
     #[schema(value_type = String, format = Password, max_length = 128, example = "correct horse battery staple")]
     current_password: Password,
     /// 8 to 128 characters, none of the common ones.
-    #[validate(custom(function = passwords::acceptable))]
     #[schema(value_type = String, format = Password, min_length = 8, max_length = 128, example = "an even longer passphrase")]
-    new_password: Password,
+    new_password: NewPassword,
 }
 
 /// Become a customer
@@ -103,10 +89,9 @@ pub async fn create_account(
     State(app): State<App>,
     Json(request): Json<CreateAccountRequest, MAX_AUTH_BODY_BYTES>,
 ) -> Result<(StatusCode, [(HeaderName, String); 1], Json<NewUser>)> {
-    let email = fields::normalize_email(&request.email);
-    let name = request.name.trim().to_owned();
+    let (name, email) = (String::from(request.name), String::from(request.email));
     passwords::refuse_own_name("/password", &request.password, &name, &email)?;
-    let password_hash = app.auth.passwords.hash(request.password).await?;
+    let password_hash = app.auth.passwords.hash(request.password.into()).await?;
     let user = User {
         id: Uuid::now_v7(),
         name,
@@ -116,7 +101,7 @@ pub async fn create_account(
         created_at: Timestamp::now(),
         password_hash,
     };
-    let currency = request.currency.unwrap_or(app.default_currency);
+    let currency = request.currency.map_or(app.default_currency, Into::into);
 
     let mut tx = app.db.begin().await?;
     tx.insert_user(&user).await.map_err(email_taken)?;
@@ -161,7 +146,7 @@ pub async fn update_me(
     Json(request): Json<UpdateMeRequest>,
 ) -> Result<Json<User>> {
     let before = callers_user(&app, caller).await?;
-    let new_email = request.email.as_deref().map(fields::normalize_email).filter(|email| *email != before.email);
+    let new_email = request.email.map(String::from).filter(|email| *email != before.email);
     if new_email.is_some() {
         let Some(password) = request.current_password else {
             let detail = "send your current password to change the address";
@@ -177,7 +162,7 @@ pub async fn update_me(
     }
     let has_new_address = user.email != before.email;
     if let Some(name) = request.name {
-        user.name = name.trim().to_owned();
+        user.name = name.into();
     }
     tx.update_user(user.id, &user.name, &user.email).await.map_err(email_taken)?;
     if has_new_address {
@@ -242,7 +227,7 @@ pub async fn change_password(
     let user = callers_user(&app, caller).await?;
     passwords::refuse_own_name("/new_password", &request.new_password, &user.name, &user.email)?;
     confirm_password(&app, &origin, &user, request.current_password).await?;
-    let password_hash = app.auth.passwords.hash(request.new_password).await?;
+    let password_hash = app.auth.passwords.hash(request.new_password.into()).await?;
 
     let now = Timestamp::now();
     let mut tx = app.db.begin().await?;

@@ -9,10 +9,9 @@ use argon2::{Argon2, Params};
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use secrecy::{ExposeSecret, SecretString};
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use serde::{Deserialize, Deserializer, de};
 use tokio::runtime::{Handle, Runtime};
 use tokio::sync::Semaphore;
-use validator::ValidationError;
 
 use crate::error::{Error, Result};
 
@@ -46,16 +45,48 @@ impl<'de> Deserialize<'de> for Password {
     }
 }
 
-/// Validators may copy what they validate into their errors: a password becomes dots there.
-impl Serialize for Password {
-    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
-        serializer.serialize_str("...")
-    }
-}
-
 impl From<String> for Password {
     fn from(text: String) -> Self {
         Self(text.into())
+    }
+}
+
+/// A password that somebody has chosen: neither too short nor common.
+#[derive(Clone, Debug)]
+pub struct NewPassword(Password);
+
+/// Why a password was not taken. Prints as `code: what to choose instead`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NewPasswordError {
+    #[error("password_too_short: use at least {MIN_LENGTH} characters; a few unrelated words make a good password")]
+    TooShort,
+    #[error("password_common: this password is among the first that a guesser tries; choose another")]
+    Common,
+}
+
+impl TryFrom<Password> for NewPassword {
+    type Error = NewPasswordError;
+
+    fn try_from(password: Password) -> std::result::Result<Self, NewPasswordError> {
+        if password.expose().chars().count() < MIN_LENGTH {
+            return Err(NewPasswordError::TooShort);
+        }
+        if is_common(&password.expose().to_lowercase()) {
+            return Err(NewPasswordError::Common);
+        }
+        Ok(Self(password))
+    }
+}
+
+impl From<NewPassword> for Password {
+    fn from(new: NewPassword) -> Self {
+        new.0
+    }
+}
+
+impl<'de> Deserialize<'de> for NewPassword {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        Self::try_from(Password::deserialize(deserializer)?).map_err(de::Error::custom)
     }
 }
 
@@ -183,22 +214,9 @@ fn verify(password: &[u8], phc: &str) -> bool {
     PasswordHash::new(phc).is_ok_and(|phc| Argon2::default().verify_password(password, &phc).is_ok())
 }
 
-/// Refuses a new password that is too short or common.
-pub fn acceptable(password: &Password) -> std::result::Result<(), ValidationError> {
-    if password.expose().chars().count() < MIN_LENGTH {
-        let message = format!("use at least {MIN_LENGTH} characters; a few unrelated words make a good password");
-        return Err(ValidationError::new("password_too_short").with_message(message.into()));
-    }
-    if is_common(&password.expose().to_lowercase()) {
-        let message = "this password is among the first that a guesser tries; choose another";
-        return Err(ValidationError::new("password_common").with_message(message.into()));
-    }
-    Ok(())
-}
-
 /// Refuses a new password that is the user's own name or address.
-pub fn refuse_own_name(pointer: &'static str, password: &Password, name: &str, email: &str) -> Result<()> {
-    let lower = password.expose().to_lowercase();
+pub fn refuse_own_name(pointer: &'static str, password: &NewPassword, name: &str, email: &str) -> Result<()> {
+    let lower = password.0.expose().to_lowercase();
     let local_part = email.split('@').next().unwrap_or_default();
     if [email, local_part, &name.to_lowercase()].contains(&&*lower) {
         let detail = "choose a password that is not your name or address";
@@ -227,14 +245,16 @@ mod tests {
             ("password", "password_common"),
             ("PASSWORD1", "password_common"),
         ] {
-            assert_eq!(acceptable(&password(text)).map_err(|error| error.code.into_owned()), Err(code.to_owned()));
+            let refused = NewPassword::try_from(password(text)).map(|_| ()).map_err(|error| error.to_string());
+            assert!(refused.is_err_and(|error| error.starts_with(code)), "{text}");
         }
         for text in ["correct horse battery staple", &"é".repeat(MAX_LENGTH)] {
-            assert!(acceptable(&password(text)).is_ok(), "{text}");
+            assert!(NewPassword::try_from(password(text)).is_ok(), "{text}");
         }
         assert!(serde_json::from_value::<Password>("é".repeat(MAX_LENGTH + 1).into()).is_err());
         for text in ["Ada Lovelace", "ada.lovelace", "ADA.lovelace@example.com"] {
-            let refused = refuse_own_name("/password", &password(text), "Ada Lovelace", "ada.lovelace@example.com");
+            let chosen = NewPassword::try_from(password(text)).expect("neither short nor common");
+            let refused = refuse_own_name("/password", &chosen, "Ada Lovelace", "ada.lovelace@example.com");
             assert!(refused.is_err(), "{text}");
         }
     }

@@ -5,6 +5,8 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{Db, Tx, in_transaction, on_reader};
+use crate::account_number::AccountNumber;
+use crate::text;
 use crate::timestamp::Timestamp;
 
 /// A person who can sign in. Row and response in one; what is private is skipped on the wire.
@@ -44,8 +46,10 @@ macro_rules! user_columns {
 /// Which users to list. What is empty or None does not count.
 #[derive(Clone, Debug, Default)]
 pub struct UserFilter {
-    /// Part of the name or the address, in lower case.
+    /// Part of the name or the address, [folded](text::fold).
     pub search: String,
+    /// Owners of this account, too.
+    pub account_number: Option<AccountNumber>,
     pub role: Option<Role>,
     /// Only users before this one.
     pub before: Option<Uuid>,
@@ -112,6 +116,11 @@ pub struct ChangedStanding {
     pub changed_at: Timestamp,
 }
 
+/// By which staff find people: folded by this program, so that both databases compare the same.
+fn search_text(name: &str, email: &str) -> String {
+    format!("{} {}", text::fold(name), text::fold(email))
+}
+
 /// A pattern for `like ... escape '!'`.
 fn contains(text: &str) -> String {
     let escaped = text.replace('!', "!!").replace('%', "!%").replace('_', "!_");
@@ -144,16 +153,37 @@ impl Db {
             concat!(
                 "select ", user_columns!(), " from users
                  where status = 'active' and ($1 is null or id < $1) and ($2 is null or role = $2)
-                   and (lower(name) like $3 escape '!' or email like $3 escape '!')
-                 order by id desc limit $4",
+                   and (coalesce(search_text, lower(name) || ' ' || email) like $3 escape '!'
+                        or id = (select owner_id from accounts where account_number = $4))
+                 order by id desc limit $5",
             ),
         )
         .bind(filter.before)
         .bind(filter.role)
         .bind(contains(&filter.search))
+        .bind(filter.account_number)
         .bind(limit)
         .fetch_all(conn)
         .await)
+    }
+
+    /// Makes the search texts of some users who have none, because an older version of this program has written them.
+    /// Returns how many. In the order of ids, so that two instances that do it at once do not lock each other out.
+    pub async fn fill_search_texts(&self, limit: i64) -> sqlx::Result<usize> {
+        let users: Vec<(Uuid, String, String)> = on_reader!(self, conn => sqlx::query_as(
+            "select id, name, email from users where search_text is null order by id limit $1",
+        )
+        .bind(limit)
+        .fetch_all(conn)
+        .await)?;
+        if !users.is_empty() {
+            let mut tx = self.begin().await?;
+            for (id, name, email) in &users {
+                tx.set_search_text(*id, name, email).await?;
+            }
+            tx.commit().await?;
+        }
+        Ok(users.len())
     }
 
     /// Standings that were changed after `since`, on whichever instance.
@@ -181,7 +211,8 @@ impl Tx<'_> {
     /// Fails with a unique violation when the address is taken.
     pub async fn insert_user(&mut self, user: &User) -> sqlx::Result<()> {
         in_transaction!(self, conn => sqlx::query(
-            "insert into users (id, name, email, password_hash, role, created_at) values ($1, $2, $3, $4, $5, $6)",
+            "insert into users (id, name, email, password_hash, role, created_at, search_text)
+             values ($1, $2, $3, $4, $5, $6, $7)",
         )
         .bind(user.id)
         .bind(&user.name)
@@ -189,6 +220,7 @@ impl Tx<'_> {
         .bind(&user.password_hash)
         .bind(user.role)
         .bind(user.created_at)
+        .bind(search_text(&user.name, &user.email))
         .execute(conn)
         .await
         .map(|_| ()))
@@ -202,7 +234,23 @@ impl Tx<'_> {
             .bind(email)
             .execute(conn)
             .await
-            .map(|_| ()))
+            .map(|_| ()))?;
+        self.set_search_text(id, name, email).await
+    }
+
+    /// By itself, because any change of name or address takes the old one away. Does nothing if there was another change
+    /// since name and address were read.
+    async fn set_search_text(&mut self, id: Uuid, name: &str, email: &str) -> sqlx::Result<()> {
+        in_transaction!(self, conn => sqlx::query(
+            "update users set search_text = $4 where id = $1 and name = $2 and email = $3",
+        )
+        .bind(id)
+        .bind(name)
+        .bind(email)
+        .bind(search_text(name, email))
+        .execute(conn)
+        .await
+        .map(|_| ()))
     }
 
     /// The user, if still active, held until the transaction ends. Whatever depends on the user's state (a new session

@@ -346,9 +346,10 @@ impl Request {
     pub async fn send(self) -> Answer {
         let response = self.0.send().await.expect("an answer");
         let (status, headers) = (response.status(), response.headers().clone());
-        let text = response.text().await.expect("a body");
+        let bytes = response.bytes().await.expect("a body").to_vec();
+        let text = String::from_utf8_lossy(&bytes).into_owned();
         let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
-        Answer { status, headers, body }
+        Answer { status, headers, bytes, body }
     }
 }
 
@@ -356,6 +357,8 @@ impl Request {
 pub struct Answer {
     pub status: StatusCode,
     pub headers: HeaderMap,
+    pub bytes: Vec<u8>,
+    /// As JSON, or a string of what is none.
     pub body: Value,
 }
 

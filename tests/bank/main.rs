@@ -34,6 +34,7 @@ mod settings;
 mod staff;
 mod startup;
 mod statements;
+mod texts;
 mod timing;
 mod tls;
 mod tokens;

@@ -37,6 +37,7 @@ async fn csv(customer: &Customer<'_>, query: &str) -> Vec<Vec<String>> {
 
 /// A second reading of RFC 4180, independent of the one that wrote it. Strict: every record ends in CRLF.
 fn records(text: &str) -> Vec<Vec<String>> {
+    let text = text.strip_prefix('\u{feff}').expect("a byte order mark");
     let (mut records, mut record, mut field, mut quoted) = (Vec::new(), Vec::new(), String::new(), false);
     let mut characters = text.chars().peekable();
     while let Some(c) = characters.next() {

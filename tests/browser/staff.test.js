@@ -43,7 +43,7 @@ describe('the staff', () => {
     await boss.heading('Staff');
     await page.locator('.people li').first().waitFor();
     await look(page, '27-staff');
-    await page.getByLabel('Name or e-mail address').fill('lovel');
+    await page.getByLabel('Name, e-mail address or account number').fill('lovel');
     await page.waitForFunction(() => document.querySelectorAll('.people li').length === 1);
     await page.getByRole('link', { name: /Ada Lovelace/ }).click();
     await boss.heading('Ada Lovelace');

@@ -76,7 +76,7 @@ function ownersButtons(bank, shown) {
       title: 'Rename the account',
       text: 'It tells your accounts apart. Only you and the bank see it.',
       verb: 'Rename',
-      fields: [field({ name: 'label', label: 'Name', value: shown.label ?? '', optional: true, maxlength: 50 })],
+      fields: [field({ name: 'label', label: 'Name', value: shown.label ?? '', optional: true, characters: 50 })],
       act: ({ label }) => bank.renameAccount(shown.account_number, label || null),
     }).then(reloadIf);
   const close = () =>

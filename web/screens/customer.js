@@ -31,7 +31,7 @@ export async function customer(context) {
   return { title: user.name, content: content.filter(Boolean) };
 }
 
-const reasonField = () => field({ name: 'reason', label: 'Reason', optional: true, hint: 'For the audit log.', maxlength: 140, autocomplete: 'off' });
+const reasonField = () => field({ name: 'reason', label: 'Reason', optional: true, hint: 'For the audit log.', characters: 140, autocomplete: 'off' });
 
 function powers({ bank, me }, user) {
   const buttons = [];

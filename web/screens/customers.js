@@ -20,7 +20,7 @@ export function customers({ bank, me, path, query, signal }) {
     signal,
     load: (cursor, mine) => bank.users({ ...chosen, cursor }, { signal: mine }),
     row: personRow,
-    empty: () => ['Nobody found', 'Look for a part of a name or of an e-mail address.'],
+    empty: () => ['Nobody found', 'Look for a part of a name or of an e-mail address, or for a whole account number.'],
   });
   const change = (changes) => {
     Object.assign(chosen, changes);
@@ -32,7 +32,7 @@ export function customers({ bank, me, path, query, signal }) {
 }
 
 function filters(chosen, change, signal) {
-  const search = field({ name: 'search', label: 'Name or e-mail address', type: 'search', value: chosen.search, maxlength: 100, required: false });
+  const search = field({ name: 'search', label: 'Name, e-mail address or account number', type: 'search', value: chosen.search, maxlength: 100, required: false });
   const role = field({ name: 'role', label: 'Role', control: select(ROLES, { value: chosen.role }), required: false });
   const read = () => change({ search: search.control.value.trim(), role: role.control.value });
   const onsubmit = (event) => event.preventDefault();

@@ -85,7 +85,7 @@ function fillIn(task, next) {
     receiver,
     amount,
     effect,
-    field({ name: 'description', label: 'Description', optional: true, hint: note, maxlength: 140, autocapitalize: 'sentences', autocomplete: 'off' }),
+    field({ name: 'description', label: 'Description', optional: true, hint: note, characters: 140, autocapitalize: 'sentences', autocomplete: 'off' }),
     actions(h('a', { class: 'button quiet', href: homeOf(task) }, 'Cancel'), submitButton('Review')),
   );
 }

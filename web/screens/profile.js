@@ -39,7 +39,7 @@ function details({ bank, me, session }) {
     await session.reload();
     toast('Saved.');
   };
-  const name = field({ name: 'name', label: 'Name', value: me.name, autocomplete: 'name', autocapitalize: 'words', maxlength: 100 });
+  const name = field({ name: 'name', label: 'Name', value: me.name, autocomplete: 'name', autocapitalize: 'words', characters: 100 });
   return form({ submit, class: 'card' }, name, email, current, actions(submitButton('Save')));
 }
 

@@ -65,7 +65,7 @@ async function reverse({ bank, params, query }, entry) {
     text: `${formatMoney(entry.amount, entry.currency)} goes back to where it came from, as a new movement. A reversal cannot be reversed.`,
     verb: 'Reverse',
     danger: true,
-    fields: [field({ name: 'reason', label: 'Reason', optional: true, hint: 'The statement and the audit log show it.', maxlength: 140, autocomplete: 'off' })],
+    fields: [field({ name: 'reason', label: 'Reason', optional: true, hint: 'The statement and the audit log show it.', characters: 140, autocomplete: 'off' })],
     act: async ({ reason }) => {
       order = await bank.reverse(entry.id, reason || undefined, { idempotencyKey });
     },

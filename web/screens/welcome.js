@@ -49,7 +49,7 @@ export function signUp({ bank, session }) {
     unprotected(),
     form(
       { submit },
-      field({ name: 'name', label: 'Your name', autocomplete: 'name', autocapitalize: 'words', maxlength: 100 }),
+      field({ name: 'name', label: 'Your name', autocomplete: 'name', autocapitalize: 'words', characters: 100 }),
       emailField(),
       passwordField({ name: 'password', label: 'Password', isNew: true, hint: 'At least 8 characters. A few random words are strong and easy to remember.' }),
       field({ name: 'currency', label: 'Currency', optional: true, control: select(currencyChoices()) }),
