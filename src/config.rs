@@ -304,9 +304,11 @@ fn keep_new_secret(path: &Path) -> Result<String, ConfigError> {
     let unusable = |cause| ConfigError::DataDir { path: path.display().to_string(), cause };
     let mut bytes = [0; MIN_SECRET_BYTES];
     getrandom::fill(&mut bytes)?;
-    let draft = path.with_extension(format!("new.{}", std::process::id()));
-    let mut file =
-        OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft).map_err(unusable)?;
+    let mut name = [0; 8];
+    getrandom::fill(&mut name)?;
+    // Not by the process id: in containers that share the directory it is 1 in each.
+    let draft = path.with_extension(format!("new.{}", hex::encode(name)));
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft).map_err(unusable)?;
     file.write_all(hex::encode(bytes).as_bytes()).and_then(|()| file.sync_all()).map_err(unusable)?;
     let linked = fs::hard_link(&draft, path);
     fs::remove_file(&draft).map_err(unusable)?;
@@ -334,4 +336,24 @@ fn parse_origin(text: &str) -> Result<HeaderValue, String> {
         return Err(hint());
     }
     HeaderValue::from_str(text).map_err(|_| hint())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_who_make_the_secret_at_once_get_the_same_whole_one() {
+        let directory = tempfile::TempDir::new().expect("a directory");
+        for round in 0..50 {
+            let path = directory.path().join(format!("secret{round}"));
+            let secrets: Vec<String> = std::thread::scope(|scope| {
+                let makers: Vec<_> = (0..8).map(|_| scope.spawn(|| keep_new_secret(&path))).collect();
+                makers.into_iter().map(|maker| maker.join().expect("no panic").expect("a secret")).collect()
+            });
+            assert_eq!(secrets[0].len(), 2 * MIN_SECRET_BYTES);
+            assert!(secrets.iter().all(|secret| *secret == secrets[0]), "{secrets:?}");
+        }
+        assert_eq!(fs::read_dir(directory.path()).expect("a directory").count(), 50, "no draft is left behind");
+    }
 }

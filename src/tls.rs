@@ -15,7 +15,7 @@ use tokio_rustls::rustls::{self, ServerConfig};
 /// Why the certificate cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
-    #[error("cannot read {path}: {cause}")]
+    #[error("COFFER_TLS_CERT (--tls-cert) or COFFER_TLS_KEY (--tls-key): cannot read {path}: {cause}")]
     File { path: PathBuf, cause: pem::Error },
     #[error("COFFER_TLS_CERT and COFFER_TLS_KEY do not fit: {0}")]
     Unusable(#[from] rustls::Error),

@@ -30,6 +30,8 @@ const MIGRATION_PATIENCE: Duration = Duration::from_secs(60);
 const RACE_PATIENCE: Duration = Duration::from_secs(5);
 /// How long to wait for SQLite's own lock, which is held for moments while another process opens or closes the file.
 const BUSY_PATIENCE: Duration = Duration::from_secs(10);
+/// How long to wait without a word.
+const SILENCE: Duration = Duration::from_secs(1);
 /// Before trying again.
 const PAUSE: Duration = Duration::from_millis(50);
 /// The oldest PostgreSQL that understands the migrations: 11 has `execute function` in triggers.
@@ -180,6 +182,31 @@ impl Db {
     }
 }
 
+/// Trying again for a while, and saying why if that takes long.
+struct Wait {
+    reason: &'static str,
+    started: Instant,
+    is_told: bool,
+}
+
+impl Wait {
+    fn new(reason: &'static str) -> Self {
+        Self { reason, started: Instant::now(), is_told: false }
+    }
+
+    fn is_within(&self, patience: Duration) -> bool {
+        self.started.elapsed() < patience
+    }
+
+    async fn pause(&mut self) {
+        if !self.is_told && self.started.elapsed() > SILENCE {
+            self.is_told = true;
+            tracing::info!("waiting while {}", self.reason);
+        }
+        sleep(PAUSE).await;
+    }
+}
+
 /// Both databases have the same migrations.
 fn newest_known() -> i64 {
     SQLITE_MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or_default()
@@ -205,11 +232,11 @@ async fn lock(file: &Path) -> Result<Option<File>, ConnectError> {
     };
     // If there is no such directory, SQLite says so.
     let Ok(directory) = File::open(directory) else { return Ok(None) };
-    let started = Instant::now();
+    let mut wait = Wait::new("another process opens or migrates the same database");
     loop {
         match directory.try_lock() {
             Ok(()) => return Ok(Some(directory)),
-            Err(TryLockError::WouldBlock) if started.elapsed() < MIGRATION_PATIENCE => sleep(PAUSE).await,
+            Err(TryLockError::WouldBlock) if wait.is_within(MIGRATION_PATIENCE) => wait.pause().await,
             Err(TryLockError::WouldBlock) => {
                 let seconds = MIGRATION_PATIENCE.as_secs();
                 let reason = format!(
@@ -278,7 +305,7 @@ async fn confirm_pragmas(file: &Path, writers: &SqlitePool) -> Result<(), Connec
 /// The first connection to a server. `sslmode=prefer` means TLS if that works: when it does not, `target` is set to do
 /// without from here on, as libpq does.
 async fn greet(target: &mut PgConnectOptions) -> Result<PgConnection, ConnectError> {
-    let started = Instant::now();
+    let mut wait = Wait::new("the database server starts up");
     loop {
         let Ok(greeted) = timeout(GREETING_TIMEOUT, PgConnection::connect_with(target)).await else {
             let reason = format!(
@@ -295,7 +322,7 @@ async fn greet(target: &mut PgConnectOptions) -> Result<PgConnection, ConnectErr
                 tracing::warn!(%server, %reason, "connecting without TLS, as sslmode=prefer allows");
                 *target = target.clone().ssl_mode(PgSslMode::Disable);
             }
-            Err(error) if is_starting_up(&error) && started.elapsed() < STARTUP_PATIENCE => sleep(PAUSE).await,
+            Err(error) if is_starting_up(&error) && wait.is_within(STARTUP_PATIENCE) => wait.pause().await,
             Err(error) => return Err(refuse_postgres(target, &error)),
         }
     }
@@ -343,11 +370,11 @@ async fn examine_server(conn: &mut PgConnection, target: &PgConnectOptions) -> R
 async fn migrate_postgres(settings: &PostgresSettings) -> Result<(), MigrateError> {
     let mut migrator = Migrator { migrations: POSTGRES_MIGRATIONS.migrations.clone(), ..Migrator::DEFAULT };
     migrator.set_locking(settings.migration_lock);
-    let started = Instant::now();
+    let mut wait = Wait::new("another process migrates the same database");
     loop {
         match migrate_once(&migrator, settings).await {
-            Err(error) if patience(&error, settings).is_some_and(|patience| started.elapsed() < patience) => {
-                sleep(PAUSE).await;
+            Err(error) if patience(&error, settings).is_some_and(|patience| wait.is_within(patience)) => {
+                wait.pause().await;
             }
             ended => return ended,
         }

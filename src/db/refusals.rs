@@ -111,6 +111,9 @@ pub(super) fn of_postgres(error: &sqlx::Error) -> String {
                 None => message.to_owned(),
             }
         }
+        sqlx::Error::PoolTimedOut => {
+            "there was no free connection in time. Raise max_connections on the server or in the pooler".to_owned()
+        }
         _ => error.to_string(),
     }
 }
