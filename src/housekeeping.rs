@@ -48,7 +48,6 @@ impl Housekeeping {
         certificate: Option<Certificate>,
         idempotency_retention: Duration,
     ) -> sqlx::Result<Self> {
-        follow_server_time(&app.db).await?;
         let (now, instant) = (Timestamp::now(), Instant::now());
         let newest = app.db.newest_transaction_at().await?;
         let stored = app.db.certain_time().await?.or(newest);
@@ -142,7 +141,7 @@ impl Housekeeping {
         if let Some(metrics) = &self.app.metrics {
             metrics.run_upkeep();
         }
-        follow_server_time(&self.app.db).await?;
+        self.app.db.follow_server_time().await?;
         let (now, instant) = (Timestamp::now(), Instant::now());
         let jump = self.jumps.notice(instant, now);
         if let Some(jump) = jump {
@@ -180,14 +179,6 @@ impl Housekeeping {
         }
         Ok(())
     }
-}
-
-/// So that instances whose machines disagree about the time still agree with each other.
-async fn follow_server_time(db: &Db) -> sqlx::Result<()> {
-    if let Some(server_time) = db.server_time().await? {
-        Timestamp::follow(server_time);
-    }
-    Ok(())
 }
 
 async fn fold_wal(db: &Db) {

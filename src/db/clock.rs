@@ -4,15 +4,14 @@ use super::{Db, Tx, in_time, in_transaction, on_reader};
 use crate::timestamp::Timestamp;
 
 impl Db {
-    /// The time by PostgreSQL's clock, which all instances share. None on SQLite, whose clock is this machine's.
-    pub async fn server_time(&self) -> sqlx::Result<Option<Timestamp>> {
-        match self {
-            Self::Sqlite { .. } => Ok(None),
-            Self::Postgres { readers, .. } => {
-                let now = sqlx::query_scalar("select (extract(epoch from clock_timestamp()) * 1000000)::bigint");
-                in_time(now.fetch_one(readers)).await.map(Some)
-            }
+    /// Makes the program go by PostgreSQL's clock, which all instances share, so that they agree with each other even if
+    /// their machines do not. SQLite's clock is this machine's.
+    pub async fn follow_server_time(&self) -> sqlx::Result<()> {
+        if let Self::Postgres { readers, .. } = self {
+            let now = sqlx::query_scalar("select (extract(epoch from clock_timestamp()) * 1000000)::bigint");
+            Timestamp::follow(in_time(now.fetch_one(readers)).await?);
         }
+        Ok(())
     }
 
     /// When the newest movement was booked: the newest by its id, a UUIDv7, which takes no look at the others.

@@ -114,9 +114,11 @@ impl Db {
             .map_err(|error| refuse_postgres(&target, &error))?;
         let readers = pool(options.max_connections).connect_lazy_with(target.clone());
         let (lanes, migration_lock) = (options.lanes, options.migration_lock);
-        let settings = Arc::new(PostgresSettings { target, has_own_sessions, lanes, migration_lock });
         let look_ups = gathered::AccountLookUps::start(&readers);
-        Ok(Self::Postgres { writers, readers, look_ups, settings })
+        let settings = Arc::new(PostgresSettings { target: target.clone(), has_own_sessions, lanes, migration_lock });
+        let db = Self::Postgres { writers, readers, look_ups, settings };
+        db.follow_server_time().await.map_err(|error| refuse_postgres(&target, &error))?;
+        Ok(db)
     }
 
     /// Brings the schema up to date. Safe to run from several processes at once: one of them migrates, and the others

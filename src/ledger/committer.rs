@@ -63,6 +63,8 @@ const BOOKED_WITHIN: Duration = Duration::from_secs(8);
 const VERDICT_WITHIN: Duration = Duration::from_secs(30);
 /// How long one look-up of a commit may take. A connection that was merely cut is replaced in less, and nobody notices.
 const LOOK_UP_WITHIN: Duration = Duration::from_secs(1);
+/// The same when the bank closes.
+const CLOSING_RETRY_FOR: Duration = Duration::from_secs(1);
 /// When the bank closes, how long a lane goes on looking up what became of a commit.
 const CLOSING_VERDICT_WITHIN: Duration = Duration::from_secs(2);
 /// What a lane has shown so lately is taken as how it is.
@@ -199,7 +201,7 @@ impl Committer {
         if lane.state.is_in_doubt.load(Acquire) {
             return Err(not_booked(Failure::InDoubt));
         }
-        let ids = if commands.len() == 1 { vec![commands[0].id] } else { commands.iter().map(|c| c.id).collect() };
+        let ids = commands.iter().map(|command| command.id).collect();
         let (stage, mut answered) = lane.send(commands, atomic, room);
         let asked_at = Instant::now();
         if let Ok(answer) = timeout_at(asked_at + BOOKED_WITHIN, &mut answered).await {
@@ -357,6 +359,9 @@ impl Lane {
         let mut pause = FIRST_PAUSE;
         loop {
             batch.retain(|waiting| !waiting.stage.is_given_up());
+            if batch.is_empty() {
+                return Ok(());
+            }
             let Failed { error, doubt } = match self.try_once(batch).await {
                 Ok(verdicts) => {
                     answer(batch, verdicts);
@@ -376,7 +381,8 @@ impl Lane {
             batch.iter().for_each(|waiting| waiting.stage.reopen());
             let may_pass = errors::is_transient(&error) || errors::is_unique_violation(&error);
             let waits_for_a_stranger = errors::is_lock_timeout(&error);
-            let no_time_left = started.elapsed() >= RETRY_FOR || self.is_closing.load(Acquire);
+            let retry_for = if self.is_closing.load(Acquire) { CLOSING_RETRY_FOR } else { RETRY_FOR };
+            let no_time_left = started.elapsed() >= retry_for;
             if !may_pass || waits_for_a_stranger || no_time_left {
                 if was_in_doubt && !self.connection.bury_failed_commit().await {
                     leave_unknown(batch);
@@ -394,20 +400,39 @@ impl Lane {
         let is_everyones = errors::is_transient(&error) && !errors::is_lock_timeout(&error);
         if is_everyones {
             // So it would be for whoever came meanwhile: they have waited as long.
-            self.state.note(Err(errors::failure(&error)));
-            give_up(batch, &error);
+            self.give_up(batch, &error);
             self.refuse_queue(errors::failure(&error));
             return;
         }
         if batch.len() <= 1 {
-            give_up(batch, &error);
+            self.give_up(batch, &error);
             return;
         }
+        // What somebody else holds is waited for once, not once a request.
+        let mut held: Vec<BTreeSet<AccountNumber>> = Vec::new();
         for waiting in std::mem::take(batch) {
+            let accounts = accounts_named(&waiting.commands);
             let mut alone = vec![waiting];
-            if let Err(error) = self.carry_out(&mut alone).await {
-                give_up(&mut alone, &error);
+            if held.iter().any(|held| held.is_subset(&accounts)) {
+                self.give_up(&mut alone, &error);
+            } else if let Err(error) = self.carry_out(&mut alone).await {
+                if errors::is_lock_timeout(&error) {
+                    held.push(accounts);
+                }
+                self.give_up(&mut alone, &error);
             }
+        }
+    }
+
+    /// Empties the batch and tells everyone that nothing of it was booked.
+    fn give_up(&self, batch: &mut Vec<Waiting>, error: &sqlx::Error) {
+        tracing::error!(%error, requests = batch.len(), "movements could not be booked");
+        let is_asked = batch.iter().any(|waiting| waiting.commands.is_empty());
+        if is_asked || errors::is_transient(error) && !errors::is_lock_timeout(error) {
+            self.state.note(Err(errors::failure(error)));
+        }
+        for waiting in batch.drain(..) {
+            let _ = waiting.answer.send(Err(not_booked_because(error)));
         }
     }
 
@@ -727,14 +752,6 @@ struct Savepoint {
 /// The accounts that the commands name, each once and in order, which is also the order of their locks.
 fn accounts_named<'a>(commands: impl IntoIterator<Item = &'a Command>) -> BTreeSet<AccountNumber> {
     commands.into_iter().flat_map(|command| command.movement.accounts()).collect()
-}
-
-/// Empties the batch and tells everyone that nothing of it was booked.
-fn give_up(batch: &mut Vec<Waiting>, error: &sqlx::Error) {
-    tracing::error!(%error, requests = batch.len(), "movements could not be booked");
-    for waiting in batch.drain(..) {
-        let _ = waiting.answer.send(Err(not_booked_because(error)));
-    }
 }
 
 /// Empties the batch and tells everyone that it is unknown whether it was booked.
