@@ -221,6 +221,9 @@ where
     stream.set_write_timeout(Some(WRITE_TIMEOUT));
     http1::Builder::new()
         .timer(TokioTimer::new())
+        // A client may end its side once it has sent its request (RFC 9112 section 9.6). Without this, hyper takes that
+        // for a hang-up and drops the request, whose movement may be booked all the same.
+        .half_close(true)
         .header_read_timeout(HEADER_TIMEOUT)
         .max_buf_size(MAX_HEADER_BYTES)
         .serve_connection(TokioIo::new(Box::pin(stream)), TowerToHyperService::new(service))

@@ -10,6 +10,7 @@ mod batch;
 mod browser;
 mod command_line;
 mod concurrency;
+mod connections;
 mod databases;
 mod doctor;
 mod documents;
