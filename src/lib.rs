@@ -13,7 +13,8 @@
 //! - [`audit`]: the log of what matters to security.
 //! - [`money`], [`account_number`], [`timestamp`]: what is parsed once and right from then on.
 //! - [`error`]: the one error type and the problem document it becomes; [`problems`]: every kind of problem, explained.
-//! - [`config`], [`server`], [`tls`], [`housekeeping`]: settings, serving, what happens by the clock.
+//! - [`config`], [`server`], [`connection`], [`tls`], [`signals`], [`housekeeping`]: settings, serving, one client's
+//!   connection, what tells the bank to close, what happens by the clock.
 //! - [`doctor`], [`admin`], [`demo`]: what the commands `coffer doctor`, `coffer admin` and `coffer demo` do.
 //!
 //! Dependencies point one way: `main -> server -> api -> auth -> ledger -> db -> money`. `error` names the rules'
@@ -27,6 +28,7 @@ pub mod api;
 pub mod audit;
 pub mod auth;
 pub mod config;
+pub mod connection;
 pub mod db;
 pub mod demo;
 pub mod doctor;
@@ -37,5 +39,6 @@ pub mod limits;
 pub mod money;
 pub mod problems;
 pub mod server;
+pub mod signals;
 pub mod timestamp;
 pub mod tls;

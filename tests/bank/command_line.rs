@@ -1,6 +1,6 @@
 //! The binary itself: settings, subcommands, and what survives `kill -9`.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -33,15 +34,18 @@ fn text(bytes: &[u8]) -> String {
 }
 
 /// A served bank as a process of its own; killed when dropped.
-struct Server {
-    process: Child,
-    address: SocketAddr,
+pub struct Server {
+    pub process: Child,
+    pub address: SocketAddr,
     banner: String,
 }
 
 impl Server {
-    fn start(directory: &Path, arguments: &[&str]) -> Self {
-        let mut command = coffer(directory, arguments);
+    pub fn start(directory: &Path, arguments: &[&str]) -> Self {
+        Self::started_by(coffer(directory, arguments))
+    }
+
+    fn started_by(mut command: Command) -> Self {
         command.env("COFFER_LISTEN", "127.0.0.1:0").env("COFFER_CALLER_RATE", "0").env("COFFER_ADDRESS_RATE", "0");
         let mut process = command.stdout(Stdio::piped()).spawn().expect("the binary runs");
         let mut banner = String::new();
@@ -49,13 +53,18 @@ impl Server {
         while !banner.contains("Press Ctrl-C") {
             assert!(lines.read_line(&mut banner).expect("its output") > 0, "it ended early: {banner}");
         }
-        let address = banner.split("API         http://").nth(1).and_then(|rest| rest.lines().next());
-        let address = address.expect("an address").parse().expect("an address");
+        let url = banner.split("API         http").nth(1).and_then(|rest| rest.lines().next()).expect("an address");
+        let address = url.trim_start_matches(['s', ':', '/']).parse().expect("an address");
         Self { process, address, banner }
     }
 
     fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        let pid = i32::try_from(self.process.id()).ok().and_then(Pid::from_raw).expect("a process");
+        kill_process(pid, signal).expect("a signal");
     }
 }
 
@@ -185,12 +194,86 @@ async fn it_ends_within_its_deadline() {
     let head = "POST /login HTTP/1.1\r\nHost: bank\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{";
     dawdler.write_all(head.as_bytes()).expect("sent");
     reqwest::get(server.url("/livez")).await.expect("an answer");
-    let pid = server.process.id().to_string();
-    assert!(Command::new("kill").args(["-TERM", &pid]).status().expect("kill").success());
+    server.signal(Signal::TERM);
     let started = std::time::Instant::now();
     let status = server.process.wait().expect("its end");
     assert!(status.success(), "{status}");
     assert!(started.elapsed() < Duration::from_secs(8), "{:?}", started.elapsed());
+}
+
+/// A request whose body is on its way when the bank begins to close.
+struct HalfSent(std::net::TcpStream);
+
+impl HalfSent {
+    fn to(server: &Server) -> Self {
+        let mut stream = std::net::TcpStream::connect(server.address).expect("a connection");
+        let head = "POST /refresh HTTP/1.1\r\nHost: bank\r\nConnection: close\r\nContent-Type: application/json\r\n\
+                    Content-Length: 2\r\n\r\n{";
+        stream.write_all(head.as_bytes()).expect("sent");
+        Self(stream)
+    }
+
+    fn rest(mut self) -> String {
+        self.0.write_all(b"}").expect("sent");
+        let mut answer = String::new();
+        let _ = self.0.read_to_string(&mut answer);
+        answer
+    }
+}
+
+/// Returns once nobody can connect any more.
+fn wait_until_closing(server: &Server) {
+    while std::net::TcpStream::connect(server.address).is_ok() {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn every_signal_lets_it_finish_what_it_was_asked() {
+    for signal in [Signal::TERM, Signal::INT, Signal::HUP, Signal::QUIT, Signal::USR1, Signal::USR2] {
+        let directory = TempDir::new().expect("a directory");
+        let mut server = Server::start(directory.path(), &[]);
+        let asked = HalfSent::to(&server);
+        // The same wish, twice: of a terminal, and of what runs in it.
+        server.signal(signal);
+        server.signal(Signal::HUP);
+        wait_until_closing(&server);
+        let answer = asked.rest();
+        assert!(answer.starts_with("HTTP/1.1 422 "), "{signal:?}: {answer}");
+        assert!(server.process.wait().expect("its end").success(), "{signal:?}");
+    }
+}
+
+#[test]
+fn who_insists_ends_it_at_once() {
+    let directory = TempDir::new().expect("a directory");
+    let mut server = Server::start(directory.path(), &["--shutdown-seconds", "60"]);
+    let asked = HalfSent::to(&server);
+    let started = std::time::Instant::now();
+    let status = loop {
+        server.signal(Signal::INT);
+        if let Some(status) = server.process.try_wait().expect("its state") {
+            break status;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    };
+    assert_eq!(status.code(), Some(1));
+    assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+    drop(asked);
+}
+
+#[test]
+fn nohup_keeps_it_when_its_terminal_goes() {
+    let directory = TempDir::new().expect("a directory");
+    let mut command = Command::new("sh");
+    command.args(["-c", "trap '' HUP; exec \"$0\"", env!("CARGO_BIN_EXE_coffer")]);
+    command.current_dir(directory.path()).env_clear();
+    let mut server = Server::started_by(command);
+    server.signal(Signal::HUP);
+    for _ in 0..3 {
+        assert!(HalfSent::to(&server).rest().starts_with("HTTP/1.1 422 "));
+    }
+    assert!(server.process.try_wait().expect("its state").is_none());
 }
 
 #[test]

@@ -1,12 +1,17 @@
 //! How connections end: by clients that finish their side first, that vanish, or that stop in the middle of a request.
 
+use std::io::Write;
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use rustix::process::Signal;
 use serde_json::{Value, json};
+use tempfile::TempDir;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio_rustls::rustls::pki_types::CertificateDer;
 
+use crate::command_line::Server;
 use crate::databases::{Kind, TestDatabase};
 use crate::harness::{Customer, TestBank, bank_tests};
 use crate::tls;
@@ -186,4 +191,143 @@ async fn a_client_that_has_ended_its_side_of_tls_is_answered() {
         }
     }
     bank.close_with_books_right().await;
+}
+
+const PROBE: &str = "GET /livez HTTP/1.1\r\nHost: bank\r\n\r\n";
+
+/// One answer of a connection that stays open, or all there is if it ends before.
+async fn read_one(stream: &mut (impl AsyncRead + Unpin)) -> String {
+    let (mut answer, mut buffer) = (Vec::new(), vec![0; 4096]);
+    while !answer.ends_with(b"}") {
+        let read = tokio::time::timeout(PATIENCE, stream.read(&mut buffer)).await.expect("in time");
+        match read {
+            Ok(length @ 1..) => answer.extend_from_slice(&buffer[..length]),
+            _ => break,
+        }
+    }
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+/// A connection, over TLS or not.
+trait Stream: AsyncRead + AsyncWrite + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Stream for S {}
+
+async fn connect(server: &Server, certificate: Option<&CertificateDer<'static>>) -> Box<dyn Stream> {
+    match certificate {
+        None => Box::new(TcpStream::connect(server.address).await.expect("a connection")),
+        Some(trusted) => {
+            let version = tls::VERSIONS[usize::from(server.address.port()) % 2];
+            Box::new(tls::connect(server.address, trusted, version).await.expect("a connection"))
+        }
+    }
+}
+
+/// Clients that have been answered before, clients that are new, and clients whose connection nobody has accepted yet:
+/// whoever has sent all of a request before the signal is answered.
+async fn requests_sent_before_the_signal_are_answered(is_tls: bool, rounds: usize, clients: usize, in_a_row: usize) {
+    for round in 0..rounds {
+        let directory = TempDir::new().expect("a directory");
+        let (certificate, flags) = tls::certificate_in(directory.path());
+        let certificate = is_tls.then_some(&certificate);
+        let flags = flags.each_ref().map(String::as_str);
+        let mut server = Server::start(directory.path(), if is_tls { &flags } else { &[] });
+        let mut streams = Vec::new();
+        for client in 0..clients {
+            let mut stream = connect(&server, certificate).await;
+            if client % 2 == 0 {
+                stream.write_all(PROBE.as_bytes()).await.expect("sent");
+                assert_eq!(statuses(&read_one(&mut stream).await), [200]);
+            }
+            streams.push(stream);
+        }
+        let sent = PROBE.repeat(in_a_row);
+        for stream in &mut streams {
+            stream.write_all(sent.as_bytes()).await.expect("sent");
+            stream.flush().await.expect("sent");
+        }
+        for _ in 0..if is_tls { 0 } else { clients / 4 } {
+            let mut stream = std::net::TcpStream::connect(server.address).expect("a connection");
+            stream.write_all(sent.as_bytes()).expect("sent");
+            stream.set_nonblocking(true).expect("a setting");
+            streams.push(Box::new(TcpStream::from_std(stream).expect("a stream")));
+        }
+        server.signal(Signal::TERM);
+        for (client, stream) in streams.iter_mut().enumerate() {
+            let answer = read_to_the_end(stream).await;
+            assert_eq!(statuses(&answer), vec![200; in_a_row], "client {client} in round {round}: {answer}");
+        }
+        assert!(server.process.wait().expect("its end").success());
+    }
+}
+
+#[tokio::test]
+async fn whoever_has_asked_before_the_end_is_answered() {
+    requests_sent_before_the_signal_are_answered(false, 8, 240, 1).await;
+}
+
+#[tokio::test]
+async fn whoever_has_asked_over_tls_before_the_end_is_answered() {
+    requests_sent_before_the_signal_are_answered(true, 3, 60, 1).await;
+}
+
+#[tokio::test]
+async fn whoever_has_asked_several_things_before_the_end_is_answered() {
+    requests_sent_before_the_signal_are_answered(false, 2, 60, 12).await;
+    requests_sent_before_the_signal_are_answered(true, 1, 30, 12).await;
+}
+
+/// Clients that ask all the time are told to go elsewhere, so that they lose no request to the end.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_keeps_on_asking_is_told_of_the_end() {
+    const CLIENTS: usize = 32;
+    let directory = TempDir::new().expect("a directory");
+    let mut server = Server::start(directory.path(), &[]);
+    let clients: Vec<_> = (0..CLIENTS)
+        .map(|_| {
+            let address = server.address;
+            tokio::spawn(async move {
+                let mut stream = TcpStream::connect(address).await.expect("a connection");
+                loop {
+                    stream.write_all(PROBE.as_bytes()).await.ok()?;
+                    let answer = read_one(&mut stream).await;
+                    if statuses(&answer) != [200] {
+                        return None;
+                    }
+                    if answer.to_ascii_lowercase().contains("\r\nconnection: close\r\n") {
+                        return Some(());
+                    }
+                }
+            })
+        })
+        .collect();
+    reqwest::get(format!("http://{}/livez", server.address)).await.expect("an answer");
+    server.signal(Signal::TERM);
+    let told = futures_util::future::join_all(clients).await;
+    let told = told.into_iter().filter(|told| matches!(told, Ok(Some(())))).count();
+    assert!(server.process.wait().expect("its end").success());
+    // One that did nothing for a quarter of a second has not heard of it.
+    assert!(told > CLIENTS / 2, "{told} of {CLIENTS} were told");
+}
+
+/// Neither silent clients nor those stuck in their handshake or their headers are waited for.
+#[tokio::test]
+async fn nobody_who_has_asked_nothing_delays_the_end() {
+    for is_tls in [false, true] {
+        let directory = TempDir::new().expect("a directory");
+        let (certificate, flags) = tls::certificate_in(directory.path());
+        let flags = flags.each_ref().map(String::as_str);
+        let mut server = Server::start(directory.path(), if is_tls { &flags } else { &[] });
+        let mut idle = connect(&server, is_tls.then_some(&certificate)).await;
+        idle.write_all(PROBE.as_bytes()).await.expect("sent");
+        assert_eq!(statuses(&read_one(&mut idle).await), [200]);
+        let mut stuck = connect(&server, is_tls.then_some(&certificate)).await;
+        stuck.write_all(&PROBE.as_bytes()[..PROBE.len() - 2]).await.expect("sent");
+        let silent = TcpStream::connect(server.address).await.expect("a connection");
+        let started = Instant::now();
+        server.signal(Signal::TERM);
+        assert!(server.process.wait().expect("its end").success());
+        assert!(started.elapsed() < Duration::from_secs(4), "{:?}", started.elapsed());
+        drop((idle, stuck, silent));
+    }
 }
