@@ -16,7 +16,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::http::HeaderValue;
-use axum::http::header::CONNECTION;
+use axum::http::header::{CONNECTION, TRANSFER_ENCODING};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -32,6 +32,11 @@ use tokio_rustls::server::TlsStream;
 use tower::ServiceExt;
 
 use crate::server::PeerAddress;
+
+/// In the extensions of a request that came with both Content-Length and Transfer-Encoding. hyper drops the former, as
+/// RFC 9112 section 6.3 allows, and nothing in the request would tell.
+#[derive(Clone, Copy, Debug)]
+pub struct TwoLengths;
 
 /// How long a TLS handshake may take: less than the usual deadline for closing.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -98,11 +103,15 @@ fn http<S>(
 where
     S: Socket,
 {
-    let mut stream = TimeoutStream::new(Listening { stream, traffic: traffic.clone() });
+    let heads = Heads::default();
+    let mut stream = TimeoutStream::new(Listening { stream, traffic: traffic.clone(), heads });
     stream.set_write_timeout(Some(WRITE_TIMEOUT));
     let service = service_fn(move |request: Request<Incoming>| {
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(PeerAddress(peer));
+        if traffic.has_two_lengths.load(Ordering::Relaxed) && request.headers().contains_key(TRANSFER_ENCODING) {
+            request.extensions_mut().insert(TwoLengths);
+        }
         let is_last = traffic.is_late.load(Ordering::Relaxed);
         traffic.is_handling.store(true, Ordering::Relaxed);
         let (router, traffic) = (router.clone(), traffic.clone());
@@ -162,6 +171,8 @@ struct Traffic {
     is_late: AtomicBool,
     /// The last time that hyper asked for more, there was nothing.
     is_waiting: AtomicBool,
+    /// A head with two lengths has come.
+    has_two_lengths: AtomicBool,
 }
 
 impl Traffic {
@@ -188,10 +199,12 @@ impl Socket for TlsStream<TcpStream> {
     }
 }
 
-/// A stream that notes, once the bank closes, whether anything is left to read.
+/// A stream that notes what hyper does not tell: two lengths in one head and, once the bank closes, whether anything is
+/// left to read.
 struct Listening<S> {
     stream: S,
     traffic: Arc<Traffic>,
+    heads: Heads,
 }
 
 impl<S: Socket> AsyncRead for Listening<S> {
@@ -202,6 +215,9 @@ impl<S: Socket> AsyncRead for Listening<S> {
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         let read = Pin::new(&mut self.stream).poll_read(context, buffer);
+        if self.heads.have_two_lengths(&buffer.filled()[before..]) {
+            self.traffic.has_two_lengths.store(true, Ordering::Relaxed);
+        }
         if self.traffic.is_closing.load(Ordering::Relaxed) {
             let length = buffer.filled().len() - before;
             self.note(&read, length, context);
@@ -212,7 +228,7 @@ impl<S: Socket> AsyncRead for Listening<S> {
 
 impl<S: Socket> Listening<S> {
     fn note(&self, read: &Poll<io::Result<()>>, length: usize, context: &Context<'_>) {
-        let Self { stream, traffic } = self;
+        let Self { stream, traffic, .. } = self;
         let mut is_waiting = read.is_pending();
         if is_waiting && rustix::io::ioctl_fionread(stream.tcp()).is_ok_and(|bytes| bytes > 0) {
             // The system has more, which the runtime has not heard of yet.
@@ -251,5 +267,92 @@ impl<S: Socket> AsyncWrite for Listening<S> {
 
     fn is_write_vectored(&self) -> bool {
         self.stream.is_write_vectored()
+    }
+}
+
+const CONTENT_LENGTH_LINE: &[u8] = b"content-length:";
+const TRANSFER_ENCODING_LINE: &[u8] = b"transfer-encoding:";
+
+/// Looks for heads with two lengths. It does not know where a head begins, and takes all lines up to an empty one for
+/// one: a body can look like a head, but no head can hide.
+#[derive(Default)]
+struct Heads {
+    /// The beginning of the line so far, as much as the longer name needs, and the length of the whole.
+    line: [u8; TRANSFER_ENCODING_LINE.len()],
+    length: usize,
+    has_content_length: bool,
+    has_transfer_encoding: bool,
+}
+
+impl Heads {
+    /// Whether a head with both ends in these bytes, or has so far.
+    fn have_two_lengths(&mut self, mut bytes: &[u8]) -> bool {
+        let mut found = false;
+        while let Some(end) = memchr::memchr(b'\n', bytes) {
+            self.extend_line(&bytes[..end]);
+            found |= self.end_line();
+            bytes = &bytes[end + 1..];
+        }
+        self.extend_line(bytes);
+        found
+    }
+
+    fn extend_line(&mut self, part: &[u8]) {
+        if let Some(room) = self.line.get_mut(self.length..) {
+            let kept = room.len().min(part.len());
+            room[..kept].copy_from_slice(&part[..kept]);
+        }
+        self.length += part.len();
+    }
+
+    fn end_line(&mut self) -> bool {
+        let line = &self.line[..self.length.min(self.line.len())];
+        if matches!(line, [] | [b'\r']) {
+            (self.has_content_length, self.has_transfer_encoding) = (false, false);
+        } else {
+            let begins = |name: &[u8]| line.get(..name.len()).is_some_and(|line| line.eq_ignore_ascii_case(name));
+            self.has_content_length |= begins(CONTENT_LENGTH_LINE);
+            self.has_transfer_encoding |= begins(TRANSFER_ENCODING_LINE);
+        }
+        self.length = 0;
+        self.has_content_length && self.has_transfer_encoding
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const BOTH: &str =
+        "POST / HTTP/1.1\r\nHost: a\r\ncontent-LENGTH: 5\r\nX: y\r\nTransfer-encoding: chunked\r\n\r\n0\r\n\r\n";
+
+    #[test]
+    fn two_lengths_count_within_one_head() {
+        let found = |text: &str| Heads::default().have_two_lengths(text.as_bytes());
+        assert!(found(BOTH));
+        assert!(found(&BOTH.replace('\r', "")));
+        assert!(found(&format!("POST / HTTP/1.1\r\nContent-Length: 7\r\n\r\n{{\"a\":1}}{BOTH}")));
+        for apart in ["content-LENGTH", "Transfer-encoding"] {
+            assert!(!found(&BOTH.replace(apart, "X-Other")));
+        }
+        assert!(!found(&BOTH.replace("X: y", "")));
+        assert!(!found(&BOTH.replace("Transfer-encoding", "X-Transfer-encoding")));
+        assert!(!found("content-length\n transfer-encoding:\n"));
+    }
+
+    proptest! {
+        #[test]
+        fn it_does_not_matter_how_the_bytes_come(cuts in prop::collection::vec(1..20usize, 0..60), before in "[a-z:\r\n]{0,40}") {
+            let text = format!("{before}\n\n{BOTH}");
+            let (mut heads, mut rest, mut found) = (Heads::default(), text.as_bytes(), false);
+            for cut in cuts {
+                let (part, left) = rest.split_at(cut.min(rest.len()));
+                found |= heads.have_two_lengths(part);
+                rest = left;
+            }
+            prop_assert!(found | heads.have_two_lengths(rest));
+        }
     }
 }

@@ -16,6 +16,7 @@ pub mod movements;
 pub mod negotiation;
 pub mod operations;
 pub mod problems;
+pub mod protocol;
 pub mod reversals;
 pub mod second_factor;
 pub mod sessions;

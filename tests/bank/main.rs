@@ -20,6 +20,7 @@ mod idempotency;
 mod limits;
 mod money;
 mod problems;
+mod protocol;
 mod resilience;
 mod reversals;
 mod rules;
