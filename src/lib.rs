@@ -11,7 +11,7 @@
 //! - [`db`]: SQLite and PostgreSQL behind one type. `db/ledger/` has the statements that write the books.
 //! - [`limits`]: how often anything may be asked.
 //! - [`audit`]: the log of what matters to security.
-//! - [`money`], [`account_number`], [`timestamp`]: what is parsed once and right from then on.
+//! - [`money`], [`account_number`], [`timestamp`], [`web_origin`]: what is parsed once and right from then on.
 //! - [`error`]: the one error type and the problem document it becomes; [`problems`]: every kind of problem, explained.
 //! - [`config`], [`server`], [`connection`], [`tls`], [`signals`], [`housekeeping`]: settings, serving, one client's
 //!   connection, what tells the bank to close, what happens by the clock.
@@ -42,3 +42,4 @@ pub mod server;
 pub mod signals;
 pub mod timestamp;
 pub mod tls;
+pub mod web_origin;

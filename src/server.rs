@@ -13,6 +13,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 
+use crate::api::cors::Origins;
 use crate::api::edge::Edge;
 use crate::api::{self, App};
 use crate::audit::AuditLog;
@@ -96,7 +97,7 @@ impl Bank {
             auth,
             default_currency: settings.currency,
             edge: Edge::new(settings.trusted_proxies.clone(), settings.address_rate, tls.is_some()),
-            cors_origins: settings.cors_origins.clone(),
+            origins: Origins::new(settings.cors_origins.clone()),
             audit,
             self_service_deposits: settings.self_service_deposits,
             approval_above: settings.approval_above,

@@ -2,26 +2,18 @@
 //! from doing harm.
 
 use std::net::{IpAddr, SocketAddr};
-use std::time::Duration;
 
 use axum::http::header::{
-    AUTHORIZATION, CONTENT_DISPOSITION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderMap, LINK, LOCATION,
-    REFERRER_POLICY, RETRY_AFTER, STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS,
+    CONTENT_SECURITY_POLICY, HeaderMap, REFERRER_POLICY, STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS,
 };
-use axum::http::{HeaderName, HeaderValue, Method};
+use axum::http::{HeaderName, HeaderValue};
 use ipnet::IpNet;
-use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use super::protocol::tokens;
-use super::surround::REQUEST_ID;
-use crate::error::{RATE_LIMIT, RATE_LIMIT_POLICY};
 use crate::limits::RequestLimit;
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-
-/// How long a browser may remember the answer to a preflight.
-const PREFLIGHT_LIFETIME: Duration = Duration::from_secs(600);
 
 /// An API answer is no page: nothing in it may load, run or be framed.
 const API_POLICY: HeaderValue = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
@@ -124,26 +116,6 @@ fn parse_hop(text: &str) -> Option<IpAddr> {
     let bracketed = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
     let address = bracketed.unwrap_or(text).parse().ok();
     address.or_else(|| text.parse::<SocketAddr>().ok().map(|socket| socket.ip()))
-}
-
-/// Cross-origin calls from the listed origins, with a token but never with cookies. None when there are none.
-pub fn cors(origins: &[HeaderValue]) -> Option<CorsLayer> {
-    let layer = CorsLayer::new()
-        .allow_origin(AllowOrigin::list(origins.to_vec()))
-        .allow_methods([Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE])
-        .allow_headers([AUTHORIZATION, CONTENT_TYPE, HeaderName::from_static("idempotency-key"), REQUEST_ID])
-        .expose_headers([
-            LOCATION,
-            LINK,
-            CONTENT_DISPOSITION,
-            RETRY_AFTER,
-            REQUEST_ID,
-            HeaderName::from_static("idempotent-replayed"),
-            RATE_LIMIT,
-            RATE_LIMIT_POLICY,
-        ])
-        .max_age(PREFLIGHT_LIFETIME);
-    (!origins.is_empty()).then_some(layer)
 }
 
 #[cfg(test)]

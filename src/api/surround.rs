@@ -36,6 +36,7 @@ pub async fn finish(State(app): State<App>, mut request: Request, next: Next) ->
     let method = request.method().clone();
     let path = request.extensions().get::<MatchedPath>().cloned();
 
+    app.origins.notice(request.headers());
     let policy = edge::content_policy(request.uri().path());
     let is_probe = PROBES.contains(&request.uri().path());
     let from_address = if is_probe { Ok(None) } else { app.edge.requests.take(network_of(address)) };

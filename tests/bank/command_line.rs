@@ -130,6 +130,8 @@ fn wrong_settings_are_named() {
         ("COFFER_DATA_DIR", "/proc/nowhere", "COFFER_DATA_DIR"),
         ("COFFER_LOG", "=loud=", "COFFER_LOG"),
         ("COFFER_METRICS", "perhaps", "COFFER_METRICS"),
+        ("COFFER_CORS_ORIGINS", "https://app.example.com/path", "leave out the path"),
+        ("COFFER_CORS_ORIGINS", "https://app.example.com,,http://localhost:3000", "an origin is missing"),
     ] {
         // Whatever else is on the usual port.
         let output = coffer(directory.path(), &[]).env("COFFER_LISTEN", "127.0.0.1:0").env(variable, value).output();
@@ -260,6 +262,37 @@ fn who_insists_ends_it_at_once() {
     assert_eq!(status.code(), Some(1));
     assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
     drop(asked);
+}
+
+#[tokio::test]
+async fn a_refused_origin_is_logged_once() {
+    for flags in [&[][..], &["--cors-origins", "https://app.example.com"]] {
+        let directory = TempDir::new().expect("a directory");
+        let log = directory.path().join("log");
+        let mut command = coffer(directory.path(), flags);
+        command.stderr(std::fs::File::create(&log).expect("a file"));
+        let server = Server::started_by(command);
+        let client = reqwest::Client::new();
+        let own = server.url("");
+        for origin in [&*own, "https://app.example.com", "https://other.example", "https://other.example", "null"] {
+            for method in [reqwest::Method::GET, reqwest::Method::OPTIONS] {
+                let request = client.request(method, server.url("/livez")).header("origin", origin);
+                request.header("access-control-request-method", "GET").send().await.expect("an answer");
+            }
+        }
+        drop(server);
+        let log = std::fs::read_to_string(log).expect("a log");
+        let named = |origin: &str| {
+            log.lines().filter(|line| line.contains("COFFER_CORS_ORIGINS") && line.contains(origin)).count()
+        };
+        let of_the_app = if flags.is_empty() { 1 } else { 0 };
+        assert_eq!(
+            (named("https://other.example"), named("null"), named("https://app.example.com")),
+            (1, 1, of_the_app),
+            "{log}"
+        );
+        assert_eq!(named(&own), 0, "{log}");
+    }
 }
 
 #[test]
