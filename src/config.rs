@@ -13,7 +13,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use axum::http::{HeaderValue, Uri};
+use axum::http::HeaderValue;
 use clap::Args;
 use ipnet::IpNet;
 use secrecy::{ExposeSecret, SecretString};
@@ -26,6 +26,7 @@ use crate::db::approvals;
 use crate::db::{DbOptions, DbTarget};
 use crate::money::CurrentCurrency;
 use crate::tls::{Certificate, TlsError};
+use crate::web_origin;
 
 /// RFC 7518 section 3.2: an HS256 key has at least the 256 bits of its hash.
 const MIN_SECRET_BYTES: usize = 32;
@@ -325,17 +326,10 @@ fn parse_network(text: &str) -> Result<IpNet, String> {
     network.map_err(|_| "send addresses such as 10.0.0.1 or networks such as 10.0.0.0/8".to_owned())
 }
 
-/// An origin as a browser sends it: scheme and authority, nothing after.
+/// An origin as a browser sends it.
 fn parse_origin(text: &str) -> Result<HeaderValue, String> {
-    let text = text.trim();
-    let is_origin = text.parse::<Uri>().is_ok_and(|uri| {
-        matches!(uri.scheme_str(), Some("http" | "https")) && uri.authority().is_some() && uri.path() == "/"
-    });
-    let hint = || "send origins such as https://app.example.com, without a path and without *".to_owned();
-    if !is_origin || text.ends_with('/') || text.contains('*') {
-        return Err(hint());
-    }
-    HeaderValue::from_str(text).map_err(|_| hint())
+    let origin = web_origin::canonical(text)?;
+    HeaderValue::from_str(&origin).map_err(|error| error.to_string())
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use axum::http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::header::{ACCEPT_ENCODING, ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
@@ -301,6 +301,10 @@ impl Problem {
                 let challenge = if self.code == "invalid_token" { "Bearer error=\"invalid_token\"" } else { "Bearer" };
                 response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
             }
+            // RFC 9110 section 15.5.16: this says which of the two it was.
+            StatusCode::UNSUPPORTED_MEDIA_TYPE if self.code == "content_encoding_unsupported" => {
+                response.headers_mut().insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+            }
             StatusCode::SERVICE_UNAVAILABLE => {
                 response.headers_mut().insert(RETRY_AFTER, RETRY_AFTER_SECONDS.into());
             }
@@ -330,7 +334,7 @@ impl Problem {
         let mut written = (status, body).into_response();
         let headers = written.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        for name in [ALLOW, RETRY_AFTER, WWW_AUTHENTICATE, RATE_LIMIT, RATE_LIMIT_POLICY] {
+        for name in [ACCEPT_ENCODING, ALLOW, CONNECTION, RETRY_AFTER, WWW_AUTHENTICATE, RATE_LIMIT, RATE_LIMIT_POLICY] {
             if let Some(value) = response.headers_mut().remove(&name) {
                 headers.insert(name, value);
             }

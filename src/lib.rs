@@ -12,9 +12,11 @@
 //! - [`limits`]: how often anything may be asked.
 //! - [`audit`]: the log of what matters to security.
 //! - [`clock`]: how far the clock can be trusted.
-//! - [`text`], [`email`], [`money`], [`account_number`], [`timestamp`]: what is parsed once and right from then on.
+//! - [`text`], [`email`], [`money`], [`account_number`], [`timestamp`], [`web_origin`]: what is parsed once and right
+//!   from then on.
 //! - [`error`]: the one error type and the problem document it becomes; [`problems`]: every kind of problem, explained.
-//! - [`config`], [`server`], [`tls`], [`housekeeping`]: settings, serving, what happens by the clock.
+//! - [`config`], [`server`], [`connection`], [`tls`], [`signals`], [`housekeeping`]: settings, serving, one client's
+//!   connection, what tells the bank to close, what happens by the clock.
 //! - [`doctor`], [`admin`], [`demo`]: what the commands `coffer doctor`, `coffer admin` and `coffer demo` do.
 //!
 //! Dependencies point one way: `main -> server -> api -> auth -> ledger -> db -> money`. `error` names the rules'
@@ -29,6 +31,7 @@ pub mod audit;
 pub mod auth;
 pub mod clock;
 pub mod config;
+pub mod connection;
 pub mod db;
 pub mod demo;
 pub mod doctor;
@@ -40,6 +43,8 @@ pub mod limits;
 pub mod money;
 pub mod problems;
 pub mod server;
+pub mod signals;
 pub mod text;
 pub mod timestamp;
 pub mod tls;
+pub mod web_origin;

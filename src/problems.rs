@@ -146,6 +146,9 @@ pub const KINDS: &[Kind] = kinds! {
     code_too_long:
         "The code is longer than any code of the bank.",
         "Send the six digits that the app shows, or a recovery code.";
+    content_encoding_unsupported:
+        "The body is compressed, which the bank does not take.",
+        "Send it as it is, without a header Content-Encoding.";
     currency_mismatch:
         "The currencies do not agree: money moves in the currency of its account, and between accounts of one currency.",
         "Leave out `currency`, or choose an account in that currency; GET /accounts says which is which.";
@@ -188,6 +191,12 @@ pub const KINDS: &[Kind] = kinds! {
     email_too_long:
         "The address is longer than an e-mail address can be.",
         "Send at most 254 characters.";
+    expectation_failed:
+        "The header Expect asks for something that the bank does not know.",
+        "Leave it out, or send \"Expect: 100-continue\".";
+    host_invalid:
+        "The request has no Host header, more than one, or one that is no host.",
+        "Send one Host header with the name or address that you connect to, as every HTTP/1.1 client does by itself.";
     id_malformed:
         "This is no id: ids are UUIDs.",
         "Send the id as the API gave it to you.";
@@ -233,6 +242,9 @@ pub const KINDS: &[Kind] = kinds! {
     ledger_busy:
         "More movements are waiting than the bank can take. Nothing was booked.",
         "Send the request again, with the same Idempotency-Key, after as many seconds as Retry-After says.";
+    length_ambiguous:
+        "The request says twice how long its body is: with Content-Length and with Transfer-Encoding.",
+        "Send one of them. Nothing was done; the connection was closed, because two programs in a row could have read two requests in it.";
     limit_out_of_range:
         "A page cannot have this size.",
         "Send a number from 1 to the one that the detail names, and go on with `next_cursor`.";
@@ -389,6 +401,9 @@ pub const KINDS: &[Kind] = kinds! {
     transaction_not_found:
         "There is no such movement on your accounts.",
         "GET /transactions?account_number= lists those that there are.";
+    transfer_encoding_unsupported:
+        "The body comes in a transfer coding other than chunked, or in chunks twice.",
+        "Send a Content-Length, or \"Transfer-Encoding: chunked\" alone.";
     unknown_client:
         "The header Coffer-Client has a value that the bank does not know.",
         "Send \"web\" to keep the refresh token in a cookie, or leave the header out.";

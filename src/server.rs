@@ -1,49 +1,37 @@
 //! Opening the bank, serving it, and closing it without losing a request.
 
 use std::future::Future;
+use std::io::{self, ErrorKind};
 use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::Body;
-use axum::extract::Request;
-use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::{GracefulConnection, GracefulShutdown};
-use hyper_util::service::TowerToHyperService;
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinHandle;
-use tokio_io_timeout::TimeoutStream;
 use tokio_rustls::TlsAcceptor;
-use tower::ServiceExt;
 
+use crate::api::cors::Origins;
 use crate::api::edge::Edge;
 use crate::api::{self, App};
 use crate::audit::AuditLog;
 use crate::auth::Auth;
 use crate::config::{ConfigError, Settings};
+use crate::connection;
 use crate::db::{ConnectError, Db};
 use crate::housekeeping::Housekeeping;
 use crate::ledger::committer::{Committer, Lanes};
 use crate::tls::{Certificate, TlsError};
 
-/// How long a TLS handshake may take: less than the usual deadline for closing.
-const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long a client may take to send a request's headers, and to send the next request on a kept connection.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a client may leave an answer lying that it has asked for: a reader that takes nothing holds memory.
-const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
-/// Request line and headers together. A token and a few headers need less than one of them.
-const MAX_HEADER_BYTES: usize = 16 * 1024;
 /// File descriptors kept for the database, the log and the runtime.
 const RESERVED_FILES: u64 = 128;
 /// After an accept fails (out of file descriptors, say): long enough not to spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// Connections that may wait to be accepted when the bank closes: more than fit into the queue that tokio asks for. They
+/// come in order, so that whoever connects later does not keep it open.
+const MAX_WAITING: usize = 1_100;
 
 /// Seconds, from a cached read to a commit on a slow disk.
 const LATENCY_BUCKETS: [f64; 11] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0];
@@ -109,7 +97,7 @@ impl Bank {
             auth,
             default_currency: settings.currency.into(),
             edge: Edge::new(settings.trusted_proxies.clone(), settings.address_rate, tls.is_some()),
-            cors_origins: settings.cors_origins.clone(),
+            origins: Origins::new(settings.cors_origins.clone()),
             audit,
             self_service_deposits: settings.self_service_deposits,
             approval_above: settings.approval_above,
@@ -133,24 +121,28 @@ impl Bank {
         &self.app.db
     }
 
-    /// Serves until `shutdown` completes. Then no connection is accepted any more, requests in flight get their answers
-    /// up to the deadline, everything that was queued is committed, and the database is closed.
+    /// Serves until `shutdown` completes. Then whatever has been asked is answered up to the deadline, by whomever has
+    /// connected, everything that was queued is committed, and the database is closed.
     pub async fn serve(self, listener: TcpListener, shutdown: impl Future<Output = ()>) -> Result<(), ServerError> {
         let Self { app, mut lanes, audit_writer, max_connections, tls, shutdown_deadline, housekeeping } = self;
         let db = app.db.clone();
-        let connections = GracefulShutdown::new();
+        let door = Door {
+            router: api::router(app),
+            tls,
+            permits: Arc::new(Semaphore::new(max_connections)),
+            closing: watch::Sender::new(false),
+        };
         let housekeeping = tokio::spawn(housekeeping.run());
         let ended = tokio::select! {
-            () = accept(&listener, tls.as_ref(), api::router(app), &connections, max_connections) => Ok(()),
+            () = door.accept(&listener) => Ok(()),
             () = shutdown => Ok(()),
             // A bank that cannot book must not stay up and look healthy.
             () = lanes.one_ended() => Err(ServerError::LedgerStopped),
         };
-        drop(listener);
         housekeeping.abort();
         lanes.close();
         let closing = async {
-            connections.shutdown().await;
+            door.close(listener).await;
             lanes.all_ended().await;
             let _ = audit_writer.await;
             db.close().await;
@@ -172,60 +164,68 @@ fn affordable_connections(configured: u32) -> usize {
     usize::try_from(affordable.min(configured.into())).unwrap_or(usize::MAX)
 }
 
-/// Accepts connections for ever, at most `max_connections` at once: the next one waits in the kernel's queue.
-async fn accept(
-    listener: &TcpListener,
-    tls: Option<&TlsAcceptor>,
+/// Where clients come in.
+struct Door {
     router: Router,
-    connections: &GracefulShutdown,
-    max_connections: usize,
-) {
-    let permits = Arc::new(Semaphore::new(max_connections));
-    loop {
-        let Ok(permit) = permits.clone().acquire_owned().await else { return };
-        let (stream, peer) = match listener.accept().await {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                tracing::warn!(%error, "cannot accept a connection");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-                continue;
-            }
-        };
-        // Answers are written whole; waiting to fill a packet would only delay them.
-        let _ = stream.set_nodelay(true);
-        let (watcher, tls, router) = (connections.watcher(), tls.cloned(), router.clone());
-        tokio::spawn(async move {
-            // A client that hangs up or talks nonsense is no event.
-            match tls {
-                None => drop(watcher.watch(connection(stream, peer.ip(), router)).await),
-                Some(tls) => {
-                    if let Ok(Ok(stream)) = tokio::time::timeout(HANDSHAKE_TIMEOUT, tls.accept(stream)).await {
-                        drop(watcher.watch(connection(stream, peer.ip(), router)).await);
-                    }
+    tls: Option<TlsAcceptor>,
+    /// As many as there may be connections: the next one waits in the kernel's queue.
+    permits: Arc<Semaphore>,
+    /// Turns true when the bank closes. Each connection holds a receiver.
+    closing: watch::Sender<bool>,
+}
+
+impl Door {
+    /// Accepts connections for ever.
+    async fn accept(&self, listener: &TcpListener) {
+        loop {
+            let Ok(permit) = self.permits.clone().acquire_owned().await else { return };
+            match listener.accept().await {
+                Ok((stream, peer)) => self.admit(stream, peer.ip(), permit),
+                Err(error) => {
+                    tracing::warn!(%error, "cannot accept a connection");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
             }
+        }
+    }
+
+    fn admit(&self, stream: TcpStream, peer: IpAddr, permit: OwnedSemaphorePermit) {
+        let client = connection::serve(stream, peer, self.tls.clone(), self.router.clone(), self.closing.subscribe());
+        tokio::spawn(async move {
+            client.await;
             drop(permit);
         });
     }
-}
 
-/// One client. The released `axum::serve` sets no header timeout, which is why this is spelled out.
-fn connection<S>(stream: S, peer: IpAddr, router: Router) -> impl GracefulConnection<Error = hyper::Error>
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let service = router.map_request(move |request: Request<Incoming>| {
-        let mut request = request.map(Body::new);
-        request.extensions_mut().insert(PeerAddress(peer));
-        request
-    });
-    let mut stream = TimeoutStream::new(stream);
-    stream.set_write_timeout(Some(WRITE_TIMEOUT));
-    http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEADER_TIMEOUT)
-        .max_buf_size(MAX_HEADER_BYTES)
-        .serve_connection(TokioIo::new(Box::pin(stream)), TowerToHyperService::new(service))
+    /// Has all connections end, and waits for it. Nothing can be asked of the bank afterwards.
+    async fn close(self, listener: TcpListener) {
+        self.closing.send_replace(true);
+        if let Err(error) = self.accept_waiting(listener).await {
+            tracing::warn!(%error, "cannot accept the connections that are waiting");
+        }
+        self.closing.closed().await;
+    }
+
+    /// Accepts those that are waiting to be: to its client a connection is open, and it may have carried a request
+    /// already. Then nobody can connect any more.
+    async fn accept_waiting(&self, listener: TcpListener) -> io::Result<()> {
+        // The runtime may not have heard of the last ones yet. The system has.
+        let listener = listener.into_std()?;
+        for _ in 0..MAX_WAITING {
+            let Ok(permit) = self.permits.clone().acquire_owned().await else { break };
+            match listener.accept() {
+                Ok((stream, peer)) => {
+                    stream.set_nonblocking(true)?;
+                    self.admit(TcpStream::from_std(stream)?, peer.ip(), permit);
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                // Its client has gone.
+                Err(error) if error.kind() == ErrorKind::ConnectionAborted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Installs the process's recorder, once.

@@ -152,14 +152,15 @@ fn add_problems(operation: &mut Operation, changes_something: bool) {
         responses.entry(status.to_owned()).or_insert_with(|| Response::new(description).into());
     };
     if takes_body {
-        add("400", "The body is not JSON, or did not arrive whole");
+        add("400", "The body is not JSON, or did not arrive whole; or this is no request as HTTP/1.1 has it");
         add("408", "The body took too long to arrive");
         add(
             "413",
             "The body is larger than this call takes: 4 KiB for passwords and tokens, 512 KiB for batches, else 16 KiB",
         );
-        add("415", "The body is not declared as application/json");
+        add("415", "The body is not declared as application/json, or is compressed");
     }
+    add("400", "Not a request as HTTP/1.1 has it: no Host header, several, or none that is a host");
     if takes_token {
         add("401", "No access token, or one that does not count (any more)");
     }

@@ -2,22 +2,18 @@
 //! from doing harm.
 
 use std::net::{IpAddr, SocketAddr};
-use std::time::Duration;
 
 use axum::http::header::{
-    AUTHORIZATION, CONTENT_DISPOSITION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderMap, LINK, LOCATION,
-    REFERRER_POLICY, RETRY_AFTER, STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS,
+    CONTENT_SECURITY_POLICY, HeaderMap, REFERRER_POLICY, STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS,
 };
-use axum::http::{HeaderName, HeaderValue, Method};
+use axum::http::{HeaderName, HeaderValue};
 use ipnet::IpNet;
-use tower_http::cors::{AllowOrigin, CorsLayer};
 
-use super::surround::REQUEST_ID;
-use crate::error::{RATE_LIMIT, RATE_LIMIT_POLICY};
+use super::protocol::tokens;
 use crate::limits::RequestLimit;
 
-/// How long a browser may remember the answer to a preflight.
-const PREFLIGHT_LIFETIME: Duration = Duration::from_secs(600);
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
 /// An API answer is no page: nothing in it may load, run or be framed.
 const API_POLICY: HeaderValue = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
@@ -53,15 +49,19 @@ impl Edge {
     /// The client's address: the other end of the connection or, if that is a trusted proxy, the last address in
     /// `X-Forwarded-For` that is none. What stands before it was written by the client and may be anything.
     pub fn client_address(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
-        let mut client = peer.to_canonical();
-        let forwarded = headers.get_all("x-forwarded-for").iter();
-        let hops: Vec<&[u8]> = forwarded.flat_map(|value| value.as_bytes().split(|byte| *byte == b',')).collect();
-        for hop in hops.into_iter().rev().map(<[u8]>::trim_ascii).filter(|hop| !hop.is_empty()) {
-            if !self.is_trusted(client) {
+        let hops: Vec<&[u8]> = tokens(headers, X_FORWARDED_FOR).collect();
+        self.find_client(peer, &hops).0
+    }
+
+    /// The client's address, and its place among the hops if it stands there.
+    fn find_client(&self, peer: IpAddr, hops: &[&[u8]]) -> (IpAddr, Option<usize>) {
+        let mut client = (peer.to_canonical(), None);
+        for (place, hop) in hops.iter().enumerate().rev() {
+            if !self.is_trusted(client.0) {
                 break;
             }
             let Some(address) = std::str::from_utf8(hop).ok().and_then(parse_hop) else { break };
-            client = address.to_canonical();
+            client = (address.to_canonical(), Some(place));
         }
         client
     }
@@ -69,14 +69,20 @@ impl Edge {
     /// How the client reaches the bank: as the bank itself serves it or, if the other end of the connection is a trusted
     /// proxy, as that says in `X-Forwarded-Proto`.
     pub fn scheme(&self, peer: Option<IpAddr>, headers: &HeaderMap) -> &'static str {
-        let is_behind_proxy = peer.is_some_and(|peer| self.is_trusted(peer.to_canonical()));
-        let forwarded = headers.get("x-forwarded-proto").filter(|_| is_behind_proxy).map(HeaderValue::as_bytes);
-        match forwarded {
-            Some(b"https") => "https",
-            Some(b"http") => "http",
-            _ if self.serves_tls => "https",
-            _ => "http",
-        }
+        let is_behind_proxy = |peer: &IpAddr| self.is_trusted(peer.to_canonical());
+        let forwarded = peer.filter(is_behind_proxy).and_then(|peer| self.forwarded_scheme(peer, headers));
+        forwarded.unwrap_or(if self.serves_tls { "https" } else { "http" })
+    }
+
+    /// Several proxies in a row replace the header, pass it on, or add to it. Where each has added to it as to
+    /// `X-Forwarded-For`, the scheme counts that stands beside the client's address: one before that was made up.
+    /// Otherwise the first, which is the nearest to the client.
+    fn forwarded_scheme(&self, peer: IpAddr, headers: &HeaderMap) -> Option<&'static str> {
+        let schemes: Vec<&[u8]> = tokens(headers, X_FORWARDED_PROTO).collect();
+        let hops: Vec<&[u8]> = tokens(headers, X_FORWARDED_FOR).collect();
+        let beside = self.find_client(peer, &hops).1.filter(|_| hops.len() == schemes.len());
+        let scheme = schemes.get(beside.unwrap_or_default())?;
+        ["https", "http"].into_iter().find(|known| scheme.eq_ignore_ascii_case(known.as_bytes()))
     }
 
     fn is_trusted(&self, address: IpAddr) -> bool {
@@ -110,26 +116,6 @@ fn parse_hop(text: &str) -> Option<IpAddr> {
     let bracketed = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
     let address = bracketed.unwrap_or(text).parse().ok();
     address.or_else(|| text.parse::<SocketAddr>().ok().map(|socket| socket.ip()))
-}
-
-/// Cross-origin calls from the listed origins, with a token but never with cookies. None when there are none.
-pub fn cors(origins: &[HeaderValue]) -> Option<CorsLayer> {
-    let layer = CorsLayer::new()
-        .allow_origin(AllowOrigin::list(origins.to_vec()))
-        .allow_methods([Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE])
-        .allow_headers([AUTHORIZATION, CONTENT_TYPE, HeaderName::from_static("idempotency-key"), REQUEST_ID])
-        .expose_headers([
-            LOCATION,
-            LINK,
-            CONTENT_DISPOSITION,
-            RETRY_AFTER,
-            REQUEST_ID,
-            HeaderName::from_static("idempotent-replayed"),
-            RATE_LIMIT,
-            RATE_LIMIT_POLICY,
-        ])
-        .max_age(PREFLIGHT_LIFETIME);
-    (!origins.is_empty()).then_some(layer)
 }
 
 #[cfg(test)]
@@ -169,10 +155,42 @@ mod tests {
             edge.scheme(Some(peer.parse().expect("an address")), &headers)
         };
         assert_eq!(scheme(false, "10.0.0.1", "https"), "https");
+        assert_eq!(scheme(false, "10.0.0.1", "HTTPS"), "https");
         assert_eq!(scheme(false, "::ffff:10.0.0.1", "https"), "https");
         assert_eq!(scheme(true, "10.0.0.1", "http"), "http");
         assert_eq!(scheme(false, "192.0.2.1", "https"), "http");
         assert_eq!(scheme(true, "192.0.2.1", "http"), "https");
         assert_eq!(scheme(false, "10.0.0.1", "javascript"), "http");
+        assert_eq!(scheme(true, "10.0.0.1", ""), "https");
+        assert_eq!(scheme(true, "10.0.0.1", ","), "https");
+    }
+
+    #[test]
+    fn several_proxies_say_how_the_client_came() {
+        let scheme = |hops: &[&str], schemes: &[&str]| {
+            let edge = Edge::new(vec!["10.0.0.0/8".parse().expect("a network")], 0, false);
+            let mut headers = HeaderMap::new();
+            for (name, values) in [(X_FORWARDED_FOR, hops), (X_FORWARDED_PROTO, schemes)] {
+                for value in values {
+                    headers.append(name.clone(), HeaderValue::from_str(value).expect("a header"));
+                }
+            }
+            edge.scheme(Some("10.0.0.1".parse().expect("an address")), &headers)
+        };
+        // Each has added to both lists, on one line or on several.
+        assert_eq!(scheme(&["198.51.100.1, 10.0.0.2"], &["https,http"]), "https");
+        assert_eq!(scheme(&["198.51.100.1", "10.0.0.2"], &["https", "http"]), "https");
+        assert_eq!(scheme(&["198.51.100.1, 10.0.0.2"], &["http, https"]), "http");
+        // So has the client, who came by plain HTTP.
+        assert_eq!(scheme(&["6.6.6.6, 198.51.100.1, 10.0.0.2"], &["https, http, https"]), "http");
+        assert_eq!(scheme(&["6.6.6.6, 198.51.100.1"], &["https, http"]), "http");
+        // One of them has added to only one list, or to none.
+        assert_eq!(scheme(&["198.51.100.1, 10.0.0.2"], &["https"]), "https");
+        assert_eq!(scheme(&["198.51.100.1"], &["https, http"]), "https");
+        assert_eq!(scheme(&[], &["https,http"]), "https");
+        assert_eq!(scheme(&[], &["https", "http"]), "https");
+        assert_eq!(scheme(&[], &["Https , http"]), "https");
+        assert_eq!(scheme(&["nonsense"], &["https"]), "https");
+        assert_eq!(scheme(&[], &["javascript,https"]), "http");
     }
 }

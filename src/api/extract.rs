@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{FromRequest, FromRequestParts, RawPathParams, Request};
-use axum::http::header::CONTENT_TYPE;
+use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -20,6 +20,7 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 use validator::Validate;
 
+use super::protocol::tokens;
 use crate::auth::passwords;
 use crate::email;
 use crate::error::{Error, FieldError, Result};
@@ -45,6 +46,8 @@ pub const MAX_CHARACTER_BYTES: usize = 12;
 const MAX_ERRORS: usize = 20;
 /// How long a body may take to arrive.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long the body of a refused request may take to arrive.
+const DISCARD_TIMEOUT: Duration = Duration::from_secs(1);
 /// Of an Idempotency-Key.
 const MAX_KEY_LENGTH: usize = 255;
 
@@ -70,6 +73,7 @@ where
     async fn from_request(request: Request, _: &S) -> Result<Self> {
         let (parts, body) = request.into_parts();
         let body = read_body(body, MAX).await?;
+        require_plain(&parts.headers)?;
         require_json(&parts.headers)?;
         let value: T = parse_object(&body)?;
         value.validate().map_err(|errors| invalid(&errors, "/"))?;
@@ -83,13 +87,24 @@ impl<T: Serialize> IntoResponse for Json<T> {
     }
 }
 
+/// Compressed bodies are not taken: a small one can become a large one.
+fn require_plain(headers: &HeaderMap) -> Result<()> {
+    if tokens(headers, CONTENT_ENCODING).all(|coding| coding.eq_ignore_ascii_case(b"identity")) {
+        return Ok(());
+    }
+    let detail = "Send the body as it is, without compressing it, and leave the header Content-Encoding out.";
+    Err(Error::client(StatusCode::UNSUPPORTED_MEDIA_TYPE, "content_encoding_unsupported", detail))
+}
+
 fn require_json(headers: &HeaderMap) -> Result<()> {
-    let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let mut types = headers.get_all(CONTENT_TYPE).iter();
+    let only = types.next().filter(|_| types.next().is_none());
+    let content_type = only.and_then(|value| value.to_str().ok()).unwrap_or_default();
     let media_type = content_type.split(';').next().unwrap_or_default().trim();
     if media_type.eq_ignore_ascii_case("application/json") {
         return Ok(());
     }
-    let detail = "Send the body as JSON, with the header \"Content-Type: application/json\".";
+    let detail = "Send the body as JSON, with one header \"Content-Type: application/json\".";
     Err(Error::client(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", detail))
 }
 
@@ -124,6 +139,12 @@ async fn read_body(mut body: Body, max_bytes: usize) -> Result<Vec<u8>> {
             Err(Error::client(StatusCode::REQUEST_TIMEOUT, "request_timeout", detail))
         }
     }
+}
+
+/// Takes in the body of a request that is refused in any case, as far as it comes soon: a client that is still sending
+/// when the connection closes may never see the answer.
+pub async fn discard(body: Body) {
+    let _ = tokio::time::timeout(DISCARD_TIMEOUT, read_body(body, 0)).await;
 }
 
 /// A struct within a body. Only an object is one: serde's own structs also take an array, by position.

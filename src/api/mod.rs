@@ -6,6 +6,7 @@ pub mod accounts;
 pub mod approvals;
 pub mod audit;
 pub mod batch;
+pub mod cors;
 pub mod cursor;
 pub mod docs;
 pub mod edge;
@@ -16,6 +17,7 @@ pub mod movements;
 pub mod negotiation;
 pub mod operations;
 pub mod problems;
+pub mod protocol;
 pub mod reversals;
 pub mod second_factor;
 pub mod sessions;
@@ -35,7 +37,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::FromRef;
-use axum::http::{HeaderValue, StatusCode};
+use axum::http::StatusCode;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::get;
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -45,6 +47,7 @@ use tower_http::timeout::TimeoutLayer;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use self::cors::Origins;
 use self::edge::Edge;
 use crate::audit::AuditLog;
 use crate::auth::{Auth, Caller};
@@ -69,7 +72,7 @@ pub struct Parts {
     pub default_currency: Currency,
     pub edge: Edge,
     /// Web pages of other origins that may call.
-    pub cors_origins: Vec<HeaderValue>,
+    pub origins: Origins,
     pub audit: AuditLog,
     /// Whether customers may book deposits to their own accounts, or only staff.
     pub self_service_deposits: bool,
@@ -121,7 +124,7 @@ pub fn router(app: App) -> Router {
         .fallback(|| async { StatusCode::NOT_FOUND })
         .layer(CatchPanicLayer::custom(surround::answer_panic))
         .layer(from_fn_with_state(app.clone(), surround::finish))
-        .layer(option_layer(edge::cors(&app.cors_origins)))
+        .layer(option_layer(app.origins.layer()))
         .with_state(app)
 }
 

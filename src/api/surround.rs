@@ -5,13 +5,13 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Instant;
 
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::header::CACHE_CONTROL;
+use axum::http::header::{CACHE_CONTROL, CONNECTION, EXPECT};
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use uuid::Uuid;
 
-use super::{App, edge};
+use super::{App, edge, extract, protocol};
 use crate::auth::Origin;
 use crate::db::audit::{Action, Event};
 use crate::error::{Error, Problem, RATE_LIMIT, tell_allowance};
@@ -36,12 +36,14 @@ pub async fn finish(State(app): State<App>, mut request: Request, next: Next) ->
     let method = request.method().clone();
     let path = request.extensions().get::<MatchedPath>().cloned();
 
+    app.origins.notice(request.headers());
     let policy = edge::content_policy(request.uri().path());
     let is_probe = PROBES.contains(&request.uri().path());
     let from_address = if is_probe { Ok(None) } else { app.edge.requests.take(network_of(address)) };
-    let (response, from_address) = match from_address {
-        Ok(allowance) => (next.run(request).await, allowance),
-        Err(error) => (error.into_response(), None),
+    let (response, from_address) = match (from_address, protocol::check(&request)) {
+        (Ok(allowance), Ok(())) => (next.run(request).await, allowance),
+        (Ok(allowance), Err(error)) => (refuse_form(request, error).await, allowance),
+        (Err(error), _) => (error.into_response(), None),
     };
     let route = path.as_ref().map_or("unknown", MatchedPath::as_str);
     let caller = origin.caller().map(|caller| caller.user_id).unwrap_or_default();
@@ -65,6 +67,16 @@ pub async fn finish(State(app): State<App>, mut request: Request, next: Next) ->
     let (status, elapsed) = (response.status(), started.elapsed());
     tracing::debug!(%method, route, status = status.as_u16(), micros = elapsed.as_micros() as u64, "request");
     count(method_label(&method), route, status, elapsed.as_secs_f64());
+    response
+}
+
+/// Refuses a request that HTTP does not allow, and the connection with it: where the next one begins is anybody's guess.
+async fn refuse_form(request: Request, error: Error) -> Response {
+    if !request.headers().contains_key(EXPECT) {
+        extract::discard(request.into_body()).await;
+    }
+    let mut response = error.into_response();
+    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     response
 }
 

@@ -5,8 +5,9 @@ use std::process::ExitCode;
 
 use coffer::config::Settings;
 use coffer::server::Bank;
+use coffer::signals::Signals;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
 
 use super::AnyError;
 use super::output::TERMINAL;
@@ -18,17 +19,22 @@ pub async fn run(settings: &Settings) -> Result<ExitCode, AnyError> {
         .await
         .map_err(|error| format!("COFFER_LISTEN (--listen): cannot serve on {}: {error}", settings.listen))?;
     let bank = Bank::open(settings).await?;
+    let mut signals = Signals::catch()?;
     print_banner(settings, listener.local_addr()?, &bank.db().version().await?);
-    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-    let shutdown = async {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
-        tell("Closing: requests in flight are finished first.");
+    let (close, closed) = oneshot::channel();
+    let impatience = async {
+        signals.next().await;
+        tell("Closing: requests in flight are finished first. Press Ctrl-C again to end at once.");
+        let _ = close.send(());
+        signals.insistent().await;
     };
-    bank.serve(listener, shutdown).await?;
-    Ok(ExitCode::SUCCESS)
+    tokio::select! {
+        ended = bank.serve(listener, async { drop(closed.await) }) => ended.map(|()| ExitCode::SUCCESS).map_err(Into::into),
+        () = impatience => {
+            tell("Ended at once. What was not answered may or may not be booked; what was answered is.");
+            Ok(ExitCode::FAILURE)
+        }
+    }
 }
 
 fn print_banner(settings: &Settings, listen: SocketAddr, database: &str) {

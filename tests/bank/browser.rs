@@ -37,11 +37,12 @@ bank_tests! {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_listed_origin_may_call_and_no_other() {
-    let flags = ["--cors-origins", "https://app.example.com,http://localhost:3000"];
+    let flags = ["--cors-origins", "HTTPS://App.example.com:443/,http://localhost:3000,capacitor://localhost"];
     let bank = TestBank::open_on(TestDatabase::create(Kind::Sqlite).await, &flags).await;
     for (origin, allowed) in [
         ("https://app.example.com", true),
         ("http://localhost:3000", true),
+        ("capacitor://localhost", true),
         ("https://evil.example", false),
         ("https://app.example.com.evil.example", false),
         ("http://app.example.com", false),

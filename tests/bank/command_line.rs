@@ -1,6 +1,6 @@
 //! The binary itself: settings, subcommands, and what survives `kill -9`.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -52,13 +53,18 @@ impl Server {
         while !banner.contains("Press Ctrl-C") {
             assert!(lines.read_line(&mut banner).expect("its output") > 0, "it ended early: {banner}");
         }
-        let address = banner.split("API         http://").nth(1).and_then(|rest| rest.lines().next());
-        let address = address.expect("an address").parse().expect("an address");
+        let url = banner.split("API         http").nth(1).and_then(|rest| rest.lines().next()).expect("an address");
+        let address = url.trim_start_matches(['s', ':', '/']).parse().expect("an address");
         Self { process, address, banner }
     }
 
     pub fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        let pid = i32::try_from(self.process.id()).ok().and_then(Pid::from_raw).expect("a process");
+        kill_process(pid, signal).expect("a signal");
     }
 }
 
@@ -124,6 +130,8 @@ fn wrong_settings_are_named() {
         ("COFFER_DATA_DIR", "/proc/nowhere", "COFFER_DATA_DIR"),
         ("COFFER_LOG", "=loud=", "COFFER_LOG"),
         ("COFFER_METRICS", "perhaps", "COFFER_METRICS"),
+        ("COFFER_CORS_ORIGINS", "https://app.example.com/path", "leave out the path"),
+        ("COFFER_CORS_ORIGINS", "https://app.example.com,,http://localhost:3000", "an origin is missing"),
     ] {
         // Whatever else is on the usual port.
         let output = coffer(directory.path(), &[]).env("COFFER_LISTEN", "127.0.0.1:0").env(variable, value).output();
@@ -188,12 +196,117 @@ async fn it_ends_within_its_deadline() {
     let head = "POST /login HTTP/1.1\r\nHost: bank\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{";
     dawdler.write_all(head.as_bytes()).expect("sent");
     reqwest::get(server.url("/livez")).await.expect("an answer");
-    let pid = server.process.id().to_string();
-    assert!(Command::new("kill").args(["-TERM", &pid]).status().expect("kill").success());
+    server.signal(Signal::TERM);
     let started = std::time::Instant::now();
     let status = server.process.wait().expect("its end");
     assert!(status.success(), "{status}");
     assert!(started.elapsed() < Duration::from_secs(8), "{:?}", started.elapsed());
+}
+
+/// A request whose body is on its way when the bank begins to close.
+struct HalfSent(std::net::TcpStream);
+
+impl HalfSent {
+    fn to(server: &Server) -> Self {
+        let mut stream = std::net::TcpStream::connect(server.address).expect("a connection");
+        let head = "POST /refresh HTTP/1.1\r\nHost: bank\r\nConnection: close\r\nContent-Type: application/json\r\n\
+                    Content-Length: 2\r\n\r\n{";
+        stream.write_all(head.as_bytes()).expect("sent");
+        Self(stream)
+    }
+
+    fn rest(mut self) -> String {
+        self.0.write_all(b"}").expect("sent");
+        let mut answer = String::new();
+        let _ = self.0.read_to_string(&mut answer);
+        answer
+    }
+}
+
+/// Returns once nobody can connect any more.
+fn wait_until_closing(server: &Server) {
+    while std::net::TcpStream::connect(server.address).is_ok() {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn every_signal_lets_it_finish_what_it_was_asked() {
+    for signal in [Signal::TERM, Signal::INT, Signal::HUP, Signal::QUIT, Signal::USR1, Signal::USR2] {
+        let directory = TempDir::new().expect("a directory");
+        let mut server = Server::start(directory.path(), &[]);
+        let asked = HalfSent::to(&server);
+        // The same wish, twice: of a terminal, and of what runs in it.
+        server.signal(signal);
+        server.signal(Signal::HUP);
+        wait_until_closing(&server);
+        let answer = asked.rest();
+        assert!(answer.starts_with("HTTP/1.1 422 "), "{signal:?}: {answer}");
+        assert!(server.process.wait().expect("its end").success(), "{signal:?}");
+    }
+}
+
+#[test]
+fn who_insists_ends_it_at_once() {
+    let directory = TempDir::new().expect("a directory");
+    let mut server = Server::start(directory.path(), &["--shutdown-seconds", "60"]);
+    let asked = HalfSent::to(&server);
+    let started = std::time::Instant::now();
+    let status = loop {
+        server.signal(Signal::INT);
+        if let Some(status) = server.process.try_wait().expect("its state") {
+            break status;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    };
+    assert_eq!(status.code(), Some(1));
+    assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+    drop(asked);
+}
+
+#[tokio::test]
+async fn a_refused_origin_is_logged_once() {
+    for flags in [&[][..], &["--cors-origins", "https://app.example.com"]] {
+        let directory = TempDir::new().expect("a directory");
+        let log = directory.path().join("log");
+        let mut command = coffer(directory.path(), flags);
+        command.stderr(std::fs::File::create(&log).expect("a file"));
+        let server = Server::start_as(command);
+        let client = reqwest::Client::new();
+        let own = server.url("");
+        for origin in [&*own, "https://app.example.com", "https://other.example", "https://other.example", "null"] {
+            for method in [reqwest::Method::GET, reqwest::Method::OPTIONS] {
+                let request = client.request(method, server.url("/livez")).header("origin", origin);
+                request.header("access-control-request-method", "GET").send().await.expect("an answer");
+            }
+        }
+        drop(server);
+        let log = std::fs::read_to_string(log).expect("a log");
+        let named = |origin: &str| {
+            log.lines().filter(|line| line.contains("COFFER_CORS_ORIGINS") && line.contains(origin)).count()
+        };
+        let of_the_app = if flags.is_empty() { 1 } else { 0 };
+        assert_eq!(
+            (named("https://other.example"), named("null"), named("https://app.example.com")),
+            (1, 1, of_the_app),
+            "{log}"
+        );
+        assert_eq!(named(&own), 0, "{log}");
+    }
+}
+
+#[test]
+fn nohup_keeps_it_when_its_terminal_goes() {
+    let directory = TempDir::new().expect("a directory");
+    let mut command = Command::new("sh");
+    command.args(["-c", "trap '' HUP; exec \"$0\"", env!("CARGO_BIN_EXE_coffer")]);
+    command.current_dir(directory.path()).env_clear();
+    let mut server = Server::start_as(command);
+    server.signal(Signal::HUP);
+    for _ in 0..3 {
+        assert!(HalfSent::to(&server).rest().starts_with("HTTP/1.1 422 "));
+    }
+    assert!(server.process.try_wait().expect("its state").is_none());
 }
 
 #[test]

@@ -106,8 +106,7 @@ bank_tests! {
         assert_eq!(answer.body, stored);
         for (host, expected) in [
             ("bank.example:8443", "http://bank.example:8443"),
-            ("user:word@evil.example", "http://127.0.0.1:8080"),
-            ("evil.example\"}", "http://127.0.0.1:8080"),
+            ("evil;example", "http://127.0.0.1:8080"),
         ] {
             // Whoever is no trusted proxy cannot say how the client came.
             let request = bank.get("/postman.json").header("host", host).header("x-forwarded-proto", "https");

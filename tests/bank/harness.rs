@@ -123,6 +123,8 @@ impl TestBank {
     }
 
     pub async fn close_with_books_right(self) {
+        // The bank would wait for what its idle connections may have on the way.
+        drop(self.client);
         self.instance.close().await;
         let settings = settings(&self.database, &[]);
         let db = Db::connect(&settings.database(false).expect("settings")).await.expect("the database");

@@ -9,11 +9,21 @@ use rcgen::CertifiedKey;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
-use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+use tokio_rustls::rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion, version};
 
 use crate::databases::{Kind, TestDatabase};
 use crate::harness::TestBank;
+
+pub const VERSIONS: [&SupportedProtocolVersion; 2] = [&version::TLS12, &version::TLS13];
+
+/// A new certificate, and the flags that serve it.
+pub fn certificate_in(directory: &Path) -> (CertificateDer<'static>, [String; 4]) {
+    let file = |name: &str| directory.join(name).to_str().expect("UTF-8").to_owned();
+    let flags = ["--tls-cert".to_owned(), file("cert.pem"), "--tls-key".to_owned(), file("key.pem")];
+    (write_certificate(directory), flags)
+}
 
 /// A certificate for `localhost` that trusts itself, as the two files of the settings.
 pub fn write_certificate(directory: &Path) -> CertificateDer<'static> {
@@ -24,14 +34,23 @@ pub fn write_certificate(directory: &Path) -> CertificateDer<'static> {
     cert.der().clone()
 }
 
-/// The answer to a GET over TLS, from a client that trusts this certificate only.
-async fn get(address: SocketAddr, trusted: &CertificateDer<'static>, path: &str) -> std::io::Result<String> {
+/// A client of this version of TLS that trusts this certificate only.
+pub async fn connect(
+    address: SocketAddr,
+    trusted: &CertificateDer<'static>,
+    version: &'static SupportedProtocolVersion,
+) -> std::io::Result<TlsStream<TcpStream>> {
     let mut roots = RootCertStore::empty();
     roots.add(trusted.clone()).expect("a certificate");
-    let config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+    let config = ClientConfig::builder_with_protocol_versions(&[version]);
+    let config = config.with_root_certificates(roots).with_no_client_auth();
     let name = ServerName::try_from("localhost").expect("a name");
-    let stream = TcpStream::connect(address).await?;
-    let mut stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await?;
+    TlsConnector::from(Arc::new(config)).connect(name, TcpStream::connect(address).await?).await
+}
+
+/// The answer to a GET over TLS, from a client that trusts this certificate only.
+async fn get(address: SocketAddr, trusted: &CertificateDer<'static>, path: &str) -> std::io::Result<String> {
+    let mut stream = connect(address, trusted, &version::TLS13).await?;
     let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await?;
     let mut answer = Vec::new();
