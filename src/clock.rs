@@ -1,7 +1,7 @@
 //! How far the clock can be trusted. A wrong clock must harm nobody: what is old is measured by time that has certainly
 //! passed, and what a clock that was ahead has left behind is noticed.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::timestamp::Timestamp;
@@ -13,12 +13,24 @@ pub const TOLERANCE: Duration = Duration::from_secs(60);
 #[derive(Debug, Default)]
 pub struct Clock {
     behind_seconds: AtomicU64,
+    /// The latest time that was certain, in microseconds.
+    certain: AtomicI64,
 }
 
 impl Clock {
     /// How far the clock is behind the newest movement, in seconds.
     pub fn behind_seconds(&self) -> u64 {
         self.behind_seconds.load(Ordering::Relaxed)
+    }
+
+    /// The time for what is forgotten when it is old: `now`, unless the clock is behind what is certain. A clock that was
+    /// behind must not make anything look old.
+    pub fn stamp(&self, now: Timestamp) -> Timestamp {
+        now.max(Timestamp::from_micros(self.certain.load(Ordering::Relaxed)))
+    }
+
+    pub fn set_certain(&self, certain: Timestamp) {
+        self.certain.fetch_max(certain.as_micros(), Ordering::Relaxed);
     }
 
     /// Takes in when the newest movement was booked. True when the clock has just been found to be behind it by more than
@@ -31,34 +43,32 @@ impl Clock {
     }
 }
 
-/// How much of the time during which the bank was closed is taken to have passed: the wall clock at a start may be wrong.
-const LONGEST_ABSENCE: Duration = Duration::from_secs(24 * 60 * 60);
+/// How much quicker than the monotonic clock certain time may run, until it has caught up with the wall clock: it stands
+/// still while the bank is closed.
+const CATCHING_UP: u32 = 4;
 
-/// Time that has certainly passed: what is forgotten is old by it. It goes by the monotonic clock while the bank is open, and
-/// is stored. Of the time that the bank was closed it takes a day at the most, however much the wall clock says. So neither
-/// a clock that jumps ahead nor one that was ahead at the start makes anything old, and what waits to be forgotten lives a
-/// little longer.
+/// Time that has certainly passed: what is forgotten is old by it. It follows the wall clock, but no quicker than four times
+/// the monotonic one, and is stored. So neither a clock that jumps ahead nor one that was ahead at the start makes anything
+/// old before it has been wrong for days, and what waits to be forgotten lives a little longer.
 #[derive(Clone, Copy, Debug)]
 pub struct CertainTime {
-    started: Instant,
-    at_start: Timestamp,
+    last: Instant,
+    at: Timestamp,
 }
 
 impl CertainTime {
-    /// At a start: `stored` is what [`passed`](Self::passed) said last, or when the newest movement was booked.
-    pub fn new(started: Instant, now: Timestamp, stored: Option<Timestamp>) -> Self {
-        let resume = |stored: Timestamp| stored.plus(now.since(stored).min(LONGEST_ABSENCE));
-        Self { started, at_start: stored.map_or(now, resume) }
+    /// At a start: `stored` is what was certain at the last look, or when the newest movement was booked.
+    pub fn new(instant: Instant, wall: Timestamp, stored: Option<Timestamp>) -> Self {
+        Self { last: instant, at: stored.map_or(wall, |stored| stored.min(wall)) }
     }
 
-    /// To be stored for the next start.
-    pub fn passed(&self, instant: Instant) -> Timestamp {
-        self.at_start.plus(instant.saturating_duration_since(self.started))
-    }
-
-    /// What is older than this minus a retention may go. Never later than the wall clock says, nor than the newest movement.
-    pub fn now(&self, instant: Instant, wall: Timestamp, newest: Option<Timestamp>) -> Timestamp {
-        newest.unwrap_or(wall).min(wall).min(self.passed(instant))
+    /// What is certain now; to be stored for the next start.
+    pub fn advance(&mut self, instant: Instant, wall: Timestamp) -> Timestamp {
+        let passed = instant.saturating_duration_since(self.last);
+        self.last = instant;
+        // A wall clock that has gone back takes certain time with it: to be late is harmless.
+        self.at = self.at.plus(passed * CATCHING_UP).min(wall);
+        self.at
     }
 }
 
@@ -123,23 +133,34 @@ mod tests {
     }
 
     proptest! {
-        /// However wrong the wall clock is, at the start or later: no more time passes than the monotonic clock has seen,
-        /// and a day.
+        /// However wrong the wall clock is, at the start or later.
         #[test]
-        fn certain_time_is_never_ahead(
+        fn certain_time_is_never_far_ahead(
             stored in 0i64..1_000_000_000,
-            at_start in 0i64..1_000_000_000,
-            later in 0i64..1_000_000_000,
-            newest in 0i64..1_000_000_000,
-            passed in 0u64..1_000_000,
+            looks in proptest::collection::vec((0u64..1_000, 0i64..1_000_000_000), 1..50),
         ) {
-            let (start, stored) = (Instant::now(), wall(stored));
-            let time = CertainTime::new(start, wall(at_start), Some(stored));
-            let instant = start + Duration::from_secs(passed);
-            let now = time.now(instant, wall(later), Some(wall(newest)));
-            prop_assert!(now <= stored.plus(LONGEST_ABSENCE).plus(Duration::from_secs(passed)));
-            prop_assert!(now <= wall(later) && now <= wall(newest));
-            prop_assert!(time.passed(instant) >= stored, "what is stored never goes back");
+            let start = Instant::now();
+            let mut time = CertainTime::new(start, wall(looks[0].1), Some(wall(stored)));
+            let mut passed = 0;
+            for (seconds, clock) in looks {
+                passed += seconds;
+                let certain = time.advance(start + Duration::from_secs(passed), wall(clock));
+                prop_assert!(certain <= wall(clock), "never later than the wall clock says");
+                prop_assert!(certain <= wall(stored).plus(Duration::from_secs(passed) * CATCHING_UP));
+            }
+        }
+
+        /// While the clock is right, it keeps up.
+        #[test]
+        fn certain_time_catches_up(closed_for in 0i64..100_000, looks in 1u64..1_000) {
+            let start = Instant::now();
+            let mut time = CertainTime::new(start, wall(closed_for), Some(wall(0)));
+            let mut certain = wall(0);
+            for second in 1..=looks {
+                certain = time.advance(start + Duration::from_secs(second), wall(closed_for + second as i64));
+            }
+            let now = wall(closed_for + looks as i64);
+            prop_assert_eq!(certain, now.min(wall(looks as i64 * i64::from(CATCHING_UP))));
         }
     }
 }

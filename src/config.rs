@@ -111,7 +111,7 @@ pub struct Settings {
           value_parser = number(0..=1_000_000_u32))]
     pub address_rate: u32,
 
-    /// Proxies whose X-Forwarded-For is believed: addresses or networks, separated by commas
+    /// Proxies whose X-Forwarded-For and X-Forwarded-Proto are believed: addresses or networks, separated by commas
     #[arg(long, env = "COFFER_TRUSTED_PROXIES", global = true, value_name = "NETWORKS", value_delimiter = ',',
           value_parser = parse_network)]
     pub trusted_proxies: Vec<IpNet>,

@@ -3,6 +3,8 @@
 //! Everything goes through the ledger as requests do, decided by its rules and written by its committer; only that each
 //! command says when it happened. The past is made up, but the same each time.
 
+use std::sync::Arc;
+
 use sha2::{Digest, Sha256};
 use time::{Date, Duration, OffsetDateTime, Time, Weekday};
 use uuid::Uuid;
@@ -269,7 +271,7 @@ async fn book(
 ) -> Result<(), AnyError> {
     // What customers may do in this bank is a matter of requests; this is the bank's own doing.
     let caller = Caller { user_id, acts_on_any_account: false, deposits_to_own: true, alone_up_to: None };
-    let (committer, mut lanes) = Committer::start(db, max_amount);
+    let (committer, mut lanes) = Committer::start(db, max_amount, &Arc::default());
     let mut booked = 0;
     for (index, some) in year.chunks(AT_ONCE).enumerate() {
         let numbered = some.iter().zip(index * AT_ONCE..);

@@ -228,7 +228,8 @@ impl Problem {
     /// 504. Names what to look up: the movement, or each of a batch.
     fn outcome_unknown(transactions: &[Uuid]) -> Self {
         let detail = "The database did not say whether this was booked. Send it again with the same Idempotency-Key: it \
-                      is booked once. Without a key, look it up first with GET /transactions/{id}.";
+                      is booked once. Without a key, look it up first with GET /transactions/{id}, or \
+                      GET /approvals/{id} if it may wait for approval.";
         let problem = Self::new(StatusCode::GATEWAY_TIMEOUT, "outcome_unknown", detail);
         if let [only] = transactions {
             return Self { transaction_id: Some(*only), ..problem };
@@ -333,6 +334,9 @@ impl Problem {
         let body = serde_json::to_vec(&problem).unwrap_or_default();
         let mut written = (status, body).into_response();
         let headers = written.headers_mut();
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            headers.insert(RETRY_AFTER, RETRY_AFTER_SECONDS.into());
+        }
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         for name in [ACCEPT_ENCODING, ALLOW, CONNECTION, RETRY_AFTER, WWW_AUTHENTICATE, RATE_LIMIT, RATE_LIMIT_POLICY] {
             if let Some(value) = response.headers_mut().remove(&name) {

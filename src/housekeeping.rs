@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use crate::api::App;
 use crate::auth::tokens;
 use crate::clock::{self, CertainTime, Jump, Jumps};
-use crate::db::{Db, Tx};
+use crate::db::{Db, Tx, errors};
 use crate::timestamp::Timestamp;
 use crate::tls::Certificate;
 
@@ -17,6 +17,8 @@ const TICK: Duration = Duration::from_millis(500);
 const LOOK_BACK: Duration = Duration::from_secs(30);
 /// Sessions are kept this long after they ended, for those who look into what happened.
 const SESSION_RETENTION: Duration = Duration::from_secs(90 * 24 * 60 * 60);
+/// A tick that takes longer is given up: nothing in it may keep the next one.
+const TICK_LIMIT: Duration = Duration::from_secs(20);
 const TICKS_PER_MINUTE: u64 = 120;
 const TICKS_PER_HOUR: u64 = 7_200;
 /// A ledger at full speed writes some 30 MiB to SQLite's WAL in this time.
@@ -50,16 +52,20 @@ impl Housekeeping {
     ) -> sqlx::Result<Self> {
         let (now, instant) = (Timestamp::now(), Instant::now());
         let newest = app.db.newest_transaction_at().await?;
-        let stored = app.db.certain_time().await?.or(newest);
+        let stored = app.db.certain_time().await?;
+        // It may be later than what the clock says now: then that is wrong, and stamps go on from there.
+        app.clock.set_certain(stored.unwrap_or(now));
+        let certain_time = CertainTime::new(instant, now, stored.or(newest));
         let mut this = Self {
             app: app.clone(),
             certificate,
             idempotency_retention,
             heard_until: now,
-            certain_time: CertainTime::new(instant, now, stored),
+            certain_time,
             jumps: Jumps::new(instant, now),
             was_ahead: true,
         };
+        this.app.clock.set_certain(this.certain_time.advance(instant, now));
         this.tell_whether_behind(newest, now);
         this.hear_from_before(now).await?;
         for user in this.app.db.frozen_users().await? {
@@ -126,7 +132,8 @@ impl Housekeeping {
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         for tick in 0u64.. {
             ticks.tick().await;
-            if let Err(error) = self.tick(tick).await {
+            let done = tokio::time::timeout(TICK_LIMIT, self.tick(tick)).await;
+            if let Err(error) = done.unwrap_or_else(|_| Err(errors::no_answer())) {
                 tracing::warn!(%error, "housekeeping will try again");
             }
         }
@@ -141,7 +148,8 @@ impl Housekeeping {
         if let Some(metrics) = &self.app.metrics {
             metrics.run_upkeep();
         }
-        self.app.db.follow_server_time().await?;
+        // Whoever signed in just before got a token by a clock that was wrong.
+        self.was_ahead |= self.app.db.follow_server_time().await?;
         let (now, instant) = (Timestamp::now(), Instant::now());
         let jump = self.jumps.notice(instant, now);
         if let Some(jump) = jump {
@@ -155,11 +163,14 @@ impl Housekeeping {
         }
         let newest = self.app.db.newest_transaction_at().await?;
         self.tell_whether_behind(newest, now);
+        let certain = self.certain_time.advance(instant, now);
+        self.app.clock.set_certain(certain);
         let mut tx = self.app.db.begin().await?;
         if tick.is_multiple_of(TICKS_PER_MINUTE) {
-            tx.store_certain_time(self.certain_time.passed(instant)).await?;
+            tx.store_certain_time(certain).await?;
         }
-        self.forget_what_is_old(&mut tx, tick, now, self.certain_time.now(instant, now, newest)).await?;
+        // Nor does anything go before its time has passed by the newest movement.
+        self.forget_what_is_old(&mut tx, tick, now, newest.map_or(certain, |newest| newest.min(certain))).await?;
         tx.commit().await
     }
 

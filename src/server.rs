@@ -18,6 +18,7 @@ use crate::api::edge::Edge;
 use crate::api::{self, App};
 use crate::audit::AuditLog;
 use crate::auth::Auth;
+use crate::clock::Clock;
 use crate::config::{ConfigError, Settings};
 use crate::connection;
 use crate::db::{ConnectError, Db};
@@ -27,6 +28,8 @@ use crate::tls::{Certificate, TlsError};
 
 /// File descriptors kept for the database, the log and the runtime.
 const RESERVED_FILES: u64 = 128;
+/// How long what only happened (a wrong password, say) may take to be recorded at the end.
+const LAST_NOTES_WITHIN: Duration = Duration::from_secs(2);
 /// After an accept fails (out of file descriptors, say): long enough not to spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Connections that may wait to be accepted when the bank closes: more than fit into the queue that tokio asks for. They
@@ -88,7 +91,8 @@ impl Bank {
         db.migrate().await?;
         let auth =
             Auth::new(&secrets, settings.caller_rate, settings.staff_second_factor).map_err(ServerError::Passwords)?;
-        let (committer, lanes) = Committer::start(&db, settings.max_amount);
+        let clock = Arc::new(Clock::default());
+        let (committer, lanes) = Committer::start(&db, settings.max_amount, &clock);
         let metrics = if settings.metrics { Some(record_metrics()?) } else { None };
         let (audit, audit_writer) = AuditLog::start(&db);
         let app = App::new(api::Parts {
@@ -102,7 +106,7 @@ impl Bank {
             self_service_deposits: settings.self_service_deposits,
             approval_above: settings.approval_above,
             statements: Default::default(),
-            clock: Default::default(),
+            clock,
             metrics,
         });
         let housekeeping = Housekeeping::start(&app, certificate, settings.idempotency_retention()).await?;
@@ -144,7 +148,9 @@ impl Bank {
         let closing = async {
             door.close(listener).await;
             lanes.all_ended().await;
-            let _ = audit_writer.await;
+            if tokio::time::timeout(LAST_NOTES_WITHIN, audit_writer).await.is_err() {
+                tracing::error!("the last notes could not be written to the audit log");
+            }
             db.close().await;
         };
         if tokio::time::timeout(shutdown_deadline, closing).await.is_err() {

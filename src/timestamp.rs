@@ -37,12 +37,15 @@ impl Timestamp {
         Self(since_epoch.as_micros() as i64 + CORRECTION.load(Relaxed))
     }
 
-    /// Makes [`now`](Self::now) go by a server's clock that has just said `server_time`, so that all instances agree.
-    pub fn follow(server_time: Self) {
+    /// Makes [`now`](Self::now) go by a server's clock that has just said `server_time`, so that all instances agree. True
+    /// when that took a correction.
+    pub fn follow(server_time: Self) -> bool {
         let difference = server_time.0 - Self::now().0;
-        if difference.abs() >= SMALLEST_CORRECTION {
+        let is_needed = difference.abs() >= SMALLEST_CORRECTION;
+        if is_needed {
             CORRECTION.fetch_add(difference, Relaxed);
         }
+        is_needed
     }
 
     pub fn from_micros(micros: i64) -> Self {

@@ -210,7 +210,11 @@ pub async fn approve(
     let order = Command { reverses, ..approved_order(&app, &approval, second_person)? };
     app.committer.submit(order).await?;
 
-    let approved = find(&app, id).await?;
+    let approved = find(&app, id).await.map_err(|error| match error {
+        // It is booked, or somebody else has booked it: nothing that sounds like "try again".
+        Error::Database(_) => Error::OutcomeUnknown { transactions: vec![id] },
+        other => other,
+    })?;
     // A commit whose answer was lost may turn out to have been somebody else's, of the same movement.
     if approved.decided_by != Some(caller.user_id) {
         return Err(Refusal::ApprovalNotPending.into());

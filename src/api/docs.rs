@@ -156,7 +156,7 @@ fn add_problems(operation: &mut Operation, changes_something: bool) {
         add("408", "The body took too long to arrive");
         add(
             "413",
-            "The body is larger than this call takes: 4 KiB for passwords and tokens, 512 KiB for batches, else 16 KiB",
+            "The body is larger than this call takes: 4 KiB for passwords and tokens, 2 MB for batches, else 16 KiB",
         );
         add("415", "The body is not declared as application/json, or is compressed");
     }
@@ -172,13 +172,13 @@ fn add_problems(operation: &mut Operation, changes_something: bool) {
     }
     if !is_probe {
         add("429", "Too often; try again after `Retry-After` seconds");
-        add("500", "A failure of the bank; nothing was booked");
+        add("500", "A failure of the bank, which its log explains under the same `request_id`");
         add("503", "The bank is busy or its database does not answer; try again after `Retry-After` seconds");
     }
-    if takes_token && changes_something {
+    if changes_something {
         add(
             "504",
-            "The database did not say whether it was done: send it again with the same `Idempotency-Key`, or look",
+            "The database did not say whether it was done. With an `Idempotency-Key` send it again, otherwise look",
         );
     }
     for (status, response) in &mut operation.responses.responses {

@@ -79,7 +79,7 @@ pub struct Parts {
     /// What staff move alone, in whole units of the currency; above it a second person must agree. None for any amount.
     pub approval_above: Option<i64>,
     pub statements: statements::Statements,
-    pub clock: Clock,
+    pub clock: Arc<Clock>,
     /// None when `/metrics` is switched off.
     pub metrics: Option<PrometheusHandle>,
 }
@@ -116,6 +116,8 @@ impl FromRef<App> for Auth {
 
 /// The whole service. Innermost first: routes, timeouts, panics, what every answer gets, cross-origin calls.
 pub fn router(app: App) -> Router {
+    let cors = app.origins.layer();
+    let preflights = cors.is_some().then(|| from_fn(surround::refuse_malformed_preflights));
     let (routes, document) = documented_routes().split_for_parts();
     routes
         .merge(docs::swagger_ui(docs::complete(document)))
@@ -124,7 +126,8 @@ pub fn router(app: App) -> Router {
         .fallback(|| async { StatusCode::NOT_FOUND })
         .layer(CatchPanicLayer::custom(surround::answer_panic))
         .layer(from_fn_with_state(app.clone(), surround::finish))
-        .layer(option_layer(app.origins.layer()))
+        .layer(option_layer(cors))
+        .layer(option_layer(preflights))
         .with_state(app)
 }
 

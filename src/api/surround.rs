@@ -40,10 +40,10 @@ pub async fn finish(State(app): State<App>, mut request: Request, next: Next) ->
     let policy = edge::content_policy(request.uri().path());
     let is_probe = PROBES.contains(&request.uri().path());
     let from_address = if is_probe { Ok(None) } else { app.edge.requests.take(network_of(address)) };
-    let (response, from_address) = match (from_address, protocol::check(&request)) {
-        (Ok(allowance), Ok(())) => (next.run(request).await, allowance),
-        (Ok(allowance), Err(error)) => (refuse_form(request, error).await, allowance),
-        (Err(error), _) => (error.into_response(), None),
+    let (response, from_address) = match (protocol::check(&request), from_address) {
+        (Err(error), allowance) => (refuse_form(request, error).await, allowance.ok().flatten()),
+        (Ok(()), Ok(allowance)) => (next.run(request).await, allowance),
+        (Ok(()), Err(error)) => (error.into_response(), None),
     };
     let route = path.as_ref().map_or("unknown", MatchedPath::as_str);
     let caller = origin.caller().map(|caller| caller.user_id).unwrap_or_default();
@@ -68,6 +68,23 @@ pub async fn finish(State(app): State<App>, mut request: Request, next: Next) ->
     tracing::debug!(%method, route, status = status.as_u16(), micros = elapsed.as_micros() as u64, "request");
     count(method_label(&method), route, status, elapsed.as_secs_f64());
     response
+}
+
+/// Around the layer of cross-origin calls, which answers every OPTIONS by itself, whatever its form.
+pub async fn refuse_malformed_preflights(request: Request, next: Next) -> Response {
+    if request.method() != Method::OPTIONS {
+        return next.run(request).await;
+    }
+    let request_id = request_id(&request);
+    match protocol::check(&request) {
+        Ok(()) => next.run(request).await,
+        Err(error) => {
+            let response = refuse_form(request, error).await;
+            let mut response = Problem::write_body(response, request_id.to_str().unwrap_or_default());
+            response.headers_mut().insert(REQUEST_ID, request_id);
+            response
+        }
+    }
 }
 
 /// Refuses a request that HTTP does not allow, and the connection with it: where the next one begins is anybody's guess.

@@ -1,17 +1,27 @@
 //! What the database says of the time.
 
+use std::time::{Duration, Instant};
+
 use super::{Db, Tx, in_time, in_transaction, on_reader};
 use crate::timestamp::Timestamp;
 
+/// Less than clocks must differ to be corrected.
+const LONGEST_WAY: Duration = Duration::from_millis(200);
+
 impl Db {
     /// Makes the program go by PostgreSQL's clock, which all instances share, so that they agree with each other even if
-    /// their machines do not. SQLite's clock is this machine's.
-    pub async fn follow_server_time(&self) -> sqlx::Result<()> {
+    /// their machines do not. SQLite's clock is this machine's. True when the program's clock was set.
+    pub async fn follow_server_time(&self) -> sqlx::Result<bool> {
         if let Self::Postgres { readers, .. } = self {
+            let asked = Instant::now();
             let now = sqlx::query_scalar("select (extract(epoch from clock_timestamp()) * 1000000)::bigint");
-            Timestamp::follow(in_time(now.fetch_one(readers)).await?);
+            let server_time = in_time(now.fetch_one(readers)).await?;
+            // An answer that was long under way tells little.
+            if asked.elapsed() < LONGEST_WAY {
+                return Ok(Timestamp::follow(server_time));
+            }
         }
-        Ok(())
+        Ok(false)
     }
 
     /// When the newest movement was booked: the newest by its id, a UUIDv7, which takes no look at the others.
@@ -21,7 +31,7 @@ impl Db {
             .await)
     }
 
-    /// What [`Tx::store_certain_time`] has stored, on whichever instance.
+    /// What [`Tx::store_certain_time`] has stored last, on whichever instance.
     pub async fn certain_time(&self) -> sqlx::Result<Option<Timestamp>> {
         on_reader!(self, conn => sqlx::query_scalar("select at from certain_time where id = 1")
             .fetch_optional(conn)
@@ -30,11 +40,10 @@ impl Db {
 }
 
 impl Tx<'_> {
-    /// Stores it, unless another instance has stored a later one.
     pub async fn store_certain_time(&mut self, at: Timestamp) -> sqlx::Result<()> {
         in_transaction!(self, conn => sqlx::query(
             "insert into certain_time (id, at) values (1, $1)
-             on conflict (id) do update set at = excluded.at where certain_time.at < excluded.at",
+             on conflict (id) do update set at = excluded.at",
         )
         .bind(at)
         .execute(conn)

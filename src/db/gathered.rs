@@ -57,6 +57,11 @@ impl AccountLookUps {
 async fn answer(readers: PgPool, mut waiting: mpsc::UnboundedReceiver<LookUp>) {
     let mut batch = Vec::new();
     while waiting.recv_many(&mut batch, MAX_BATCH).await > 0 {
+        // Whoever has stopped waiting costs nothing more.
+        batch.retain(|look_up: &LookUp| !look_up.answer.is_closed());
+        if batch.is_empty() {
+            continue;
+        }
         let numbers: Vec<i64> = batch.iter().map(|look_up| look_up.number.as_i64()).collect();
         let found: sqlx::Result<Vec<Account>> = in_time(sqlx::query_as(SELECT).bind(numbers).fetch_all(&readers)).await;
         let Ok(found) = found else {

@@ -273,11 +273,15 @@ async fn wait_for_turn(turn: &Arc<Mutex<()>>) -> sqlx::Result<OwnedMutexGuard<()
 impl Tx<'_> {
     /// An error that leaves open whether the commit took effect is [marked](errors::Failure::InDoubt).
     pub async fn commit(self) -> sqlx::Result<()> {
-        let committed = match self {
+        self.release().await.map_err(errors::of_commit)
+    }
+
+    /// Ends a transaction within another one, which has the last word.
+    pub async fn release(self) -> sqlx::Result<()> {
+        match self {
             Self::Sqlite(tx, _turn) => in_time(tx.commit()).await,
             Self::Postgres(tx) => in_time(tx.commit()).await,
-        };
-        committed.map_err(errors::of_commit)
+        }
     }
 
     pub async fn rollback(self) -> sqlx::Result<()> {

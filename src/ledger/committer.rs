@@ -31,6 +31,7 @@ use std::sync::atomic::Ordering::{AcqRel, Acquire, Release};
 use std::sync::atomic::{AtomicBool, AtomicU8};
 use std::time::Duration;
 
+use futures_util::future::try_join_all;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
@@ -38,6 +39,7 @@ use uuid::Uuid;
 
 use super::rules::{self, Book, Command, Outcome, Refusal, Reverses, SecondPerson};
 use crate::account_number::AccountNumber;
+use crate::clock::Clock;
 use crate::db::Db;
 use crate::db::accounts::Account;
 use crate::db::approvals::Approval;
@@ -154,7 +156,10 @@ impl Stage {
 
     /// False when its caller has given it up.
     fn begin_commit(&self) -> bool {
-        self.0.compare_exchange(Self::OPEN, Self::COMMITTING, AcqRel, Acquire) != Err(Self::GIVEN_UP)
+        match self.0.compare_exchange(Self::OPEN, Self::COMMITTING, AcqRel, Acquire) {
+            Ok(_) => true,
+            Err(stage) => stage != Self::GIVEN_UP,
+        }
     }
 
     /// The commit is known not to have taken effect.
@@ -166,7 +171,7 @@ impl Stage {
 impl Committer {
     /// Starts as many lanes as the database can use. `maximum_major_units` is the most one movement may be, in whole
     /// units of its currency.
-    pub fn start(db: &Db, maximum_major_units: i64) -> (Self, Lanes) {
+    pub fn start(db: &Db, maximum_major_units: i64, clock: &Arc<Clock>) -> (Self, Lanes) {
         let is_closing = Arc::new(AtomicBool::new(false));
         let mut tasks = JoinSet::new();
         let lanes = (0..db.lanes())
@@ -174,7 +179,8 @@ impl Committer {
                 let (sender, queue) = mpsc::unbounded_channel();
                 let (connection, state, is_closing) =
                     (LaneConnection::new(db), Arc::new(LaneState::new()), is_closing.clone());
-                let lane = Lane { connection, queue, state: state.clone(), is_closing, maximum_major_units };
+                let clock = clock.clone();
+                let lane = Lane { connection, queue, state: state.clone(), is_closing, clock, maximum_major_units };
                 tasks.spawn(on_its_own_thread(lane.run()));
                 LaneHandle { queue: sender, state }
             })
@@ -205,7 +211,11 @@ impl Committer {
         let (stage, mut answered) = lane.send(commands, atomic, room);
         let asked_at = Instant::now();
         if let Ok(answer) = timeout_at(asked_at + BOOKED_WITHIN, &mut answered).await {
-            return answer.unwrap_or_else(|_| Err(shutting_down()));
+            // The lane has ended with its end of the channel.
+            return answer.unwrap_or_else(|_| match stage.give_up() {
+                true => Err(shutting_down()),
+                false => Err(Error::OutcomeUnknown { transactions: ids }),
+            });
         }
         if stage.give_up() {
             return Err(not_booked(Failure::Unavailable));
@@ -222,10 +232,7 @@ impl Committer {
     /// for [`PULSE_LIFETIME`] is asked, by however many at once, to write something. Answers within [`PULSE_WITHIN`].
     pub async fn readiness(&self) -> Result<(), Failure> {
         let deadline = Instant::now() + PULSE_WITHIN;
-        for lane in &self.lanes {
-            lane.pulse(&self.room, deadline).await?;
-        }
-        Ok(())
+        try_join_all(self.lanes.iter().map(|lane| lane.pulse(&self.room, deadline))).await.map(drop)
     }
 }
 
@@ -300,6 +307,7 @@ struct Lane {
     queue: mpsc::UnboundedReceiver<Waiting>,
     state: Arc<LaneState>,
     is_closing: Arc<AtomicBool>,
+    clock: Arc<Clock>,
     maximum_major_units: i64,
 }
 
@@ -344,7 +352,9 @@ impl Lane {
                 size += next.commands.len();
                 batch.push(next);
             }
-            metrics::histogram!("coffer_batch_size").record(size as f64);
+            if size > 0 {
+                metrics::histogram!("coffer_batch_size").record(size as f64);
+            }
             if let Err(error) = self.carry_out(&mut batch).await {
                 self.carry_out_one_by_one(&mut batch, error).await;
             }
@@ -356,7 +366,7 @@ impl Lane {
     /// answered; otherwise it is as it was, and nothing of it is booked.
     async fn carry_out(&mut self, batch: &mut Vec<Waiting>) -> sqlx::Result<()> {
         let started = Instant::now();
-        let mut pause = FIRST_PAUSE;
+        let (mut pause, mut is_to_bury) = (FIRST_PAUSE, false);
         loop {
             batch.retain(|waiting| !waiting.stage.is_given_up());
             if batch.is_empty() {
@@ -370,23 +380,26 @@ impl Lane {
                 Err(failed) => failed,
             };
             self.connection.replace();
-            let was_in_doubt = doubt.is_some();
+            is_to_bury |= doubt.is_some();
             if let Some(doubt) = doubt
                 && let Some(verdicts) = self.resolve(doubt, batch, &error).await
             {
                 answer(batch, verdicts);
                 return Ok(());
             }
-            // From here on it is certain that nothing was booked.
-            batch.iter().for_each(|waiting| waiting.stage.reopen());
+            // Nothing was booked. Until what a failed commit has left is buried, nobody may take that for certain.
+            if !is_to_bury {
+                batch.iter().for_each(|waiting| waiting.stage.reopen());
+            }
             let may_pass = errors::is_transient(&error) || errors::is_unique_violation(&error);
             let waits_for_a_stranger = errors::is_lock_timeout(&error);
             let retry_for = if self.is_closing.load(Acquire) { CLOSING_RETRY_FOR } else { RETRY_FOR };
             let no_time_left = started.elapsed() >= retry_for;
             if !may_pass || waits_for_a_stranger || no_time_left {
-                if was_in_doubt && !self.connection.bury_failed_commit().await {
+                if is_to_bury && !self.connection.bury_failed_commit().await {
                     leave_unknown(batch);
                 }
+                batch.iter().for_each(|waiting| waiting.stage.reopen());
                 return Err(error);
             }
             tracing::warn!(%error, "a batch will be tried again");
@@ -416,7 +429,7 @@ impl Lane {
             if held.iter().any(|held| held.is_subset(&accounts)) {
                 self.give_up(&mut alone, &error);
             } else if let Err(error) = self.carry_out(&mut alone).await {
-                if errors::is_lock_timeout(&error) {
+                if errors::is_lock_timeout(&error) && !accounts.is_empty() {
                     held.push(accounts);
                 }
                 self.give_up(&mut alone, &error);
@@ -504,7 +517,7 @@ impl Lane {
         let verdicts = batch.iter().map(|waiting| decisions.decide_order(waiting)).collect();
         let Postings { transactions, kept, .. } = &decisions.postings;
         if !transactions.is_empty() || !kept.is_empty() {
-            tx.write(&decisions.postings, &decisions.heads(), now).await?;
+            tx.write(&decisions.postings, &decisions.heads(), now, self.clock.stamp(now)).await?;
         } else if batch.iter().any(|waiting| waiting.commands.is_empty()) {
             tx.write_sign_of_life(lane, now).await?;
         } else {
@@ -524,7 +537,9 @@ impl Lane {
                 Ok(verdicts)
             }
             Err(error) => {
-                let doubt = errors::leaves_doubt(&error).then(|| Doubt {
+                // A sign of life that is missing matters to nobody.
+                let is_nothing = transactions.is_empty() && kept.is_empty();
+                let doubt = (!is_nothing && errors::leaves_doubt(&error)).then(|| Doubt {
                     transaction_ids: transactions.iter().map(|booked| booked.id).collect(),
                     kept_ids: kept.iter().map(|approval| approval.id).collect(),
                     accounts: numbers,

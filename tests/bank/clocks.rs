@@ -5,7 +5,7 @@
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -14,15 +14,16 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::command_line::{Server, coffer};
 use crate::databases::{Kind, TestDatabase};
 use crate::harness::{Answer, Customer, JWT_SECRET, TestBank};
 
 const INSTALL_HINT: &str = "these tests set the clock of a process: `apt-get install faketime`";
 const DEADLINE: Duration = Duration::from_secs(20);
 
-/// A served bank with a wall clock of its own; killed when dropped.
+/// A served bank with a wall clock of its own.
 struct ClockedBank {
-    process: Child,
+    _server: Server,
     address: SocketAddr,
     clock: PathBuf,
     log: Arc<Mutex<String>>,
@@ -41,22 +42,16 @@ impl ClockedBank {
         let directory = TempDir::new().expect("a directory");
         let clock = directory.path().join("clock");
         set(&clock, offset);
-        let mut command = Command::new(env!("CARGO_BIN_EXE_coffer"));
-        command.args(["--database-url", &database.url, "--listen", "127.0.0.1:0", "--jwt-secret", JWT_SECRET]);
-        command.args(["--caller-rate", "0", "--address-rate", "0"]).current_dir(directory.path()).env_clear();
+        let mut command = coffer(directory.path(), &["--database-url", &database.url, "--jwt-secret", JWT_SECRET]);
         command.env("LD_PRELOAD", libfaketime()).env("FAKETIME_TIMESTAMP_FILE", &clock);
-        command.env("FAKETIME_NO_CACHE", "1").env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
-        let mut process = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary runs");
+        command.env("FAKETIME_NO_CACHE", "1").env("FAKETIME_DONT_FAKE_MONOTONIC", "1").stderr(Stdio::piped());
+        let mut server = Server::start_as(command);
         let log = Arc::new(Mutex::new(String::new()));
-        let (lines, kept) = (BufReader::new(process.stderr.take().expect("its log")).lines(), log.clone());
+        let (lines, kept) = (BufReader::new(server.process.stderr.take().expect("its log")).lines(), log.clone());
         std::thread::spawn(move || {
             lines.map_while(Result::ok).for_each(|line| kept.lock().expect("a log").push_str(&line))
         });
-        let banner = BufReader::new(process.stdout.take().expect("its output")).lines();
-        let address =
-            banner.map_while(Result::ok).find_map(|line| line.split("API         http://").nth(1)?.parse().ok());
-        let address = address.unwrap_or_else(|| panic!("it ended early: {}", log.lock().expect("a log")));
-        Self { process, address, clock, log, _directory: directory }
+        Self { address: server.address, _server: server, clock, log, _directory: directory }
     }
 
     fn set_clock(&self, offset: &str) {
@@ -74,13 +69,6 @@ impl ClockedBank {
             Kind::Sqlite => self.logs(jump).await,
             Kind::Postgres => tokio::time::sleep(Duration::from_millis(1_100)).await,
         }
-    }
-}
-
-impl Drop for ClockedBank {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
     }
 }
 
@@ -137,6 +125,7 @@ macro_rules! on_both {
 
 on_both! {
     a_clock_that_was_ahead_makes_no_retry_book_twice: retries_after_a_clock_that_was_ahead;
+    a_clock_that_was_behind_makes_no_retry_book_twice: retries_after_a_clock_that_was_behind;
     a_token_made_while_the_clock_was_ahead_does_not_count: tokens_of_a_clock_that_was_ahead;
     a_movement_in_the_future_is_told_of: movements_in_the_future;
 }
@@ -171,6 +160,31 @@ async fn retries_after_a_clock_that_was_ahead(kind: Kind) {
     drop(ahead);
     let server = ClockedBank::start(database, "+0");
     send_all(&server, Some("true")).await;
+    drop(server);
+    bank.close_with_books_right().await;
+}
+
+/// The bank knows what time it is, is started with a clock that is behind, takes movements, and gets the right time.
+async fn retries_after_a_clock_that_was_behind(kind: Kind) {
+    let bank = TestBank::open(kind).await;
+    let ada = bank.customer().await;
+    let database = &bank.database;
+    drop(ClockedBank::start(database, "+0"));
+    let server = ClockedBank::start(database, "-8d");
+    let token = sign_in_at(server.address, &ada).await;
+    for n in 0..20 {
+        let answer = keyed_deposit(server.address, &ada, &token, &format!("key-{n}")).await.expect_status(201);
+        assert_eq!(answer.header("idempotent-replayed"), None, "key {n}");
+    }
+    server.set_clock("+0");
+    server.notices("Ahead", kind).await;
+    let token = sign_in_at(server.address, &ada).await;
+    keyed_deposit(server.address, &ada, &token, "afterwards").await.expect_status(201);
+    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    for n in 0..20 {
+        let answer = keyed_deposit(server.address, &ada, &token, &format!("key-{n}")).await.expect_status(201);
+        assert_eq!(answer.header("idempotent-replayed"), Some("true"), "key {n}");
+    }
     drop(server);
     bank.close_with_books_right().await;
 }

@@ -1,22 +1,21 @@
 //! SQLite on a disk that fails: what is acknowledged is on it, what is refused never comes back, and nobody waits long.
 
-use std::io::{BufRead, BufReader};
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
+use rustix::process::Signal;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::command_line::{Server, coffer};
 use crate::databases::{Kind, TestDatabase};
 use crate::harness::{JWT_SECRET, TestBank};
 
-/// A bank with one customer, in a process whose disk does as it is told; killed when dropped.
+/// A bank with one customer, in a process whose disk does as it is told.
 struct BankOnFailingDisk {
-    process: Child,
-    address: SocketAddr,
+    server: Server,
     disk: PathBuf,
     account: String,
     token: String,
@@ -44,16 +43,10 @@ impl BankOnFailingDisk {
         let database = bank.close().await;
         let directory = TempDir::new().expect("a directory");
         let disk = directory.path().join("disk");
-        let mut command = Command::new(env!("CARGO_BIN_EXE_coffer"));
-        command.args(["--database-url", &database.url, "--listen", "127.0.0.1:0", "--jwt-secret", JWT_SECRET]);
-        command.args(["--caller-rate", "0", "--address-rate", "0"]).current_dir(directory.path()).env_clear();
-        command.env("LD_PRELOAD", library()).env("FAILING_DISK", &disk);
-        let mut process = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("the binary runs");
-        let banner = BufReader::new(process.stdout.take().expect("its output")).lines();
-        let address =
-            banner.map_while(Result::ok).find_map(|line| line.split("API         http://").nth(1)?.parse().ok());
-        let (address, client) = (address.expect("an open bank"), reqwest::Client::new());
-        (Self { process, address, disk, account, token, client, _directory: directory }, database)
+        let mut command = coffer(directory.path(), &["--database-url", &database.url, "--jwt-secret", JWT_SECRET]);
+        command.env("LD_PRELOAD", library()).env("FAILING_DISK", &disk).stderr(Stdio::null());
+        let (server, client) = (Server::start_as(command), reqwest::Client::new());
+        (Self { server, disk, account, token, client, _directory: directory }, database)
     }
 
     fn set_disk(&self, state: &str) {
@@ -62,13 +55,9 @@ impl BankOnFailingDisk {
         std::fs::rename(&draft, &self.disk).expect("a file");
     }
 
-    fn url(&self, path: &str) -> String {
-        format!("http://{}{path}", self.address)
-    }
-
     /// Within a second, however the disk is.
     async fn ready(&self) -> u16 {
-        let ready = self.client.get(self.url("/readyz")).send();
+        let ready = self.client.get(self.server.url("/readyz")).send();
         let answer = tokio::time::timeout(Duration::from_secs(1), ready).await.expect("an answer within a second");
         answer.expect("an answer").status().as_u16()
     }
@@ -85,7 +74,7 @@ impl BankOnFailingDisk {
 
     async fn deposit(&self) -> u16 {
         let body = json!({"account_number": self.account, "amount": "1"});
-        let deposit = self.client.post(self.url("/deposit")).bearer_auth(&self.token).json(&body);
+        let deposit = self.client.post(self.server.url("/deposit")).bearer_auth(&self.token).json(&body);
         deposit.send().await.expect("an answer").status().as_u16()
     }
 
@@ -108,17 +97,9 @@ impl BankOnFailingDisk {
 
     fn terminate(&mut self) -> Duration {
         let started = Instant::now();
-        let pid = self.process.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &pid]).status().expect("kill").success());
-        assert!(self.process.wait().expect("its end").success());
+        self.server.signal(Signal::TERM);
+        assert!(self.server.process.wait().expect("its end").success());
         started.elapsed()
-    }
-}
-
-impl Drop for BankOnFailingDisk {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
     }
 }
 
@@ -155,7 +136,7 @@ async fn a_full_disk_takes_no_movement_and_loses_none() {
     bank.set_disk("full");
     assert_eq!(bank.deposits(20).await, [503; 20]);
     assert_eq!(bank.ready().await, 503);
-    let balance = bank.client.get(bank.url(&format!("/balance?account_number={}", bank.account)));
+    let balance = bank.client.get(bank.server.url(&format!("/balance?account_number={}", bank.account)));
     let balance: Value =
         balance.bearer_auth(&bank.token).send().await.expect("an answer").json().await.expect("a balance");
     assert_eq!(balance["balance"], "5.00");

@@ -46,6 +46,31 @@ fn in_chunks(caller: &Customer<'_>) -> String {
     format!("{:x}\r\n{body}\r\n0\r\n\r\n", body.len())
 }
 
+/// Neither the layer of cross-origin calls nor a limit on requests answers before the form is looked at.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_answered_before_the_form_is_looked_at() {
+    let flags = ["--cors-origins", "https://app.example", "--address-rate", "1"];
+    let bank = TestBank::open_with(crate::databases::Kind::Sqlite, &flags).await;
+    let chunked = "Host: bank\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n";
+    let preflight = "Origin: https://app.example\r\nAccess-Control-Request-Method: POST\r\n";
+    // More than the address may ask.
+    for _ in 0..8 {
+        let answer = exchange(&bank, &format!("OPTIONS /deposit HTTP/1.1\r\n{preflight}{chunked}")).await;
+        assert_refused(&answer, 400, "length_ambiguous");
+        assert_refused(
+            &exchange(&bank, &format!("OPTIONS /deposit HTTP/1.1\r\n{preflight}\r\n")).await,
+            400,
+            "host_invalid",
+        );
+        assert_refused(
+            &exchange(&bank, &format!("POST /deposit HTTP/1.1\r\n{chunked}")).await,
+            400,
+            "length_ambiguous",
+        );
+    }
+    bank.close_with_books_right().await;
+}
+
 bank_tests! {
     async fn a_request_has_one_host_and_it_is_one(bank: &TestBank) {
         let ada = bank.customer().await;

@@ -307,15 +307,21 @@ impl Batch<'_> {
     /// Writes a batch: journal, passbooks, heads of the accounts, keys, approvals that are thereby carried out or asked
     /// for, what is reversed, and what of it goes on record.
     ///
-    /// `heads` are the accounts as they are after the batch. Fails when a row that must be there is not: the caller
+    /// `heads` are the accounts as they are after the batch, `key_stamp` is the time of the keys. Fails when a row that must be there is not: the caller
     /// rolls back and nothing is written.
-    pub async fn write(&mut self, postings: &Postings, heads: &[&Account], now: Timestamp) -> sqlx::Result<()> {
+    pub async fn write(
+        &mut self,
+        postings: &Postings,
+        heads: &[&Account],
+        now: Timestamp,
+        key_stamp: Timestamp,
+    ) -> sqlx::Result<()> {
         let written = match self {
             Self::Sqlite(batch) => [
                 batch.insert_transactions(&postings.transactions)?,
                 batch.insert_entries(&postings.entries)?,
                 batch.update_heads(heads)?,
-                batch.insert_keys(&postings.used_keys, now)?,
+                batch.insert_keys(&postings.used_keys, key_stamp)?,
                 batch.mark_approved(&postings.approved, now)?,
                 batch.insert_approvals(&postings.kept)?,
                 batch.insert_reversals(&postings.reversals)?,
@@ -324,7 +330,7 @@ impl Batch<'_> {
                 in_time(postgres::insert_transactions(tx, &postings.transactions)).await?,
                 in_time(postgres::insert_entries(tx, &postings.entries)).await?,
                 in_time(postgres::update_heads(tx, heads)).await?,
-                in_time(postgres::insert_keys(tx, &postings.used_keys, now)).await?,
+                in_time(postgres::insert_keys(tx, &postings.used_keys, key_stamp)).await?,
                 in_time(postgres::mark_approved(tx, &postings.approved, now)).await?,
                 in_time(postgres::insert_approvals(tx, &postings.kept)).await?,
                 in_time(postgres::insert_reversals(tx, &postings.reversals)).await?,
@@ -363,9 +369,9 @@ impl Batch<'_> {
         match self {
             Self::Sqlite(batch) => batch.append_to_audit_log(records),
             Self::Postgres(tx) => {
-                let mut savepoint = Tx::Postgres(tx.begin().await?);
+                let mut savepoint = Tx::Postgres(in_time(tx.begin()).await?);
                 savepoint.append_to_audit_log(records).await?;
-                savepoint.commit().await
+                savepoint.release().await
             }
         }
     }
@@ -392,7 +398,10 @@ impl Tx<'_> {
     /// Forgets idempotency keys that took effect before `before`, as many as take a moment: PostgreSQL those of one
     /// slice, whose first two bytes are `slice`, SQLite the oldest, and of the slice where they were.
     pub async fn prune_keys(&mut self, slice: u16, before: Timestamp) -> sqlx::Result<()> {
-        let slice = slice.to_be_bytes();
+        in_time(self.prune_keys_of(slice.to_be_bytes(), before)).await
+    }
+
+    async fn prune_keys_of(&mut self, slice: [u8; 2], before: Timestamp) -> sqlx::Result<()> {
         match self {
             Tx::Sqlite(tx, _) => {
                 sqlx::query(PRUNE_KEYS_IN_ORDER).bind(before).execute(&mut **tx).await?;
