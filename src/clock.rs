@@ -15,6 +15,8 @@ pub struct Clock {
     behind_seconds: AtomicU64,
     /// The latest time that was certain, in microseconds.
     certain: AtomicI64,
+    /// The latest date of a movement that this process has booked, in microseconds.
+    booked: AtomicI64,
 }
 
 impl Clock {
@@ -33,9 +35,15 @@ impl Clock {
         self.certain.fetch_max(certain.as_micros(), Ordering::Relaxed);
     }
 
-    /// Takes in when the newest movement was booked. True when the clock has just been found to be behind it by more than
+    /// A movement was booked with this date.
+    pub fn note_booked(&self, at: Timestamp) {
+        self.booked.fetch_max(at.as_micros(), Ordering::Relaxed);
+    }
+
+    /// Takes in when the newest movement of the bank was booked. True when the clock has just been found to be behind it by more than
     /// the tolerance.
     pub fn compare(&self, newest: Timestamp, now: Timestamp) -> bool {
+        let newest = newest.max(Timestamp::from_micros(self.booked.load(Ordering::Relaxed)));
         let seconds = newest.since(now).as_secs();
         metrics::gauge!("coffer_clock_behind_seconds").set(seconds as f64);
         let before = self.behind_seconds.swap(seconds, Ordering::Relaxed);

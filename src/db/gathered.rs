@@ -6,7 +6,8 @@
 
 use std::collections::HashMap;
 
-use sqlx::PgPool;
+use sqlx::pool::PoolConnection;
+use sqlx::{PgPool, Postgres};
 use tokio::sync::{mpsc, oneshot};
 
 use super::accounts::Account;
@@ -56,6 +57,8 @@ impl AccountLookUps {
 
 async fn answer(readers: PgPool, mut waiting: mpsc::UnboundedReceiver<LookUp>) {
     let mut batch = Vec::new();
+    // Kept while one query follows another: taking a connection and giving it back costs as much as a look-up.
+    let mut kept: Option<PoolConnection<Postgres>> = None;
     while waiting.recv_many(&mut batch, MAX_BATCH).await > 0 {
         // Whoever has stopped waiting costs nothing more.
         batch.retain(|look_up: &LookUp| !look_up.answer.is_closed());
@@ -63,7 +66,17 @@ async fn answer(readers: PgPool, mut waiting: mpsc::UnboundedReceiver<LookUp>) {
             continue;
         }
         let numbers: Vec<i64> = batch.iter().map(|look_up| look_up.number.as_i64()).collect();
-        let found: sqlx::Result<Vec<Account>> = in_time(sqlx::query_as(SELECT).bind(numbers).fetch_all(&readers)).await;
+        let found: sqlx::Result<Vec<Account>> = in_time(async {
+            let connection = match &mut kept {
+                Some(connection) => connection,
+                None => kept.insert(readers.acquire().await?),
+            };
+            sqlx::query_as(SELECT).bind(numbers).fetch_all(&mut **connection).await
+        })
+        .await;
+        if waiting.is_empty() || found.is_err() {
+            kept = None;
+        }
         let Ok(found) = found else {
             // Whoever waits hears that there is no answer.
             batch.clear();

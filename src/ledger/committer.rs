@@ -61,6 +61,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// How long a caller waits for its commit to begin: with what comes before and after, less than the 10 seconds within which
 /// every request has its answer.
 const BOOKED_WITHIN: Duration = Duration::from_secs(8);
+/// What has waited longer is no longer begun.
+const BEGUN_WITHIN: Duration = Duration::from_secs(7);
 /// How long a caller waits to hear what became of a commit that has begun.
 const VERDICT_WITHIN: Duration = Duration::from_secs(30);
 /// How long one look-up of a commit may take. A connection that was merely cut is replaced in less, and nobody notices.
@@ -131,6 +133,7 @@ struct Waiting {
     commands: Vec<Command>,
     /// All of the commands, or none.
     atomic: bool,
+    asked_at: Instant,
     stage: Arc<Stage>,
     answer: oneshot::Sender<Result<Verdicts>>,
     _room: OwnedSemaphorePermit,
@@ -245,7 +248,8 @@ impl LaneHandle {
     ) -> (Arc<Stage>, oneshot::Receiver<Result<Verdicts>>) {
         let stage = Arc::new(Stage::default());
         let (answer, answered) = oneshot::channel();
-        let _ = self.queue.send(Waiting { commands, atomic, stage: stage.clone(), answer, _room: room });
+        let asked_at = Instant::now();
+        let _ = self.queue.send(Waiting { commands, atomic, asked_at, stage: stage.clone(), answer, _room: room });
         (stage, answered)
     }
 
@@ -368,7 +372,7 @@ impl Lane {
         let started = Instant::now();
         let (mut pause, mut is_to_bury) = (FIRST_PAUSE, false);
         loop {
-            batch.retain(|waiting| !waiting.stage.is_given_up());
+            refuse_late(batch);
             if batch.is_empty() {
                 return Ok(());
             }
@@ -534,6 +538,9 @@ impl Lane {
         match tx.commit().await {
             Ok(()) => {
                 self.state.note(Ok(()));
+                if let Some(latest) = transactions.iter().map(|booked| booked.created_at).max() {
+                    self.clock.note_booked(latest);
+                }
                 Ok(verdicts)
             }
             Err(error) => {
@@ -767,6 +774,16 @@ struct Savepoint {
 /// The accounts that the commands name, each once and in order, which is also the order of their locks.
 fn accounts_named<'a>(commands: impl IntoIterator<Item = &'a Command>) -> BTreeSet<AccountNumber> {
     commands.into_iter().flat_map(|command| command.movement.accounts()).collect()
+}
+
+/// Drops what its caller has given up, and refuses what its caller is about to: that would only spoil the batch.
+fn refuse_late(batch: &mut Vec<Waiting>) {
+    let is_late = |waiting: &Waiting| {
+        waiting.stage.is_given_up() || waiting.asked_at.elapsed() >= BEGUN_WITHIN && waiting.stage.give_up()
+    };
+    for late in batch.extract_if(.., |waiting| is_late(waiting)) {
+        let _ = late.answer.send(Err(not_booked(Failure::Unavailable)));
+    }
 }
 
 /// Empties the batch and tells everyone that it is unknown whether it was booked.
