@@ -79,7 +79,7 @@ describe('markup in a text field', () => {
     await mallory.heading(/Hello/);
     await mallory.go('#/staff', 'Staff');
     await shown(ATTACK);
-    await page.getByLabel('Name or e-mail address').fill('<img');
+    await page.getByLabel('Name, e-mail address or account number').fill('<img');
     await page.getByRole('link', { name: /<img/ }).click();
     await mallory.heading(ATTACK);
     await shown(ATTACKS_LABEL);
