@@ -6,7 +6,7 @@
 //!
 //! - [`api`]: the routes, all on one screen in `api/mod.rs`. `api/movements.rs` reads the request and queues a command.
 //! - [`auth`]: passwords, access tokens, sessions, and the extractor that says who is calling.
-//! - [`ledger`]: `rules.rs` *decides* what a command does to the books, without any I/O; `committer.rs` takes everything
+//! - [`ledger`]: `rules.rs` *decides* what a command does to the books, without any I/O; `committer/` takes everything
 //!   that is waiting, has it decided, and *writes* it in one durable transaction; `chain.rs` hashes the passbooks.
 //! - [`db`]: SQLite and PostgreSQL behind one type. `db/ledger/` has the statements that write the books.
 //! - [`limits`]: how often anything may be asked.

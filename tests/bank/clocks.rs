@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use coffer::doctor::{self, Finding};
 use reqwest::Method;
@@ -16,10 +16,9 @@ use tempfile::TempDir;
 
 use crate::command_line::{Server, coffer};
 use crate::databases::{Kind, TestDatabase};
-use crate::harness::{Answer, Customer, JWT_SECRET, TestBank};
+use crate::harness::{Answer, Customer, JWT_SECRET, TestBank, eventually};
 
 const INSTALL_HINT: &str = "these tests set the clock of a process: `apt-get install faketime`";
-const DEADLINE: Duration = Duration::from_secs(20);
 
 /// A served bank with a wall clock of its own.
 struct ClockedBank {
@@ -77,14 +76,6 @@ fn set(clock: &Path, offset: &str) {
     let draft = clock.with_extension("new");
     std::fs::write(&draft, offset).expect("a file");
     std::fs::rename(&draft, clock).expect("a file");
-}
-
-async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
-    let started = Instant::now();
-    while !holds().await {
-        assert!(started.elapsed() < DEADLINE, "it never came to this: {what}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
 }
 
 async fn keyed_deposit(at: SocketAddr, customer: &Customer<'_>, token: &str, key: &str) -> Answer {

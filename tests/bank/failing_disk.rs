@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 use crate::command_line::{Server, coffer};
 use crate::databases::{Kind, TestDatabase};
-use crate::harness::{JWT_SECRET, TestBank};
+use crate::harness::{JWT_SECRET, TestBank, eventually};
 
 /// A bank with one customer, in a process whose disk does as it is told.
 struct BankOnFailingDisk {
@@ -63,13 +63,7 @@ impl BankOnFailingDisk {
     }
 
     async fn becomes_ready(&self) {
-        for _ in 0..200 {
-            if self.ready().await == 200 {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-        panic!("it does not become ready again");
+        eventually("it is ready", async || self.ready().await == 200).await;
     }
 
     async fn deposit(&self) -> u16 {

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 
 use clap::Parser;
 use coffer::config::Settings;
@@ -18,6 +19,8 @@ use tokio::task::JoinHandle;
 
 use crate::databases::{Kind, TestDatabase};
 
+/// How long anything may take to come about by itself, on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(20);
 pub const PASSWORD: &str = "correct horse battery staple";
 pub const JWT_SECRET: &str = "a secret for tests, long enough for HS256";
 
@@ -247,6 +250,15 @@ impl Instance {
     pub async fn close(self) {
         let _ = self.stop.send(());
         self.serving.await.expect("no panic").expect("a clean end");
+    }
+}
+
+/// Waits until something holds that comes about by itself.
+pub async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    let started = Instant::now();
+    while !holds().await {
+        assert!(started.elapsed() < PATIENCE, "it never came to this: {what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 

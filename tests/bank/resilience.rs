@@ -12,7 +12,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UnixStream};
 
 use crate::databases::{Kind, TestDatabase};
-use crate::harness::{Customer, PASSWORD, Request, TestBank, bank_tests};
+use crate::harness::{Customer, PASSWORD, Request, TestBank, bank_tests, eventually};
 
 bank_tests! {
     async fn a_restart_does_not_revive_a_session_that_was_ended(bank: &TestBank) {
@@ -206,13 +206,7 @@ async fn all_are_told_in_time(bank: &TestBank, ada: &Customer<'_>) -> usize {
 
 /// Waits until the bank says that it is ready again.
 async fn becomes_ready(bank: &TestBank) {
-    for _ in 0..100 {
-        if bank.get("/readyz").send().await.status == 200 {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-    panic!("it does not become ready again");
+    eventually("it is ready", async || bank.get("/readyz").send().await.status == 200).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

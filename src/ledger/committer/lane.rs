@@ -1,0 +1,330 @@
+//! A lane: takes what is waiting, and carries it out in one database transaction.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::{Acquire, Release};
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use super::decisions::{Decisions, accounts_named};
+use super::{LaneState, Verdicts, Waiting, not_booked, not_booked_because};
+use crate::account_number::AccountNumber;
+use crate::clock::Clock;
+use crate::db::errors::{self, Failure};
+use crate::db::ledger::{LaneConnection, Postings};
+use crate::error::Error;
+use crate::ledger::rules::{Book, Command, SecondPerson};
+use crate::timestamp::Timestamp;
+
+/// Commands in one database transaction, give or take one order. More would only lengthen the wait of the first.
+const MAX_BATCH: usize = 1_024;
+/// How long a batch that fails for a passing reason is tried again, before its callers are told to come back.
+const RETRY_FOR: Duration = Duration::from_secs(4);
+const FIRST_PAUSE: Duration = Duration::from_millis(5);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+/// What has waited longer is no longer begun.
+const BEGUN_WITHIN: Duration = Duration::from_secs(7);
+/// How long one look-up of a commit may take. A connection that was merely cut is replaced in less, and nobody notices.
+const LOOK_UP_WITHIN: Duration = Duration::from_secs(1);
+/// The same when the bank closes.
+const CLOSING_RETRY_FOR: Duration = Duration::from_secs(1);
+/// When the bank closes, how long a lane goes on looking up what became of a commit.
+const CLOSING_VERDICT_WITHIN: Duration = Duration::from_secs(2);
+
+pub(super) struct Lane {
+    pub connection: LaneConnection,
+    pub queue: mpsc::UnboundedReceiver<Waiting>,
+    pub state: Arc<LaneState>,
+    pub is_closing: Arc<AtomicBool>,
+    pub clock: Arc<Clock>,
+    pub maximum_major_units: i64,
+}
+
+/// A batch that was not committed, as far as is known.
+struct Failed {
+    error: sqlx::Error,
+    /// The answer to COMMIT is missing.
+    doubt: Option<Doubt>,
+}
+
+/// A COMMIT whose answer is missing: it took effect whole or not at all.
+struct Doubt {
+    /// The transactions that were to be committed. All of them: one that was approved has had its id for long, and may be
+    /// in the journal because another instance booked it.
+    transaction_ids: Vec<Uuid>,
+    /// The approvals that were to be kept.
+    kept_ids: Vec<Uuid>,
+    /// The accounts of the batch, which a COMMIT that is still under way holds.
+    accounts: Vec<AccountNumber>,
+    /// What to answer if it was.
+    verdicts: Vec<Verdicts>,
+}
+
+impl From<sqlx::Error> for Failed {
+    fn from(error: sqlx::Error) -> Self {
+        Self { error, doubt: None }
+    }
+}
+
+impl Lane {
+    pub async fn run(mut self) {
+        let mut batch = Vec::new();
+        while let Some(first) = self.queue.recv().await {
+            // Requests that are about to join come first: on a busy machine the batch grows, on an idle one it costs
+            // nothing.
+            std::thread::yield_now();
+            let mut size = first.commands.len();
+            batch.push(first);
+            while size < MAX_BATCH
+                && let Ok(next) = self.queue.try_recv()
+            {
+                size += next.commands.len();
+                batch.push(next);
+            }
+            if size > 0 {
+                metrics::histogram!("coffer_batch_size").record(size as f64);
+            }
+            if let Err(error) = self.carry_out(&mut batch).await {
+                self.carry_out_one_by_one(&mut batch, error).await;
+            }
+        }
+        self.connection.close().await;
+    }
+
+    /// Carries out the batch, trying again while the reason for failing may pass. On success the batch is empty and
+    /// answered; otherwise it is as it was, and nothing of it is booked.
+    async fn carry_out(&mut self, batch: &mut Vec<Waiting>) -> sqlx::Result<()> {
+        let started = Instant::now();
+        let (mut pause, mut is_to_bury) = (FIRST_PAUSE, false);
+        loop {
+            refuse_late(batch);
+            if batch.is_empty() {
+                return Ok(());
+            }
+            let Failed { error, doubt } = match self.try_once(batch).await {
+                Ok(verdicts) => {
+                    answer(batch, verdicts);
+                    return Ok(());
+                }
+                Err(failed) => failed,
+            };
+            self.connection.replace();
+            is_to_bury |= doubt.is_some();
+            if let Some(doubt) = doubt
+                && let Some(verdicts) = self.resolve(doubt, batch, &error).await
+            {
+                answer(batch, verdicts);
+                return Ok(());
+            }
+            // Nothing was booked. Until what a failed commit has left is buried, nobody may take that for certain.
+            if !is_to_bury {
+                batch.iter().for_each(|waiting| waiting.stage.reopen());
+            }
+            let may_pass = errors::is_transient(&error) || errors::is_unique_violation(&error);
+            let waits_for_a_stranger = errors::is_lock_timeout(&error);
+            let retry_for = if self.is_closing.load(Acquire) { CLOSING_RETRY_FOR } else { RETRY_FOR };
+            let no_time_left = started.elapsed() >= retry_for;
+            if !may_pass || waits_for_a_stranger || no_time_left {
+                if is_to_bury && !self.connection.bury_failed_commit().await {
+                    leave_unknown(batch);
+                }
+                batch.iter().for_each(|waiting| waiting.stage.reopen());
+                return Err(error);
+            }
+            tracing::warn!(%error, "a batch will be tried again");
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    /// The batch could not be carried out. Finds out whose fault it is.
+    async fn carry_out_one_by_one(&mut self, batch: &mut Vec<Waiting>, error: sqlx::Error) {
+        let is_everyones = errors::is_transient(&error) && !errors::is_lock_timeout(&error);
+        if is_everyones {
+            // So it would be for whoever came meanwhile: they have waited as long.
+            self.give_up(batch, &error);
+            self.refuse_queue(errors::failure(&error));
+            return;
+        }
+        if batch.len() <= 1 {
+            self.give_up(batch, &error);
+            return;
+        }
+        // What somebody else holds is waited for once, not once a request.
+        let mut held: Vec<BTreeSet<AccountNumber>> = Vec::new();
+        for waiting in std::mem::take(batch) {
+            let accounts = accounts_named(&waiting.commands);
+            let mut alone = vec![waiting];
+            if held.iter().any(|held| held.is_subset(&accounts)) {
+                self.give_up(&mut alone, &error);
+            } else if let Err(error) = self.carry_out(&mut alone).await {
+                if errors::is_lock_timeout(&error) && !accounts.is_empty() {
+                    held.push(accounts);
+                }
+                self.give_up(&mut alone, &error);
+            }
+        }
+    }
+
+    /// Empties the batch and tells everyone that nothing of it was booked.
+    fn give_up(&self, batch: &mut Vec<Waiting>, error: &sqlx::Error) {
+        tracing::error!(%error, requests = batch.len(), "movements could not be booked");
+        let is_asked = batch.iter().any(|waiting| waiting.commands.is_empty());
+        if is_asked || errors::is_transient(error) && !errors::is_lock_timeout(error) {
+            self.state.note(Err(errors::failure(error)));
+        }
+        for waiting in batch.drain(..) {
+            let _ = waiting.answer.send(Err(not_booked_because(error)));
+        }
+    }
+
+    /// Looks up whether a COMMIT without an answer took effect, for as long as that takes: to say "failed" of money that
+    /// may have moved would be worse than to say nothing yet. Its callers stop waiting by themselves. When the first look-up
+    /// gives no answer, everybody behind is refused. Returns the verdicts that stand, or None when nothing was committed.
+    async fn resolve(&mut self, doubt: Doubt, batch: &mut Vec<Waiting>, cause: &sqlx::Error) -> Option<Vec<Verdicts>> {
+        tracing::warn!(error = %cause, "a commit has no answer; it will be looked up");
+        let (mut pause, mut closing_since) = (FIRST_PAUSE, None);
+        let took_effect = loop {
+            let look_up = tokio::time::timeout(LOOK_UP_WITHIN, self.took_effect(&doubt));
+            match look_up.await.unwrap_or_else(|_| Err(errors::no_answer())) {
+                Ok(took_effect) => break took_effect,
+                Err(error) => tracing::warn!(%error, "a commit is still in doubt"),
+            }
+            self.connection.replace();
+            self.state.is_in_doubt.store(true, Release);
+            self.refuse_queue(Failure::InDoubt);
+            if self.is_closing.load(Acquire)
+                && closing_since.get_or_insert_with(Instant::now).elapsed() >= CLOSING_VERDICT_WITHIN
+            {
+                tracing::error!(transactions = ?doubt.transaction_ids, "closing without knowing whether these were booked");
+                leave_unknown(batch);
+                break false;
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        };
+        self.state.is_in_doubt.store(false, Release);
+        took_effect.then_some(doubt.verdicts)
+    }
+
+    async fn took_effect(&mut self, doubt: &Doubt) -> sqlx::Result<bool> {
+        let mut tx = self.connection.begin().await?;
+        // An earlier COMMIT that is still under way holds these accounts: after this it is over, one way or the other.
+        tx.lock_accounts(&doubt.accounts).await?;
+        let took_effect = tx.are_written(&doubt.transaction_ids, &doubt.kept_ids).await?;
+        tx.rollback().await?;
+        Ok(took_effect)
+    }
+
+    /// Tells everybody in the queue that nothing was booked.
+    fn refuse_queue(&mut self, failure: Failure) {
+        while let Ok(waiting) = self.queue.try_recv() {
+            let _ = waiting.answer.send(Err(not_booked(failure)));
+        }
+        self.state.note(Err(failure));
+    }
+
+    /// One database transaction from lock to commit.
+    async fn try_once(&mut self, batch: &[Waiting]) -> Result<Vec<Verdicts>, Failed> {
+        let commands = || batch.iter().flat_map(|waiting| &waiting.commands);
+        let lane = self.connection.id();
+        let mut tx = self.connection.begin().await?;
+        let numbers: Vec<AccountNumber> = accounts_named(commands()).into_iter().collect();
+        let accounts = tx.lock_accounts(&numbers).await?;
+        // Keys are looked up after the lock: whoever held an account before us has written its keys by now.
+        let keys: Vec<_> = commands().filter_map(|command| command.idempotency_key).collect();
+        let used_keys = if keys.is_empty() { Vec::new() } else { tx.used_keys(&keys).await? };
+        let now = Timestamp::now();
+        let is_approved = |c: &&Command| matches!(c.second_person, SecondPerson::HasApproved { .. });
+        let approved: Vec<_> = commands().filter(is_approved).map(|command| command.id).collect();
+        let pending = if approved.is_empty() { Vec::new() } else { tx.lock_pending(&approved, now).await? };
+        let to_reverse: Vec<_> = commands().filter_map(|c| c.reverses.as_ref()).map(|r| r.transaction_id).collect();
+        let reversals = if to_reverse.is_empty() { Vec::new() } else { tx.reversals(&to_reverse).await? };
+
+        let book = Book::new(accounts, now, self.maximum_major_units);
+        let mut decisions = Decisions::new(book, used_keys, pending, reversals, now);
+        let verdicts = batch.iter().map(|waiting| decisions.decide_order(waiting)).collect();
+        let Postings { transactions, kept, .. } = &decisions.postings;
+        if !transactions.is_empty() || !kept.is_empty() {
+            tx.write(&decisions.postings, &decisions.heads(), now, self.clock.stamp(now)).await?;
+        } else if batch.iter().any(|waiting| waiting.commands.is_empty()) {
+            tx.write_sign_of_life(lane, now).await?;
+        } else {
+            // Nothing to write, so nothing can be lost: how the transaction ends does not matter.
+            let _ = tx.rollback().await;
+            return Ok(verdicts);
+        }
+        if !batch.iter().all(|waiting| waiting.stage.begin_commit()) {
+            // Somebody has just stopped waiting: the rest is done without them.
+            let _ = tx.rollback().await;
+            batch.iter().for_each(|waiting| waiting.stage.reopen());
+            return Err(errors::no_answer().into());
+        }
+        match tx.commit().await {
+            Ok(()) => {
+                self.state.note(Ok(()));
+                if let Some(latest) = transactions.iter().map(|booked| booked.created_at).max() {
+                    self.clock.note_booked(latest);
+                }
+                Ok(verdicts)
+            }
+            Err(error) => {
+                // A sign of life that is missing matters to nobody.
+                let is_nothing = transactions.is_empty() && kept.is_empty();
+                let doubt = (!is_nothing && errors::leaves_doubt(&error)).then(|| Doubt {
+                    transaction_ids: transactions.iter().map(|booked| booked.id).collect(),
+                    kept_ids: kept.iter().map(|approval| approval.id).collect(),
+                    accounts: numbers,
+                    verdicts,
+                });
+                Err(Failed { error, doubt })
+            }
+        }
+    }
+}
+
+/// Runs a lane on a thread that serves no requests: SQLite is called without leaving it, and PostgreSQL's answers are not
+/// left waiting behind requests. Completes when the lane ends, even if that is by a panic.
+pub(super) async fn on_its_own_thread(lane: impl Future<Output = ()> + Send + 'static) {
+    let (ended, has_ended) = oneshot::channel::<()>();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let thread = runtime.and_then(|runtime| {
+        std::thread::Builder::new().name("ledger".to_owned()).spawn(move || {
+            let _ended = ended;
+            runtime.block_on(lane);
+        })
+    });
+    if let Err(error) = thread {
+        tracing::error!(%error, "the ledger's thread cannot start");
+    }
+    let _ = has_ended.await;
+}
+
+/// Drops what its caller has given up, and refuses what its caller is about to: that would only spoil the batch.
+fn refuse_late(batch: &mut Vec<Waiting>) {
+    let is_late = |waiting: &Waiting| {
+        waiting.stage.is_given_up() || waiting.asked_at.elapsed() >= BEGUN_WITHIN && waiting.stage.give_up()
+    };
+    for late in batch.extract_if(.., |waiting| is_late(waiting)) {
+        let _ = late.answer.send(Err(not_booked(Failure::Unavailable)));
+    }
+}
+
+/// Empties the batch and tells everyone that it is unknown whether it was booked.
+fn leave_unknown(batch: &mut Vec<Waiting>) {
+    for waiting in batch.drain(..) {
+        let transactions = waiting.commands.iter().map(|command| command.id).collect();
+        let _ = waiting.answer.send(Err(Error::OutcomeUnknown { transactions }));
+    }
+}
+
+/// Empties the batch. Who has hung up is not told, but what they ordered is done.
+fn answer(batch: &mut Vec<Waiting>, verdicts: Vec<Verdicts>) {
+    for (waiting, verdicts) in batch.drain(..).zip(verdicts) {
+        let _ = waiting.answer.send(Ok(verdicts));
+    }
+}

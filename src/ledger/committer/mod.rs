@@ -1,0 +1,322 @@
+//! Group commit: many commands, one durable transaction.
+//!
+//! Handlers never open a transaction for money. They [`submit`](Committer::submit) a [`Command`] and wait. A *lane* takes
+//! everything that is waiting and, in one database transaction, locks the accounts named, looks up idempotency keys,
+//! [decides](rules::decide) each command in the order of arrival, writes, commits, and only then answers. There is no
+//! timer: a batch is what arrived while the last commit was in flight, so one lone request waits for nothing and a thousand
+//! share one fsync.
+//!
+//! What holds:
+//! - An accepted command is on disk before its caller hears of it, whole or not at all.
+//! - A refused command leaves no trace and does not disturb its neighbours.
+//! - A batch that fails for a passing reason is tried again whole, for some seconds; for another reason, one by one, so
+//!   that only the culprit fails.
+//! - A command carries its transaction id from the start. When a COMMIT has no answer, the lane looks the ids up in the
+//!   journal until it knows: nobody is told "failed" about money that moved. Meanwhile it takes no other command.
+//! - Nobody waits without end. A command that is not being committed within [`BOOKED_WITHIN`] is given up by its caller, and
+//!   never booked afterwards; one whose COMMIT has no answer within [`VERDICT_WITHIN`] is reported as unknown.
+//! - A client that hangs up cancels nothing: its command is in the queue, not in its request.
+//! - An order that needs a second person's word is kept as an approval by the same transaction that would have booked it,
+//!   under the id that its own will have, and with its key: a key stands for one thing, whatever arrives at once.
+//! - An order that waited for approval is booked once, and never when it was rejected: the approval's row is locked,
+//!   found pending and marked approved in the transaction that books it, which also puts it on record, so that all of
+//!   it is there or nothing, whenever the process ends. Two who approve, or one who rejects, wait for that lock and find
+//!   the row no longer pending. And the approval has the transaction's id, which the journal takes once.
+//! - A movement is reversed once: its row in `reversals` is written by the transaction that books the reversal, and looked
+//!   for once the accounts are locked, which are the same for all who would reverse it. And what is reversed is the key.
+
+mod decisions;
+mod lane;
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Release};
+use std::sync::atomic::{AtomicBool, AtomicU8};
+use std::time::Duration;
+
+use futures_util::future::try_join_all;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout_at};
+use uuid::Uuid;
+
+use self::lane::{Lane, on_its_own_thread};
+use super::rules::{Command, Refusal};
+use crate::clock::Clock;
+use crate::db::Db;
+use crate::db::approvals::Approval;
+use crate::db::errors::{self, Failure};
+use crate::db::ledger::{Entry, LaneConnection};
+use crate::error::{Error, Result};
+
+/// Commands that may wait, over all lanes. When there is no room, the answer is 503 at once instead of ever more memory.
+const MAX_WAITING: usize = 65_536;
+/// How long a caller waits for its commit to begin: with what comes before and after, less than the 10 seconds within which
+/// every request has its answer.
+const BOOKED_WITHIN: Duration = Duration::from_secs(8);
+/// How long a caller waits to hear what became of a commit that has begun.
+const VERDICT_WITHIN: Duration = Duration::from_secs(30);
+/// What a lane has shown so lately is taken as how it is.
+const PULSE_LIFETIME: Duration = Duration::from_secs(1);
+/// How long [`Committer::readiness`] waits for a lane to show that it can write.
+const PULSE_WITHIN: Duration = Duration::from_millis(700);
+
+/// Where commands wait for their lane. Clones feed the same lanes.
+#[derive(Clone)]
+pub struct Committer {
+    lanes: Vec<LaneHandle>,
+    /// What bounds the queues: a permit for each command that waits.
+    room: Arc<Semaphore>,
+}
+
+/// The lanes at work, each on a thread of its own. They end when the last [`Committer`] is gone and the queue is empty.
+pub struct Lanes {
+    tasks: JoinSet<()>,
+    is_closing: Arc<AtomicBool>,
+}
+
+/// The callers' end of a lane.
+#[derive(Clone)]
+struct LaneHandle {
+    queue: mpsc::UnboundedSender<Waiting>,
+    state: Arc<LaneState>,
+}
+
+/// What others may know of a lane.
+struct LaneState {
+    /// Whether a COMMIT has no answer yet.
+    is_in_doubt: AtomicBool,
+    /// Whether a request that only asks for a sign of life is in the queue.
+    is_asked: AtomicBool,
+    pulse: watch::Sender<Pulse>,
+}
+
+/// The last time that a lane wrote something durable, or failed to.
+#[derive(Clone, Copy)]
+struct Pulse {
+    at: Instant,
+    outcome: Result<(), Failure>,
+}
+
+/// What became of an accepted command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Receipt {
+    /// Committed just now, with the line it made in the passbook of the account the caller acted on.
+    Posted(Entry),
+    /// Nothing is booked: it was kept just now, until a second person decides.
+    Kept(Approval),
+    /// An earlier request used the same key: this is what it booked, or what it became an approval of.
+    Replay { transaction_id: Uuid },
+}
+
+/// What became of each command of an order, in its order.
+pub type Verdicts = Vec<Result<Receipt, Refusal>>;
+
+/// The commands of one request, and who waits for them. Without commands, it asks for a sign of life: the lane then writes
+/// something even if nothing else is to be written.
+struct Waiting {
+    commands: Vec<Command>,
+    /// All of the commands, or none.
+    atomic: bool,
+    asked_at: Instant,
+    stage: Arc<Stage>,
+    answer: oneshot::Sender<Result<Verdicts>>,
+    _room: OwnedSemaphorePermit,
+}
+
+/// Who has the say over a request: its caller, who may give it up, until the lane begins to commit it.
+#[derive(Default)]
+struct Stage(AtomicU8);
+
+impl Stage {
+    const OPEN: u8 = 0;
+    const COMMITTING: u8 = 1;
+    const GIVEN_UP: u8 = 2;
+
+    /// False when the lane is committing it already.
+    fn give_up(&self) -> bool {
+        self.0.compare_exchange(Self::OPEN, Self::GIVEN_UP, AcqRel, Acquire).is_ok()
+    }
+
+    fn is_given_up(&self) -> bool {
+        self.0.load(Acquire) == Self::GIVEN_UP
+    }
+
+    /// False when its caller has given it up.
+    fn begin_commit(&self) -> bool {
+        match self.0.compare_exchange(Self::OPEN, Self::COMMITTING, AcqRel, Acquire) {
+            Ok(_) => true,
+            Err(stage) => stage != Self::GIVEN_UP,
+        }
+    }
+
+    /// The commit is known not to have taken effect.
+    fn reopen(&self) {
+        let _ = self.0.compare_exchange(Self::COMMITTING, Self::OPEN, AcqRel, Acquire);
+    }
+}
+
+impl Committer {
+    /// Starts as many lanes as the database can use. `maximum_major_units` is the most one movement may be, in whole
+    /// units of its currency.
+    pub fn start(db: &Db, maximum_major_units: i64, clock: &Arc<Clock>) -> (Self, Lanes) {
+        let is_closing = Arc::new(AtomicBool::new(false));
+        let mut tasks = JoinSet::new();
+        let lanes = (0..db.lanes())
+            .map(|_| {
+                let (sender, queue) = mpsc::unbounded_channel();
+                let (connection, state, is_closing) =
+                    (LaneConnection::new(db), Arc::new(LaneState::new()), is_closing.clone());
+                let clock = clock.clone();
+                let lane = Lane { connection, queue, state: state.clone(), is_closing, clock, maximum_major_units };
+                tasks.spawn(on_its_own_thread(lane.run()));
+                LaneHandle { queue: sender, state }
+            })
+            .collect();
+        (Self { lanes, room: Arc::new(Semaphore::new(MAX_WAITING)) }, Lanes { tasks, is_closing })
+    }
+
+    /// Has one command carried out, and returns once it is durable, or refused. Dropping the future does not take the
+    /// command back.
+    pub async fn submit(&self, command: Command) -> Result<Receipt> {
+        let verdict = self.submit_all(vec![command], false).await?.pop();
+        Ok(verdict.ok_or_else(|| Error::Internal("a command got no verdict".to_owned()))??)
+    }
+
+    /// The same for many commands, in one database transaction. If they are `atomic` and one is refused, all are: those
+    /// that would have been accepted with [`Refusal::BatchRefused`].
+    ///
+    /// [`Error::Busy`] means that nothing was booked or will be, [`Error::OutcomeUnknown`] that the database has not said.
+    pub async fn submit_all(&self, commands: Vec<Command>, atomic: bool) -> Result<Verdicts> {
+        let room = self.room.clone().try_acquire_many_owned(commands.len() as u32).map_err(|_| ledger_busy())?;
+        // One account, one lane: a crowd at one account shares batches instead of waiting for each other's lock.
+        let first = commands.iter().flat_map(|command| command.movement.accounts()).next();
+        let lane = &self.lanes[first.map_or(0, |number| number.as_i64() / 100) as usize % self.lanes.len()];
+        if lane.state.is_in_doubt.load(Acquire) {
+            return Err(not_booked(Failure::InDoubt));
+        }
+        let ids = commands.iter().map(|command| command.id).collect();
+        let (stage, mut answered) = lane.send(commands, atomic, room);
+        let asked_at = Instant::now();
+        if let Ok(answer) = timeout_at(asked_at + BOOKED_WITHIN, &mut answered).await {
+            // The lane has ended with its end of the channel.
+            return answer.unwrap_or_else(|_| match stage.give_up() {
+                true => Err(shutting_down()),
+                false => Err(Error::OutcomeUnknown { transactions: ids }),
+            });
+        }
+        if stage.give_up() {
+            return Err(not_booked(Failure::Unavailable));
+        }
+        match timeout_at(asked_at + VERDICT_WITHIN, answered).await {
+            Ok(answer) => answer.unwrap_or_else(|_| Err(Error::OutcomeUnknown { transactions: ids })),
+            // It may be known by now that nothing was committed.
+            Err(_) if stage.give_up() => Err(not_booked(Failure::Unavailable)),
+            Err(_) => Err(Error::OutcomeUnknown { transactions: ids }),
+        }
+    }
+
+    /// Whether every lane could write a moment ago. Known from what they have booked; only a lane that has shown nothing
+    /// for [`PULSE_LIFETIME`] is asked, by however many at once, to write something. Answers within [`PULSE_WITHIN`].
+    pub async fn readiness(&self) -> Result<(), Failure> {
+        let deadline = Instant::now() + PULSE_WITHIN;
+        try_join_all(self.lanes.iter().map(|lane| lane.pulse(&self.room, deadline))).await.map(drop)
+    }
+}
+
+impl LaneHandle {
+    fn send(
+        &self,
+        commands: Vec<Command>,
+        atomic: bool,
+        room: OwnedSemaphorePermit,
+    ) -> (Arc<Stage>, oneshot::Receiver<Result<Verdicts>>) {
+        let stage = Arc::new(Stage::default());
+        let (answer, answered) = oneshot::channel();
+        let asked_at = Instant::now();
+        let _ = self.queue.send(Waiting { commands, atomic, asked_at, stage: stage.clone(), answer, _room: room });
+        (stage, answered)
+    }
+
+    async fn pulse(&self, room: &Arc<Semaphore>, deadline: Instant) -> Result<(), Failure> {
+        let mut pulse = self.state.pulse.subscribe();
+        let asked_at = Instant::now();
+        let is_recent = |pulse: &Pulse| pulse.at + PULSE_LIFETIME > asked_at;
+        let known = *pulse.borrow();
+        if self.state.is_in_doubt.load(Acquire) {
+            return Err(Failure::InDoubt);
+        }
+        if is_recent(&known) {
+            return known.outcome;
+        }
+        if !self.state.is_asked.swap(true, AcqRel)
+            && let Ok(no_room) = room.clone().try_acquire_many_owned(0)
+        {
+            self.send(Vec::new(), false, no_room);
+        }
+        match timeout_at(deadline, pulse.wait_for(is_recent)).await {
+            Ok(Ok(pulse)) => pulse.outcome,
+            _ => Err(Failure::Unavailable),
+        }
+    }
+}
+
+impl LaneState {
+    /// Of a lane that is about to start: it has shown nothing, and is given the time to.
+    fn new() -> Self {
+        let (pulse, _) = watch::channel(Pulse { at: Instant::now(), outcome: Ok(()) });
+        Self { is_in_doubt: AtomicBool::new(false), is_asked: AtomicBool::new(false), pulse }
+    }
+
+    fn note(&self, outcome: Result<(), Failure>) {
+        self.is_asked.store(false, Release);
+        self.pulse.send_replace(Pulse { at: Instant::now(), outcome });
+    }
+}
+
+impl Lanes {
+    /// Waits for the end of one lane. None ends while there is a [`Committer`], unless there is a bug.
+    pub async fn one_ended(&mut self) {
+        let _ = self.tasks.join_next().await;
+    }
+
+    /// The bank closes: what fails is not tried again, and what is in doubt is not looked up for long.
+    pub fn close(&self) {
+        self.is_closing.store(true, Release);
+    }
+
+    /// Waits until every command that was accepted into the queue has its answer.
+    pub async fn all_ended(&mut self) {
+        while self.tasks.join_next().await.is_some() {}
+    }
+}
+
+fn ledger_busy() -> Error {
+    let detail = "More movements are waiting than the bank can take. Nothing was booked; try again.";
+    Error::Busy { code: "ledger_busy", detail: detail.into() }
+}
+
+fn shutting_down() -> Error {
+    let detail = "The bank is shutting down. Send the request again with the same Idempotency-Key.";
+    Error::Busy { code: "shutting_down", detail: detail.into() }
+}
+
+/// For the caller of a command of which it is certain that nothing was booked.
+fn not_booked(failure: Failure) -> Error {
+    let cause = match failure {
+        Failure::InDoubt => "The database has not yet answered for the movements before yours.",
+        _ => failure.in_words(),
+    };
+    Error::Busy { code: "database_unavailable", detail: format!("{cause} Nothing was booked; try again.").into() }
+}
+
+/// The same, after an error.
+fn not_booked_because(error: &sqlx::Error) -> Error {
+    if errors::is_lock_timeout(error) {
+        let detail = "Somebody else holds what the movement needs. Nothing was booked; try again.";
+        return Error::Busy { code: "account_busy", detail: detail.into() };
+    }
+    match errors::failure(error) {
+        failure if failure.is_transient() => not_booked(failure),
+        _ => Error::Internal(error.to_string()),
+    }
+}
