@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::decisions::{Decisions, accounts_named};
-use super::{LaneState, Verdicts, Waiting, not_booked, not_booked_because};
+use super::{LaneState, Verdicts, Waiting, account_busy, not_booked, not_booked_because};
 use crate::account_number::AccountNumber;
 use crate::clock::Clock;
 use crate::db::errors::{self, Failure};
@@ -26,11 +26,13 @@ const MAX_BATCH: usize = 1_024;
 const RETRY_FOR: Duration = Duration::from_secs(4);
 const FIRST_PAUSE: Duration = Duration::from_millis(5);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
-/// What has waited longer is no longer begun.
+/// A request that has waited longer is not begun any more.
 const BEGUN_WITHIN: Duration = Duration::from_secs(7);
+/// How long accounts that somebody else holds are not asked for again: as long as `Retry-After` advises.
+const HELD_FOR: Duration = Duration::from_secs(1);
 /// How long one look-up of a commit may take. A connection that was merely cut is replaced in less, and nobody notices.
 const LOOK_UP_WITHIN: Duration = Duration::from_secs(1);
-/// The same when the bank closes.
+/// How long a batch is tried again when the bank closes.
 const CLOSING_RETRY_FOR: Duration = Duration::from_secs(1);
 /// When the bank closes, how long a lane goes on looking up what became of a commit.
 const CLOSING_VERDICT_WITHIN: Duration = Duration::from_secs(2);
@@ -42,6 +44,8 @@ pub(super) struct Lane {
     pub is_closing: Arc<AtomicBool>,
     pub clock: Arc<Clock>,
     pub maximum_major_units: i64,
+    /// Accounts that somebody else held, and when that was found.
+    pub held: Vec<(BTreeSet<AccountNumber>, Instant)>,
 }
 
 /// A batch that was not committed, as far as is known.
@@ -85,6 +89,7 @@ impl Lane {
                 size += next.commands.len();
                 batch.push(next);
             }
+            self.refuse_held(&mut batch);
             if size > 0 {
                 metrics::histogram!("coffer_batch_size").record(size as f64);
             }
@@ -154,28 +159,42 @@ impl Lane {
             self.give_up(batch, &error);
             return;
         }
-        // What somebody else holds is waited for once, not once a request.
-        let mut held: Vec<BTreeSet<AccountNumber>> = Vec::new();
         for waiting in std::mem::take(batch) {
-            let accounts = accounts_named(&waiting.commands);
             let mut alone = vec![waiting];
-            if held.iter().any(|held| held.is_subset(&accounts)) {
-                self.give_up(&mut alone, &error);
-            } else if let Err(error) = self.carry_out(&mut alone).await {
-                if errors::is_lock_timeout(&error) && !accounts.is_empty() {
-                    held.push(accounts);
-                }
+            self.refuse_held(&mut alone);
+            if let Err(error) = self.carry_out(&mut alone).await {
                 self.give_up(&mut alone, &error);
             }
         }
     }
 
-    /// Empties the batch and tells everyone that nothing of it was booked.
-    fn give_up(&self, batch: &mut Vec<Waiting>, error: &sqlx::Error) {
+    /// Refuses what names accounts that somebody else held a moment ago: that is waited for once, not once a request.
+    fn refuse_held(&mut self, batch: &mut Vec<Waiting>) {
+        self.held.retain(|(_, found_at)| found_at.elapsed() < HELD_FOR);
+        if self.held.is_empty() {
+            return;
+        }
+        let is_held = |waiting: &Waiting| {
+            let accounts = accounts_named(&waiting.commands);
+            self.held.iter().any(|(held, _)| held.is_subset(&accounts))
+        };
+        for waiting in batch.extract_if(.., |waiting| is_held(waiting)) {
+            let _ = waiting.answer.send(Err(account_busy()));
+        }
+    }
+
+    /// Empties the batch and tells everyone that nothing of it was booked. A request that met a lock alone tells whose.
+    fn give_up(&mut self, batch: &mut Vec<Waiting>, error: &sqlx::Error) {
         tracing::error!(%error, requests = batch.len(), "movements could not be booked");
         let is_asked = batch.iter().any(|waiting| waiting.commands.is_empty());
         if is_asked || errors::is_transient(error) && !errors::is_lock_timeout(error) {
             self.state.note(Err(errors::failure(error)));
+        }
+        if let [waiting] = &batch[..]
+            && errors::is_lock_timeout(error)
+            && !waiting.commands.is_empty()
+        {
+            self.held.push((accounts_named(&waiting.commands), Instant::now()));
         }
         for waiting in batch.drain(..) {
             let _ = waiting.answer.send(Err(not_booked_because(error)));

@@ -164,10 +164,16 @@ impl Committer {
         let lanes = (0..db.lanes())
             .map(|_| {
                 let (sender, queue) = mpsc::unbounded_channel();
-                let (connection, state, is_closing) =
-                    (LaneConnection::new(db), Arc::new(LaneState::new()), is_closing.clone());
-                let clock = clock.clone();
-                let lane = Lane { connection, queue, state: state.clone(), is_closing, clock, maximum_major_units };
+                let state = Arc::new(LaneState::new());
+                let lane = Lane {
+                    connection: LaneConnection::new(db),
+                    queue,
+                    state: state.clone(),
+                    is_closing: is_closing.clone(),
+                    clock: clock.clone(),
+                    maximum_major_units,
+                    held: Vec::new(),
+                };
                 tasks.spawn(on_its_own_thread(lane.run()));
                 LaneHandle { queue: sender, state }
             })
@@ -309,11 +315,15 @@ fn not_booked(failure: Failure) -> Error {
     Error::Busy { code: "database_unavailable", detail: format!("{cause} Nothing was booked; try again.").into() }
 }
 
+fn account_busy() -> Error {
+    let detail = "Somebody else holds what the movement needs. Nothing was booked; try again.";
+    Error::Busy { code: "account_busy", detail: detail.into() }
+}
+
 /// The same, after an error.
 fn not_booked_because(error: &sqlx::Error) -> Error {
     if errors::is_lock_timeout(error) {
-        let detail = "Somebody else holds what the movement needs. Nothing was booked; try again.";
-        return Error::Busy { code: "account_busy", detail: detail.into() };
+        return account_busy();
     }
     match errors::failure(error) {
         failure if failure.is_transient() => not_booked(failure),
