@@ -3,9 +3,10 @@
 use std::fmt;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
+use std::sync::LazyLock;
 use std::sync::atomic::AtomicI64;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use time::format_description::StaticFormatDescription;
@@ -25,27 +26,39 @@ const DAY_LENGTH: usize = "2026-01-31".len();
 #[sqlx(transparent)]
 pub struct Timestamp(i64);
 
-/// What is added to this machine's clock to get the database server's, in microseconds.
-static CORRECTION: AtomicI64 = AtomicI64::new(0);
+/// The database server's clock, if there is one: what it said last, less the time that the program had run by then, in
+/// microseconds. From there time goes by the monotonic clock, so that steps of this machine's clock never show.
+static SERVER: AtomicI64 = AtomicI64::new(NO_SERVER);
+const NO_SERVER: i64 = i64::MIN;
 /// Clocks that differ by less are left alone: so much may be the way to the server and back.
 const SMALLEST_CORRECTION: i64 = 250_000;
+
+/// How long the program has run, in microseconds.
+fn running() -> i64 {
+    static STARTED: LazyLock<Instant> = LazyLock::new(Instant::now);
+    STARTED.elapsed().as_micros() as i64
+}
 
 impl Timestamp {
     /// By this machine's clock or, once [`follow`](Self::follow) has been told of another, by that.
     pub fn now() -> Self {
-        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Self(since_epoch.as_micros() as i64 + CORRECTION.load(Relaxed))
+        match SERVER.load(Relaxed) {
+            NO_SERVER => {
+                let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+                Self(since_epoch.as_micros() as i64)
+            }
+            server => Self(server + running()),
+        }
     }
 
     /// Makes [`now`](Self::now) go by a server's clock that has just said `server_time`, so that all instances agree. True
-    /// when that took a correction.
+    /// when that changed what time it is.
     pub fn follow(server_time: Self) -> bool {
-        let difference = server_time.0 - Self::now().0;
-        let is_needed = difference.abs() >= SMALLEST_CORRECTION;
-        if is_needed {
-            CORRECTION.fetch_add(difference, Relaxed);
+        let differs = (server_time.0 - Self::now().0).abs() >= SMALLEST_CORRECTION;
+        if differs || SERVER.load(Relaxed) == NO_SERVER {
+            SERVER.store(server_time.0 - running(), Relaxed);
         }
-        is_needed
+        differs
     }
 
     pub fn from_micros(micros: i64) -> Self {

@@ -109,9 +109,15 @@ impl fmt::Display for CommitInDoubt {
 
 impl std::error::Error for CommitInDoubt {}
 
-/// Marks an error of COMMIT that leaves open whether it took effect.
+/// Marks an error of COMMIT that leaves open whether it took effect. Not SQLite's: that has undone it.
 pub fn of_commit(error: sqlx::Error) -> sqlx::Error {
-    if leaves_doubt(&error) { sqlx::Error::AnyDriverError(Box::new(CommitInDoubt(error))) } else { error }
+    let is_of_sqlite =
+        error.as_database_error().and_then(|cause| cause.code()).is_some_and(|code| code.len() < SQLSTATE_LENGTH);
+    if leaves_doubt(&error) && !is_of_sqlite {
+        sqlx::Error::AnyDriverError(Box::new(CommitInDoubt(error)))
+    } else {
+        error
+    }
 }
 
 /// The error of a database that gave no answer in time.
@@ -310,6 +316,8 @@ mod tests {
         }
         assert_eq!(failure(&of_commit(reset())), Failure::InDoubt);
         assert_eq!(failure(&of_commit(answered("40001"))), Failure::Conflict);
+        assert_eq!(failure(&of_commit(answered("57P01"))), Failure::InDoubt);
+        assert_eq!(failure(&of_commit(answered("1034"))), Failure::Unavailable);
         assert_eq!(failure(&sqlx::Error::RowNotFound), Failure::Permanent);
     }
 }

@@ -160,3 +160,24 @@ async fn nobody_waits_long_behind_a_disk_that_hangs() {
     tokio::join!(verdict, behind);
     assert_eq!(bank.crash(database).await, "6.00");
 }
+
+/// Neither left without an answer nor told that nothing was booked.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_commit_that_hangs_at_the_end_is_told_to_be_unknown() {
+    let (mut bank, database) = BankOnFailingDisk::start().await;
+    for _ in 0..5 {
+        assert_eq!(bank.deposit().await, 201);
+    }
+    bank.set_disk("sync hangs");
+    let told = async { assert_eq!(bank.deposit().await, 504) };
+    let end = async {
+        while !bank.disk.with_extension("hangs").exists() {
+            tokio::task::yield_now().await;
+        }
+        bank.server.signal(Signal::TERM);
+    };
+    tokio::join!(told, end);
+    bank.set_disk("works");
+    assert!(bank.server.process.wait().expect("its end").success());
+    assert_eq!(bank.crash(database).await, "6.00");
+}

@@ -1,9 +1,8 @@
 //! A lane: takes what is waiting, and carries it out in one database transaction.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
-use std::sync::atomic::Ordering::{Acquire, Release};
+use std::sync::atomic::Ordering::Release;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
@@ -41,7 +40,7 @@ pub(super) struct Lane {
     pub connection: LaneConnection,
     pub queue: mpsc::UnboundedReceiver<Waiting>,
     pub state: Arc<LaneState>,
-    pub is_closing: Arc<AtomicBool>,
+    pub closing_since: Arc<OnceLock<Instant>>,
     pub clock: Arc<Clock>,
     pub maximum_major_units: i64,
     /// Accounts that somebody else held, and when that was found.
@@ -131,7 +130,7 @@ impl Lane {
             }
             let may_pass = errors::is_transient(&error) || errors::is_unique_violation(&error);
             let waits_for_a_stranger = errors::is_lock_timeout(&error);
-            let retry_for = if self.is_closing.load(Acquire) { CLOSING_RETRY_FOR } else { RETRY_FOR };
+            let retry_for = if self.closing_since.get().is_some() { CLOSING_RETRY_FOR } else { RETRY_FOR };
             let no_time_left = started.elapsed() >= retry_for;
             if !may_pass || waits_for_a_stranger || no_time_left {
                 if is_to_bury && !self.connection.bury_failed_commit().await {
@@ -206,7 +205,7 @@ impl Lane {
     /// gives no answer, everybody behind is refused. Returns the verdicts that stand, or None when nothing was committed.
     async fn resolve(&mut self, doubt: Doubt, batch: &mut Vec<Waiting>, cause: &sqlx::Error) -> Option<Vec<Verdicts>> {
         tracing::warn!(error = %cause, "a commit has no answer; it will be looked up");
-        let (mut pause, mut closing_since) = (FIRST_PAUSE, None);
+        let mut pause = FIRST_PAUSE;
         let took_effect = loop {
             let look_up = tokio::time::timeout(LOOK_UP_WITHIN, self.took_effect(&doubt));
             match look_up.await.unwrap_or_else(|_| Err(errors::no_answer())) {
@@ -216,9 +215,7 @@ impl Lane {
             self.connection.replace();
             self.state.is_in_doubt.store(true, Release);
             self.refuse_queue(Failure::InDoubt);
-            if self.is_closing.load(Acquire)
-                && closing_since.get_or_insert_with(Instant::now).elapsed() >= CLOSING_VERDICT_WITHIN
-            {
+            if self.closing_since.get().is_some_and(|since| since.elapsed() >= CLOSING_VERDICT_WITHIN) {
                 tracing::error!(transactions = ?doubt.transaction_ids, "closing without knowing whether these were booked");
                 leave_unknown(batch);
                 break false;
@@ -283,7 +280,10 @@ impl Lane {
             batch.iter().for_each(|waiting| waiting.stage.reopen());
             return Err(errors::no_answer().into());
         }
-        match tx.commit().await {
+        self.state.begin_commit();
+        let committed = tx.commit().await;
+        self.state.end_commit();
+        match committed {
             Ok(()) => {
                 self.state.note(Ok(()));
                 if let Some(latest) = transactions.iter().map(|booked| booked.created_at).max() {

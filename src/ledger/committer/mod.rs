@@ -28,15 +28,15 @@
 mod decisions;
 mod lane;
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Release};
-use std::sync::atomic::{AtomicBool, AtomicU8};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use futures_util::future::try_join_all;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 use uuid::Uuid;
 
 use self::lane::{Lane, on_its_own_thread};
@@ -53,6 +53,12 @@ const MAX_WAITING: usize = 65_536;
 /// How long a caller waits for its commit to begin: with what comes before and after, less than the 10 seconds within which
 /// every request has its answer.
 const BOOKED_WITHIN: Duration = Duration::from_secs(8);
+/// How often a caller looks whether it is still worth waiting.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// A COMMIT that takes longer is taken for one that hangs.
+const STUCK_AFTER: Duration = Duration::from_secs(2);
+/// When the bank closes, how long a caller waits for a COMMIT that hangs.
+const CLOSING_WITHIN: Duration = Duration::from_secs(3);
 /// How long a caller waits to hear what became of a commit that has begun.
 const VERDICT_WITHIN: Duration = Duration::from_secs(30);
 /// What a lane has shown so lately is taken as how it is.
@@ -66,12 +72,13 @@ pub struct Committer {
     lanes: Vec<LaneHandle>,
     /// What bounds the queues: a permit for each command that waits.
     room: Arc<Semaphore>,
+    closing_since: Arc<OnceLock<Instant>>,
 }
 
 /// The lanes at work, each on a thread of its own. They end when the last [`Committer`] is gone and the queue is empty.
 pub struct Lanes {
     tasks: JoinSet<()>,
-    is_closing: Arc<AtomicBool>,
+    closing_since: Arc<OnceLock<Instant>>,
 }
 
 /// The callers' end of a lane.
@@ -87,6 +94,9 @@ struct LaneState {
     is_in_doubt: AtomicBool,
     /// Whether a request that only asks for a sign of life is in the queue.
     is_asked: AtomicBool,
+    /// When the COMMIT that is under way began, in milliseconds after `started`; 0 when none is.
+    commit_began: AtomicU64,
+    started: Instant,
     pulse: watch::Sender<Pulse>,
 }
 
@@ -159,7 +169,7 @@ impl Committer {
     /// Starts as many lanes as the database can use. `maximum_major_units` is the most one movement may be, in whole
     /// units of its currency.
     pub fn start(db: &Db, maximum_major_units: i64, clock: &Arc<Clock>) -> (Self, Lanes) {
-        let is_closing = Arc::new(AtomicBool::new(false));
+        let closing_since = Arc::new(OnceLock::new());
         let mut tasks = JoinSet::new();
         let lanes = (0..db.lanes())
             .map(|_| {
@@ -169,7 +179,7 @@ impl Committer {
                     connection: LaneConnection::new(db),
                     queue,
                     state: state.clone(),
-                    is_closing: is_closing.clone(),
+                    closing_since: closing_since.clone(),
                     clock: clock.clone(),
                     maximum_major_units,
                     held: Vec::new(),
@@ -178,7 +188,8 @@ impl Committer {
                 LaneHandle { queue: sender, state }
             })
             .collect();
-        (Self { lanes, room: Arc::new(Semaphore::new(MAX_WAITING)) }, Lanes { tasks, is_closing })
+        let room = Arc::new(Semaphore::new(MAX_WAITING));
+        (Self { lanes, room, closing_since: closing_since.clone() }, Lanes { tasks, closing_since })
     }
 
     /// Has one command carried out, and returns once it is durable, or refused. Dropping the future does not take the
@@ -197,27 +208,39 @@ impl Committer {
         // One account, one lane: a crowd at one account shares batches instead of waiting for each other's lock.
         let first = commands.iter().flat_map(|command| command.movement.accounts()).next();
         let lane = &self.lanes[first.map_or(0, |number| number.as_i64() / 100) as usize % self.lanes.len()];
-        if lane.state.is_in_doubt.load(Acquire) {
+        if lane.state.is_in_doubt.load(Acquire) || lane.state.commit_is_stuck() {
             return Err(not_booked(Failure::InDoubt));
         }
         let ids = commands.iter().map(|command| command.id).collect();
-        let (stage, mut answered) = lane.send(commands, atomic, room);
+        let (stage, answered) = lane.send(commands, atomic, room);
+        self.wait(lane, &stage, answered, ids).await
+    }
+
+    /// Waits for the answer, and looks now and then whether it is still worth waiting.
+    async fn wait(
+        &self,
+        lane: &LaneHandle,
+        stage: &Stage,
+        mut answered: oneshot::Receiver<Result<Verdicts>>,
+        ids: Vec<Uuid>,
+    ) -> Result<Verdicts> {
         let asked_at = Instant::now();
-        if let Ok(answer) = timeout_at(asked_at + BOOKED_WITHIN, &mut answered).await {
-            // The lane has ended with its end of the channel.
-            return answer.unwrap_or_else(|_| match stage.give_up() {
-                true => Err(shutting_down()),
-                false => Err(Error::OutcomeUnknown { transactions: ids }),
-            });
-        }
-        if stage.give_up() {
-            return Err(not_booked(Failure::Unavailable));
-        }
-        match timeout_at(asked_at + VERDICT_WITHIN, answered).await {
-            Ok(answer) => answer.unwrap_or_else(|_| Err(Error::OutcomeUnknown { transactions: ids })),
-            // It may be known by now that nothing was committed.
-            Err(_) if stage.give_up() => Err(not_booked(Failure::Unavailable)),
-            Err(_) => Err(Error::OutcomeUnknown { transactions: ids }),
+        loop {
+            if let Ok(answer) = timeout(LOOK_EVERY, &mut answered).await {
+                // Without an answer the lane has ended, with its end of the channel.
+                return answer.unwrap_or_else(|_| match stage.give_up() {
+                    true => Err(shutting_down()),
+                    false => Err(Error::OutcomeUnknown { transactions: ids }),
+                });
+            }
+            let is_stuck = lane.state.commit_is_stuck();
+            if (is_stuck || asked_at.elapsed() >= BOOKED_WITHIN) && stage.give_up() {
+                return Err(not_booked(if is_stuck { Failure::InDoubt } else { Failure::Unavailable }));
+            }
+            let is_closing = self.closing_since.get().is_some_and(|since| since.elapsed() >= CLOSING_WITHIN);
+            if asked_at.elapsed() >= VERDICT_WITHIN || is_closing && is_stuck {
+                return Err(Error::OutcomeUnknown { transactions: ids });
+            }
         }
     }
 
@@ -270,7 +293,31 @@ impl LaneState {
     /// Of a lane that is about to start: it has shown nothing, and is given the time to.
     fn new() -> Self {
         let (pulse, _) = watch::channel(Pulse { at: Instant::now(), outcome: Ok(()) });
-        Self { is_in_doubt: AtomicBool::new(false), is_asked: AtomicBool::new(false), pulse }
+        Self {
+            is_in_doubt: AtomicBool::new(false),
+            is_asked: AtomicBool::new(false),
+            commit_began: AtomicU64::new(0),
+            started: Instant::now(),
+            pulse,
+        }
+    }
+
+    fn begin_commit(&self) {
+        self.commit_began.store(self.milliseconds().max(1), Release);
+    }
+
+    fn end_commit(&self) {
+        self.commit_began.store(0, Release);
+    }
+
+    /// Whether a COMMIT takes so long that whoever is behind it had better come back.
+    fn commit_is_stuck(&self) -> bool {
+        let began = self.commit_began.load(Acquire);
+        began > 0 && self.milliseconds().saturating_sub(began) >= STUCK_AFTER.as_millis() as u64
+    }
+
+    fn milliseconds(&self) -> u64 {
+        self.started.elapsed().as_millis() as u64
     }
 
     fn note(&self, outcome: Result<(), Failure>) {
@@ -287,7 +334,7 @@ impl Lanes {
 
     /// The bank closes: what fails is not tried again, and what is in doubt is not looked up for long.
     pub fn close(&self) {
-        self.is_closing.store(true, Release);
+        let _ = self.closing_since.set(Instant::now());
     }
 
     /// Waits until every command that was accepted into the queue has its answer.
