@@ -4,20 +4,16 @@ use std::fmt::Display;
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::time::Duration;
 
 use coffer::config::Settings;
 use coffer::config::listen::ListenAddress;
+use coffer::tls;
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;
-use tokio_rustls::TlsConnector;
-use tokio_rustls::rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use tokio_rustls::rustls::crypto::aws_lc_rs;
-use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use tokio_rustls::rustls::{self, ClientConfig, DigitallySignedStruct, SignatureScheme};
+use tokio_rustls::rustls::pki_types::ServerName;
 
 use super::AnyError;
 use super::output::tell;
@@ -51,15 +47,10 @@ async fn ask(listen: &ListenAddress, with_tls: bool) -> io::Result<String> {
     if !with_tls {
         return get_readyz(stream, address).await;
     }
-    let provider = aws_lc_rs::default_provider();
-    let schemes = provider.signature_verification_algorithms.supported_schemes();
-    let config = ClientConfig::builder_with_provider(Arc::new(provider))
-        .with_safe_default_protocol_versions()
-        .map_err(io::Error::other)?
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::new(AnyCertificate(schemes)))
-        .with_no_client_auth();
-    let stream = TlsConnector::from(Arc::new(config)).connect(ServerName::from(address.ip()), stream).await?;
+    // Nothing secret is sent, and the answer decides about nothing but health: a certificate that has expired, or was
+    // renewed a second ago, does not make a bank unfit.
+    let connector = tls::connector_to_anybody().map_err(io::Error::other)?;
+    let stream = connector.connect(ServerName::from(address.ip()), stream).await?;
     get_readyz(stream, address).await
 }
 
@@ -107,45 +98,5 @@ fn summary(answer: &str) -> String {
     match problem.as_ref().and_then(|problem| problem["detail"].as_str()) {
         Some(detail) => format!("{status}: {detail}"),
         None => status.to_owned(),
-    }
-}
-
-/// Takes any certificate. Nothing secret is sent, and the answer decides about nothing but health: a certificate that has
-/// expired, or was renewed a second ago, does not make a bank unfit.
-#[derive(Debug)]
-struct AnyCertificate(Vec<SignatureScheme>);
-
-impl ServerCertVerifier for AnyCertificate {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.clone()
     }
 }

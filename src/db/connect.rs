@@ -17,7 +17,7 @@ use super::refusals::{self, ConnectError};
 use super::{
     ACQUIRE_TIMEOUT, Db, DbOptions, DbTarget, PING_TIMEOUT, POSTGRES_TRUSTED, POSTGRES_WRITERS, PostgresSettings,
     READER_CACHE_KIB, SQLITE_BUSY_TIMEOUT, SQLITE_PRAGMAS, SQLITE_READERS, SQLITE_ROW_BUFFER, SQLITE_WRITERS, errors,
-    gathered, on_reader, prepare_session, sqlite, sqlite_pool,
+    gathered, on_reader, prepare_session, sqlite, sqlite_pool, tls_relay,
 };
 
 /// How long a PostgreSQL server may take to greet. One that drops packets never does.
@@ -323,6 +323,11 @@ async fn greet(target: &mut PgConnectOptions) -> Result<PgConnection, ConnectErr
                 let reason = refusals::of_postgres(&error);
                 tracing::warn!(%server, %reason, "connecting without TLS, as sslmode=prefer allows");
                 *target = target.clone().ssl_mode(PgSslMode::Disable);
+            }
+            Err(error) if matches!(target.get_ssl_mode(), PgSslMode::Require) && refusals::is_unreadable(&error) => {
+                let server = refusals::place_of(target);
+                tracing::warn!(%server, "the server's certificate is of X.509 version 1: sslmode=require takes it unread");
+                *target = tls_relay::start(target).await.map_err(|error| refuse_postgres(target, &error.into()))?;
             }
             Err(error) if is_starting_up(&error) && wait.is_within(STARTUP_PATIENCE) => wait.pause().await,
             Err(error) => return Err(refuse_postgres(target, &error)),

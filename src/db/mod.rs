@@ -19,6 +19,7 @@ mod refusals;
 pub mod second_factors;
 pub mod sessions;
 mod sqlite;
+mod tls_relay;
 pub mod users;
 pub mod verify;
 

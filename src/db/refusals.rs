@@ -132,14 +132,21 @@ pub(super) fn of_encoding(server: &str, client: &str) -> Option<String> {
     })
 }
 
+/// How webpki, which knows no other version than 3, calls a certificate of X.509 version 1.
+const UNREADABLE: &str = "UnsupportedCertVersion";
+
+/// Whether the server's certificate cannot be read, let alone checked.
+pub(super) fn is_unreadable(error: &sqlx::Error) -> bool {
+    tls_error(error).is_some_and(|error| error.to_string().contains(UNREADABLE))
+}
+
 fn of_tls(error: &rustls::Error) -> String {
     use rustls::{CertificateError, Error};
     let text = error.to_string();
     match error {
-        // webpki knows no other version than 3.
-        _ if text.contains("UnsupportedCertVersion") => {
+        _ if text.contains(UNREADABLE) => {
             "the server's certificate is of X.509 version 1, which cannot be checked. Give the server one of version 3, \
-             or, in a network that you trust, set sslmode=disable"
+             or set sslmode=require, which checks nothing, or, in a network that you trust, sslmode=disable"
                 .to_owned()
         }
         Error::InvalidCertificate(CertificateError::UnknownIssuer) => {

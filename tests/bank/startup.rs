@@ -121,13 +121,13 @@ async fn an_encoding_that_cannot_hold_every_name_is_refused() {
     }
 }
 
-/// libpq's `prefer` does without TLS if that fails, and so does this one, aloud; `require` cannot.
+/// libpq's `prefer` does without TLS if that fails, and so does this one, aloud; its `require` takes any certificate.
 #[tokio::test]
 async fn a_certificate_that_cannot_be_read_is_done_without_where_that_is_allowed() {
     let directory = TempDir::new().expect("a directory");
     let address = start_cluster_with_old_certificate();
     let url = |mode: &str| format!("postgres://postgres:hunter2@{address}/postgres{mode}");
-    for mode in ["?sslmode=require", "?sslmode=verify-ca", "?sslmode=verify-full"] {
+    for mode in ["?sslmode=verify-ca", "?sslmode=verify-full"] {
         expect_words(&refused(directory.path(), &url(mode)), &["version 1", "sslmode=disable"]);
     }
     for mode in ["", "?sslmode=prefer", "?sslmode=disable"] {
@@ -140,8 +140,19 @@ async fn a_certificate_that_cannot_be_read_is_done_without_where_that_is_allowed
             text(&output.stderr)
         );
     }
-    let server = Server::start(directory.path(), &["--database-url", &url("")]);
-    reqwest::get(server.url("/readyz")).await.expect("an answer").error_for_status().expect("ready");
+    for mode in ["", "?sslmode=require"] {
+        let server = Server::start(directory.path(), &["--database-url", &url(mode)]);
+        reqwest::get(server.url("/readyz")).await.expect("an answer").error_for_status().expect("ready");
+        let mut conn = PgConnection::connect(&url("?sslmode=disable")).await.expect("a connection");
+        let is_encrypted: bool = sqlx::query_scalar(
+            "select bool_and(s.ssl) from pg_stat_ssl s join pg_stat_activity a using (pid)
+             where a.application_name = 'coffer'",
+        )
+        .fetch_one(&mut conn)
+        .await
+        .expect("an answer");
+        assert_eq!(is_encrypted, mode == "?sslmode=require");
+    }
 }
 
 #[test]
