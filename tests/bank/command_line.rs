@@ -225,7 +225,9 @@ impl HalfSent {
 
 /// Returns once nobody can connect any more.
 fn wait_until_closing(server: &Server) {
+    let started = std::time::Instant::now();
     while std::net::TcpStream::connect(server.address).is_ok() {
+        assert!(started.elapsed() < Duration::from_secs(20), "it goes on serving");
         std::thread::sleep(Duration::from_millis(5));
     }
 }
@@ -234,7 +236,10 @@ fn wait_until_closing(server: &Server) {
 fn every_signal_lets_it_finish_what_it_was_asked() {
     for signal in [Signal::TERM, Signal::INT, Signal::HUP, Signal::QUIT, Signal::USR1, Signal::USR2] {
         let directory = TempDir::new().expect("a directory");
-        let mut server = Server::start(directory.path(), &[]);
+        // Whoever runs the tests may ignore SIGHUP, as `nohup` does, and so would what they start.
+        let mut command = Command::new("env");
+        command.args(["--default-signal=HUP", env!("CARGO_BIN_EXE_coffer")]).current_dir(directory.path()).env_clear();
+        let mut server = Server::start_as(command);
         let asked = HalfSent::to(&server);
         // The same wish, twice: of a terminal, and of what runs in it.
         server.signal(signal);

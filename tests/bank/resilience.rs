@@ -251,12 +251,12 @@ async fn a_database_that_takes_no_writes_is_no_bug() {
     let ada = bank.customer().await;
     let name = bank.database.url.split(['/', '?']).nth(3).expect("a name").to_owned();
     let become_read_only = async |on: &str| {
-        let set = format!(
-            "set default_transaction_read_only = off; alter database {name} set default_transaction_read_only = {on}"
-        );
+        // Whatever the session's own default is by now.
+        let set = format!("alter database {name} set default_transaction_read_only = {on}");
         bank.tamper(&format!(
-            "{set}; select pg_terminate_backend(pid) from pg_stat_activity
-            where datname = '{name}' and pid <> pg_backend_pid()"
+            "begin read write; {set}; commit;
+             select pg_terminate_backend(pid) from pg_stat_activity
+             where datname = '{name}' and pid <> pg_backend_pid()"
         ))
         .await;
     };
