@@ -9,7 +9,7 @@ use crate::timestamp::Timestamp;
 /// Clocks are taken to be right if they differ by no more.
 pub const TOLERANCE: Duration = Duration::from_secs(60);
 
-/// What is known of the clock while the bank is open.
+/// Holds what the running bank has found out about its clock.
 #[derive(Debug, Default)]
 pub struct Clock {
     behind_seconds: AtomicU64,
@@ -70,7 +70,7 @@ impl CertainTime {
         Self { last: instant, at: stored.map_or(wall, |stored| stored.min(wall)) }
     }
 
-    /// What is certain now; to be stored for the next start.
+    /// Moves on to now, and returns the time that is certain: store it for the next start.
     pub fn advance(&mut self, instant: Instant, wall: Timestamp) -> Timestamp {
         let passed = instant.saturating_duration_since(self.last);
         self.last = instant;

@@ -155,11 +155,6 @@ impl Db {
         ConnectError::Migrate { place, reason }
     }
 
-    /// Whether every migration that this binary knows has been applied.
-    pub async fn is_migrated(&self) -> sqlx::Result<bool> {
-        Ok(self.schema().await? != Schema::Older)
-    }
-
     /// How the tables stand.
     pub async fn schema(&self) -> sqlx::Result<Schema> {
         let newest = self.newest_migration().await?;
