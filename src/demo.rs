@@ -308,6 +308,7 @@ impl Planned {
             at: Some(self.at),
             second_person: SecondPerson::NotAsked,
             reverses: None,
+            record: None,
         })
     }
 }

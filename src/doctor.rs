@@ -97,6 +97,8 @@ pub async fn examine(db: &Db, mut report: impl FnMut(&Finding)) -> sqlx::Result<
     }
     note(approvals(&mut tx).await?);
     note(reversals(&mut tx).await?);
+    note(reservations(&mut tx).await?);
+    note(access_changes(&mut tx).await?);
     note(audit_log(&mut tx).await?);
     Ok(all_good)
 }
@@ -300,6 +302,23 @@ async fn approvals(tx: &mut Tx<'_>) -> sqlx::Result<Finding> {
     let mut finding = Finding::new("what was approved is booked, and nothing that was not", "approvals");
     finding.counted = tx.count_approvals().await? as u64;
     tx.visit_approvals_at_odds_with_journal(|id| finding.blame(format_args!("approval {id}"))).await?;
+    Ok(finding)
+}
+
+/// What waits to be reversed must not be spent meanwhile.
+async fn reservations(tx: &mut Tx<'_>) -> sqlx::Result<Finding> {
+    let mut finding = Finding::new("what waits to be reversed is still there", "accounts");
+    finding.counted = tx.count_accounts().await? as u64;
+    let now = Timestamp::now();
+    tx.visit_accounts_without_what_is_reserved(now, |number| finding.blame(format_args!("account {number}"))).await?;
+    Ok(finding)
+}
+
+/// Roles and second factors change on two admins' word, neither of them about themselves.
+async fn access_changes(tx: &mut Tx<'_>) -> sqlx::Result<Finding> {
+    let mut finding = Finding::new("changes of access were approved by a second admin", "changes");
+    finding.counted = tx.count_access_changes().await? as u64;
+    tx.visit_access_changes_by_one_person(|id| finding.blame(format_args!("approval {id}"))).await?;
     Ok(finding)
 }
 

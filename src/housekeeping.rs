@@ -8,6 +8,7 @@ use crate::api::App;
 use crate::auth::tokens;
 use crate::clock::{self, CertainTime, Jump, Jumps};
 use crate::db::{Db, Tx, errors};
+use crate::ledger::unapproved::WINDOW;
 use crate::timestamp::Timestamp;
 use crate::tls::Certificate;
 
@@ -186,6 +187,7 @@ impl Housekeeping {
         let slice = (now.as_micros() / TICK.as_micros() as i64) as u16;
         tx.prune_keys(slice, certain.minus(self.idempotency_retention)).await?;
         if tick.is_multiple_of(TICKS_PER_HOUR) {
+            tx.delete_unapproved_totals_older_than(certain.minus(WINDOW * 2)).await?;
             tx.delete_sessions_older_than(certain.minus(SESSION_RETENTION)).await?;
         }
         Ok(())

@@ -35,6 +35,9 @@ macro_rules! kinds {
 
 /// By code, in the order of the alphabet.
 pub const KINDS: &[Kind] = kinds! {
+    access_change_pending:
+        "Another change of this person's role or second factor waits for a second admin.",
+        "Have that one approved or rejected first: GET /approvals?status=pending lists it.";
     account_busy:
         "Somebody else holds the account in the database for longer than the bank waits. Nothing was booked.",
         "Send the request again, with the same Idempotency-Key, after as many seconds as Retry-After says.";
@@ -114,7 +117,7 @@ pub const KINDS: &[Kind] = kinds! {
         "The approval was approved, rejected or has expired: there is nothing left to decide.",
         "See what became of it with GET /approvals/{id}. Order the movement again if it is still wanted.";
     approval_required:
-        "The movement is above the amount that one person at the bank may order, and a batch does not wait for a second.",
+        "One person at the bank may not order this alone: it has to do with their own account, or takes what they moved within a day above the approval amount. A batch does not wait for a second person.",
         "Send it alone, with POST /deposit, /withdraw or /transfer: it is then kept until somebody else approves it.";
     at_in_the_future:
         "A balance was asked for at a moment that has not come yet.",
@@ -194,6 +197,9 @@ pub const KINDS: &[Kind] = kinds! {
     expectation_failed:
         "The header Expect asks for something that the bank does not know.",
         "Leave it out, or send \"Expect: 100-continue\".";
+    frozen_by_admin:
+        "An admin has frozen this, so staff cannot release it.",
+        "Ask an admin.";
     host_invalid:
         "The request has no Host header, more than one, or one that is no host.",
         "Send one Host header with the name or address that you connect to, as every HTTP/1.1 client does by itself.";
@@ -239,6 +245,9 @@ pub const KINDS: &[Kind] = kinds! {
     label_too_long:
         "The account's name is too long.",
         "Send at most 50 characters.";
+    last_admin:
+        "This is the last admin who could act: without one, nobody could give roles any more.",
+        "Make another admin first, here or with `coffer admin create`.";
     ledger_busy:
         "More movements are waiting than the bank can take. Nothing was booked.",
         "Send the request again, with the same Idempotency-Key, after as many seconds as Retry-After says.";
@@ -290,6 +299,9 @@ pub const KINDS: &[Kind] = kinds! {
     outcome_unknown:
         "The database did not answer the commit, so the bank does not know whether it took effect. It did so whole or not at all.",
         "Send the request again with the same Idempotency-Key: a movement is booked once. Without a key, look first: GET /transactions/{transaction_id} answers 404 if nothing was booked.";
+    own_account:
+        "Nobody at the bank decides what goes to or from their own account, or what is about their own access.",
+        "Ask somebody else at the bank to decide it.";
     own_approval:
         "Nobody approves what they ordered themselves.",
         "Ask somebody else at the bank. You may reject it, which takes it back.";
@@ -335,6 +347,9 @@ pub const KINDS: &[Kind] = kinds! {
     requester_not_staff:
         "Whoever ordered the movement no longer works at the bank, or is frozen, so it is not carried out.",
         "Reject it, and order it yourself if it is still wanted.";
+    reversal_pending:
+        "A reversal of this movement waits for approval already. Its money is reserved once, so only one waits at a time.",
+        "Have the one that the detail names approved or rejected.";
     role_required:
         "This is only for certain people who work at the bank.",
         "The detail says which role it takes. An admin gives roles with PUT /users/{user_id}/role.";
@@ -392,6 +407,9 @@ pub const KINDS: &[Kind] = kinds! {
     too_many_codes:
         "Too many wrong codes came in a short time.",
         "Wait as many seconds as Retry-After says.";
+    too_many_pending_approvals:
+        "As many movements as one person may ask for wait for approval.",
+        "Have some of them approved or rejected, or take them back.";
     too_many_requests:
         "More requests came than the bank takes from one caller or one address in a time.",
         "Wait as many seconds as Retry-After says; the header RateLimit tells what is left.";

@@ -51,6 +51,9 @@ pub struct AccountBody {
     /// What could be withdrawn now.
     #[schema(value_type = String, example = "100.50")]
     available: Money,
+    /// What is reserved: movements that brought it wait to be reversed.
+    #[schema(value_type = String, example = "0.00")]
+    held: Money,
     /// How many entries its passbook has.
     #[schema(example = 1, minimum = 0)]
     sequence: i64,
@@ -78,6 +81,9 @@ pub struct Balance {
     /// What could be withdrawn.
     #[schema(value_type = String, example = "100.50")]
     available: Money,
+    /// What is reserved, because movements that brought it wait to be reversed; 0 for a moment in the past.
+    #[schema(value_type = String, example = "0.00")]
+    held: Money,
     #[schema(value_type = String, example = "USD")]
     currency: Currency,
     /// The last entry counted in.
@@ -164,6 +170,7 @@ pub async fn balance(
         None => Ok(Json(Balance::of(&account, account.balance, account.sequence, now))),
         Some(at) if at > now => Err(Error::invalid("?at", "at_in_the_future", "send a moment that has passed")),
         Some(at) => {
+            let account = Account { reserved: 0, ..account };
             let (sequence, balance) = balance_at(&app, &account, at).await?;
             Ok(Json(Balance::of(&account, balance, sequence, at)))
         }
@@ -371,7 +378,8 @@ impl Balance {
         Self {
             account_number: account.account_number,
             balance: Money::new(balance, account.currency),
-            available: Money::new(balance.saturating_add(account.overdraft_limit), account.currency),
+            available: Money::new(Account { balance, ..account.clone() }.available(), account.currency),
+            held: Money::new(account.reserved, account.currency),
             currency: account.currency,
             sequence,
             as_of,
@@ -387,6 +395,7 @@ impl From<Account> for AccountBody {
             currency: account.currency,
             balance: Money::new(account.balance, account.currency),
             available: Money::new(account.available(), account.currency),
+            held: Money::new(account.reserved, account.currency),
             label: account.label,
             status: account.status,
             sequence: account.sequence,

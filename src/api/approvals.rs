@@ -3,6 +3,8 @@
 //! The rules say which ([`Refusal::ApprovalRequired`]), and the ledger keeps them, under the id that the transaction will
 //! have. Approving one is part of booking it: see [`crate::ledger::committer`] for why it is booked once.
 
+use std::cmp::Reverse;
+
 use axum::extract::State;
 use axum::http::header::LOCATION;
 use axum::http::{HeaderValue, StatusCode};
@@ -13,14 +15,17 @@ use uuid::Uuid;
 use validator::Validate;
 
 use super::App;
+use super::access_changes;
 use super::cursor::{self, Cursor};
 use super::extract::{Json, PathParam, Query};
 use super::fields::{self, ApprovalId};
 use crate::account_number::AccountNumber;
-use crate::auth::{Origin, Reader, Staff};
+use crate::auth::{Caller, Origin, Reader, Staff};
+use crate::db::access_changes::{AccessChange, AccessChangeKind};
 use crate::db::approvals::{Approval, ApprovalFilter, ApprovalStatus};
 use crate::db::audit::{Action, Event};
 use crate::db::ledger::MovementType;
+use crate::db::users::Role;
 use crate::error::{Error, Result};
 use crate::ledger::rules::{self, Command, Movement, Refusal, Reverses, SecondPerson};
 use crate::money::{Amount, Currency, Money};
@@ -29,7 +34,7 @@ use crate::timestamp::Timestamp;
 const DEFAULT_LIMIT: u32 = 50;
 const MAX_LIMIT: u32 = 200;
 
-/// A movement that waits for a second person's word, or has waited.
+/// A movement or a change of access that waits for somebody else's approval, or has waited.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Approval)]
 pub struct ApprovalBody {
@@ -38,7 +43,7 @@ pub struct ApprovalBody {
     status: ApprovalStatus,
     #[serde(rename = "type")]
     #[schema(example = "deposit")]
-    movement_type: MovementType,
+    approval_type: ApprovalType,
     /// Of a deposit or a withdrawal.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, example = "10000000000180")]
@@ -51,10 +56,22 @@ pub struct ApprovalBody {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, example = json!(null))]
     to_account: Option<AccountNumber>,
-    #[schema(value_type = String, example = "25000.00")]
-    amount: Money,
-    #[schema(value_type = String, example = "USD")]
-    currency: Currency,
+    /// Of a movement.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, example = "25000.00")]
+    amount: Option<Money>,
+    /// Of a movement.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, example = "USD")]
+    currency: Option<Currency>,
+    /// Whose role or second factor is to change.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = json!(null))]
+    user_id: Option<Uuid>,
+    /// The new role, of a role change.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = json!(null))]
+    role: Option<Role>,
     #[schema(example = "House sale")]
     description: Option<String>,
     /// The booked movement that this one is to undo.
@@ -76,6 +93,19 @@ pub struct ApprovalBody {
     /// The movement, once it is approved.
     #[schema(example = json!(null))]
     transaction_id: Option<Uuid>,
+}
+
+/// What waits: a movement of money, or a change of what somebody may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ApprovalType {
+    Deposit,
+    Withdrawal,
+    Transfer,
+    /// Decided by admins.
+    RoleChange,
+    /// Decided by admins.
+    SecondFactorReset,
 }
 
 /// A page of approvals.
@@ -103,7 +133,7 @@ pub struct ApprovalsQuery {
     cursor: Option<String>,
 }
 
-/// Kept for a second person's approval: the amount is above what staff move alone
+/// Kept until somebody else approves it
 #[derive(IntoResponses)]
 #[response(status = ACCEPTED, headers(
     ("Location" = String, description = "The approval"),
@@ -112,10 +142,23 @@ pub struct ApprovalsQuery {
 #[expect(dead_code, reason = "describes the answer for the OpenAPI document")]
 pub struct WaitingResponse(ApprovalBody);
 
-/// 202 with the approval, its address, and whether an earlier request asked for it.
+/// A movement that waits for approval, and whether an earlier request asked for it.
 pub struct Waiting {
     pub approval: Approval,
     pub replayed: bool,
+}
+
+/// 202 with the approval, its address, and whether an earlier request asked for it.
+pub fn waiting(approval: ApprovalBody, replayed: bool) -> Response {
+    let location = format!("/approvals/{}", approval.id);
+    let mut response = (StatusCode::ACCEPTED, Json(approval)).into_response();
+    if let Ok(location) = HeaderValue::from_str(&location) {
+        response.headers_mut().insert(LOCATION, location);
+    }
+    if replayed {
+        response.headers_mut().insert("idempotent-replayed", HeaderValue::from_static("true"));
+    }
+    response
 }
 
 /// List what waits for approval
@@ -141,10 +184,14 @@ pub async fn list(
     let limit = query.limit.unwrap_or(DEFAULT_LIMIT);
     let before = query.cursor.as_deref().map(Cursor::decode).transpose()?.map(Cursor::id);
     let filter = ApprovalFilter { status: query.status, before };
-    let approvals = app.db.approvals(filter, Timestamp::now(), i64::from(limit) + 1).await?;
+    let (now, rows) = (Timestamp::now(), i64::from(limit) + 1);
+    let movements = app.db.approvals(filter, now, rows).await?.into_iter().map(ApprovalBody::from);
+    let changes = app.db.access_changes(filter, now, rows).await?.into_iter().map(ApprovalBody::from);
+    // Both are in the order of their ids, which are made as time goes on.
+    let mut all: Vec<ApprovalBody> = movements.chain(changes).collect();
+    all.sort_by_key(|approval| Reverse(approval.id));
 
-    let (approvals, next_cursor) = cursor::page(approvals, limit, |approval| Cursor::at_id(approval.id));
-    let data = approvals.into_iter().map(ApprovalBody::from).collect();
+    let (data, next_cursor) = cursor::page(all, limit, |approval| Cursor::at_id(approval.id));
     Ok(Json(ApprovalList { data, has_more: next_cursor.is_some(), next_cursor }))
 }
 
@@ -167,12 +214,17 @@ pub async fn show(
     _: Reader,
     PathParam(ApprovalId(id)): PathParam<ApprovalId>,
 ) -> Result<Json<ApprovalBody>> {
-    Ok(Json(find(&app, id).await?.into()))
+    match find(&app, id).await? {
+        Found::Movement(approval) => Ok(Json(approval.into())),
+        Found::AccessChange(change) => Ok(Json(change.into())),
+    }
 }
 
-/// Approve somebody else's movement
+/// Approve what somebody else has asked for
 ///
-/// Books it, once, as the books are now. When the rules refuse it now, that is the answer, and it goes on waiting.
+/// Books the movement, once, as the books are now, or makes the change. When the rules refuse it now, that is the answer,
+/// and it goes on waiting. Nobody approves what they asked for, what goes to or from their own account, or what is about
+/// themselves. Changes of roles and second factors are approved by admins.
 #[utoipa::path(
     post,
     path = "/approvals/{id}/approve",
@@ -181,7 +233,7 @@ pub async fn show(
     params(("id" = Uuid, Path, description = "The approval", example = "019a8f3e-7c4b-7d21-9b1e-2f6a5c0d4e88")),
     responses(
         (status = OK, description = "Approved and booked", body = ApprovalBody),
-        (status = FORBIDDEN, description = "For staff and admins, and not for whoever asked for it"),
+        (status = FORBIDDEN, description = "For staff and admins, not for whoever asked for it, and not for the owner of an account"),
         (status = NOT_FOUND, description = "No such approval, or one of its accounts is gone"),
         (status = CONFLICT, description = "It waits no longer, whoever asked is no longer staff, what it was to reverse has been reversed, or the accounts do not allow the movement now"),
     ),
@@ -193,38 +245,49 @@ pub async fn approve(
     Staff(caller): Staff,
     PathParam(ApprovalId(id)): PathParam<ApprovalId>,
 ) -> Result<Json<ApprovalBody>> {
-    let approval = find(&app, id).await?;
-    if approval.requested_by == caller.user_id {
+    let found = find(&app, id).await?;
+    if found.requested_by() == caller.user_id {
         let detail = "You have asked for this yourself: somebody else of the staff must approve it.";
         return Err(Error::forbidden("own_approval", detail));
     }
+    match found {
+        Found::Movement(approval) => {
+            approve_movement(&app, &origin, caller, approval).await.map(|done| Json(done.into()))
+        }
+        Found::AccessChange(_) => {
+            require_admin(caller)?;
+            access_changes::approve(&app, &origin, caller, id).await.map(|done| Json(done.into()))
+        }
+    }
+}
+
+async fn approve_movement(app: &App, origin: &Origin, caller: Caller, approval: Approval) -> Result<Approval> {
+    let id = approval.id;
     if approval.status_at(Timestamp::now()) != ApprovalStatus::Pending {
         return Err(Refusal::ApprovalNotPending.into());
     }
-    refuse_unless_both_are_staff(&app, &approval, caller.user_id).await?;
-    let record = Event::of(Action::ApprovalApproved, &origin).on(id).detail(approval.in_words());
+    refuse_unless_both_are_staff(app, &approval, caller.user_id).await?;
+    let record = Event::of(Action::ApprovalApproved, origin).on(id).detail(approval.in_words());
     let second_person = SecondPerson::HasApproved { by: caller.user_id, record: Box::new(record) };
     // On record for whoever has it booked now; who ordered it stands in the journal.
-    let record = || Box::new(Event::of(Action::MovementReversed, &origin));
+    let record = || Box::new(Event::of(Action::MovementReversed, origin));
     let reverses = approval.reverses.map(|transaction_id| Reverses { transaction_id, record: record() });
-    let order = Command { reverses, ..approved_order(&app, &approval, second_person)? };
+    let order = Command { reverses, ..approved_order(app, &approval, second_person)? };
     app.committer.submit(order).await?;
 
-    let approved = find(&app, id).await.map_err(|error| match error {
-        // It is booked, or somebody else has booked it: nothing that sounds like "try again".
-        Error::Database(_) => Error::OutcomeUnknown { transactions: vec![id] },
-        other => other,
-    })?;
+    // It is booked, or somebody else has booked it: nothing that sounds like "try again".
+    let unknown = |_| Error::OutcomeUnknown { transactions: vec![id] };
+    let approved = app.db.approval(id).await.map_err(unknown)?.ok_or_else(not_found)?;
     // A commit whose answer was lost may turn out to have been somebody else's, of the same movement.
     if approved.decided_by != Some(caller.user_id) {
         return Err(Refusal::ApprovalNotPending.into());
     }
-    Ok(Json(approved.into()))
+    Ok(approved)
 }
 
-/// Reject a movement that waits for approval
+/// Reject what waits for approval
 ///
-/// Whoever asked for it may do this, too, and so take it back.
+/// Whoever asked for it may do this, too, and so take it back. Nobody else may whose account it is, or whom it is about.
 #[utoipa::path(
     post,
     path = "/approvals/{id}/reject",
@@ -245,7 +308,16 @@ pub async fn reject(
     Staff(caller): Staff,
     PathParam(ApprovalId(id)): PathParam<ApprovalId>,
 ) -> Result<Json<ApprovalBody>> {
-    find(&app, id).await?;
+    let approval = match find(&app, id).await? {
+        Found::Movement(approval) => approval,
+        Found::AccessChange(_) => {
+            require_admin(caller)?;
+            return access_changes::reject(&app, &origin, caller, id).await.map(|done| Json(done.into()));
+        }
+    };
+    if approval.requested_by != caller.user_id && owns_an_account(&app, &approval, caller.user_id).await? {
+        return Err(Error::forbidden("own_account", "One of the accounts is yours: somebody else must decide."));
+    }
     let mut tx = app.db.begin().await?;
     let rejected = tx.reject_approval(id, caller.user_id, Timestamp::now()).await?;
     let rejected = rejected.ok_or(Refusal::ApprovalNotPending)?;
@@ -275,13 +347,54 @@ fn approved_order(app: &App, approval: &Approval, second_person: SecondPerson) -
         idempotency_key: None,
         second_person,
         reverses: None,
+        record: None,
         at: None,
     })
 }
 
-async fn find(app: &App, id: Uuid) -> Result<Approval> {
-    let not_found = || Error::not_found("approval_not_found", "There is no such approval.");
-    app.db.approval(id).await?.ok_or_else(not_found)
+/// What has an id among the approvals.
+enum Found {
+    Movement(Approval),
+    AccessChange(AccessChange),
+}
+
+impl Found {
+    fn requested_by(&self) -> Uuid {
+        match self {
+            Self::Movement(approval) => approval.requested_by,
+            Self::AccessChange(change) => change.requested_by,
+        }
+    }
+}
+
+async fn find(app: &App, id: Uuid) -> Result<Found> {
+    if let Some(approval) = app.db.approval(id).await? {
+        return Ok(Found::Movement(approval));
+    }
+    app.db.access_change(id).await?.map(Found::AccessChange).ok_or_else(not_found)
+}
+
+pub fn not_found() -> Error {
+    Error::not_found("approval_not_found", "There is no such approval.")
+}
+
+fn require_admin(caller: Caller) -> Result<()> {
+    match caller.role {
+        Role::Admin => Ok(()),
+        Role::Staff | Role::Auditor | Role::Customer => {
+            Err(Error::forbidden("role_required", "Changes of roles and second factors are for admins to decide."))
+        }
+    }
+}
+
+/// Owners never change, so this needs no lock.
+async fn owns_an_account(app: &App, approval: &Approval, user_id: Uuid) -> Result<bool> {
+    for number in [approval.from_account, approval.to_account].into_iter().flatten() {
+        if app.db.account(number).await?.is_some_and(|account| account.owner_id == Some(user_id)) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// By the database's word: what another instance has changed a moment ago counts for both.
@@ -309,12 +422,14 @@ impl From<Approval> for ApprovalBody {
         Self {
             id: approval.id,
             status: approval.status_at(Timestamp::now()),
-            movement_type: approval.movement_type,
+            approval_type: approval.movement_type.into(),
             account_number: approval.from_account.or(approval.to_account).filter(|_| !is_transfer),
             from_account: approval.from_account.filter(|_| is_transfer),
             to_account: approval.to_account.filter(|_| is_transfer),
-            amount,
-            currency: approval.currency,
+            amount: Some(amount),
+            currency: Some(approval.currency),
+            user_id: None,
+            role: None,
             description: approval.description,
             reverses: approval.reverses,
             requested_by: approval.requested_by,
@@ -327,16 +442,52 @@ impl From<Approval> for ApprovalBody {
     }
 }
 
+impl From<AccessChange> for ApprovalBody {
+    fn from(change: AccessChange) -> Self {
+        Self {
+            id: change.id,
+            status: change.status.at(Timestamp::now(), change.expires_at),
+            approval_type: change.kind.into(),
+            account_number: None,
+            from_account: None,
+            to_account: None,
+            amount: None,
+            currency: None,
+            user_id: Some(change.user_id),
+            role: change.role,
+            description: None,
+            reverses: None,
+            requested_by: change.requested_by,
+            requested_at: change.requested_at,
+            expires_at: change.expires_at,
+            decided_by: change.decided_by,
+            decided_at: change.decided_at,
+            transaction_id: None,
+        }
+    }
+}
+
+impl From<MovementType> for ApprovalType {
+    fn from(movement_type: MovementType) -> Self {
+        match movement_type {
+            MovementType::Deposit => Self::Deposit,
+            MovementType::Withdrawal => Self::Withdrawal,
+            MovementType::Transfer => Self::Transfer,
+        }
+    }
+}
+
+impl From<AccessChangeKind> for ApprovalType {
+    fn from(kind: AccessChangeKind) -> Self {
+        match kind {
+            AccessChangeKind::RoleChange => Self::RoleChange,
+            AccessChangeKind::SecondFactorReset => Self::SecondFactorReset,
+        }
+    }
+}
+
 impl IntoResponse for Waiting {
     fn into_response(self) -> Response {
-        let location = format!("/approvals/{}", self.approval.id);
-        let mut response = (StatusCode::ACCEPTED, Json(ApprovalBody::from(self.approval))).into_response();
-        if let Ok(location) = HeaderValue::from_str(&location) {
-            response.headers_mut().insert(LOCATION, location);
-        }
-        if self.replayed {
-            response.headers_mut().insert("idempotent-replayed", HeaderValue::from_static("true"));
-        }
-        response
+        waiting(self.approval.into(), self.replayed)
     }
 }

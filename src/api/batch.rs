@@ -8,9 +8,11 @@ use validator::Validate;
 
 use super::App;
 use super::extract::{IdempotencyKey, Json, MAX_CHARACTER_BYTES, Object};
+use super::movements;
 use super::transactions::{self, EntryBody};
 use crate::account_number::AccountNumber;
-use crate::auth::Actor;
+use crate::auth::{Actor, Origin};
+use crate::db::audit::Event;
 use crate::db::ledger::{Entry, MovementType};
 use crate::error::{Error, FieldError, Problem, Result};
 use crate::ledger::committer::{Receipt, Verdicts};
@@ -108,6 +110,7 @@ pub struct ItemResult {
 )]
 pub async fn batch(
     State(app): State<App>,
+    origin: Origin,
     Actor(caller): Actor,
     key: IdempotencyKey,
     Json(request): Json<BatchRequest, MAX_BODY_BYTES>,
@@ -115,10 +118,12 @@ pub async fn batch(
     if !(1..=MAX_ITEMS).contains(&request.transactions.len()) {
         return Err(Error::invalid("/transactions", "batch_size", format!("send 1 to {MAX_ITEMS} movements")));
     }
+    let at_the_ledger = app.at_the_ledger(caller);
+    let record = movements::record(&origin, at_the_ledger);
     let mut errors = Vec::new();
     let mut commands = Vec::with_capacity(request.transactions.len());
     for (index, Object(item)) in request.transactions.into_iter().enumerate() {
-        match item.command(app.at_the_ledger(caller), key.of_item(caller.user_id, index)) {
+        match item.command(at_the_ledger, record.clone(), key.of_item(caller.user_id, index)) {
             Ok(command) => commands.push(command),
             Err(error) => {
                 errors.push(FieldError { pointer: format!("/transactions/{index}{}", error.pointer).into(), ..error });
@@ -136,7 +141,12 @@ pub async fn batch(
 }
 
 impl BatchItem {
-    fn command(self, caller: rules::Caller, idempotency_key: Option<[u8; 16]>) -> Result<Command, FieldError> {
+    fn command(
+        self,
+        caller: rules::Caller,
+        record: Option<Box<Event>>,
+        idempotency_key: Option<[u8; 16]>,
+    ) -> Result<Command, FieldError> {
         Ok(Command {
             id: Uuid::now_v7(),
             caller,
@@ -148,6 +158,7 @@ impl BatchItem {
             // One item that waits would hold up the batch, or let it go half-way.
             second_person: SecondPerson::NotAsked,
             reverses: None,
+            record,
             at: None,
         })
     }

@@ -2,6 +2,7 @@
 //!
 //! One file per resource: wire types, then handlers, then private helpers.
 
+pub mod access_changes;
 pub mod accounts;
 pub mod approvals;
 pub mod audit;

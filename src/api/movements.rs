@@ -227,6 +227,7 @@ pub fn order(
         idempotency_key: key.of_caller(caller.user_id),
         second_person: second_person(origin, at_the_ledger),
         reverses: None,
+        record: record(origin, at_the_ledger),
         at: None,
     }
 }
@@ -237,6 +238,11 @@ fn second_person(origin: &Origin, caller: rules::Caller) -> SecondPerson {
         None => SecondPerson::NotAsked,
         Some(_) => SecondPerson::MayBeAsked { record: Box::new(Event::of(Action::ApprovalRequested, origin)) },
     }
+}
+
+/// What goes on record when staff move money on somebody else's account.
+pub fn record(origin: &Origin, caller: rules::Caller) -> Option<Box<Event>> {
+    caller.acts_on_any_account.then(|| Box::new(Event::of(Action::MovementByStaff, origin)))
 }
 
 /// Hands the order to the ledger: decided in [`crate::ledger::rules`], written by [`crate::ledger::committer`].

@@ -8,14 +8,18 @@ use uuid::Uuid;
 use validator::Validate;
 
 use super::App;
+use super::access_changes::{self, Admins};
+use super::approvals::WaitingResponse;
 use super::extract::{Json, MAX_AUTH_BODY_BYTES, PathParam};
 use super::fields::UserId;
-use super::{staff, users};
+use super::staff::{self, Changed};
+use super::users;
 use crate::auth::guesses::AtTheDoor;
 use crate::auth::passwords::Password;
 use crate::auth::second_factor::{self, Code, Enrolment};
 use crate::auth::{Admin, Caller, Origin};
 use crate::db::Tx;
+use crate::db::access_changes::AccessChangeKind;
 use crate::db::audit::{Action, Event};
 use crate::db::second_factors::SecondFactor;
 use crate::db::users::Role;
@@ -232,7 +236,8 @@ pub async fn remove(
 
 /// Take away somebody's second factor
 ///
-/// For those who have lost app and recovery codes, once the bank knows who they are. Ends all of their sessions.
+/// For those who have lost app and recovery codes, once the bank knows who they are. Ends all of their sessions. At a bank
+/// with an approval amount a second admin must approve it first: then the answer is 202.
 #[utoipa::path(
     delete,
     path = "/users/{user_id}/second_factor",
@@ -241,9 +246,10 @@ pub async fn remove(
     params(("user_id" = Uuid, Path, description = "The user", example = "019a8f3e-7c4b-7d21-9b1e-2f6a5c0d4e88")),
     responses(
         (status = NO_CONTENT, description = "Removed; a login takes the password alone"),
+        WaitingResponse,
         (status = FORBIDDEN, description = "For admins, and not for themselves"),
         (status = NOT_FOUND, description = "No such user"),
-        (status = CONFLICT, description = "The user has none"),
+        (status = CONFLICT, description = "The user has none, or another change of this person's access waits"),
     ),
     security(("bearer" = []))
 )]
@@ -252,15 +258,21 @@ pub async fn reset(
     origin: Origin,
     Admin(caller): Admin,
     PathParam(UserId(id)): PathParam<UserId>,
-) -> Result<StatusCode> {
+) -> Result<Changed<StatusCode>> {
     let now = Timestamp::now();
     let mut tx = app.db.begin().await?;
+    Admins::lock(&mut tx, caller).await?;
     let user = staff::lock_somebody_else(&mut tx, caller, id).await?;
-    let event = Event::of(Action::SecondFactorRemoved, &origin);
-    let ended = tx.reset_second_factor(user.id, event, now).await?.ok_or_else(no_second_factor)?;
+    if app.approval_above.is_some() {
+        tx.second_factor(user.id).await?.ok_or_else(no_second_factor)?;
+        let kind = AccessChangeKind::SecondFactorReset;
+        let change = access_changes::ask_for(tx, &origin, caller, &user, kind, None).await?;
+        return Ok(Changed::Waiting(change.into()));
+    }
+    let ended = access_changes::reset_second_factor(&mut tx, &origin, &user, Vec::new()).await?;
     tx.commit().await?;
     app.auth.ended_sessions.add(ended, now);
-    Ok(StatusCode::NO_CONTENT)
+    Ok(Changed::Done(StatusCode::NO_CONTENT))
 }
 
 fn is_required(app: &App, role: Role) -> bool {

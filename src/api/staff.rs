@@ -2,19 +2,23 @@
 
 use axum::extract::State;
 use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 use validator::Validate;
 
 use super::App;
+use super::access_changes::{self, Admins};
 use super::accounts::AccountBody;
+use super::approvals::{self, ApprovalBody, WaitingResponse};
 use super::cursor::{self, Cursor};
 use super::extract::{Json, PathParam, Query};
 use super::fields::{self, UserId};
 use crate::account_number::AccountNumber;
 use crate::auth::{Admin, Caller, Origin, Reader, Staff};
 use crate::db::Tx;
+use crate::db::access_changes::AccessChangeKind;
 use crate::db::accounts::{Account, AccountStatus};
 use crate::db::audit::{Action, Event};
 use crate::db::users::{Role, User, UserFilter, UserStatus};
@@ -135,7 +139,8 @@ pub async fn show(State(app): State<App>, _: Reader, PathParam(UserId(id)): Path
 
 /// Give somebody a role
 ///
-/// Counts from their next request on; on other instances within a second.
+/// Counts from their next request on; on other instances within a second. At a bank with an approval amount a second admin
+/// must approve it first: then the answer is 202.
 #[utoipa::path(
     put,
     path = "/users/{user_id}/role",
@@ -145,8 +150,10 @@ pub async fn show(State(app): State<App>, _: Reader, PathParam(UserId(id)): Path
     request_body = RoleRequest,
     responses(
         (status = OK, description = "Given", body = User),
+        WaitingResponse,
         (status = FORBIDDEN, description = "For admins, and not for oneself"),
         (status = NOT_FOUND, description = "No such user"),
+        (status = CONFLICT, description = "It would take the role from the last admin, or another change of this person's access waits"),
     ),
     security(("bearer" = []))
 )]
@@ -156,23 +163,29 @@ pub async fn set_role(
     Admin(caller): Admin,
     PathParam(UserId(id)): PathParam<UserId>,
     Json(request): Json<RoleRequest>,
-) -> Result<Json<User>> {
+) -> Result<Changed<Json<User>>> {
     let mut tx = app.db.begin().await?;
-    let mut user = lock_somebody_else(&mut tx, caller, id).await?;
-    if user.role != request.role {
-        let change = format!("{} to {}", user.role.name(), request.role.name());
-        user.role = request.role;
-        let changed_at = tx.set_standing(id, user.standing(), Timestamp::now()).await?;
-        tx.append_to_audit_log(&[Event::of(Action::RoleChanged, &origin).on(id).detail(change)]).await?;
-        tx.commit().await?;
-        app.auth.standings.set(id, user.standing(), changed_at);
+    let admins = Admins::lock(&mut tx, caller).await?;
+    let user = lock_somebody_else(&mut tx, caller, id).await?;
+    if user.role == request.role {
+        return Ok(Changed::Done(Json(user)));
     }
-    Ok(Json(user))
+    if app.approval_above.is_some() {
+        let kind = AccessChangeKind::RoleChange;
+        let change = access_changes::ask_for(tx, &origin, caller, &user, kind, Some(request.role)).await?;
+        return Ok(Changed::Waiting(change.into()));
+    }
+    let (user, changed_at) =
+        access_changes::set_role(&mut tx, &origin, &admins, user, request.role, Vec::new()).await?;
+    tx.commit().await?;
+    app.auth.standings.set(id, user.standing(), changed_at);
+    Ok(Changed::Done(Json(user)))
 }
 
 /// Freeze or release somebody
 ///
-/// A frozen user may look and sign out, but change nothing. Staff freeze customers, admins anybody but themselves.
+/// A frozen user may look and sign out, but change nothing. Staff freeze customers, admins anybody but themselves. Whom an
+/// admin has frozen, only an admin releases.
 #[utoipa::path(
     put,
     path = "/users/{user_id}/status",
@@ -194,13 +207,25 @@ pub async fn set_user_status(
     PathParam(UserId(id)): PathParam<UserId>,
     Json(request): Json<UserStatusRequest>,
 ) -> Result<Json<User>> {
+    let is_admin = caller.role == Role::Admin;
     let mut tx = app.db.begin().await?;
+    let admins = if is_admin { Some(Admins::lock(&mut tx, caller).await?) } else { None };
     let mut user = lock_somebody_else(&mut tx, caller, id).await?;
     if user.role != Role::Customer && caller.role != Role::Admin {
         return Err(Error::forbidden("role_required", "Only an admin freezes or releases those who work at the bank."));
     }
-    if user.status != request.status {
+    let was_frozen_by_admin = tx.is_frozen_by_admin(id).await?;
+    let is_to_freeze = request.status == UserStatus::Frozen;
+    if was_frozen_by_admin && !is_admin && !is_to_freeze {
+        return Err(frozen_by_admin());
+    }
+    if let (Some(admins), true) = (&admins, is_to_freeze) {
+        admins.refuse_to_lose(id)?;
+    }
+    let is_frozen_by_admin = is_to_freeze && (is_admin || was_frozen_by_admin);
+    if user.status != request.status || was_frozen_by_admin != is_frozen_by_admin {
         user.status = request.status;
+        tx.set_frozen_by_admin(id, is_frozen_by_admin).await?;
         let changed_at = tx.set_standing(id, user.standing(), Timestamp::now()).await?;
         let action = if user.standing().frozen { Action::UserFrozen } else { Action::UserReleased };
         tx.append_to_audit_log(&[Event::of(action, &origin).on(id).with_reason(request.reason)]).await?;
@@ -244,7 +269,7 @@ pub async fn end_sessions(
 
 /// Freeze or release an account
 ///
-/// No money moves on a frozen account, in or out.
+/// No money moves on a frozen account, in or out. What an admin has frozen, only an admin releases.
 #[utoipa::path(
     put,
     path = "/accounts/{account_number}/status",
@@ -279,12 +304,40 @@ pub async fn set_account_status(
     if account.status == AccountStatus::Closed {
         return Err(Error::conflict("account_closed", "The account is closed: there is nothing to freeze."));
     }
-    if account.status != status {
-        tx.set_account_status(number, status).await?;
+    let is_admin = caller.role == Role::Admin;
+    let is_to_freeze = status == AccountStatus::Frozen;
+    let was_frozen_by_admin = tx.account_is_frozen_by_admin(number).await?;
+    if was_frozen_by_admin && !is_admin && !is_to_freeze {
+        return Err(frozen_by_admin());
+    }
+    let is_frozen_by_admin = is_to_freeze && (is_admin || was_frozen_by_admin);
+    if account.status != status || was_frozen_by_admin != is_frozen_by_admin {
+        tx.set_account_status(number, status, is_frozen_by_admin).await?;
         tx.append_to_audit_log(&[Event::of(action, &origin).on(number).with_reason(request.reason)]).await?;
         tx.commit().await?;
     }
-    Ok(Json(Account { status, ..account }.into()))
+    let reserved = app.db.reserved_on(number, Timestamp::now()).await?;
+    Ok(Json(Account { status, reserved, ..account }.into()))
+}
+
+fn frozen_by_admin() -> Error {
+    Error::forbidden("frozen_by_admin", "An admin has frozen this: only an admin releases it.")
+}
+
+/// What becomes of a change of somebody's access.
+pub enum Changed<T> {
+    Done(T),
+    /// Another admin must approve it.
+    Waiting(ApprovalBody),
+}
+
+impl<T: IntoResponse> IntoResponse for Changed<T> {
+    fn into_response(self) -> Response {
+        match self {
+            Self::Done(done) => done.into_response(),
+            Self::Waiting(approval) => approvals::waiting(approval, false),
+        }
+    }
 }
 
 pub async fn lock_somebody_else(tx: &mut Tx<'_>, caller: Caller, id: Uuid) -> Result<User> {

@@ -8,6 +8,7 @@ use uuid::Uuid;
 use validator::Validate;
 
 use super::App;
+use super::access_changes::Admins;
 use super::accounts::{self, AccountBody};
 use super::extract::{Json, MAX_AUTH_BODY_BYTES};
 use super::sessions;
@@ -182,13 +183,16 @@ pub async fn update_me(
     tag = "Profile",
     responses(
         (status = NO_CONTENT, description = "Closed; every session has ended"),
-        (status = CONFLICT, description = "An account is not closed yet"),
+        (status = CONFLICT, description = "An account is not closed yet, or the caller is the last admin"),
     ),
     security(("bearer" = []))
 )]
 pub async fn close_me(State(app): State<App>, origin: Origin, Actor(caller): Actor) -> Result<StatusCode> {
     let now = Timestamp::now();
     let mut tx = app.db.begin().await?;
+    if caller.role == Role::Admin {
+        Admins::lock_before_leaving(&mut tx).await?.refuse_to_lose(caller.user_id)?;
+    }
     lock_caller(&mut tx, caller).await?;
     if tx.count_open_accounts(caller.user_id).await? > 0 {
         let detail = "Close your accounts first: DELETE /accounts/{account_number} each, at a balance of zero.";

@@ -34,6 +34,12 @@ pub struct Account {
     /// When the last entry was made, or the account opened.
     pub last_entry_at: Timestamp,
     pub opened_at: Timestamp,
+    /// Nothing is reserved on the account from then on.
+    pub reserved_until: Timestamp,
+    /// Minor units that pending reversals need, so that nobody else may take them. Not stored: looked up while
+    /// `reserved_until` has not passed.
+    #[sqlx(skip)]
+    pub reserved: i64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, sqlx::Type, ToSchema)]
@@ -66,12 +72,14 @@ impl Account {
             head_hash: GENESIS_HASH,
             last_entry_at: now,
             opened_at: now,
+            reserved_until: Timestamp::from_micros(0),
+            reserved: 0,
         }
     }
 
     /// Minor units that could be withdrawn now.
     pub fn available(&self) -> i64 {
-        self.balance.saturating_add(self.overdraft_limit)
+        self.balance.saturating_add(self.overdraft_limit).saturating_sub(self.reserved)
     }
 }
 
@@ -80,16 +88,28 @@ impl Db {
     pub async fn account(&self, number: AccountNumber) -> sqlx::Result<Option<Account>> {
         const SELECT: &str =
             concat!("select ", account_columns!(), " from accounts where account_number = $1 and owner_id is not null");
-        match self {
-            Self::Sqlite { look_ups, .. } => look_ups
-                .run(|connection| connection.prepare_cached(SELECT)?.query_row((number,), sqlite::account).optional()),
-            Self::Postgres { readers, look_ups, .. } => look_ups.account(readers, number).await,
+        let mut account = match self {
+            Self::Sqlite { look_ups, .. } => look_ups.run(|connection| {
+                connection.prepare_cached(SELECT)?.query_row((number,), sqlite::account).optional()
+            })?,
+            Self::Postgres { readers, look_ups, .. } => look_ups.account(readers, number).await?,
+        };
+        self.add_reservations(account.as_mut_slice()).await?;
+        Ok(account)
+    }
+
+    /// Looks up what is reserved on the accounts, most of which have never had anything reserved.
+    async fn add_reservations(&self, accounts: &mut [Account]) -> sqlx::Result<()> {
+        let has_had = |account: &&mut Account| account.reserved_until > Timestamp::from_micros(0);
+        for account in accounts.iter_mut().filter(has_had) {
+            account.reserved = self.reserved_on(account.account_number, Timestamp::now()).await?;
         }
+        Ok(())
     }
 
     /// A page of the owner's accounts by number, those after the number `after`.
     pub async fn accounts_of(&self, owner_id: Uuid, after: Option<i64>, limit: i64) -> sqlx::Result<Vec<Account>> {
-        on_reader!(self, conn => sqlx::query_as(
+        let mut accounts: Vec<Account> = on_reader!(self, conn => sqlx::query_as(
             concat!(
                 "select ", account_columns!(),
                 " from accounts where owner_id = $1 and account_number > $2 order by account_number limit $3",
@@ -99,7 +119,9 @@ impl Db {
         .bind(after.unwrap_or_default())
         .bind(limit)
         .fetch_all(conn)
-        .await)
+        .await)?;
+        self.add_reservations(&mut accounts).await?;
+        Ok(accounts)
     }
 }
 
@@ -175,10 +197,26 @@ impl Tx<'_> {
         .await)
     }
 
-    pub async fn set_account_status(&mut self, number: AccountNumber, status: AccountStatus) -> sqlx::Result<()> {
-        in_transaction!(self, conn => sqlx::query("update accounts set status = $2 where account_number = $1")
+    /// Whether an admin has frozen the account, which must be locked.
+    pub async fn account_is_frozen_by_admin(&mut self, number: AccountNumber) -> sqlx::Result<bool> {
+        in_transaction!(self, conn => sqlx::query_scalar("select frozen_by_admin from accounts where account_number = $1")
+            .bind(number)
+            .fetch_one(conn)
+            .await)
+    }
+
+    pub async fn set_account_status(
+        &mut self,
+        number: AccountNumber,
+        status: AccountStatus,
+        by_admin: bool,
+    ) -> sqlx::Result<()> {
+        in_transaction!(self, conn => sqlx::query(
+            "update accounts set status = $2, frozen_by_admin = $3 where account_number = $1",
+        )
             .bind(number)
             .bind(status)
+            .bind(by_admin)
             .execute(conn)
             .await
             .map(|_| ()))

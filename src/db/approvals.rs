@@ -10,11 +10,15 @@ use uuid::Uuid;
 use super::ledger::{MovementType, in_words};
 use super::{Db, Tx, in_transaction, on_reader};
 use crate::account_number::AccountNumber;
+use crate::ledger::rules::Reservation;
 use crate::money::{Currency, Money};
 use crate::timestamp::Timestamp;
 
 /// How long an approval waits: a week has a working day for everybody, and what nobody approved by then was not urgent.
 pub const LIFETIME: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
+/// Approvals that wait of those that one person has asked for: enough for a busy day, too few to bury what others ask for.
+pub const MAX_PENDING_PER_PERSON: i64 = 100;
 
 /// A movement that somebody of the staff has asked for.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
@@ -86,9 +90,22 @@ impl Approval {
         }
     }
 
+    /// What a reversal that waits reserves on the account that it takes the money from.
+    pub fn reservation(&self) -> Option<Reservation> {
+        let account_number = self.reverses.and(self.from_account)?;
+        Some(Reservation { approval_id: self.id, account_number, amount: self.amount })
+    }
+
     pub fn status_at(&self, now: Timestamp) -> ApprovalStatus {
-        match self.status {
-            ApprovalStatus::Pending if self.expires_at <= now => ApprovalStatus::Expired,
+        self.status.at(now, self.expires_at)
+    }
+}
+
+impl ApprovalStatus {
+    /// What was stored as this, is now.
+    pub fn at(self, now: Timestamp, expires_at: Timestamp) -> Self {
+        match self {
+            Self::Pending if expires_at <= now => Self::Expired,
             status => status,
         }
     }
@@ -101,6 +118,18 @@ impl Db {
         )
         .bind(id)
         .fetch_optional(conn)
+        .await)
+    }
+
+    /// Minor units that pending reversals reserve on the account.
+    pub async fn reserved_on(&self, account_number: AccountNumber, now: Timestamp) -> sqlx::Result<i64> {
+        on_reader!(self, conn => sqlx::query_scalar(
+            "select cast(coalesce(sum(amount), 0) as bigint) from approvals
+             where from_account = $1 and reverses is not null and status = 'pending' and expires_at > $2",
+        )
+        .bind(account_number)
+        .bind(now)
+        .fetch_one(conn)
         .await)
     }
 

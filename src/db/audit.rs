@@ -45,6 +45,8 @@ pub enum Action {
     ApprovalRejected,
     /// A movement was undone by one the other way round.
     MovementReversed,
+    /// Staff moved money on somebody else's account, by themselves.
+    MovementByStaff,
     AdminCreated,
     /// The bank was filled with a customer and a past that nobody had, to try it out.
     DemoFilled,
@@ -79,6 +81,7 @@ impl Action {
             Self::ApprovalApproved => "approval_approved",
             Self::ApprovalRejected => "approval_rejected",
             Self::MovementReversed => "movement_reversed",
+            Self::MovementByStaff => "movement_by_staff",
             Self::AdminCreated => "admin_created",
             Self::DemoFilled => "demo_filled",
             Self::StatementExported => "statement_exported",

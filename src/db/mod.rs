@@ -6,6 +6,7 @@
 //!
 //! Mind on SQLite: a parameter that is not bound is silently NULL, and violations have no constraint name.
 
+pub mod access_changes;
 pub mod accounts;
 pub mod approvals;
 pub mod audit;
@@ -176,7 +177,7 @@ macro_rules! entry_columns {
 macro_rules! account_columns {
     () => {
         "account_number, owner_id, currency, label, status, balance, overdraft_limit, sequence, head_hash,
-         last_entry_at, opened_at"
+         last_entry_at, opened_at, reserved_until"
     };
 }
 pub(crate) use {account_columns, entry_columns, in_snapshot, in_transaction, on_reader};

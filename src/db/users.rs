@@ -265,6 +265,34 @@ impl Tx<'_> {
         .await)
     }
 
+    /// The admins who have not left, held until the transaction ends.
+    pub async fn lock_admins(&mut self) -> sqlx::Result<Vec<(Uuid, Standing)>> {
+        let admins: Vec<ChangedStanding> = in_transaction!(self, conn => sqlx::query_as(
+            "update users set status = status where role = 'admin' and status = 'active'
+             returning id, role, frozen_at is not null as frozen, standing_changed_at as changed_at",
+        )
+        .fetch_all(conn)
+        .await)?;
+        Ok(admins.into_iter().map(|admin| (admin.id, admin.standing)).collect())
+    }
+
+    /// Whether an admin has frozen the user, who must be locked.
+    pub async fn is_frozen_by_admin(&mut self, id: Uuid) -> sqlx::Result<bool> {
+        in_transaction!(self, conn => sqlx::query_scalar("select frozen_by_admin from users where id = $1")
+            .bind(id)
+            .fetch_one(conn)
+            .await)
+    }
+
+    pub async fn set_frozen_by_admin(&mut self, id: Uuid, by_admin: bool) -> sqlx::Result<()> {
+        in_transaction!(self, conn => sqlx::query("update users set frozen_by_admin = $2 where id = $1")
+            .bind(id)
+            .bind(by_admin)
+            .execute(conn)
+            .await
+            .map(|_| ()))
+    }
+
     /// Returns the moment of the change: `now` or, where a clock went back, one after the last change, so that the later
     /// one counts whatever the clocks say.
     pub async fn set_standing(&mut self, id: Uuid, standing: Standing, now: Timestamp) -> sqlx::Result<Timestamp> {

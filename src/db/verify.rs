@@ -247,6 +247,48 @@ impl Tx<'_> {
         .await)
     }
 
+    /// Hands `visit` every account that does not hold what pending reversals reserve on it at `now`, or does not say that
+    /// it has to.
+    pub async fn visit_accounts_without_what_is_reserved(
+        &mut self,
+        now: Timestamp,
+        mut visit: impl FnMut(AccountNumber),
+    ) -> sqlx::Result<()> {
+        in_snapshot!(self, conn => drain(
+            sqlx::query_scalar(
+                "select a.account_number from approvals p join accounts a on a.account_number = p.from_account
+                 where p.reverses is not null and p.status = 'pending' and p.expires_at > $1
+                 group by a.account_number, a.balance, a.overdraft_limit, a.reserved_until
+                 having a.balance + a.overdraft_limit < sum(p.amount) or a.reserved_until < max(p.expires_at)
+                 order by a.account_number",
+            )
+            .bind(now)
+            .fetch(conn),
+            &mut visit,
+        )
+        .await)
+    }
+
+    pub async fn count_access_changes(&mut self) -> sqlx::Result<i64> {
+        in_snapshot!(self, conn => sqlx::query_scalar("select count(*) from access_changes").fetch_one(conn).await)
+    }
+
+    /// Hands `visit` every change of access that was approved by whoever asked for it, or by whom it is about.
+    pub async fn visit_access_changes_by_one_person(&mut self, mut visit: impl FnMut(Uuid)) -> sqlx::Result<()> {
+        in_snapshot!(self, conn => drain(
+            sqlx::query_scalar(
+                "select id from access_changes
+                 where requested_by = user_id
+                    or (status = 'approved'
+                        and (decided_by is null or decided_by = requested_by or decided_by = user_id))
+                 order by id",
+            )
+            .fetch(conn),
+            &mut visit,
+        )
+        .await)
+    }
+
     pub async fn count_reversals(&mut self) -> sqlx::Result<i64> {
         in_snapshot!(self, conn => sqlx::query_scalar("select count(*) from reversals").fetch_one(conn).await)
     }

@@ -4,3 +4,4 @@
 pub mod chain;
 pub mod committer;
 pub mod rules;
+pub mod unapproved;

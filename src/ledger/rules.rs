@@ -6,6 +6,7 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::chain::entry_hash;
+use super::unapproved::Unapproved;
 use crate::account_number::AccountNumber;
 use crate::db::accounts::{Account, AccountStatus};
 use crate::db::approvals::{Approval, ApprovalStatus, LIFETIME};
@@ -30,6 +31,9 @@ pub struct Command {
     pub second_person: SecondPerson,
     /// What this movement undoes, if it does.
     pub reverses: Option<Reverses>,
+    /// Goes into the audit log if the movement is booked on somebody else's account by the caller alone; what moved is added
+    /// to it. None for those who have only accounts of their own.
+    pub record: Option<Box<Event>>,
     /// When it happened, for what is booked afterwards (`coffer demo`): never in the future, and never before the
     /// account's last entry. None for now, as in every request.
     pub at: Option<Timestamp>,
@@ -64,7 +68,7 @@ pub struct Caller {
     pub acts_on_any_account: bool,
     /// Whether deposits to the caller's own accounts are taken on the caller's word.
     pub deposits_to_own: bool,
-    /// The most that staff move without a second person's word, in whole units of the currency; None for any amount.
+    /// The most that staff move within a day without a second approver, in whole units of the currency; None for any amount.
     pub alone_up_to: Option<i64>,
 }
 
@@ -83,6 +87,19 @@ pub struct Book {
     now: Timestamp,
     /// The most one movement may be, in whole units of its currency.
     maximum_major_units: i64,
+    /// Amounts that pending reversals reserve. Each is counted in its account, too.
+    reservations: HashMap<Uuid, Reservation>,
+    unapproved: Unapproved,
+}
+
+/// An amount that nobody else may take off an account, because a pending reversal needs it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, sqlx::FromRow)]
+pub struct Reservation {
+    /// Of the reversal that waits.
+    pub approval_id: Uuid,
+    pub account_number: AccountNumber,
+    /// Minor units, positive.
+    pub amount: i64,
 }
 
 /// What a command adds to the journal and the passbooks.
@@ -124,11 +141,16 @@ pub enum Refusal {
     #[error("{0}")]
     Amount(#[from] AmountError),
     /// Nothing else speaks against the movement.
-    #[error(
-        "{requested} {} is above the {above} {} that staff move alone. Send it by itself, outside of a batch: it then waits for a second person's approval.",
-        requested.currency, above.currency
-    )]
-    ApprovalRequired { requested: Money, above: Money },
+    #[error("{why} Send it by itself, outside of a batch: it then waits for somebody else's approval.")]
+    ApprovalRequired { requested: Money, why: NeedsApproval },
+    #[error("One of the accounts is yours: somebody else must approve this.")]
+    ApproverOwnsAccount,
+    /// Decided where approvals are looked up, not here.
+    #[error("{most} movements that you have asked for wait for approval, which is the most. Have some decided first.")]
+    TooManyPending { most: i64 },
+    /// Decided where approvals are looked up, not here.
+    #[error("A reversal of this movement waits for approval already: {approval_id}. Have that decided.")]
+    ReversalPending { approval_id: Uuid },
     /// Decided where approvals are looked up, not here.
     #[error("The approval waits no longer: it has been decided, or has expired. GET /approvals/{{id}} says which.")]
     ApprovalNotPending,
@@ -146,18 +168,78 @@ pub enum Refusal {
     BatchRefused,
 }
 
+/// Why a movement is not for one person to order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NeedsApproval {
+    #[error("You have this done by the power of your role, and one of the accounts is yours.")]
+    OwnAccount,
+    #[error(
+        "With this you would have moved {total} {} within a day, by yourself: more than the {above} {} that one person may.",
+        above.currency, above.currency
+    )]
+    AboveLimit { total: Money, above: Money },
+}
+
 impl Book {
     pub fn new(accounts: Vec<Account>, now: Timestamp, maximum_major_units: i64) -> Self {
         let accounts = accounts.into_iter().map(|account| (account.account_number, account)).collect();
-        Self { accounts, now, maximum_major_units }
+        Self { accounts, now, maximum_major_units, reservations: HashMap::new(), unapproved: Unapproved::default() }
+    }
+
+    /// With the reservations on the accounts, and what the batch's callers have moved without a second approver.
+    pub fn with(mut self, reservations: Vec<Reservation>, unapproved: Unapproved) -> Self {
+        reservations.into_iter().for_each(|reservation| self.reserve(reservation));
+        Self { unapproved, ..self }
+    }
+
+    pub fn reserve(&mut self, reservation: Reservation) {
+        if let Some(account) = self.accounts.get_mut(&reservation.account_number) {
+            account.reserved = account.reserved.saturating_add(reservation.amount);
+            self.reservations.insert(reservation.approval_id, reservation);
+        }
+    }
+
+    /// The reversal that it was for is about to be decided.
+    fn release(&mut self, approval_id: Uuid) {
+        if let Some(reservation) = self.reservations.remove(&approval_id)
+            && let Some(account) = self.accounts.get_mut(&reservation.account_number)
+        {
+            account.reserved -= reservation.amount;
+        }
+    }
+
+    /// Before the commands of one order are decided: together they count as their sum, whatever becomes of each.
+    pub fn begin_order(&mut self, commands: &[Command]) {
+        let amounts = commands.iter().filter_map(|command| self.amount_by_role(command)).collect();
+        self.unapproved.begin_order(amounts);
+    }
+
+    /// After the commands of the order were decided.
+    pub fn end_order(&mut self) {
+        self.unapproved.end_order();
+    }
+
+    pub fn unapproved(&self) -> &Unapproved {
+        &self.unapproved
+    }
+
+    /// What the command would move without a second approver by the power of the caller's role.
+    fn amount_by_role(&self, command: &Command) -> Option<(Uuid, Money)> {
+        command.caller.alone_up_to?;
+        let (from, to) = command.movement.sides();
+        let (debited, credited) =
+            (from.and_then(|number| self.account(number)), to.and_then(|number| self.account(number)));
+        let money = agreed_amount(command, debited, credited, self.maximum_major_units).ok()?;
+        (power(command, debited, credited) != Power::Own).then_some((command.caller.user_id, money))
     }
 
     pub fn account(&self, number: AccountNumber) -> Option<&Account> {
         self.accounts.get(&number)
     }
 
-    /// Undoes what was decided since these copies were taken.
-    pub fn put_back(&mut self, accounts: Vec<Account>) {
+    /// Undoes what was decided of the order since these copies were taken.
+    pub fn go_back(&mut self, accounts: Vec<Account>) {
+        self.unapproved.forget_order();
         self.accounts.extend(accounts.into_iter().map(|account| (account.account_number, account)));
     }
 
@@ -208,11 +290,12 @@ pub fn decide(book: &mut Book, command: &Command) -> Result<Outcome, Refusal> {
         }
     };
     let money = agreed_amount(command, debited, credited, book.maximum_major_units)?;
-    let debit_balance = debited.map(|account| balance_after_debit(account, money)).transpose()?;
+    let released = book.reservations.get(&command.id).map_or(0, |reservation| reservation.amount);
+    let debit_balance = debited.map(|account| balance_after_debit(account, money, released)).transpose()?;
     let credit_balance = credited.map(|account| balance_after_credit(account, money)).transpose()?;
-    if let Some(account) = debited.or(credited) {
-        refuse_alone(command, account, money)?;
-    }
+    let power = power(command, debited, credited);
+    refuse_approval_by_owner(command, debited, credited)?;
+    book.refuse_alone(command, power, money)?;
 
     // Nothing can be refused from here on.
     let last_entry_at = [debited, credited].into_iter().flatten().map(|account| account.last_entry_at).max();
@@ -220,6 +303,10 @@ pub fn decide(book: &mut Book, command: &Command) -> Result<Outcome, Refusal> {
     let at = last_entry_at.map_or(happened_at, |last| last.max(happened_at));
     let debit_number = debited.map(|account| account.account_number);
     let credit_number = credited.map(|account| account.account_number);
+    book.release(command.id);
+    if command.caller.alone_up_to.is_some() && power != Power::Own {
+        book.unapproved.add(command.caller.user_id, money);
+    }
     let mut post = |number: Option<AccountNumber>, counterparty, balance: Option<i64>, amount| {
         let account = book.accounts.get_mut(&number?)?;
         Some(append_entry(account, command, counterparty, amount, balance?, at))
@@ -249,10 +336,12 @@ fn agreed_amount(
     Ok(command.amount.to_money(from, maximum)?)
 }
 
-fn balance_after_debit(account: &Account, money: Money) -> Result<i64, Refusal> {
+/// `released` minor units of what is reserved are reserved for this movement.
+fn balance_after_debit(account: &Account, money: Money, released: i64) -> Result<i64, Refusal> {
     let balance = account.balance.checked_sub(money.minor_units).ok_or(Refusal::BalanceOverflow)?;
-    if balance < -account.overdraft_limit {
-        let available = Money::new(account.available(), account.currency);
+    let available = account.available().saturating_add(released);
+    if money.minor_units > available {
+        let available = Money::new(available, account.currency);
         return Err(Refusal::InsufficientFunds { available, requested: money });
     }
     Ok(balance)
@@ -262,24 +351,66 @@ fn balance_after_credit(account: &Account, money: Money) -> Result<i64, Refusal>
     account.balance.checked_add(money.minor_units).ok_or(Refusal::BalanceOverflow)
 }
 
-/// Whether staff need a second person for it: above the limit, for whatever is done to somebody else's account, and for
-/// every deposit, because money that staff give themselves comes from nobody who would miss it.
-///
-/// And for every reversal, on their own account, too. With their own money they do alone what any customer may, but no
-/// customer may reverse: it is done by the power of the role, it stands in the books for good as the correction of
-/// somebody's order, and there is only one. Taking back one's own withdrawal is moreover a deposit: the cash is gone and
-/// the balance is back.
-fn refuse_alone(command: &Command, account: &Account, money: Money) -> Result<(), Refusal> {
-    let is_own = account.owner_id == Some(command.caller.user_id);
-    let is_own_business = is_own && command.reverses.is_none();
-    if is_own_business && command.movement.movement_type() != MovementType::Deposit {
-        return Ok(());
+/// By which right a command moves money.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Power {
+    /// Any customer may: the caller's money goes out, or to somebody else.
+    Own,
+    /// Any customer of a bank with self-service deposits may. Of staff it counts all the same, because money that they
+    /// give themselves comes from nobody who would miss it.
+    OwnDeposit,
+    /// Only the caller's role allows it, and none of the accounts is the caller's.
+    Role,
+    /// Only the caller's role allows it, and one of the accounts is the caller's.
+    RoleForOneself,
+}
+
+/// A reversal always takes the power of the role, also of one's own movement: no customer may reverse, it stands in the
+/// books for good as the correction of somebody's order, and there is only one. Taking back one's own withdrawal is
+/// moreover a deposit: the cash is gone and the balance is back.
+fn power(command: &Command, debited: Option<&Account>, credited: Option<&Account>) -> Power {
+    let is_own = |account: Option<&Account>| account.is_some_and(|a| a.owner_id == Some(command.caller.user_id));
+    let acted_on = debited.or(credited);
+    match (command.reverses.is_some(), command.movement.movement_type()) {
+        (false, MovementType::Deposit) if is_own(acted_on) => Power::OwnDeposit,
+        (false, MovementType::Withdrawal | MovementType::Transfer) if is_own(acted_on) => Power::Own,
+        _ if is_own(debited) || is_own(credited) => Power::RoleForOneself,
+        _ => Power::Role,
     }
-    match command.caller.alone_up_to.map(|units| Money::of_major_units(units, money.currency)) {
-        Some(above) if money.minor_units > above.minor_units => {
-            Err(Refusal::ApprovalRequired { requested: money, above })
-        }
-        _ => Ok(()),
+}
+
+/// Nobody approves what goes to or from an account of theirs.
+fn refuse_approval_by_owner(
+    command: &Command,
+    debited: Option<&Account>,
+    credited: Option<&Account>,
+) -> Result<(), Refusal> {
+    let SecondPerson::HasApproved { by, .. } = command.second_person else { return Ok(()) };
+    let mut accounts = [debited, credited].into_iter().flatten();
+    match accounts.any(|account| account.owner_id == Some(by)) {
+        true => Err(Refusal::ApproverOwnsAccount),
+        false => Ok(()),
+    }
+}
+
+impl Book {
+    /// Whether staff need a second approver for it: whatever the amount, where they have to do with themselves; otherwise
+    /// when they have moved more than the limit within a day, with all that this order moves.
+    fn refuse_alone(&self, command: &Command, power: Power, money: Money) -> Result<(), Refusal> {
+        let Some(units) = command.caller.alone_up_to else { return Ok(()) };
+        let why = match power {
+            Power::Own => return Ok(()),
+            Power::RoleForOneself => NeedsApproval::OwnAccount,
+            Power::OwnDeposit | Power::Role => {
+                let above = Money::of_major_units(units, money.currency);
+                let total = self.unapproved.total_with(command.caller.user_id, money);
+                if total <= above.minor_units {
+                    return Ok(());
+                }
+                NeedsApproval::AboveLimit { total: Money::new(total, money.currency), above }
+            }
+        };
+        Err(Refusal::ApprovalRequired { requested: money, why })
     }
 }
 

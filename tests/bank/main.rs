@@ -16,6 +16,7 @@ mod connections;
 mod databases;
 mod doctor;
 mod documents;
+mod dual_control;
 mod failing_disk;
 mod harness;
 mod healthcheck;

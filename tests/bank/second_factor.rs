@@ -9,7 +9,7 @@ use totp_rs::{Builder, Secret, Totp};
 use crate::harness::{Answer, Customer, PASSWORD, TestBank, bank_tests};
 
 /// An authenticator app.
-struct AuthenticatorApp {
+pub struct AuthenticatorApp {
     totp: Totp,
     /// When the secret was scanned, in seconds.
     since: u64,
@@ -39,7 +39,7 @@ impl Customer<'_> {
     }
 
     /// Enrols and confirms with the code of step 0. Returns the recovery codes too.
-    async fn use_second_factor(&self) -> (AuthenticatorApp, Vec<String>) {
+    pub async fn use_second_factor(&self) -> (AuthenticatorApp, Vec<String>) {
         let app = self.enrol().await;
         let answer = self.confirm(&app.code(0)).await.expect_status(200);
         let codes = answer.body["recovery_codes"].as_array().expect("codes");

@@ -8,6 +8,7 @@ mod key_positions;
 mod postgres;
 mod sqlite;
 
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,8 +22,9 @@ use self::sqlite::SqliteBatch;
 use super::accounts::Account;
 use super::approvals::Approval;
 use super::audit::Event;
-use super::{Db, Tx, account_columns, errors, in_time, wait_for_turn};
+use super::{Db, Tx, account_columns, errors, in_time, in_transaction, wait_for_turn};
 use crate::account_number::AccountNumber;
+use crate::ledger::rules::Reservation;
 use crate::money::{Currency, Money};
 use crate::timestamp::Timestamp;
 
@@ -37,6 +39,22 @@ const PRUNE_KEYS_IN_ORDER: &str = "
 /// Rows of lanes that have ended are dropped after this long.
 const SIGN_OF_LIFE_RETENTION: Duration = Duration::from_secs(60 * 60);
 const DROP_SIGNS_OF_LIFE: &str = "delete from signs_of_life where written_at < $1";
+/// All of a user's sums, each for one currency.
+macro_rules! select_unapproved_sums {
+    ($users:literal, $since:literal) => {
+        concat!(
+            "select user_id, currency, cast(sum(case when moved_at > ",
+            $since,
+            " then amount else 0 end) as bigint) as amount,
+                    max(sequence) as last_sequence
+             from unapproved_totals where user_id ",
+            $users,
+            " group by user_id, currency"
+        )
+    };
+}
+use select_unapproved_sums;
+
 const WRITE_SIGN_OF_LIFE: &str = "insert into signs_of_life (lane, written_at) values ($1, $2)
      on conflict (lane) do update set written_at = excluded.written_at";
 
@@ -165,6 +183,35 @@ pub struct Reversal {
     pub reversal_id: Uuid,
 }
 
+/// An approval that waits to undo a movement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromRow)]
+pub struct PendingReversal {
+    pub approval_id: Uuid,
+    /// What is to be undone.
+    pub transaction_id: Uuid,
+}
+
+/// What somebody of the staff moved without a second approver, in one currency and one batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UnapprovedTotal {
+    pub user_id: Uuid,
+    /// Without gaps for each user.
+    pub sequence: i64,
+    pub money: Money,
+    pub moved_at: Timestamp,
+}
+
+/// A user's unapproved totals in one currency.
+#[derive(Clone, Copy, Debug, FromRow)]
+pub struct UnapprovedSum {
+    user_id: Uuid,
+    #[sqlx(try_from = "String")]
+    currency: Currency,
+    /// Minor units.
+    amount: i64,
+    last_sequence: i64,
+}
+
 /// Everything a batch adds to the books.
 #[derive(Debug, Default)]
 pub struct Postings {
@@ -175,8 +222,21 @@ pub struct Postings {
     /// What waits for a second person from now on.
     pub kept: Vec<Approval>,
     pub reversals: Vec<Reversal>,
+    pub unapproved: Vec<UnapprovedTotal>,
     /// What the audit log has to say of it.
     pub records: Vec<Event>,
+}
+
+/// The accounts on which these approvals reserve, each with the latest expiry.
+fn reserving(kept: &[Approval]) -> BTreeMap<AccountNumber, Timestamp> {
+    let mut until = BTreeMap::new();
+    for approval in kept {
+        if let Some(reservation) = approval.reservation() {
+            let known = until.entry(reservation.account_number).or_insert(approval.expires_at);
+            *known = approval.expires_at.max(*known);
+        }
+    }
+    until
 }
 
 /// A connection that a lane keeps, on the lane's own thread: taking one from a pool and giving it back, each with a check
@@ -296,6 +356,55 @@ impl Batch<'_> {
         }
     }
 
+    /// The approvals that wait at `now` to reverse one of these transactions. Lock the accounts before, as for
+    /// [`Batch::reversals`].
+    pub async fn pending_reversals(
+        &mut self,
+        transactions: &[Uuid],
+        now: Timestamp,
+    ) -> sqlx::Result<Vec<PendingReversal>> {
+        match self {
+            Self::Sqlite(batch) => batch.pending_reversals(transactions, now),
+            Self::Postgres(tx) => in_time(postgres::pending_reversals(tx, transactions, now)).await,
+        }
+    }
+
+    /// What pending reversals reserve on these accounts at `now`. Lock the accounts before: whoever asks for another
+    /// reversal needs them, too.
+    pub async fn reservations(&mut self, accounts: &[AccountNumber], now: Timestamp) -> sqlx::Result<Vec<Reservation>> {
+        match self {
+            Self::Sqlite(batch) => batch.reservations(accounts, now),
+            Self::Postgres(tx) => in_time(postgres::reservations(tx, accounts, now)).await,
+        }
+    }
+
+    /// How many approvals wait at `now` that these users have asked for.
+    pub async fn count_pending(&mut self, users: &[Uuid], now: Timestamp) -> sqlx::Result<HashMap<Uuid, i64>> {
+        let counts = match self {
+            Self::Sqlite(batch) => batch.count_pending(users, now)?,
+            Self::Postgres(tx) => in_time(postgres::count_pending(tx, users, now)).await?,
+        };
+        Ok(counts.into_iter().collect())
+    }
+
+    /// What these users moved without a second approver after `since`, and the last sequence of each who has any.
+    pub async fn unapproved_totals(
+        &mut self,
+        users: &[Uuid],
+        since: Timestamp,
+    ) -> sqlx::Result<(Vec<(Uuid, Money)>, HashMap<Uuid, i64>)> {
+        let sums = match self {
+            Self::Sqlite(batch) => batch.unapproved_sums(users, since)?,
+            Self::Postgres(tx) => in_time(postgres::unapproved_sums(tx, users, since)).await?,
+        };
+        let mut last = HashMap::new();
+        for sum in &sums {
+            let known: &mut i64 = last.entry(sum.user_id).or_default();
+            *known = sum.last_sequence.max(*known);
+        }
+        Ok((sums.iter().map(|sum| (sum.user_id, Money::new(sum.amount, sum.currency))).collect(), last))
+    }
+
     /// Whether all of the transactions are booked and all of the approvals kept.
     pub async fn are_written(&mut self, transactions: &[Uuid], kept: &[Uuid]) -> sqlx::Result<bool> {
         match self {
@@ -316,6 +425,7 @@ impl Batch<'_> {
         now: Timestamp,
         key_stamp: Timestamp,
     ) -> sqlx::Result<()> {
+        let reserving = reserving(&postings.kept);
         let written = match self {
             Self::Sqlite(batch) => [
                 batch.insert_transactions(&postings.transactions)?,
@@ -325,6 +435,8 @@ impl Batch<'_> {
                 batch.mark_approved(&postings.approved, now)?,
                 batch.insert_approvals(&postings.kept)?,
                 batch.insert_reversals(&postings.reversals)?,
+                batch.insert_unapproved_totals(&postings.unapproved)?,
+                batch.reserve(&reserving)?,
             ],
             Self::Postgres(tx) => [
                 in_time(postgres::insert_transactions(tx, &postings.transactions)).await?,
@@ -334,9 +446,11 @@ impl Batch<'_> {
                 in_time(postgres::mark_approved(tx, &postings.approved, now)).await?,
                 in_time(postgres::insert_approvals(tx, &postings.kept)).await?,
                 in_time(postgres::insert_reversals(tx, &postings.reversals)).await?,
+                in_time(postgres::insert_unapproved_totals(tx, &postings.unapproved)).await?,
+                in_time(postgres::reserve(tx, &reserving)).await?,
             ],
         };
-        let Postings { transactions, entries, used_keys, approved, kept, reversals, records } = postings;
+        let Postings { transactions, entries, used_keys, approved, kept, reversals, unapproved, records } = postings;
         let expected = [
             transactions.len(),
             entries.len(),
@@ -345,6 +459,8 @@ impl Batch<'_> {
             approved.len(),
             kept.len(),
             reversals.len(),
+            unapproved.len(),
+            reserving.len(),
         ];
         if written.map(|rows| rows as usize) != expected {
             return Err(sqlx::Error::Decode(format!("a batch of {expected:?} rows wrote {written:?}").into()));
@@ -395,6 +511,15 @@ impl Batch<'_> {
 }
 
 impl Tx<'_> {
+    /// Deletes what staff moved without a second approver before `before`: it counts no longer.
+    pub async fn delete_unapproved_totals_older_than(&mut self, before: Timestamp) -> sqlx::Result<u64> {
+        in_transaction!(self, conn => sqlx::query("delete from unapproved_totals where moved_at < $1")
+            .bind(before)
+            .execute(conn)
+            .await
+            .map(|done| done.rows_affected()))
+    }
+
     /// Forgets idempotency keys that took effect before `before`, as many as take a moment: PostgreSQL those of one
     /// slice, whose first two bytes are `slice`, SQLite the oldest, and of the slice where they were.
     pub async fn prune_keys(&mut self, slice: u16, before: Timestamp) -> sqlx::Result<()> {

@@ -53,6 +53,55 @@ pub async fn reversals(conn: &mut PgConnection, transactions: &[Uuid]) -> sqlx::
     .await
 }
 
+pub async fn pending_reversals(
+    conn: &mut PgConnection,
+    transactions: &[Uuid],
+    now: Timestamp,
+) -> sqlx::Result<Vec<PendingReversal>> {
+    sqlx::query_as(
+        "select id as approval_id, reverses as transaction_id from approvals
+         where reverses = any($1) and status = 'pending' and expires_at > $2",
+    )
+    .bind(transactions)
+    .bind(now)
+    .fetch_all(conn)
+    .await
+}
+
+pub async fn reservations(
+    conn: &mut PgConnection,
+    accounts: &[AccountNumber],
+    now: Timestamp,
+) -> sqlx::Result<Vec<Reservation>> {
+    sqlx::query_as(
+        "select id as approval_id, from_account as account_number, amount from approvals
+         where from_account = any($1) and reverses is not null and status = 'pending' and expires_at > $2",
+    )
+    .bind(column(accounts, |number| number.as_i64()))
+    .bind(now)
+    .fetch_all(conn)
+    .await
+}
+
+pub async fn count_pending(conn: &mut PgConnection, users: &[Uuid], now: Timestamp) -> sqlx::Result<Vec<(Uuid, i64)>> {
+    sqlx::query_as(
+        "select requested_by, count(*) from approvals
+         where requested_by = any($1) and status = 'pending' and expires_at > $2 group by requested_by",
+    )
+    .bind(users)
+    .bind(now)
+    .fetch_all(conn)
+    .await
+}
+
+pub async fn unapproved_sums(
+    conn: &mut PgConnection,
+    users: &[Uuid],
+    since: Timestamp,
+) -> sqlx::Result<Vec<UnapprovedSum>> {
+    sqlx::query_as(select_unapproved_sums!("= any($1)", "$2")).bind(users).bind(since).fetch_all(conn).await
+}
+
 pub async fn are_written(conn: &mut PgConnection, transactions: &[Uuid], kept: &[Uuid]) -> sqlx::Result<bool> {
     let found: i64 = sqlx::query_scalar(
         "select (select count(*) from transactions where id = any($1)) + (select count(*) from approvals where id = any($2))",
@@ -202,6 +251,42 @@ pub async fn insert_reversals(conn: &mut PgConnection, rows: &[Reversal]) -> sql
         .execute(conn)
         .await
         .map(|done| done.rows_affected())
+}
+
+pub async fn insert_unapproved_totals(conn: &mut PgConnection, rows: &[UnapprovedTotal]) -> sqlx::Result<u64> {
+    if rows.is_empty() {
+        return Ok(0);
+    }
+    sqlx::query(
+        "insert into unapproved_totals (user_id, sequence, currency, amount, moved_at)
+         select * from unnest($1::uuid[], $2::bigint[], $3::text[], $4::bigint[], $5::bigint[])",
+    )
+    .bind(column(rows, |t| t.user_id))
+    .bind(column(rows, |t| t.sequence))
+    .bind(column(rows, |t| t.money.currency.code()))
+    .bind(column(rows, |t| t.money.minor_units))
+    .bind(column(rows, |t| t.moved_at.as_micros()))
+    .execute(conn)
+    .await
+    .map(|done| done.rows_affected())
+}
+
+pub async fn reserve(conn: &mut PgConnection, until: &BTreeMap<AccountNumber, Timestamp>) -> sqlx::Result<u64> {
+    if until.is_empty() {
+        return Ok(0);
+    }
+    let (numbers, moments): (Vec<i64>, Vec<i64>) =
+        until.iter().map(|(number, until)| (number.as_i64(), until.as_micros())).unzip();
+    sqlx::query(
+        "update accounts a set reserved_until = greatest(a.reserved_until, reserving.until)
+         from unnest($1::bigint[], $2::bigint[]) as reserving(account_number, until)
+         where a.account_number = reserving.account_number",
+    )
+    .bind(numbers)
+    .bind(moments)
+    .execute(conn)
+    .await
+    .map(|done| done.rows_affected())
 }
 
 pub async fn write_sign_of_life(

@@ -75,6 +75,43 @@ impl<'a> SqliteBatch<'a> {
         Ok(found)
     }
 
+    /// There is at most one for each.
+    pub fn pending_reversals(&self, transactions: &[Uuid], now: Timestamp) -> sqlx::Result<Vec<PendingReversal>> {
+        self.find_each(
+            "select id, reverses from approvals where reverses = ? and status = 'pending' and expires_at > ?",
+            transactions.iter().map(|&id| (id, now)),
+            |row| Ok(PendingReversal { approval_id: row.get(0)?, transaction_id: row.get(1)? }),
+        )
+    }
+
+    pub fn reservations(&self, accounts: &[AccountNumber], now: Timestamp) -> sqlx::Result<Vec<Reservation>> {
+        self.find_all(
+            "select id, from_account, amount from approvals
+             where from_account = ? and reverses is not null and status = 'pending' and expires_at > ?",
+            accounts.iter().map(|&number| (number, now)),
+            |row| Ok(Reservation { approval_id: row.get(0)?, account_number: row.get(1)?, amount: row.get(2)? }),
+        )
+    }
+
+    pub fn count_pending(&self, users: &[Uuid], now: Timestamp) -> sqlx::Result<Vec<(Uuid, i64)>> {
+        self.find_each(
+            "select ?1, count(*) from approvals where requested_by = ?1 and status = 'pending' and expires_at > ?2",
+            users.iter().map(|&id| (id, now)),
+            |row| Ok((row.get(0)?, row.get(1)?)),
+        )
+    }
+
+    pub fn unapproved_sums(&self, users: &[Uuid], since: Timestamp) -> sqlx::Result<Vec<UnapprovedSum>> {
+        self.find_all(select_unapproved_sums!("= ?1", "?2"), users.iter().map(|&id| (id, since)), |row| {
+            Ok(UnapprovedSum {
+                user_id: row.get(0)?,
+                currency: row.get(1)?,
+                amount: row.get(2)?,
+                last_sequence: row.get(3)?,
+            })
+        })
+    }
+
     pub fn are_written(&self, transactions: &[Uuid], kept: &[Uuid]) -> sqlx::Result<bool> {
         let find =
             |select, ids: &[Uuid]| self.find_each(select, ids.iter().map(|&id| (id,)), |row| row.get::<_, i64>(0));
@@ -166,6 +203,20 @@ impl<'a> SqliteBatch<'a> {
         )
     }
 
+    pub fn insert_unapproved_totals(&self, rows: &[UnapprovedTotal]) -> sqlx::Result<u64> {
+        self.write_each(
+            "insert into unapproved_totals (user_id, sequence, currency, amount, moved_at) values (?, ?, ?, ?, ?)",
+            rows.iter().map(|t| (t.user_id, t.sequence, t.money.currency, t.money.minor_units, t.moved_at)),
+        )
+    }
+
+    pub fn reserve(&self, until: &BTreeMap<AccountNumber, Timestamp>) -> sqlx::Result<u64> {
+        self.write_each(
+            "update accounts set reserved_until = max(reserved_until, ?2) where account_number = ?1",
+            until.iter().map(|(&number, &until)| (number, until)),
+        )
+    }
+
     pub fn write_sign_of_life(&self, lane: Uuid, now: Timestamp, before: Timestamp) -> sqlx::Result<()> {
         self.write_each(DROP_SIGNS_OF_LIFE, [(before,)])?;
         self.write_each(WRITE_SIGN_OF_LIFE, [(lane, now)]).map(|_| ())
@@ -197,7 +248,27 @@ impl<'a> SqliteBatch<'a> {
         Ok(())
     }
 
-    /// Runs the statement for each of the parameters and returns the rows found.
+    /// Runs the statement for each of the parameters and returns all rows found.
+    fn find_all<P: Params, R>(
+        &self,
+        select: &str,
+        parameters: impl IntoIterator<Item = P>,
+        read: fn(&Row<'_>) -> rusqlite::Result<R>,
+    ) -> sqlx::Result<Vec<R>> {
+        let find = || {
+            let mut statement = self.connection.prepare_cached(select)?;
+            let mut found = Vec::new();
+            for parameters in parameters {
+                for row in statement.query_map(parameters, read)? {
+                    found.push(row?);
+                }
+            }
+            Ok(found)
+        };
+        find().map_err(into_sqlx)
+    }
+
+    /// Runs the statement, which finds one row at most, for each of the parameters and returns the rows found.
     fn find_each<P: Params, R>(
         &self,
         select: &str,

@@ -7,9 +7,9 @@ use uuid::Uuid;
 use super::{Receipt, Verdicts, Waiting};
 use crate::account_number::AccountNumber;
 use crate::db::accounts::Account;
-use crate::db::approvals::Approval;
+use crate::db::approvals::{Approval, MAX_PENDING_PER_PERSON};
 use crate::db::audit::Event;
-use crate::db::ledger::{Approved, Entry, Postings, Reversal, Transaction, UsedKey};
+use crate::db::ledger::{Approved, Entry, PendingReversal, Postings, Reversal, Transaction, UnapprovedTotal, UsedKey};
 use crate::ledger::rules::{self, Book, Command, Outcome, Refusal, Reverses, SecondPerson};
 use crate::money::Money;
 use crate::timestamp::Timestamp;
@@ -23,9 +23,19 @@ pub(super) struct Decisions {
     pending: HashSet<Uuid>,
     /// Reversals before this batch, of those that have to do with what it reverses.
     reversals: Vec<Reversal>,
+    waiting: WaitingBefore,
     /// The time of new approvals.
     now: Timestamp,
     pub postings: Postings,
+}
+
+/// What waited for approval before the batch, as far as it has to do with it.
+#[derive(Default)]
+pub(super) struct WaitingBefore {
+    /// Reversals of what the batch reverses.
+    pub reversals: Vec<PendingReversal>,
+    /// How many approvals the callers have asked for who may ask for another.
+    pub counts: HashMap<Uuid, i64>,
 }
 
 impl Decisions {
@@ -34,10 +44,12 @@ impl Decisions {
         used_keys: Vec<UsedKey>,
         pending: Vec<Uuid>,
         reversals: Vec<Reversal>,
+        waiting: WaitingBefore,
         now: Timestamp,
     ) -> Self {
         Self {
             book,
+            waiting,
             used_keys: used_keys.into_iter().map(|used| (used.key, used)).collect(),
             pending: pending.into_iter().collect(),
             reversals,
@@ -47,6 +59,13 @@ impl Decisions {
     }
 
     pub fn decide_order(&mut self, order: &Waiting) -> Verdicts {
+        self.book.begin_order(&order.commands);
+        let verdicts = self.decide_all(order);
+        self.book.end_order();
+        verdicts
+    }
+
+    fn decide_all(&mut self, order: &Waiting) -> Verdicts {
         if !order.atomic {
             return order.commands.iter().map(|command| self.decide(command)).collect();
         }
@@ -74,7 +93,7 @@ impl Decisions {
     }
 
     fn go_back_to(&mut self, before: Savepoint) {
-        self.book.put_back(before.accounts);
+        self.book.go_back(before.accounts);
         self.postings.transactions.truncate(before.transactions);
         self.postings.entries.truncate(before.entries);
         self.postings.kept.truncate(before.kept);
@@ -101,10 +120,11 @@ impl Decisions {
         }
         if let Some(reverses) = &command.reverses {
             self.refuse_second_reversal(reverses.transaction_id)?;
+            self.refuse_while_another_waits(command.id, reverses.transaction_id)?;
         }
         match (rules::decide(&mut self.book, command), &command.second_person) {
             (Err(Refusal::ApprovalRequired { requested, .. }), SecondPerson::MayBeAsked { record }) => {
-                Ok(Receipt::Kept(self.keep(command, requested, record)))
+                Ok(Receipt::Kept(self.keep(command, requested, record)?))
             }
             (outcome, _) => Ok(Receipt::Posted(self.take_down(command, outcome?))),
         }
@@ -122,13 +142,31 @@ impl Decisions {
         }
     }
 
+    /// Of a movement one reversal waits at a time: otherwise its money would have to be reserved twice.
+    fn refuse_while_another_waits(&self, command_id: Uuid, transaction_id: Uuid) -> Result<(), Refusal> {
+        let before = self.waiting.reversals.iter().map(|waiting| (waiting.approval_id, Some(waiting.transaction_id)));
+        let mut all = before.chain(self.postings.kept.iter().map(|kept| (kept.id, kept.reverses)));
+        match all.find(|&(id, reverses)| id != command_id && reverses == Some(transaction_id)) {
+            Some((approval_id, _)) => Err(Refusal::ReversalPending { approval_id }),
+            None => Ok(()),
+        }
+    }
+
     /// Notes what is to be kept until a second person decides.
-    fn keep(&mut self, command: &Command, money: Money, record: &Event) -> Approval {
+    fn keep(&mut self, command: &Command, money: Money, record: &Event) -> Result<Approval, Refusal> {
+        let count = self.waiting.counts.entry(command.caller.user_id).or_default();
+        if *count >= MAX_PENDING_PER_PERSON {
+            return Err(Refusal::TooManyPending { most: MAX_PENDING_PER_PERSON });
+        }
+        *count += 1;
         self.use_key(command);
         let approval = command.approval(money, self.now);
+        if let Some(reservation) = approval.reservation() {
+            self.book.reserve(reservation);
+        }
         self.postings.records.push(record.clone().on(approval.id).detail(approval.in_words()));
         self.postings.kept.push(approval.clone());
-        approval
+        Ok(approval)
     }
 
     fn use_key(&mut self, command: &Command) {
@@ -150,6 +188,7 @@ impl Decisions {
         if let Some(reverses) = &command.reverses {
             self.reverse(reverses, &outcome.transaction);
         }
+        self.put_on_record(command, &outcome);
         self.postings.transactions.push(outcome.transaction);
         self.postings.entries.push(outcome.entry.clone());
         self.postings.entries.extend(outcome.counter_entry);
@@ -162,6 +201,38 @@ impl Decisions {
         let detail = format!("{}: {why}", reversal.in_words());
         self.postings.records.push(record.clone().on(transaction_id).detail(detail));
         self.postings.reversals.push(Reversal { transaction_id: *transaction_id, reversal_id: reversal.id });
+    }
+
+    /// What staff do on somebody else's account by themselves. Approvals and reversals have records of their own.
+    fn put_on_record(&mut self, command: &Command, outcome: &Outcome) {
+        let acted_on = outcome.entry.account_number;
+        let owner = self.book.account(acted_on).and_then(|account| account.owner_id);
+        let has_record =
+            command.reverses.is_some() || matches!(command.second_person, SecondPerson::HasApproved { .. });
+        if let Some(record) = &command.record
+            && owner != Some(command.caller.user_id)
+            && !has_record
+        {
+            let detail = format!("{}, transaction {}", outcome.transaction.in_words(), outcome.transaction.id);
+            self.postings.records.push(Event::clone(record).on(acted_on).detail(detail));
+        }
+    }
+
+    /// What the batch adds to the sums of those who moved money without a second approver. `last` are the sequences that
+    /// their sums have come to.
+    pub fn add_unapproved(&mut self, last: &HashMap<Uuid, i64>) {
+        let mut sequences = last.clone();
+        let mut added: Vec<_> = self.book.unapproved().added().collect();
+        added.sort_by_key(|(user_id, money)| (*user_id, money.currency.code()));
+        let now = self.now;
+        self.postings.unapproved = added
+            .into_iter()
+            .map(|(user_id, money)| {
+                let sequence = sequences.entry(user_id).or_default();
+                *sequence += 1;
+                UnapprovedTotal { user_id, sequence: *sequence, money, moved_at: now }
+            })
+            .collect();
     }
 
     /// The accounts with new entries, by number.

@@ -1,6 +1,6 @@
 //! A lane: takes what is waiting, and carries it out in one database transaction.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::Ordering::Release;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::decisions::{Decisions, accounts_named};
+use super::decisions::{Decisions, WaitingBefore, accounts_named};
 use super::{LaneState, Verdicts, Waiting, account_busy, not_booked, not_booked_because};
 use crate::account_number::AccountNumber;
 use crate::clock::Clock;
@@ -17,6 +17,7 @@ use crate::db::errors::{self, Failure};
 use crate::db::ledger::{LaneConnection, Postings};
 use crate::error::Error;
 use crate::ledger::rules::{Book, Command, SecondPerson};
+use crate::ledger::unapproved::{Unapproved, WINDOW};
 use crate::timestamp::Timestamp;
 
 /// Commands in one database transaction, give or take one order. More would only lengthen the wait of the first.
@@ -261,9 +262,23 @@ impl Lane {
         let to_reverse: Vec<_> = commands().filter_map(|c| c.reverses.as_ref()).map(|r| r.transaction_id).collect();
         let reversals = if to_reverse.is_empty() { Vec::new() } else { tx.reversals(&to_reverse).await? };
 
-        let book = Book::new(accounts, now, self.maximum_major_units);
-        let mut decisions = Decisions::new(book, used_keys, pending, reversals, now);
+        let mut waiting = WaitingBefore::default();
+        if !to_reverse.is_empty() {
+            waiting.reversals = tx.pending_reversals(&to_reverse, now).await?;
+        }
+        let has_reservations = accounts.iter().any(|account| account.reserved_until > now);
+        let reservations = if has_reservations { tx.reservations(&numbers, now).await? } else { Vec::new() };
+        let supervised = supervised(commands());
+        let (mut stored, mut last_sequences) = (Vec::new(), HashMap::new());
+        if !supervised.is_empty() {
+            waiting.counts = tx.count_pending(&supervised, now).await?;
+            (stored, last_sequences) = tx.unapproved_totals(&supervised, now.minus(WINDOW)).await?;
+        }
+
+        let book = Book::new(accounts, now, self.maximum_major_units).with(reservations, Unapproved::new(stored));
+        let mut decisions = Decisions::new(book, used_keys, pending, reversals, waiting, now);
         let verdicts = batch.iter().map(|waiting| decisions.decide_order(waiting)).collect();
+        decisions.add_unapproved(&last_sequences);
         let Postings { transactions, kept, .. } = &decisions.postings;
         if !transactions.is_empty() || !kept.is_empty() {
             tx.write(&decisions.postings, &decisions.heads(), now, self.clock.stamp(now)).await?;
@@ -304,6 +319,12 @@ impl Lane {
             }
         }
     }
+}
+
+/// Those whose movements may need a second approver, each once.
+fn supervised<'a>(commands: impl Iterator<Item = &'a Command>) -> Vec<Uuid> {
+    let callers = commands.map(|command| command.caller).filter(|caller| caller.alone_up_to.is_some());
+    callers.map(|caller| caller.user_id).collect::<BTreeSet<_>>().into_iter().collect()
 }
 
 /// Runs a lane on a thread that serves no requests: SQLite is called without leaving it, and PostgreSQL's answers are not

@@ -1,0 +1,181 @@
+//! Roles given or taken, and second factors reset: with approval switched on, by two admins.
+//!
+//! The first asks with `PUT /users/{user_id}/role` or `DELETE /users/{user_id}/second_factor`, which then answer 202; the
+//! second approves or rejects with the routes of [`super::approvals`].
+
+use axum::http::StatusCode;
+use uuid::Uuid;
+
+use super::App;
+use super::approvals::not_found;
+use crate::auth::{Caller, Origin};
+use crate::db::Tx;
+use crate::db::access_changes::{AccessChange, AccessChangeKind};
+use crate::db::approvals::{ApprovalStatus, LIFETIME};
+use crate::db::audit::{Action, Event};
+use crate::db::users::{Role, Standing, User};
+use crate::error::{Error, Result};
+use crate::ledger::rules::Refusal;
+use crate::timestamp::Timestamp;
+
+/// Why an admin stays.
+const LAST_ADMIN: &str = "This is the last admin who could act: make another one first.";
+
+/// Keeps the change until another admin decides. Asked for again, it is the same one. The user must be locked.
+pub async fn ask_for(
+    mut tx: Tx<'static>,
+    origin: &Origin,
+    caller: Caller,
+    user: &User,
+    kind: AccessChangeKind,
+    role: Option<Role>,
+) -> Result<AccessChange> {
+    let now = Timestamp::now();
+    if let Some(waiting) = tx.pending_access_change(user.id, now).await? {
+        if (waiting.kind, waiting.role) == (kind, role) {
+            return Ok(waiting);
+        }
+        let detail = format!("Another change of this person's access waits: {}. Have that decided first.", waiting.id);
+        return Err(Error::client(StatusCode::CONFLICT, "access_change_pending", detail));
+    }
+    let change = AccessChange {
+        id: Uuid::now_v7(),
+        kind,
+        user_id: user.id,
+        role,
+        requested_by: caller.user_id,
+        requested_at: now,
+        expires_at: now.plus(LIFETIME),
+        status: ApprovalStatus::Pending,
+        decided_by: None,
+        decided_at: None,
+    };
+    tx.insert_access_change(&change).await?;
+    let record = Event::of(Action::ApprovalRequested, origin).on(change.id).detail(change.in_words());
+    tx.append_to_audit_log(&[record]).await?;
+    tx.commit().await?;
+    Ok(change)
+}
+
+/// Carries out a change that another admin has asked for.
+pub async fn approve(app: &App, origin: &Origin, approver: Caller, id: Uuid) -> Result<AccessChange> {
+    let asked = app.db.access_change(id).await?.ok_or_else(not_found)?;
+    if asked.user_id == approver.user_id {
+        return Err(Error::forbidden("own_account", "This is about you: another admin must approve it."));
+    }
+    let now = Timestamp::now();
+    let mut tx = app.db.begin().await?;
+    let admins = Admins::lock(&mut tx, approver).await?;
+    if !admins.may_act(asked.requested_by) {
+        let detail = "Whoever asked for this is no longer an admin, or is frozen: reject it, and ask for it yourself.";
+        return Err(Error::conflict("requester_not_staff", detail));
+    }
+    let user = tx.lock_user(asked.user_id).await?.ok_or_else(Error::user_not_found)?;
+    let approved = tx.decide_access_change(id, ApprovalStatus::Approved, approver.user_id, now).await?;
+    let approved = approved.ok_or(Refusal::ApprovalNotPending)?;
+    let record = Event::of(Action::ApprovalApproved, origin).on(id).detail(approved.in_words());
+    let done = match (approved.kind, approved.role) {
+        (AccessChangeKind::RoleChange, Some(role)) => {
+            Done::Standing(set_role(&mut tx, origin, &admins, user, role, vec![record]).await?)
+        }
+        (AccessChangeKind::RoleChange, None) => {
+            return Err(Error::Internal(format!("the role change {id} lacks its role")));
+        }
+        (AccessChangeKind::SecondFactorReset, _) => {
+            Done::Sessions(reset_second_factor(&mut tx, origin, &user, vec![record]).await?)
+        }
+    };
+    tx.commit().await?;
+    match done {
+        Done::Standing((user, changed_at)) => app.auth.standings.set(user.id, user.standing(), changed_at),
+        Done::Sessions(ended) => app.auth.ended_sessions.add(ended, now),
+    }
+    Ok(approved)
+}
+
+/// What the rest of the bank has to hear of once it is committed.
+enum Done {
+    Standing((User, Timestamp)),
+    Sessions(Vec<Uuid>),
+}
+
+/// Rejects a change, or takes it back.
+pub async fn reject(app: &App, origin: &Origin, caller: Caller, id: Uuid) -> Result<AccessChange> {
+    let asked = app.db.access_change(id).await?.ok_or_else(not_found)?;
+    if asked.user_id == caller.user_id {
+        return Err(Error::forbidden("own_account", "This is about you: another admin must decide."));
+    }
+    let mut tx = app.db.begin().await?;
+    let rejected = tx.decide_access_change(id, ApprovalStatus::Rejected, caller.user_id, Timestamp::now()).await?;
+    let rejected = rejected.ok_or(Refusal::ApprovalNotPending)?;
+    let event = Event::of(Action::ApprovalRejected, origin).on(id).detail(rejected.in_words());
+    tx.append_to_audit_log(&[event]).await?;
+    tx.commit().await?;
+    Ok(rejected)
+}
+
+/// Gives the role within the transaction; tell [`crate::auth::standings`] once it is committed.
+pub async fn set_role(
+    tx: &mut Tx<'_>,
+    origin: &Origin,
+    admins: &Admins,
+    user: User,
+    role: Role,
+    mut records: Vec<Event>,
+) -> Result<(User, Timestamp)> {
+    if role != Role::Admin {
+        admins.refuse_to_lose(user.id)?;
+    }
+    let change = format!("{} to {}", user.role.name(), role.name());
+    let user = User { role, ..user };
+    let changed_at = tx.set_standing(user.id, user.standing(), Timestamp::now()).await?;
+    records.push(Event::of(Action::RoleChanged, origin).on(user.id).detail(change));
+    tx.append_to_audit_log(&records).await?;
+    Ok((user, changed_at))
+}
+
+/// Takes the second factor away within the transaction, and names the sessions that end with it.
+pub async fn reset_second_factor(
+    tx: &mut Tx<'_>,
+    origin: &Origin,
+    user: &User,
+    records: Vec<Event>,
+) -> Result<Vec<Uuid>> {
+    let event = Event::of(Action::SecondFactorRemoved, origin);
+    let missing = || Error::conflict("second_factor_missing", "There is no second factor to remove.");
+    let ended = tx.reset_second_factor(user.id, event, Timestamp::now()).await?.ok_or_else(missing)?;
+    if !records.is_empty() {
+        tx.append_to_audit_log(&records).await?;
+    }
+    Ok(ended)
+}
+
+/// The admins, held until the transaction ends: so that of two who take each other's role at once, the second finds that
+/// they are no admin any more, and the last one stays. Take them before any other user.
+pub struct Admins(Vec<(Uuid, Standing)>);
+
+impl Admins {
+    /// Fails unless the caller is an admin still.
+    pub async fn lock(tx: &mut Tx<'_>, caller: Caller) -> Result<Self> {
+        let admins = Self(tx.lock_admins().await?);
+        if !admins.may_act(caller.user_id) {
+            return Err(Error::forbidden("role_required", "This takes the role admin: you have it no more."));
+        }
+        Ok(admins)
+    }
+
+    /// Of somebody who wants to leave, admin or not.
+    pub async fn lock_before_leaving(tx: &mut Tx<'_>) -> Result<Self> {
+        Ok(Self(tx.lock_admins().await?))
+    }
+
+    fn may_act(&self, user_id: Uuid) -> bool {
+        self.0.iter().any(|(id, standing)| *id == user_id && !standing.frozen)
+    }
+
+    /// Whether there is another admin who could act without this one.
+    pub fn refuse_to_lose(&self, user_id: Uuid) -> Result<()> {
+        let is_last = self.may_act(user_id) && !self.0.iter().any(|(id, standing)| *id != user_id && !standing.frozen);
+        if is_last { Err(Error::conflict("last_admin", LAST_ADMIN)) } else { Ok(()) }
+    }
+}

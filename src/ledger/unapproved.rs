@@ -1,0 +1,120 @@
+//! What staff have moved lately without a second approver: a running sum of 24 hours for each of them and each currency.
+//! Pure: what is stored is loaded before a batch, and what the batch adds is written with it.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use uuid::Uuid;
+
+use crate::money::{Currency, Money};
+
+/// What counts against the approval amount: everything within the last day, so that it cannot be had in small pieces.
+pub const WINDOW: Duration = Duration::from_secs(24 * 60 * 60);
+
+type Sums = HashMap<(Uuid, Currency), i64>;
+
+/// Sums in minor units.
+#[derive(Clone, Debug, Default)]
+pub struct Unapproved {
+    /// Before the order that is being decided.
+    before: Sums,
+    /// What the order's commands come to, if all of them were accepted.
+    planned: Sums,
+    /// What was accepted of the order so far.
+    accepted: Sums,
+    /// What the batch adds to what is stored.
+    added: Sums,
+}
+
+impl Unapproved {
+    pub fn new(stored: impl IntoIterator<Item = (Uuid, Money)>) -> Self {
+        let mut before = Sums::new();
+        stored.into_iter().for_each(|(user_id, money)| increase(&mut before, user_id, money));
+        Self { before, ..Self::default() }
+    }
+
+    pub fn begin_order(&mut self, amounts: Vec<(Uuid, Money)>) {
+        self.planned.clear();
+        self.accepted.clear();
+        amounts.into_iter().for_each(|(user_id, money)| increase(&mut self.planned, user_id, money));
+    }
+
+    pub fn add(&mut self, user_id: Uuid, money: Money) {
+        increase(&mut self.accepted, user_id, money);
+    }
+
+    /// Nothing of the order was accepted after all.
+    pub fn forget_order(&mut self) {
+        self.accepted.clear();
+    }
+
+    pub fn end_order(&mut self) {
+        self.planned.clear();
+        for ((user_id, currency), amount) in self.accepted.drain() {
+            increase(&mut self.before, user_id, Money::new(amount, currency));
+            increase(&mut self.added, user_id, Money::new(amount, currency));
+        }
+    }
+
+    /// What the user would have moved with `money`, which is part of an order that counts as a whole.
+    pub fn total_with(&self, user_id: Uuid, money: Money) -> i64 {
+        let of = |sums: &Sums| sums.get(&(user_id, money.currency)).copied().unwrap_or_default();
+        let order = of(&self.planned).max(of(&self.accepted).saturating_add(money.minor_units));
+        of(&self.before).saturating_add(order)
+    }
+
+    /// What the batch adds, in no order.
+    pub fn added(&self) -> impl Iterator<Item = (Uuid, Money)> {
+        self.added.iter().map(|(&(user_id, currency), &amount)| (user_id, Money::new(amount, currency)))
+    }
+}
+
+/// A sum that is too large to count stays the largest, which is above every limit.
+fn increase(sums: &mut Sums, user_id: Uuid, money: Money) {
+    let sum = sums.entry((user_id, money.currency)).or_default();
+    *sum = sum.saturating_add(money.minor_units);
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn usd(minor_units: i64) -> Money {
+        Money::new(minor_units, Currency::from_code("USD").expect("a currency"))
+    }
+
+    proptest! {
+        /// Whatever is asked for in whichever orders, what is accepted within the window is never above the limit.
+        #[test]
+        fn the_sum_of_what_is_accepted_stays_within_the_limit(
+            stored in 0..1_000i64,
+            orders in prop::collection::vec((prop::collection::vec(1..600i64, 1..5), any::<bool>()), 1..20),
+        ) {
+            const LIMIT: i64 = 1_000;
+            let user_id = Uuid::from_u128(1);
+            let mut unapproved = Unapproved::new([(user_id, usd(stored))]);
+            let mut sum = stored;
+            for (amounts, is_taken_back) in orders {
+                unapproved.begin_order(amounts.iter().map(|&amount| (user_id, usd(amount))).collect());
+                let as_a_whole = sum + amounts.iter().sum::<i64>() <= LIMIT;
+                for &amount in &amounts {
+                    let is_accepted = unapproved.total_with(user_id, usd(amount)) <= LIMIT;
+                    prop_assert_eq!(is_accepted, as_a_whole);
+                    if is_accepted {
+                        unapproved.add(user_id, usd(amount));
+                    }
+                }
+                if is_taken_back {
+                    unapproved.forget_order();
+                } else if as_a_whole {
+                    sum += amounts.iter().sum::<i64>();
+                }
+                unapproved.end_order();
+                prop_assert!(sum <= LIMIT);
+            }
+            prop_assert_eq!(unapproved.added().map(|(_, money)| money.minor_units).sum::<i64>(), sum - stored);
+        }
+    }
+}
