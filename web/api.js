@@ -38,15 +38,16 @@ export function newIdempotencyKey() {
  * @typedef {{id: string, name: string, email: string, role: 'customer' | 'staff' | 'admin' | 'auditor',
  *   status: 'active' | 'frozen', created_at: string}} User
  * @typedef {{account_number: string, owner_id: string, currency: string, label: string | null,
- *   status: 'open' | 'frozen' | 'closed', balance: string, available: string, sequence: number,
- *   opened_at: string}} Account
+ *   status: 'open' | 'frozen' | 'closed', balance: string, available: string, held: string,
+ *   sequence: number, opened_at: string}} Account
  * @typedef {{id: string, type: 'deposit' | 'withdrawal' | 'transfer', account_number: string,
  *   counterparty: string | null, direction: 'credit' | 'debit', amount: string, currency: string, balance: string,
  *   sequence: number, description: string | null, created_at: string, hash: string, reverses?: string,
  *   reversed_by?: string}} Entry
- * @typedef {{id: string, status: 'pending' | 'approved' | 'rejected' | 'expired', type: Entry['type'],
- *   account_number?: string, from_account?: string, to_account?: string, amount: string, currency: string,
- *   description: string | null, reverses: string | null, requested_by: string, requested_at: string,
+ * @typedef {{id: string, status: 'pending' | 'approved' | 'rejected' | 'expired',
+ *   type: Entry['type'] | 'role_change' | 'second_factor_reset',
+ *   account_number?: string, from_account?: string, to_account?: string, amount?: string, currency?: string,
+ *   user_id?: string, role?: User['role'], description: string | null, reverses: string | null, requested_by: string, requested_at: string,
  *   expires_at: string, decided_by: string | null, decided_at: string | null, transaction_id: string | null}} Approval
  * @typedef {{account_number: string, amount: string, currency?: string, description?: string}} Movement
  * @typedef {{from_account: string, to_account: string, amount: string, currency?: string, description?: string}} Transfer
@@ -215,9 +216,15 @@ export class Coffer extends EventTarget {
   /** @param {'open' | 'frozen'} status @param {string} [reason] for the audit log @returns {Promise<Account>} */
   setAccountStatus = (number, status, reason) =>
     this.#call('PUT', `accounts/${number}/status`, { body: { status, reason } });
-  /** @param {User['role']} role @returns {Promise<User>} */
+  /**
+   * Where movements need approval, so does this: by another admin.
+   * @param {User['role']} role @returns {Promise<User | Approval>}
+   */
   setUserRole = (id, role) => this.#call('PUT', `users/${id}/role`, { body: { role } });
-  /** For those who have lost their app and their recovery codes. */
+  /**
+   * For those who have lost their app and their recovery codes. Where movements need approval, so does this.
+   * @returns {Promise<Approval | undefined>}
+   */
   removeUserSecondFactor = (id) => this.#call('DELETE', `users/${id}/second_factor`);
   endUserSessions = (id) => this.#call('DELETE', `users/${id}/sessions`);
   audit = (query, options) => this.#get('audit', query, options);
@@ -225,7 +232,7 @@ export class Coffer extends EventTarget {
   approvals = (query, options) => this.#get('approvals', query, options);
   /** @returns {Promise<Approval>} */
   approval = (id, options) => this.#get(`approvals/${id}`, {}, options);
-  /** @returns {Promise<Approval>} with the `transaction_id` of what was booked */
+  /** @returns {Promise<Approval>} with the `transaction_id` of what was booked, if it was a movement */
   approve = (id) => this.#call('POST', `approvals/${id}/approve`);
   /** Or, by whoever asked for it, takes it back. @returns {Promise<Approval>} */
   reject = (id) => this.#call('POST', `approvals/${id}/reject`);

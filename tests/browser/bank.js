@@ -17,6 +17,7 @@ export class Bank {
   #directory = mkdtempSync(join(tmpdir(), 'coffer-browser-'));
   #environment;
   #server = null;
+  #admins = null;
   url = null;
 
   /** @param {Record<string, string>} [settings] environment variables */
@@ -90,6 +91,14 @@ export class Bank {
     const number = account.account_number;
     if (amount) await this.call('POST', '/deposit', { token, body: { account_number: number, amount, description: 'Salary' } });
     return { ...user, token, number };
+  }
+
+  /** Gives a role as two admins do. */
+  async giveRole(user, role) {
+    this.#admins ??= [freshEmail(), freshEmail()].map((email) => (this.createAdmin(email), email));
+    const [first, second] = await Promise.all(this.#admins.map((email) => this.token(email)));
+    const { id } = await this.call('PUT', `/users/${user.id}/role`, { token: first, body: { role } });
+    await this.call('POST', `/approvals/${id}/approve`, { token: second });
   }
 
   async token(email) {

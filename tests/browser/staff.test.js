@@ -17,8 +17,7 @@ describe('the staff', () => {
     ada = await bank.customer({ amount: '50' });
     await bank.call('POST', '/accounts', { token: ada.token, body: { label: 'Savings', currency: 'EUR' } });
     clerk = await bank.customer({ name: 'Charles Clerk' });
-    const token = await bank.token(bossEmail);
-    await bank.call('PUT', `/users/${clerk.id}/role`, { token, body: { role: 'staff' } });
+    await bank.giveRole(clerk, 'staff');
     boss = await Visitor.arrive(browser, bank);
     await boss.signIn(bossEmail);
     await boss.heading(/Hello/);
@@ -94,7 +93,7 @@ describe('the staff', () => {
     assert.match(await page.locator('.letterhead').innerText(), /Ada Lovelace/);
     const visitor = await Visitor.arrive(browser, bank);
     const auditor = await bank.customer({ name: 'Ann Auditor' });
-    await bank.call('PUT', `/users/${auditor.id}/role`, { token: await bank.token(bossEmail), body: { role: 'auditor' } });
+    await bank.giveRole(auditor, 'auditor');
     await visitor.signedInAs(auditor);
     await visitor.go(`#/accounts/${ada.number}`, 'USD account');
     await visitor.text('You look at an account of Ada Lovelace.');
@@ -236,12 +235,29 @@ describe('the staff', () => {
     await waiting.waitFor({ state: 'detached' });
   });
 
-  test('give roles and read the audit log', async () => {
+  test('give roles by two admins and read the audit log', async () => {
     const { page } = boss;
     await boss.go(`#/staff/users/${clerk.id}`, 'Charles Clerk');
     await page.getByRole('button', { name: 'Change the role' }).click();
     await page.getByRole('dialog').getByLabel('Role').selectOption('auditor');
     await page.getByRole('dialog').getByRole('button', { name: 'Change the role' }).click();
+    await boss.text('A second admin must approve it.');
+    await boss.go('#/staff/approvals', 'Staff');
+    await boss.text('Role of auditor');
+    await boss.text(/^For Charles Clerk/);
+    await page.getByRole('button', { name: /^Take back/ }).waitFor();
+    await look(page, '42-role-waits');
+    const second = freshEmail();
+    bank.createAdmin(second);
+    const visitor = await Visitor.arrive(browser, bank);
+    await visitor.signIn(second);
+    await visitor.heading(/Hello/);
+    await visitor.go('#/staff/approvals', 'Staff');
+    await visitor.page.getByRole('button', { name: /^Approve the role change/ }).click();
+    await visitor.page.getByRole('dialog').getByRole('button', { name: 'Approve' }).click();
+    await visitor.text('Nothing waits');
+    await visitor.leave();
+    await boss.go(`#/staff/users/${clerk.id}`, 'Charles Clerk');
     await page.locator('.title-row .chip').filter({ hasText: 'auditor' }).waitFor();
     await boss.go('#/staff/audit', 'Staff');
     await boss.text('Lost phone');

@@ -44,6 +44,7 @@ function head({ bank, me }, shown, customer) {
     h('div', { class: 'title-row' }, h('h1', null, nameOf(shown)), shown.status !== 'open' && chip(shown.status)),
     copyableNumber(shown.account_number),
     h('p', { class: 'balance' }, formatMoney(shown.balance, shown.currency)),
+    isPositive(shown.held) && h('p', { class: 'hint' }, `Of this ${formatMoney(shown.held, shown.currency)} is reserved: the movement that brought it waits to be reversed.`),
     shown.status === 'frozen' && h('p', { class: 'hint' }, 'The bank has frozen this account: no money moves, in or out.'),
     h(
       'div',
@@ -54,6 +55,8 @@ function head({ bank, me }, shown, customer) {
     ),
   );
 }
+
+const isPositive = (amount) => /[1-9]/.test(amount);
 
 function copyableNumber(number) {
   const copy = async () => {

@@ -13,14 +13,14 @@ import { actsForOthers, staffWays } from '../staff_ways.js';
 
 const STATES = [['pending', 'Waiting'], ['approved', 'Approved'], ['rejected', 'Rejected'], ['expired', 'Expired']];
 const EMPTY = {
-  pending: ['Nothing waits', 'Large movements for customers appear here until a second person decides.'],
+  pending: ['Nothing waits', 'Large movements, what has to do with staff themselves, and changes of roles appear here until somebody else decides.'],
   approved: ['None', 'Nothing has been approved.'],
   rejected: ['None', 'Nothing has been rejected.'],
   expired: ['None', 'Everything was decided in time.'],
 };
 /** At once: the names beside each take up to six requests. */
 const PAGE = 20;
-const NAMES = { deposit: 'Deposit', withdrawal: 'Withdrawal', transfer: 'Transfer' };
+const NAMES = { deposit: 'Deposit', withdrawal: 'Withdrawal', transfer: 'Transfer', role_change: 'Role change', second_factor_reset: 'Removal of a second factor' };
 
 /** @param {import('../app.js').Context} context @returns {import('../app.js').Screen} */
 export function approvals(context) {
@@ -58,24 +58,35 @@ function rowOf(tools, approval) {
     h(
       'div',
       null,
-      h('p', null, h('b', null, `${NAMES[approval.type]} of `, h('span', { class: 'amount' }, formatMoney(approval.amount, approval.currency))), ' ', stateChip(approval)),
+      h('p', null, h('b', null, whatOf(approval)), ' ', stateChip(approval)),
       ways(tools, approval),
       approval.description && h('p', null, approval.description),
       approval.reverses && h('p', null, 'Reverses ', h('a', { href: link(`/accounts/${from}/entries/${approval.reverses}`) }, 'an earlier movement')),
       story(tools, approval).map((words) => h('p', { class: 'hint' }, words)),
       approval.transaction_id && h('p', null, h('a', { href: link(`/accounts/${from}/entries/${approval.transaction_id}`) }, 'Receipt')),
     ),
-    approval.status === 'pending' && actsForOthers(me) && decisions(tools, approval),
+    approval.status === 'pending' && mayDecide(me, approval) && decisions(tools, approval),
   );
 }
 
-/** From where to where, with the customers whose accounts those are. */
-function ways({ people }, { type, account_number: only, from_account: from, to_account: to }) {
+/** Whether it is about what somebody may do, which admins decide, and not about money. */
+const isAccess = (approval) => approval.user_id !== undefined;
+
+function whatOf(approval) {
+  if (approval.type === 'role_change') return `Role of ${approval.role}`;
+  if (isAccess(approval)) return NAMES[approval.type];
+  return [`${NAMES[approval.type]} of `, h('span', { class: 'amount' }, formatMoney(approval.amount, approval.currency))];
+}
+
+/** From where to where, with the customers whose accounts those are; or whose access it is about. */
+function ways({ people }, { type, account_number: only, from_account: from, to_account: to, user_id: person }) {
+  if (person) return h('p', null, 'For ', people.nameAndAddress(person));
   const way = (words, number) => h('p', null, `${words} `, h('span', { class: 'number' }, groupDigits(number)), ' · ', people.nameOfOwner(number));
   if (type === 'transfer') return [way('From', from), way('To', to)];
   return way(type === 'deposit' ? 'To' : 'From', only);
 }
 
+const mayDecide = (me, approval) => (isAccess(approval) ? me.role === 'admin' && me.id !== approval.user_id : actsForOthers(me));
 const isOwn = (approval, me) => approval.requested_by === me.id;
 const isTakenBack = ({ status, requested_by: asker, decided_by: decider }) => status === 'rejected' && asker === decider;
 
@@ -98,8 +109,8 @@ function story({ me, people }, approval) {
 
 /** Whoever asked for it may only take it back. */
 function decisions({ bank, me, decided }, approval) {
-  const money = formatMoney(approval.amount, approval.currency);
-  const what = `${NAMES[approval.type].toLowerCase()} of ${money}`;
+  const name = NAMES[approval.type].toLowerCase();
+  const what = isAccess(approval) ? name : `${name} of ${formatMoney(approval.amount, approval.currency)}`;
   const button = (verb, { text, act, done, ...attributes }) => {
     const decide = async () => {
       const isDone = await ask({ title: `${verb} the ${what}?`, text, verb, danger: verb !== 'Approve', act: () => act(approval.id) });
@@ -109,8 +120,10 @@ function decisions({ bank, me, decided }, approval) {
     };
     return h('button', { type: 'button', 'aria-label': `${verb} the ${what}`, onclick: decide, ...attributes }, verb);
   };
-  const takeBack = { text: 'It waits no longer, and no money moves.', act: bank.reject, done: 'Taken back.', class: 'secondary' };
-  const reject = { text: 'No money moves.', act: bank.reject, done: 'Rejected.', class: 'quiet' };
-  const approve = { text: 'The money moves at once.', act: bank.approve, done: 'Approved and booked.', class: 'secondary' };
+  const none = isAccess(approval) ? 'Nothing changes.' : 'No money moves.';
+  const takeBack = { text: `It waits no longer. ${none}`, act: bank.reject, done: 'Taken back.', class: 'secondary' };
+  const reject = { text: none, act: bank.reject, done: 'Rejected.', class: 'quiet' };
+  const [text, done] = isAccess(approval) ? ['It counts from their next request on.', 'Approved.'] : ['The money moves at once.', 'Approved and booked.'];
+  const approve = { text, act: bank.approve, done, class: 'secondary' };
   return h('div', { class: 'ways' }, isOwn(approval, me) ? button('Take back', takeBack) : [button('Reject', reject), button('Approve', approve)]);
 }

@@ -57,14 +57,19 @@ function powers({ bank, me }, user) {
 }
 
 function changeRole(bank, user) {
+  let answer;
   return ask({
     title: `The role of ${user.name}`,
     text: 'It counts from their next request on.',
     verb: 'Change the role',
     fields: [field({ name: 'role', label: 'Role', control: select(ROLES, { value: user.role }) })],
-    act: ({ role }) => bank.setUserRole(user.id, role),
-  }).then(reloadIf);
+    act: async ({ role }) => (answer = await bank.setUserRole(user.id, role)),
+  }).then((done) => (waits(answer) ? toast(BY_SECOND_ADMIN) : reloadIf(done)));
 }
+
+/** @param {import('../api.js').User | import('../api.js').Approval | undefined} answer */
+const waits = (answer) => answer?.status === 'pending';
+const BY_SECOND_ADMIN = 'A second admin must approve it.';
 
 function endSessions(bank, user) {
   return ask({
@@ -77,13 +82,14 @@ function endSessions(bank, user) {
 }
 
 function removeFactor(bank, user) {
+  let answer;
   return ask({
     title: `Remove the second factor of ${user.name}?`,
     text: 'For those who have lost app and recovery codes, once you know who they are. They must sign in again everywhere.',
     verb: 'Remove',
     danger: true,
-    act: () => bank.removeUserSecondFactor(user.id),
-  }).then((done) => done && toast('Their second factor is removed.'));
+    act: async () => (answer = await bank.removeUserSecondFactor(user.id)),
+  }).then((done) => done && toast(waits(answer) ? BY_SECOND_ADMIN : 'Their second factor is removed.'));
 }
 
 function freezing(bank, accounts) {
