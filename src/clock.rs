@@ -31,6 +31,12 @@ impl Clock {
         now.max(Timestamp::from_micros(self.certain.load(Ordering::Relaxed)))
     }
 
+    /// The time that has certainly passed, which is never later than `now`. A clock that jumps ahead must not make anything
+    /// look old.
+    pub fn certain(&self, now: Timestamp) -> Timestamp {
+        now.min(Timestamp::from_micros(self.certain.load(Ordering::Relaxed)))
+    }
+
     pub fn set_certain(&self, certain: Timestamp) {
         self.certain.fetch_max(certain.as_micros(), Ordering::Relaxed);
     }

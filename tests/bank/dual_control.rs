@@ -6,7 +6,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::databases::Kind;
-use crate::harness::{Answer, Customer, PASSWORD, TestBank, bank_tests};
+use crate::harness::{Answer, Customer, PASSWORD, bank_tests};
 
 const ABOVE_1000: &[&str] = &["--approval-above", "1000"];
 
@@ -124,6 +124,17 @@ bank_tests! {
         assert_eq!(bob.balance().await, "1000.00");
     }
 
+    async fn what_a_batch_repeats_does_not_count_again(bank: &TestBank) {
+        let (clerk, ada, bob) = (bank.employee("staff").await, bank.customer().await, bank.customer().await);
+        ada.deposit("1000").await.expect_status(201);
+        for (items, booked) in [(6, 6), (10, 10), (11, 10)] {
+            let body = json!({"transactions": transfers(items, &ada.account, &bob.account, "100")});
+            let answer = clerk.post("/transactions/batch", body).header("idempotency-key", "day").send().await;
+            assert_eq!(answer.expect_status(200).body["booked"], booked);
+        }
+        assert_eq!(bob.balance().await, "1000.00");
+    }
+
     async fn the_amount_holds_for_a_day_and_not_for_each_movement(bank: &TestBank) {
         let (clerk, other) = (bank.employee("staff").await, bank.employee("staff").await);
         let (ada, yen) = (bank.customer().await, bank.customer_in("JPY").await);
@@ -145,7 +156,7 @@ bank_tests! {
         }
         other.deposit_to(&ada.account, "0.01").await.expect_status(202);
         // A day later there is room again.
-        bank.tamper("update unapproved_totals set moved_at = moved_at - 86400000000 where currency = 'USD'").await;
+        bank.tamper("update unapproved_totals set moved_at = moved_at - 90000000000 where currency = 'USD'").await;
         clerk.deposit_to(&ada.account, "1000").await.expect_status(201);
         clerk.deposit_to(&yen.account, "1").await.expect_status(202);
     }

@@ -59,7 +59,10 @@ impl Decisions {
     }
 
     pub fn decide_order(&mut self, order: &Waiting) -> Verdicts {
-        self.book.begin_order(&order.commands);
+        let used_keys = &self.used_keys;
+        let is_new = |command: &&Command| command.idempotency_key.is_none_or(|key| !used_keys.contains_key(&key));
+        let supervised = order.commands.iter().filter(|command| command.caller.alone_up_to.is_some());
+        self.book.begin_order(supervised.filter(is_new));
         let verdicts = self.decide_all(order);
         self.book.end_order();
         verdicts
@@ -219,18 +222,17 @@ impl Decisions {
     }
 
     /// What the batch adds to the sums of those who moved money without a second approver. `last` are the sequences that
-    /// their sums have come to.
-    pub fn add_unapproved(&mut self, last: &HashMap<Uuid, i64>) {
+    /// their sums have come to, `stamp` is the time of the new ones.
+    pub fn add_unapproved(&mut self, last: &HashMap<Uuid, i64>, stamp: Timestamp) {
         let mut sequences = last.clone();
         let mut added: Vec<_> = self.book.unapproved().added().collect();
         added.sort_by_key(|(user_id, money)| (*user_id, money.currency.code()));
-        let now = self.now;
         self.postings.unapproved = added
             .into_iter()
             .map(|(user_id, money)| {
                 let sequence = sequences.entry(user_id).or_default();
                 *sequence += 1;
-                UnapprovedTotal { user_id, sequence: *sequence, money, moved_at: now }
+                UnapprovedTotal { user_id, sequence: *sequence, money, moved_at: stamp }
             })
             .collect();
     }

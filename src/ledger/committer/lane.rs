@@ -272,13 +272,13 @@ impl Lane {
         let (mut stored, mut last_sequences) = (Vec::new(), HashMap::new());
         if !supervised.is_empty() {
             waiting.counts = tx.count_pending(&supervised, now).await?;
-            (stored, last_sequences) = tx.unapproved_totals(&supervised, now.minus(WINDOW)).await?;
+            (stored, last_sequences) = tx.unapproved_totals(&supervised, self.clock.certain(now).minus(WINDOW)).await?;
         }
 
         let book = Book::new(accounts, now, self.maximum_major_units).with(reservations, Unapproved::new(stored));
         let mut decisions = Decisions::new(book, used_keys, pending, reversals, waiting, now);
         let verdicts = batch.iter().map(|waiting| decisions.decide_order(waiting)).collect();
-        decisions.add_unapproved(&last_sequences);
+        decisions.add_unapproved(&last_sequences, self.clock.stamp(now));
         let Postings { transactions, kept, .. } = &decisions.postings;
         if !transactions.is_empty() || !kept.is_empty() {
             tx.write(&decisions.postings, &decisions.heads(), now, self.clock.stamp(now)).await?;
