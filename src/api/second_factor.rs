@@ -267,7 +267,7 @@ pub async fn reset(
         tx.second_factor(user.id).await?.ok_or_else(no_second_factor)?;
         let kind = AccessChangeKind::SecondFactorReset;
         let change = access_changes::ask_for(tx, &origin, caller, &user, kind, None).await?;
-        return Ok(Changed::Waiting(change.into()));
+        return Ok(Changed::Waiting(Box::new(change.into())));
     }
     let ended = access_changes::reset_second_factor(&mut tx, &origin, &user, Vec::new()).await?;
     tx.commit().await?;

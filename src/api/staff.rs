@@ -173,7 +173,7 @@ pub async fn set_role(
     if app.approval_above.is_some() {
         let kind = AccessChangeKind::RoleChange;
         let change = access_changes::ask_for(tx, &origin, caller, &user, kind, Some(request.role)).await?;
-        return Ok(Changed::Waiting(change.into()));
+        return Ok(Changed::Waiting(Box::new(change.into())));
     }
     let (user, changed_at) =
         access_changes::set_role(&mut tx, &origin, &admins, user, request.role, Vec::new()).await?;
@@ -328,14 +328,14 @@ fn frozen_by_admin() -> Error {
 pub enum Changed<T> {
     Done(T),
     /// Another admin must approve it.
-    Waiting(ApprovalBody),
+    Waiting(Box<ApprovalBody>),
 }
 
 impl<T: IntoResponse> IntoResponse for Changed<T> {
     fn into_response(self) -> Response {
         match self {
             Self::Done(done) => done.into_response(),
-            Self::Waiting(approval) => approvals::waiting(approval, false),
+            Self::Waiting(approval) => approvals::waiting(*approval, false),
         }
     }
 }
