@@ -9,21 +9,21 @@ use totp_rs::{Builder, Secret, Totp};
 use crate::harness::{Answer, Customer, PASSWORD, TestBank, bank_tests};
 
 /// An authenticator app.
-struct AuthenticatorApp {
+pub struct AuthenticatorApp {
     totp: Totp,
     /// When the secret was scanned, in seconds.
     since: u64,
 }
 
 impl AuthenticatorApp {
-    fn scan(enrolment: &Answer) -> Self {
+    pub fn scan(enrolment: &Answer) -> Self {
         let secret = Secret::try_from_base32(enrolment.text_at("/secret")).expect("base 32");
         let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock").as_secs();
         Self { totp: Builder::new().with_secret(secret).build_noncompliant(), since }
     }
 
     /// The code of a step: 0 is the one at the start. The server takes 0 and 1 for at least half a minute.
-    fn code(&self, step: u64) -> String {
+    pub fn code(&self, step: u64) -> String {
         self.totp.generate(self.since + 30 * step).to_string()
     }
 }
@@ -39,7 +39,7 @@ impl Customer<'_> {
     }
 
     /// Enrols and confirms with the code of step 0. Returns the recovery codes too.
-    async fn use_second_factor(&self) -> (AuthenticatorApp, Vec<String>) {
+    pub async fn use_second_factor(&self) -> (AuthenticatorApp, Vec<String>) {
         let app = self.enrol().await;
         let answer = self.confirm(&app.code(0)).await.expect_status(200);
         let codes = answer.body["recovery_codes"].as_array().expect("codes");
