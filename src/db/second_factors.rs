@@ -197,6 +197,17 @@ impl Tx<'_> {
         .await)
     }
 
+    /// Forgets an enrolment of the user's that was begun and not confirmed.
+    pub async fn delete_pending_second_factor_of(&mut self, user_id: Uuid) -> sqlx::Result<()> {
+        in_transaction!(self, conn => sqlx::query(
+            "delete from second_factors where user_id = $1 and confirmed_at is null",
+        )
+        .bind(user_id)
+        .execute(conn)
+        .await
+        .map(|_| ()))
+    }
+
     /// Forgets the enrolments that were begun and not confirmed.
     pub async fn delete_pending_second_factors(&mut self) -> sqlx::Result<()> {
         in_transaction!(self, conn => sqlx::query("delete from second_factors where confirmed_at is null")

@@ -156,6 +156,14 @@ bank_tests! {
         }
     }
 
+    async fn a_new_password_voids_an_enrolment_that_was_begun_with_the_former_one(bank: &TestBank) {
+        let ada = bank.customer().await;
+        let app = ada.enrol().await;
+        let body = json!({"current_password": PASSWORD, "new_password": "a new and better one"});
+        ada.request(Method::PUT, "/me/password").json(body).send().await.expect_status(204);
+        ada.confirm(&app.code(0)).await.expect_problem(409, "nothing_to_confirm");
+    }
+
     async fn nobody_enrols_without_the_password(bank: &TestBank) {
         let ada = bank.customer().await;
         let wrong = ada.post("/me/second_factor", json!({"password": "wrong password"})).send().await;
