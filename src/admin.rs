@@ -51,6 +51,8 @@ pub async fn create(
         status: UserStatus::Active,
         created_at: Timestamp::now(),
         password_hash: Passwords::new()?.hash(password.into()).await?,
+        confirm_above: None,
+        second_factor: false,
     };
     let mut tx = db.begin().await?;
     tx.insert_user(&user).await?;
@@ -70,7 +72,7 @@ pub async fn reset_second_factor(db: &Db, email: &str) -> Result<(), AnyError> {
     tx.lock_user(user.id).await?.ok_or_else(unknown)?;
     let event = Event::of_command_line(Action::SecondFactorRemoved);
     let reset = tx.reset_second_factor(user.id, event, Timestamp::now()).await?;
-    reset.ok_or_else(|| format!("{email} has no second factor"))?;
+    let _ended = reset.ok_or_else(|| format!("{email} has no second factor"))?;
     tx.commit().await?;
     Ok(())
 }

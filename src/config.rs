@@ -21,6 +21,7 @@ use sqlx::sqlite::SqliteConnectOptions;
 
 use self::listen::ListenAddress;
 use self::values::{boolean, log_filter, number};
+use crate::auth::factor_keys::{FactorKeys, SealError};
 use crate::auth::tokens::SigningSecrets;
 use crate::db::approvals;
 use crate::db::{DbOptions, DbTarget};
@@ -31,6 +32,7 @@ use crate::web_origin;
 /// RFC 7518 section 3.2: an HS256 key has at least the 256 bits of its hash.
 const MIN_SECRET_BYTES: usize = 32;
 const SECRET_FILE: &str = "jwt_secret";
+const FACTOR_KEY_FILE: &str = "second_factor_key";
 const DATABASE_FILE: &str = "coffer.db";
 
 /// Everything that can be set. `Debug` never shows a secret.
@@ -45,7 +47,7 @@ pub struct Settings {
     #[arg(long, env = "COFFER_LISTEN", global = true, default_value = "127.0.0.1:8080", value_name = "ADDRESS")]
     pub listen: ListenAddress,
 
-    /// Directory for the SQLite file and the generated signing secret
+    /// Directory for the SQLite file and the generated secrets
     #[arg(long, env = "COFFER_DATA_DIR", global = true, default_value = "./data", value_name = "DIR")]
     pub data_dir: PathBuf,
 
@@ -57,6 +59,21 @@ pub struct Settings {
     /// The signing secret before this one, whose tokens still count: set it for 15 minutes when the secret changes
     #[arg(long, env = "COFFER_JWT_SECRET_PREVIOUS", global = true, hide_env_values = true, value_name = "SECRET")]
     pub jwt_secret_previous: Option<SecretString>,
+
+    /// Secret that the keys of authenticator apps are encrypted with in the database, at least 32 bytes; the same on every
+    /// instance. Default: one is generated and kept in the data directory. Without it those keys are lost
+    #[arg(long, env = "COFFER_SECOND_FACTOR_KEY", global = true, hide_env_values = true, value_name = "SECRET")]
+    pub second_factor_key: Option<SecretString>,
+
+    /// The second factor's key before this one, while secrets are encrypted anew: set it for one start when the key changes
+    #[arg(
+        long,
+        env = "COFFER_SECOND_FACTOR_KEY_PREVIOUS",
+        global = true,
+        hide_env_values = true,
+        value_name = "SECRET"
+    )]
+    pub second_factor_key_previous: Option<SecretString>,
 
     /// ISO 4217 currency of accounts that are opened without naming one
     #[arg(long, env = "COFFER_CURRENCY", global = true, default_value = "USD", value_name = "CODE")]
@@ -164,23 +181,38 @@ pub enum ConfigError {
     UnknownDatabase,
     #[error("DATABASE_URL (--database-url) is not a valid address: {0}")]
     DatabaseUrl(String),
-    #[error(
-        "COFFER_JWT_SECRET (--jwt-secret) has {0} bytes; it needs at least {MIN_SECRET_BYTES}. `openssl rand -hex 32` makes one"
-    )]
-    ShortSecret(usize),
-    #[error("COFFER_JWT_SECRET_PREVIOUS (--jwt-secret-previous) has {0} bytes; it needs at least {MIN_SECRET_BYTES}")]
-    ShortPreviousSecret(usize),
-    #[error(
-        "{path}, which holds the signing secret, has {bytes} bytes; it needs at least {MIN_SECRET_BYTES}. Remove it and start again to get a new one; everyone must sign in again"
-    )]
-    ShortSecretFile { path: String, bytes: usize },
+    #[error("{name} has {bytes} bytes; it needs at least {MIN_SECRET_BYTES}. `openssl rand -hex 32` makes one")]
+    ShortSecret { name: &'static str, bytes: usize },
+    #[error("{path}, which holds {what}, has {bytes} bytes; it needs at least {MIN_SECRET_BYTES}. {way_out}")]
+    ShortSecretFile { path: String, what: &'static str, bytes: usize, way_out: &'static str },
     #[error("COFFER_DATA_DIR (--data-dir): cannot use {path}: {cause}")]
     DataDir { path: String, cause: std::io::Error },
     #[error("the database file {path} (DATABASE_URL or COFFER_DATA_DIR) cannot be opened: {cause}")]
     DatabaseFile { path: String, cause: std::io::Error },
     #[error("the operating system gives no random numbers: {0}")]
     Random(#[from] getrandom::Error),
+    #[error("COFFER_SECOND_FACTOR_KEY (--second-factor-key): {0}")]
+    FactorKey(#[from] SealError),
 }
+
+/// A secret that is generated into a file when none is set.
+struct KeptSecret {
+    file: &'static str,
+    what: &'static str,
+    /// What to do when the file is cut short.
+    way_out: &'static str,
+}
+
+const SIGNING_SECRET: KeptSecret = KeptSecret {
+    file: SECRET_FILE,
+    what: "the signing secret",
+    way_out: "Remove it and start again to get a new one; everyone must sign in again",
+};
+const FACTOR_KEY: KeptSecret = KeptSecret {
+    file: FACTOR_KEY_FILE,
+    what: "the key of the second factors",
+    way_out: "Put back the whole file from a copy: without it nobody's authenticator app counts any more",
+};
 
 impl Settings {
     /// Where to connect. Creates the data directory if the database is to be in it and `create` says so.
@@ -215,22 +247,31 @@ impl Settings {
 
     pub fn signing_secrets(&self) -> Result<SigningSecrets, ConfigError> {
         let previous = self.jwt_secret_previous.clone();
-        if let Some(bytes) = previous.as_ref().map(|secret| secret.expose_secret().len())
-            && bytes < MIN_SECRET_BYTES
-        {
-            return Err(ConfigError::ShortPreviousSecret(bytes));
-        }
-        Ok(SigningSecrets { current: self.signing_secret()?, previous })
+        refuse_short("COFFER_JWT_SECRET_PREVIOUS (--jwt-secret-previous)", previous.as_ref())?;
+        refuse_short("COFFER_JWT_SECRET (--jwt-secret)", self.jwt_secret.as_ref())?;
+        let current = self.jwt_secret.clone().map_or_else(|| self.kept_secret(&SIGNING_SECRET), Ok)?;
+        Ok(SigningSecrets { current, previous })
     }
 
-    /// The configured signing secret, or the one kept in the data directory, made on first use.
-    fn signing_secret(&self) -> Result<SecretString, ConfigError> {
-        if let Some(secret) = &self.jwt_secret {
-            let bytes = secret.expose_secret().len();
-            return if bytes < MIN_SECRET_BYTES { Err(ConfigError::ShortSecret(bytes)) } else { Ok(secret.clone()) };
-        }
+    /// What the secrets of authenticator apps are encrypted with.
+    pub fn factor_keys(&self) -> Result<FactorKeys, ConfigError> {
+        let previous = self.second_factor_key_previous.as_ref();
+        refuse_short("COFFER_SECOND_FACTOR_KEY_PREVIOUS (--second-factor-key-previous)", previous)?;
+        refuse_short("COFFER_SECOND_FACTOR_KEY (--second-factor-key)", self.second_factor_key.as_ref())?;
+        let current = self.second_factor_key.clone().map_or_else(|| self.kept_secret(&FACTOR_KEY), Ok)?;
+        Ok(FactorKeys::new(&current, previous)?)
+    }
+
+    /// The same, for those who only look: None when there is no key yet.
+    pub fn existing_factor_keys(&self) -> Result<Option<FactorKeys>, ConfigError> {
+        let is_there = self.second_factor_key.is_some() || self.factor_key_file().exists();
+        if is_there { self.factor_keys().map(Some) } else { Ok(None) }
+    }
+
+    /// The secret that is kept in the data directory, made on first use.
+    fn kept_secret(&self, kept: &KeptSecret) -> Result<SecretString, ConfigError> {
         self.create_data_dir()?;
-        let path = self.secret_file();
+        let path = self.data_dir.join(kept.file);
         let unusable = |cause| ConfigError::DataDir { path: path.display().to_string(), cause };
         let secret = match fs::read_to_string(&path) {
             Ok(secret) => secret.trim().to_owned(),
@@ -238,7 +279,8 @@ impl Settings {
             Err(error) => return Err(unusable(error)),
         };
         if secret.len() < MIN_SECRET_BYTES {
-            return Err(ConfigError::ShortSecretFile { path: path.display().to_string(), bytes: secret.len() });
+            let (path, bytes) = (path.display().to_string(), secret.len());
+            return Err(ConfigError::ShortSecretFile { path, what: kept.what, bytes, way_out: kept.way_out });
         }
         // A restored backup or a careless copy may have opened it to others.
         fs::set_permissions(&path, Permissions::from_mode(0o600)).map_err(unusable)?;
@@ -255,6 +297,10 @@ impl Settings {
 
     pub fn secret_file(&self) -> PathBuf {
         self.data_dir.join(SECRET_FILE)
+    }
+
+    pub fn factor_key_file(&self) -> PathBuf {
+        self.data_dir.join(FACTOR_KEY_FILE)
     }
 
     pub fn shutdown_deadline(&self) -> Duration {
@@ -281,6 +327,11 @@ impl Settings {
             .create(&self.data_dir)
             .map_err(|cause| ConfigError::DataDir { path: self.data_dir.display().to_string(), cause })
     }
+}
+
+fn refuse_short(name: &'static str, secret: Option<&SecretString>) -> Result<(), ConfigError> {
+    let bytes = secret.map_or(MIN_SECRET_BYTES, |secret| secret.expose_secret().len());
+    if bytes < MIN_SECRET_BYTES { Err(ConfigError::ShortSecret { name, bytes }) } else { Ok(()) }
 }
 
 /// Makes an empty database file that only its owner can read (SQLite gives its side files the same mode). It holds the

@@ -111,6 +111,8 @@ async fn open_accounts(db: &Db) -> Result<(User, Accounts), AnyError> {
         status: UserStatus::Active,
         created_at: opened_at,
         password_hash: NO_PASSWORD.to_owned(),
+        confirm_above: None,
+        second_factor: false,
     };
     let mut tx = db.begin().await?;
     if tx.has_customers().await? {

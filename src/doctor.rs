@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::account_number::AccountNumber;
+use crate::auth::factor_keys::FactorKeys;
+use crate::auth::second_factor::SECRET_BYTES;
 use crate::clock;
 use crate::db::accounts::GENESIS_HASH;
 use crate::db::audit::record_hash;
@@ -101,6 +103,33 @@ pub async fn examine(db: &Db, mut report: impl FnMut(&Finding)) -> sqlx::Result<
     note(access_changes(&mut tx).await?);
     note(audit_log(&mut tx).await?);
     Ok(all_good)
+}
+
+/// Whether every secret of an authenticator app is encrypted and can be decrypted, handing the finding to `report`. True
+/// when all is well. Without the keys nothing is known, which is only worth a remark.
+pub async fn examine_secrets(
+    db: &Db,
+    keys: Option<&FactorKeys>,
+    mut report: impl FnMut(&Finding),
+) -> sqlx::Result<bool> {
+    let mut tx = db.snapshot().await?;
+    let claim = "every second factor's secret is encrypted and can be read";
+    let mut finding = match keys {
+        Some(_) => Finding::new(claim, "secrets"),
+        None => Finding::remark(claim, "secrets"),
+    };
+    for stored in tx.all_secrets().await? {
+        finding.counted += 1;
+        let user = stored.user_id;
+        match keys.map(|keys| keys.open(user, &stored.secret)) {
+            Some(Some(_)) if stored.secret.len() > SECRET_BYTES => {}
+            Some(Some(_)) => finding.blame(format_args!("user {user}, not encrypted yet")),
+            Some(None) => finding.blame(format_args!("user {user}")),
+            None => finding.blame("not looked at without COFFER_SECOND_FACTOR_KEY"),
+        }
+    }
+    report(&finding);
+    Ok(finding.is_good())
 }
 
 async fn file(tx: &mut Tx<'_>) -> sqlx::Result<Option<Finding>> {

@@ -9,6 +9,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use crate::auth::tokens;
 use crate::db::errors::{self, Failure};
 use crate::ledger::rules::Refusal;
 use crate::limits::Allowance;
@@ -19,6 +20,10 @@ pub const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-pol
 
 /// What `Retry-After` advises when the bank is busy.
 const RETRY_AFTER_SECONDS: u32 = 1;
+
+/// RFC 9470: the token is good, and how long ago the user may have been asked, in seconds.
+const RECENT_PROOF_CHALLENGE: &str = "Bearer error=\"insufficient_user_authentication\", max_age=300";
+const _: () = assert!(tokens::RECENT.as_secs() == 300);
 
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -299,7 +304,11 @@ impl Problem {
         match status {
             StatusCode::UNAUTHORIZED => {
                 // RFC 6750 section 3.1: the error is named only when there was a token.
-                let challenge = if self.code == "invalid_token" { "Bearer error=\"invalid_token\"" } else { "Bearer" };
+                let challenge = match &*self.code {
+                    "invalid_token" => "Bearer error=\"invalid_token\"",
+                    "recent_sign_in_required" => RECENT_PROOF_CHALLENGE,
+                    _ => "Bearer",
+                };
                 response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
             }
             // RFC 9110 section 15.5.16: this says which of the two it was.

@@ -228,7 +228,7 @@ pub const KINDS: &[Kind] = kinds! {
         "The code is wrong, or was used before.",
         "Wait for the next one that the app shows, or send a recovery code. Each code is good once.";
     invalid_token:
-        "The access token is not valid, has expired, or its session has ended.",
+        "The access token is not valid, has expired, or its session has ended. Ten wrong passwords or codes beside a token end its session.",
         "Get a new one with POST /refresh, or sign in again with POST /login.";
     invalid_value:
         "A field or parameter has a value that it cannot have.",
@@ -341,6 +341,9 @@ pub const KINDS: &[Kind] = kinds! {
     receiver_unavailable:
         "The account that the money was to go to is closed or frozen. Nothing was booked.",
         "Ask the receiver for another account.";
+    recent_sign_in_required:
+        "What was asked for cannot be taken back, or is above the limit that you have set yourself, so it takes your password or a code within the last five minutes.",
+        "Send your password or a code to POST /me/proof, or sign in again, and repeat the request with the new access token.";
     request_timeout:
         "The request took too long to arrive.",
         "Send it again, in one go.";
@@ -414,8 +417,8 @@ pub const KINDS: &[Kind] = kinds! {
         "More requests came than the bank takes from one caller or one address in a time.",
         "Wait as many seconds as Retry-After says; the header RateLimit tells what is left.";
     too_many_sign_ins:
-        "Too many wrong passwords came in a short time. The right one is not looked at either until then.",
-        "Wait as many seconds as Retry-After says.";
+        "Too many wrong passwords came in a short time, and the right one is not looked at either until then; or you have signed in hundreds of times.",
+        "Wait as many seconds as Retry-After says. Keep a session and renew its tokens with POST /refresh.";
     transaction_not_found:
         "There is no such movement on your accounts.",
         "GET /transactions?account_number= lists those that there are.";
@@ -446,6 +449,9 @@ pub const KINDS: &[Kind] = kinds! {
     validation_failed:
         "Several fields must be corrected.",
         "`errors` names each of them, with what to send instead.";
+    whole_units_malformed:
+        "This is no number of whole units.",
+        "Send digits alone as a JSON string, such as \"500\", or null for none.";
     wrong_password:
         "The current password is wrong.",
         "Send the password that you sign in with now.";

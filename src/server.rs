@@ -12,6 +12,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
+use uuid::Uuid;
 
 use crate::api::cors::Origins;
 use crate::api::edge::Edge;
@@ -21,6 +22,7 @@ use crate::auth::Auth;
 use crate::clock::Clock;
 use crate::config::{ConfigError, Settings};
 use crate::connection;
+use crate::db::second_factors::FactorKeyError;
 use crate::db::{ConnectError, Db};
 use crate::housekeeping::Housekeeping;
 use crate::ledger::committer::{Committer, Lanes};
@@ -54,6 +56,8 @@ pub enum ServerError {
     Passwords(#[source] std::io::Error),
     #[error("TLS: {0}")]
     Tls(#[from] TlsError),
+    #[error(transparent)]
+    FactorKey(#[from] FactorKeyError),
     #[error("cannot record metrics: {0}")]
     Metrics(#[from] BuildError),
     #[error("the ledger stopped working; the log says why")]
@@ -79,6 +83,7 @@ impl Bank {
     /// Connects, migrates, and starts the lanes.
     pub async fn open(settings: &Settings) -> Result<Self, ServerError> {
         let secrets = settings.signing_secrets()?;
+        let factor_keys = settings.factor_keys()?;
         let certificate = settings.certificate()?;
         let tls = certificate.as_ref().map(Certificate::acceptor).transpose()?;
         if settings.approval_above.is_some() && settings.self_service_deposits {
@@ -89,8 +94,9 @@ impl Bank {
         }
         let db = Db::connect(&settings.database(true)?).await?;
         db.migrate().await?;
-        let auth =
-            Auth::new(&secrets, settings.caller_rate, settings.staff_second_factor).map_err(ServerError::Passwords)?;
+        warn_of_unreadable_secrets(&db.adopt_factor_keys(&factor_keys).await?);
+        let auth = Auth::new(&secrets, factor_keys, settings.caller_rate, settings.staff_second_factor)
+            .map_err(ServerError::Passwords)?;
         let clock = Arc::new(Clock::default());
         let (committer, lanes) = Committer::start(&db, settings.max_amount, &clock);
         let metrics = if settings.metrics { Some(record_metrics()?) } else { None };
@@ -157,6 +163,18 @@ impl Bank {
             tracing::warn!("the deadline for closing has passed; what is unfinished has had no answer");
         }
         ended
+    }
+}
+
+/// Of secrets that were changed behind the bank's back, say: whose they are cannot sign in with a code.
+fn warn_of_unreadable_secrets(users: &[Uuid]) {
+    if let Some(first) = users.first() {
+        tracing::warn!(
+            count = users.len(),
+            %first,
+            "secrets of authenticator apps cannot be decrypted: their users sign in with a recovery code, or once \
+             `coffer admin reset-second-factor` has taken the second factor away"
+        );
     }
 }
 

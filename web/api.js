@@ -12,17 +12,18 @@
  *
  * What it takes care of: an access token that has expired is renewed once, however many calls meet it; what is safe to
  * send twice is sent again when there is no answer or the bank is busy, as late as `Retry-After` asks; each movement
- * has an `Idempotency-Key`, so that it happens once. Whatever goes wrong is a {@link ProblemError} with the `code` of
+ * has an `Idempotency-Key`, so that it happens once; when the bank asks for the password or a code once more, `askForProof`
+ * can ask for it, and the request is repeated. Whatever goes wrong is a {@link ProblemError} with the `code` of
  * the problem document, or a {@link NetworkError}.
  *
  * Amounts are decimal strings, `"100.50"`, on the way in and out. Never make a Number of one.
  */
 
-import { ProblemError, SignedOutError } from './api/errors.js';
+import { ProblemError, SignedOutError, isAskedForProof } from './api/errors.js';
 import { BearerSession, CookieSession } from './api/session.js';
 import { send } from './api/transport.js';
 
-export { CofferError, NetworkError, ProblemError, SignedOutError } from './api/errors.js';
+export { CofferError, NetworkError, ProblemError, SignedOutError, isAskedForProof } from './api/errors.js';
 
 /**
  * A name for one movement. Make it when its form opens and keep it until the bank has answered.
@@ -37,6 +38,9 @@ export function newIdempotencyKey() {
 /**
  * @typedef {{id: string, name: string, email: string, role: 'customer' | 'staff' | 'admin' | 'auditor',
  *   status: 'active' | 'frozen', created_at: string}} User
+ * @typedef {User & {confirm_above: string | null}} Profile
+ * @typedef {{id: string, user_agent: string | null, address: string | null, created_at: string, last_used_at: string,
+ *   expires_at: string, second_factor: boolean, proven_at: string, current: boolean}} Session
  * @typedef {{account_number: string, owner_id: string, currency: string, label: string | null,
  *   status: 'open' | 'frozen' | 'closed', balance: string, available: string, held: string,
  *   sequence: number, opened_at: string}} Account
@@ -65,6 +69,8 @@ export class Coffer extends EventTarget {
   #baseUrl;
   #session;
   #fetch;
+  #askForProof;
+  #asking = null;
 
   /**
    * @param {object} [options]
@@ -72,13 +78,17 @@ export class Coffer extends EventTarget {
    * @param {'bearer' | 'cookie'} [options.session] `bearer` keeps both tokens in this object. `cookie`, for pages that
    *   the bank serves itself, leaves the refresh token to the browser: it outlives a reload and is shared by all tabs
    * @param {typeof fetch} [options.fetch]
+   * @param {(problem: ProblemError) => Promise<boolean>} [options.askForProof] called when the bank wants password or code
+   *   once more (`recent_sign_in_required`). Have it call {@link prove} and answer `true`: then the request is repeated.
+   *   With `false` the problem is thrown, as it is without this option
    *
    * Events: `signed-in` and `signed-out`, when another tab has done it or the bank has ended the session.
    */
-  constructor({ baseUrl = new URL('/', import.meta.url), session = 'bearer', fetch = globalThis.fetch } = {}) {
+  constructor({ baseUrl = new URL('/', import.meta.url), session = 'bearer', fetch = globalThis.fetch, askForProof } = {}) {
     super();
     this.#baseUrl = baseUrl;
     this.#fetch = fetch.bind(globalThis);
+    this.#askForProof = askForProof;
     const onChange = (change) => this.dispatchEvent(new Event(change));
     this.#session = session === 'cookie' ? new CookieSession(onChange) : new BearerSession();
   }
@@ -134,15 +144,27 @@ export class Coffer extends EventTarget {
 
   // The caller
 
-  /** @returns {Promise<User>} */
+  /** @returns {Promise<Profile>} */
   me = (options) => this.#get('me', {}, options);
-  /** @param {{name?: string, email?: string, current_password?: string}} changes @returns {Promise<User>} */
+  /**
+   * Shows password or code once more: for five minutes this session may do what cannot be taken back.
+   * @param {{password: string} | {code: string}} proof
+   */
+  async prove(proof) {
+    this.#session.exchange(await this.#call('POST', 'me/proof', { body: proof }));
+  }
+  /**
+   * @param {{name?: string, email?: string, current_password?: string, confirm_above?: string | null}} changes
+   *   `confirm_above` in whole units, or null for none
+   * @returns {Promise<Profile>}
+   */
   updateMe = (changes) => this.#call('PATCH', 'me', { body: changes });
   /** @param {{current_password: string, new_password: string}} passwords */
   changePassword = (passwords) => this.#call('PUT', 'me/password', { body: passwords });
   /** Leaves the bank. Needs every account closed. */
   closeMe = async () => (await this.#call('DELETE', 'me'), this.#session.end());
-  sessions = (options) => this.#get('me/sessions', {}, options);
+  /** @param {{cursor?: string, limit?: number}} [query] @returns {Promise<Page<Session>>} newest first */
+  sessions = (query, options) => this.#get('me/sessions', query, options);
   endSession = (id) => this.#call('DELETE', `me/sessions/${id}`);
   /** @returns {Promise<{enabled: boolean, required: boolean, recovery_codes_left: number}>} */
   secondFactor = (options) => this.#get('me/second_factor', {}, options);
@@ -256,8 +278,21 @@ export class Coffer extends EventTarget {
     return read(await send(this.#fetch, this.#url(path), init, { repeatable: false }));
   }
 
-  /** With the access token, and once more with a new one if it no longer counts. */
+  /** Once more when the bank has asked for a proof, and has got it. */
   async #authorized(url, init, repeatable) {
+    try {
+      return await this.#withToken(url, init, repeatable);
+    } catch (error) {
+      if (!isAskedForProof(error) || !this.#askForProof) throw error;
+      // Several requests ask once.
+      this.#asking ??= this.#askForProof(error).finally(() => (this.#asking = null));
+      if (!(await this.#asking)) throw error;
+      return this.#withToken(url, init, repeatable);
+    }
+  }
+
+  /** With the access token, and once more with a new one if it no longer counts. */
+  async #withToken(url, init, repeatable) {
     const attempt = (token) => {
       const headers = { ...init.headers, Authorization: `Bearer ${token}` };
       return send(this.#fetch, url, { ...init, headers }, { repeatable });
@@ -267,7 +302,7 @@ export class Coffer extends EventTarget {
       try {
         return await attempt(token);
       } catch (error) {
-        if (!(error instanceof ProblemError && error.status === 401)) throw error;
+        if (!(error instanceof ProblemError && error.status === 401) || isAskedForProof(error)) throw error;
       }
     }
     // Another call or tab may have brought a new token while this one was on its way.

@@ -2,6 +2,7 @@
 
 import { Coffer, ProblemError, SignedOutError } from './api.js';
 import { announce, h, toast } from './dom.js';
+import { askForProof } from './proof.js';
 import { resolve } from './router.js';
 import { failure, notFound, skeleton } from './states.js';
 import { drawHeader, watchConnection, worksHere } from './shell.js';
@@ -46,7 +47,7 @@ const FOR_THE_SIGNED_IN = [
  * @typedef {{title: string, content: any, class?: string}} Screen
  */
 
-const bank = new Coffer({ session: 'cookie' });
+const bank = new Coffer({ session: 'cookie', askForProof: () => askForProof(bank) });
 const main = document.getElementById('main');
 let me = null;
 let leaving = new AbortController();
@@ -86,6 +87,8 @@ const asksForEnrolment = (error) => error instanceof ProblemError && error.code 
 /** Nobody is signed in any more. Who signs in again comes back to this address. @param {string} words why */
 function forget(words) {
   me = null;
+  // A question to somebody who is no longer signed in.
+  for (const dialog of document.querySelectorAll('dialog[open]')) dialog.close();
   if (words) toast(words);
   show();
 }

@@ -1,6 +1,6 @@
 /** Forms: fields with their errors beside them, and buttons that work once at a time. */
 
-import { NetworkError, ProblemError } from './api.js';
+import { NetworkError, ProblemError, isAskedForProof } from './api.js';
 import { h, newId } from './dom.js';
 
 /**
@@ -157,6 +157,7 @@ function pointed(element, error) {
 /** What went wrong, for a person. */
 export function explain(error) {
   if (error instanceof NetworkError) return 'The bank did not answer. Check your connection and try again.';
+  if (isAskedForProof(error)) return 'This was not done, because you did not confirm that it is you.';
   if (error instanceof ProblemError) return withWait(error);
   console.error(error);
   return 'Something went wrong in this page. Reload it and try again.';

@@ -13,6 +13,7 @@ use crate::db::Tx;
 use crate::db::access_changes::{AccessChange, AccessChangeKind};
 use crate::db::approvals::{ApprovalStatus, LIFETIME};
 use crate::db::audit::{Action, Event};
+use crate::db::second_factors::Reset;
 use crate::db::users::{Role, Standing, User};
 use crate::error::{Error, Result};
 use crate::ledger::rules::Refusal;
@@ -82,13 +83,13 @@ pub async fn approve(app: &App, origin: &Origin, approver: Caller, id: Uuid) -> 
             return Err(Error::Internal(format!("the role change {id} lacks its role")));
         }
         (AccessChangeKind::SecondFactorReset, _) => {
-            Done::Sessions(reset_second_factor(&mut tx, origin, &user, vec![record]).await?)
+            Done::Reset(reset_second_factor(&mut tx, origin, &user, vec![record]).await?)
         }
     };
     tx.commit().await?;
     match done {
         Done::Standing((user, changed_at)) => app.auth.standings.set(user.id, user.standing(), changed_at),
-        Done::Sessions(ended) => app.auth.ended_sessions.add(ended, now),
+        Done::Reset(reset) => tell_of_reset(app, reset, now),
     }
     Ok(approved)
 }
@@ -96,7 +97,7 @@ pub async fn approve(app: &App, origin: &Origin, approver: Caller, id: Uuid) -> 
 /// What the rest of the bank has to hear of once it is committed.
 enum Done {
     Standing((User, Timestamp)),
-    Sessions(Vec<Uuid>),
+    Reset(Reset),
 }
 
 /// Rejects a change, or takes it back.
@@ -134,20 +135,21 @@ pub async fn set_role(
     Ok((user, changed_at))
 }
 
-/// Takes the second factor away within the transaction, and names the sessions that end with it.
-pub async fn reset_second_factor(
-    tx: &mut Tx<'_>,
-    origin: &Origin,
-    user: &User,
-    records: Vec<Event>,
-) -> Result<Vec<Uuid>> {
+/// Takes the second factor away within the transaction; [`tell_of_reset`] once it is committed.
+pub async fn reset_second_factor(tx: &mut Tx<'_>, origin: &Origin, user: &User, records: Vec<Event>) -> Result<Reset> {
     let event = Event::of(Action::SecondFactorRemoved, origin);
     let missing = || Error::conflict("second_factor_missing", "There is no second factor to remove.");
-    let ended = tx.reset_second_factor(user.id, event, Timestamp::now()).await?.ok_or_else(missing)?;
+    let reset = tx.reset_second_factor(user.id, event, Timestamp::now()).await?.ok_or_else(missing)?;
     if !records.is_empty() {
         tx.append_to_audit_log(&records).await?;
     }
-    Ok(ended)
+    Ok(reset)
+}
+
+/// The sessions have ended, and tokens that were made with the factor count for as much as others.
+pub fn tell_of_reset(app: &App, reset: Reset, now: Timestamp) {
+    app.auth.ended_sessions.add(reset.ended, now);
+    app.auth.standings.take_in(reset.standing);
 }
 
 /// The admins, held until the transaction ends: so that of two who take each other's role at once, the second finds that

@@ -12,9 +12,9 @@ use super::App;
 use super::cursor::{self, Cursor};
 use super::extract::{Json, PathParam, Query};
 use super::fields;
-use super::users;
+use super::{proof, users};
 use crate::account_number::AccountNumber;
-use crate::auth::{Actor, Caller, Origin};
+use crate::auth::{Actor, Caller, Origin, Proven};
 use crate::db::Tx;
 use crate::db::accounts::{Account, AccountStatus};
 use crate::db::audit::{Action, Event};
@@ -301,6 +301,7 @@ pub async fn relabel(
     params(("account_number" = String, Path, pattern = "^[1-9][0-9]{13}$", example = "10000000000180")),
     responses(
         (status = NO_CONTENT, description = "Closed"),
+        (status = UNAUTHORIZED, description = proof::REQUIRED),
         (status = NOT_FOUND, description = "No such account among the caller's"),
         (status = CONFLICT, description = "There is money on it, or it is frozen or closed already"),
     ),
@@ -309,7 +310,7 @@ pub async fn relabel(
 pub async fn close(
     State(app): State<App>,
     origin: Origin,
-    Actor(caller): Actor,
+    Proven(Actor(caller)): Proven<Actor>,
     PathParam(number): PathParam<AccountNumber>,
 ) -> Result<StatusCode> {
     managed_account(&app, caller, number).await?;

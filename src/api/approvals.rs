@@ -14,13 +14,13 @@ use utoipa::{IntoParams, IntoResponses, ToSchema};
 use uuid::Uuid;
 use validator::Validate;
 
-use super::App;
 use super::access_changes;
 use super::cursor::{self, Cursor};
 use super::extract::{Json, PathParam, Query};
 use super::fields::{self, ApprovalId};
+use super::{App, proof};
 use crate::account_number::AccountNumber;
-use crate::auth::{Caller, Origin, Reader, Staff};
+use crate::auth::{Caller, Origin, Proven, Reader, Staff};
 use crate::db::access_changes::{AccessChange, AccessChangeKind};
 use crate::db::approvals::{Approval, ApprovalFilter, ApprovalStatus};
 use crate::db::audit::{Action, Event};
@@ -233,6 +233,7 @@ pub async fn show(
     params(("id" = Uuid, Path, description = "The approval", example = "019a8f3e-7c4b-7d21-9b1e-2f6a5c0d4e88")),
     responses(
         (status = OK, description = "Approved and booked", body = ApprovalBody),
+        (status = UNAUTHORIZED, description = proof::REQUIRED),
         (status = FORBIDDEN, description = "For staff and admins, not for whoever asked for it, and not for the owner of an account"),
         (status = NOT_FOUND, description = "No such approval, or one of its accounts is gone"),
         (status = CONFLICT, description = "It waits no longer, whoever asked is no longer staff, what it was to reverse has been reversed, or the accounts do not allow the movement now"),
@@ -242,7 +243,7 @@ pub async fn show(
 pub async fn approve(
     State(app): State<App>,
     origin: Origin,
-    Staff(caller): Staff,
+    Proven(Staff(caller)): Proven<Staff>,
     PathParam(ApprovalId(id)): PathParam<ApprovalId>,
 ) -> Result<Json<ApprovalBody>> {
     let found = find(&app, id).await?;

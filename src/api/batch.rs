@@ -6,10 +6,10 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 use validator::Validate;
 
-use super::App;
 use super::extract::{IdempotencyKey, Json, MAX_CHARACTER_BYTES, Object};
 use super::movements;
 use super::transactions::{self, EntryBody};
+use super::{App, proof};
 use crate::account_number::AccountNumber;
 use crate::auth::{Actor, Origin};
 use crate::db::audit::Event;
@@ -104,6 +104,7 @@ pub struct ItemResult {
     params(transactions::IdempotencyKeyHeader),
     responses(
         (status = OK, description = "What became of each item", body = BatchResult),
+        (status = UNAUTHORIZED, description = proof::REQUIRED_ABOVE),
         (status = CONFLICT, description = "The batch is atomic and an item was refused: nothing was booked, `errors` says which and why"),
     ),
     security(("bearer" = []))
@@ -133,11 +134,21 @@ pub async fn batch(
     if !errors.is_empty() {
         return Err(Error::Invalid(errors));
     }
+    proof::confirm_amounts(&app, caller, &debits_of(&commands)).await?;
     let verdicts = app.committer.submit_all(commands, request.atomic).await?;
     if request.atomic && verdicts.iter().any(Result::is_err) {
         return Err(Error::BatchRefused(verdicts.into_iter().map(Result::err).collect()));
     }
     Ok(Json(result(&app, verdicts).await?))
+}
+
+/// What is taken from which account.
+fn debits_of(commands: &[Command]) -> Vec<(AccountNumber, Amount)> {
+    let debit = |command: &Command| match command.movement {
+        Movement::Deposit { .. } => None,
+        Movement::Withdrawal { from } | Movement::Transfer { from, .. } => Some((from, command.amount)),
+    };
+    commands.iter().filter_map(debit).collect()
 }
 
 impl BatchItem {

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use serde::{Deserialize, Deserializer, de};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use uuid::Uuid;
 
 /// A page's size in a query: a number from 1 to `MAX`.
@@ -17,6 +17,41 @@ pub fn limit<'de, D: Deserializer<'de>, const MAX: u32>(deserializer: D) -> Resu
 pub fn user_id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Uuid>, D::Error> {
     let text = Cow::<str>::deserialize(deserializer)?;
     text.parse().map(|UserId(id)| Some(id)).map_err(de::Error::custom)
+}
+
+/// A field that may be null on purpose: None when it was left out, `Some(None)` for null.
+pub fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<Option<T>>, D::Error> {
+    Option::deserialize(deserializer).map(Some)
+}
+
+/// An amount in whole units of whatever currency it is compared with: `"500"`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WholeUnits(pub i64);
+
+/// Of whole units: more than any account can hold.
+const MAX_WHOLE_UNITS_DIGITS: usize = 13;
+
+impl Serialize for WholeUnits {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for WholeUnits {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let malformed = || {
+            de::Error::custom(
+                "whole_units_malformed: send whole units as a JSON string of at most 13 digits, such as \"500\"",
+            )
+        };
+        let serde_json::Value::String(text) = serde_json::Value::deserialize(deserializer)? else {
+            return Err(malformed());
+        };
+        let is_number = (1..=MAX_WHOLE_UNITS_DIGITS).contains(&text.len())
+            && text.bytes().all(|byte| byte.is_ascii_digit())
+            && (text == "0" || !text.starts_with('0'));
+        text.parse().ok().filter(|_| is_number).map(Self).ok_or_else(malformed)
+    }
 }
 
 /// Declares types of ids in paths, each with its own words for one that is none.

@@ -18,6 +18,7 @@ pub mod movements;
 pub mod negotiation;
 pub mod operations;
 pub mod problems;
+pub mod proof;
 pub mod protocol;
 pub mod reversals;
 pub mod second_factor;
@@ -172,6 +173,7 @@ pub fn documented_routes() -> OpenApiRouter<App> {
         .routes(routes!(accounts::show, accounts::relabel, accounts::close))
         .routes(routes!(users::me, users::update_me, users::close_me))
         .routes(routes!(users::change_password))
+        .routes(routes!(proof::prove))
         .routes(routes!(sessions::list))
         .routes(routes!(sessions::end))
         .routes(routes!(second_factor::show, second_factor::enrol))

@@ -12,6 +12,7 @@ use validator::Validate;
 use super::App;
 use super::approvals::{Waiting, WaitingResponse};
 use super::extract::{IdempotencyKey, Json};
+use super::proof;
 use super::transactions::{self, EntryBody};
 use crate::account_number::AccountNumber;
 use crate::auth::{Actor, Caller, Origin};
@@ -107,6 +108,7 @@ pub async fn deposit(
         BookedResponse,
         WaitingResponse,
         (status = NOT_FOUND, description = "No such account among the caller's"),
+        (status = UNAUTHORIZED, description = proof::REQUIRED_ABOVE),
         (status = CONFLICT, description = "Insufficient funds, or the account is closed or frozen"),
     ),
     security(("bearer" = []))
@@ -118,6 +120,7 @@ pub async fn withdraw(
     key: IdempotencyKey,
     Json(request): Json<MovementRequest>,
 ) -> Result<Answer> {
+    proof::confirm_amounts(&app, caller, &[(request.account_number, request.amount)]).await?;
     let movement = Movement::Withdrawal { from: request.account_number };
     let MovementRequest { amount, currency, description, .. } = request;
     let terms = Terms { amount, currency, description: description.map(Into::into) };
@@ -137,6 +140,7 @@ pub async fn withdraw(
         BookedResponse,
         WaitingResponse,
         (status = NOT_FOUND, description = "No such account among the caller's, or no such receiver"),
+        (status = UNAUTHORIZED, description = proof::REQUIRED_ABOVE),
         (status = CONFLICT, description = "Insufficient funds, or one of the accounts takes no movements"),
     ),
     security(("bearer" = []))
@@ -148,6 +152,7 @@ pub async fn transfer(
     key: IdempotencyKey,
     Json(request): Json<TransferRequest>,
 ) -> Result<Answer> {
+    proof::confirm_amounts(&app, caller, &[(request.from_account, request.amount)]).await?;
     let movement = Movement::Transfer { from: request.from_account, to: request.to_account };
     let TransferRequest { amount, currency, description, .. } = request;
     let terms = Terms { amount, currency, description: description.map(Into::into) };

@@ -12,12 +12,12 @@ use super::access_changes::{self, Admins};
 use super::approvals::WaitingResponse;
 use super::extract::{Json, MAX_AUTH_BODY_BYTES, PathParam};
 use super::fields::UserId;
+use super::proof::{self, Guess};
 use super::staff::{self, Changed};
 use super::users;
-use crate::auth::guesses::AtTheDoor;
 use crate::auth::passwords::Password;
 use crate::auth::second_factor::{self, Code, Enrolment};
-use crate::auth::{Admin, Caller, Origin};
+use crate::auth::{Admin, Caller, Origin, Proven};
 use crate::db::Tx;
 use crate::db::access_changes::AccessChangeKind;
 use crate::db::audit::{Action, Event};
@@ -130,14 +130,15 @@ pub async fn enrol(
 ) -> Result<Json<EnrolmentBody>> {
     caller.refuse_if_frozen()?;
     let user = users::callers_user(&app, caller).await?;
-    users::confirm_password(&app, &origin, &user, request.password).await?;
+    proof::confirm_password(&app, &origin, caller, &user, request.password).await?;
     let secret = second_factor::new_secret().map_err(|error| Error::Internal(error.to_string()))?;
     let enrolment = Enrolment::new(&secret, &user.email);
     let Enrolment { secret: shown, otpauth_uri, qr_svg } =
         enrolment.ok_or_else(|| Error::Internal("no QR code could be made".to_owned()))?;
     let mut tx = app.db.begin().await?;
-    users::still_the_same_password(&users::lock_caller(&mut tx, caller).await?, &user)?;
-    if !tx.enrol_second_factor(user.id, &secret).await? {
+    proof::still_the_same_password(&users::lock_caller(&mut tx, caller).await?, &user)?;
+    let sealed = seal(&app, &mut tx, user.id, &secret).await?;
+    if !tx.enrol_second_factor(user.id, &sealed).await? {
         let detail = "There is a second factor already. POST /me/second_factor/remove takes it away.";
         return Err(Error::conflict("second_factor_enabled", detail));
     }
@@ -170,24 +171,18 @@ pub async fn confirm(
     caller.refuse_if_frozen()?;
     let codes = second_factor::new_recovery_codes().map_err(|error| Error::Internal(error.to_string()))?;
     let now = Timestamp::now();
-    let mut tx = app.db.begin().await?;
-    users::lock_caller(&mut tx, caller).await?;
-    let pending = tx.second_factor(caller.user_id).await?.filter(|factor| factor.confirmed_at.is_none());
-    let pending = pending.ok_or_else(|| {
-        Error::conflict("nothing_to_confirm", "Start with POST /me/second_factor; what is confirmed needs no more.")
-    })?;
-    if !use_code(&app, &mut tx, caller.user_id, &pending, &request.code, AtTheDoor::No).await? {
-        return Err(wrong_code(StatusCode::FORBIDDEN));
-    }
+    let mut tx = begin_with_code_of(Which::Pending, &app, &origin, caller, &request.code).await?;
     tx.confirm_second_factor(caller.user_id, now).await?;
+    let standing = tx.standing_has_changed(caller.user_id, now).await?;
     for (_, hash) in &codes {
         tx.insert_recovery_code(caller.user_id, hash).await?;
     }
-    tx.set_second_factor_of_session(caller.session_id, true).await?;
+    tx.confirm_second_factor_of_session(caller.session_id).await?;
     let ended = tx.end_sessions_of(caller.user_id, Some(caller.session_id), now).await?;
     tx.append_to_audit_log(&[Event::of(Action::SecondFactorEnabled, &origin).on(caller.user_id)]).await?;
     tx.commit().await?;
     app.auth.ended_sessions.add(ended, now);
+    app.auth.standings.take_in(standing);
     Ok(Json(RecoveryCodes { recovery_codes: codes.into_iter().map(|(shown, _)| shown).collect() }))
 }
 
@@ -215,22 +210,18 @@ pub async fn remove(
 ) -> Result<StatusCode> {
     caller.refuse_if_frozen()?;
     let user = users::callers_user(&app, caller).await?;
-    users::confirm_password(&app, &origin, &user, request.password).await?;
+    proof::confirm_password(&app, &origin, caller, &user, request.password).await?;
     let now = Timestamp::now();
-    let mut tx = app.db.begin().await?;
-    users::still_the_same_password(&users::lock_caller(&mut tx, caller).await?, &user)?;
-    let factor = confirmed(&mut tx, user.id).await?.ok_or_else(no_second_factor)?;
-    if !use_code(&app, &mut tx, user.id, &factor, &request.code, AtTheDoor::No).await? {
-        return Err(wrong_code(StatusCode::FORBIDDEN));
-    }
-    tx.remove_second_factor(user.id).await?;
-    tx.set_second_factor_of_session(caller.session_id, false).await?;
-    // An access token says for its lifetime that there was a second factor: a role that takes one must not outlive it.
+    let mut tx = begin_with_code(&app, &origin, caller, &request.code).await?;
+    proof::still_the_same_password(&users::lock_caller(&mut tx, caller).await?, &user)?;
+    let standing = tx.remove_second_factor(user.id, now).await?.ok_or_else(no_second_factor)?;
+    // A role that takes a second factor is not used from a session that has none any more.
     let stays = (!is_required(&app, user.role)).then_some(caller.session_id);
     let ended = tx.end_sessions_of(user.id, stays, now).await?;
     tx.append_to_audit_log(&[Event::of(Action::SecondFactorRemoved, &origin).on(user.id)]).await?;
     tx.commit().await?;
     app.auth.ended_sessions.add(ended, now);
+    app.auth.standings.take_in(standing);
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -247,6 +238,7 @@ pub async fn remove(
     responses(
         (status = NO_CONTENT, description = "Removed; a login takes the password alone"),
         WaitingResponse,
+        (status = UNAUTHORIZED, description = proof::REQUIRED),
         (status = FORBIDDEN, description = "For admins, and not for themselves"),
         (status = NOT_FOUND, description = "No such user"),
         (status = CONFLICT, description = "The user has none, or another change of this person's access waits"),
@@ -256,7 +248,7 @@ pub async fn remove(
 pub async fn reset(
     State(app): State<App>,
     origin: Origin,
-    Admin(caller): Admin,
+    Proven(Admin(caller)): Proven<Admin>,
     PathParam(UserId(id)): PathParam<UserId>,
 ) -> Result<Changed<StatusCode>> {
     let now = Timestamp::now();
@@ -269,9 +261,9 @@ pub async fn reset(
         let change = access_changes::ask_for(tx, &origin, caller, &user, kind, None).await?;
         return Ok(Changed::Waiting(Box::new(change.into())));
     }
-    let ended = access_changes::reset_second_factor(&mut tx, &origin, &user, Vec::new()).await?;
+    let reset = access_changes::reset_second_factor(&mut tx, &origin, &user, Vec::new()).await?;
     tx.commit().await?;
-    app.auth.ended_sessions.add(ended, now);
+    access_changes::tell_of_reset(&app, reset, now);
     Ok(Changed::Done(StatusCode::NO_CONTENT))
 }
 
@@ -284,30 +276,115 @@ pub async fn confirmed(tx: &mut Tx<'_>, user_id: Uuid) -> Result<Option<SecondFa
     Ok(tx.second_factor(user_id).await?.filter(|factor| factor.confirmed_at.is_some()))
 }
 
-/// Whether the code is right, and was not used before; it is used up with the transaction. Recovery codes count too, once
-/// there are any. Six digits can be guessed, so tries at them are limited for each user, wherever they come from; a
-/// recovery code cannot, so that it opens the door even while somebody uses up those tries.
-pub async fn use_code(
+/// Whether the code opens the front door; it is used up with the transaction. Six digits can be guessed, so tries at them
+/// are limited for each user, wherever they come from; a recovery code cannot, so that it opens the door even while
+/// somebody uses up those tries.
+pub async fn pass_the_door(
     app: &App,
+    origin: &Origin,
     tx: &mut Tx<'_>,
     user_id: Uuid,
     factor: &SecondFactor,
     code: &str,
-    at_the_door: AtTheDoor,
 ) -> Result<bool> {
-    let digits = match Code::parse(code) {
-        Code::Recovery(hash) => return Ok(tx.use_recovery_code(user_id, &hash).await?),
-        Code::OneTime(digits) => digits,
-    };
-    app.auth.guesses.take_code(user_id, at_the_door).map_err(too_many_codes)?;
-    let is_right = match second_factor::step_of(&digits, &factor.secret, Timestamp::now()) {
-        Some(step) => tx.use_step(user_id, step).await?,
-        None => false,
-    };
-    if is_right {
-        app.auth.guesses.give_back_code(user_id, at_the_door);
+    let (guesses, address, code) = (&app.auth.guesses, origin.address(), Code::parse(code));
+    match code {
+        Code::OneTime(_) => guesses.take_code(user_id).map_err(too_many_codes)?,
+        Code::Recovery(_) => guesses.take_recovery_code(user_id, address).map_err(too_many_codes)?,
+    }
+    let is_right = use_code(app, tx, user_id, factor, &code).await?;
+    match code {
+        _ if !is_right => {}
+        Code::OneTime(_) => guesses.give_back_code(user_id),
+        Code::Recovery(_) => guesses.give_back_recovery_code(user_id, address),
     }
     Ok(is_right)
+}
+
+/// Begins a transaction that holds the caller's user, whose code was right and is used up with it.
+pub async fn begin_with_code(app: &App, origin: &Origin, caller: Caller, code: &str) -> Result<Tx<'static>> {
+    begin_with_code_of(Which::Confirmed, app, origin, caller, code).await
+}
+
+/// The second factor that a code is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Which {
+    Confirmed,
+    /// One whose enrolment the code is to confirm.
+    Pending,
+}
+
+async fn begin_with_code_of(
+    which: Which,
+    app: &App,
+    origin: &Origin,
+    caller: Caller,
+    code: &str,
+) -> Result<Tx<'static>> {
+    let guess = Guess::take(app, origin, caller).await?;
+    let mut tx = app.db.begin().await?;
+    match use_code_of(which, app, &mut tx, caller, code).await {
+        Ok(true) => {
+            guess.was_right(&mut tx).await?;
+            Ok(tx)
+        }
+        Ok(false) => {
+            tx.rollback().await?;
+            Err(guess.was_wrong(wrong_code(StatusCode::FORBIDDEN)).await)
+        }
+        Err(error) => {
+            tx.rollback().await?;
+            guess.give_back().await?;
+            Err(error)
+        }
+    }
+}
+
+async fn use_code_of(which: Which, app: &App, tx: &mut Tx<'_>, caller: Caller, code: &str) -> Result<bool> {
+    let user = users::lock_caller(tx, caller).await?;
+    let factor = tx.second_factor(user.id).await?;
+    let factor = match which {
+        Which::Confirmed => factor.filter(|factor| factor.confirmed_at.is_some()).ok_or_else(no_second_factor)?,
+        Which::Pending => {
+            let factor = factor.filter(|factor| factor.confirmed_at.is_none());
+            let nothing = "Start with POST /me/second_factor; what is confirmed needs no more.";
+            factor.ok_or_else(|| Error::conflict("nothing_to_confirm", nothing))?
+        }
+    };
+    use_code(app, tx, user.id, &factor, &Code::parse(code)).await
+}
+
+/// Whether the code is right, and was not used before. Recovery codes count too, once there are any.
+async fn use_code(app: &App, tx: &mut Tx<'_>, user_id: Uuid, factor: &SecondFactor, code: &Code) -> Result<bool> {
+    let digits = match code {
+        Code::Recovery(hash) => return Ok(tx.use_recovery_code(user_id, hash).await?),
+        Code::OneTime(digits) => digits,
+    };
+    let secret = app.auth.factor_keys.open(user_id, &factor.secret).ok_or_else(|| unreadable(user_id))?;
+    match second_factor::step_of(digits, &secret, Timestamp::now()) {
+        Some(step) => Ok(tx.use_step(user_id, step).await?),
+        None => Ok(false),
+    }
+}
+
+/// Encrypts with the key that all instances have agreed on. One that does not have it must not lock the user out.
+async fn seal(
+    app: &App,
+    tx: &mut Tx<'_>,
+    user_id: Uuid,
+    secret: &[u8; second_factor::SECRET_BYTES],
+) -> Result<Vec<u8>> {
+    let keys = &app.auth.factor_keys;
+    let key_id = tx.lock_second_factor_key(keys.current_id()).await?;
+    let sealed = keys.seal(key_id, user_id, secret);
+    sealed.map_err(|_| Error::Internal("this instance lacks the COFFER_SECOND_FACTOR_KEY of the others".to_owned()))
+}
+
+fn unreadable(user_id: Uuid) -> Error {
+    Error::Internal(format!(
+        "the second factor of user {user_id} cannot be decrypted: COFFER_SECOND_FACTOR_KEY is not the one of the other \
+         instances, or the row was changed; recovery codes count, and `coffer admin reset-second-factor` helps"
+    ))
 }
 
 /// 401 at the front door; 403 inside, where the caller is known and need not sign in again.
@@ -317,7 +394,7 @@ pub fn wrong_code(status: StatusCode) -> Error {
 }
 
 fn no_second_factor() -> Error {
-    Error::conflict("second_factor_missing", "There is no second factor to remove.")
+    Error::conflict("second_factor_missing", "There is no second factor.")
 }
 
 fn too_many_codes(allowance: Allowance) -> Error {

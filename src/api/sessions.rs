@@ -9,16 +9,18 @@ use axum::response::AppendHeaders;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 use validator::Validate;
 
-use super::extract::{Json, MAX_AUTH_BODY_BYTES, PathParam};
-use super::fields::SessionId;
+use super::cursor::{self, Cursor};
+use super::extract::{Json, MAX_AUTH_BODY_BYTES, PathParam, Query};
+use super::fields::{self, SessionId};
 use super::web_client::{self, Client};
 use super::{App, second_factor};
-use crate::auth::guesses::{AtTheDoor, Taken};
+use crate::auth::guesses::Taken;
 use crate::auth::passwords::Password;
+use crate::auth::sessions::RefreshToken;
 use crate::auth::tokens::{self, Subject};
 use crate::auth::{Caller, Origin, sessions};
 use crate::db::Tx;
@@ -34,6 +36,9 @@ use crate::timestamp::Timestamp;
 const REFUSAL_GRID: Duration = Duration::from_millis(100);
 /// Of the `User-Agent` that a session remembers, in characters.
 const MAX_USER_AGENT_LENGTH: usize = 200;
+
+const DEFAULT_LIMIT: u32 = 50;
+const MAX_LIMIT: u32 = 100;
 
 #[derive(Debug, Deserialize, Validate, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -70,7 +75,8 @@ pub struct Tokens {
     /// Seconds until the access token expires.
     #[schema(example = 900)]
     expires_in: u64,
-    /// Good for one `POST /refresh`, which gives the next one. The web app gets it in a cookie instead.
+    /// Good for one `POST /refresh`, which gives the next one. The web app gets it in a cookie instead. `POST /me/proof`
+    /// leaves it as it is.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "q83vEjRWeJCrze8SNFZ4kKvN7xI0VniQq83vEjRWeJA")]
     refresh_token: Option<String>,
@@ -79,11 +85,25 @@ pub struct Tokens {
 /// The tokens, in the body and, for the web app, in a cookie.
 type TokensAnswer = (AppendHeaders<Option<(HeaderName, String)>>, Json<Tokens>);
 
-/// The caller's sessions.
+#[derive(Debug, Deserialize, Validate, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct SessionsQuery {
+    /// How many sessions, 1 to 100.
+    #[serde(default, deserialize_with = "fields::limit::<_, MAX_LIMIT>")]
+    #[param(minimum = 1, maximum = 100, default = 50)]
+    limit: Option<u32>,
+    /// `next_cursor` of the page before.
+    #[param(pattern = "^[A-Za-z0-9_-]{22}$", example = json!(null))]
+    cursor: Option<String>,
+}
+
+/// A page of the caller's sessions.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct SessionList {
     data: Vec<SessionBody>,
     has_more: bool,
+    /// Send it as `cursor` to get the next page.
     #[schema(example = json!(null))]
     next_cursor: Option<String>,
 }
@@ -117,16 +137,31 @@ pub async fn login(
     headers: HeaderMap,
     Json(request): Json<LoginRequest, MAX_AUTH_BODY_BYTES>,
 ) -> Result<TokensAnswer> {
+    let came = Instant::now();
+    let answer = sign_in(&app, &origin, client, &headers, request).await;
+    // Whatever the reason: no refusal tells by its time whether there is such a user.
+    if answer.is_err() {
+        wait_for_the_grid(came).await;
+    }
+    answer
+}
+
+async fn sign_in(
+    app: &App,
+    origin: &Origin,
+    client: Client,
+    headers: &HeaderMap,
+    request: LoginRequest,
+) -> Result<TokensAnswer> {
     let invalid =
         || Error::Unauthorized { code: "invalid_credentials", detail: "The e-mail address or the password is wrong." };
-    let came = Instant::now();
     // Nobody is registered with what is no address: it is not looked up, and answered like one that is unknown.
     let email = Email::parse(&request.email).ok();
     let known = match &email {
         Some(email) => app.db.login_addresses_of(email.as_str()).await?,
         None => Vec::new(),
     };
-    let taken = take_guess(&app, &origin, email.as_ref().ok_or(&*request.email), &known)?;
+    let taken = take_guess(app, origin, email.as_ref().ok_or(&*request.email), &known)?;
     let user = match &email {
         Some(email) => app.db.user_by_email(email.as_str()).await?,
         None => None,
@@ -134,8 +169,7 @@ pub async fn login(
     let password_hash = user.as_ref().map(|user| user.password_hash.clone());
     let matches = app.auth.passwords.verify(request.password.clone(), password_hash).await?;
     let Some(user) = user.filter(|_| matches) else {
-        app.audit.note(sign_in_event(Action::LoginFailed, &origin, email.as_ref()));
-        wait_for_the_grid(came).await;
+        app.audit.note(sign_in_event(Action::LoginFailed, origin, email.as_ref()));
         return Err(invalid());
     };
 
@@ -145,34 +179,72 @@ pub async fn login(
         None
     };
 
-    let (refresh_token, hash) = new_refresh_token()?;
     let mut tx = app.db.begin().await?;
     // The password may have been changed while this one was being verified.
     let still = tx.lock_user(user.id).await?.filter(|still| still.password_hash == user.password_hash);
     let user = still.ok_or_else(invalid)?;
     // The password was right, whatever the code is: those have a quota of their own.
     app.auth.guesses.give_back(taken);
-    let second_factor = pass_second_factor(&app, &origin, &mut tx, user.id, request.code).await?;
+    let second_factor = pass_second_factor(app, origin, &mut tx, user.id, request.code).await?;
+    app.auth.guesses.take_sign_in(user.id).map_err(too_many_sessions)?;
+    if let Some(password_hash) = stronger {
+        tx.update_password(user.id, &password_hash).await?;
+    }
+    tx.forget_wrong_guesses(user.id).await?;
+    let (session, token) = begin_session(&mut tx, origin, headers, user.id, second_factor).await?;
+    let ended = end_oldest_sessions(&mut tx, origin, &session).await?;
+    tx.append_to_audit_log(&[Event::of(Action::Login, origin).by(user.id).on(session.id)]).await?;
+    tx.commit().await?;
+    app.auth.ended_sessions.add(ended, session.created_at);
+    let subject = Subject {
+        user_id: user.id,
+        session_id: session.id,
+        role: user.role,
+        second_factor,
+        proven_at: session.proven_at,
+        confirm_above: user.confirm_above,
+    };
+    Tokens::answer(app, client, subject, &token)
+}
+
+async fn begin_session(
+    tx: &mut Tx<'_>,
+    origin: &Origin,
+    headers: &HeaderMap,
+    user_id: Uuid,
+    second_factor: bool,
+) -> Result<(Session, RefreshToken)> {
     let now = Timestamp::now();
     let session = Session {
         id: Uuid::now_v7(),
-        user_agent: user_agent(&headers),
+        user_agent: user_agent(headers),
         address: Some(origin.address().to_string()),
         created_at: now,
         last_used_at: now,
         expires_at: now.plus(sessions::LIFETIME),
         second_factor,
-        user_id: user.id,
+        proven_at: now,
+        user_id,
     };
-    if let Some(password_hash) = stronger {
-        tx.update_password(user.id, &password_hash).await?;
-    }
-    tx.insert_session(&session).await?;
-    tx.insert_refresh_token(session.id, &hash).await?;
-    tx.append_to_audit_log(&[Event::of(Action::Login, &origin).by(user.id).on(session.id)]).await?;
-    tx.commit().await?;
-    let subject = Subject { user_id: user.id, session_id: session.id, role: user.role, second_factor };
-    Tokens::answer(&app, client, subject, refresh_token)
+    let token = RefreshToken::first(session.id).map_err(no_random_numbers)?;
+    tx.insert_session(&session, &token).await?;
+    Ok((session, token))
+}
+
+/// Ends the user's oldest sessions beyond the most that may live, and deletes those that ended long enough ago. Returns
+/// those that ended now.
+async fn end_oldest_sessions(tx: &mut Tx<'_>, origin: &Origin, newest: &Session) -> Result<Vec<Uuid>> {
+    let (user_id, now) = (newest.user_id, newest.created_at);
+    let ended = tx.end_oldest_sessions(user_id, newest.id, sessions::MAX_LIVING, now).await?;
+    let record = |id: &Uuid| {
+        let event = Event::of(Action::SessionEnded, origin).by(user_id).on(id);
+        event.detail(format!("the oldest of more than {}", sessions::MAX_LIVING))
+    };
+    let records: Vec<Event> = ended.iter().map(record).collect();
+    tx.append_to_audit_log(&records).await?;
+    let before = now.minus(tokens::LONGEST_LIFE * 2);
+    tx.delete_older_ended_sessions(user_id, sessions::MAX_LIVING + sessions::MAX_ENDED, before).await?;
+    Ok(ended)
 }
 
 /// Get a new access token
@@ -202,31 +274,27 @@ pub async fn refresh(
         detail: "The refresh token is not valid, was used before, or its session has ended. Sign in again.",
     };
     let presented = presented_token(client, &headers, request)?.ok_or_else(invalid)?;
-    let presented_hash = sessions::refresh_token_hash(presented.expose_secret());
-    let (refresh_token, next_hash) = new_refresh_token()?;
+    let presented = RefreshToken::parse(presented.expose_secret()).ok_or_else(invalid)?;
+    let next = presented.next().map_err(no_random_numbers)?;
     let now = Timestamp::now();
 
     let mut tx = app.db.begin().await?;
-    let presented = tx.presented_token(&presented_hash).await?.ok_or_else(invalid)?;
-    let is_idle = presented.last_used_at.plus(sessions::IDLE_LIFETIME) <= now;
-    if presented.ended_at.is_some() || presented.expires_at <= now || is_idle {
+    let session = tx.session_to_renew(&presented).await?.ok_or_else(invalid)?;
+    let is_idle = session.last_used_at.plus(sessions::IDLE_LIFETIME) <= now;
+    if session.ended_at.is_some() || session.expires_at <= now || is_idle {
         return Err(invalid());
     }
-    let is_first_use = presented.used_at.is_none() && tx.use_refresh_token(&presented_hash, now).await?;
-    if !is_first_use {
-        tx.end_session(presented.session_id, presented.user_id, now).await?;
-        let event = Event::of(Action::RefreshTokenReused, &origin).by(presented.user_id).on(presented.session_id);
-        tx.append_to_audit_log(&[event]).await?;
+    if !tx.rotate_token(&presented, &next, now).await? {
+        if tx.end_session(session.session_id, session.user_id, now).await? {
+            let event = Event::of(Action::RefreshTokenReused, &origin).by(session.user_id).on(session.session_id);
+            tx.append_to_audit_log(&[event]).await?;
+        }
         tx.commit().await?;
-        app.auth.ended_sessions.add([presented.session_id], now);
-        return Err(invalid());
-    }
-    tx.insert_refresh_token(presented.session_id, &next_hash).await?;
-    if !tx.touch_session(presented.session_id, now).await? {
+        app.auth.ended_sessions.add([session.session_id], now);
         return Err(invalid());
     }
     tx.commit().await?;
-    Tokens::answer(&app, client, presented.subject(), refresh_token)
+    Tokens::answer(&app, client, session.subject(), &next)
 }
 
 /// Sign out
@@ -256,14 +324,23 @@ pub async fn logout(
     path = "/me/sessions",
     operation_id = "list_sessions",
     tag = "Profile",
-    responses((status = OK, description = "Living sessions, newest first", body = SessionList)),
+    params(SessionsQuery),
+    responses((status = OK, description = "A page of living sessions, newest first", body = SessionList)),
     security(("bearer" = []))
 )]
-pub async fn list(State(app): State<App>, caller: Caller) -> Result<Json<SessionList>> {
-    let sessions = app.db.sessions_of(caller.user_id, Timestamp::now()).await?;
+pub async fn list(
+    State(app): State<App>,
+    caller: Caller,
+    Query(query): Query<SessionsQuery>,
+) -> Result<Json<SessionList>> {
+    let limit = query.limit.unwrap_or(DEFAULT_LIMIT);
+    let before = query.cursor.as_deref().map(Cursor::decode).transpose()?.map(Cursor::id);
+    let sessions = app.db.sessions_of(caller.user_id, before, i64::from(limit) + 1, Timestamp::now()).await?;
+
+    let (sessions, next_cursor) = cursor::page(sessions, limit, |session| Cursor::at_id(session.id));
     let with_mark = |session: Session| SessionBody { current: session.id == caller.session_id, session };
     let data = sessions.into_iter().map(with_mark).collect();
-    Ok(Json(SessionList { data, has_more: false, next_cursor: None }))
+    Ok(Json(SessionList { data, has_more: next_cursor.is_some(), next_cursor }))
 }
 
 /// End one of the caller's sessions
@@ -317,7 +394,7 @@ async fn pass_second_factor(
 ) -> Result<bool> {
     let Some(factor) = second_factor::confirmed(tx, user_id).await? else { return Ok(false) };
     let code = code.ok_or_else(second_factor_required)?;
-    if second_factor::use_code(app, tx, user_id, &factor, &code, AtTheDoor::Yes).await? {
+    if second_factor::pass_the_door(app, origin, tx, user_id, &factor, &code).await? {
         return Ok(true);
     }
     app.audit.note(Event::of(Action::SecondFactorFailed, origin).by(user_id));
@@ -352,11 +429,20 @@ fn take_guess(app: &App, origin: &Origin, email: Result<&Email, &str>, known: &[
     })
 }
 
-pub fn too_many_guesses(allowance: Allowance) -> Error {
+fn too_many_guesses(allowance: Allowance) -> Error {
     Error::TooMany {
         code: "too_many_sign_ins",
         detail: "Too many wrong passwords. Wait as long as Retry-After says, then try again.",
         policy: "sign-in",
+        allowance,
+    }
+}
+
+fn too_many_sessions(allowance: Allowance) -> Error {
+    Error::TooMany {
+        code: "too_many_sign_ins",
+        detail: "You have signed in too often. Keep the session and renew its tokens with POST /refresh.",
+        policy: "sessions",
         allowance,
     }
 }
@@ -368,8 +454,8 @@ fn second_factor_required() -> Error {
     }
 }
 
-fn new_refresh_token() -> Result<(String, [u8; 32])> {
-    sessions::new_refresh_token().map_err(|error| Error::Internal(error.to_string()))
+fn no_random_numbers(error: getrandom::Error) -> Error {
+    Error::Internal(error.to_string())
 }
 
 /// What the login's client calls itself, cut to size and without control characters.
@@ -392,15 +478,21 @@ fn presented_token(client: Client, headers: &HeaderMap, request: RefreshRequest)
 }
 
 impl Tokens {
-    fn answer(app: &App, client: Client, subject: Subject, refresh_token: String) -> Result<TokensAnswer> {
+    /// A new access token; the refresh token stays what it is.
+    pub fn access(app: &App, subject: Subject) -> Result<Self> {
         let access_token =
             app.auth.tokens.issue(subject, Timestamp::now()).map_err(|error| Error::Internal(error.to_string()))?;
+        let expires_in = tokens::LIFETIME.as_secs();
+        Ok(Self { access_token, token_type: "Bearer", expires_in, refresh_token: None })
+    }
+
+    fn answer(app: &App, client: Client, subject: Subject, refresh_token: &RefreshToken) -> Result<TokensAnswer> {
+        let refresh_token = refresh_token.encode();
         let (cookie, refresh_token) = match client {
             Client::Api => (None, Some(refresh_token)),
             Client::Web => (Some(web_client::keep(&refresh_token)), None),
         };
-        let expires_in = tokens::LIFETIME.as_secs();
-        let tokens = Self { access_token, token_type: "Bearer", expires_in, refresh_token };
+        let tokens = Self { refresh_token, ..Self::access(app, subject)? };
         Ok((AppendHeaders(cookie), Json(tokens)))
     }
 }

@@ -8,15 +8,15 @@ use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 use validator::Validate;
 
-use super::App;
 use super::access_changes::{self, Admins};
 use super::accounts::AccountBody;
 use super::approvals::{self, ApprovalBody, WaitingResponse};
 use super::cursor::{self, Cursor};
 use super::extract::{Json, PathParam, Query};
 use super::fields::{self, UserId};
+use super::{App, proof};
 use crate::account_number::AccountNumber;
-use crate::auth::{Admin, Caller, Origin, Reader, Staff};
+use crate::auth::{Admin, Caller, Origin, Proven, Reader, Staff};
 use crate::db::Tx;
 use crate::db::access_changes::AccessChangeKind;
 use crate::db::accounts::{Account, AccountStatus};
@@ -151,6 +151,7 @@ pub async fn show(State(app): State<App>, _: Reader, PathParam(UserId(id)): Path
     responses(
         (status = OK, description = "Given", body = User),
         WaitingResponse,
+        (status = UNAUTHORIZED, description = proof::REQUIRED),
         (status = FORBIDDEN, description = "For admins, and not for oneself"),
         (status = NOT_FOUND, description = "No such user"),
         (status = CONFLICT, description = "It would take the role from the last admin, or another change of this person's access waits"),
@@ -160,7 +161,7 @@ pub async fn show(State(app): State<App>, _: Reader, PathParam(UserId(id)): Path
 pub async fn set_role(
     State(app): State<App>,
     origin: Origin,
-    Admin(caller): Admin,
+    Proven(Admin(caller)): Proven<Admin>,
     PathParam(UserId(id)): PathParam<UserId>,
     Json(request): Json<RoleRequest>,
 ) -> Result<Changed<Json<User>>> {
@@ -246,6 +247,7 @@ pub async fn set_user_status(
     params(("user_id" = Uuid, Path, example = "019a8f3e-7c4b-7d21-9b1e-2f6a5c0d4e88")),
     responses(
         (status = NO_CONTENT, description = "Ended"),
+        (status = UNAUTHORIZED, description = proof::REQUIRED),
         (status = FORBIDDEN, description = "For admins"),
         (status = NOT_FOUND, description = "No such user"),
     ),
@@ -254,7 +256,7 @@ pub async fn set_user_status(
 pub async fn end_sessions(
     State(app): State<App>,
     origin: Origin,
-    _: Admin,
+    _: Proven<Admin>,
     PathParam(UserId(id)): PathParam<UserId>,
 ) -> Result<StatusCode> {
     let now = Timestamp::now();

@@ -11,9 +11,10 @@ use super::App;
 use super::access_changes::Admins;
 use super::accounts::{self, AccountBody};
 use super::extract::{Json, MAX_AUTH_BODY_BYTES};
-use super::sessions;
+use super::fields::{self, WholeUnits};
+use super::proof::{self, confirm_password, still_the_same_password};
 use crate::auth::passwords::{NewPassword, Password};
-use crate::auth::{Actor, Caller, Origin, passwords};
+use crate::auth::{Actor, Caller, Origin, Proven, passwords};
 use crate::db::audit::{Action, Event};
 use crate::db::users::{Role, User, UserStatus};
 use crate::db::{Tx, errors};
@@ -59,6 +60,27 @@ pub struct UpdateMeRequest {
     email: Option<Email>,
     #[schema(value_type = Option<String>, format = Password, max_length = 128, example = "correct horse battery staple")]
     current_password: Option<Password>,
+    /// Own withdrawals and transfers above it ask for the password or a code within the last five minutes: whole units of
+    /// the account's currency, or null for none. Raising it, and null, ask for the same.
+    #[serde(default, deserialize_with = "fields::present")]
+    #[schema(value_type = Option<String>, pattern = "^(0|[1-9][0-9]{0,12})$", example = "500")]
+    confirm_above: Option<Option<WholeUnits>>,
+}
+
+/// The caller's own profile.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Profile {
+    #[serde(flatten)]
+    user: User,
+    /// Own withdrawals and transfers above it ask for a recent proof: whole units of the account's currency.
+    #[schema(value_type = Option<String>, example = "500")]
+    confirm_above: Option<WholeUnits>,
+}
+
+impl From<User> for Profile {
+    fn from(user: User) -> Self {
+        Self { confirm_above: user.confirm_above.map(WholeUnits), user }
+    }
 }
 
 #[derive(Debug, Deserialize, Validate, ToSchema)]
@@ -101,6 +123,8 @@ pub async fn create_account(
         status: UserStatus::Active,
         created_at: Timestamp::now(),
         password_hash,
+        confirm_above: None,
+        second_factor: false,
     };
     let currency = request.currency.map_or(app.default_currency, Into::into);
 
@@ -118,23 +142,25 @@ pub async fn create_account(
     path = "/me",
     operation_id = "show_me",
     tag = "Profile",
-    responses((status = OK, description = "The profile", body = User)),
+    responses((status = OK, description = "The profile", body = Profile)),
     security(("bearer" = []))
 )]
-pub async fn me(State(app): State<App>, caller: Caller) -> Result<Json<User>> {
-    Ok(Json(callers_user(&app, caller).await?))
+pub async fn me(State(app): State<App>, caller: Caller) -> Result<Json<Profile>> {
+    Ok(Json(callers_user(&app, caller).await?.into()))
 }
 
-/// Change name or address
+/// Change name, address, or what to confirm
 ///
-/// Changing the address, which is what one signs in with, takes the current password.
+/// Changing the address, which is what one signs in with, takes the current password. Whoever has set `confirm_above` and
+/// raises or removes it must have shown password or code within the last five minutes.
 #[utoipa::path(
     patch,
     path = "/me",
     tag = "Profile",
     request_body = UpdateMeRequest,
     responses(
-        (status = OK, description = "Changed", body = User),
+        (status = OK, description = "Changed", body = Profile),
+        (status = UNAUTHORIZED, description = "No access token that counts; or `confirm_above` is to be raised or removed, and neither password nor code was shown within the last five minutes"),
         (status = FORBIDDEN, description = "The current password is wrong"),
         (status = CONFLICT, description = "There is a user with this address already"),
     ),
@@ -145,7 +171,7 @@ pub async fn update_me(
     origin: Origin,
     Actor(caller): Actor,
     Json(request): Json<UpdateMeRequest>,
-) -> Result<Json<User>> {
+) -> Result<Json<Profile>> {
     let before = callers_user(&app, caller).await?;
     let new_email = request.email.map(String::from).filter(|email| *email != before.email);
     if new_email.is_some() {
@@ -153,7 +179,7 @@ pub async fn update_me(
             let detail = "send your current password to change the address";
             return Err(Error::invalid("/current_password", "current_password_required", detail));
         };
-        confirm_password(&app, &origin, &before, password).await?;
+        confirm_password(&app, &origin, caller, &before, password).await?;
     }
     let mut tx = app.db.begin().await?;
     let mut user = lock_caller(&mut tx, caller).await?;
@@ -169,8 +195,43 @@ pub async fn update_me(
     if has_new_address {
         tx.append_to_audit_log(&[Event::of(Action::AddressChanged, &origin).on(user.id)]).await?;
     }
+    let confirm_above = request.confirm_above.map(|limit| limit.map(|WholeUnits(units)| units));
+    let changed_at = match confirm_above.filter(|limit| *limit != user.confirm_above) {
+        Some(limit) => Some(change_confirmation(&app, &origin, caller, &mut tx, &mut user, limit).await?),
+        None => None,
+    };
     tx.commit().await?;
-    Ok(Json(user))
+    if let Some(changed_at) = changed_at {
+        app.auth.standings.set(user.id, user.standing(), changed_at);
+    }
+    Ok(Json(user.into()))
+}
+
+/// Counts here from the next request on, on other instances within a second. Returns the moment of the change. Whoever has
+/// stolen a token must not be able to switch off what asks them for more.
+async fn change_confirmation(
+    app: &App,
+    origin: &Origin,
+    caller: Caller,
+    tx: &mut Tx<'_>,
+    user: &mut User,
+    limit: Option<i64>,
+) -> Result<Timestamp> {
+    let before = user.confirm_above.unwrap_or(i64::MAX);
+    if limit.unwrap_or(i64::MAX) > before {
+        caller.refuse_without_recent_proof()?;
+    }
+    app.auth.guesses.take_confirmation(user.id).map_err(|allowance| Error::TooMany {
+        code: "too_many_requests",
+        detail: "This was changed too often. Wait as long as Retry-After says.",
+        policy: "confirmation",
+        allowance,
+    })?;
+    let in_words = |limit: Option<i64>| limit.map_or_else(|| "none".to_owned(), |units| units.to_string());
+    let change = format!("{} to {}", in_words(user.confirm_above), in_words(limit));
+    user.confirm_above = limit;
+    tx.append_to_audit_log(&[Event::of(Action::ConfirmationChanged, origin).on(user.id).detail(change)]).await?;
+    Ok(tx.set_standing(user.id, user.standing(), Timestamp::now()).await?)
 }
 
 /// Leave the bank
@@ -183,11 +244,16 @@ pub async fn update_me(
     tag = "Profile",
     responses(
         (status = NO_CONTENT, description = "Closed; every session has ended"),
+        (status = UNAUTHORIZED, description = proof::REQUIRED),
         (status = CONFLICT, description = "An account is not closed yet, or the caller is the last admin"),
     ),
     security(("bearer" = []))
 )]
-pub async fn close_me(State(app): State<App>, origin: Origin, Actor(caller): Actor) -> Result<StatusCode> {
+pub async fn close_me(
+    State(app): State<App>,
+    origin: Origin,
+    Proven(Actor(caller)): Proven<Actor>,
+) -> Result<StatusCode> {
     let now = Timestamp::now();
     let mut tx = app.db.begin().await?;
     if caller.role == Role::Admin {
@@ -199,7 +265,7 @@ pub async fn close_me(State(app): State<App>, origin: Origin, Actor(caller): Act
         return Err(Error::conflict("accounts_open", detail));
     }
     tx.close_user(caller.user_id).await?;
-    tx.remove_second_factor(caller.user_id).await?;
+    tx.remove_second_factor(caller.user_id, now).await?;
     let ended = tx.end_sessions_of(caller.user_id, None, now).await?;
     tx.append_to_audit_log(&[Event::of(Action::UserClosed, &origin).on(caller.user_id)]).await?;
     tx.commit().await?;
@@ -230,13 +296,15 @@ pub async fn change_password(
     caller.refuse_if_frozen()?;
     let user = callers_user(&app, caller).await?;
     passwords::refuse_own_name("/new_password", &request.new_password, &user.name, &user.email)?;
-    confirm_password(&app, &origin, &user, request.current_password).await?;
+    confirm_password(&app, &origin, caller, &user, request.current_password).await?;
     let password_hash = app.auth.passwords.hash(request.new_password.into()).await?;
 
     let now = Timestamp::now();
     let mut tx = app.db.begin().await?;
     still_the_same_password(&lock_caller(&mut tx, caller).await?, &user)?;
     tx.update_password(user.id, &password_hash).await?;
+    // Whoever knew the former password may have begun it, and still have the secret.
+    tx.delete_pending_second_factor_of(user.id).await?;
     let ended = tx.end_sessions_of(user.id, Some(caller.session_id), now).await?;
     tx.append_to_audit_log(&[Event::of(Action::PasswordChanged, &origin).on(user.id)]).await?;
     tx.commit().await?;
@@ -255,26 +323,6 @@ pub async fn lock_caller(tx: &mut Tx<'_>, caller: Caller) -> Result<User> {
 
 fn user_has_left() -> Error {
     Error::Unauthorized { code: "invalid_token", detail: "The user of this access token has left the bank." }
-}
-
-/// Hashing takes too long to hold a lock meanwhile, so the password is confirmed before: it must not have changed since.
-pub fn still_the_same_password(now: &User, confirmed: &User) -> Result<()> {
-    if now.password_hash == confirmed.password_hash { Ok(()) } else { Err(wrong_password()) }
-}
-
-fn wrong_password() -> Error {
-    Error::client(StatusCode::FORBIDDEN, "wrong_password", "The current password is wrong.")
-}
-
-/// 403, not 401: the caller is known, and a client must not take this for a token that needs a refresh. Whoever holds a
-/// stolen token gets no more guesses than at the front door.
-pub async fn confirm_password(app: &App, origin: &Origin, user: &User, password: Password) -> Result<()> {
-    let taken = app.auth.guesses.take(&user.email, origin.address(), true).map_err(sessions::too_many_guesses)?;
-    if !app.auth.passwords.verify(password, Some(user.password_hash.clone())).await? {
-        return Err(wrong_password());
-    }
-    app.auth.guesses.give_back(taken);
-    Ok(())
 }
 
 fn email_taken(error: sqlx::Error) -> Error {

@@ -1,7 +1,8 @@
 //! The extractors that turn a bearer token into somebody who may do something, or into a 401 or 403.
 //!
 //! Who may use a route stands in its handler's signature: [`Caller`] is anybody signed in, [`Actor`] somebody who may
-//! change things, [`Staff`], [`Admin`], [`Reader`] and [`Overseer`] somebody with a role.
+//! change things, [`Staff`], [`Admin`], [`Reader`] and [`Overseer`] somebody with a role. [`Proven`] around any of them
+//! asks for the password or a code within the last five minutes.
 
 use axum::extract::{FromRef, FromRequestParts};
 use axum::http::header::AUTHORIZATION;
@@ -23,8 +24,12 @@ pub struct Caller {
     /// customer.
     pub role: Role,
     pub frozen: bool,
-    /// The user's role takes a second factor, and the session began without.
+    /// The user's role takes a second factor, and the session began without, or with one that was taken away.
     pub lacks_second_factor: bool,
+    /// Password or code was shown in this session within the last [`tokens::RECENT`](super::tokens::RECENT).
+    pub recently_proven: bool,
+    /// Own movements above it, in whole units of their currency, ask for a recent proof.
+    pub confirm_above: Option<i64>,
 }
 
 /// A caller who may change things: not frozen, and no auditor.
@@ -46,7 +51,37 @@ pub struct Reader(pub Caller);
 #[derive(Clone, Copy, Debug)]
 pub struct Overseer(pub Caller);
 
+/// Such a caller who has lately shown the password or a code: for what cannot be taken back.
+#[derive(Clone, Copy, Debug)]
+pub struct Proven<C>(pub C);
+
+impl<S, C> FromRequestParts<S> for Proven<C>
+where
+    S: Send + Sync,
+    C: FromRequestParts<S, Rejection = Error> + AsRef<Caller> + Send,
+{
+    type Rejection = Error;
+
+    /// Whoever may not do it at all is told that first.
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
+        let caller = C::from_request_parts(parts, state).await?;
+        caller.as_ref().refuse_without_recent_proof()?;
+        Ok(Self(caller))
+    }
+}
+
 impl Caller {
+    pub fn refuse_without_recent_proof(&self) -> Result<()> {
+        if self.recently_proven {
+            return Ok(());
+        }
+        Err(Error::Unauthorized {
+            code: "recent_sign_in_required",
+            detail: "This takes your password or a code within the last five minutes: send one to POST /me/proof, or \
+                     sign in again, and repeat the request with the new access token.",
+        })
+    }
+
     pub fn refuse_if_frozen(&self) -> Result<()> {
         if !self.frozen {
             return Ok(());
@@ -82,7 +117,8 @@ where
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
         let auth = Auth::from_ref(state);
         let token = bearer_token(parts)?;
-        let claims = auth.tokens.verify(token, Timestamp::now());
+        let now = Timestamp::now();
+        let claims = auth.tokens.verify(token, now);
         let claims = claims.filter(|claims| !auth.ended_sessions.contains(claims.sid));
         let claims = claims.ok_or(Error::Unauthorized {
             code: "invalid_token",
@@ -92,9 +128,17 @@ where
         let standing = auth.standings.get(claims.sub);
         let frozen = standing.is_some_and(|standing| standing.frozen);
         let role = standing.map_or(claims.role, |standing| standing.role);
-        let lacks_second_factor = auth.staff_second_factor && role != Role::Customer && !claims.has_second_factor();
-        let role = if frozen || lacks_second_factor { Role::Customer } else { role };
-        let caller = Self { user_id: claims.sub, session_id: claims.sid, role, frozen, lacks_second_factor };
+        let has_second_factor = claims.has_second_factor() && standing.is_none_or(|standing| standing.second_factor);
+        let lacks_second_factor = auth.staff_second_factor && role != Role::Customer && !has_second_factor;
+        let caller = Self {
+            user_id: claims.sub,
+            session_id: claims.sid,
+            role: if frozen || lacks_second_factor { Role::Customer } else { role },
+            frozen,
+            lacks_second_factor,
+            recently_proven: claims.has_recent_proof(now),
+            confirm_above: standing.map_or(claims.confirm_above, |standing| standing.confirm_above),
+        };
         let allowance = auth.requests.take(caller.user_id)?;
         if let Some(origin) = parts.extensions.get::<Origin>() {
             origin.set_caller(caller, allowance);
@@ -117,6 +161,12 @@ macro_rules! extractor {
                 let caller = Caller::from_request_parts(parts, state).await?;
                 let admit: fn(&Caller) -> Result<()> = $admit;
                 admit(&caller).map(|()| Self(caller))
+            }
+        }
+
+        impl AsRef<Caller> for $name {
+            fn as_ref(&self) -> &Caller {
+                &self.0
             }
         }
     };

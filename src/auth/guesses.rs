@@ -1,4 +1,4 @@
-//! What slows a guesser of passwords, and locks nobody out.
+//! What slows a guesser of passwords and codes, and locks nobody out.
 //!
 //! Every sign-in takes a guess from three quotas before anything is hashed; one that succeeds gives them back. So a
 //! person who mistypes waits a little, from where they mistyped. The third quota meets those who guess at one account
@@ -19,9 +19,24 @@ const NETWORK: Quota = Quota { burst: 100, interval: Duration::from_secs(2) };
 /// At one account, from networks that it does not know.
 const ACCOUNT_FROM_STRANGERS: Quota = Quota { burst: 50, interval: Duration::from_secs(60) };
 
-/// At the codes of one user's second factor, wherever from: at this rate, a right guess takes some 190 years of trying to
-/// be as likely as not.
+/// Wrong passwords and codes of one user that are sent beside a token, on all instances and wherever from, until that user
+/// signs in again. The last one ends the session that sent it: whoever has stolen a token loses it. They are counted in
+/// the database, apart from those at sign-in, so that a thief cannot lock the owner out.
+pub const MAX_WITHIN_SESSIONS: i64 = 10;
+
+/// At the codes of one user's second factor at sign-in, wherever from: at this rate, a right guess takes some 190 years of
+/// trying to be as likely as not.
 const SECOND_FACTOR: Quota = Quota { burst: 10, interval: Duration::from_secs(15 * 60) };
+
+/// At one user's recovery codes from one network, at sign-in. Nobody guesses 120 bits; this bounds what trying them costs.
+const RECOVERY_CODES: Quota = Quota { burst: 10, interval: Duration::from_secs(60) };
+
+/// Complete sign-ins of one user, wherever from: each writes a session and a record. Its access token is good for 15
+/// minutes, so nobody needs so many.
+const SIGN_INS: Quota = Quota { burst: 200, interval: Duration::from_secs(30) };
+
+/// Changes of a user's own limit, each of which is on record.
+const CONFIRMATIONS: Quota = Quota { burst: 20, interval: Duration::from_secs(60) };
 
 /// How often the audit log is told of it, for each network: that a flood goes on needs no record of every drop.
 const RECORDS: Quota = Quota { burst: 5, interval: Duration::from_secs(60) };
@@ -31,15 +46,10 @@ pub struct Guesses {
     account_from_network: Limiter<(String, IpAddr)>,
     network: Limiter<IpAddr>,
     account_from_strangers: Limiter<String>,
-    /// At sign-in, and within a session: whoever guesses at the door does not disturb who is inside.
-    second_factor: Limiter<(Uuid, AtTheDoor)>,
-}
-
-/// Whether a code is sent to sign in, or within a session.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum AtTheDoor {
-    Yes,
-    No,
+    second_factor: Limiter<Uuid>,
+    recovery_codes: Limiter<(Uuid, IpAddr)>,
+    sign_ins: Limiter<Uuid>,
+    confirmations: Limiter<Uuid>,
 }
 
 /// Guesses that were taken, to be given back if the password was right.
@@ -57,6 +67,9 @@ impl Default for Guesses {
             network: Limiter::new(NETWORK),
             account_from_strangers: Limiter::new(ACCOUNT_FROM_STRANGERS),
             second_factor: Limiter::new(SECOND_FACTOR),
+            recovery_codes: Limiter::new(RECOVERY_CODES),
+            sign_ins: Limiter::new(SIGN_INS),
+            confirmations: Limiter::new(CONFIRMATIONS),
         }
     }
 }
@@ -88,18 +101,41 @@ impl Guesses {
         self.account_from_network.give_back(&(taken.email, taken.network));
     }
 
-    /// Takes a guess at a user's code: of somebody who knows the password, or has a session.
-    pub fn take_code(&self, user_id: Uuid, at_the_door: AtTheDoor) -> Result<(), Allowance> {
-        self.second_factor.take((user_id, at_the_door), Instant::now()).map(|_| ())
+    /// Takes a guess at a code of a user whose password was right.
+    pub fn take_code(&self, user_id: Uuid) -> Result<(), Allowance> {
+        self.second_factor.take(user_id, Instant::now()).map(|_| ())
     }
 
     /// The code was right.
-    pub fn give_back_code(&self, user_id: Uuid, at_the_door: AtTheDoor) {
-        self.second_factor.give_back(&(user_id, at_the_door));
+    pub fn give_back_code(&self, user_id: Uuid) {
+        self.second_factor.give_back(&user_id);
+    }
+
+    /// Takes a guess at a recovery code of a user whose password was right.
+    pub fn take_recovery_code(&self, user_id: Uuid, address: IpAddr) -> Result<(), Allowance> {
+        self.recovery_codes.take((user_id, network_of(address)), Instant::now()).map(|_| ())
+    }
+
+    /// The recovery code was right.
+    pub fn give_back_recovery_code(&self, user_id: Uuid, address: IpAddr) {
+        self.recovery_codes.give_back(&(user_id, network_of(address)));
+    }
+
+    /// Counts a complete sign-in.
+    pub fn take_sign_in(&self, user_id: Uuid) -> Result<(), Allowance> {
+        self.sign_ins.take(user_id, Instant::now()).map(|_| ())
+    }
+
+    /// Counts a change of the user's own limit.
+    pub fn take_confirmation(&self, user_id: Uuid) -> Result<(), Allowance> {
+        self.confirmations.take(user_id, Instant::now()).map(|_| ())
     }
 
     pub fn forget_idle(&self, now: Instant) {
         self.second_factor.forget_idle(now);
+        self.recovery_codes.forget_idle(now);
+        self.sign_ins.forget_idle(now);
+        self.confirmations.forget_idle(now);
         self.account_from_network.forget_idle(now);
         self.records.forget_idle(now);
         self.network.forget_idle(now);

@@ -1,6 +1,7 @@
 //! Who is calling: passwords, access tokens, sessions and the [`Caller`] extractor.
 
 pub mod caller;
+pub mod factor_keys;
 pub mod guesses;
 pub mod origin;
 pub mod passwords;
@@ -13,10 +14,11 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-pub use caller::{Actor, Admin, Caller, Overseer, Reader, Staff};
+pub use caller::{Actor, Admin, Caller, Overseer, Proven, Reader, Staff};
 pub use origin::Origin;
 use uuid::Uuid;
 
+use self::factor_keys::FactorKeys;
 use self::guesses::Guesses;
 use self::passwords::Passwords;
 use self::sessions::EndedSessions;
@@ -37,6 +39,7 @@ pub struct Parts {
     pub ended_sessions: EndedSessions,
     pub standings: Standings,
     pub guesses: Guesses,
+    pub factor_keys: FactorKeys,
     /// How many denials of one caller the audit log is told of.
     pub denials: Limiter<Uuid>,
     pub requests: RequestLimit<Uuid>,
@@ -45,7 +48,12 @@ pub struct Parts {
 }
 
 impl Auth {
-    pub fn new(secrets: &SigningSecrets, requests_per_second: u32, staff_second_factor: bool) -> std::io::Result<Self> {
+    pub fn new(
+        secrets: &SigningSecrets,
+        factor_keys: FactorKeys,
+        requests_per_second: u32,
+        staff_second_factor: bool,
+    ) -> std::io::Result<Self> {
         let detail = "Too many requests. Wait as long as Retry-After says.";
         Ok(Self(Arc::new(Parts {
             passwords: Passwords::new()?,
@@ -53,6 +61,7 @@ impl Auth {
             ended_sessions: EndedSessions::default(),
             standings: Standings::default(),
             guesses: Guesses::default(),
+            factor_keys,
             denials: Limiter::new(DENIALS_ON_RECORD),
             requests: RequestLimit::new("caller", detail, requests_per_second),
             staff_second_factor,

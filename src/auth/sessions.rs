@@ -16,21 +16,64 @@ use crate::timestamp::Timestamp;
 pub const LIFETIME: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 /// A session that got no access token for this long has ended too (OWASP ASVS 5.0 7.3.1).
 pub const IDLE_LIFETIME: Duration = Duration::from_secs(7 * 24 * 60 * 60);
-/// 256 random bits: not to be guessed, so a plain hash is enough to store it.
-const REFRESH_TOKEN_BYTES: usize = 32;
+/// The most living sessions of one user. A person has a few devices; a program that signs in for each request and never
+/// signs out must not fill the database.
+pub const MAX_LIVING: i64 = 100;
+/// The ended sessions of one user that are kept, for those who look into what happened. More go at the next sign-in.
+pub const MAX_ENDED: i64 = 1_000;
 
-/// A fresh refresh token and the hash to keep of it.
-pub fn new_refresh_token() -> Result<(String, [u8; 32]), getrandom::Error> {
-    let mut bytes = [0; REFRESH_TOKEN_BYTES];
-    getrandom::fill(&mut bytes)?;
-    let token = URL_SAFE_NO_PAD.encode(bytes);
-    let hash = refresh_token_hash(&token);
-    Ok((token, hash))
+const ID_BYTES: usize = 16;
+const FAMILY_BYTES: usize = 16;
+const NONCE_BYTES: usize = 32;
+
+/// A refresh token: the session's id, a secret that all tokens of the session share, and one of its own. Both are random
+/// and not to be guessed, so plain hashes are enough to store (OWASP ASVS 5.0 7.2.3).
+///
+/// The shared secret shows that whoever sends an older token once held one of this session. Without it anybody who has
+/// seen the id, which is no secret, could end the session by making up a token.
+#[derive(Clone, Copy)]
+pub struct RefreshToken {
+    pub session_id: Uuid,
+    family: [u8; FAMILY_BYTES],
+    nonce: [u8; NONCE_BYTES],
 }
 
-/// What the database knows a refresh token by.
-pub fn refresh_token_hash(token: &str) -> [u8; 32] {
-    Sha256::digest(token.as_bytes()).into()
+impl RefreshToken {
+    /// The first token of a session.
+    pub fn first(session_id: Uuid) -> Result<Self, getrandom::Error> {
+        let mut family = [0; FAMILY_BYTES];
+        getrandom::fill(&mut family)?;
+        Self { session_id, family, nonce: [0; NONCE_BYTES] }.next()
+    }
+
+    /// The one that takes its place.
+    pub fn next(self) -> Result<Self, getrandom::Error> {
+        let mut nonce = [0; NONCE_BYTES];
+        getrandom::fill(&mut nonce)?;
+        Ok(Self { nonce, ..self })
+    }
+
+    pub fn parse(text: &str) -> Option<Self> {
+        let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
+        let (id, secrets) = bytes.split_at_checked(ID_BYTES)?;
+        let (family, nonce) = secrets.split_at_checked(FAMILY_BYTES)?;
+        let session_id = Uuid::from_slice(id).ok()?;
+        Some(Self { session_id, family: family.try_into().ok()?, nonce: nonce.try_into().ok()? })
+    }
+
+    pub fn encode(&self) -> String {
+        URL_SAFE_NO_PAD.encode([&self.session_id.as_bytes()[..], &self.family, &self.nonce].concat())
+    }
+
+    /// What the database knows all tokens of the session by.
+    pub fn family_hash(&self) -> [u8; 32] {
+        Sha256::digest(self.family).into()
+    }
+
+    /// What the database knows this token by.
+    pub fn hash(&self) -> [u8; 32] {
+        Sha256::new().chain_update(self.family).chain_update(self.nonce).finalize().into()
+    }
 }
 
 /// Sessions that ended while access tokens of theirs may still run. Those are well signed, so they are looked up here on
@@ -57,5 +100,31 @@ impl EndedSessions {
     pub fn forget_expired(&self, now: Timestamp) {
         let mut ended = self.0.write().unwrap_or_else(PoisonError::into_inner);
         ended.retain(|_, until| *until > now);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_token_reads_back_and_its_successor_is_of_the_same_family() {
+        let first = RefreshToken::first(Uuid::now_v7()).expect("random numbers");
+        let next = RefreshToken::parse(&first.encode()).and_then(|token| token.next().ok()).expect("a token");
+        assert_eq!((next.session_id, next.family_hash()), (first.session_id, first.family_hash()));
+        assert_ne!(next.hash(), first.hash());
+        let other = RefreshToken::first(first.session_id).expect("random numbers");
+        assert_ne!(other.family_hash(), first.family_hash());
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_the_refresh_token_parser_panic(text in "\\PC*|[A-Za-z0-9_-]{80,90}") {
+            if let Some(token) = RefreshToken::parse(&text) {
+                prop_assert_eq!(token.encode(), text);
+            }
+        }
     }
 }

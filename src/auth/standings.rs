@@ -5,11 +5,11 @@ use std::sync::{PoisonError, RwLock};
 
 use uuid::Uuid;
 
-use crate::db::users::Standing;
+use crate::db::users::{ChangedStanding, Standing};
 use crate::timestamp::Timestamp;
 
-/// The standings that an access token cannot know: of users that were given another role or frozen while their tokens
-/// run, and of all that are frozen. Looked up on every request: no database read, and no memory for everybody else.
+/// The standings that an access token cannot know: of users that were given another role, were frozen, lost or got a second
+/// factor or chose what to confirm while their tokens run, and of all that are frozen. Looked up on every request: no database read, and no memory for everybody else.
 #[derive(Default)]
 pub struct Standings(RwLock<HashMap<Uuid, (Standing, Timestamp)>>);
 
@@ -27,6 +27,11 @@ impl Standings {
         if entry.1 <= changed_at {
             *entry = (standing, changed_at);
         }
+    }
+
+    /// The same, as the database tells it.
+    pub fn take_in(&self, changed: ChangedStanding) {
+        self.set(changed.id, changed.standing, changed.changed_at);
     }
 
     /// Forgets changes from before `moment`, which newer tokens know of. Freezes stay: tokens do not know them.

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
@@ -20,6 +22,8 @@ const ALGORITHM: Algorithm = Algorithm::HS256;
 const TYPE: &str = "at+jwt";
 const ISSUER: &str = "coffer";
 const AUDIENCE: &str = "coffer";
+/// How long a proof of the password or a code counts for what cannot be taken back.
+pub const RECENT: Duration = Duration::from_secs(5 * 60);
 /// How long a token counts after it has expired: clocks of two instances may differ by this much.
 const LEEWAY: Duration = Duration::from_secs(5);
 
@@ -36,6 +40,12 @@ pub struct Claims {
     /// How the session began (RFC 8176).
     #[serde(default)]
     pub amr: Vec<AuthenticationMethod>,
+    /// When password or code was last shown in the session, in seconds since 1970 (OpenID Connect Core 2).
+    #[serde(default)]
+    auth_time: i64,
+    /// Own movements above it, in whole units of their currency, ask for a recent proof.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confirm_above: Option<i64>,
     /// Seconds since 1970.
     iat: i64,
     exp: i64,
@@ -64,6 +74,8 @@ pub struct Subject {
     pub session_id: Uuid,
     pub role: Role,
     pub second_factor: bool,
+    pub proven_at: Timestamp,
+    pub confirm_above: Option<i64>,
 }
 
 /// What access tokens are signed with.
@@ -79,6 +91,12 @@ impl Claims {
         self.amr.contains(&AuthenticationMethod::Otp)
     }
 
+    /// Whether password or code was shown within [`RECENT`], and not in the future either.
+    pub fn has_recent_proof(&self, now: Timestamp) -> bool {
+        let in_seconds = |moment: Timestamp| moment.as_unix_seconds();
+        in_seconds(now.minus(RECENT)) < self.auth_time && self.auth_time <= in_seconds(now.plus(clock::TOLERANCE))
+    }
+
     /// Not expired, and not made in the future: a token that was made while the clock was ahead would run for as long as
     /// that. Nor does it run longer than any token does.
     fn counts_at(&self, now: Timestamp) -> bool {
@@ -92,6 +110,9 @@ impl Claims {
 /// Makes and checks access tokens.
 pub struct AccessTokens {
     header: Header,
+    /// The header as it stands in every token, with the point behind it. One that differs in a byte is not ours, so that
+    /// nothing a header may ask for is ever looked at: `crit` (RFC 7515 4.1.11), `kid`, `jwk`, `jku`.
+    encoded_header: String,
     encoding: EncodingKey,
     /// The current secret and, while tokens of it still run, the one before.
     decoding: Vec<DecodingKey>,
@@ -110,8 +131,10 @@ impl AccessTokens {
         validation.leeway = LEEWAY.as_secs();
         // By the bank's clock, which need not be this machine's: see `Claims::counts_at`.
         validation.validate_exp = false;
+        let header = Header { typ: Some(TYPE.to_owned()), ..Header::new(ALGORITHM) };
         Self {
-            header: Header { typ: Some(TYPE.to_owned()), ..Header::new(ALGORITHM) },
+            encoded_header: format!("{}.", URL_SAFE_NO_PAD.encode(serde_json::to_vec(&header).unwrap_or_default())),
+            header,
             encoding: EncodingKey::from_secret(secrets.current.expose_secret().as_bytes()),
             decoding,
             validation,
@@ -127,6 +150,8 @@ impl AccessTokens {
             sid: subject.session_id,
             role: subject.role,
             amr: methods.into_iter().flatten().collect(),
+            auth_time: subject.proven_at.as_unix_seconds(),
+            confirm_above: subject.confirm_above,
             iat: now.as_unix_seconds(),
             exp: now.plus(LIFETIME).as_unix_seconds(),
             jti: Uuid::now_v7(),
@@ -136,9 +161,12 @@ impl AccessTokens {
 
     /// The claims of a token that we made, for us, and that counts at `now`. None for any other, whatever is wrong.
     pub fn verify(&self, token: &str, now: Timestamp) -> Option<Claims> {
+        if !token.starts_with(&self.encoded_header) {
+            return None;
+        }
         let decode = |key| jsonwebtoken::decode::<Claims>(token, key, &self.validation).ok();
         let token = self.decoding.iter().find_map(decode)?;
-        (token.header.typ.as_deref() == Some(TYPE)).then_some(token.claims).filter(|claims| claims.counts_at(now))
+        Some(token.claims).filter(|claims| claims.counts_at(now))
     }
 }
 
@@ -155,24 +183,52 @@ mod tests {
         AccessTokens::new(&SigningSecrets { current, previous: None })
     });
 
+    const NOBODY: Subject = Subject {
+        user_id: Uuid::nil(),
+        session_id: Uuid::nil(),
+        role: Role::Admin,
+        second_factor: false,
+        proven_at: Timestamp::from_micros(0),
+        confirm_above: None,
+    };
+
     #[test]
     fn what_is_issued_is_verified() {
         let (user, session) = (Uuid::now_v7(), Uuid::now_v7());
-        let subject = Subject { user_id: user, session_id: session, role: Role::Staff, second_factor: true };
         let now = Timestamp::now();
+        let subject = Subject {
+            user_id: user,
+            session_id: session,
+            role: Role::Staff,
+            second_factor: true,
+            proven_at: now,
+            confirm_above: Some(500),
+        };
         let token = TOKENS.issue(subject, now).expect("a token");
         assert_ne!(token, TOKENS.issue(subject, now).expect("another token"));
         let claims = TOKENS.verify(&token, now).expect("claims");
         assert_eq!((claims.sub, claims.sid, claims.role), (user, session, Role::Staff));
         assert!(claims.has_second_factor());
+        assert_eq!(claims.confirm_above, Some(500));
+    }
+
+    #[test]
+    fn a_proof_is_recent_for_five_minutes_and_not_from_the_future() {
+        let proven_at = Timestamp::from_micros(1_800_000_000_000_000);
+        let token = TOKENS.issue(Subject { proven_at, ..NOBODY }, proven_at).expect("a token");
+        let claims = TOKENS.verify(&token, proven_at).expect("claims");
+        let is_recent_at = |moment| claims.has_recent_proof(moment);
+        assert!(is_recent_at(proven_at) && is_recent_at(proven_at.plus(RECENT - Duration::from_secs(1))));
+        assert!(!is_recent_at(proven_at.plus(RECENT)) && !is_recent_at(proven_at.plus(LIFETIME)));
+        assert!(
+            is_recent_at(proven_at.minus(clock::TOLERANCE)) && !is_recent_at(proven_at.minus(clock::TOLERANCE * 2))
+        );
     }
 
     #[test]
     fn a_token_counts_from_when_it_was_made_until_it_expires() {
-        let subject =
-            Subject { user_id: Uuid::nil(), session_id: Uuid::nil(), role: Role::Admin, second_factor: false };
         let now = Timestamp::from_micros(1_800_000_000_000_000);
-        let token = TOKENS.issue(subject, now).expect("a token");
+        let token = TOKENS.issue(NOBODY, now).expect("a token");
         let counts_at = |moment| TOKENS.verify(&token, moment).is_some();
         assert!(counts_at(now.minus(clock::TOLERANCE)) && !counts_at(now.minus(clock::TOLERANCE * 2)));
         assert!(!counts_at(now.minus(LIFETIME * 1_000)));

@@ -47,6 +47,9 @@ fn print_banner(settings: &Settings, listen: SocketAddr, database: &str) {
     if settings.jwt_secret.is_none() {
         tell(&format!("  Secret      {}", settings.secret_file().display()));
     }
+    if settings.second_factor_key.is_none() {
+        tell(&format!("  Factor key  {}", settings.factor_key_file().display()));
+    }
     tell("Press Ctrl-C to close.");
 }
 

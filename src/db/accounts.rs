@@ -107,6 +107,18 @@ impl Db {
         Ok(())
     }
 
+    /// The numbers and currencies of the owner's accounts that are not closed.
+    pub async fn currencies_of(&self, owner_id: Uuid) -> sqlx::Result<Vec<(AccountNumber, Currency)>> {
+        let rows: Vec<(AccountNumber, String)> = on_reader!(self, conn => sqlx::query_as(
+            "select account_number, currency from accounts where owner_id = $1 and status <> 'closed'",
+        )
+        .bind(owner_id)
+        .fetch_all(conn)
+        .await)?;
+        let known = |(number, code): (AccountNumber, String)| Currency::from_code(&code).map(|known| (number, known));
+        Ok(rows.into_iter().filter_map(known).collect())
+    }
+
     /// A page of the owner's accounts by number, those after the number `after`.
     pub async fn accounts_of(&self, owner_id: Uuid, after: Option<i64>, limit: i64) -> sqlx::Result<Vec<Account>> {
         let mut accounts: Vec<Account> = on_reader!(self, conn => sqlx::query_as(

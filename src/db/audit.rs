@@ -26,7 +26,11 @@ pub enum Action {
     SecondFactorRemoved,
     /// The password was right, the code was not.
     SecondFactorFailed,
-    /// Signed out, here or from another session.
+    /// A password or code beside a token was wrong.
+    ProofFailed,
+    /// Somebody changed above which amount their own movements are to be confirmed.
+    ConfirmationChanged,
+    /// Signed out, here or from another session; or the bank ended it, for the reason that the detail gives.
     SessionEnded,
     /// An admin ended all of somebody's sessions.
     SessionsEnded,
@@ -68,6 +72,8 @@ impl Action {
             Self::SecondFactorEnabled => "second_factor_enabled",
             Self::SecondFactorRemoved => "second_factor_removed",
             Self::SecondFactorFailed => "second_factor_failed",
+            Self::ProofFailed => "proof_failed",
+            Self::ConfirmationChanged => "confirmation_changed",
             Self::SessionEnded => "session_ended",
             Self::SessionsEnded => "sessions_ended",
             Self::RoleChanged => "role_changed",

@@ -4,19 +4,35 @@
 
 use uuid::Uuid;
 
-use super::{Db, Tx, in_transaction, on_reader};
-use crate::auth::second_factor::SECRET_BYTES;
+use super::{Db, Tx, in_snapshot, in_transaction, on_reader};
+use crate::auth::factor_keys::{FactorKeys, KeyId, prefix_of};
 use crate::db::audit::Event;
+use crate::db::users::ChangedStanding;
 use crate::timestamp::Timestamp;
 
-#[derive(Clone, Copy, Debug, sqlx::FromRow)]
+#[derive(Clone, Debug, sqlx::FromRow)]
 pub struct SecondFactor {
-    #[sqlx(try_from = "Vec<u8>")]
-    pub secret: [u8; SECRET_BYTES],
+    /// [Sealed](FactorKeys::seal).
+    pub secret: Vec<u8>,
     /// None until a code has shown that the user's app has the secret.
     pub confirmed_at: Option<Timestamp>,
     /// The step of the last code that was accepted.
     pub last_step: i64,
+}
+
+/// A user's secret as it lies in the database.
+#[derive(Clone, Debug, sqlx::FromRow)]
+pub struct StoredSecret {
+    pub user_id: Uuid,
+    pub secret: Vec<u8>,
+}
+
+/// A second factor was taken away.
+#[derive(Clone, Debug)]
+pub struct Reset {
+    /// The sessions that ended.
+    pub ended: Vec<Uuid>,
+    pub standing: ChangedStanding,
 }
 
 impl Db {
@@ -43,14 +59,14 @@ impl Tx<'_> {
     }
 
     /// Starts an enrolment, in place of an earlier one that was not confirmed. False when there is a confirmed one.
-    pub async fn enrol_second_factor(&mut self, user_id: Uuid, secret: &[u8]) -> sqlx::Result<bool> {
+    pub async fn enrol_second_factor(&mut self, user_id: Uuid, sealed: &[u8]) -> sqlx::Result<bool> {
         let enrolled = in_transaction!(self, conn => sqlx::query(
             "insert into second_factors (user_id, secret) values ($1, $2)
              on conflict (user_id) do update set secret = $2, last_step = 0
              where second_factors.confirmed_at is null",
         )
         .bind(user_id)
-        .bind(secret)
+        .bind(sealed)
         .execute(conn)
         .await
         .map(|done| done.rows_affected()))?;
@@ -101,24 +117,27 @@ impl Tx<'_> {
             .map(|_| ()))
     }
 
-    /// Takes the second factor away from somebody who cannot: ends all of their sessions, which it names. None when there
-    /// was nothing to take away. `event` goes to the audit log with it.
+    /// Takes the second factor away from somebody who cannot, and ends all of their sessions. None when there was nothing
+    /// to take away. `event` goes to the audit log with it.
     pub async fn reset_second_factor(
         &mut self,
         user_id: Uuid,
         event: Event,
         now: Timestamp,
-    ) -> sqlx::Result<Option<Vec<Uuid>>> {
-        if !self.remove_second_factor(user_id).await? {
-            return Ok(None);
-        }
+    ) -> sqlx::Result<Option<Reset>> {
+        let Some(standing) = self.remove_second_factor(user_id, now).await? else { return Ok(None) };
         let ended = self.end_sessions_of(user_id, None, now).await?;
         self.append_to_audit_log(&[event.on(user_id)]).await?;
-        Ok(Some(ended))
+        Ok(Some(Reset { ended, standing }))
     }
 
-    /// Forgets secret and recovery codes, also of an enrolment that was not confirmed. False when there was none.
-    pub async fn remove_second_factor(&mut self, user_id: Uuid) -> sqlx::Result<bool> {
+    /// Forgets secret and recovery codes, also of an enrolment that was not confirmed, and that sessions have shown it.
+    /// None when there was none. Access tokens say otherwise until they hear of the standing.
+    pub async fn remove_second_factor(
+        &mut self,
+        user_id: Uuid,
+        now: Timestamp,
+    ) -> sqlx::Result<Option<ChangedStanding>> {
         in_transaction!(self, conn => sqlx::query("delete from recovery_codes where user_id = $1")
             .bind(user_id)
             .execute(&mut *conn)
@@ -129,6 +148,175 @@ impl Tx<'_> {
             .execute(conn)
             .await
             .map(|done| done.rows_affected()))?;
-        Ok(removed == 1)
+        if removed == 0 {
+            return Ok(None);
+        }
+        in_transaction!(self, conn => sqlx::query(
+            "update sessions set second_factor = $2 where user_id = $1 and ended_at is null",
+        )
+        .bind(user_id)
+        .bind(false)
+        .execute(conn)
+        .await
+        .map(|_| ()))?;
+        self.standing_has_changed(user_id, now).await.map(Some)
+    }
+
+    /// The id of the key that the bank's secrets are sealed with, held until the transaction ends. In a bank that has
+    /// had no key yet it is `first` from now on.
+    pub async fn lock_second_factor_key(&mut self, first: KeyId) -> sqlx::Result<KeyId> {
+        in_transaction!(self, conn => sqlx::query(
+            "insert into second_factor_key (id, key_id) values (1, $1) on conflict (id) do nothing",
+        )
+        .bind(&first[..])
+        .execute(&mut *conn)
+        .await
+        .map(|_| ()))?;
+        let key_id: Vec<u8> = in_transaction!(self, conn => sqlx::query_scalar(
+            "update second_factor_key set key_id = key_id where id = 1 returning key_id",
+        )
+        .fetch_one(conn)
+        .await)?;
+        KeyId::try_from(key_id).map_err(|_| sqlx::Error::Decode("a key's id has eight bytes".into()))
+    }
+
+    /// From now on the bank's secrets are sealed with this key.
+    pub async fn set_second_factor_key(&mut self, key_id: KeyId) -> sqlx::Result<()> {
+        in_transaction!(self, conn => sqlx::query("update second_factor_key set key_id = $1 where id = 1")
+            .bind(&key_id[..])
+            .execute(conn)
+            .await
+            .map(|_| ()))
+    }
+
+    pub async fn count_second_factors(&mut self) -> sqlx::Result<i64> {
+        in_transaction!(self, conn => sqlx::query_scalar(
+            "select count(*) from second_factors where confirmed_at is not null",
+        )
+        .fetch_one(conn)
+        .await)
+    }
+
+    /// Forgets an enrolment of the user's that was begun and not confirmed.
+    pub async fn delete_pending_second_factor_of(&mut self, user_id: Uuid) -> sqlx::Result<()> {
+        in_transaction!(self, conn => sqlx::query(
+            "delete from second_factors where user_id = $1 and confirmed_at is null",
+        )
+        .bind(user_id)
+        .execute(conn)
+        .await
+        .map(|_| ()))
+    }
+
+    /// Forgets the enrolments that were begun and not confirmed.
+    pub async fn delete_pending_second_factors(&mut self) -> sqlx::Result<()> {
+        in_transaction!(self, conn => sqlx::query("delete from second_factors where confirmed_at is null")
+            .execute(conn)
+            .await
+            .map(|_| ()))
+    }
+
+    /// Some secrets that are not sealed with this key, of users behind `after`, in the order of their ids.
+    pub async fn secrets_not_sealed_with(
+        &mut self,
+        key_id: KeyId,
+        after: Uuid,
+        limit: i64,
+    ) -> sqlx::Result<Vec<StoredSecret>> {
+        in_transaction!(self, conn => sqlx::query_as(
+            "select user_id, secret from second_factors
+             where user_id > $1 and substr(secret, 1, $2) <> $3 order by user_id limit $4",
+        )
+        .bind(after)
+        .bind(prefix_of(key_id).len() as i32)
+        .bind(prefix_of(key_id))
+        .bind(limit)
+        .fetch_all(conn)
+        .await)
+    }
+
+    /// Puts a newly sealed secret in the place of what was stored, unless that has changed.
+    pub async fn replace_secret(&mut self, stored: &StoredSecret, sealed: &[u8]) -> sqlx::Result<()> {
+        in_transaction!(self, conn => sqlx::query(
+            "update second_factors set secret = $3 where user_id = $1 and secret = $2",
+        )
+        .bind(stored.user_id)
+        .bind(&stored.secret)
+        .bind(sealed)
+        .execute(conn)
+        .await
+        .map(|_| ()))
+    }
+
+    /// Every secret, for the doctor.
+    pub async fn all_secrets(&mut self) -> sqlx::Result<Vec<StoredSecret>> {
+        in_snapshot!(self, conn => sqlx::query_as("select user_id, secret from second_factors order by user_id")
+            .fetch_all(conn)
+            .await)
+    }
+}
+
+/// Secrets that are sealed anew in one transaction: a few milliseconds of the database's time.
+const SEALED_AT_ONCE: i64 = 200;
+
+/// Why the secrets of authenticator apps cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum FactorKeyError {
+    #[error(
+        "COFFER_SECOND_FACTOR_KEY (--second-factor-key): the secrets of {0} authenticator apps are encrypted with another \
+         key. Set the one that encrypted them, or put the file second_factor_key back into the data directory; all \
+         instances need the same. If it is lost, `coffer admin reset-second-factor EMAIL` takes away each user's second \
+         factor, and then the bank starts with a new key"
+    )]
+    AnotherKey(i64),
+    #[error(transparent)]
+    Seal(#[from] crate::auth::factor_keys::SealError),
+    #[error(transparent)]
+    Database(#[from] sqlx::Error),
+}
+
+impl Db {
+    /// Makes the current one of `keys` the key of the bank, and seals everything with it that is not: what lies there
+    /// plain, and what the previous key has sealed. Any number of instances may do it at the same time. Returns the
+    /// users whose secrets no key at hand opens.
+    pub async fn adopt_factor_keys(&self, keys: &FactorKeys) -> Result<Vec<Uuid>, FactorKeyError> {
+        self.agree_on_factor_key(keys).await?;
+        let current = keys.current_id();
+        let (mut unreadable, mut after) = (Vec::new(), Uuid::nil());
+        loop {
+            let mut tx = self.begin().await?;
+            let stored = tx.secrets_not_sealed_with(current, after, SEALED_AT_ONCE).await?;
+            let Some(last) = stored.last() else { return Ok(unreadable) };
+            after = last.user_id;
+            for secret in &stored {
+                match keys.open(secret.user_id, &secret.secret) {
+                    Some(plain) => tx.replace_secret(secret, &keys.seal(current, secret.user_id, &plain)?).await?,
+                    None => unreadable.push(secret.user_id),
+                }
+            }
+            tx.commit().await?;
+        }
+    }
+
+    /// A bank whose secrets another key has sealed is refused. If nobody has a second factor, the new key counts.
+    async fn agree_on_factor_key(&self, keys: &FactorKeys) -> Result<(), FactorKeyError> {
+        let mut tx = self.begin().await?;
+        let recorded = tx.lock_second_factor_key(keys.current_id()).await?;
+        if recorded == keys.current_id() {
+            return Ok(tx.commit().await?);
+        }
+        if !keys.has(recorded) {
+            let confirmed = tx.count_second_factors().await?;
+            if confirmed > 0 {
+                return Err(FactorKeyError::AnotherKey(confirmed));
+            }
+            tracing::warn!(
+                former = hex::encode(recorded),
+                "the bank has had another COFFER_SECOND_FACTOR_KEY: all instances need the same one"
+            );
+            tx.delete_pending_second_factors().await?;
+        }
+        tx.set_second_factor_key(keys.current_id()).await?;
+        Ok(tx.commit().await?)
     }
 }

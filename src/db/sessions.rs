@@ -1,11 +1,11 @@
-//! Logins and their refresh tokens.
+//! Logins, each with the hashes of its refresh token.
 
 use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{Db, Tx, in_transaction, on_reader};
-use crate::auth::sessions::IDLE_LIFETIME;
+use crate::auth::sessions::{IDLE_LIFETIME, RefreshToken};
 use crate::auth::tokens::Subject;
 use crate::db::users::Role;
 use crate::timestamp::Timestamp;
@@ -30,21 +30,43 @@ pub struct Session {
     pub expires_at: Timestamp,
     /// Whether the login took a second factor.
     pub second_factor: bool,
+    /// When the password or a code was last shown in this session.
+    #[schema(value_type = String, format = DateTime, example = "2026-01-31T12:00:00.000000Z")]
+    pub proven_at: Timestamp,
     #[serde(skip)]
     pub user_id: Uuid,
 }
 
-/// A refresh token as presented, with the state of the session it belongs to.
+/// The columns of [`Session`].
+macro_rules! session_columns {
+    () => {
+        "id, user_agent, address, created_at, last_used_at, expires_at, second_factor, proven_at, user_id"
+    };
+}
+
+/// A session that is to get a new access token, with what that says of its user.
 #[derive(Clone, Debug, sqlx::FromRow)]
-pub struct PresentedToken {
+pub struct Renewal {
     pub session_id: Uuid,
     pub user_id: Uuid,
     pub role: Role,
+    pub confirm_above: Option<i64>,
+    /// That the session began with, and that the user still has.
     pub second_factor: bool,
-    pub used_at: Option<Timestamp>,
+    pub proven_at: Timestamp,
     pub ended_at: Option<Timestamp>,
     pub last_used_at: Timestamp,
     pub expires_at: Timestamp,
+}
+
+/// The columns of [`Renewal`], from `sessions s` and `users u`.
+macro_rules! renewal_columns {
+    () => {
+        "s.id as session_id, s.user_id, u.role, u.confirm_above, s.proven_at, s.ended_at, s.last_used_at, s.expires_at,
+         (s.second_factor and exists (
+             select 1 from second_factors f where f.user_id = s.user_id and f.confirmed_at is not null
+         )) as second_factor"
+    };
 }
 
 /// A session that has ended, and when it last got an access token.
@@ -54,25 +76,36 @@ pub struct EndedSession {
     pub last_used_at: Timestamp,
 }
 
-impl PresentedToken {
+impl Renewal {
     /// Whom the next access token is for.
     pub fn subject(&self) -> Subject {
-        let Self { user_id, session_id, role, second_factor, .. } = *self;
-        Subject { user_id, session_id, role, second_factor }
+        let Self { user_id, session_id, role, second_factor, proven_at, confirm_above, .. } = *self;
+        Subject { user_id, session_id, role, second_factor, proven_at, confirm_above }
     }
 }
 
 impl Db {
-    /// The user's living sessions, newest first.
-    pub async fn sessions_of(&self, user_id: Uuid, now: Timestamp) -> sqlx::Result<Vec<Session>> {
+    /// Some of the user's living sessions, newest first, before the one with the id `before`.
+    pub async fn sessions_of(
+        &self,
+        user_id: Uuid,
+        before: Option<Uuid>,
+        limit: i64,
+        now: Timestamp,
+    ) -> sqlx::Result<Vec<Session>> {
         on_reader!(self, conn => sqlx::query_as(
-            "select id, user_agent, address, created_at, last_used_at, expires_at, second_factor, user_id from sessions
-             where user_id = $1 and ended_at is null and expires_at > $2 and last_used_at > $3
-             order by id desc",
+            concat!(
+                "select ", session_columns!(), " from sessions
+                 where user_id = $1 and ended_at is null and expires_at > $2 and last_used_at > $3
+                   and ($4 is null or id < $4)
+                 order by id desc limit $5",
+            ),
         )
         .bind(user_id)
         .bind(now)
         .bind(now.minus(IDLE_LIFETIME))
+        .bind(before)
+        .bind(limit)
         .fetch_all(conn)
         .await)
     }
@@ -109,10 +142,11 @@ impl Db {
 }
 
 impl Tx<'_> {
-    pub async fn insert_session(&mut self, session: &Session) -> sqlx::Result<()> {
+    pub async fn insert_session(&mut self, session: &Session, token: &RefreshToken) -> sqlx::Result<()> {
         in_transaction!(self, conn => sqlx::query(
-            "insert into sessions (id, user_id, user_agent, address, created_at, last_used_at, expires_at, second_factor)
-             values ($1, $2, $3, $4, $5, $6, $7, $8)",
+            "insert into sessions (id, user_id, user_agent, address, created_at, last_used_at, expires_at, second_factor,
+                                   proven_at, family_hash, token_hash)
+             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
         )
         .bind(session.id)
         .bind(session.user_id)
@@ -122,66 +156,128 @@ impl Tx<'_> {
         .bind(session.last_used_at)
         .bind(session.expires_at)
         .bind(session.second_factor)
+        .bind(session.proven_at)
+        .bind(&token.family_hash()[..])
+        .bind(&token.hash()[..])
         .execute(conn)
         .await
         .map(|_| ()))
     }
 
-    pub async fn insert_refresh_token(&mut self, session_id: Uuid, token_hash: &[u8]) -> sqlx::Result<()> {
-        in_transaction!(self, conn => sqlx::query("insert into refresh_tokens (token_hash, session_id) values ($1, $2)")
-            .bind(token_hash)
-            .bind(session_id)
-            .execute(conn)
-            .await
-            .map(|_| ()))
-    }
-
-    /// The token with this hash and the session behind it.
-    pub async fn presented_token(&mut self, token_hash: &[u8]) -> sqlx::Result<Option<PresentedToken>> {
+    /// The session that this token, or one that came after it, belongs to.
+    pub async fn session_to_renew(&mut self, token: &RefreshToken) -> sqlx::Result<Option<Renewal>> {
         in_transaction!(self, conn => sqlx::query_as(
-            "select t.session_id, s.user_id, u.role, s.second_factor, t.used_at, s.ended_at, s.last_used_at, s.expires_at
-             from refresh_tokens t
-             join sessions s on s.id = t.session_id
-             join users u on u.id = s.user_id
-             where t.token_hash = $1 and u.status = 'active'",
+            concat!(
+                "select ", renewal_columns!(), " from sessions s join users u on u.id = s.user_id
+                 where s.id = $1 and s.family_hash = $2 and u.status = 'active'",
+            ),
         )
-        .bind(token_hash)
+        .bind(token.session_id)
+        .bind(&token.family_hash()[..])
         .fetch_optional(conn)
         .await)
     }
 
-    /// Marks the token as used. True for exactly one of any number of callers, on any number of instances.
-    pub async fn use_refresh_token(&mut self, token_hash: &[u8], now: Timestamp) -> sqlx::Result<bool> {
-        let used = in_transaction!(self, conn => sqlx::query(
-            "update refresh_tokens set used_at = $2 where token_hash = $1 and used_at is null",
+    /// Puts `next` in the place of `presented` and records that the session got an access token. False when the session
+    /// has ended or `presented` is not its current token: true for exactly one of any number of callers, on any number of
+    /// instances.
+    pub async fn rotate_token(
+        &mut self,
+        presented: &RefreshToken,
+        next: &RefreshToken,
+        now: Timestamp,
+    ) -> sqlx::Result<bool> {
+        let rotated = in_transaction!(self, conn => sqlx::query(
+            "update sessions set token_hash = $3, last_used_at = case when last_used_at < $4 then $4 else last_used_at end
+             where id = $1 and token_hash = $2 and ended_at is null",
         )
-        .bind(token_hash)
+        .bind(presented.session_id)
+        .bind(&presented.hash()[..])
+        .bind(&next.hash()[..])
         .bind(now)
         .execute(conn)
         .await
         .map(|done| done.rows_affected()))?;
-        Ok(used == 1)
+        Ok(rotated == 1)
     }
 
-    /// Records that a living session got a new access token. False when it has ended meanwhile. The latest time stays: it
-    /// tells until when a token of the session may run.
-    pub async fn touch_session(&mut self, id: Uuid, now: Timestamp) -> sqlx::Result<bool> {
-        let touched = in_transaction!(self, conn => sqlx::query(
-            "update sessions set last_used_at = case when last_used_at < $2 then $2 else last_used_at end
+    /// Records that password or code was shown in a living session, which gets an access token for it. None when it has
+    /// ended meanwhile. The latest times stay: `last_used_at` tells until when a token of the session may run.
+    pub async fn prove_session(&mut self, id: Uuid, now: Timestamp) -> sqlx::Result<Option<Renewal>> {
+        let proven = in_transaction!(self, conn => sqlx::query(
+            "update sessions set proven_at = case when proven_at < $2 then $2 else proven_at end,
+                                 last_used_at = case when last_used_at < $2 then $2 else last_used_at end
              where id = $1 and ended_at is null",
         )
         .bind(id)
         .bind(now)
-        .execute(conn)
+        .execute(&mut *conn)
         .await
         .map(|done| done.rows_affected()))?;
-        Ok(touched == 1)
+        if proven == 0 {
+            return Ok(None);
+        }
+        in_transaction!(self, conn => sqlx::query_as(
+            concat!(
+                "select ", renewal_columns!(), " from sessions s join users u on u.id = s.user_id
+                 where s.id = $1 and u.status = 'active'",
+            ),
+        )
+        .bind(id)
+        .fetch_optional(conn)
+        .await)
     }
 
-    pub async fn set_second_factor_of_session(&mut self, id: Uuid, second_factor: bool) -> sqlx::Result<()> {
+    /// Ends the user's living sessions beyond `most`, those first that were not used for the longest time, and names
+    /// them. `newest` stays in any case.
+    pub async fn end_oldest_sessions(
+        &mut self,
+        user_id: Uuid,
+        newest: Uuid,
+        most: i64,
+        now: Timestamp,
+    ) -> sqlx::Result<Vec<Uuid>> {
+        in_transaction!(self, conn => sqlx::query_scalar(
+            "update sessions set ended_at = $4 where ended_at is null and id in (
+                 select id from sessions where user_id = $1 and ended_at is null and id <> $2
+                 order by last_used_at desc, id desc limit $5 offset $3
+             ) returning id",
+        )
+        .bind(user_id)
+        .bind(newest)
+        .bind(most - 1)
+        .bind(now)
+        // SQLite takes no offset without a limit.
+        .bind(i64::from(i32::MAX))
+        .fetch_all(conn)
+        .await)
+    }
+
+    /// Deletes the user's sessions that ended before `before` and that `kept` newer ones have followed. `before` must be
+    /// so long ago that no access token of theirs runs any more.
+    pub async fn delete_older_ended_sessions(
+        &mut self,
+        user_id: Uuid,
+        kept: i64,
+        before: Timestamp,
+    ) -> sqlx::Result<u64> {
+        in_transaction!(self, conn => sqlx::query(
+            "delete from sessions where user_id = $1 and ended_at < $3 and last_used_at < $3
+               and id < (select id from sessions where user_id = $1 order by id desc limit 1 offset $2)",
+        )
+        .bind(user_id)
+        .bind(kept)
+        .bind(before)
+        .execute(conn)
+        .await
+        .map(|done| done.rows_affected()))
+    }
+
+    /// The session has shown a second factor.
+    pub async fn confirm_second_factor_of_session(&mut self, id: Uuid) -> sqlx::Result<()> {
         in_transaction!(self, conn => sqlx::query("update sessions set second_factor = $2 where id = $1")
             .bind(id)
-            .bind(second_factor)
+            .bind(true)
             .execute(conn)
             .await
             .map(|_| ()))

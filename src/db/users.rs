@@ -24,6 +24,12 @@ pub struct User {
     pub created_at: Timestamp,
     #[serde(skip)]
     pub password_hash: String,
+    /// In whole units of the account's currency: own movements above it ask for a recent proof.
+    #[serde(skip)]
+    pub confirm_above: Option<i64>,
+    /// Whether a login takes a code.
+    #[serde(skip)]
+    pub second_factor: bool,
 }
 
 /// A frozen user may look and sign out, but change nothing.
@@ -39,7 +45,9 @@ pub enum UserStatus {
 macro_rules! user_columns {
     () => {
         "id, name, email, role, case when frozen_at is null then 'active' else 'frozen' end as status, created_at,
-         password_hash"
+         password_hash, confirm_above, exists (
+             select 1 from second_factors f where f.user_id = users.id and f.confirmed_at is not null
+         ) as second_factor"
     };
 }
 
@@ -95,7 +103,12 @@ impl Role {
 
 impl User {
     pub fn standing(&self) -> Standing {
-        Standing { role: self.role, frozen: self.status == UserStatus::Frozen }
+        Standing {
+            role: self.role,
+            frozen: self.status == UserStatus::Frozen,
+            second_factor: self.second_factor,
+            confirm_above: self.confirm_above,
+        }
     }
 }
 
@@ -105,6 +118,19 @@ pub struct Standing {
     pub role: Role,
     /// May look and sign out, but change nothing.
     pub frozen: bool,
+    /// Has one. Without, no session counts as having shown one.
+    pub second_factor: bool,
+    /// Own movements above it, in whole units of their currency, ask for a recent proof.
+    pub confirm_above: Option<i64>,
+}
+
+/// The columns of [`ChangedStanding`], from `users`.
+macro_rules! standing_columns {
+    () => {
+        "id, role, frozen_at is not null as frozen, confirm_above, standing_changed_at as changed_at, exists (
+             select 1 from second_factors f where f.user_id = users.id and f.confirmed_at is not null
+         ) as second_factor"
+    };
 }
 
 /// What a user may do since when.
@@ -189,8 +215,7 @@ impl Db {
     /// Standings that were changed after `since`, on whichever instance.
     pub async fn standings_changed_since(&self, since: Timestamp) -> sqlx::Result<Vec<ChangedStanding>> {
         on_reader!(self, conn => sqlx::query_as(
-            "select id, role, frozen_at is not null as frozen, standing_changed_at as changed_at
-             from users where standing_changed_at > $1",
+            concat!("select ", standing_columns!(), " from users where standing_changed_at > $1"),
         )
         .bind(since)
         .fetch_all(conn)
@@ -199,8 +224,9 @@ impl Db {
 
     pub async fn frozen_users(&self) -> sqlx::Result<Vec<ChangedStanding>> {
         on_reader!(self, conn => sqlx::query_as(
-            "select id, role, frozen_at is not null as frozen, standing_changed_at as changed_at
-             from users where standing_changed_at > 0 and frozen_at is not null",
+            concat!(
+                "select ", standing_columns!(), " from users where standing_changed_at > 0 and frozen_at is not null",
+            ),
         )
         .fetch_all(conn)
         .await)
@@ -268,8 +294,10 @@ impl Tx<'_> {
     /// The admins who have not left, held until the transaction ends.
     pub async fn lock_admins(&mut self) -> sqlx::Result<Vec<(Uuid, Standing)>> {
         let admins: Vec<ChangedStanding> = in_transaction!(self, conn => sqlx::query_as(
-            "update users set status = status where role = 'admin' and status = 'active'
-             returning id, role, frozen_at is not null as frozen, standing_changed_at as changed_at",
+            concat!(
+                "update users set status = status where role = 'admin' and status = 'active' returning ",
+                standing_columns!(),
+            ),
         )
         .fetch_all(conn)
         .await)?;
@@ -293,11 +321,12 @@ impl Tx<'_> {
             .map(|_| ()))
     }
 
-    /// Returns the moment of the change: `now` or, where a clock went back, one after the last change, so that the later
+    /// Stores role, freeze and confirmation; whether there is a second factor stands elsewhere. Returns the moment of the
+    /// change: `now` or, where a clock went back, one after the last change, so that the later
     /// one counts whatever the clocks say.
     pub async fn set_standing(&mut self, id: Uuid, standing: Standing, now: Timestamp) -> sqlx::Result<Timestamp> {
         in_transaction!(self, conn => sqlx::query_scalar(
-            "update users set role = $2, frozen_at = case when $3 then coalesce(frozen_at, $4) end,
+            "update users set role = $2, frozen_at = case when $3 then coalesce(frozen_at, $4) end, confirm_above = $5,
                     standing_changed_at = case when standing_changed_at < $4 then $4 else standing_changed_at + 1 end
              where id = $1 returning standing_changed_at",
         )
@@ -305,8 +334,60 @@ impl Tx<'_> {
         .bind(standing.role)
         .bind(standing.frozen)
         .bind(now)
+        .bind(standing.confirm_above)
         .fetch_one(conn)
         .await)
+    }
+
+    /// Has all instances hear of what is stored of the user now. The moment is one after the last change, as in
+    /// [`Tx::set_standing`].
+    pub async fn standing_has_changed(&mut self, id: Uuid, now: Timestamp) -> sqlx::Result<ChangedStanding> {
+        in_transaction!(self, conn => sqlx::query_as(
+            concat!(
+                "update users set standing_changed_at =
+                     case when standing_changed_at < $2 then $2 else standing_changed_at + 1 end
+                 where id = $1 returning ", standing_columns!(),
+            ),
+        )
+        .bind(id)
+        .bind(now)
+        .fetch_one(conn)
+        .await)
+    }
+
+    /// Takes one of the user's guesses at password and codes beside a token: the first is 1. None when there were
+    /// `most` wrong ones since the last sign-in.
+    pub async fn take_guess(&mut self, id: Uuid, most: i64) -> sqlx::Result<Option<i64>> {
+        in_transaction!(self, conn => sqlx::query_scalar(
+            "update users set wrong_guesses = wrong_guesses + 1
+             where id = $1 and wrong_guesses < $2 and status = 'active' returning wrong_guesses",
+        )
+        .bind(id)
+        .bind(most)
+        .fetch_optional(conn)
+        .await)
+    }
+
+    /// The guess was right, or was not looked at.
+    pub async fn give_back_guess(&mut self, id: Uuid) -> sqlx::Result<()> {
+        in_transaction!(self, conn => sqlx::query(
+            "update users set wrong_guesses = wrong_guesses - 1 where id = $1 and wrong_guesses > 0",
+        )
+        .bind(id)
+        .execute(conn)
+        .await
+        .map(|_| ()))
+    }
+
+    /// The user has signed in.
+    pub async fn forget_wrong_guesses(&mut self, id: Uuid) -> sqlx::Result<()> {
+        in_transaction!(self, conn => sqlx::query(
+            "update users set wrong_guesses = 0 where id = $1 and wrong_guesses > 0",
+        )
+        .bind(id)
+        .execute(conn)
+        .await
+        .map(|_| ()))
     }
 
     pub async fn update_password(&mut self, id: Uuid, password_hash: &str) -> sqlx::Result<()> {

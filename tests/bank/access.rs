@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::harness::{Answer, Customer, PASSWORD, TestBank, bank_tests};
+use crate::harness::{Answer, Customer, PASSWORD, TestBank, bank_tests, with_old_proof};
 
 /// Whoever calls. All but the last three call about something that belongs to the owner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,6 +64,7 @@ const MATRIX: &[Row] = &[
     ("GET",    "/me",                                [401, 200, 200, 200, 200, 200, 200, 200, 401]),
     ("PATCH",  "/me",                                [401, 200, 200, 200, 200, 403, 403, 200, 401]),
     ("DELETE", "/me",                                [401, 409, 409, 409, 409, 403, 403, 409, 401]),
+    ("POST",   "/me/proof",                          [401, 200, 200, 200, 200, 200, 200, 200, 401]),
     ("PUT",    "/me/password",                       [401, 204, 204, 204, 204, 204, 403, 204, 401]),
     ("GET",    "/me/sessions",                       [401, 200, 200, 200, 200, 200, 200, 200, 401]),
     ("DELETE", "/me/sessions/{id}",                  [401, 204, 404, 404, 404, 404, 204, 204, 401]),
@@ -88,6 +89,16 @@ const MATRIX: &[Row] = &[
     ("GET",    "/readyz",                            [200, 200, 200, 200, 200, 200, 200, 200, 200]),
     ("GET",    "/metrics",                           [200, 200, 200, 200, 200, 200, 200, 200, 200]),
     ("GET",    "/postman.json",                      [200, 200, 200, 200, 200, 200, 200, 200, 200]),
+];
+
+/// What cannot be taken back: whoever may do it must have shown password or code within the last five minutes.
+const ASKS_FOR_RECENT_PROOF: &[(&str, &str)] = &[
+    ("DELETE", "/accounts/{account_number}"),
+    ("DELETE", "/me"),
+    ("PUT", "/users/{user_id}/role"),
+    ("DELETE", "/users/{user_id}/sessions"),
+    ("DELETE", "/users/{user_id}/second_factor"),
+    ("POST", "/approvals/{id}/approve"),
 ];
 
 /// What the calls are about, and the tokens of those who make them.
@@ -205,6 +216,7 @@ impl<'a> Scene<'a> {
                 let body = json!({"current_password": PASSWORD, "new_password": PASSWORD});
                 (path.to_owned(), Some(body))
             }
+            ("POST", "/me/proof") => (path.to_owned(), Some(json!({"password": PASSWORD}))),
             ("POST", "/me/second_factor") => (path.to_owned(), Some(json!({"password": PASSWORD}))),
             ("POST", "/me/second_factor/confirm") => (path.to_owned(), Some(json!({"code": "123456"}))),
             ("POST", "/me/second_factor/remove") => {
@@ -284,6 +296,43 @@ bank_tests! {
         }
         assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     }
+
+    /// Of those who are let in, and of nobody else: a role that is missing is told first.
+    async fn an_old_proof_opens_everything_but_what_cannot_be_taken_back(bank: &TestBank) {
+        let staff = Staff::hire(bank).await;
+        let mut wrong = Vec::new();
+        for (method, path, expected) in MATRIX {
+            for who in [Who::Owner, Who::Staff, Who::Admin] {
+                let mut scene = Scene::set(bank, &staff, who).await;
+                scene.token = scene.token.as_deref().map(with_old_proof);
+                let answer = scene.call(method, path).await;
+                let usual = expected[EVERYBODY.iter().position(|each| *each == who).expect("a column")];
+                let is_asked = ASKS_FOR_RECENT_PROOF.contains(&(*method, *path)) && usual != 403;
+                let expected = if is_asked { 401 } else { usual };
+                let code = answer.body["code"].as_str().unwrap_or_default();
+                if answer.status.as_u16() != expected || (code == "recent_sign_in_required") != is_asked {
+                    wrong.push(format!("{method} {path} by {who:?}: {} instead of {expected}: {}", answer.status, answer.body));
+                }
+            }
+        }
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    }
+}
+
+#[test]
+fn the_document_says_what_asks_for_a_recent_proof() {
+    let document = serde_json::to_value(coffer::api::docs::document()).expect("a document");
+    let mut said = BTreeSet::new();
+    for (path, item) in document["paths"].as_object().expect("paths") {
+        for (method, operation) in item.as_object().expect("an item") {
+            if operation["responses"]["401"]["description"] == coffer::api::proof::REQUIRED {
+                said.insert((method.to_uppercase(), path.clone()));
+            }
+        }
+    }
+    let asked: BTreeSet<_> =
+        ASKS_FOR_RECENT_PROOF.iter().map(|(method, path)| ((*method).to_owned(), (*path).to_owned())).collect();
+    assert_eq!(said, asked);
 }
 
 #[test]

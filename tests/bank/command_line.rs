@@ -79,12 +79,14 @@ impl Drop for Server {
 async fn without_any_setting_it_makes_its_own_bank() {
     let directory = TempDir::new().expect("a directory");
     let server = Server::start(directory.path(), &[]);
-    for part in ["Swagger UI", "SQLite", "./data/coffer.db", "./data/jwt_secret"] {
+    for part in ["Swagger UI", "SQLite", "./data/coffer.db", "./data/jwt_secret", "./data/second_factor_key"] {
         assert!(server.banner.contains(part), "{part}: {}", server.banner);
     }
-    let secret = directory.path().join("data/jwt_secret");
-    assert_eq!(std::fs::metadata(&secret).expect("a secret").permissions().mode() & 0o777, 0o600);
-    assert_eq!(std::fs::read_to_string(&secret).expect("a secret").len(), 64);
+    for file in ["data/jwt_secret", "data/second_factor_key"] {
+        let secret = directory.path().join(file);
+        assert_eq!(std::fs::metadata(&secret).expect("a secret").permissions().mode() & 0o777, 0o600);
+        assert_eq!(std::fs::read_to_string(&secret).expect("a secret").len(), 64);
+    }
     assert_eq!(std::fs::metadata(directory.path().join("data")).expect("data").permissions().mode() & 0o777, 0o700);
     let books = directory.path().join("data/coffer.db");
     assert_eq!(std::fs::metadata(books).expect("books").permissions().mode() & 0o777, 0o600);
@@ -123,7 +125,10 @@ fn wrong_settings_are_named() {
         ("DATABASE_URL", "postgres://user:hunter2@[::bad/x", "DATABASE_URL"),
         ("COFFER_LISTEN", "everywhere", "COFFER_LISTEN"),
         ("COFFER_LISTEN", "192.0.2.1:1", "COFFER_LISTEN"),
-        ("COFFER_JWT_SECRET", "hunter2", "COFFER_JWT_SECRET"),
+        ("COFFER_JWT_SECRET", "hunter2", "COFFER_JWT_SECRET (--jwt-secret) has 7 bytes"),
+        ("COFFER_JWT_SECRET_PREVIOUS", "hunter2", "(--jwt-secret-previous) has 7 bytes; it needs at least 32"),
+        ("COFFER_SECOND_FACTOR_KEY", "hunter2", "(--second-factor-key) has 7 bytes; it needs at least 32"),
+        ("COFFER_SECOND_FACTOR_KEY_PREVIOUS", "hunter2", "(--second-factor-key-previous) has 7 bytes"),
         ("COFFER_CURRENCY", "GOLD", "COFFER_CURRENCY"),
         ("COFFER_MAX_AMOUNT", "-1", "COFFER_MAX_AMOUNT"),
         ("COFFER_APPROVAL_ABOVE", "a lot", "--approval-above"),

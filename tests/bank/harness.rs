@@ -4,11 +4,14 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use clap::Parser;
 use coffer::config::Settings;
 use coffer::db::Db;
 use coffer::doctor;
 use coffer::server::{Bank, ServerError};
+use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use reqwest::header::{HeaderMap, HeaderName};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -119,6 +122,11 @@ impl TestBank {
         (address, instance)
     }
 
+    /// Why a second instance with these flags does not start.
+    pub async fn refusal_of_twin_with(&self, flags: &[&str]) -> String {
+        Bank::open(&settings(&self.database, flags)).await.err().expect("a refusal").to_string()
+    }
+
     /// Stops the server; its database stays.
     pub async fn close(self) -> TestDatabase {
         self.instance.close().await;
@@ -132,10 +140,13 @@ impl TestBank {
         let settings = settings(&self.database, &[]);
         let db = Db::connect(&settings.database(false).expect("settings")).await.expect("the database");
         let mut report = String::new();
-        let all_good =
+        let books_good =
             doctor::examine(&db, |finding| report.push_str(&format!("{finding}\n"))).await.expect("an answer");
+        let keys = settings.factor_keys().expect("keys");
+        let note = |finding: &doctor::Finding| report.push_str(&format!("{finding}\n"));
+        let secrets_good = doctor::examine_secrets(&db, Some(&keys), note).await.expect("an answer");
         db.close().await;
-        assert!(all_good, "{report}");
+        assert!(books_good && secrets_good, "{report}");
     }
 
     /// What the doctor finds wrong: the claims that do not hold, with the rows it names.
@@ -253,6 +264,20 @@ impl Instance {
     }
 }
 
+/// The claims of a token.
+pub fn claims_of(token: &str) -> Value {
+    let payload = token.split('.').nth(1).expect("a payload");
+    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).expect("base64")).expect("claims")
+}
+
+/// The same token, had the password been shown six minutes earlier.
+pub fn with_old_proof(token: &str) -> String {
+    let mut claims = claims_of(token);
+    claims["auth_time"] = json!(claims["auth_time"].as_i64().expect("seconds") - 6 * 60);
+    let header = Header { typ: Some("at+jwt".to_owned()), ..Header::new(Algorithm::HS256) };
+    jsonwebtoken::encode(&header, &claims, &EncodingKey::from_secret(JWT_SECRET.as_bytes())).expect("a token")
+}
+
 /// Waits until something holds that comes about by itself.
 pub async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
     let started = Instant::now();
@@ -272,6 +297,17 @@ pub struct Customer<'a> {
 }
 
 impl Customer<'_> {
+    /// The same with a token whose proof is not recent.
+    pub fn a_while_later(&self) -> Self {
+        Self {
+            token: with_old_proof(&self.token),
+            email: self.email.clone(),
+            account: self.account.clone(),
+            refresh_token: self.refresh_token.clone(),
+            ..*self
+        }
+    }
+
     pub fn get(&self, path: &str) -> Request {
         self.bank.get(path).bearer(&self.token)
     }

@@ -16,14 +16,14 @@ pub struct AuthenticatorApp {
 }
 
 impl AuthenticatorApp {
-    fn scan(enrolment: &Answer) -> Self {
+    pub fn scan(enrolment: &Answer) -> Self {
         let secret = Secret::try_from_base32(enrolment.text_at("/secret")).expect("base 32");
         let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock").as_secs();
         Self { totp: Builder::new().with_secret(secret).build_noncompliant(), since }
     }
 
     /// The code of a step: 0 is the one at the start. The server takes 0 and 1 for at least half a minute.
-    fn code(&self, step: u64) -> String {
+    pub fn code(&self, step: u64) -> String {
         self.totp.generate(self.since + 30 * step).to_string()
     }
 }
@@ -154,6 +154,14 @@ bank_tests! {
             let records = admin.get(&format!("/audit?action={action}")).send().await.expect_status(200);
             assert_eq!(records.body["data"][0]["subject"], json!(id), "{action}");
         }
+    }
+
+    async fn a_new_password_voids_an_enrolment_that_was_begun_with_the_former_one(bank: &TestBank) {
+        let ada = bank.customer().await;
+        let app = ada.enrol().await;
+        let body = json!({"current_password": PASSWORD, "new_password": "a new and better one"});
+        ada.request(Method::PUT, "/me/password").json(body).send().await.expect_status(204);
+        ada.confirm(&app.code(0)).await.expect_problem(409, "nothing_to_confirm");
     }
 
     async fn nobody_enrols_without_the_password(bank: &TestBank) {

@@ -1,9 +1,12 @@
 //! Signing in, staying signed in, signing out.
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::harness::{Answer, PASSWORD, TestBank, bank_tests};
+use crate::databases::Kind;
+use crate::harness::{Answer, PASSWORD, TestBank, bank_tests, eventually};
 
 async fn refresh(bank: &TestBank, token: &str) -> Answer {
     bank.post("/refresh", json!({"refresh_token": token})).send().await
@@ -115,5 +118,90 @@ bank_tests! {
         ada.get("/me").send().await.expect_problem(401, "invalid_token");
         refresh(bank, &ada.refresh_token).await.expect_problem(401, "invalid_refresh_token");
         bank.sign_in(&ada.email, PASSWORD).await.expect_status(200);
+    }
+
+    async fn the_oldest_session_ends_when_there_are_too_many(bank: &TestBank) {
+        let (ada, auditor) = (bank.customer().await, bank.employee("auditor").await);
+        let second = bank.sign_in(&ada.email, PASSWORD).await.expect_status(200);
+        // Used since, so that the second one is the oldest by last use.
+        refresh(bank, &ada.refresh_token).await.expect_status(200);
+        for _ in 0..98 {
+            bank.sign_in(&ada.email, PASSWORD).await.expect_status(200);
+        }
+        let (address, twin) = bank.twin().await;
+        let of_second = second.text_at("/access_token");
+        bank.get("/me").bearer(&of_second).send().await.expect_status(200);
+        bank.sign_in(&ada.email, PASSWORD).await.expect_status(200);
+        bank.get("/me").bearer(&of_second).send().await.expect_problem(401, "invalid_token");
+        refresh(bank, &second.text_at("/refresh_token")).await.expect_problem(401, "invalid_refresh_token");
+        ada.get("/me").send().await.expect_status(200);
+        eventually("the other instance hears of it", async || {
+            bank.request_to(address, Method::GET, "/me").bearer(&of_second).send().await.status == 401
+        })
+        .await;
+        twin.close().await;
+        let records = auditor.get("/audit?action=session_ended").send().await.expect_status(200);
+        assert_eq!(records.body["data"][0]["detail"], json!("the oldest of more than 100"));
+
+        let mut ids = Vec::new();
+        let mut cursor = String::new();
+        loop {
+            let page = ada.get(&format!("/me/sessions?limit=40{cursor}")).send().await.expect_status(200);
+            let data = page.body["data"].as_array().expect("a list").clone();
+            assert!(data.len() <= 40 && !data.is_empty());
+            ids.extend(data.iter().map(|session| session["id"].as_str().expect("an id").to_owned()));
+            assert_eq!(page.body["has_more"], json!(page.body["next_cursor"].is_string()));
+            match page.body["next_cursor"].as_str() {
+                Some(next) => cursor = format!("&cursor={next}"),
+                None => break,
+            }
+        }
+        assert_eq!(ids.len(), 100);
+        assert!(ids.is_sorted_by(|newer, older| newer > older), "newest first, none twice");
+        assert_eq!(ada.get("/me/sessions").send().await.body["data"].as_array().map(Vec::len), Some(50));
+        ada.get("/me/sessions?limit=101").send().await.expect_problem(422, "limit_out_of_range");
+        ada.get("/me/sessions?cursor=x").send().await.expect_problem(422, "cursor_invalid");
+    }
+
+    async fn a_loop_of_sign_ins_fills_nothing(bank: &TestBank) {
+        let ada = bank.customer().await;
+        let of_ada = format!("(select id from users where email = '{}')", ada.email);
+        // As if 1,200 sessions had ended an hour ago.
+        let hour = 60 * 60 * 1_000_000i64;
+        for _ in 0..11 {
+            bank.sign_in(&ada.email, PASSWORD).await.expect_status(200);
+        }
+        let copy = |table: &str| match bank.kind {
+            Kind::Sqlite => format!("randomblob(16) from {table}"),
+            Kind::Postgres => format!("gen_random_uuid() from {table}"),
+        };
+        bank.tamper(&format!(
+            "insert into sessions (user_id, created_at, last_used_at, expires_at, ended_at, id)
+             select user_id, created_at - {hour}, last_used_at - {hour}, expires_at, created_at - {hour}, {}",
+            copy(&format!("sessions s, (select 1 as n union all select 2 union all select 3 union all select 4) a,
+                  (select 1 as m union all select 2 union all select 3 union all select 4 union all select 5) b,
+                  (select 1 as l union all select 2 union all select 3 union all select 4 union all select 5) c
+                  where s.user_id = {of_ada}"))
+        )).await;
+        let count = async || bank.db.sessions_ended_since(coffer::timestamp::Timestamp::from_micros(0)).await.expect("an answer").len();
+        assert_eq!(count().await, 1_200);
+        bank.sign_in(&ada.email, PASSWORD).await.expect_status(200);
+        assert!(count().await < 1_110, "{}", count().await);
+    }
+
+    async fn a_refresh_token_of_any_age_is_noticed(bank: &TestBank) {
+        let ada = bank.customer().await;
+        let mut newest = ada.refresh_token.clone();
+        for _ in 0..20 {
+            newest = refresh(bank, &newest).await.expect_status(200).text_at("/refresh_token");
+        }
+        // The same session, made up by somebody who knows no more than its id.
+        let mut made_up = URL_SAFE_NO_PAD.decode(&newest).expect("base64");
+        made_up[16..].fill(7);
+        refresh(bank, &URL_SAFE_NO_PAD.encode(&made_up)).await.expect_problem(401, "invalid_refresh_token");
+        newest = refresh(bank, &newest).await.expect_status(200).text_at("/refresh_token");
+        refresh(bank, &ada.refresh_token).await.expect_problem(401, "invalid_refresh_token");
+        refresh(bank, &newest).await.expect_problem(401, "invalid_refresh_token");
+        ada.get("/me").send().await.expect_problem(401, "invalid_token");
     }
 }

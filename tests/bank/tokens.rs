@@ -8,7 +8,7 @@ use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::harness::{Customer, JWT_SECRET, PASSWORD, bank_tests};
+use crate::harness::{Customer, JWT_SECRET, PASSWORD, bank_tests, claims_of};
 
 fn seconds_from_now(seconds: i64) -> i64 {
     SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs() as i64 + seconds
@@ -22,10 +22,13 @@ fn header_of_ours() -> Header {
     Header { typ: Some("at+jwt".to_owned()), ..Header::new(Algorithm::HS256) }
 }
 
-/// The claims of a real token, to be bent.
-fn claims_of(customer: &Customer) -> Value {
-    let payload = customer.token.split('.').nth(1).expect("a payload");
-    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).expect("base64")).expect("claims")
+/// Signed with our secret, whatever the header says.
+fn sign_under(header: &Value, claims: &Value) -> String {
+    let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
+    let message = format!("{}.{}", part(header), part(claims));
+    let key = EncodingKey::from_secret(JWT_SECRET.as_bytes());
+    let signature = jsonwebtoken::crypto::sign(message.as_bytes(), &key, Algorithm::HS256).expect("a signature");
+    format!("{message}.{signature}")
 }
 
 fn unsigned(header: Value, claims: &Value) -> String {
@@ -49,7 +52,7 @@ bank_tests! {
 
     async fn no_forgery_opens_any_route(bank: &TestBank) {
         let ada = bank.customer().await;
-        let good = claims_of(&ada);
+        let good = claims_of(&ada.token);
         bank.get("/me").bearer(&sign(&header_of_ours(), &good, JWT_SECRET)).send().await.expect_status(200);
         let barely = with(&good, "exp", json!(seconds_from_now(-2)));
         bank.get("/me").bearer(&sign(&header_of_ours(), &barely, JWT_SECRET)).send().await.expect_status(200);
@@ -76,7 +79,7 @@ bank_tests! {
         me(&tokens.text_at("/access_token")).await.expect_status(200);
         // It is signed with the new secret alone, and a third secret opens nothing.
         bank.get("/me").bearer(&tokens.text_at("/access_token")).send().await.expect_problem(401, "invalid_token");
-        let forged = sign(&header_of_ours(), &claims_of(&ada), "another secret, just as long as ours");
+        let forged = sign(&header_of_ours(), &claims_of(&ada.token), "another secret, just as long as ours");
         me(&forged).await.expect_problem(401, "invalid_token");
         twin.close().await;
     }
@@ -130,6 +133,17 @@ fn forgeries(ada: &Customer, good: &Value) -> Vec<(String, String)> {
         claims.as_object_mut().expect("an object").remove(claim);
         add(&format!("no {claim}"), sign(&ours, &claims, JWT_SECRET));
     }
+
+    // RFC 7515 4.1.11: whoever does not understand what a header calls critical must refuse it.
+    for critical in
+        [json!(["exp"]), json!(["b64"]), json!(["https://example.com/ext"]), json!([]), json!("exp"), json!(null)]
+    {
+        let head = json!({"typ": "at+jwt", "alg": "HS256", "crit": critical, "b64": true, "exp": 1});
+        add(&format!("crit {critical}"), sign_under(&head, good));
+    }
+    add("b64 false", sign_under(&json!({"typ": "at+jwt", "alg": "HS256", "b64": false}), good));
+    add("zip", sign_under(&json!({"typ": "at+jwt", "alg": "HS256", "zip": "DEF"}), good));
+    add("kid, well signed", sign_under(&json!({"typ": "at+jwt", "alg": "HS256", "kid": "1"}), good));
 
     // Headers that ask for another treatment.
     let header = |change: fn(&mut Header)| {

@@ -46,8 +46,12 @@ BEYOND_THE_SCHEMA_OF = {
     "batch": {"missing_field", "unknown_field"},  # the type of a movement decides which accounts it has
     "take_statement": {"date_malformed"},  # the pattern lets a 31st of February pass
     "refresh": {"missing_field", "unknown_field"},  # the header says whether the token is in the cookie
+    "prove": {"missing_field", "unknown_field"},  # password or code, one of them
     "update_me": {"current_password_required"},  # for a new address, not for a new name
 }
+
+# A proof of the password counts for five minutes; it is given anew before that.
+PROOF_SECONDS = 240
 
 # What the pattern of texts lets through and the bank may refuse: joiners and variation selectors, whose place it looks at,
 # and what cannot be seen beyond the Basic Multilingual Plane, which no pattern can name for every reader of patterns.
@@ -65,6 +69,7 @@ class Caller:
         self.spare_session = None
         self.secret = None
         self.recovery_codes = []
+        self.proven_at = time.monotonic()
 
 
 resident = Caller(os.environ["FUZZ_TOKEN"])
@@ -117,6 +122,10 @@ def new_passer_by():
 def who_calls():
     global passer_by
     if not PASSES_BY:
+        with lock:
+            if time.monotonic() - resident.proven_at > PROOF_SECONDS:
+                proof = call("POST", "/me/proof", {"password": PASSWORD}, resident)
+                resident.token, resident.proven_at = proof["access_token"], time.monotonic()
         return resident
     with lock:
         if passer_by is None:
@@ -279,7 +288,10 @@ def after_call(context, case, response):
             return
         done = response.status_code < 300
         ends = {"logout", "close_me", "change_password", "remove_second_factor", "end_session"}
-        if (done and operation in ends) or response.status_code == 429:
+        sent = str(response.request.headers.get("Authorization", "")).removeprefix("Bearer ")
+        # Ten wrong guesses at password or code end the session that made them.
+        has_ended = response.status_code == 401 and sent == caller.token
+        if (done and operation in ends) or has_ended or response.status_code == 429:
             passer_by = None  # the next request comes from somebody new
         elif done and operation == "enrol_second_factor":
             caller.secret = response.json()["secret"]

@@ -41,6 +41,11 @@ export class SignedOutError extends ProblemError {
   name = 'SignedOutError';
 }
 
+/** Whether the bank wants password or code once more before it does this. */
+export function isAskedForProof(error) {
+  return error instanceof ProblemError && error.code === 'recent_sign_in_required';
+}
+
 /**
  * The error of an answer that is not a success, also when something between here and the bank has made it.
  * @param {Response} response

@@ -2,7 +2,7 @@
  * Who is signed in: two ways to keep it.
  *
  * Both have the same face. `accessToken` is what requests carry; `renew` gets the next one, once for all who ask at the
- * same time; `accept` takes the answer of a sign-in; `end` forgets. `onChange` is called with a `Change` whenever it was
+ * same time; `accept` takes the answer of a sign-in; `exchange` takes an access token alone; `end` forgets. `onChange` is called with a `Change` whenever it was
  * somebody else, such as another tab, who changed it.
  *
  * @typedef {'signed-in' | 'signed-out'} Change
@@ -24,6 +24,11 @@ export class BearerSession {
   accept(tokens) {
     this.accessToken = tokens.access_token;
     this.#refreshToken = tokens.refresh_token ?? null;
+  }
+
+  /** @param {Tokens} tokens */
+  exchange(tokens) {
+    this.accessToken = tokens.access_token;
   }
 
   end() {
@@ -68,6 +73,11 @@ export class CookieSession {
   /** @param {Tokens} tokens */
   accept(tokens) {
     this.#set(tokens.access_token, 'signed-in');
+  }
+
+  /** @param {Tokens} tokens */
+  exchange(tokens) {
+    this.#set(tokens.access_token, null);
   }
 
   end() {

@@ -14,7 +14,8 @@ const ACTIONS = [
   'address_changed', 'second_factor_enabled', 'second_factor_removed', 'second_factor_failed', 'session_ended',
   'sessions_ended', 'role_changed', 'user_frozen', 'user_released', 'user_closed',
   'account_frozen', 'account_released', 'account_closed', 'approval_requested', 'approval_approved', 'approval_rejected',
-  'movement_reversed', 'movement_by_staff', 'admin_created', 'demo_filled', 'statement_exported',
+  'movement_reversed', 'movement_by_staff', 'proof_failed', 'confirmation_changed', 'admin_created', 'demo_filled',
+  'statement_exported',
 ];
 
 /** @param {string} action "user_frozen" @returns {string} "User frozen" */

@@ -17,7 +17,8 @@ export function profile(context) {
     section('You', details(context)),
     section('Password', password(context)),
     section('Second factor', later(async () => factor(await bank.secondFactor({ signal })), signal, 1)),
-    section('Sessions', later(async () => sessionList(context, (await bank.sessions({ signal })).data), signal)),
+    section('Confirmation', confirmation(context)),
+    section('Sessions', sessionList(context)),
     section('Leave the bank', leave(context)),
   );
   return { title: 'Profile', content };
@@ -74,6 +75,25 @@ function factor({ enabled, recovery_codes_left: left }) {
     h('div', null, h('p', null, h('b', null, 'Authenticator app '), state), h('p', { class: 'hint' }, words)),
     h('a', { class: 'button secondary', href: '#/profile/second-factor' }, enabled ? 'Turn off' : 'Set up'),
   );
+}
+
+function confirmation({ bank, me, session }) {
+  const limit = field({
+    name: 'confirm_above',
+    label: 'Ask again above',
+    hint: 'When more than this leaves an account of yours at once, you confirm with your password or a code. Whole units of the account’s currency; empty for never.',
+    optional: true,
+    inputmode: 'numeric',
+    autocomplete: 'off',
+    value: me.confirm_above ?? '',
+    maxlength: 13,
+  });
+  const submit = async ({ confirm_above: units }) => {
+    await bank.updateMe({ confirm_above: units || null });
+    await session.reload();
+    toast('Saved.');
+  };
+  return form({ submit, class: 'card' }, limit, actions(submitButton('Save')));
 }
 
 function leave({ bank, session }) {

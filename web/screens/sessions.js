@@ -3,13 +3,13 @@
 import { formatMoment } from '../dates.js';
 import { ask } from '../dialog.js';
 import { h, toast } from '../dom.js';
+import { paged } from '../paged.js';
 
-/**
- * @param {import('../app.js').Context} context
- * @param {{id: string, user_agent: string | null, address: string | null, created_at: string, last_used_at: string,
- *   current: boolean}[]} sessions
- */
-export function sessionList({ bank }, sessions) {
+/** At once: most people have fewer. */
+const PAGE = 20;
+
+/** @param {import('../app.js').Context} context */
+export function sessionList({ bank, signal }) {
   const list = h('ul', { class: 'card rows', tabindex: -1, 'aria-label': 'Sessions' });
   const end = (session, row) =>
     ask({
@@ -25,8 +25,13 @@ export function sessionList({ bank }, sessions) {
       list.focus({ preventScroll: true });
       toast('The session has ended.');
     });
-  list.append(...sessions.map((session) => rowOf(session, end)));
-  return list;
+  return paged({
+    into: list,
+    signal,
+    load: (cursor, mine) => bank.sessions({ cursor, limit: PAGE }, { signal: mine }),
+    row: (session) => rowOf(session, end),
+    empty: () => ['No sessions', 'You are signed in nowhere.'],
+  });
 }
 
 function rowOf(session, end) {

@@ -1,0 +1,184 @@
+//! Encrypts the secrets of authenticator apps where they lie: AES-256-GCM under a key of their own.
+//!
+//! A sealed secret is one version byte, the 8-byte id of the key, a random 96-bit nonce, the ciphertext and a 128-bit tag
+//! (NIST SP 800-38D). Version and user id are authenticated along with it, so that one user's row is worth nothing in
+//! another's place.
+
+use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
+use aws_lc_rs::hkdf::{HKDF_SHA256, KeyType, Prk, Salt};
+use secrecy::{ExposeSecret, SecretString};
+use uuid::Uuid;
+
+use super::second_factor::SECRET_BYTES;
+
+/// The only format there is.
+const VERSION: u8 = 1;
+pub const KEY_ID_BYTES: usize = 8;
+const AES_KEY_BYTES: usize = 32;
+
+/// Which key sealed a secret. Tells nothing about the key.
+pub type KeyId = [u8; KEY_ID_BYTES];
+
+/// The keys at hand.
+pub struct FactorKeys {
+    current: FactorKey,
+    /// The one before, while secrets may still be sealed with it.
+    previous: Option<FactorKey>,
+}
+
+/// What secrets begin with that the key with this id has sealed.
+pub fn prefix_of(key_id: KeyId) -> Vec<u8> {
+    [&[VERSION], &key_id[..]].concat()
+}
+
+/// The cryptography library failed.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("the second factor's secret could not be encrypted")]
+pub struct SealError;
+
+impl FactorKeys {
+    /// Derives the keys from secrets of any length. Fails only if the cryptography library does.
+    pub fn new(current: &SecretString, previous: Option<&SecretString>) -> Result<Self, SealError> {
+        Ok(Self { current: FactorKey::derive(current)?, previous: previous.map(FactorKey::derive).transpose()? })
+    }
+
+    pub fn current_id(&self) -> KeyId {
+        self.current.id
+    }
+
+    pub fn has(&self, key_id: KeyId) -> bool {
+        self.with_id(key_id).is_some()
+    }
+
+    /// Encrypts with the key that has this id, which must be at hand.
+    pub fn seal(&self, key_id: KeyId, user_id: Uuid, secret: &[u8; SECRET_BYTES]) -> Result<Vec<u8>, SealError> {
+        self.with_id(key_id).ok_or(SealError)?.seal(user_id, secret)
+    }
+
+    /// Decrypts. None when no key at hand has sealed it, or when it is not what was sealed for this user. A secret from
+    /// before there was a key is returned as it is.
+    pub fn open(&self, user_id: Uuid, stored: &[u8]) -> Option<[u8; SECRET_BYTES]> {
+        if let Ok(plain) = stored.try_into() {
+            return Some(plain);
+        }
+        let (prefix, sealed) = stored.split_at_checked(1 + KEY_ID_BYTES)?;
+        let (&version, key_id) = prefix.split_first()?;
+        let key = self.with_id(key_id.try_into().ok()?).filter(|_| version == VERSION)?;
+        key.open(user_id, sealed)
+    }
+
+    fn with_id(&self, key_id: KeyId) -> Option<&FactorKey> {
+        [Some(&self.current), self.previous.as_ref()].into_iter().flatten().find(|key| key.id == key_id)
+    }
+}
+
+struct FactorKey {
+    id: KeyId,
+    cipher: RandomizedNonceKey,
+}
+
+impl FactorKey {
+    /// HKDF (RFC 5869) with SHA-256: one output is the key, another one its id.
+    fn derive(secret: &SecretString) -> Result<Self, SealError> {
+        let material = Salt::new(HKDF_SHA256, b"coffer").extract(secret.expose_secret().as_bytes());
+        let mut key = [0; AES_KEY_BYTES];
+        let mut id = [0; KEY_ID_BYTES];
+        expand(&material, b"second factor key", &mut key)?;
+        expand(&material, b"second factor key id", &mut id)?;
+        let cipher = RandomizedNonceKey::new(&AES_256_GCM, &key).map_err(|_| SealError)?;
+        Ok(Self { id, cipher })
+    }
+
+    fn seal(&self, user_id: Uuid, secret: &[u8; SECRET_BYTES]) -> Result<Vec<u8>, SealError> {
+        let mut sealed = secret.to_vec();
+        let nonce = self.cipher.seal_in_place_append_tag(context_of(user_id), &mut sealed).map_err(|_| SealError)?;
+        Ok([&prefix_of(self.id), &nonce.as_ref()[..], &sealed].concat())
+    }
+
+    fn open(&self, user_id: Uuid, sealed: &[u8]) -> Option<[u8; SECRET_BYTES]> {
+        let (nonce, ciphertext) = sealed.split_at_checked(NONCE_LEN)?;
+        let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
+        let mut opened = ciphertext.to_vec();
+        let plain = self.cipher.open_in_place(nonce, context_of(user_id), &mut opened).ok()?;
+        (&*plain).try_into().ok()
+    }
+}
+
+fn context_of(user_id: Uuid) -> Aad<[u8; 17]> {
+    let mut context = [VERSION; 17];
+    context[1..].copy_from_slice(user_id.as_bytes());
+    Aad::from(context)
+}
+
+/// As many bytes as the key is to have.
+#[derive(Clone, Copy)]
+struct Length(usize);
+
+impl KeyType for Length {
+    fn len(&self) -> usize {
+        self.0
+    }
+}
+
+fn expand(material: &Prk, purpose: &[u8], out: &mut [u8]) -> Result<(), SealError> {
+    let info = [purpose];
+    let expanded = material.expand(&info, Length(out.len())).map_err(|_| SealError)?;
+    expanded.fill(out).map_err(|_| SealError)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn keys(current: &str, previous: Option<&str>) -> FactorKeys {
+        FactorKeys::new(&current.into(), previous.map(SecretString::from).as_ref()).expect("keys")
+    }
+
+    #[test]
+    fn what_is_sealed_opens_for_its_user_alone() {
+        let (ada, bob) = (Uuid::now_v7(), Uuid::now_v7());
+        let keys = keys("one", None);
+        let sealed = keys.seal(keys.current_id(), ada, &[7; SECRET_BYTES]).expect("a sealed secret");
+        assert!(!sealed.windows(SECRET_BYTES).any(|window| window == [7; SECRET_BYTES]));
+        assert!(sealed.starts_with(&prefix_of(keys.current_id())));
+        assert_eq!(keys.open(ada, &sealed), Some([7; SECRET_BYTES]));
+        assert_eq!(keys.open(bob, &sealed), None);
+        let again = keys.seal(keys.current_id(), ada, &[7; SECRET_BYTES]).expect("a sealed secret");
+        assert_ne!(sealed, again, "each has a nonce of its own");
+    }
+
+    #[test]
+    fn the_key_before_still_opens_and_another_does_not() {
+        let ada = Uuid::now_v7();
+        let (old, other) = (keys("old", None), keys("other", None));
+        let sealed = old.seal(old.current_id(), ada, &[7; SECRET_BYTES]).expect("a sealed secret");
+        assert_eq!(keys("new", Some("old")).open(ada, &sealed), Some([7; SECRET_BYTES]));
+        assert_eq!(keys("new", None).open(ada, &sealed), None);
+        assert!(other.seal(old.current_id(), ada, &[7; SECRET_BYTES]).is_err());
+    }
+
+    #[test]
+    fn what_lies_there_plain_is_read() {
+        assert_eq!(keys("one", None).open(Uuid::nil(), &[9; SECRET_BYTES]), Some([9; SECRET_BYTES]));
+    }
+
+    proptest! {
+        #[test]
+        fn one_changed_bit_is_noticed(position in 0usize..57 * 8) {
+            let ada = Uuid::nil();
+            let keys = keys("one", None);
+            let mut sealed = keys.seal(keys.current_id(), ada, &[7; SECRET_BYTES]).expect("a sealed secret");
+            prop_assert_eq!(sealed.len(), 57);
+            sealed[position / 8] ^= 1 << (position % 8);
+            prop_assert_eq!(keys.open(ada, &sealed), None);
+        }
+
+        #[test]
+        fn no_bytes_make_it_panic(stored in prop::collection::vec(any::<u8>(), 0..100)) {
+            let opened = keys("one", None).open(Uuid::nil(), &stored);
+            prop_assert_eq!(opened.is_some(), stored.len() == SECRET_BYTES);
+        }
+    }
+}
