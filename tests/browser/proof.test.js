@@ -101,12 +101,12 @@ describe('a recent proof', () => {
     await visitor.signedInAs(ada);
     await visitor.go('#/profile', 'Profile');
     const limit = page.getByLabel('Ask again above');
-    const save = page.locator('form').filter({ has: limit }).getByRole('button', { name: 'Save' });
+    const set = page.locator('form').filter({ has: limit }).getByRole('button', { name: 'Set the limit' });
     await limit.fill('many');
-    await save.click();
+    await set.click();
     await page.locator('[data-field=confirm_above] .error').filter({ hasText: /./ }).waitFor();
     await limit.fill('100');
-    await save.click();
+    await set.click();
     await visitor.text('Saved.');
     await look(page, '37-profile-with-limit');
     await visitor.go(`#/accounts/${ada.number}/withdraw`, 'Withdraw');
@@ -125,7 +125,7 @@ describe('a recent proof', () => {
     await visitor.go('#/profile', 'Profile');
     await hoursLater(visitor, 'Profile');
     await limit.fill('');
-    await save.click();
+    await set.click();
     await confirm(page);
     await visitor.text('Saved.');
     assert.equal((await bank.call('GET', '/me', { token: ada.token })).confirm_above, null);

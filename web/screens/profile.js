@@ -93,7 +93,7 @@ function confirmation({ bank, me, session }) {
     await session.reload();
     toast('Saved.');
   };
-  return form({ submit, class: 'card' }, limit, actions(submitButton('Save')));
+  return form({ submit, class: 'card' }, limit, actions(submitButton('Set the limit')));
 }
 
 function leave({ bank, session }) {
