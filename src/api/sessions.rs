@@ -18,6 +18,7 @@ use super::fields::SessionId;
 use super::web_client::{self, Client};
 use super::{App, second_factor};
 use crate::auth::guesses::{AtTheDoor, Taken};
+use crate::auth::hashing::Purpose;
 use crate::auth::passwords::Password;
 use crate::auth::tokens::{self, Subject};
 use crate::auth::{Caller, Origin, sessions};
@@ -131,8 +132,9 @@ pub async fn login(
         Some(email) => app.db.user_by_email(email.as_str()).await?,
         None => None,
     };
+    let asker = origin.asker(Purpose::Proof);
     let password_hash = user.as_ref().map(|user| user.password_hash.clone());
-    let matches = app.auth.passwords.verify(request.password.clone(), password_hash).await?;
+    let matches = app.auth.passwords.verify(request.password.clone(), password_hash, &asker).await?;
     let Some(user) = user.filter(|_| matches) else {
         app.audit.note(sign_in_event(Action::LoginFailed, &origin, email.as_ref()));
         wait_for_the_grid(came).await;
@@ -140,7 +142,7 @@ pub async fn login(
     };
 
     let stronger = if app.auth.passwords.is_outdated(&user.password_hash) {
-        Some(app.auth.passwords.hash(request.password).await?)
+        Some(app.auth.passwords.hash(request.password, &asker).await?)
     } else {
         None
     };
@@ -152,6 +154,9 @@ pub async fn login(
     let user = still.ok_or_else(invalid)?;
     // The password was right, whatever the code is: those have a quota of their own.
     app.auth.guesses.give_back(taken);
+    app.auth.passwords.queue.note_customer_at(asker.network);
+    // Each sign-in leaves a session and a record.
+    app.auth.changes.take(user.id)?;
     let second_factor = pass_second_factor(&app, &origin, &mut tx, user.id, request.code).await?;
     let now = Timestamp::now();
     let session = Session {

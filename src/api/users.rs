@@ -11,6 +11,7 @@ use super::App;
 use super::accounts::{self, AccountBody};
 use super::extract::{Json, MAX_AUTH_BODY_BYTES};
 use super::sessions;
+use crate::auth::hashing::Purpose;
 use crate::auth::passwords::{NewPassword, Password};
 use crate::auth::{Actor, Caller, Origin, passwords};
 use crate::db::audit::{Action, Event};
@@ -18,6 +19,7 @@ use crate::db::users::{Role, User, UserStatus};
 use crate::db::{Tx, errors};
 use crate::email::Email;
 use crate::error::{Error, Result};
+use crate::limits::network_of;
 use crate::money::CurrentCurrency;
 use crate::text::Name;
 use crate::timestamp::Timestamp;
@@ -83,15 +85,18 @@ pub struct ChangePasswordRequest {
         (status = CREATED, description = "Created", body = NewUser,
          headers(("Location" = String, description = "The account"))),
         (status = CONFLICT, description = "There is a user with this address already"),
+        (status = TOO_MANY_REQUESTS, description = "Too many new customers from this network"),
     )
 )]
 pub async fn create_account(
     State(app): State<App>,
+    origin: Origin,
     Json(request): Json<CreateAccountRequest, MAX_AUTH_BODY_BYTES>,
 ) -> Result<(StatusCode, [(HeaderName, String); 1], Json<NewUser>)> {
     let (name, email) = (String::from(request.name), String::from(request.email));
     passwords::refuse_own_name("/password", &request.password, &name, &email)?;
-    let password_hash = app.auth.passwords.hash(request.password.into()).await?;
+    app.disk.refuse_if_reached()?;
+    let password_hash = hash_to_sign_up(&app, &origin, request.password.into()).await?;
     let user = User {
         id: Uuid::now_v7(),
         name,
@@ -105,7 +110,7 @@ pub async fn create_account(
 
     let mut tx = app.db.begin().await?;
     tx.insert_user(&user).await.map_err(email_taken)?;
-    let account = accounts::insert_account(&mut tx, user.id, currency, None).await?;
+    let account = accounts::insert_account(&app, &mut tx, user.id, currency, None).await?;
     tx.commit().await?;
     let location = accounts::location_of(&account);
     Ok((StatusCode::CREATED, [location], Json(NewUser { user, account: account.into() })))
@@ -227,7 +232,7 @@ pub async fn change_password(
     let user = callers_user(&app, caller).await?;
     passwords::refuse_own_name("/new_password", &request.new_password, &user.name, &user.email)?;
     confirm_password(&app, &origin, &user, request.current_password).await?;
-    let password_hash = app.auth.passwords.hash(request.new_password.into()).await?;
+    let password_hash = app.auth.passwords.hash(request.new_password.into(), &origin.asker(Purpose::Proof)).await?;
 
     let now = Timestamp::now();
     let mut tx = app.db.begin().await?;
@@ -266,11 +271,19 @@ fn wrong_password() -> Error {
 /// stolen token gets no more guesses than at the front door.
 pub async fn confirm_password(app: &App, origin: &Origin, user: &User, password: Password) -> Result<()> {
     let taken = app.auth.guesses.take(&user.email, origin.address(), true).map_err(sessions::too_many_guesses)?;
-    if !app.auth.passwords.verify(password, Some(user.password_hash.clone())).await? {
+    let asker = origin.asker(Purpose::Proof);
+    if !app.auth.passwords.verify(password, Some(user.password_hash.clone()), &asker).await? {
         return Err(wrong_password());
     }
     app.auth.guesses.give_back(taken);
     Ok(())
+}
+
+/// Takes a sign-up from the network's quota before anything is hashed. It stays taken, whatever comes of it: so nobody
+/// finds out by many tries who is a customer, nor keeps the queue for hashing full.
+async fn hash_to_sign_up(app: &App, origin: &Origin, password: Password) -> Result<String> {
+    app.auth.sign_ups.take(network_of(origin.address()))?;
+    app.auth.passwords.hash(password, &origin.asker(Purpose::SignUp)).await
 }
 
 fn email_taken(error: sqlx::Error) -> Error {

@@ -27,6 +27,10 @@ pub struct Caller {
     pub lacks_second_factor: bool,
 }
 
+/// In the extensions of a request for a route that writes something beside the money.
+#[derive(Clone, Copy, Debug)]
+pub struct ChangesSomething;
+
 /// A caller who may change things: not frozen, and no auditor.
 #[derive(Clone, Copy, Debug)]
 pub struct Actor(pub Caller);
@@ -96,6 +100,9 @@ where
         let role = if frozen || lacks_second_factor { Role::Customer } else { role };
         let caller = Self { user_id: claims.sub, session_id: claims.sid, role, frozen, lacks_second_factor };
         let allowance = auth.requests.take(caller.user_id)?;
+        if !parts.method.is_safe() && parts.extensions.get::<ChangesSomething>().is_some() {
+            auth.changes.take(caller.user_id)?;
+        }
         if let Some(origin) = parts.extensions.get::<Origin>() {
             origin.set_caller(caller, allowance);
         }
