@@ -36,6 +36,12 @@ ROUNDS, SECONDS_PER_FIGURE = 3, 2
 FEW, CROWD = (1, 32), 256
 PGBENCH_SCALES = (10, 1)
 IDLE_CONNECTIONS = 10_000
+# Users in a siege: so many that the default limits on each are far from what the load generator asks for all of them.
+SIEGE_USERS = 500
+# What is limited by default, each of which the load generator alone would meet.
+UNLIMITED = {f"COFFER_{name}": "0" for name in
+             ("CALLER_RATE", "ADDRESS_RATE", "MOVEMENT_RATE", "MOVEMENTS_PER_DAY", "ACCOUNTS_PER_DAY", "CHANGES_PER_DAY",
+              "SIGN_UPS_PER_HOUR", "CONNECTIONS_PER_NETWORK")}
 
 
 def say(text):
@@ -90,7 +96,7 @@ class Bank:
         self.url = url
         resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
         self.environment = {"PATH": os.environ["PATH"], "DATABASE_URL": url, "COFFER_DATA_DIR": str(directory),
-                            "COFFER_LISTEN": "127.0.0.1:0", "COFFER_CALLER_RATE": "0", "COFFER_ADDRESS_RATE": "0", **settings}
+                            "COFFER_LISTEN": "127.0.0.1:0", **UNLIMITED, **settings}
         self.start()
 
     def start(self):
@@ -170,6 +176,22 @@ class Bench:
         path = self.directory / f"{self.name}-{name}"
         path.write_text("".join(lines))
         return path
+
+    def populate_for_siege(self):
+        """Many users with an account each, and one whose account has a long history. Then the bank gets its limits."""
+        say(f"{self.name}: {SIEGE_USERS} users")
+        self.owners = []
+        with concurrent.futures.ThreadPoolExecutor(4) as workers:
+            for account, token in workers.map(lambda user: self.bank.sign_up(f"user{user}"), range(SIEGE_USERS)):
+                self.bank.call("POST", "/deposit", {"account_number": account, "amount": "1000000"}, token)
+                self.owners.append((token, [account]))
+        self.mallory = self.bank.sign_up("mallory")
+        self.bank.deposit_batches([(self.mallory[1], [self.mallory[0]])], LONG_HISTORY)
+        self.accounts = self.write("accounts", [f"{token} {account}\n" for token, [account] in self.owners])
+        self.bank.stop()
+        for name in UNLIMITED.keys() - {"COFFER_ADDRESS_RATE"}:
+            del self.bank.environment[name]
+        self.bank.start()
 
     def long_history(self):
         say(f"{self.name}: one account with {LONG_HISTORY} entries")
@@ -356,7 +378,7 @@ def besieged(directory, seconds):
     bank = Bank(f"sqlite://{directory}/siege.db", directory, COFFER_TRUSTED_PROXIES="127.0.0.1")
     bench = Bench("SQLite", bank, directory, seconds)
     try:
-        bench.populate()
+        bench.populate_for_siege()
         siege.measure(bench, say)
         bench.examine()
     finally:

@@ -3,7 +3,7 @@
 
 use uuid::Uuid;
 
-use crate::auth::passwords::{self, NewPassword, Password, Passwords};
+use crate::auth::passwords::{self, NewPassword, Password};
 use crate::db::Db;
 use crate::db::audit::{Action, Event};
 use crate::db::users::{Role, Standing, User, UserStatus};
@@ -50,7 +50,7 @@ pub async fn create(
         role: Role::Admin,
         status: UserStatus::Active,
         created_at: Timestamp::now(),
-        password_hash: Passwords::new()?.hash(password.into()).await?,
+        password_hash: passwords::hash_now(&password.into())?,
         confirm_above: None,
         second_factor: false,
     };

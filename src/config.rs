@@ -4,6 +4,7 @@
 
 mod database_url;
 pub mod listen;
+pub mod size;
 mod values;
 
 use std::fs::{self, OpenOptions, Permissions};
@@ -20,6 +21,7 @@ use secrecy::{ExposeSecret, SecretString};
 use sqlx::sqlite::SqliteConnectOptions;
 
 use self::listen::ListenAddress;
+use self::size::Size;
 use self::values::{boolean, log_filter, number};
 use crate::auth::factor_keys::{FactorKeys, SealError};
 use crate::auth::tokens::SigningSecrets;
@@ -46,6 +48,11 @@ pub struct Settings {
     /// machine, one behind a colon (:8080) for all networks
     #[arg(long, env = "COFFER_LISTEN", global = true, default_value = "127.0.0.1:8080", value_name = "ADDRESS")]
     pub listen: ListenAddress,
+
+    /// Another address and port for probes and metrics, over plain HTTP and without the limits of others: keep it from the
+    /// public. /metrics is then served only there. Default: none, all is served at the one above
+    #[arg(long, env = "COFFER_ADMIN_LISTEN", global = true, value_name = "ADDRESS")]
+    pub admin_listen: Option<ListenAddress>,
 
     /// Directory for the SQLite file and the generated secrets
     #[arg(long, env = "COFFER_DATA_DIR", global = true, default_value = "./data", value_name = "DIR")]
@@ -105,10 +112,21 @@ pub struct Settings {
           value_parser = number(1..=3650_u32))]
     pub idempotency_days: u32,
 
-    /// Client connections at once; more wait to be accepted
+    /// Room that is kept on the disk of the SQLite file: while less is free, new movements, customers and accounts are
+    /// refused, and all else goes on. A size such as 512MB or 2GB; 0 for none
+    #[arg(long, env = "COFFER_DISK_RESERVE", global = true, default_value = "256MB", value_name = "SIZE")]
+    pub disk_reserve: Size,
+
+    /// Client connections at once; more are refused
     #[arg(long, env = "COFFER_MAX_CONNECTIONS", global = true, default_value_t = 16_384, value_name = "COUNT",
           value_parser = number(1..=1_000_000_u32))]
     pub max_connections: u32,
+
+    /// Of these, how many may come from one address (of IPv6: from one /64); fewer the more are taken, so that some are left
+    /// for others. Trusted proxies may have nearly all; 0 for any number
+    #[arg(long, env = "COFFER_CONNECTIONS_PER_NETWORK", global = true, default_value_t = 1_024, value_name = "COUNT",
+          value_parser = number(0..=1_000_000_u32))]
+    pub connections_per_network: u32,
 
     /// PEM file with the TLS certificate and its chain; read again when it changes. Without it, plain HTTP is served
     #[arg(long, env = "COFFER_TLS_CERT", global = true, value_name = "FILE", requires = "tls_key")]
@@ -127,6 +145,33 @@ pub struct Settings {
     #[arg(long, env = "COFFER_ADDRESS_RATE", global = true, default_value_t = 500, value_name = "PER_SECOND",
           value_parser = number(0..=1_000_000_u32))]
     pub address_rate: u32,
+
+    /// Movements a second that one caller may have booked, four seconds' worth at once and always 1,000; 0 for any number
+    #[arg(long, env = "COFFER_MOVEMENT_RATE", global = true, default_value_t = 100, value_name = "PER_SECOND",
+          value_parser = number(0..=1_000_000_u32))]
+    pub movement_rate: u32,
+
+    /// Movements that one caller may have booked at once, and then as many again in 24 hours; 0 for any number
+    #[arg(long, env = "COFFER_MOVEMENTS_PER_DAY", global = true, default_value_t = 100_000, value_name = "COUNT",
+          value_parser = number(0..=1_000_000_000_u32))]
+    pub movements_per_day: u32,
+
+    /// Accounts that one owner may open in 24 hours, whether or not they are closed again; 0 for any number
+    #[arg(long, env = "COFFER_ACCOUNTS_PER_DAY", global = true, default_value_t = 100, value_name = "COUNT",
+          value_parser = number(0..=1_000_000_u32))]
+    pub accounts_per_day: u32,
+
+    /// Sign-ins and changes other than movements that one caller may make at once, and then as many again in 24 hours; 0
+    /// for any number
+    #[arg(long, env = "COFFER_CHANGES_PER_DAY", global = true, default_value_t = 10_000, value_name = "COUNT",
+          value_parser = number(0..=1_000_000_000_u32))]
+    pub changes_per_day: u32,
+
+    /// Sign-ups that may come from one address (of IPv6: from one /64) at once, and then as many again in an hour; 0 for any
+    /// number
+    #[arg(long, env = "COFFER_SIGN_UPS_PER_HOUR", global = true, default_value_t = 100, value_name = "COUNT",
+          value_parser = number(0..=1_000_000_u32))]
+    pub sign_ups_per_hour: u32,
 
     /// Proxies whose X-Forwarded-For and X-Forwarded-Proto are believed: addresses or networks, separated by commas
     #[arg(long, env = "COFFER_TRUSTED_PROXIES", global = true, value_name = "NETWORKS", value_delimiter = ',',

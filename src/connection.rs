@@ -31,7 +31,14 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tower::ServiceExt;
 
-use crate::server::PeerAddress;
+use crate::presence::{Line, Presence};
+
+/// The other end of the connection that a request came by, in the request's extensions.
+#[derive(Clone, Debug)]
+pub struct Peer {
+    pub address: IpAddr,
+    pub presence: Presence,
+}
 
 /// In the extensions of a request that came with both Content-Length and Transfer-Encoding. hyper drops the former, as
 /// RFC 9112 section 6.3 allows, and nothing in the request would tell.
@@ -60,6 +67,7 @@ pub async fn serve(
 ) {
     // Answers are written whole; waiting to fill a packet would only delay them.
     let _ = stream.set_nodelay(true);
+    let stream = Line::new(stream);
     match tls {
         None => serve_http(stream, peer, router, closing).await,
         // In a box of its own: a connection without TLS would be three times as large.
@@ -67,13 +75,7 @@ pub async fn serve(
     }
 }
 
-async fn serve_tls(
-    stream: TcpStream,
-    peer: IpAddr,
-    tls: TlsAcceptor,
-    router: Router,
-    mut closing: watch::Receiver<bool>,
-) {
+async fn serve_tls(stream: Line, peer: IpAddr, tls: TlsAcceptor, router: Router, mut closing: watch::Receiver<bool>) {
     let last_call = async {
         let _ = closing.wait_for(|closing| *closing).await;
         tokio::time::sleep(LAST_CALL).await;
@@ -116,11 +118,12 @@ where
     S: Socket,
 {
     let heads = Heads::default();
+    let peer = Peer { address: peer, presence: stream.line().presence() };
     let mut stream = TimeoutStream::new(Listening { stream, traffic: traffic.clone(), heads });
     stream.set_write_timeout(Some(WRITE_TIMEOUT));
     let service = service_fn(move |request: Request<Incoming>| {
         let mut request = request.map(Body::new);
-        request.extensions_mut().insert(PeerAddress(peer));
+        request.extensions_mut().insert(peer.clone());
         if traffic.has_two_lengths.load(Ordering::Relaxed) && request.headers().contains_key(TRANSFER_ENCODING) {
             request.extensions_mut().insert(TwoLengths);
         }
@@ -196,17 +199,17 @@ impl Traffic {
 
 /// A stream over TCP.
 trait Socket: AsyncRead + AsyncWrite + Unpin + Send + 'static {
-    fn tcp(&self) -> &TcpStream;
+    fn line(&self) -> &Line;
 }
 
-impl Socket for TcpStream {
-    fn tcp(&self) -> &TcpStream {
+impl Socket for Line {
+    fn line(&self) -> &Line {
         self
     }
 }
 
-impl Socket for TlsStream<TcpStream> {
-    fn tcp(&self) -> &TcpStream {
+impl Socket for TlsStream<Line> {
+    fn line(&self) -> &Line {
         self.get_ref().0
     }
 }
@@ -242,7 +245,7 @@ impl<S: Socket> Listening<S> {
     fn note(&self, read: &Poll<io::Result<()>>, length: usize, context: &Context<'_>) {
         let Self { stream, traffic, .. } = self;
         let mut is_waiting = read.is_pending();
-        if is_waiting && rustix::io::ioctl_fionread(stream.tcp()).is_ok_and(|bytes| bytes > 0) {
+        if is_waiting && stream.line().has_unread() {
             // The system has more, which the runtime has not heard of yet.
             is_waiting = false;
             context.waker().wake_by_ref();

@@ -10,7 +10,7 @@ use time::{Date, Duration, OffsetDateTime, Time, Weekday};
 use uuid::Uuid;
 
 use crate::account_number::AccountNumber;
-use crate::auth::passwords::{self, Password, Passwords};
+use crate::auth::passwords::{self, Password};
 use crate::db::accounts::Account;
 use crate::db::audit::{Action, Event};
 use crate::db::users::{Role, User, UserStatus};
@@ -57,7 +57,7 @@ pub async fn fill(
         return Err(format!("COFFER_MAX_AMOUNT (--max-amount): the demo moves up to {LARGEST} at once").into());
     }
     let password = passwords::generate()?;
-    let password_hash = Passwords::new()?.hash(Password::from(password.clone())).await?;
+    let password_hash = passwords::hash_now(&Password::from(password.clone()))?;
     let (user, accounts) = match unfinished(db).await? {
         Some(begun) => begun,
         None => open_accounts(db).await?,

@@ -42,7 +42,7 @@ pub enum Error {
     /// 401: no token, or none that counts. One answer for all, so that it tells a forger nothing.
     #[error("{detail}")]
     Unauthorized { code: &'static str, detail: &'static str },
-    /// Any other 4xx.
+    /// Any other 4xx, and 507.
     #[error("{detail}")]
     Client { status: StatusCode, code: &'static str, detail: Cow<'static, str> },
     /// 429: too often. `policy` names the limit.
@@ -157,6 +157,14 @@ impl Error {
         Self::client(StatusCode::FORBIDDEN, code, detail)
     }
 
+    /// 507: what makes the books grow has to wait until the disk has room. The same whether the disk is full or has less
+    /// free than its reserve, and whichever database says so.
+    pub fn disk_full() -> Self {
+        let detail =
+            format!("{} What is only read is still answered. Nothing was written now.", Failure::DiskFull.in_words());
+        Self::client(StatusCode::INSUFFICIENT_STORAGE, "disk_full", detail)
+    }
+
     pub fn user_not_found() -> Self {
         Self::not_found("user_not_found", "There is no such user.")
     }
@@ -257,6 +265,7 @@ impl Problem {
                 let detail = "The database did not say whether it was done. Look before you try again.";
                 Self::new(StatusCode::GATEWAY_TIMEOUT, "outcome_unknown", detail)
             }
+            Failure::DiskFull => Error::disk_full().into_problem(),
             _ if failure.is_transient() => {
                 let detail = format!("{} Try again.", failure.in_words());
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "database_unavailable", detail)

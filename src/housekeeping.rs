@@ -8,6 +8,7 @@ use crate::api::App;
 use crate::auth::tokens;
 use crate::clock::{self, CertainTime, Jump, Jumps};
 use crate::db::{Db, Tx, errors};
+use crate::disk::DiskReserve;
 use crate::ledger::unapproved::WINDOW;
 use crate::timestamp::Timestamp;
 use crate::tls::Certificate;
@@ -24,6 +25,8 @@ const TICKS_PER_MINUTE: u64 = 120;
 const TICKS_PER_HOUR: u64 = 7_200;
 /// A ledger at full speed writes some 30 MiB to SQLite's WAL in this time.
 const WAL_TICK: Duration = Duration::from_millis(200);
+/// How often the disk is looked at: at full speed the books grow by some 10 MB meanwhile.
+const DISK_TICK: Duration = Duration::from_millis(250);
 
 /// Search texts that are made in one transaction: a few milliseconds of the database's time.
 const SEARCH_TEXTS_AT_ONCE: i64 = 200;
@@ -69,6 +72,8 @@ impl Housekeeping {
         this.app.clock.set_certain(this.certain_time.advance(instant, now));
         this.tell_whether_behind(newest, now);
         this.hear_from_before(now).await?;
+        app.movement_limits.load(&app.db).await?;
+        app.disk.measure();
         for user in this.app.db.frozen_users().await? {
             this.app.auth.standings.set(user.id, user.standing, user.changed_at);
         }
@@ -125,7 +130,8 @@ impl Housekeeping {
     /// Never ends. What fails is logged and tried again at the next tick.
     pub async fn run(self) {
         let db = self.app.db.clone();
-        tokio::join!(self.run_by_the_tick(), fold_wal(&db), fill_search_texts(&db));
+        let disk = self.app.disk.clone();
+        tokio::join!(self.run_by_the_tick(), fold_wal(&db), fill_search_texts(&db), watch_disk(disk));
     }
 
     async fn run_by_the_tick(mut self) {
@@ -145,7 +151,9 @@ impl Housekeeping {
             certificate.renew();
         }
         self.app.auth.forget_idle(Instant::now());
-        self.app.edge.requests.forget_idle(Instant::now());
+        self.app.edge.forget_idle(Instant::now());
+        self.app.movement_limits.forget_idle(Instant::now());
+        self.app.statements.forget_idle(Instant::now());
         if let Some(metrics) = &self.app.metrics {
             metrics.run_upkeep();
         }
@@ -172,7 +180,8 @@ impl Housekeeping {
         }
         // Nor does anything go before its time has passed by the newest movement.
         self.forget_what_is_old(&mut tx, tick, now, newest.map_or(certain, |newest| newest.min(certain))).await?;
-        tx.commit().await
+        tx.commit().await?;
+        self.app.movement_limits.store(&self.app.db).await
     }
 
     /// A slice of what is sorted by key at a time: a table of millions is never scanned at once, and each is seen every 9
@@ -187,6 +196,7 @@ impl Housekeeping {
         let slice = (now.as_micros() / TICK.as_micros() as i64) as u16;
         tx.prune_keys(slice, certain.minus(self.idempotency_retention)).await?;
         if tick.is_multiple_of(TICKS_PER_HOUR) {
+            tx.forget_whole_movement_quotas(now).await?;
             tx.delete_unapproved_totals_older_than(certain.minus(WINDOW * 2)).await?;
             tx.delete_sessions_older_than(certain.minus(SESSION_RETENTION)).await?;
         }
@@ -202,6 +212,17 @@ async fn fold_wal(db: &Db) {
         if let Err(error) = db.fold_wal().await {
             tracing::warn!(%error, "the WAL could not be folded; it will be tried again");
         }
+    }
+}
+
+/// On a thread that may wait: a file system can hang.
+async fn watch_disk(disk: DiskReserve) {
+    let mut ticks = tokio::time::interval(DISK_TICK);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let disk = disk.clone();
+        let _ = tokio::task::spawn_blocking(move || disk.measure()).await;
     }
 }
 

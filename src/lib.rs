@@ -9,14 +9,15 @@
 //! - [`ledger`]: `rules.rs` *decides* what a command does to the books, without any I/O; `committer/` takes everything
 //!   that is waiting, has it decided, and *writes* it in one durable transaction; `chain.rs` hashes the passbooks.
 //! - [`db`]: SQLite and PostgreSQL behind one type. `db/ledger/` has the statements that write the books.
-//! - [`limits`]: how often anything may be asked.
+//! - [`limits`], [`connection_limits`], [`disk`]: how often anything may be asked, who may be connected, and how full the
+//!   disk may be.
 //! - [`audit`]: the log of what matters to security.
 //! - [`clock`]: how far the clock can be trusted.
 //! - [`text`], [`email`], [`money`], [`account_number`], [`timestamp`], [`web_origin`]: what is parsed once and right
 //!   from then on.
 //! - [`error`]: the one error type and the problem document it becomes; [`problems`]: every kind of problem, explained.
-//! - [`config`], [`server`], [`connection`], [`tls`], [`signals`], [`housekeeping`]: settings, serving, one client's
-//!   connection, what tells the bank to close, what happens by the clock.
+//! - [`config`], [`server`], [`door`], [`connection`], [`presence`], [`tls`], [`signals`], [`housekeeping`]: settings, serving, where
+//!   clients come in, one client's connection, whether it is still there, what tells the bank to close, what happens by the clock.
 //! - [`doctor`], [`admin`], [`demo`]: what the commands `coffer doctor`, `coffer admin` and `coffer demo` do.
 //!
 //! Dependencies point one way: `main -> server -> api -> auth -> ledger -> db -> money`. `error` names the rules'
@@ -32,15 +33,19 @@ pub mod auth;
 pub mod clock;
 pub mod config;
 pub mod connection;
+pub mod connection_limits;
 pub mod db;
 pub mod demo;
+pub mod disk;
 pub mod doctor;
+pub mod door;
 pub mod email;
 pub mod error;
 pub mod housekeeping;
 pub mod ledger;
 pub mod limits;
 pub mod money;
+pub mod presence;
 pub mod problems;
 pub mod server;
 pub mod signals;

@@ -1,7 +1,10 @@
-//! Limits on how often: of requests, and of guesses at a password.
+//! Limits on how often: of requests, of movements, and of guesses at a password.
 //!
 //! The generic cell rate algorithm (ITU-T I.371): each key remembers one moment, the time at which its bucket is full
-//! again. Written out because a guess that turns out right is given back, which the crates for this do not do.
+//! again. Written out because a guess that turns out right is given back, and a movement that is refused never counts,
+//! which the crates for this do not do.
+
+pub mod movements;
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hash, RandomState};
@@ -26,6 +29,23 @@ pub struct Quota {
     pub interval: Duration,
 }
 
+impl Quota {
+    /// `count` at once, and as many again in each `period`; None for any number, which a `count` of 0 stands for.
+    pub fn per(period: Duration, count: u32) -> Option<Self> {
+        period.checked_div(count).map(|interval| Self { burst: count, interval })
+    }
+
+    /// So many a second, `BURST_SECONDS` worth of them at once; None for any number, which 0 stands for.
+    pub fn per_second(count: u32) -> Option<Self> {
+        let quota = Self::per(Duration::from_secs(1), count)?;
+        Some(Self { burst: count.saturating_mul(BURST_SECONDS), ..quota })
+    }
+
+    fn capacity(self) -> Duration {
+        self.interval * self.burst
+    }
+}
+
 /// What is left of a quota, for the headers of draft-ietf-httpapi-ratelimit-headers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Allowance {
@@ -38,8 +58,25 @@ pub struct Allowance {
 /// A quota for each key.
 pub struct Limiter<K> {
     quota: Quota,
-    shards: [Mutex<HashMap<K, Instant>>; SHARDS],
+    shards: [Mutex<HashMap<K, Cell>>; SHARDS],
     hasher: RandomState,
+}
+
+/// What is known of a key.
+#[derive(Clone, Copy)]
+struct Cell {
+    /// When the quota is whole again, but for what is reserved.
+    full_at: Instant,
+    /// What is kept for work under way, of which it is not known yet how much will count.
+    reserved: u32,
+    /// What has counted and is not [stored](Limiter::take_unsaved) yet.
+    unsaved: u32,
+}
+
+impl Cell {
+    fn is_idle(&self, now: Instant) -> bool {
+        self.full_at <= now && self.reserved == 0
+    }
 }
 
 impl<K: Hash + Eq> Limiter<K> {
@@ -49,66 +86,144 @@ impl<K: Hash + Eq> Limiter<K> {
 
     /// Takes one of the key's quota. `Err` when there is none; then nothing is taken.
     pub fn take(&self, key: K, now: Instant) -> Result<Allowance, Allowance> {
-        let mut full_at = self.shard(&key);
-        let Quota { burst, interval } = self.quota;
-        if full_at.len() >= MAX_KEYS && !full_at.contains_key(&key) {
-            return Err(Allowance { quota: self.quota, remaining: 0, reset: interval });
+        self.take_many(key, 1, now)
+    }
+
+    /// Takes so many of the key's quota, or nothing.
+    pub fn take_many(&self, key: K, count: u32, now: Instant) -> Result<Allowance, Allowance> {
+        self.change(key, count, now, |cell, interval| cell.full_at += interval * count)
+    }
+
+    /// Keeps so many of the key's quota for work under way, or nothing. Each reservation must be [settled](Self::settle).
+    /// What it keeps does not come back with time: so whatever is reserved and settled, and when, what counts is never more
+    /// than the quota.
+    pub fn reserve(&self, key: K, count: u32, now: Instant) -> Result<Allowance, Allowance> {
+        self.change(key, count, now, |cell, _| cell.reserved += count)
+    }
+
+    /// Ends a reservation of `reserved`, of which `used` count.
+    pub fn settle(&self, key: &K, reserved: u32, used: u32, now: Instant) {
+        let mut cells = self.shard(key);
+        if let Some(cell) = cells.get_mut(key) {
+            cell.reserved = cell.reserved.saturating_sub(reserved);
+            cell.full_at = cell.full_at.max(now) + self.quota.interval * used;
+            cell.unsaved = cell.unsaved.saturating_add(used);
         }
-        let known = full_at.get(&key).copied().filter(|moment| *moment > now).unwrap_or(now);
-        let used = known - now;
-        let capacity = interval * burst;
-        if used + interval > capacity {
-            return Err(Allowance { quota: self.quota, remaining: 0, reset: used + interval - capacity });
-        }
-        full_at.insert(key, known + interval);
-        let left = capacity - used - interval;
-        let remaining = (left.as_nanos() / interval.as_nanos().max(1)) as u32;
-        Ok(Allowance { quota: self.quota, remaining, reset: interval })
     }
 
     /// Gives back what was taken.
     pub fn give_back(&self, key: &K) {
-        let mut full_at = self.shard(key);
-        if let Some(moment) = full_at.get_mut(key) {
-            *moment = moment.checked_sub(self.quota.interval).unwrap_or(*moment);
+        let mut cells = self.shard(key);
+        if let Some(cell) = cells.get_mut(key) {
+            cell.full_at = cell.full_at.checked_sub(self.quota.interval).unwrap_or(cell.full_at);
         }
     }
 
     /// Forgets the keys whose quota is whole again.
     pub fn forget_idle(&self, now: Instant) {
         for shard in &self.shards {
-            shard.lock().unwrap_or_else(PoisonError::into_inner).retain(|_, moment| *moment > now);
+            shard.lock().unwrap_or_else(PoisonError::into_inner).retain(|_, cell| !cell.is_idle(now));
         }
     }
 
-    fn shard(&self, key: &K) -> MutexGuard<'_, HashMap<K, Instant>> {
+    /// Changes the key's cell if `count` more are in its quota.
+    fn change(
+        &self,
+        key: K,
+        count: u32,
+        now: Instant,
+        change: impl FnOnce(&mut Cell, Duration),
+    ) -> Result<Allowance, Allowance> {
+        let mut cells = self.shard(&key);
+        let Quota { interval, .. } = self.quota;
+        let known = cells.get(&key).copied();
+        if known.is_none() && cells.len() >= MAX_KEYS {
+            return Err(Allowance { quota: self.quota, remaining: 0, reset: interval });
+        }
+        let mut cell = known.unwrap_or(Cell { full_at: now, reserved: 0, unsaved: 0 });
+        cell.full_at = cell.full_at.max(now);
+        let used = (cell.full_at - now) + interval * cell.reserved;
+        let remaining = |used| {
+            let left = self.quota.capacity().saturating_sub(used);
+            (left.as_nanos() / interval.as_nanos().max(1)) as u32
+        };
+        let wanted = used + interval * count;
+        if wanted > self.quota.capacity() {
+            let reset = wanted - self.quota.capacity();
+            return Err(Allowance { quota: self.quota, remaining: remaining(used), reset });
+        }
+        change(&mut cell, interval);
+        cells.insert(key, cell);
+        Ok(Allowance { quota: self.quota, remaining: remaining(wanted), reset: interval })
+    }
+
+    fn shard(&self, key: &K) -> MutexGuard<'_, HashMap<K, Cell>> {
         let index = self.hasher.hash_one(key) as usize % SHARDS;
         self.shards[index].lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Requests a second for each key, `BURST_SECONDS` worth at once, or any number of them.
+impl<K: Hash + Eq + Clone> Limiter<K> {
+    /// What has counted since it was asked for the last time, of at most `limit` keys of which it is `at_least` so much.
+    pub fn take_unsaved(&self, at_least: u32, limit: usize) -> Vec<(K, u32)> {
+        let mut unsaved = Vec::new();
+        for shard in &self.shards {
+            let mut cells = shard.lock().unwrap_or_else(PoisonError::into_inner);
+            let enough = cells.iter_mut().filter(|(_, cell)| cell.unsaved >= at_least.max(1));
+            let room = limit - unsaved.len();
+            unsaved.extend(enough.take(room).map(|(key, cell)| (key.clone(), std::mem::take(&mut cell.unsaved))));
+        }
+        unsaved
+    }
+
+    /// Sets what is known of a key from elsewhere: its quota is whole at `full_at`, but for what has counted here since.
+    pub fn set_full_at(&self, key: K, full_at: Instant) {
+        let mut cells = self.shard(&key);
+        if cells.len() < MAX_KEYS || cells.contains_key(&key) {
+            let cell = cells.entry(key).or_insert(Cell { full_at, reserved: 0, unsaved: 0 });
+            cell.full_at = full_at + self.quota.interval * cell.unsaved;
+        }
+    }
+
+    /// What was [taken](Self::take_unsaved) could not be stored.
+    pub fn put_back_unsaved(&self, key: &K, count: u32) {
+        if let Some(cell) = self.shard(key).get_mut(key) {
+            cell.unsaved = cell.unsaved.saturating_add(count);
+        }
+    }
+}
+
+/// A quota for each key, in the words of an answer; or any number.
 pub struct RequestLimit<K> {
     /// How the limit is called in the headers.
     pub policy: &'static str,
+    code: &'static str,
     detail: &'static str,
     limiter: Option<Limiter<K>>,
 }
 
 impl<K: Hash + Eq> RequestLimit<K> {
-    /// `detail` tells the client what to do. 0 a second stands for any number.
+    /// Requests a second, `BURST_SECONDS` worth at once. `detail` tells the client what to do. 0 stands for any number.
     pub fn new(policy: &'static str, detail: &'static str, per_second: u32) -> Self {
-        let quota = Duration::from_secs(1)
-            .checked_div(per_second)
-            .map(|interval| Quota { burst: per_second.saturating_mul(BURST_SECONDS), interval });
-        Self { policy, detail, limiter: quota.map(Limiter::new) }
+        Self::of(policy, "too_many_requests", detail, Quota::per_second(per_second))
     }
 
-    /// Takes one request. None when there is no limit.
+    /// `code` names the problem. Without a quota there may be any number.
+    pub fn of(policy: &'static str, code: &'static str, detail: &'static str, quota: Option<Quota>) -> Self {
+        Self { policy, code, detail, limiter: quota.map(Limiter::new) }
+    }
+
+    /// Takes one. None when there is no limit.
     pub fn take(&self, key: K) -> Result<Option<Allowance>, Error> {
+        self.take_many(key, 1)
+    }
+
+    /// Takes as many as something costs, or nothing. What costs more than the whole quota takes that.
+    pub fn take_many(&self, key: K, count: u32) -> Result<Option<Allowance>, Error> {
         let Some(limiter) = &self.limiter else { return Ok(None) };
-        limiter.take(key, Instant::now()).map(Some).map_err(|allowance| Error::TooMany {
-            code: "too_many_requests",
+        let count = count.min(limiter.quota.burst);
+        limiter.take_many(key, count, Instant::now()).map(Some).map_err(|allowance| Error::TooMany {
+            code: self.code,
             detail: self.detail,
             policy: self.policy,
             allowance,
@@ -176,7 +291,66 @@ mod tests {
         assert_eq!(network("2001:db8:1:2:3:4:5:6"), "2001:db8:1:2::");
     }
 
+    #[test]
+    fn what_is_reserved_is_kept_until_it_is_settled() {
+        let limiter = Limiter::new(QUOTA);
+        let start = Instant::now();
+        assert_eq!(limiter.reserve("a", 3, start).map(|allowance| allowance.remaining), Ok(0));
+        // Time brings nothing back of what is reserved.
+        let later = start + Duration::from_secs(60);
+        assert!(limiter.take("a", later).is_err());
+        limiter.forget_idle(later);
+        limiter.settle(&"a", 3, 1, later);
+        assert_eq!(limiter.take_many("a", 3, later).map_err(|refused| refused.remaining), Err(2));
+        assert!(limiter.take_many("a", 2, later).is_ok());
+        assert!(limiter.take_many("b", 4, start).is_err());
+    }
+
+    #[test]
+    fn what_counts_is_handed_out_to_be_stored_once() {
+        let limiter = Limiter::new(QUOTA);
+        let start = Instant::now();
+        for key in ["a", "b"] {
+            let _ = limiter.reserve(key, 2, start);
+            limiter.settle(&key, 2, 2, start);
+        }
+        let _ = limiter.reserve("c", 1, start);
+        limiter.settle(&"c", 1, 1, start);
+        let mut unsaved = limiter.take_unsaved(2, 10);
+        unsaved.sort_unstable();
+        assert_eq!(unsaved, [("a", 2), ("b", 2)]);
+        assert_eq!(limiter.take_unsaved(1, 10), [("c", 1)]);
+        // Another instance has used one, too.
+        limiter.set_full_at("a", start + Duration::from_secs(30));
+        assert!(limiter.take("a", start).is_err());
+        limiter.set_full_at("d", start + Duration::from_secs(20));
+        assert!(limiter.take("d", start).is_ok());
+        assert!(limiter.take("d", start).is_err());
+    }
+
     proptest! {
+        /// Whatever is reserved at whatever time, and however much of it counts in the end.
+        #[test]
+        fn what_counts_is_never_more_than_the_burst_and_the_rate(
+            steps in prop::collection::vec((0u64..20_000, 1u32..4, 0u32..4, any::<bool>()), 1..200)
+        ) {
+            let limiter = Limiter::new(QUOTA);
+            let start = Instant::now();
+            let (mut now, mut counted, mut under_way) = (start, 0, Vec::new());
+            for (gap, count, used, ends) in steps {
+                now += Duration::from_millis(gap);
+                if limiter.reserve((), count, now).is_ok() {
+                    under_way.push((count, used.min(count)));
+                }
+                if ends && let Some((count, used)) = under_way.pop() {
+                    limiter.settle(&(), count, used, now);
+                    counted += u64::from(used);
+                }
+                let allowed = u64::from(QUOTA.burst) + (now - start).as_secs() / QUOTA.interval.as_secs();
+                prop_assert!(counted <= allowed, "{counted} of {allowed}");
+            }
+        }
+
         #[test]
         fn never_more_than_the_burst_and_the_rate(gaps in prop::collection::vec(0u64..20_000, 1..200)) {
             let limiter = Limiter::new(QUOTA);

@@ -182,6 +182,9 @@ pub const KINDS: &[Kind] = kinds! {
     description_too_long:
         "The description is too long.",
         "Send at most 140 characters.";
+    disk_full:
+        "The disk that holds the books is full, or has less room than the bank keeps in reserve. Nothing was booked or opened.",
+        "Read on, and send the request again later, with the same Idempotency-Key. Whoever runs the bank makes room; it goes on by itself.";
     duplicate_field:
         "A field or parameter came twice.",
         "Send it once.";
@@ -267,8 +270,8 @@ pub const KINDS: &[Kind] = kinds! {
         "This path exists, but not with this method.",
         "Use one of the methods that the header Allow lists.";
     metrics_off:
-        "Metrics are switched off here.",
-        "Whoever runs the bank can switch them on with COFFER_METRICS=true.";
+        "Metrics are switched off, or served on a listener of their own.",
+        "Whoever runs the bank switches them on with COFFER_METRICS=true, and knows where COFFER_ADMIN_LISTEN serves them.";
     missing_field:
         "A field or parameter that is required was left out.",
         "Send it; `errors` names it.";
@@ -291,7 +294,7 @@ pub const KINDS: &[Kind] = kinds! {
         "Nobody gives themselves a role, or freezes or releases themselves or their own account.",
         "Ask somebody else who may.";
     not_ready:
-        "The server runs, but its database does not answer or is not up to date.",
+        "The server runs, but its database does not answer, its disk is full, or its schema is not up to date.",
         "Wait. If it stays so, whoever runs the bank finds the reason in its log.";
     nothing_to_confirm:
         "No second factor is waiting to be confirmed.",
@@ -407,8 +410,20 @@ pub const KINDS: &[Kind] = kinds! {
     too_many_accounts:
         "You have 100 open accounts, which is the most.",
         "Close one that you no longer need.";
+    too_many_changes:
+        "You have signed in, or changed other things than money, more often in a day than the bank takes from one caller.",
+        "Wait as many seconds as Retry-After says. A program keeps its session and renews it with POST /refresh, instead of signing in each time.";
     too_many_codes:
         "Too many wrong codes came in a short time.",
+        "Wait as many seconds as Retry-After says.";
+    too_many_connections:
+        "More connections are open, from your network or from all, than the bank takes.",
+        "Close some that you do not need, keep the others for several requests, and try again.";
+    too_many_movements:
+        "You have had more movements booked, in a short time or in a day, than the bank takes from one caller. Nothing was booked now.",
+        "Wait as many seconds as Retry-After says, or send fewer at once; the header RateLimit-Policy names the limit and its size. Whoever runs the bank sets it with COFFER_MOVEMENT_RATE and COFFER_MOVEMENTS_PER_DAY.";
+    too_many_openings:
+        "You have opened as many accounts in 24 hours as one may, whether or not they are closed again.",
         "Wait as many seconds as Retry-After says.";
     too_many_pending_approvals:
         "As many movements as one person may ask for wait for approval.",
@@ -417,8 +432,11 @@ pub const KINDS: &[Kind] = kinds! {
         "More requests came than the bank takes from one caller or one address in a time.",
         "Wait as many seconds as Retry-After says; the header RateLimit tells what is left.";
     too_many_sign_ins:
-        "Too many wrong passwords came in a short time, and the right one is not looked at either until then; or you have signed in hundreds of times.",
-        "Wait as many seconds as Retry-After says. Keep a session and renew its tokens with POST /refresh.";
+        "Too many wrong passwords came in a short time. The right one is not looked at either until then.",
+        "Wait as many seconds as Retry-After says.";
+    too_many_sign_ups:
+        "More people have signed up from your network in an hour than the bank takes.",
+        "Wait as many seconds as Retry-After says. Whoever runs the bank sets the limit with COFFER_SIGN_UPS_PER_HOUR.";
     transaction_not_found:
         "There is no such movement on your accounts.",
         "GET /transactions?account_number= lists those that there are.";

@@ -1,42 +1,41 @@
 //! Opening the bank, serving it, and closing it without losing a request.
 
 use std::future::Future;
-use std::io::{self, ErrorKind};
-use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use axum::Router;
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 use uuid::Uuid;
 
 use crate::api::cors::Origins;
 use crate::api::edge::Edge;
+use crate::api::statements::Statements;
 use crate::api::{self, App};
 use crate::audit::AuditLog;
-use crate::auth::Auth;
+use crate::auth::{Auth, CallerLimits};
 use crate::clock::Clock;
 use crate::config::{ConfigError, Settings};
-use crate::connection;
+use crate::connection_limits::ConnectionLimits;
 use crate::db::second_factors::FactorKeyError;
-use crate::db::{ConnectError, Db};
+use crate::db::{ConnectError, Db, errors};
+use crate::disk::DiskReserve;
+use crate::door::Door;
 use crate::housekeeping::Housekeeping;
 use crate::ledger::committer::{Committer, Lanes};
+use crate::limits::movements::MovementLimits;
 use crate::tls::{Certificate, TlsError};
 
 /// File descriptors kept for the database, the log and the runtime.
 const RESERVED_FILES: u64 = 128;
 /// How long what only happened (a wrong password, say) may take to be recorded at the end.
 const LAST_NOTES_WITHIN: Duration = Duration::from_secs(2);
-/// After an accept fails (out of file descriptors, say): long enough not to spin.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-/// Connections that may wait to be accepted when the bank closes: more than fit into the queue that tokio asks for. They
-/// come in order, so that whoever connects later does not keep it open.
-const MAX_WAITING: usize = 1_100;
+/// Connections to the listener of those who run the bank: some probes and scrapers, each with a few.
+const ADMIN_CONNECTIONS: usize = 64;
+/// How long it may take at the end to store what callers have used of their day.
+const LAST_QUOTAS_WITHIN: Duration = Duration::from_secs(2);
 
 /// Seconds, from a cached read to a commit on a slow disk.
 const LATENCY_BUCKETS: [f64; 11] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0];
@@ -64,16 +63,25 @@ pub enum ServerError {
     LedgerStopped,
 }
 
-/// The other end of the connection that a request came by, in the request's extensions.
-#[derive(Clone, Copy, Debug)]
-pub struct PeerAddress(pub IpAddr);
+/// Where the bank is served.
+pub struct Listeners {
+    pub public: TcpListener,
+    /// For those who run the bank: probes and metrics, over plain HTTP.
+    pub admin: Option<TcpListener>,
+}
+
+impl From<TcpListener> for Listeners {
+    fn from(public: TcpListener) -> Self {
+        Self { public, admin: None }
+    }
+}
 
 /// A bank that is open: its database is migrated and its lanes are running.
 pub struct Bank {
     app: App,
     lanes: Lanes,
     audit_writer: JoinHandle<()>,
-    max_connections: usize,
+    connection_limits: ConnectionLimits,
     tls: Option<TlsAcceptor>,
     shutdown_deadline: Duration,
     housekeeping: Housekeeping,
@@ -95,10 +103,17 @@ impl Bank {
         let db = Db::connect(&settings.database(true)?).await?;
         db.migrate().await?;
         warn_of_unreadable_secrets(&db.adopt_factor_keys(&factor_keys).await?);
-        let auth = Auth::new(&secrets, factor_keys, settings.caller_rate, settings.staff_second_factor)
-            .map_err(ServerError::Passwords)?;
+        let caller_limits = CallerLimits {
+            requests_per_second: settings.caller_rate,
+            changes_per_day: settings.changes_per_day,
+            sign_ups_per_hour: settings.sign_ups_per_hour,
+        };
+        let auth = Auth::new(&secrets, factor_keys, caller_limits, settings.staff_second_factor).map_err(ServerError::Passwords)?;
         let clock = Arc::new(Clock::default());
+        let disk = DiskReserve::new(db.file(), settings.disk_reserve.bytes());
+        let movement_limits = MovementLimits::new(settings.movement_rate, settings.movements_per_day);
         let (committer, lanes) = Committer::start(&db, settings.max_amount, &clock);
+        let committer = committer.within(movement_limits.clone(), disk.clone());
         let metrics = if settings.metrics { Some(record_metrics()?) } else { None };
         let (audit, audit_writer) = AuditLog::start(&db);
         let app = App::new(api::Parts {
@@ -111,16 +126,24 @@ impl Bank {
             audit,
             self_service_deposits: settings.self_service_deposits,
             approval_above: settings.approval_above,
-            statements: Default::default(),
+            statements: Statements::new(settings.caller_rate > 0),
             clock,
             metrics,
+            has_admin_listener: settings.admin_listen.is_some(),
+            accounts_per_day: settings.accounts_per_day,
+            movement_limits,
+            disk,
         });
         let housekeeping = Housekeeping::start(&app, certificate, settings.idempotency_retention()).await?;
         Ok(Self {
             app,
             lanes,
             audit_writer,
-            max_connections: affordable_connections(settings.max_connections),
+            connection_limits: ConnectionLimits::new(
+                affordable_connections(settings.max_connections),
+                settings.connections_per_network as usize,
+                settings.trusted_proxies.clone(),
+            ),
             tls,
             shutdown_deadline: settings.shutdown_deadline(),
             housekeeping,
@@ -133,18 +156,21 @@ impl Bank {
 
     /// Serves until `shutdown` completes. Then whatever has been asked is answered up to the deadline, by whomever has
     /// connected, everything that was queued is committed, and the database is closed.
-    pub async fn serve(self, listener: TcpListener, shutdown: impl Future<Output = ()>) -> Result<(), ServerError> {
-        let Self { app, mut lanes, audit_writer, max_connections, tls, shutdown_deadline, housekeeping } = self;
-        let db = app.db.clone();
-        let door = Door {
-            router: api::router(app),
-            tls,
-            permits: Arc::new(Semaphore::new(max_connections)),
-            closing: watch::Sender::new(false),
-        };
+    pub async fn serve(
+        self,
+        listeners: impl Into<Listeners>,
+        shutdown: impl Future<Output = ()>,
+    ) -> Result<(), ServerError> {
+        let Self { app, mut lanes, audit_writer, connection_limits, tls, shutdown_deadline, housekeeping } = self;
+        let Listeners { public, admin } = listeners.into();
+        let (db, movement_limits) = (app.db.clone(), app.movement_limits.clone());
+        let of_admin = ConnectionLimits::new(ADMIN_CONNECTIONS, 0, Vec::new());
+        let admin = admin.map(|listener| (Door::new(api::admin_router(app.clone()), None, of_admin), listener));
+        let door = Door::new(api::router(app), tls, connection_limits);
         let housekeeping = tokio::spawn(housekeeping.run());
         let ended = tokio::select! {
-            () = door.accept(&listener) => Ok(()),
+            () = door.accept(&public) => Ok(()),
+            () = accept_if_any(admin.as_ref()) => Ok(()),
             () = shutdown => Ok(()),
             // A bank that cannot book must not stay up and look healthy.
             () = lanes.one_ended() => Err(ServerError::LedgerStopped),
@@ -152,8 +178,14 @@ impl Bank {
         housekeeping.abort();
         lanes.close();
         let closing = async {
-            door.close(listener).await;
+            let admin = async {
+                if let Some((door, listener)) = admin {
+                    door.close(listener).await;
+                }
+            };
+            tokio::join!(door.close(public), admin);
             lanes.all_ended().await;
+            store_quotas(&movement_limits, &db).await;
             if tokio::time::timeout(LAST_NOTES_WITHIN, audit_writer).await.is_err() {
                 tracing::error!("the last notes could not be written to the audit log");
             }
@@ -178,6 +210,21 @@ fn warn_of_unreadable_secrets(users: &[Uuid]) {
     }
 }
 
+/// Never ends, whether there is such a listener or not.
+async fn accept_if_any(admin: Option<&(Door, TcpListener)>) {
+    match admin {
+        Some((door, listener)) => door.accept(listener).await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn store_quotas(limits: &MovementLimits, db: &Db) {
+    let stored = tokio::time::timeout(LAST_QUOTAS_WITHIN, limits.store_all(db)).await;
+    if let Err(error) = stored.unwrap_or_else(|_| Err(errors::no_answer())) {
+        tracing::warn!(%error, "what callers have used of their day could not be stored");
+    }
+}
+
 /// As many as configured, or as the limit on open files leaves room for.
 fn affordable_connections(configured: u32) -> usize {
     let limit = rlimit::getrlimit(rlimit::Resource::NOFILE).map_or(u64::MAX, |(soft, _)| soft);
@@ -186,70 +233,6 @@ fn affordable_connections(configured: u32) -> usize {
         tracing::warn!(configured, affordable, "COFFER_MAX_CONNECTIONS is more than the limit on open files allows");
     }
     usize::try_from(affordable.min(configured.into())).unwrap_or(usize::MAX)
-}
-
-/// Where clients come in.
-struct Door {
-    router: Router,
-    tls: Option<TlsAcceptor>,
-    /// As many as there may be connections: the next one waits in the kernel's queue.
-    permits: Arc<Semaphore>,
-    /// Turns true when the bank closes. Each connection holds a receiver.
-    closing: watch::Sender<bool>,
-}
-
-impl Door {
-    /// Accepts connections for ever.
-    async fn accept(&self, listener: &TcpListener) {
-        loop {
-            let Ok(permit) = self.permits.clone().acquire_owned().await else { return };
-            match listener.accept().await {
-                Ok((stream, peer)) => self.admit(stream, peer.ip(), permit),
-                Err(error) => {
-                    tracing::warn!(%error, "cannot accept a connection");
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
-                }
-            }
-        }
-    }
-
-    fn admit(&self, stream: TcpStream, peer: IpAddr, permit: OwnedSemaphorePermit) {
-        let client = connection::serve(stream, peer, self.tls.clone(), self.router.clone(), self.closing.subscribe());
-        tokio::spawn(async move {
-            client.await;
-            drop(permit);
-        });
-    }
-
-    /// Has all connections end, and waits for it. Nothing can be asked of the bank afterwards.
-    async fn close(self, listener: TcpListener) {
-        self.closing.send_replace(true);
-        if let Err(error) = self.accept_waiting(listener).await {
-            tracing::warn!(%error, "cannot accept the connections that are waiting");
-        }
-        self.closing.closed().await;
-    }
-
-    /// Accepts those that are waiting to be: to its client a connection is open, and it may have carried a request
-    /// already. Then nobody can connect any more.
-    async fn accept_waiting(&self, listener: TcpListener) -> io::Result<()> {
-        // The runtime may not have heard of the last ones yet. The system has.
-        let listener = listener.into_std()?;
-        for _ in 0..MAX_WAITING {
-            let Ok(permit) = self.permits.clone().acquire_owned().await else { break };
-            match listener.accept() {
-                Ok((stream, peer)) => {
-                    stream.set_nonblocking(true)?;
-                    self.admit(TcpStream::from_std(stream)?, peer.ip(), permit);
-                }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
-                // Its client has gone.
-                Err(error) if error.kind() == ErrorKind::ConnectionAborted => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(())
-    }
 }
 
 /// Installs the process's recorder, once.

@@ -1,5 +1,7 @@
 //! Accounts and balances: `/accounts`, `/accounts/{account_number}` and `GET /balance`.
 
+use std::time::Duration;
+
 use axum::extract::State;
 use axum::http::header::LOCATION;
 use axum::http::{HeaderName, StatusCode};
@@ -20,10 +22,12 @@ use crate::db::accounts::{Account, AccountStatus};
 use crate::db::audit::{Action, Event};
 use crate::error::{Error, Result};
 use crate::ledger::rules::Refusal;
+use crate::limits::{Allowance, Quota};
 use crate::money::{Currency, CurrentCurrency, Money};
 use crate::text::Label;
 use crate::timestamp::Timestamp;
 
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 const DEFAULT_LIMIT: u32 = 50;
 const MAX_LIMIT: u32 = 100;
 /// Open accounts per user: enough for any household, too few to fill a database with.
@@ -221,6 +225,7 @@ pub async fn list(
         (status = CREATED, description = "Opened", body = AccountBody,
          headers(("Location" = String, description = "The account"))),
         (status = CONFLICT, description = "The caller has as many open accounts as one may have"),
+        (status = TOO_MANY_REQUESTS, description = "The caller has opened as many accounts in 24 hours as one may"),
     ),
     security(("bearer" = []))
 )]
@@ -232,11 +237,12 @@ pub async fn open(
     let currency = request.currency.map_or(app.default_currency, Into::into);
     let mut tx = app.db.begin().await?;
     users::lock_caller(&mut tx, caller).await?;
+    refuse_to_open_too_many(&app, &mut tx, caller.user_id).await?;
     if tx.count_open_accounts(caller.user_id).await? >= MAX_OPEN_ACCOUNTS {
         let detail = "You have 100 open accounts, which is the most. Close one that you no longer need.";
         return Err(Error::conflict("too_many_accounts", detail));
     }
-    let account = insert_account(&mut tx, caller.user_id, currency, request.label.map(Into::into)).await?;
+    let account = insert_account(&app, &mut tx, caller.user_id, currency, request.label.map(Into::into)).await?;
     tx.commit().await?;
     Ok((StatusCode::CREATED, [location_of(&account)], Json(account.into())))
 }
@@ -334,13 +340,31 @@ pub async fn close(
     })
 }
 
+/// How many accounts an owner has opened lately, whatever has become of them, by whomever and on whichever instance. Hold
+/// the owner's lock: nobody else opens one meanwhile.
+async fn refuse_to_open_too_many(app: &App, tx: &mut Tx<'_>, owner_id: Uuid) -> Result<()> {
+    let Some(quota) = Quota::per(DAY, app.accounts_per_day) else { return Ok(()) };
+    let now = Timestamp::now();
+    match tx.nth_last_opening(owner_id, quota.burst).await?.map(|opened_at| opened_at.plus(DAY)) {
+        Some(free_again) if free_again > now => Err(Error::TooMany {
+            code: "too_many_openings",
+            detail: "You have opened as many accounts in 24 hours as one may. Wait as long as Retry-After says.",
+            policy: "openings-day",
+            allowance: Allowance { quota, remaining: 0, reset: free_again.since(now) },
+        }),
+        _ => Ok(()),
+    }
+}
+
 /// Opens an account with a fresh number, in the transaction of the caller.
 pub async fn insert_account(
+    app: &App,
     tx: &mut Tx<'_>,
     owner_id: Uuid,
     currency: Currency,
     label: Option<String>,
 ) -> Result<Account> {
+    app.disk.refuse_if_reached()?;
     let now = Timestamp::now();
     for _ in 0..MAX_NUMBER_TRIES {
         let number = AccountNumber::random().map_err(|error| Error::Internal(error.to_string()))?;

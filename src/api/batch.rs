@@ -22,6 +22,8 @@ use crate::text::{Description, MAX_DESCRIPTION_LENGTH};
 
 /// Movements in one batch: as many as the ledger writes in one commit.
 pub const MAX_ITEMS: usize = 1_000;
+/// So many cost the caller one request more: those that are refused or repeated are work, too, and no movement counts them.
+const ITEMS_FOR_A_REQUEST: usize = 100;
 /// Everything in an item but its description, with the white space of a program that prints it for people.
 const MAX_ITEM_FRAME_BYTES: usize = 320;
 /// A whole batch, 2 MB, however it is written: every character of every description may be two escapes (`\ud83d\ude00`).
@@ -95,6 +97,7 @@ pub struct ItemResult {
 ///
 /// Books up to 1,000 movements in one durable commit. With `atomic` all are booked or none; without, each item succeeds
 /// or is refused by itself. An `Idempotency-Key` covers the whole batch, item by item.
+/// A batch of n takes n of the caller's movements, and every 100 count as one request.
 #[utoipa::path(
     post,
     path = "/transactions/batch",
@@ -134,6 +137,7 @@ pub async fn batch(
     if !errors.is_empty() {
         return Err(Error::Invalid(errors));
     }
+    app.auth.requests.take_many(caller.user_id, (commands.len() / ITEMS_FOR_A_REQUEST) as u32)?;
     proof::confirm_amounts(&app, caller, &debits_of(&commands)).await?;
     let verdicts = app.committer.submit_all(commands, request.atomic).await?;
     if request.atomic && verdicts.iter().any(Result::is_err) {

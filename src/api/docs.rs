@@ -19,8 +19,8 @@ use utoipa::{PartialSchema, ToSchema};
 use utoipa_swagger_ui::SwaggerUi;
 
 use super::{App, links};
+use crate::connection::Peer;
 use crate::error::{FieldError, Problem};
-use crate::server::PeerAddress;
 
 const DESCRIPTION: &str = "\
 A bank in one binary: accounts, deposits, withdrawals, transfers, balances and history over a double-entry ledger.
@@ -105,11 +105,11 @@ pub fn swagger_ui(document: utoipa::openapi::OpenApi) -> Router<App> {
 )]
 pub async fn postman(
     State(app): State<App>,
-    peer: Option<Extension<PeerAddress>>,
+    peer: Option<Extension<Peer>>,
     uri: Uri,
     headers: HeaderMap,
 ) -> HttpResponse {
-    let scheme = app.edge.scheme(peer.map(|peer| peer.0.0), &headers);
+    let scheme = app.edge.scheme(peer.map(|peer| peer.0.address), &headers);
     let collection = match asked_at(&uri, &headers) {
         Some(host) => POSTMAN.replacen(
             POSTMAN_BASE_URL,
@@ -170,12 +170,13 @@ fn add_problems(operation: &mut Operation, changes_something: bool) {
     if takes_body || takes_parameters {
         add("422", "A field, parameter or header is not what it should be; `errors` says which and why");
     }
+    add("429", "Too often; try again after `Retry-After` seconds");
     if !is_probe {
-        add("429", "Too often; try again after `Retry-After` seconds");
         add("500", "A failure of the bank, which its log explains under the same `request_id`");
         add("503", "The bank is busy or its database does not answer; try again after `Retry-After` seconds");
     }
     if changes_something {
+        add("507", "The disk that holds the books has too little room: nothing was written");
         add(
             "504",
             "The database did not say whether it was done. With an `Idempotency-Key` send it again, otherwise look",

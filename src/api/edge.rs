@@ -2,6 +2,7 @@
 //! from doing harm.
 
 use std::net::{IpAddr, SocketAddr};
+use std::time::Instant;
 
 use axum::http::header::{
     CONTENT_SECURITY_POLICY, HeaderMap, REFERRER_POLICY, STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS,
@@ -32,18 +33,48 @@ const APP_POLICY: HeaderValue = HeaderValue::from_static(
 
 const ONE_YEAR_OF_TLS: HeaderValue = HeaderValue::from_static("max-age=31536000; includeSubDomains");
 
+/// From one network: each of some balancers and orchestrators asks once a second or so. They cost next to nothing.
+const PROBES_PER_SECOND: u32 = 100;
+/// From one network: each of some scrapers asks a few times a minute. An answer takes a millisecond or so to write.
+const METRICS_PER_SECOND: u32 = 5;
+
 /// What is settled before a handler sees the request.
 pub struct Edge {
     trusted_proxies: Vec<IpNet>,
-    /// By network: see [`crate::limits::network_of`].
-    pub requests: RequestLimit<IpAddr>,
+    requests: RequestLimit<IpAddr>,
+    probes: RequestLimit<IpAddr>,
+    metrics: RequestLimit<IpAddr>,
     serves_tls: bool,
 }
 
 impl Edge {
     pub fn new(trusted_proxies: Vec<IpNet>, requests_per_second: u32, serves_tls: bool) -> Self {
         let detail = "Too many requests from this address. Wait as long as Retry-After says.";
-        Self { trusted_proxies, requests: RequestLimit::new("address", detail, requests_per_second), serves_tls }
+        // Whoever wants no limit wants none here either.
+        let rate = |per_second| if requests_per_second == 0 { 0 } else { per_second };
+        Self {
+            trusted_proxies,
+            requests: RequestLimit::new("address", detail, requests_per_second),
+            probes: RequestLimit::new("probes", detail, rate(PROBES_PER_SECOND)),
+            metrics: RequestLimit::new("metrics", detail, rate(METRICS_PER_SECOND)),
+            serves_tls,
+        }
+    }
+
+    /// The quota that a request for this path counts against, by network: see [`crate::limits::network_of`]. Probes and
+    /// metrics have their own, so that a busy network is still seen to be well.
+    pub fn limit_of(&self, path: &str) -> &RequestLimit<IpAddr> {
+        match path {
+            "/livez" | "/readyz" => &self.probes,
+            "/metrics" => &self.metrics,
+            _ => &self.requests,
+        }
+    }
+
+    pub fn forget_idle(&self, now: Instant) {
+        for limit in [&self.requests, &self.probes, &self.metrics] {
+            limit.forget_idle(now);
+        }
     }
 
     /// The client's address: the other end of the connection or, if that is a trusted proxy, the last address in

@@ -37,11 +37,11 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use axum::extract::FromRef;
 use axum::http::StatusCode;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::get;
+use axum::{Extension, Router};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tower::util::option_layer;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -52,11 +52,13 @@ use utoipa_axum::routes;
 use self::cors::Origins;
 use self::edge::Edge;
 use crate::audit::AuditLog;
-use crate::auth::{Auth, Caller};
+use crate::auth::{Auth, Caller, ChangesSomething};
 use crate::clock::Clock;
 use crate::db::Db;
+use crate::disk::DiskReserve;
 use crate::ledger::committer::Committer;
 use crate::ledger::rules;
+use crate::limits::movements::MovementLimits;
 use crate::money::Currency;
 
 /// A read, or a write beside the ledger, that takes longer than this has met a database in trouble.
@@ -84,6 +86,12 @@ pub struct Parts {
     pub clock: Arc<Clock>,
     /// None when `/metrics` is switched off.
     pub metrics: Option<PrometheusHandle>,
+    /// Whether metrics are served on a listener of their own, and only there.
+    pub has_admin_listener: bool,
+    /// How many accounts one owner may open in 24 hours; 0 for any number.
+    pub accounts_per_day: u32,
+    pub movement_limits: MovementLimits,
+    pub disk: DiskReserve,
 }
 
 impl App {
@@ -133,6 +141,20 @@ pub fn router(app: App) -> Router {
         .with_state(app)
 }
 
+/// What is served on the listener of those who run the bank.
+pub fn admin_router(app: App) -> Router {
+    Router::new()
+        .route("/livez", get(operations::livez))
+        .route("/readyz", get(operations::readyz))
+        .route("/metrics", get(operations::metrics))
+        .fallback(|| async { StatusCode::NOT_FOUND })
+        .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, HANDLER_TIMEOUT))
+        .layer(CatchPanicLayer::custom(surround::answer_panic))
+        .layer(from_fn_with_state(app.clone(), surround::finish))
+        .layer(Extension(surround::OnAdminListener))
+        .with_state(app)
+}
+
 /// Every route of the OpenAPI document. The path and method of each stand at its handler.
 pub fn documented_routes() -> OpenApiRouter<App> {
     // The committer keeps its own time, and a request that waits for it must not be told "timed out" about money that
@@ -163,19 +185,20 @@ pub fn documented_routes() -> OpenApiRouter<App> {
         .routes(routes!(docs::postman))
         .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, HANDLER_TIMEOUT));
 
+    // Few of them can be made, because each takes a session that a sign-in has made: nobody is kept from signing out.
+    let ends = OpenApiRouter::new().routes(routes!(sessions::logout)).routes(routes!(sessions::end));
+
     // Each runs to its end in a task of its own, even when the client hangs up.
     let writes = OpenApiRouter::new()
         .routes(routes!(users::create_account))
         .routes(routes!(sessions::login))
         .routes(routes!(sessions::refresh))
-        .routes(routes!(sessions::logout))
         .routes(routes!(accounts::list, accounts::open))
         .routes(routes!(accounts::show, accounts::relabel, accounts::close))
         .routes(routes!(users::me, users::update_me, users::close_me))
         .routes(routes!(users::change_password))
         .routes(routes!(proof::prove))
         .routes(routes!(sessions::list))
-        .routes(routes!(sessions::end))
         .routes(routes!(second_factor::show, second_factor::enrol))
         .routes(routes!(second_factor::confirm))
         .routes(routes!(second_factor::remove))
@@ -185,6 +208,8 @@ pub fn documented_routes() -> OpenApiRouter<App> {
         .routes(routes!(staff::set_account_status))
         .routes(routes!(staff::end_sessions))
         .routes(routes!(approvals::reject))
+        .layer(Extension(ChangesSomething))
+        .merge(ends)
         .layer(from_fn(surround::run_to_completion))
         .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, HANDLER_TIMEOUT));
 

@@ -1,5 +1,6 @@
 //! For those who run it: `/livez`, `/readyz` and `/metrics`.
 
+use axum::Extension;
 use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
@@ -8,6 +9,8 @@ use utoipa::ToSchema;
 
 use super::App;
 use super::extract::Json;
+use super::surround::OnAdminListener;
+use crate::db::errors::Failure;
 use crate::error::{Error, Result};
 
 /// How Prometheus wants its text format named.
@@ -37,7 +40,7 @@ pub async fn livez() -> Json<Health> {
 
 /// Can it serve?
 ///
-/// Yes when the ledger could write a moment ago. Answers within a second, from what is known: a ledger that has booked
+/// Yes when the ledger could write a moment ago, and the disk has more room than is kept in reserve. Answers within a second, from what is known: a ledger that has booked
 /// nothing lately is asked to write something, at most once a second, however often this is called.
 #[utoipa::path(
     get,
@@ -49,6 +52,10 @@ pub async fn livez() -> Json<Health> {
     )
 )]
 pub async fn readyz(State(app): State<App>) -> Result<Json<Readiness>> {
+    if app.disk.is_reached() {
+        let detail = format!("No movement can be booked. {}", Failure::DiskFull.in_words());
+        return Err(Error::Busy { code: "not_ready", detail: detail.into() });
+    }
     app.committer.readiness().await.map_err(|failure| {
         let detail = format!("No movement can be booked. {}", failure.in_words());
         Error::Busy { code: "not_ready", detail: detail.into() }
@@ -63,10 +70,12 @@ pub async fn readyz(State(app): State<App>) -> Result<Json<Readiness>> {
     tag = "Operations",
     responses(
         (status = OK, description = "Counters and histograms", body = String, content_type = "text/plain"),
-        (status = NOT_FOUND, description = "Switched off"),
+        (status = NOT_FOUND, description = "Switched off, or served on a listener of their own"),
     )
 )]
-pub async fn metrics(State(app): State<App>) -> Result<Response> {
-    let metrics = app.metrics.as_ref().ok_or_else(|| Error::not_found("metrics_off", "Metrics are switched off."))?;
+pub async fn metrics(State(app): State<App>, private: Option<Extension<OnAdminListener>>) -> Result<Response> {
+    let is_served_here = private.is_some() || !app.has_admin_listener;
+    let metrics = app.metrics.as_ref().filter(|_| is_served_here);
+    let metrics = metrics.ok_or_else(|| Error::not_found("metrics_off", "Metrics are not served here."))?;
     Ok(([(CONTENT_TYPE, PROMETHEUS_TEXT)], metrics.render()).into_response())
 }

@@ -19,6 +19,7 @@ use super::fields::{self, SessionId};
 use super::web_client::{self, Client};
 use super::{App, second_factor};
 use crate::auth::guesses::Taken;
+use crate::auth::hashing::Purpose;
 use crate::auth::passwords::Password;
 use crate::auth::sessions::RefreshToken;
 use crate::auth::tokens::{self, Subject};
@@ -166,15 +167,16 @@ async fn sign_in(
         Some(email) => app.db.user_by_email(email.as_str()).await?,
         None => None,
     };
+    let asker = origin.asker(Purpose::Proof);
     let password_hash = user.as_ref().map(|user| user.password_hash.clone());
-    let matches = app.auth.passwords.verify(request.password.clone(), password_hash).await?;
+    let matches = app.auth.passwords.verify(request.password.clone(), password_hash, &asker).await?;
     let Some(user) = user.filter(|_| matches) else {
         app.audit.note(sign_in_event(Action::LoginFailed, origin, email.as_ref()));
         return Err(invalid());
     };
 
     let stronger = if app.auth.passwords.is_outdated(&user.password_hash) {
-        Some(app.auth.passwords.hash(request.password).await?)
+        Some(app.auth.passwords.hash(request.password, &asker).await?)
     } else {
         None
     };
@@ -185,8 +187,10 @@ async fn sign_in(
     let user = still.ok_or_else(invalid)?;
     // The password was right, whatever the code is: those have a quota of their own.
     app.auth.guesses.give_back(taken);
+    app.auth.passwords.queue.note_customer_at(asker.network);
+    // Each sign-in leaves a session and a record.
+    app.auth.changes.take(user.id)?;
     let second_factor = pass_second_factor(app, origin, &mut tx, user.id, request.code).await?;
-    app.auth.guesses.take_sign_in(user.id).map_err(too_many_sessions)?;
     if let Some(password_hash) = stronger {
         tx.update_password(user.id, &password_hash).await?;
     }
@@ -434,15 +438,6 @@ fn too_many_guesses(allowance: Allowance) -> Error {
         code: "too_many_sign_ins",
         detail: "Too many wrong passwords. Wait as long as Retry-After says, then try again.",
         policy: "sign-in",
-        allowance,
-    }
-}
-
-fn too_many_sessions(allowance: Allowance) -> Error {
-    Error::TooMany {
-        code: "too_many_sign_ins",
-        detail: "You have signed in too often. Keep the session and renew its tokens with POST /refresh.",
-        policy: "sessions",
         allowance,
     }
 }

@@ -28,6 +28,8 @@ use crate::timestamp::Timestamp;
 
 const DEFAULT_LIMIT: u32 = 50;
 const MAX_LIMIT: u32 = 100;
+/// Requests that a search costs beside itself: it looks at everybody.
+const SEARCH_COST: u32 = 20;
 
 #[derive(Debug, Deserialize, Validate, IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -107,9 +109,16 @@ pub struct AccountStatusRequest {
     ),
     security(("bearer" = []))
 )]
-pub async fn list(State(app): State<App>, _: Reader, Query(query): Query<UsersQuery>) -> Result<Json<UserList>> {
+pub async fn list(
+    State(app): State<App>,
+    Reader(caller): Reader,
+    Query(query): Query<UsersQuery>,
+) -> Result<Json<UserList>> {
     let limit = query.limit.unwrap_or(DEFAULT_LIMIT);
     let before = query.cursor.as_deref().map(Cursor::decode).transpose()?.map(Cursor::id);
+    if query.search.is_some() {
+        app.auth.requests.take_many(caller.user_id, SEARCH_COST)?;
+    }
     let search = query.search.map(|search| search.folded()).unwrap_or_default();
     let account_number = AccountNumber::from_typed(&search);
     let filter = UserFilter { search, account_number, role: query.role, before };

@@ -6,6 +6,7 @@
 
 use std::future::ready;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use axum::body::{Body, Bytes};
 use axum::extract::State;
@@ -16,6 +17,7 @@ use futures_util::{Stream, StreamExt, stream};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 use utoipa::{IntoParams, ToSchema};
+use uuid::Uuid;
 use validator::Validate;
 
 use super::accounts::readable_account;
@@ -33,6 +35,7 @@ use crate::db::audit::{Action, Event};
 use crate::db::history::EntryRange;
 use crate::db::ledger::Entry;
 use crate::error::{Error, Result};
+use crate::limits::{Limiter, Quota};
 use crate::money::{Currency, Money};
 use crate::timestamp::{DayOrMoment, Timestamp};
 
@@ -41,8 +44,11 @@ use crate::timestamp::{DayOrMoment, Timestamp};
 const PAGE: i64 = 200;
 /// Pages read at once, for all statements. Half of what SQLite is read with: the rest is for whoever wants one page.
 const READS_AT_ONCE: usize = 2;
+/// Pages of long statements that one caller may read, of all that are under way: 200,000 movements at once, then 20,000 a
+/// second. Whoever has read so much is kept waiting, not refused: a statement that breaks off is worth nothing.
+const PAGES_OF_A_CALLER: Quota = Quota { burst: 1_000, interval: Duration::from_millis(10) };
 /// Databases keep microseconds.
-const ONE_MICROSECOND: std::time::Duration = std::time::Duration::from_micros(1);
+const ONE_MICROSECOND: Duration = Duration::from_micros(1);
 
 /// Where the list of movements stands in the JSON of a statement that has none. No text in it can look like this: JSON
 /// puts a backslash before each quotation mark.
@@ -146,9 +152,9 @@ pub async fn show(
     let format = query.format.map_or_else(|| Format::accepted(&headers), Ok)?;
     let account = readable_account(&app, caller, number).await?;
     let is_owner = account.owner_id == Some(caller.user_id);
-    let mut writing = Writing::begin(&app, account, &query, format).await?;
+    let mut writing = Writing::begin(&app, caller, account, &query, format).await?;
     if writing.is_long() {
-        writing.place = Some(app.statements.places.take(caller.user_id)?);
+        writing.place = Some(app.statements.0.places.take(caller.user_id)?);
     }
     let headers = writing.headers();
     // What fails at once is answered with a problem, not with a broken connection.
@@ -177,24 +183,45 @@ impl Format {
     }
 }
 
-/// What statements under way share.
-pub struct Statements {
+/// What statements under way share. Clones share it.
+#[derive(Clone)]
+pub struct Statements(Arc<Shared>);
+
+struct Shared {
     places: Places,
     /// Turns to read a page.
-    reads: Arc<Semaphore>,
+    reads: Semaphore,
+    /// Pages of long statements, by caller. None for any number.
+    pages: Option<Limiter<Uuid>>,
 }
 
-impl Default for Statements {
-    fn default() -> Self {
-        Self { places: Places::default(), reads: Arc::new(Semaphore::new(READS_AT_ONCE)) }
+impl Statements {
+    /// Whether one caller may read only so fast.
+    pub fn new(is_limited: bool) -> Self {
+        let pages = is_limited.then(|| Limiter::new(PAGES_OF_A_CALLER));
+        Self(Arc::new(Shared { places: Places::default(), reads: Semaphore::new(READS_AT_ONCE), pages }))
+    }
+
+    pub fn forget_idle(&self, now: Instant) {
+        if let Some(pages) = &self.0.pages {
+            pages.forget_idle(now);
+        }
+    }
+
+    /// Waits until a caller may read another page.
+    async fn wait_for_page(&self, caller: Uuid) {
+        let Some(pages) = &self.0.pages else { return };
+        while let Err(refused) = pages.take(caller, Instant::now()) {
+            tokio::time::sleep(refused.reset).await;
+        }
     }
 }
 
 /// A statement under way: what has been read of it has been written.
 struct Writing {
     db: Db,
-    /// A turn to read a page.
-    reads: Arc<Semaphore>,
+    statements: Statements,
+    caller: Uuid,
     /// Of a statement that takes more than one page: its place among those under way, until it ends.
     place: Option<Place>,
     format: Format,
@@ -213,7 +240,13 @@ struct Writing {
 
 impl Writing {
     /// Settles what the statement covers.
-    async fn begin(app: &App, account: Account, query: &StatementQuery, format: Format) -> Result<Self> {
+    async fn begin(
+        app: &App,
+        caller: Caller,
+        account: Account,
+        query: &StatementQuery,
+        format: Format,
+    ) -> Result<Self> {
         let db = &app.db;
         let number = account.account_number;
         let (from, to) = query.period(&account)?;
@@ -236,7 +269,8 @@ impl Writing {
         };
         Ok(Self {
             db: db.clone(),
-            reads: app.statements.reads.clone(),
+            statements: app.statements.clone(),
+            caller: caller.user_id,
             place: None,
             format,
             statement,
@@ -316,7 +350,10 @@ impl Writing {
             movement_type: None,
             limit: PAGE,
         };
-        let turn = self.reads.acquire().await;
+        if self.is_long() {
+            self.statements.wait_for_page(self.caller).await;
+        }
+        let turn = self.statements.0.reads.acquire().await;
         let mut entries = self.db.entries(range).await?;
         drop(turn);
         entries.reverse();

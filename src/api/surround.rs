@@ -1,7 +1,7 @@
 //! What surrounds every handler: request ids, problem bodies, metrics, panics, clients that hang up.
 
 use std::any::Any;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::Ipv4Addr;
 use std::time::Instant;
 
 use axum::extract::{MatchedPath, Request, State};
@@ -13,33 +13,38 @@ use uuid::Uuid;
 
 use super::{App, edge, extract, protocol};
 use crate::auth::Origin;
+use crate::connection::Peer;
 use crate::db::audit::{Action, Event};
 use crate::error::{Error, Problem, RATE_LIMIT, tell_allowance};
 use crate::limits::network_of;
-use crate::server::PeerAddress;
+use crate::presence::Presence;
 
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// A client's own request id is kept if it is no longer than this and plain.
 const MAX_REQUEST_ID_LENGTH: usize = 128;
 
-/// Asked by machines, however often.
-const PROBES: [&str; 3] = ["/livez", "/readyz", "/metrics"];
+/// In the extensions of a request that came by the listener of those who run the bank: it has no limits but that on its
+/// connections.
+#[derive(Clone, Copy, Debug)]
+pub struct OnAdminListener;
 
 /// Outermost: gives the answer its request id, a body if it is a problem, and counts it.
 pub async fn finish(State(app): State<App>, mut request: Request, next: Next) -> Response {
     let started = Instant::now();
     let request_id = request_id(&request);
-    let peer = request.extensions().get::<PeerAddress>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0);
+    let nobody = || Peer { address: Ipv4Addr::UNSPECIFIED.into(), presence: Presence::default() };
+    let Peer { address: peer, presence } = request.extensions().get::<Peer>().cloned().unwrap_or_else(nobody);
     let address = app.edge.client_address(peer, request.headers());
-    let origin = Origin::new(request_id.to_str().unwrap_or_default().to_owned(), address);
+    let origin = Origin::new(request_id.to_str().unwrap_or_default().to_owned(), address, presence);
     request.extensions_mut().insert(origin.clone());
     let method = request.method().clone();
     let path = request.extensions().get::<MatchedPath>().cloned();
 
     app.origins.notice(request.headers());
     let policy = edge::content_policy(request.uri().path());
-    let is_probe = PROBES.contains(&request.uri().path());
-    let from_address = if is_probe { Ok(None) } else { app.edge.requests.take(network_of(address)) };
+    let is_limited = request.extensions().get::<OnAdminListener>().is_none();
+    let limit = app.edge.limit_of(request.uri().path());
+    let from_address = if is_limited { limit.take(network_of(address)) } else { Ok(None) };
     let (response, from_address) = match (protocol::check(&request), from_address) {
         (Err(error), allowance) => (refuse_form(request, error).await, allowance.ok().flatten()),
         (Ok(()), Ok(allowance)) => (next.run(request).await, allowance),
@@ -56,7 +61,7 @@ pub async fn finish(State(app): State<App>, mut request: Request, next: Next) ->
     headers.insert(REQUEST_ID, request_id);
     app.edge.protect(policy, headers);
     let of_caller = origin.allowance().map(|allowance| (app.auth.requests.policy, allowance));
-    if let Some((policy, allowance)) = of_caller.or(from_address.map(|left| (app.edge.requests.policy, left)))
+    if let Some((policy, allowance)) = of_caller.or(from_address.map(|left| (limit.policy, left)))
         && !headers.contains_key(RATE_LIMIT)
     {
         tell_allowance(headers, policy, allowance);

@@ -26,10 +26,10 @@ use crate::timestamp::Timestamp;
 
 const DEFAULT_LIMIT: u32 = 50;
 const MAX_LIMIT: u32 = 200;
-/// Entries whose descriptions one request may look through: some milliseconds of the database's time. A page may end
-/// there with less than was asked for, or nothing.
+/// Entries that one request may look through for those that it asks for: some milliseconds of the database's time. A page
+/// may end there with less than was asked for, or nothing.
 const MAX_LOOKED_THROUGH: i64 = 5_000;
-/// Of those, how many are read at once.
+/// Of those, how many are read at once, and how many cost the caller as much as one request.
 const LOOKED_THROUGH_AT_ONCE: i64 = 500;
 
 /// A line of an account's passbook: one movement as that account saw it.
@@ -114,11 +114,13 @@ pub struct HistoryQuery {
     /// `next_cursor` of the page before.
     #[param(pattern = "^[A-Za-z0-9_-]{22}$", example = json!(null))]
     cursor: Option<String>,
-    /// Only movements of this type.
+    /// Only movements of this type. At most 5,000 entries are looked through for a page: one with few entries or none is
+    /// not the last while `has_more` is true. Every 500 count as one request.
     #[serde(rename = "type")]
     movement_type: Option<MovementType>,
     /// Only movements with this text in their description, whatever its case and accents. At most 5,000 entries are looked
-    /// through for a page: one with few entries or none is not the last while `has_more` is true.
+    /// through for a page: one with few entries or none is not the last while `has_more` is true. Every 500 count as one
+    /// request.
     #[param(inline, example = json!(null))]
     text: Option<DescriptionSearch>,
     /// Only entries made at this moment or later.
@@ -165,9 +167,12 @@ pub async fn list(State(app): State<App>, caller: Caller, Query(query): Query<Hi
     let head = readable_account(&app, caller, query.account_number).await?.sequence;
     let limit = query.limit.unwrap_or(DEFAULT_LIMIT);
     let range = query.range(&app, head, i64::from(limit) + 1).await?;
-    let (entries, next_cursor) = match &query.text {
-        None => cursor::page(app.db.entries(range).await?, limit, cursor_at),
-        Some(text) => page_with_text(&app.db, range, limit, &text.folded()).await?,
+    let (entries, next_cursor) = if query.text.is_none() && query.movement_type.is_none() {
+        cursor::page(app.db.entries(range).await?, limit, cursor_at)
+    } else {
+        let wanted = query.text.as_ref().map(|text| text.folded()).unwrap_or_default();
+        let may_go_on = || app.auth.requests.take(caller.user_id).is_ok();
+        page_looked_for(&app.db, range, limit, &wanted, may_go_on).await?
     };
     let link = next_cursor.as_deref().and_then(|cursor| query.next_link(cursor));
     let data = entries.into_iter().map(EntryBody::from).collect();
@@ -220,26 +225,31 @@ fn cursor_at(entry: &Entry) -> Cursor {
     Cursor::at_entry(entry.account_number, entry.sequence)
 }
 
-/// The entries of a range whose folded description has `wanted` in it, at most `limit`, and the cursor of the next page. When that
-/// many are not found among the newest [`MAX_LOOKED_THROUGH`], the next page goes on behind those.
-async fn page_with_text(
+/// The entries of a range that are of its type and whose folded description has `wanted` in it, at most `limit`, and the
+/// cursor of the next page. When that many are not found among the newest [`MAX_LOOKED_THROUGH`], or when the caller may
+/// not go on, the next page goes on behind those that were looked through.
+async fn page_looked_for(
     db: &Db,
     range: EntryRange,
     limit: u32,
     wanted: &str,
+    may_go_on: impl Fn() -> bool,
 ) -> sqlx::Result<(Vec<Entry>, Option<String>)> {
-    let has_text = |entry: &Entry| entry.description.as_deref().is_some_and(|it| text::fold(it).contains(wanted));
+    let is_wanted = |entry: &Entry| {
+        wanted.is_empty() || entry.description.as_deref().is_some_and(|it| text::fold(it).contains(wanted))
+    };
     // Sequences have no gaps, so this bounds the rows, too, whatever their type.
     let floor = range.above.max(range.below - 1 - MAX_LOOKED_THROUGH);
     let (mut found, mut below) = (Vec::new(), range.below);
-    while found.len() <= limit as usize && below > floor + 1 {
+    // The first ones are what the request itself has paid for.
+    while found.len() <= limit as usize && below > floor + 1 && (below == range.below || may_go_on()) {
         let above = floor.max(below - 1 - LOOKED_THROUGH_AT_ONCE);
         let entries = db.entries(EntryRange { below, above, limit: LOOKED_THROUGH_AT_ONCE, ..range }).await?;
-        found.extend(entries.into_iter().filter(has_text));
+        found.extend(entries.into_iter().filter(is_wanted));
         below = above + 1;
     }
     let (found, next_cursor) = cursor::page(found, limit, cursor_at);
-    let goes_on = || (floor > range.above).then(|| Cursor::at_entry(range.account_number, floor + 1).encode());
+    let goes_on = || (below > range.above + 1).then(|| Cursor::at_entry(range.account_number, below).encode());
     Ok((found, next_cursor.or_else(goes_on)))
 }
 

@@ -13,6 +13,7 @@ use super::accounts::{self, AccountBody};
 use super::extract::{Json, MAX_AUTH_BODY_BYTES};
 use super::fields::{self, WholeUnits};
 use super::proof::{self, confirm_password, still_the_same_password};
+use crate::auth::hashing::Purpose;
 use crate::auth::passwords::{NewPassword, Password};
 use crate::auth::{Actor, Caller, Origin, Proven, passwords};
 use crate::db::audit::{Action, Event};
@@ -20,6 +21,7 @@ use crate::db::users::{Role, User, UserStatus};
 use crate::db::{Tx, errors};
 use crate::email::Email;
 use crate::error::{Error, Result};
+use crate::limits::network_of;
 use crate::money::CurrentCurrency;
 use crate::text::Name;
 use crate::timestamp::Timestamp;
@@ -106,15 +108,18 @@ pub struct ChangePasswordRequest {
         (status = CREATED, description = "Created", body = NewUser,
          headers(("Location" = String, description = "The account"))),
         (status = CONFLICT, description = "There is a user with this address already"),
+        (status = TOO_MANY_REQUESTS, description = "Too many new customers from this network"),
     )
 )]
 pub async fn create_account(
     State(app): State<App>,
+    origin: Origin,
     Json(request): Json<CreateAccountRequest, MAX_AUTH_BODY_BYTES>,
 ) -> Result<(StatusCode, [(HeaderName, String); 1], Json<NewUser>)> {
     let (name, email) = (String::from(request.name), String::from(request.email));
     passwords::refuse_own_name("/password", &request.password, &name, &email)?;
-    let password_hash = app.auth.passwords.hash(request.password.into()).await?;
+    app.disk.refuse_if_reached()?;
+    let password_hash = hash_to_sign_up(&app, &origin, request.password.into()).await?;
     let user = User {
         id: Uuid::now_v7(),
         name,
@@ -130,7 +135,7 @@ pub async fn create_account(
 
     let mut tx = app.db.begin().await?;
     tx.insert_user(&user).await.map_err(email_taken)?;
-    let account = accounts::insert_account(&mut tx, user.id, currency, None).await?;
+    let account = accounts::insert_account(&app, &mut tx, user.id, currency, None).await?;
     tx.commit().await?;
     let location = accounts::location_of(&account);
     Ok((StatusCode::CREATED, [location], Json(NewUser { user, account: account.into() })))
@@ -221,12 +226,6 @@ async fn change_confirmation(
     if limit.unwrap_or(i64::MAX) > before {
         caller.refuse_without_recent_proof()?;
     }
-    app.auth.guesses.take_confirmation(user.id).map_err(|allowance| Error::TooMany {
-        code: "too_many_requests",
-        detail: "This was changed too often. Wait as long as Retry-After says.",
-        policy: "confirmation",
-        allowance,
-    })?;
     let in_words = |limit: Option<i64>| limit.map_or_else(|| "none".to_owned(), |units| units.to_string());
     let change = format!("{} to {}", in_words(user.confirm_above), in_words(limit));
     user.confirm_above = limit;
@@ -297,7 +296,7 @@ pub async fn change_password(
     let user = callers_user(&app, caller).await?;
     passwords::refuse_own_name("/new_password", &request.new_password, &user.name, &user.email)?;
     confirm_password(&app, &origin, caller, &user, request.current_password).await?;
-    let password_hash = app.auth.passwords.hash(request.new_password.into()).await?;
+    let password_hash = app.auth.passwords.hash(request.new_password.into(), &origin.asker(Purpose::Proof)).await?;
 
     let now = Timestamp::now();
     let mut tx = app.db.begin().await?;
@@ -323,6 +322,13 @@ pub async fn lock_caller(tx: &mut Tx<'_>, caller: Caller) -> Result<User> {
 
 fn user_has_left() -> Error {
     Error::Unauthorized { code: "invalid_token", detail: "The user of this access token has left the bank." }
+}
+
+/// Takes a sign-up from the network's quota before anything is hashed. It stays taken, whatever comes of it: so nobody
+/// finds out by many tries who is a customer, nor keeps the queue for hashing full.
+async fn hash_to_sign_up(app: &App, origin: &Origin, password: Password) -> Result<String> {
+    app.auth.sign_ups.take(network_of(origin.address()))?;
+    app.auth.passwords.hash(password, &origin.asker(Purpose::SignUp)).await
 }
 
 fn email_taken(error: sqlx::Error) -> Error {

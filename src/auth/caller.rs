@@ -32,6 +32,10 @@ pub struct Caller {
     pub confirm_above: Option<i64>,
 }
 
+/// In the extensions of a request for a route that writes something beside the money.
+#[derive(Clone, Copy, Debug)]
+pub struct ChangesSomething;
+
 /// A caller who may change things: not frozen, and no auditor.
 #[derive(Clone, Copy, Debug)]
 pub struct Actor(pub Caller);
@@ -140,6 +144,9 @@ where
             confirm_above: standing.map_or(claims.confirm_above, |standing| standing.confirm_above),
         };
         let allowance = auth.requests.take(caller.user_id)?;
+        if !parts.method.is_safe() && parts.extensions.get::<ChangesSomething>().is_some() {
+            auth.changes.take(caller.user_id)?;
+        }
         if let Some(origin) = parts.extensions.get::<Origin>() {
             origin.set_caller(caller, allowance);
         }

@@ -31,13 +31,6 @@ const SECOND_FACTOR: Quota = Quota { burst: 10, interval: Duration::from_secs(15
 /// At one user's recovery codes from one network, at sign-in. Nobody guesses 120 bits; this bounds what trying them costs.
 const RECOVERY_CODES: Quota = Quota { burst: 10, interval: Duration::from_secs(60) };
 
-/// Complete sign-ins of one user, wherever from: each writes a session and a record. Its access token is good for 15
-/// minutes, so nobody needs so many.
-const SIGN_INS: Quota = Quota { burst: 200, interval: Duration::from_secs(30) };
-
-/// Changes of a user's own limit, each of which is on record.
-const CONFIRMATIONS: Quota = Quota { burst: 20, interval: Duration::from_secs(60) };
-
 /// How often the audit log is told of it, for each network: that a flood goes on needs no record of every drop.
 const RECORDS: Quota = Quota { burst: 5, interval: Duration::from_secs(60) };
 
@@ -48,8 +41,6 @@ pub struct Guesses {
     account_from_strangers: Limiter<String>,
     second_factor: Limiter<Uuid>,
     recovery_codes: Limiter<(Uuid, IpAddr)>,
-    sign_ins: Limiter<Uuid>,
-    confirmations: Limiter<Uuid>,
 }
 
 /// Guesses that were taken, to be given back if the password was right.
@@ -68,8 +59,6 @@ impl Default for Guesses {
             account_from_strangers: Limiter::new(ACCOUNT_FROM_STRANGERS),
             second_factor: Limiter::new(SECOND_FACTOR),
             recovery_codes: Limiter::new(RECOVERY_CODES),
-            sign_ins: Limiter::new(SIGN_INS),
-            confirmations: Limiter::new(CONFIRMATIONS),
         }
     }
 }
@@ -121,21 +110,9 @@ impl Guesses {
         self.recovery_codes.give_back(&(user_id, network_of(address)));
     }
 
-    /// Counts a complete sign-in.
-    pub fn take_sign_in(&self, user_id: Uuid) -> Result<(), Allowance> {
-        self.sign_ins.take(user_id, Instant::now()).map(|_| ())
-    }
-
-    /// Counts a change of the user's own limit.
-    pub fn take_confirmation(&self, user_id: Uuid) -> Result<(), Allowance> {
-        self.confirmations.take(user_id, Instant::now()).map(|_| ())
-    }
-
     pub fn forget_idle(&self, now: Instant) {
         self.second_factor.forget_idle(now);
         self.recovery_codes.forget_idle(now);
-        self.sign_ins.forget_idle(now);
-        self.confirmations.forget_idle(now);
         self.account_from_network.forget_idle(now);
         self.records.forget_idle(now);
         self.network.forget_idle(now);

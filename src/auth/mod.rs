@@ -3,6 +3,7 @@
 pub mod caller;
 pub mod factor_keys;
 pub mod guesses;
+pub mod hashing;
 pub mod origin;
 pub mod passwords;
 pub mod second_factor;
@@ -10,11 +11,12 @@ pub mod sessions;
 pub mod standings;
 pub mod tokens;
 
+use std::net::IpAddr;
 use std::ops::Deref;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-pub use caller::{Actor, Admin, Caller, Overseer, Proven, Reader, Staff};
+pub use caller::{Actor, Admin, Caller, ChangesSomething, Overseer, Proven, Reader, Staff};
 pub use origin::Origin;
 use uuid::Uuid;
 
@@ -26,8 +28,19 @@ use self::standings::Standings;
 use self::tokens::{AccessTokens, SigningSecrets};
 use crate::limits::{Limiter, Quota, RequestLimit};
 
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+const HOUR: Duration = Duration::from_secs(60 * 60);
 /// Of one caller: somebody who tries everything is on record well enough.
 const DENIALS_ON_RECORD: Quota = Quota { burst: 50, interval: Duration::from_secs(10) };
+
+/// What callers may do how often. 0 stands for any number.
+#[derive(Clone, Copy, Debug)]
+pub struct CallerLimits {
+    pub requests_per_second: u32,
+    pub changes_per_day: u32,
+    /// Of one network.
+    pub sign_ups_per_hour: u32,
+}
 
 /// Everything that decides who is calling. Clones share it.
 #[derive(Clone)]
@@ -43,6 +56,10 @@ pub struct Parts {
     /// How many denials of one caller the audit log is told of.
     pub denials: Limiter<Uuid>,
     pub requests: RequestLimit<Uuid>,
+    /// Writes beside the money: each leaves something behind, a row or a record.
+    pub changes: RequestLimit<Uuid>,
+    /// By network: see [`crate::limits::network_of`].
+    pub sign_ups: RequestLimit<IpAddr>,
     /// Whether the roles of those who work at the bank count only with a second factor.
     pub staff_second_factor: bool,
 }
@@ -51,10 +68,15 @@ impl Auth {
     pub fn new(
         secrets: &SigningSecrets,
         factor_keys: FactorKeys,
-        requests_per_second: u32,
+        limits: CallerLimits,
         staff_second_factor: bool,
     ) -> std::io::Result<Self> {
-        let detail = "Too many requests. Wait as long as Retry-After says.";
+        let requests = "Too many requests. Wait as long as Retry-After says.";
+        let changes = "You have changed more in a day than the bank takes from one caller. Wait as long as Retry-After says; \
+                       movements, signing out and what is only read have their own limits.";
+        let sign_ups = "Too many new customers from this network. Wait as long as Retry-After says.";
+        let changes_per_day = Quota::per(DAY, limits.changes_per_day);
+        let sign_ups_per_hour = Quota::per(HOUR, limits.sign_ups_per_hour);
         Ok(Self(Arc::new(Parts {
             passwords: Passwords::new()?,
             tokens: AccessTokens::new(secrets),
@@ -63,7 +85,9 @@ impl Auth {
             guesses: Guesses::default(),
             factor_keys,
             denials: Limiter::new(DENIALS_ON_RECORD),
-            requests: RequestLimit::new("caller", detail, requests_per_second),
+            requests: RequestLimit::new("caller", requests, limits.requests_per_second),
+            changes: RequestLimit::of("changes", "too_many_changes", changes, changes_per_day),
+            sign_ups: RequestLimit::of("sign-up", "too_many_sign_ups", sign_ups, sign_ups_per_hour),
             staff_second_factor,
         })))
     }
@@ -74,6 +98,8 @@ impl Parts {
         self.guesses.forget_idle(now);
         self.denials.forget_idle(now);
         self.requests.forget_idle(now);
+        self.changes.forget_idle(now);
+        self.sign_ups.forget_idle(now);
     }
 }
 

@@ -7,8 +7,10 @@ use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 
 use super::Caller;
+use super::hashing::{Asker, Purpose};
 use crate::error::Error;
-use crate::limits::Allowance;
+use crate::limits::{Allowance, network_of};
+use crate::presence::Presence;
 
 /// Made before anything else looks at the request. Clones share it.
 #[derive(Clone, Debug)]
@@ -18,12 +20,13 @@ pub struct Origin(Arc<Inner>);
 struct Inner {
     request_id: String,
     address: IpAddr,
+    presence: Presence,
     caller: OnceLock<(Caller, Option<Allowance>)>,
 }
 
 impl Origin {
-    pub fn new(request_id: String, address: IpAddr) -> Self {
-        Self(Arc::new(Inner { request_id, address, caller: OnceLock::new() }))
+    pub fn new(request_id: String, address: IpAddr, presence: Presence) -> Self {
+        Self(Arc::new(Inner { request_id, address, presence, caller: OnceLock::new() }))
     }
 
     pub fn request_id(&self) -> &str {
@@ -33,6 +36,11 @@ impl Origin {
     /// The client's address.
     pub fn address(&self) -> IpAddr {
         self.0.address
+    }
+
+    /// Whoever has a password hashed by this request.
+    pub fn asker(&self, purpose: Purpose) -> Asker {
+        Asker { network: network_of(self.0.address), purpose, presence: self.0.presence.clone() }
     }
 
     /// The caller, once a handler has asked for one and a token has shown it.

@@ -1,8 +1,5 @@
 //! Passwords: which ones are accepted, and how they are hashed.
 
-use std::sync::Arc;
-use std::time::Duration;
-
 use argon2::password_hash::phc::PasswordHash;
 use argon2::password_hash::{Error as HashError, PasswordHasher, PasswordVerifier};
 use argon2::{Argon2, Params};
@@ -11,8 +8,8 @@ use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Deserializer, de};
 use tokio::runtime::{Handle, Runtime};
-use tokio::sync::Semaphore;
 
+use super::hashing::{Asker, HashQueue};
 use crate::error::{Error, Result};
 
 /// NIST SP 800-63B: at least 8 characters, and room for a passphrase. The upper end bounds the work of one hash.
@@ -23,8 +20,6 @@ const GENERATED_BYTES: usize = 18;
 /// Of threads that hash (nice(2)): beside busy threads they get about a tenth of a core, alone all of it.
 #[cfg(target_os = "linux")]
 const NICENESS: i32 = 10;
-/// How long a login may wait for a core to hash on before it is told to come back.
-const MAX_WAIT: Duration = Duration::from_secs(5);
 
 /// Passwords of 8 characters and more that breaches have made common (Royce Williams' list, as Django ships it), lower
 /// case, sorted by bytes.
@@ -106,7 +101,8 @@ pub fn generate() -> Result<String, getrandom::Error> {
 /// Hashes and verifies with Argon2id, off the async threads and never more at once than there are cores: each hash takes
 /// 19 MiB, so a crowd of logins must not become a crowd of hashes.
 pub struct Passwords {
-    permits: Arc<Semaphore>,
+    /// Who hashes next.
+    pub queue: HashQueue,
     hashers: Hashers,
     /// Verified when there is no such user, so that the answer takes as long as for one that exists.
     decoy: String,
@@ -115,20 +111,20 @@ pub struct Passwords {
 impl Passwords {
     pub fn new() -> std::io::Result<Self> {
         let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get());
-        Ok(Self { permits: Arc::new(Semaphore::new(cores)), hashers: Hashers::start(cores)?, decoy: decoy()? })
+        Ok(Self { queue: HashQueue::new(cores), hashers: Hashers::start(cores)?, decoy: decoy()? })
     }
 
     /// The PHC string of a new password.
-    pub async fn hash(&self, password: Password) -> Result<String> {
-        self.run(move || hash(password.expose().as_bytes())).await?.map_err(|e| Error::Internal(e.to_string()))
+    pub async fn hash(&self, password: Password, asker: &Asker) -> Result<String> {
+        self.run(asker, move || hash(password.expose().as_bytes())).await?.map_err(|e| Error::Internal(e.to_string()))
     }
 
     /// Whether `password` is the one behind `phc`. With no `phc` there is no such user: the answer is no, after the
     /// same work.
-    pub async fn verify(&self, password: Password, phc: Option<String>) -> Result<bool> {
+    pub async fn verify(&self, password: Password, phc: Option<String>, asker: &Asker) -> Result<bool> {
         let exists = phc.is_some();
         let phc = phc.unwrap_or_else(|| self.decoy.clone());
-        let matches = self.run(move || verify(password.expose().as_bytes(), &phc)).await?;
+        let matches = self.run(asker, move || verify(password.expose().as_bytes(), &phc)).await?;
         Ok(matches && exists)
     }
 
@@ -139,22 +135,21 @@ impl Passwords {
         PasswordHash::new(phc).map(|phc| (phc.algorithm, phc.version, phc.params)).ok() != today
     }
 
-    /// Runs `work` on one of the threads for hashing. The permit moves along: a client that hangs up frees no core that is
-    /// still hashing for it.
-    async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
-        let acquire = self.permits.clone().acquire_owned();
-        let Ok(Ok(permit)) = tokio::time::timeout(MAX_WAIT, acquire).await else {
-            return Err(Error::Busy {
-                code: "login_busy",
-                detail: "Too many sign-ins at once. Try again in a moment.".into(),
-            });
-        };
+    /// Runs `work` on one of the threads for hashing. The core moves along: a client that hangs up frees none that is still
+    /// hashing for it.
+    async fn run<T: Send + 'static>(&self, asker: &Asker, work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
+        let core = self.queue.wait(asker).await?;
         let hash = move || {
-            let _permit = permit;
+            let _core = core;
             work()
         };
         self.hashers.handle.spawn_blocking(hash).await.map_err(|error| Error::Internal(error.to_string()))
     }
+}
+
+/// The PHC string of a new password, for a command that has the machine to itself.
+pub fn hash_now(password: &Password) -> Result<String> {
+    hash(password.expose().as_bytes()).map_err(|error| Error::Internal(error.to_string()))
 }
 
 /// Threads for hashing, which yield to those that serve: a flood of sign-ins must not hold up money. Each lasts for some

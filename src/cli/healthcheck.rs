@@ -24,9 +24,13 @@ const TIMEOUT: Duration = Duration::from_secs(3);
 const MAX_ANSWER: u64 = 64 * 1024;
 
 pub fn run(settings: &Settings) -> Result<ExitCode, AnyError> {
-    let listen = &settings.listen;
+    // The other listener, if there is one, is kept for this.
+    let (listen, with_tls) = match &settings.admin_listen {
+        Some(listen) => (listen, false),
+        None => (&settings.listen, settings.tls_cert.is_some()),
+    };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let asked = async { timeout(TIMEOUT, ask(listen, settings.tls_cert.is_some())).await };
+    let asked = async { timeout(TIMEOUT, ask(listen, with_tls)).await };
     let answered = runtime.block_on(asked).unwrap_or_else(|_| {
         let reason = format!("it took longer than {} s", TIMEOUT.as_secs());
         Err(io::Error::new(ErrorKind::TimedOut, reason))

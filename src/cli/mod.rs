@@ -55,7 +55,7 @@ enum Command {
     /// Those who run the bank
     #[command(subcommand)]
     Admin(AdminCommand),
-    /// Ask the server at --listen whether it is ready; exit 1 if not
+    /// Ask the server at --admin-listen, or at --listen without one, whether it is ready; exit 1 if not
     Healthcheck,
 }
 

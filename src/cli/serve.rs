@@ -1,10 +1,10 @@
 //! `coffer serve`: opens the bank and serves it until it is told to stop.
 
-use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use coffer::config::Settings;
-use coffer::server::Bank;
+use coffer::config::listen::ListenAddress;
+use coffer::server::{Bank, Listeners};
 use coffer::signals::Signals;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -15,12 +15,15 @@ use super::output::TERMINAL;
 pub async fn run(settings: &Settings) -> Result<ExitCode, AnyError> {
     // As many clients as the system allows; the server keeps some file descriptors for itself.
     let _ = rlimit::increase_nofile_limit(u64::MAX);
-    let listener = TcpListener::bind((&*settings.listen.host, settings.listen.port))
-        .await
-        .map_err(|error| format!("COFFER_LISTEN (--listen): cannot serve on {}: {error}", settings.listen))?;
+    let public = bind("COFFER_LISTEN (--listen)", &settings.listen).await?;
+    let admin = match &settings.admin_listen {
+        Some(listen) => Some(bind("COFFER_ADMIN_LISTEN (--admin-listen)", listen).await?),
+        None => None,
+    };
+    let listeners = Listeners { public, admin };
     let bank = Bank::open(settings).await?;
     let mut signals = Signals::catch()?;
-    print_banner(settings, listener.local_addr()?, &bank.db().version().await?);
+    print_banner(settings, &listeners, &bank.db().version().await?)?;
     let (close, closed) = oneshot::channel();
     let impatience = async {
         signals.next().await;
@@ -29,7 +32,7 @@ pub async fn run(settings: &Settings) -> Result<ExitCode, AnyError> {
         signals.insistent().await;
     };
     tokio::select! {
-        ended = bank.serve(listener, async { drop(closed.await) }) => ended.map(|()| ExitCode::SUCCESS).map_err(Into::into),
+        ended = bank.serve(listeners, async { drop(closed.await) }) => ended.map(|()| ExitCode::SUCCESS).map_err(Into::into),
         () = impatience => {
             tell("Ended at once. What was not answered may or may not be booked; what was answered is.");
             Ok(ExitCode::FAILURE)
@@ -37,12 +40,22 @@ pub async fn run(settings: &Settings) -> Result<ExitCode, AnyError> {
     }
 }
 
-fn print_banner(settings: &Settings, listen: SocketAddr, database: &str) {
+async fn bind(setting: &str, listen: &ListenAddress) -> Result<TcpListener, String> {
+    let bound = TcpListener::bind((&*listen.host, listen.port)).await;
+    bound.map_err(|error| format!("{setting}: cannot serve on {listen}: {error}"))
+}
+
+fn print_banner(settings: &Settings, listeners: &Listeners, database: &str) -> std::io::Result<()> {
+    let listen = listeners.public.local_addr()?;
     tell(&format!("Coffer {} is open.", env!("CARGO_PKG_VERSION")));
     let scheme = if settings.tls_cert.is_some() { "https" } else { "http" };
     tell(&format!("  Web app     {scheme}://{listen}/"));
     tell(&format!("  API         {scheme}://{listen}"));
     tell(&format!("  Swagger UI  {scheme}://{listen}/swagger-ui/"));
+    if let Some(admin) = &listeners.admin {
+        let metrics = if settings.metrics { ", /metrics" } else { "" };
+        tell(&format!("  Operations  http://{} (/livez, /readyz{metrics})", admin.local_addr()?));
+    }
     tell(&format!("  Database    {database} at {}", settings.database_place()));
     if settings.jwt_secret.is_none() {
         tell(&format!("  Secret      {}", settings.secret_file().display()));
@@ -51,6 +64,7 @@ fn print_banner(settings: &Settings, listen: SocketAddr, database: &str) {
         tell(&format!("  Factor key  {}", settings.factor_key_file().display()));
     }
     tell("Press Ctrl-C to close.");
+    Ok(())
 }
 
 /// A line on standard output, which nobody may read any more.

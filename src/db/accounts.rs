@@ -158,6 +158,17 @@ impl Tx<'_> {
         .await)
     }
 
+    /// When the owner opened the last account but `count - 1`, whatever has become of it.
+    pub async fn nth_last_opening(&mut self, owner_id: Uuid, count: u32) -> sqlx::Result<Option<Timestamp>> {
+        in_transaction!(self, conn => sqlx::query_scalar(
+            "select opened_at from accounts where owner_id = $1 order by opened_at desc limit 1 offset $2",
+        )
+        .bind(owner_id)
+        .bind(i64::from(count) - 1)
+        .fetch_optional(conn)
+        .await)
+    }
+
     /// Writes a new customer's account, and the bank's cash account of its currency where that is the first. Returns
     /// false, and writes nothing, when the number is taken.
     pub async fn insert_account(&mut self, account: &Account) -> sqlx::Result<bool> {

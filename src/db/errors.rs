@@ -11,8 +11,10 @@ pub enum Failure {
     Locked,
     /// The database takes no writes: a standby, or a read-only file.
     ReadOnly,
-    /// Disk, memory or connections have run out.
+    /// Memory or connections have run out.
     OutOfResources,
+    /// The disk has no room.
+    DiskFull,
     /// Nothing answers, or nothing whole: the database is unreachable, starting, stopping, or its disk fails.
     Unavailable,
     /// The answer to a COMMIT is missing.
@@ -27,7 +29,12 @@ impl Failure {
     /// Whether the same work may well succeed if it is tried again.
     pub fn is_transient(self) -> bool {
         match self {
-            Self::Conflict | Self::Locked | Self::ReadOnly | Self::OutOfResources | Self::Unavailable => true,
+            Self::Conflict
+            | Self::Locked
+            | Self::ReadOnly
+            | Self::OutOfResources
+            | Self::DiskFull
+            | Self::Unavailable => true,
             Self::InDoubt | Self::Duplicate | Self::Permanent => false,
         }
     }
@@ -36,7 +43,8 @@ impl Failure {
     pub fn in_words(self) -> &'static str {
         match self {
             Self::ReadOnly => "The database takes no writes at present; what is only read is still answered.",
-            Self::OutOfResources => "The database has run out of disk, memory or connections.",
+            Self::OutOfResources => "The database has run out of memory or connections.",
+            Self::DiskFull => "The disk that holds the books is full, or has less room than is kept in reserve.",
             Self::Locked => "Another program holds the database's lock.",
             _ => "The database does not answer.",
         }
@@ -45,7 +53,7 @@ impl Failure {
 
 /// PostgreSQL's SQLSTATE, or its class of two characters; the longer one counts.
 /// Source: <https://www.postgresql.org/docs/current/errcodes-appendix.html>.
-const SQLSTATES: [(&str, Failure); 19] = [
+const SQLSTATES: [(&str, Failure); 20] = [
     // A plan that was made before a migration cannot be used after it; a new connection has none.
     ("0A000", Failure::Conflict),
     ("08", Failure::Unavailable),
@@ -60,6 +68,7 @@ const SQLSTATES: [(&str, Failure); 19] = [
     ("25P04", Failure::Unavailable),
     ("25006", Failure::ReadOnly),
     ("53", Failure::OutOfResources),
+    ("53100", Failure::DiskFull),
     ("55", Failure::Unavailable),
     ("55P03", Failure::Locked),
     // A limit or an operator stopped the statement, or the server is starting or stopping.
@@ -75,17 +84,17 @@ const SQLSTATES: [(&str, Failure); 19] = [
 
 /// The low byte of SQLite's result codes. Source: <https://sqlite.org/rescode.html>.
 const SQLITE_CODES: [(i32, Failure); 11] = [
-    (5, Failure::Locked),          // BUSY
-    (6, Failure::Locked),          // LOCKED
-    (7, Failure::OutOfResources),  // NOMEM
-    (8, Failure::ReadOnly),        // READONLY
-    (9, Failure::Unavailable),     // INTERRUPT
-    (10, Failure::Unavailable),    // IOERR
-    (12, Failure::Unavailable),    // NOTFOUND: the file system does not know an operation
-    (13, Failure::OutOfResources), // FULL
-    (14, Failure::Unavailable),    // CANTOPEN
-    (15, Failure::Locked),         // PROTOCOL: the WAL is locked
-    (17, Failure::Conflict),       // SCHEMA
+    (5, Failure::Locked),         // BUSY
+    (6, Failure::Locked),         // LOCKED
+    (7, Failure::OutOfResources), // NOMEM
+    (8, Failure::ReadOnly),       // READONLY
+    (9, Failure::Unavailable),    // INTERRUPT
+    (10, Failure::Unavailable),   // IOERR
+    (12, Failure::Unavailable),   // NOTFOUND: the file system does not know an operation
+    (13, Failure::DiskFull),      // FULL
+    (14, Failure::Unavailable),   // CANTOPEN
+    (15, Failure::Locked),        // PROTOCOL: the WAL is locked
+    (17, Failure::Conflict),      // SCHEMA
 ];
 const SQLITE_IOERR: i32 = 10;
 const SQLITE_IOERR_FSYNC: &str = "1034";
@@ -251,7 +260,7 @@ mod tests {
             ("40P01", Conflict, false),
             ("42501", Permanent, false),
             ("42P01", Permanent, false),
-            ("53100", OutOfResources, false),
+            ("53100", DiskFull, false),
             ("53200", OutOfResources, false),
             ("53300", OutOfResources, false),
             ("55000", Unavailable, true),
@@ -284,7 +293,7 @@ mod tests {
             ("1034", Unavailable, true),
             ("5386", Unavailable, true),
             ("11", Permanent, false),
-            ("13", OutOfResources, false),
+            ("13", DiskFull, false),
             ("14", Unavailable, false),
             ("526", Unavailable, false),
             ("15", Locked, false),

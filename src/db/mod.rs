@@ -16,6 +16,7 @@ pub mod errors;
 mod gathered;
 pub mod history;
 pub mod ledger;
+mod movement_quotas;
 mod refusals;
 pub mod second_factors;
 pub mod sessions;
@@ -24,7 +25,7 @@ mod tls_relay;
 pub mod users;
 pub mod verify;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -221,6 +222,14 @@ impl Db {
         let _turn = turn.lock().await;
         sqlx::query("pragma wal_checkpoint(passive)").execute(&mut *conn).await?;
         Ok(())
+    }
+
+    /// The file that the books are in. None when that is the server's to know.
+    pub fn file(&self) -> Option<&Path> {
+        match self {
+            Self::Sqlite { file, .. } => Some(file),
+            Self::Postgres { .. } => None,
+        }
     }
 
     /// How many batches of movements may be in flight at once.

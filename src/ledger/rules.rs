@@ -39,6 +39,16 @@ pub struct Command {
     pub at: Option<Timestamp>,
 }
 
+impl Command {
+    /// The user who has it carried out now: of what was approved, the one who approved it.
+    pub fn given_by(&self) -> Uuid {
+        match self.second_person {
+            SecondPerson::HasApproved { by, .. } => by,
+            SecondPerson::NotAsked | SecondPerson::MayBeAsked { .. } => self.caller.user_id,
+        }
+    }
+}
+
 /// What somebody else has to say to an order that nobody may give alone.
 #[derive(Clone, Debug)]
 pub enum SecondPerson {

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::databases::{Kind, TestDatabase};
-use crate::harness::{JWT_SECRET, PASSWORD, TestBank};
+use crate::harness::{JWT_SECRET, PASSWORD, TestBank, UNLIMITED};
 
 /// The command in an empty directory, with no settings but those given.
 pub fn coffer(directory: &Path, arguments: &[&str]) -> Command {
@@ -37,7 +37,7 @@ pub fn text(bytes: &[u8]) -> String {
 pub struct Server {
     pub process: Child,
     pub address: SocketAddr,
-    banner: String,
+    pub banner: String,
 }
 
 impl Server {
@@ -46,7 +46,10 @@ impl Server {
     }
 
     pub fn start_as(mut command: Command) -> Self {
-        command.env("COFFER_LISTEN", "127.0.0.1:0").env("COFFER_CALLER_RATE", "0").env("COFFER_ADDRESS_RATE", "0");
+        command.env("COFFER_LISTEN", "127.0.0.1:0");
+        for flag in UNLIMITED {
+            command.env(format!("COFFER_{}", flag[2..].replace('-', "_").to_uppercase()), "0");
+        }
         let mut process = command.stdout(Stdio::piped()).spawn().expect("the binary runs");
         let mut banner = String::new();
         let mut lines = BufReader::new(process.stdout.take().expect("its output"));

@@ -128,7 +128,7 @@ async fn a_full_disk_takes_no_movement_and_loses_none() {
     let (bank, database) = BankOnFailingDisk::start().await;
     assert_eq!(bank.deposits(5).await, [201; 5]);
     bank.set_disk("full");
-    assert_eq!(bank.deposits(20).await, [503; 20]);
+    assert_eq!(bank.deposits(20).await, [507; 20]);
     assert_eq!(bank.ready().await, 503);
     let balance = bank.client.get(bank.server.url(&format!("/balance?account_number={}", bank.account)));
     let balance: Value =

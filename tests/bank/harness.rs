@@ -27,6 +27,18 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub const PASSWORD: &str = "correct horse battery staple";
 pub const JWT_SECRET: &str = "a secret for tests, long enough for HS256";
 
+/// What is limited by default, as flags.
+pub const UNLIMITED: [&str; 8] = [
+    "--caller-rate",
+    "--address-rate",
+    "--movement-rate",
+    "--movements-per-day",
+    "--accounts-per-day",
+    "--changes-per-day",
+    "--sign-ups-per-hour",
+    "--connections-per-network",
+];
+
 /// Declares tests that run the same body on SQLite and on PostgreSQL. After each, the doctor must find the books right.
 /// `with &[...];` in front of them gives every bank these flags.
 macro_rules! bank_tests {
@@ -253,7 +265,7 @@ fn settings(database: &TestDatabase, flags: &[&str]) -> Settings {
     let directory = database.directory.path().to_str().expect("a path in UTF-8");
     let usual = ["coffer", "--database-url", &database.url, "--data-dir", directory, "--jwt-secret", JWT_SECRET];
     // Tests ask as fast as they can; a flag that comes again wins.
-    let unlimited = ["--caller-rate", "0", "--address-rate", "0"];
+    let unlimited = UNLIMITED.iter().flat_map(|flag| [*flag, "0"]).collect::<Vec<_>>();
     Arguments::parse_from(usual.iter().chain(&unlimited).chain(flags)).settings
 }
 

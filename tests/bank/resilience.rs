@@ -95,7 +95,7 @@ async fn a_connection_that_met_a_full_disk_is_replaced() {
     for _ in 0..80 {
         let answer = ada.open_account(json!({"label": "x".repeat(50)})).await;
         if answer.status != 201 {
-            answer.expect_problem(503, "database_unavailable");
+            answer.expect_problem(507, "disk_full");
             refused += 1;
         }
     }

@@ -29,6 +29,10 @@ export class Bank {
       COFFER_DATA_DIR: bank.#directory,
       COFFER_CALLER_RATE: '0',
       COFFER_ADDRESS_RATE: '0',
+      COFFER_ACCOUNTS_PER_DAY: '0',
+      COFFER_CHANGES_PER_DAY: '0',
+      COFFER_MOVEMENT_RATE: '0',
+      COFFER_SIGN_UPS_PER_HOUR: '0',
       ...approvalSetting(),
       ...settings,
     };

@@ -46,7 +46,9 @@ use crate::db::Db;
 use crate::db::approvals::Approval;
 use crate::db::errors::{self, Failure};
 use crate::db::ledger::{Entry, LaneConnection};
+use crate::disk::DiskReserve;
 use crate::error::{Error, Result};
+use crate::limits::movements::MovementLimits;
 
 /// Commands that may wait, over all lanes. When there is no room, the answer is 503 at once instead of ever more memory.
 const MAX_WAITING: usize = 65_536;
@@ -73,6 +75,8 @@ pub struct Committer {
     /// What bounds the queues: a permit for each command that waits.
     room: Arc<Semaphore>,
     closing_since: Arc<OnceLock<Instant>>,
+    limits: MovementLimits,
+    disk: DiskReserve,
 }
 
 /// The lanes at work, each on a thread of its own. They end when the last [`Committer`] is gone and the queue is empty.
@@ -189,7 +193,13 @@ impl Committer {
             })
             .collect();
         let room = Arc::new(Semaphore::new(MAX_WAITING));
-        (Self { lanes, room, closing_since: closing_since.clone() }, Lanes { tasks, closing_since })
+        let (limits, disk) = Default::default();
+        (Self { lanes, room, closing_since: closing_since.clone(), limits, disk }, Lanes { tasks, closing_since })
+    }
+
+    /// The same lanes for callers who may move only so much, onto a disk that keeps a reserve.
+    pub fn within(self, limits: MovementLimits, disk: DiskReserve) -> Self {
+        Self { limits, disk, ..self }
     }
 
     /// Has one command carried out, and returns once it is durable, or refused. Dropping the future does not take the
@@ -202,8 +212,11 @@ impl Committer {
     /// The same for many commands, in one database transaction. If they are `atomic` and one is refused, all are: those
     /// that would have been accepted with [`Refusal::BatchRefused`].
     ///
-    /// [`Error::Busy`] means that nothing was booked or will be, [`Error::OutcomeUnknown`] that the database has not said.
+    /// [`Error::Busy`] and [`Error::TooMany`] mean that nothing was booked or will be, [`Error::OutcomeUnknown`] that the
+    /// database has not said. Everything that is ever booked comes this way, so this is where the caller's quota of
+    /// movements counts, and the disk's reserve.
     pub async fn submit_all(&self, commands: Vec<Command>, atomic: bool) -> Result<Verdicts> {
+        self.disk.refuse_if_reached()?;
         let room = self.room.clone().try_acquire_many_owned(commands.len() as u32).map_err(|_| ledger_busy())?;
         // One account, one lane: a crowd at one account shares batches instead of waiting for each other's lock.
         let first = commands.iter().flat_map(|command| command.movement.accounts()).next();
@@ -211,9 +224,18 @@ impl Committer {
         if lane.state.is_in_doubt.load(Acquire) || lane.state.commit_is_stuck() {
             return Err(not_booked(Failure::InDoubt));
         }
+        let payer = commands.first().map(Command::given_by).unwrap_or_default();
+        let reserved = self.limits.reserve(payer, commands.len())?;
         let ids = commands.iter().map(|command| command.id).collect();
         let (stage, answered) = lane.send(commands, atomic, room);
-        self.wait(lane, &stage, answered, ids).await
+        let answer = self.wait(lane, &stage, answered, ids).await;
+        match &answer {
+            Ok(verdicts) => reserved.settle(verdicts.iter().filter(|verdict| is_written(verdict)).count()),
+            // All of it may have been written.
+            Err(Error::OutcomeUnknown { .. }) => drop(reserved),
+            Err(_) => reserved.settle(0),
+        }
+        answer
     }
 
     /// Waits for the answer, and looks now and then whether it is still worth waiting.
@@ -343,6 +365,14 @@ impl Lanes {
     }
 }
 
+/// Whether the order has left something in the books: a movement, or what waits to become one.
+fn is_written(verdict: &Result<Receipt, Refusal>) -> bool {
+    match verdict {
+        Ok(Receipt::Posted(_) | Receipt::Kept(_)) => true,
+        Ok(Receipt::Replay { .. }) | Err(_) => false,
+    }
+}
+
 fn ledger_busy() -> Error {
     let detail = "More movements are waiting than the bank can take. Nothing was booked; try again.";
     Error::Busy { code: "ledger_busy", detail: detail.into() }
@@ -356,6 +386,7 @@ fn shutting_down() -> Error {
 /// For the caller of a command of which it is certain that nothing was booked.
 fn not_booked(failure: Failure) -> Error {
     let cause = match failure {
+        Failure::DiskFull => return Error::disk_full(),
         Failure::InDoubt => "The database has not yet answered for the movements before yours.",
         _ => failure.in_words(),
     };

@@ -1,0 +1,374 @@
+//! Who may hash a password next. A hash takes some ten milliseconds of a core and 19 MiB, and only as many run at once as
+//! there are cores; the others wait here.
+//!
+//! Networks take turns, so that a flood from one of them costs the others one hash each round. Of each kind of hash a share
+//! is certain, and what a kind does not use is the next one's: those from networks that somebody has signed in from before
+//! come first, then those from strangers, then new customers. What nobody waits for any more is not begun, and a client
+//! that has ended its side comes behind all that are still there: it may be waiting for its answer, or have gone.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use crate::error::{Error, Result};
+use crate::presence::{Client, Presence};
+
+/// How long anybody waits before they are told to come back.
+const MAX_WAIT: Duration = Duration::from_secs(5);
+/// Of one kind from one network: a classroom that signs in at once, and about a second's work on two cores.
+const MAX_OF_A_NETWORK: usize = 64;
+/// Of one kind from all networks: more than can be hashed before those at the end have waited for too long.
+const MAX_OF_A_KIND: usize = 512;
+/// A network takes at most this part of the places that are free: however many greedy ones there are, some are left.
+const SHARE_OF_WHAT_IS_FREE: usize = 4;
+/// Networks that are known to have customers. When there are more, the next ones are strangers.
+const MAX_FAMILIAR: usize = 65_536;
+
+/// Whose hash it is: what decides how soon it is begun.
+#[derive(Clone, Debug)]
+pub struct Asker {
+    pub network: IpAddr,
+    pub purpose: Purpose,
+    pub presence: Presence,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// To find out whether somebody is who they say, at the door or in a session, and what follows from it.
+    Proof,
+    /// To become a customer.
+    SignUp,
+}
+
+/// In the order in which they come when a core is free that is nobody's share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Familiar,
+    Strange,
+    SignUp,
+}
+
+/// Whose share each hash is, in turn.
+const SHARES: [Kind; 8] = [
+    Kind::Familiar,
+    Kind::Familiar,
+    Kind::Strange,
+    Kind::Familiar,
+    Kind::Familiar,
+    Kind::Strange,
+    Kind::Familiar,
+    Kind::SignUp,
+];
+
+/// Clones share the queue.
+#[derive(Clone)]
+pub struct HashQueue(Arc<Shared>);
+
+struct Shared {
+    cores: usize,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    running: usize,
+    /// How many have begun, to know whose share the next one is.
+    begun: usize,
+    kinds: [Turns; 3],
+    /// Clients that had ended their side when their turn came.
+    ended: VecDeque<Waiting>,
+    familiar: HashSet<IpAddr>,
+}
+
+struct Waiting {
+    network: IpAddr,
+    presence: Presence,
+    /// Closed when nobody waits any more.
+    begin: oneshot::Sender<Core>,
+}
+
+/// The right to keep a core busy, until it is dropped.
+pub struct Core(HashQueue);
+
+impl Drop for Core {
+    fn drop(&mut self) {
+        self.0.lock().running -= 1;
+        self.0.begin_what_can_be();
+    }
+}
+
+impl HashQueue {
+    pub fn new(cores: usize) -> Self {
+        Self(Arc::new(Shared { cores, state: Mutex::default() }))
+    }
+
+    /// Waits for a core. Keep what is returned while hashing.
+    pub async fn wait(&self, asker: &Asker) -> Result<Core> {
+        let (begin, begun) = oneshot::channel();
+        let waiting = Waiting { network: asker.network, presence: asker.presence.clone(), begin };
+        self.lock().join(waiting, asker.purpose)?;
+        self.begin_what_can_be();
+        match tokio::time::timeout(MAX_WAIT, begun).await {
+            Ok(Ok(core)) => Ok(core),
+            // It took too long, or was left out because its client has gone.
+            _ => Err(busy()),
+        }
+    }
+
+    /// Somebody has shown to be a customer there.
+    pub fn note_customer_at(&self, network: IpAddr) {
+        let mut state = self.lock();
+        if state.familiar.len() < MAX_FAMILIAR {
+            state.familiar.insert(network);
+        }
+    }
+
+    fn begin_what_can_be(&self) {
+        loop {
+            let next = {
+                let mut state = self.lock();
+                if state.running >= self.0.cores {
+                    return;
+                }
+                let Some(next) = state.next() else { return };
+                state.running += 1;
+                next
+            };
+            // Whoever has just stopped waiting drops the core at once.
+            let _ = next.begin.send(Core(self.clone()));
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn join(&mut self, waiting: Waiting, purpose: Purpose) -> Result<()> {
+        let kind = match purpose {
+            Purpose::SignUp => Kind::SignUp,
+            Purpose::Proof if self.familiar.contains(&waiting.network) => Kind::Familiar,
+            Purpose::Proof => Kind::Strange,
+        };
+        if self.kinds[kind as usize].join(waiting) { Ok(()) } else { Err(busy()) }
+    }
+
+    /// The next one whose client is there. Without any, the first of those that have ended their side.
+    fn next(&mut self) -> Option<Waiting> {
+        let share = SHARES[self.begun % SHARES.len()];
+        for kind in [share, Kind::Familiar, Kind::Strange, Kind::SignUp] {
+            while let Some(next) = self.kinds[kind as usize].next() {
+                match next.presence.look() {
+                    Client::Here => {
+                        self.begun += 1;
+                        return Some(next);
+                    }
+                    Client::EndedItsSide => self.put_behind(next),
+                    Client::Gone => {}
+                }
+            }
+        }
+        std::iter::from_fn(|| self.ended.pop_front())
+            .find(|next| !next.begin.is_closed() && next.presence.look() != Client::Gone)
+    }
+
+    /// When there are too many, the oldest is refused: it has waited in vain for longest.
+    fn put_behind(&mut self, waiting: Waiting) {
+        self.ended.retain(|waiting| !waiting.begin.is_closed());
+        if self.ended.len() >= MAX_OF_A_NETWORK {
+            self.ended.pop_front();
+        }
+        self.ended.push_back(waiting);
+    }
+}
+
+/// Those of one kind who wait, network by network.
+#[derive(Default)]
+struct Turns {
+    waiting: HashMap<IpAddr, VecDeque<Waiting>>,
+    /// The networks with somebody waiting, in the order of their turns.
+    order: VecDeque<IpAddr>,
+    count: usize,
+}
+
+impl Turns {
+    /// False when there is no room.
+    fn join(&mut self, waiting: Waiting) -> bool {
+        if self.count >= MAX_OF_A_KIND {
+            self.forget_who_left();
+        }
+        let of_network = self.waiting.entry(waiting.network).or_default();
+        let room = |count: usize| MAX_OF_A_NETWORK.min(MAX_OF_A_KIND.saturating_sub(count) / SHARE_OF_WHAT_IS_FREE);
+        if of_network.len() >= room(self.count) {
+            // Make room, if those before may have gone.
+            let before = of_network.len();
+            of_network.retain(|waiting| !waiting.begin.is_closed() && waiting.presence.look() == Client::Here);
+            self.count -= before - of_network.len();
+        }
+        if of_network.len() >= room(self.count) {
+            if of_network.is_empty() {
+                self.waiting.remove(&waiting.network);
+            }
+            return false;
+        }
+        if of_network.is_empty() && !self.order.contains(&waiting.network) {
+            self.order.push_back(waiting.network);
+        }
+        of_network.push_back(waiting);
+        self.count += 1;
+        true
+    }
+
+    fn next(&mut self) -> Option<Waiting> {
+        while let Some(network) = self.order.pop_front() {
+            let Some(of_network) = self.waiting.get_mut(&network) else { continue };
+            let next = loop {
+                let Some(next) = of_network.pop_front() else { break None };
+                self.count -= 1;
+                if !next.begin.is_closed() {
+                    break Some(next);
+                }
+            };
+            if of_network.is_empty() {
+                self.waiting.remove(&network);
+            } else {
+                self.order.push_back(network);
+            }
+            if next.is_some() {
+                return next;
+            }
+        }
+        None
+    }
+
+    fn forget_who_left(&mut self) {
+        for of_network in self.waiting.values_mut() {
+            of_network.retain(|waiting| !waiting.begin.is_closed() && waiting.presence.look() != Client::Gone);
+        }
+        self.waiting.retain(|_, of_network| !of_network.is_empty());
+        self.order.retain(|network| self.waiting.contains_key(network));
+        self.count = self.waiting.values().map(VecDeque::len).sum();
+    }
+}
+
+fn busy() -> Error {
+    Error::Busy { code: "login_busy", detail: "Too many sign-ins at once. Try again in a moment.".into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// A queue without cores, and the callers' ends: none of them is left while the test runs.
+    #[derive(Default)]
+    struct Scene {
+        state: State,
+        callers: Vec<oneshot::Receiver<Core>>,
+    }
+
+    fn network(number: u8) -> IpAddr {
+        IpAddr::from([192, 0, 2, number])
+    }
+
+    impl Scene {
+        fn join(&mut self, from: u8, purpose: Purpose) -> bool {
+            let (begin, begun) = oneshot::channel();
+            self.callers.push(begun);
+            let waiting = Waiting { network: network(from), presence: Presence::default(), begin };
+            self.state.join(waiting, purpose).is_ok()
+        }
+
+        fn join_all(&mut self, from: u8, purpose: Purpose) -> usize {
+            (0..10 * MAX_OF_A_KIND).filter(|_| self.join(from, purpose)).count()
+        }
+
+        fn next(&mut self) -> Option<IpAddr> {
+            self.state.next().map(|next| next.network)
+        }
+    }
+
+    #[test]
+    fn networks_take_turns_however_many_hashes_one_of_them_wants() {
+        let mut scene = Scene::default();
+        assert_eq!(scene.join_all(1, Purpose::Proof), MAX_OF_A_NETWORK);
+        assert!(scene.join(2, Purpose::Proof) && scene.join(3, Purpose::Proof));
+        let order: Vec<_> = (0..4).map(|_| scene.next()).collect();
+        assert_eq!(order, [1, 2, 3, 1].map(|number| Some(network(number))));
+    }
+
+    #[test]
+    fn sign_ins_come_before_sign_ups_which_have_a_share() {
+        let mut scene = Scene::default();
+        assert_eq!(scene.join_all(1, Purpose::SignUp), MAX_OF_A_NETWORK);
+        for from in 10..30 {
+            assert!(scene.join(from, Purpose::Proof));
+        }
+        let sign_ups = (0..SHARES.len()).filter(|_| scene.next() == Some(network(1))).count();
+        assert_eq!(sign_ups, 1);
+    }
+
+    #[test]
+    fn strangers_in_any_number_leave_a_share_to_who_is_known() {
+        let mut scene = Scene::default();
+        scene.state.familiar.insert(network(250));
+        for from in 1..240 {
+            scene.join_all(from, Purpose::Proof);
+        }
+        assert!(scene.join(250, Purpose::Proof));
+        assert!((0..3).any(|_| scene.next() == Some(network(250))));
+    }
+
+    #[test]
+    fn who_waits_no_longer_is_left_out_and_makes_room() {
+        let mut scene = Scene::default();
+        scene.join_all(1, Purpose::Proof);
+        scene.callers.clear();
+        assert!(scene.join(1, Purpose::Proof), "those who have left take no room");
+        assert!(scene.next().is_some());
+        assert_eq!(scene.next(), None);
+        assert!(scene.state.kinds.iter().all(|turns| turns.count == 0 && turns.waiting.is_empty()));
+    }
+
+    proptest! {
+        /// Whoever comes and goes: nobody is lost or served twice, and the counts are right.
+        #[test]
+        fn everybody_gets_a_turn(steps in prop::collection::vec((0u8..6, 0u8..4, any::<bool>()), 1..400)) {
+            let mut scene = Scene::default();
+            let (mut joined, mut served) = (0, 0);
+            for (from, step, is_sign_up) in steps {
+                match step {
+                    0 => served += usize::from(scene.next().is_some()),
+                    _ => joined += usize::from(scene.join(from, if is_sign_up { Purpose::SignUp } else { Purpose::Proof })),
+                }
+            }
+            while scene.next().is_some() {
+                served += 1;
+            }
+            prop_assert_eq!(joined, served);
+            prop_assert!(scene.state.kinds.iter().all(|turns| turns.count == 0 && turns.waiting.is_empty()));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_core_that_is_free_again_goes_to_the_next() {
+        let queue = HashQueue::new(1);
+        let asker = Asker { network: network(1), purpose: Purpose::Proof, presence: Presence::default() };
+        let first = queue.wait(&asker).await.expect("a core");
+        let (left, stays) = (queue.wait(&asker), queue.wait(&asker));
+        drop(left);
+        let waiting = async { stays.await.expect("a core") };
+        let (second, ()) = tokio::join!(waiting, async {
+            tokio::task::yield_now().await;
+            drop(first);
+        });
+        drop(second);
+        assert!(queue.wait(&asker).await.is_ok());
+        assert_eq!(queue.lock().running, 0);
+    }
+}

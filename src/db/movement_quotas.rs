@@ -1,0 +1,55 @@
+//! What callers have used of the movements that one may have booked in a day: see [`crate::limits::movements`].
+
+use std::time::Duration;
+
+use uuid::Uuid;
+
+use super::{Db, Tx, in_transaction, on_reader};
+use crate::timestamp::Timestamp;
+
+/// Callers that are taken up at a start: those who have used most. The others have used little.
+const TAKEN_UP: i64 = 100_000;
+
+impl Db {
+    /// Who has used some of a quota that is not whole again at `now`, and when it will be.
+    pub async fn movement_quotas_used(&self, now: Timestamp) -> sqlx::Result<Vec<(Uuid, Timestamp)>> {
+        on_reader!(self, conn => sqlx::query_as(
+            "select user_id, full_at from movement_quotas where full_at > $1 order by full_at desc limit $2",
+        )
+        .bind(now)
+        .bind(TAKEN_UP)
+        .fetch_all(conn)
+        .await)
+    }
+}
+
+impl Tx<'_> {
+    /// Adds to what all instances together know of a caller's use: so much time until the quota is whole again. Returns
+    /// when that will be.
+    pub async fn use_movement_quota(
+        &mut self,
+        user_id: Uuid,
+        used: Duration,
+        now: Timestamp,
+    ) -> sqlx::Result<Timestamp> {
+        in_transaction!(self, conn => sqlx::query_scalar(
+            "insert into movement_quotas (user_id, full_at) values ($1, $2)
+             on conflict (user_id) do update set full_at = $2
+                 + case when movement_quotas.full_at > $3 then movement_quotas.full_at - $3 else 0 end
+             returning full_at",
+        )
+        .bind(user_id)
+        .bind(now.plus(used))
+        .bind(now)
+        .fetch_one(conn)
+        .await)
+    }
+
+    pub async fn forget_whole_movement_quotas(&mut self, now: Timestamp) -> sqlx::Result<()> {
+        in_transaction!(self, conn => sqlx::query("delete from movement_quotas where full_at <= $1")
+            .bind(now)
+            .execute(conn)
+            .await
+            .map(|_| ()))
+    }
+}

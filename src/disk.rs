@@ -1,0 +1,77 @@
+//! Room on the disk: while less is free than a reserve, nothing is written that makes the books grow, so that the bank
+//! can still be read, signed in to, and tidied up.
+//!
+//! Measured beside the requests, a few times a second; they look at a flag.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::db::errors::Failure;
+use crate::error::{Error, Result};
+
+/// The reserve counts as reached until this many bytes more are free, or a part of a small one: a log line each way, not
+/// many.
+const SLACK: u64 = 16 << 20;
+const SLACK_PART: u64 = 16;
+
+/// Clones share what is known.
+#[derive(Clone, Default)]
+pub struct DiskReserve(Arc<Inner>);
+
+#[derive(Default)]
+struct Inner {
+    /// A file on the disk. None when it cannot be seen from here: PostgreSQL's.
+    file: Option<PathBuf>,
+    bytes: u64,
+    is_reached: AtomicBool,
+    cannot_tell: AtomicBool,
+}
+
+impl DiskReserve {
+    /// `file` is on the disk that is to keep `bytes` free. 0 bytes, or no file, is no reserve.
+    pub fn new(file: Option<&Path>, bytes: u64) -> Self {
+        let file = file.filter(|_| bytes > 0).map(Path::to_owned);
+        Self(Arc::new(Inner { file, bytes, ..Inner::default() }))
+    }
+
+    /// 507 while the reserve is reached. For whatever makes the books grow and can wait.
+    pub fn refuse_if_reached(&self) -> Result<()> {
+        if self.is_reached() { Err(Error::disk_full()) } else { Ok(()) }
+    }
+
+    pub fn is_reached(&self) -> bool {
+        self.0.is_reached.load(Ordering::Relaxed)
+    }
+
+    /// Looks how much is free. Blocks for as long as the file system takes.
+    pub fn measure(&self) {
+        let Inner { file: Some(file), bytes, is_reached, cannot_tell } = &*self.0 else { return };
+        let free = match rustix::fs::statvfs(file) {
+            Ok(disk) => disk.f_bavail.saturating_mul(disk.f_frsize),
+            Err(error) => {
+                if !cannot_tell.swap(true, Ordering::Relaxed) {
+                    tracing::warn!(%error, file = %file.display(), "cannot tell how much room the disk has");
+                }
+                return;
+            }
+        };
+        cannot_tell.store(false, Ordering::Relaxed);
+        let was_reached = is_reached.load(Ordering::Relaxed);
+        let needed = if was_reached { bytes.saturating_add(SLACK.min(bytes / SLACK_PART)) } else { *bytes };
+        let is_short = free < needed;
+        is_reached.store(is_short, Ordering::Relaxed);
+        metrics::gauge!("coffer_disk_free_bytes").set(free as f64);
+        metrics::gauge!("coffer_disk_reserve_reached").set(u8::from(is_short));
+        if is_short && !was_reached {
+            tracing::error!(
+                free,
+                reserve = bytes,
+                "{} No movement is booked until there is more room (COFFER_DISK_RESERVE)",
+                Failure::DiskFull.in_words()
+            );
+        } else if was_reached && !is_short {
+            tracing::info!(free, reserve = bytes, "the disk has room again: movements are booked");
+        }
+    }
+}

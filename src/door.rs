@@ -1,0 +1,142 @@
+//! Where clients come in: accepting connections, refusing those that are too many, and having all of them end.
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{IpAddr, Shutdown};
+use std::time::Duration;
+
+use axum::Router;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio_rustls::TlsAcceptor;
+use uuid::Uuid;
+
+use crate::connection;
+use crate::connection_limits::{ConnectionLimits, Place};
+
+/// After an accept fails (out of file descriptors, say): long enough not to spin.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// Connections that may wait to be accepted when the bank closes: more than fit into the queue that tokio asks for. They
+/// come in order, so that whoever connects later does not keep it open.
+const MAX_WAITING: usize = 1_100;
+/// Of a request whose connection is refused, what is read before that ends: a client that has sent one and is hung up on
+/// with it unread may never see the answer.
+const MAX_UNREAD: usize = 16 * 1024;
+
+/// Serves one listener's clients.
+pub struct Door {
+    router: Router,
+    tls: Option<TlsAcceptor>,
+    limits: ConnectionLimits,
+    /// Turns true when the bank closes. Each connection holds a receiver.
+    closing: watch::Sender<bool>,
+}
+
+impl Door {
+    pub fn new(router: Router, tls: Option<TlsAcceptor>, limits: ConnectionLimits) -> Self {
+        Self { router, tls, limits, closing: watch::Sender::new(false) }
+    }
+
+    /// Accepts connections for ever. Never waits for a place: whoever gets none is told so and makes room for the next.
+    pub async fn accept(&self, listener: &TcpListener) {
+        loop {
+            match listener.accept().await {
+                Ok((stream, peer)) => match self.limits.take(peer.ip()) {
+                    Some(place) => self.admit(stream, peer.ip(), place),
+                    None => self.refuse(stream, peer.ip()),
+                },
+                Err(error) => {
+                    tracing::warn!(%error, "cannot accept a connection");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
+
+    fn admit(&self, stream: TcpStream, peer: IpAddr, place: Place) {
+        let client = connection::serve(stream, peer, self.tls.clone(), self.router.clone(), self.closing.subscribe());
+        tokio::spawn(async move {
+            client.await;
+            drop(place);
+        });
+    }
+
+    /// A bare 503, written without waiting for anything. Over TLS a handshake would cost more than the connection, so that
+    /// is just closed.
+    fn refuse(&self, stream: TcpStream, peer: IpAddr) {
+        metrics::counter!("coffer_connections_refused_total").increment(1);
+        tracing::debug!(%peer, "a connection was refused: there are too many");
+        if self.tls.is_none()
+            && let Ok(mut stream) = stream.into_std()
+        {
+            let _ = stream.write(refusal().as_bytes());
+            let _ = stream.shutdown(Shutdown::Write);
+            let _ = stream.read(&mut [0; MAX_UNREAD]);
+        }
+    }
+
+    /// Has all connections end, and waits for it. Nothing can be asked of the bank here afterwards.
+    pub async fn close(self, listener: TcpListener) {
+        self.closing.send_replace(true);
+        if let Err(error) = self.accept_waiting(listener) {
+            tracing::warn!(%error, "cannot accept the connections that are waiting");
+        }
+        self.closing.closed().await;
+    }
+
+    /// Accepts those that are waiting to be: to its client a connection is open, and it may have carried a request
+    /// already. Then nobody can connect any more.
+    fn accept_waiting(&self, listener: TcpListener) -> io::Result<()> {
+        // The runtime may not have heard of the last ones yet. The system has.
+        let listener = listener.into_std()?;
+        for _ in 0..MAX_WAITING {
+            match listener.accept() {
+                Ok((stream, peer)) => {
+                    stream.set_nonblocking(true)?;
+                    let stream = TcpStream::from_std(stream)?;
+                    match self.limits.take(peer.ip()) {
+                        Some(place) => self.admit(stream, peer.ip(), place),
+                        None => self.refuse(stream, peer.ip()),
+                    }
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                // Its client has gone.
+                Err(error) if error.kind() == ErrorKind::ConnectionAborted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Written by hand: no request has been read that it could be an answer to.
+fn refusal() -> String {
+    let body = format!(
+        "{{\"type\":\"/problems/too_many_connections\",\"title\":\"Too many connections\",\"status\":503,\
+         \"detail\":\"There are too many connections, from your network or from all. Close some, or try again.\",\
+         \"code\":\"too_many_connections\",\"request_id\":\"{}\"}}",
+        Uuid::now_v7()
+    );
+    format!(
+        "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/problem+json\r\nRetry-After: 1\r\n\
+         Cache-Control: no-store\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::problems;
+
+    #[test]
+    fn who_is_refused_gets_a_whole_problem_document() {
+        let answer = refusal();
+        let (head, body) = answer.split_once("\r\n\r\n").expect("a head");
+        assert!(head.ends_with(&format!("Content-Length: {}", body.len())));
+        let body: serde_json::Value = serde_json::from_str(body).expect("JSON");
+        let code = body["code"].as_str().expect("a code");
+        assert!(problems::kind(code).is_some());
+        assert_eq!(body["title"], problems::title_of(code));
+        assert_eq!(body["type"], format!("/problems/{code}"));
+    }
+}

@@ -1,0 +1,202 @@
+//! How many movements one caller may have booked, in a short time and in a day: books never shrink, so this bounds how
+//! fast anybody makes them grow.
+//!
+//! What counts is what is written. A movement is reserved before it is queued and settled when its fate is known: refused
+//! and repeated ones count for nothing, one whose caller has hung up counts.
+//!
+//! The quota of a day outlives a restart and is shared by all instances, as far as housekeeping has stored it: whatever is
+//! a hundredth of it or more, twice a second. Nothing of that is on the path of money.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use uuid::Uuid;
+
+use super::{Limiter, Quota};
+use crate::db::Db;
+use crate::error::Error;
+use crate::timestamp::Timestamp;
+
+/// The largest batch: each must fit into the quota of a short time.
+pub const MIN_BURST: u32 = 1_000;
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+/// What is less than this part of a day's quota is not stored before the bank closes.
+const STORED_PART: u32 = 100;
+/// Callers whose use is stored in one transaction: a few milliseconds of the database's time.
+const STORED_AT_ONCE: usize = 200;
+/// At the end there is time for more, but not for any number.
+const STORED_AT_THE_END: usize = 10_000;
+
+/// Clones share the counts.
+#[derive(Clone, Default)]
+pub struct MovementLimits(Arc<Limits>);
+
+#[derive(Default)]
+struct Limits {
+    soon: Option<Limiter<Uuid>>,
+    day: Option<Limiter<Uuid>>,
+}
+
+/// Movements under way. Without a word about what became of them, all of them count.
+pub struct Reservation {
+    limits: MovementLimits,
+    caller: Uuid,
+    reserved: u32,
+    used: u32,
+}
+
+impl MovementLimits {
+    /// 0 stands for any number.
+    pub fn new(per_second: u32, per_day: u32) -> Self {
+        let soon = Quota::per_second(per_second).map(|quota| Quota { burst: quota.burst.max(MIN_BURST), ..quota });
+        Self(Arc::new(Limits { soon: soon.map(Limiter::new), day: Quota::per(DAY, per_day).map(Limiter::new) }))
+    }
+
+    /// Keeps room for so many movements of a caller, or refuses all of them.
+    pub fn reserve(&self, caller: Uuid, count: usize) -> Result<Reservation, Error> {
+        let count = u32::try_from(count).unwrap_or(u32::MAX);
+        let now = Instant::now();
+        if let Some(soon) = &self.0.soon {
+            soon.reserve(caller, count, now).map_err(|allowance| Error::TooMany {
+                code: "too_many_movements",
+                detail: "You have had more movements booked in a short time than the bank takes from one caller. Nothing \
+                         was booked now: wait as long as Retry-After says, or send fewer at once.",
+                policy: "movements",
+                allowance,
+            })?;
+        }
+        if let Some(day) = &self.0.day
+            && let Err(allowance) = day.reserve(caller, count, now)
+        {
+            if let Some(soon) = &self.0.soon {
+                soon.settle(&caller, count, 0, now);
+            }
+            return Err(Error::TooMany {
+                code: "too_many_movements",
+                detail: "You have had more movements booked in a day than the bank takes from one caller. Nothing was \
+                         booked now: wait as long as Retry-After says, or send fewer at once.",
+                policy: "movements-day",
+                allowance,
+            });
+        }
+        Ok(Reservation { limits: self.clone(), caller, reserved: count, used: count })
+    }
+
+    pub fn forget_idle(&self, now: Instant) {
+        for limiter in [&self.0.soon, &self.0.day].into_iter().flatten() {
+            limiter.forget_idle(now);
+        }
+    }
+
+    /// Takes up what was stored before the bank opened, here or by other instances.
+    pub async fn load(&self, db: &Db) -> sqlx::Result<()> {
+        let Some(day) = &self.0.day else { return Ok(()) };
+        let (now, instant) = (Timestamp::now(), Instant::now());
+        for (caller, full_at) in db.movement_quotas_used(now).await? {
+            day.set_full_at(caller, as_instant(full_at, now, instant, day.quota));
+        }
+        Ok(())
+    }
+
+    /// Stores what callers have used of their day, and hears what they have used at other instances.
+    pub async fn store(&self, db: &Db) -> sqlx::Result<()> {
+        let Some(day) = &self.0.day else { return Ok(()) };
+        store(day, db, day.quota.burst / STORED_PART, STORED_AT_ONCE).await
+    }
+
+    /// The same for the last time, with everything that counts.
+    pub async fn store_all(&self, db: &Db) -> sqlx::Result<()> {
+        let Some(day) = &self.0.day else { return Ok(()) };
+        day.forget_idle(Instant::now());
+        store(day, db, 1, STORED_AT_THE_END).await
+    }
+}
+
+async fn store(day: &Limiter<Uuid>, db: &Db, at_least: u32, limit: usize) -> sqlx::Result<()> {
+    let mut used = day.take_unsaved(at_least, limit);
+    // In one order on all instances, so that they do not lock each other out.
+    used.sort_unstable();
+    if used.is_empty() {
+        return Ok(());
+    }
+    let stored = async {
+        let (now, instant) = (Timestamp::now(), Instant::now());
+        let mut tx = db.begin().await?;
+        let mut known = Vec::with_capacity(used.len());
+        for (caller, count) in &used {
+            let full_at = tx.use_movement_quota(*caller, day.quota.interval * *count, now).await?;
+            known.push((*caller, as_instant(full_at, now, instant, day.quota)));
+        }
+        tx.commit().await?;
+        Ok(known)
+    };
+    match stored.await {
+        Ok(known) => known.into_iter().for_each(|(caller, full_at)| day.set_full_at(caller, full_at)),
+        Err(error) => {
+            used.iter().for_each(|(caller, count)| day.put_back_unsaved(caller, *count));
+            return Err(error);
+        }
+    }
+    Ok(())
+}
+
+/// A moment of the wall clock on this process's own. Never further ahead than the whole quota, whatever clocks say.
+fn as_instant(moment: Timestamp, now: Timestamp, instant: Instant, quota: Quota) -> Instant {
+    let ahead = u64::try_from(moment.as_micros().saturating_sub(now.as_micros())).unwrap_or_default();
+    instant + Duration::from_micros(ahead).min(quota.capacity())
+}
+
+impl Reservation {
+    /// So many were written; the others never count.
+    pub fn settle(mut self, written: usize) {
+        self.used = u32::try_from(written).unwrap_or(u32::MAX).min(self.reserved);
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        let now = Instant::now();
+        for limiter in [&self.limits.0.soon, &self.limits.0.day].into_iter().flatten() {
+            limiter.settle(&self.caller, self.reserved, self.used, now);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(limits: &MovementLimits, caller: Uuid, count: usize) -> Option<&'static str> {
+        match limits.reserve(caller, count) {
+            Err(Error::TooMany { policy, .. }) => Some(policy),
+            Err(other) => panic!("{other}"),
+            Ok(reservation) => {
+                reservation.settle(0);
+                None
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_refused_or_repeated_counts_for_nothing() {
+        let limits = MovementLimits::new(1, 1_500);
+        let ada = Uuid::from_u128(1);
+        limits.reserve(ada, 1_000).expect("a whole batch always fits").settle(0);
+        limits.reserve(ada, 1_000).expect("none of it was written").settle(600);
+        assert_eq!(refused(&limits, ada, 500), Some("movements"));
+        assert_eq!(refused(&limits, ada, 300), None);
+        assert_eq!(refused(&limits, Uuid::from_u128(2), 1_000), None);
+    }
+
+    #[test]
+    fn what_is_under_way_counts_and_what_nobody_waits_for_too() {
+        let limits = MovementLimits::new(0, 10);
+        let ada = Uuid::from_u128(1);
+        let under_way = limits.reserve(ada, 6).expect("room");
+        assert_eq!(refused(&limits, ada, 5), Some("movements-day"));
+        drop(under_way);
+        assert_eq!(refused(&limits, ada, 5), Some("movements-day"));
+        assert_eq!(refused(&limits, ada, 4), None);
+        assert_eq!(refused(&MovementLimits::default(), ada, 1_000_000), None);
+    }
+}
