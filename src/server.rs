@@ -108,7 +108,8 @@ impl Bank {
             changes_per_day: settings.changes_per_day,
             sign_ups_per_hour: settings.sign_ups_per_hour,
         };
-        let auth = Auth::new(&secrets, factor_keys, caller_limits, settings.staff_second_factor).map_err(ServerError::Passwords)?;
+        let auth = Auth::new(&secrets, factor_keys, caller_limits, settings.staff_second_factor)
+            .map_err(ServerError::Passwords)?;
         let clock = Arc::new(Clock::default());
         let disk = DiskReserve::new(db.file(), settings.disk_reserve.bytes());
         let movement_limits = MovementLimits::new(settings.movement_rate, settings.movements_per_day);

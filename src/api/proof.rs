@@ -16,6 +16,7 @@ use super::sessions::Tokens;
 use super::users;
 use crate::account_number::AccountNumber;
 use crate::auth::guesses::MAX_WITHIN_SESSIONS;
+use crate::auth::hashing::Purpose;
 use crate::auth::passwords::Password;
 use crate::auth::{Caller, Origin};
 use crate::db::Tx;
@@ -170,7 +171,8 @@ pub async fn confirm_password(
     password: Password,
 ) -> Result<()> {
     let guess = Guess::take(app, origin, caller).await?;
-    match app.auth.passwords.verify(password, Some(user.password_hash.clone())).await {
+    let asker = origin.asker(Purpose::Proof);
+    match app.auth.passwords.verify(password, Some(user.password_hash.clone()), &asker).await {
         Ok(true) => guess.give_back().await,
         Ok(false) => Err(guess.was_wrong(wrong_password()).await),
         // Too busy to look.

@@ -202,7 +202,7 @@ pub async fn update_me(
     }
     let confirm_above = request.confirm_above.map(|limit| limit.map(|WholeUnits(units)| units));
     let changed_at = match confirm_above.filter(|limit| *limit != user.confirm_above) {
-        Some(limit) => Some(change_confirmation(&app, &origin, caller, &mut tx, &mut user, limit).await?),
+        Some(limit) => Some(change_confirmation(&origin, caller, &mut tx, &mut user, limit).await?),
         None => None,
     };
     tx.commit().await?;
@@ -215,7 +215,6 @@ pub async fn update_me(
 /// Counts here from the next request on, on other instances within a second. Returns the moment of the change. Whoever has
 /// stolen a token must not be able to switch off what asks them for more.
 async fn change_confirmation(
-    app: &App,
     origin: &Origin,
     caller: Caller,
     tx: &mut Tx<'_>,
