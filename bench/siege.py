@@ -233,7 +233,9 @@ def measure(bench, say):
         time.sleep(seconds_before)
         others, signed_in = siege.start(sign_in_as_others)
         bench.wrk("transfer", CONNECTIONS)
-        longest, count, failed = (float(number) for number in signed_in.value.decode().split())
+        # Without a word, none has been answered.
+        said = signed_in.value.decode() or "inf 0 1"
+        longest, count, failed = (float(number) for number in said.split())
         saw = seen.value.decode() if seen else ""
         for process in filter(None, (attacker, others)):
             process.terminate()

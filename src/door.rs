@@ -5,6 +5,7 @@ use std::net::{IpAddr, Shutdown};
 use std::time::Duration;
 
 use axum::Router;
+use serde_json::json;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
@@ -12,6 +13,7 @@ use uuid::Uuid;
 
 use crate::connection;
 use crate::connection_limits::{ConnectionLimits, Place};
+use crate::problems::title_of;
 
 /// After an accept fails (out of file descriptors, say): long enough not to spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -110,12 +112,16 @@ impl Door {
 
 /// Written by hand: no request has been read that it could be an answer to.
 fn refusal() -> String {
-    let body = format!(
-        "{{\"type\":\"/problems/too_many_connections\",\"title\":\"Too many connections\",\"status\":503,\
-         \"detail\":\"There are too many connections, from your network or from all. Close some, or try again.\",\
-         \"code\":\"too_many_connections\",\"request_id\":\"{}\"}}",
-        Uuid::now_v7()
-    );
+    let code = "too_many_connections";
+    let body = json!({
+        "type": format!("/problems/{code}"),
+        "title": title_of(code),
+        "status": 503,
+        "detail": "There are too many connections, from your network or from all. Close some, or try again.",
+        "code": code,
+        "request_id": Uuid::now_v7(),
+    })
+    .to_string();
     format!(
         "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/problem+json\r\nRetry-After: 1\r\n\
          Cache-Control: no-store\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}",

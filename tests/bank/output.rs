@@ -104,7 +104,8 @@ async fn a_bank_outlives(kind: Kind, sink: impl Fn() -> Stdio) {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = listener.local_addr().expect("an address").to_string();
     drop(listener);
-    let mut command = coffer(directory, &["--database-url", &database.url, "--listen", &address, "--log", "trace"]);
+    let flags = ["--database-url", &database.url, "--listen", &address, "--log", "trace", "--address-rate", "0"];
+    let mut command = coffer(directory, &flags);
     command.stdout(sink()).stderr(sink());
     let mut server = Guarded(command.spawn().expect("the binary runs"));
     let client = reqwest::Client::builder().timeout(Duration::from_secs(20)).build().expect("a client");
