@@ -145,6 +145,7 @@ impl Housekeeping {
         }
         self.app.auth.forget_idle(Instant::now());
         self.app.edge.requests.forget_idle(Instant::now());
+        self.app.views.forget_old(Instant::now());
         if let Some(metrics) = &self.app.metrics {
             metrics.run_upkeep();
         }

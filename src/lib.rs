@@ -17,6 +17,7 @@
 //! - [`error`]: the one error type and the problem document it becomes; [`problems`]: every kind of problem, explained.
 //! - [`config`], [`server`], [`connection`], [`tls`], [`signals`], [`housekeeping`]: settings, serving, one client's
 //!   connection, what tells the bank to close, what happens by the clock.
+//! - [`files`]: who may open the books and the secrets.
 //! - [`doctor`], [`admin`], [`demo`]: what the commands `coffer doctor`, `coffer admin` and `coffer demo` do.
 //!
 //! Dependencies point one way: `main -> server -> api -> auth -> ledger -> db -> money`. `error` names the rules'
@@ -37,6 +38,7 @@ pub mod demo;
 pub mod doctor;
 pub mod email;
 pub mod error;
+pub mod files;
 pub mod housekeeping;
 pub mod ledger;
 pub mod limits;

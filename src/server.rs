@@ -19,7 +19,7 @@ use crate::api::{self, App};
 use crate::audit::AuditLog;
 use crate::auth::Auth;
 use crate::clock::Clock;
-use crate::config::{ConfigError, Settings};
+use crate::config::{ConfigError, Settings, production};
 use crate::connection;
 use crate::db::{ConnectError, Db};
 use crate::housekeeping::Housekeeping;
@@ -56,6 +56,11 @@ pub enum ServerError {
     Tls(#[from] TlsError),
     #[error("cannot record metrics: {0}")]
     Metrics(#[from] BuildError),
+    #[error(
+        "with COFFER_PRODUCTION (--production) this bank does not start yet:\n  - {}\nIt starts when each of these is set",
+        .0.join("\n  - ")
+    )]
+    NotForProduction(Vec<String>),
     #[error("the ledger stopped working; the log says why")]
     LedgerStopped,
 }
@@ -78,6 +83,7 @@ pub struct Bank {
 impl Bank {
     /// Connects, migrates, and starts the lanes.
     pub async fn open(settings: &Settings) -> Result<Self, ServerError> {
+        require_what_is_needed(settings)?;
         let secrets = settings.signing_secrets()?;
         let certificate = settings.certificate()?;
         let tls = certificate.as_ref().map(Certificate::acceptor).transpose()?;
@@ -103,6 +109,9 @@ impl Bank {
             edge: Edge::new(settings.trusted_proxies.clone(), settings.address_rate, tls.is_some()),
             origins: Origins::new(settings.cors_origins.clone()),
             audit,
+            views: Default::default(),
+            sign_up: settings.sign_up,
+            swagger_ui: settings.swagger_ui,
             self_service_deposits: settings.self_service_deposits,
             approval_above: settings.approval_above,
             statements: Default::default(),
@@ -158,6 +167,20 @@ impl Bank {
         }
         ended
     }
+}
+
+/// A bank for production has all that it needs, or does not start. Another one that serves other machines warns.
+fn require_what_is_needed(settings: &Settings) -> Result<(), ServerError> {
+    let shortcomings = production::shortcomings(settings);
+    if settings.production && !shortcomings.is_empty() {
+        return Err(ServerError::NotForProduction(shortcomings));
+    }
+    if production::serves_others(settings) {
+        for shortcoming in shortcomings {
+            tracing::warn!("other machines are served, but {shortcoming}");
+        }
+    }
+    Ok(())
 }
 
 /// As many as configured, or as the limit on open files leaves room for.

@@ -61,7 +61,7 @@ impl Timestamp {
         differs
     }
 
-    pub fn from_micros(micros: i64) -> Self {
+    pub const fn from_micros(micros: i64) -> Self {
         Self(micros)
     }
 

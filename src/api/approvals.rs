@@ -135,6 +135,7 @@ pub struct Waiting {
 )]
 pub async fn list(
     State(app): State<App>,
+    origin: Origin,
     _: Reader,
     Query(query): Query<ApprovalsQuery>,
 ) -> Result<Json<ApprovalList>> {
@@ -144,6 +145,11 @@ pub async fn list(
     let approvals = app.db.approvals(filter, Timestamp::now(), i64::from(limit) + 1).await?;
 
     let (approvals, next_cursor) = cursor::page(approvals, limit, |approval| Cursor::at_id(approval.id));
+    let shown = approvals.iter().flat_map(Approval::accounts);
+    let look = shown.fold(Event::of(Action::ApprovalsListed, &origin), Event::about);
+    if !look.concerns.is_empty() {
+        app.viewed(look)?;
+    }
     let data = approvals.into_iter().map(ApprovalBody::from).collect();
     Ok(Json(ApprovalList { data, has_more: next_cursor.is_some(), next_cursor }))
 }
@@ -164,10 +170,14 @@ pub async fn list(
 )]
 pub async fn show(
     State(app): State<App>,
+    origin: Origin,
     _: Reader,
     PathParam(ApprovalId(id)): PathParam<ApprovalId>,
 ) -> Result<Json<ApprovalBody>> {
-    Ok(Json(find(&app, id).await?.into()))
+    let approval = find(&app, id).await?;
+    let look = Event::of(Action::ApprovalViewed, &origin).on(id);
+    app.viewed(approval.accounts().fold(look, Event::about))?;
+    Ok(Json(approval.into()))
 }
 
 /// Approve somebody else's movement
@@ -203,6 +213,8 @@ pub async fn approve(
     }
     refuse_unless_both_are_staff(&app, &approval, caller.user_id).await?;
     let record = Event::of(Action::ApprovalApproved, &origin).on(id).detail(approval.in_words());
+    let record = approval.accounts().fold(record, Event::about);
+    origin.order_on(approval.accounts());
     let second_person = SecondPerson::HasApproved { by: caller.user_id, record: Box::new(record) };
     // On record for whoever has it booked now; who ordered it stands in the journal.
     let record = || Box::new(Event::of(Action::MovementReversed, &origin));
@@ -250,6 +262,7 @@ pub async fn reject(
     let rejected = tx.reject_approval(id, caller.user_id, Timestamp::now()).await?;
     let rejected = rejected.ok_or(Refusal::ApprovalNotPending)?;
     let event = Event::of(Action::ApprovalRejected, &origin).on(id).detail(rejected.in_words());
+    let event = rejected.accounts().fold(event, Event::about);
     tx.append_to_audit_log(&[event]).await?;
     tx.commit().await?;
     Ok(Json(rejected.into()))

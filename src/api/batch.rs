@@ -10,7 +10,7 @@ use super::App;
 use super::extract::{IdempotencyKey, Json, MAX_CHARACTER_BYTES, Object};
 use super::transactions::{self, EntryBody};
 use crate::account_number::AccountNumber;
-use crate::auth::Actor;
+use crate::auth::{Actor, Origin};
 use crate::db::ledger::{Entry, MovementType};
 use crate::error::{Error, FieldError, Problem, Result};
 use crate::ledger::committer::{Receipt, Verdicts};
@@ -108,6 +108,7 @@ pub struct ItemResult {
 )]
 pub async fn batch(
     State(app): State<App>,
+    origin: Origin,
     Actor(caller): Actor,
     key: IdempotencyKey,
     Json(request): Json<BatchRequest, MAX_BODY_BYTES>,
@@ -128,9 +129,13 @@ pub async fn batch(
     if !errors.is_empty() {
         return Err(Error::Invalid(errors));
     }
+    origin.order_on(commands.iter().flat_map(|command| command.movement.accounts()));
     let verdicts = app.committer.submit_all(commands, request.atomic).await?;
     if request.atomic && verdicts.iter().any(Result::is_err) {
         return Err(Error::BatchRefused(verdicts.into_iter().map(Result::err).collect()));
+    }
+    if verdicts.iter().any(Result::is_err) {
+        origin.set_partly_refused();
     }
     Ok(Json(result(&app, verdicts).await?))
 }

@@ -9,6 +9,7 @@ use validator::Validate;
 
 use super::App;
 use super::extract::{Json, MAX_AUTH_BODY_BYTES, PathParam};
+use super::failed_sign_ins::{self, Failure};
 use super::fields::UserId;
 use super::{staff, users};
 use crate::auth::guesses::AtTheDoor;
@@ -172,7 +173,7 @@ pub async fn confirm(
     let pending = pending.ok_or_else(|| {
         Error::conflict("nothing_to_confirm", "Start with POST /me/second_factor; what is confirmed needs no more.")
     })?;
-    if !use_code(&app, &mut tx, caller.user_id, &pending, &request.code, AtTheDoor::No).await? {
+    if !use_code(&app, &origin, &mut tx, caller.user_id, &pending, &request.code, AtTheDoor::No).await? {
         return Err(wrong_code(StatusCode::FORBIDDEN));
     }
     tx.confirm_second_factor(caller.user_id, now).await?;
@@ -216,7 +217,7 @@ pub async fn remove(
     let mut tx = app.db.begin().await?;
     users::still_the_same_password(&users::lock_caller(&mut tx, caller).await?, &user)?;
     let factor = confirmed(&mut tx, user.id).await?.ok_or_else(no_second_factor)?;
-    if !use_code(&app, &mut tx, user.id, &factor, &request.code, AtTheDoor::No).await? {
+    if !use_code(&app, &origin, &mut tx, user.id, &factor, &request.code, AtTheDoor::No).await? {
         return Err(wrong_code(StatusCode::FORBIDDEN));
     }
     tx.remove_second_factor(user.id).await?;
@@ -277,23 +278,32 @@ pub async fn confirmed(tx: &mut Tx<'_>, user_id: Uuid) -> Result<Option<SecondFa
 /// recovery code cannot, so that it opens the door even while somebody uses up those tries.
 pub async fn use_code(
     app: &App,
+    origin: &Origin,
     tx: &mut Tx<'_>,
     user_id: Uuid,
     factor: &SecondFactor,
     code: &str,
     at_the_door: AtTheDoor,
 ) -> Result<bool> {
-    let digits = match Code::parse(code) {
-        Code::Recovery(hash) => return Ok(tx.use_recovery_code(user_id, &hash).await?),
-        Code::OneTime(digits) => digits,
+    let is_right = match Code::parse(code) {
+        Code::Recovery(hash) => tx.use_recovery_code(user_id, &hash).await?,
+        Code::OneTime(digits) => {
+            app.auth.guesses.take_code(user_id, at_the_door).map_err(|allowance| {
+                failed_sign_ins::tell(origin, Failure::TooMany);
+                too_many_codes(allowance)
+            })?;
+            let step = second_factor::step_of(&digits, &factor.secret, Timestamp::now());
+            let is_right = if let Some(step) = step { tx.use_step(user_id, step).await? } else { false };
+            if is_right {
+                app.auth.guesses.give_back_code(user_id, at_the_door);
+            }
+            is_right
+        }
     };
-    app.auth.guesses.take_code(user_id, at_the_door).map_err(too_many_codes)?;
-    let is_right = match second_factor::step_of(&digits, &factor.secret, Timestamp::now()) {
-        Some(step) => tx.use_step(user_id, step).await?,
-        None => false,
-    };
-    if is_right {
-        app.auth.guesses.give_back_code(user_id, at_the_door);
+    if !is_right {
+        let at_the_door = at_the_door == AtTheDoor::Yes;
+        failed_sign_ins::tell(origin, if at_the_door { Failure::WrongCode } else { Failure::WrongCodeInSession });
+        app.audit.note(Event::of(Action::SecondFactorFailed, origin).by(user_id).on(user_id));
     }
     Ok(is_right)
 }

@@ -14,6 +14,7 @@ use uuid::Uuid;
 use validator::Validate;
 
 use super::extract::{Json, MAX_AUTH_BODY_BYTES, PathParam};
+use super::failed_sign_ins::{self, Failure};
 use super::fields::SessionId;
 use super::web_client::{self, Client};
 use super::{App, second_factor};
@@ -133,8 +134,11 @@ pub async fn login(
     };
     let password_hash = user.as_ref().map(|user| user.password_hash.clone());
     let matches = app.auth.passwords.verify(request.password.clone(), password_hash).await?;
+    let known_user = user.as_ref().map(|user| user.id);
     let Some(user) = user.filter(|_| matches) else {
-        app.audit.note(sign_in_event(Action::LoginFailed, &origin, email.as_ref()));
+        failed_sign_ins::tell(&origin, Failure::WrongPassword);
+        let event = sign_in_event(Action::LoginFailed, &origin, email.as_ref());
+        app.audit.note(known_user.into_iter().fold(event, Event::about));
         wait_for_the_grid(came).await;
         return Err(invalid());
     };
@@ -317,10 +321,9 @@ async fn pass_second_factor(
 ) -> Result<bool> {
     let Some(factor) = second_factor::confirmed(tx, user_id).await? else { return Ok(false) };
     let code = code.ok_or_else(second_factor_required)?;
-    if second_factor::use_code(app, tx, user_id, &factor, &code, AtTheDoor::Yes).await? {
+    if second_factor::use_code(app, origin, tx, user_id, &factor, &code, AtTheDoor::Yes).await? {
         return Ok(true);
     }
-    app.audit.note(Event::of(Action::SecondFactorFailed, origin).by(user_id));
     Err(second_factor::wrong_code(StatusCode::UNAUTHORIZED))
 }
 
@@ -345,6 +348,7 @@ fn take_guess(app: &App, origin: &Origin, email: Result<&Email, &str>, known: &[
     let is_known = known.iter().filter_map(|text| text.parse().ok()).any(|address| network_of(address) == network);
     let text = email.map_or_else(|no_address| no_address, Email::as_str);
     app.auth.guesses.take(text, origin.address(), is_known).map_err(|allowance| {
+        failed_sign_ins::tell(origin, Failure::TooMany);
         if app.auth.guesses.is_worth_a_record(origin.address()) {
             app.audit.note(sign_in_event(Action::LoginThrottled, origin, email.ok()));
         }

@@ -10,7 +10,9 @@ use validator::Validate;
 use super::App;
 use super::accounts::{self, AccountBody};
 use super::extract::{Json, MAX_AUTH_BODY_BYTES};
+use super::failed_sign_ins::{self, Failure};
 use super::sessions;
+use super::sign_up::SignedUpBy;
 use crate::auth::passwords::{NewPassword, Password};
 use crate::auth::{Actor, Caller, Origin, passwords};
 use crate::db::audit::{Action, Event};
@@ -73,7 +75,8 @@ pub struct ChangePasswordRequest {
 
 /// Become a customer
 ///
-/// Creates the user and a first account.
+/// Creates the user and a first account. Where `GET /bank` says `"sign_up": "staff"`, only staff and admins do this, with
+/// their access token, and tell the new customer the password, who should change it at once. Otherwise no token is needed.
 #[utoipa::path(
     post,
     path = "/create_account",
@@ -82,11 +85,16 @@ pub struct ChangePasswordRequest {
     responses(
         (status = CREATED, description = "Created", body = NewUser,
          headers(("Location" = String, description = "The account"))),
+        (status = UNAUTHORIZED, description = "Where only staff sign people up: the access token does not count (any more)"),
+        (status = FORBIDDEN, description = "Here only staff sign people up"),
         (status = CONFLICT, description = "There is a user with this address already"),
-    )
+    ),
+    security((), ("bearer" = []))
 )]
 pub async fn create_account(
     State(app): State<App>,
+    origin: Origin,
+    SignedUpBy(by): SignedUpBy,
     Json(request): Json<CreateAccountRequest, MAX_AUTH_BODY_BYTES>,
 ) -> Result<(StatusCode, [(HeaderName, String); 1], Json<NewUser>)> {
     let (name, email) = (String::from(request.name), String::from(request.email));
@@ -106,6 +114,9 @@ pub async fn create_account(
     let mut tx = app.db.begin().await?;
     tx.insert_user(&user).await.map_err(email_taken)?;
     let account = accounts::insert_account(&mut tx, user.id, currency, None).await?;
+    let created = Event::of(Action::UserCreated, &origin).by(by.unwrap_or(user.id)).on(user.id);
+    let opened = accounts::opened(&account, &origin).by(by.unwrap_or(user.id));
+    tx.append_to_audit_log(&[created, opened]).await?;
     tx.commit().await?;
     let location = accounts::location_of(&account);
     Ok((StatusCode::CREATED, [location], Json(NewUser { user, account: account.into() })))
@@ -265,8 +276,13 @@ fn wrong_password() -> Error {
 /// 403, not 401: the caller is known, and a client must not take this for a token that needs a refresh. Whoever holds a
 /// stolen token gets no more guesses than at the front door.
 pub async fn confirm_password(app: &App, origin: &Origin, user: &User, password: Password) -> Result<()> {
-    let taken = app.auth.guesses.take(&user.email, origin.address(), true).map_err(sessions::too_many_guesses)?;
+    let taken = app.auth.guesses.take(&user.email, origin.address(), true).map_err(|allowance| {
+        failed_sign_ins::tell(origin, Failure::TooMany);
+        sessions::too_many_guesses(allowance)
+    })?;
     if !app.auth.passwords.verify(password, Some(user.password_hash.clone())).await? {
+        failed_sign_ins::tell(origin, Failure::WrongPasswordInSession);
+        app.audit.note(Event::of(Action::PasswordFailed, origin).on(user.id));
         return Err(wrong_password());
     }
     app.auth.guesses.give_back(taken);

@@ -42,7 +42,9 @@ fn print_banner(settings: &Settings, listen: SocketAddr, database: &str) {
     let scheme = if settings.tls_cert.is_some() { "https" } else { "http" };
     tell(&format!("  Web app     {scheme}://{listen}/"));
     tell(&format!("  API         {scheme}://{listen}"));
-    tell(&format!("  Swagger UI  {scheme}://{listen}/swagger-ui/"));
+    if settings.swagger_ui {
+        tell(&format!("  Swagger UI  {scheme}://{listen}/swagger-ui/"));
+    }
     tell(&format!("  Database    {database} at {}", settings.database_place()));
     if settings.jwt_secret.is_none() {
         tell(&format!("  Secret      {}", settings.secret_file().display()));

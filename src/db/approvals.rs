@@ -86,6 +86,11 @@ impl Approval {
         }
     }
 
+    /// The customers' accounts that the money is to come from and go to.
+    pub fn accounts(&self) -> impl Iterator<Item = AccountNumber> + use<> {
+        self.from_account.into_iter().chain(self.to_account)
+    }
+
     pub fn status_at(&self, now: Timestamp) -> ApprovalStatus {
         match self.status {
             ApprovalStatus::Pending if self.expires_at <= now => ApprovalStatus::Expired,

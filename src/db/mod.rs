@@ -9,6 +9,7 @@
 pub mod accounts;
 pub mod approvals;
 pub mod audit;
+pub mod audit_search;
 mod clock;
 mod connect;
 pub mod errors;

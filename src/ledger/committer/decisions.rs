@@ -126,7 +126,8 @@ impl Decisions {
     fn keep(&mut self, command: &Command, money: Money, record: &Event) -> Approval {
         self.use_key(command);
         let approval = command.approval(money, self.now);
-        self.postings.records.push(record.clone().on(approval.id).detail(approval.in_words()));
+        let record = record.clone().on(approval.id).detail(approval.in_words());
+        self.postings.records.push(approval.accounts().fold(record, Event::about));
         self.postings.kept.push(approval.clone());
         approval
     }
@@ -160,7 +161,9 @@ impl Decisions {
         let Reverses { transaction_id, record } = reverses;
         let why = reversal.description.as_deref().unwrap_or_default();
         let detail = format!("{}: {why}", reversal.in_words());
-        self.postings.records.push(record.clone().on(transaction_id).detail(detail));
+        let record = record.clone().on(transaction_id).detail(detail);
+        let (from, to) = reversal.sides();
+        self.postings.records.push(from.into_iter().chain(to).fold(record, Event::about));
         self.postings.reversals.push(Reversal { transaction_id: *transaction_id, reversal_id: reversal.id });
     }
 
