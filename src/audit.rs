@@ -1,8 +1,10 @@
 //! The audit log: what matters to security, in an append-only chain of hashes.
 //!
 //! What changes anything (a role, a freeze, an approval) is recorded in the same transaction as the change. What only
-//! happened (a wrong password, a denial) is [noted](AuditLog::note) and written soon after, many to a transaction.
+//! happened (a wrong password, a denial) is [noted](AuditLog::note) and written soon after, many to a transaction. So is
+//! that staff looked at somebody else's, but nobody sees anything without a [promise](AuditLog::promise) of a record.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -10,39 +12,48 @@ use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 use crate::auth::Origin;
-use crate::db::audit::{Action, Event};
+use crate::db::audit::{Action, Concern, Event};
 use crate::db::{Db, errors};
+use crate::error::{Error, Result};
 use crate::text::{self, Reason};
 use crate::timestamp::Timestamp;
 
-/// Notes that may wait to be written. When there is no room, a note goes to the log only.
+/// Notes that may wait to be written. When there is no room, a note goes to the log only, and staff are shown nothing that
+/// takes a record.
 const MAX_WAITING: usize = 10_000;
 /// Notes in one transaction: few, because sign-ins wait for its lock.
 const MAX_BATCH: usize = 32;
 /// Of what a record quotes, in characters.
 const MAX_TEXT_LENGTH: usize = 300;
-/// Tries to write notes while the database is out of reach, a pause apart.
-const MAX_TRIES: u32 = 60;
+/// Between two tries to write notes while the database is out of reach.
 const PAUSE: Duration = Duration::from_millis(500);
 
 impl Event {
     /// Done by the request's caller, if it has shown who that is.
     pub fn of(action: Action, origin: &Origin) -> Self {
+        origin.set_on_record();
         Self {
-            created_at: Timestamp::now(),
-            action,
             actor_id: origin.caller().map(|caller| caller.user_id),
-            subject: None,
             address: Some(origin.address().to_string()),
             request_id: Some(origin.request_id().to_owned()),
-            detail: None,
+            client_request_id: origin.ids().client().map(str::to_owned),
+            ..Self::of_command_line(action)
         }
     }
 
     /// Done at the command line, by whoever may run it.
     pub fn of_command_line(action: Action) -> Self {
-        let created_at = Timestamp::now();
-        Self { created_at, action, actor_id: None, subject: None, address: None, request_id: None, detail: None }
+        Self {
+            created_at: Timestamp::now(),
+            action,
+            actor_id: None,
+            subject: None,
+            address: None,
+            request_id: None,
+            client_request_id: None,
+            detail: None,
+            concerns: BTreeSet::new(),
+        }
     }
 
     pub fn by(self, actor_id: Uuid) -> Self {
@@ -51,6 +62,12 @@ impl Event {
 
     pub fn on(self, subject: impl ToString) -> Self {
         Self { subject: Some(clean(&subject.to_string())), ..self }
+    }
+
+    /// An account or a person whom it is about beside the subject, so that it is found by it. May be called for each.
+    pub fn about(mut self, concern: impl Into<Concern>) -> Self {
+        self.concerns.insert(concern.into());
+        self
     }
 
     pub fn detail(self, detail: impl AsRef<str>) -> Self {
@@ -80,27 +97,55 @@ impl AuditLog {
         (Self(sender), tokio::spawn(write(db.clone(), waiting)))
     }
 
-    /// Has the event recorded soon, without waiting for it.
+    /// Has the event recorded soon, without waiting for it. Where there is no room, the log has it.
     pub fn note(&self, event: Event) {
         if let Err(error) = self.0.try_send(event) {
-            tracing::error!(%error, "the audit log has no room");
+            let (reason, event) = (error.to_string(), error.into_inner());
+            tracing::error!(reason, ?event, "this event could not be recorded");
         }
+    }
+
+    /// The same for what nobody may see off the record: where there is no room for the event, the answer is a refusal.
+    pub fn promise(&self, event: Event) -> Result<()> {
+        self.0.try_send(event).map_err(|_| Error::Busy {
+            code: "audit_log_busy",
+            detail: "Whoever works here looks at other people's only on record, and the audit log cannot be written \
+                     now. Try again."
+                .into(),
+        })
     }
 }
 
+/// Events that cannot be in the table are in the log, each.
 async fn write(db: Db, mut waiting: mpsc::Receiver<Event>) {
     let mut batch = Vec::new();
+    let mut is_within_reach = true;
     while waiting.recv_many(&mut batch, MAX_BATCH).await > 0 {
-        let mut tries = 0;
-        while let Err(error) = append(&db, &batch).await {
-            tries += 1;
-            if !errors::is_transient(&error) || tries >= MAX_TRIES {
-                tracing::error!(%error, events = ?batch, "these events could not be recorded");
-                break;
+        if !(is_within_reach && write_batch(&db, &batch, &waiting).await) {
+            for event in &batch {
+                tracing::error!(?event, "this event could not be recorded");
             }
-            tokio::time::sleep(PAUSE).await;
+            // There is no time for the same with every batch when the bank closes.
+            is_within_reach = !waiting.is_closed();
         }
         batch.clear();
+    }
+}
+
+/// Whether the events are in the table. What may pass is waited for however long it takes, but not when the bank closes.
+async fn write_batch(db: &Db, batch: &[Event], waiting: &mpsc::Receiver<Event>) -> bool {
+    let mut is_told = false;
+    loop {
+        let Err(error) = append(db, batch).await else { return true };
+        if !errors::is_transient(&error) || waiting.is_closed() {
+            tracing::error!(%error, "the audit log cannot be written");
+            return false;
+        }
+        if !is_told {
+            tracing::warn!(%error, "the audit log cannot be written now; it will be tried again");
+            is_told = true;
+        }
+        tokio::time::sleep(PAUSE).await;
     }
 }
 
@@ -108,4 +153,22 @@ async fn append(db: &Db, events: &[Event]) -> sqlx::Result<()> {
     let mut tx = db.begin().await?;
     tx.append_to_audit_log(events).await?;
     tx.commit().await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_sees_anything_when_there_is_no_room_for_the_record() {
+        let (sender, mut waiting) = mpsc::channel(1);
+        let log = AuditLog(sender);
+        let event = || Event::of_command_line(Action::UserViewed);
+        assert!(log.promise(event()).is_ok());
+        assert!(matches!(log.promise(event()), Err(Error::Busy { code: "audit_log_busy", .. })));
+        // What only happened is not kept from happening.
+        log.note(event());
+        assert!(waiting.try_recv().is_ok());
+        assert!(log.promise(event()).is_ok());
+    }
 }

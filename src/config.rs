@@ -4,13 +4,14 @@
 
 mod database_url;
 pub mod listen;
+pub mod production;
 pub mod size;
 mod values;
 
-use std::fs::{self, OpenOptions, Permissions};
+use std::fs::{self, OpenOptions};
 use std::io::{ErrorKind, Write};
 use std::net::IpAddr;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -22,11 +23,13 @@ use sqlx::sqlite::SqliteConnectOptions;
 
 use self::listen::ListenAddress;
 use self::size::Size;
-use self::values::{boolean, log_filter, number};
+use self::values::{boolean, log_filter, number, sign_up};
+use crate::api::sign_up::SignUp;
 use crate::auth::factor_keys::{FactorKeys, SealError};
 use crate::auth::tokens::SigningSecrets;
 use crate::db::approvals;
 use crate::db::{DbOptions, DbTarget};
+use crate::files;
 use crate::money::CurrentCurrency;
 use crate::tls::{Certificate, TlsError};
 use crate::web_origin;
@@ -106,6 +109,11 @@ pub struct Settings {
     #[arg(long, env = "COFFER_STAFF_SECOND_FACTOR", global = true, default_value_t = false, value_name = "BOOL",
           action = clap::ArgAction::Set, value_parser = boolean)]
     pub staff_second_factor: bool,
+
+    /// Who may make somebody a customer: open, everybody themselves; staff, only staff and admins for others
+    #[arg(long, env = "COFFER_SIGN_UP", global = true, default_value = "open", value_name = "WHO",
+          value_parser = sign_up)]
+    pub sign_up: SignUp,
 
     /// Days that an Idempotency-Key is remembered; with COFFER_APPROVAL_ABOVE never less than the 7 that approvals wait
     #[arg(long, env = "COFFER_IDEMPOTENCY_DAYS", global = true, default_value_t = 7, value_name = "DAYS",
@@ -208,6 +216,18 @@ pub struct Settings {
           action = clap::ArgAction::Set, value_parser = boolean)]
     pub metrics: bool,
 
+    /// Serve Swagger UI at /swagger-ui/; the OpenAPI document stays in any case
+    #[arg(long, env = "COFFER_SWAGGER_UI", global = true, default_value_t = true, value_name = "BOOL",
+          action = clap::ArgAction::Set, value_parser = boolean)]
+    pub swagger_ui: bool,
+
+    /// For a bank with other people's money: true refuses to start while a setting is missing that such a bank needs, and
+    /// names each. Without it, a bank that serves other machines warns of the same
+    #[arg(long, env = "COFFER_PRODUCTION", global = true, default_value_t = false, default_missing_value = "true",
+          num_args = 0..=1, require_equals = true, value_name = "BOOL", action = clap::ArgAction::Set,
+          value_parser = boolean)]
+    pub production: bool,
+
     /// Seconds that requests in flight may take to finish when the server is told to stop
     #[arg(long, env = "COFFER_SHUTDOWN_SECONDS", global = true, default_value_t = 10, value_name = "SECONDS",
           value_parser = number(0..=86_400_u64))]
@@ -266,14 +286,26 @@ impl Settings {
             for name in database_url::unknown_parameters(url.expose_secret()) {
                 tracing::warn!("DATABASE_URL (--database-url): the parameter {name} is not known and changes nothing");
             }
+            files::warn_of_wide(database_url::client_key(url.expose_secret()));
         }
+        files::narrow(self.secret_files());
         Ok(DbOptions {
-            target: self.database_target(create)?,
+            target: self.narrowed_database_target(create)?,
             max_connections: self.database_connections,
             lanes: self.lanes,
             statement_cache: self.statement_cache,
             migration_lock: self.migration_lock,
         })
+    }
+
+    /// The files of a SQLite database are the owner's alone, whatever has become of them. SQLite gives the side files that
+    /// it makes the mode of the database file.
+    fn narrowed_database_target(&self, create: bool) -> Result<DbTarget, ConfigError> {
+        let target = self.database_target(create)?;
+        if let DbTarget::Sqlite(file) = &target {
+            files::narrow(files::of_sqlite(file.get_filename()));
+        }
+        Ok(target)
     }
 
     fn database_target(&self, create: bool) -> Result<DbTarget, ConfigError> {
@@ -327,15 +359,16 @@ impl Settings {
             let (path, bytes) = (path.display().to_string(), secret.len());
             return Err(ConfigError::ShortSecretFile { path, what: kept.what, bytes, way_out: kept.way_out });
         }
-        // A restored backup or a careless copy may have opened it to others.
-        fs::set_permissions(&path, Permissions::from_mode(0o600)).map_err(unusable)?;
         Ok(secret.into())
     }
 
     /// The TLS certificate, if one is configured.
     pub fn certificate(&self) -> Result<Option<Certificate>, TlsError> {
         match (&self.tls_cert, &self.tls_key) {
-            (Some(chain), Some(key)) => Certificate::read(chain.clone(), key.clone()).map(Some),
+            (Some(chain), Some(key)) => {
+                files::warn_of_wide([key]);
+                Certificate::read(chain.clone(), key.clone()).map(Some)
+            }
             _ => Ok(None),
         }
     }
@@ -346,6 +379,11 @@ impl Settings {
 
     pub fn factor_key_file(&self) -> PathBuf {
         self.data_dir.join(FACTOR_KEY_FILE)
+    }
+
+    /// Every secret that is kept in the data directory.
+    fn secret_files(&self) -> [PathBuf; 2] {
+        [self.secret_file(), self.factor_key_file()]
     }
 
     pub fn shutdown_deadline(&self) -> Duration {

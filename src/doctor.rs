@@ -5,6 +5,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use sha2::{Digest, Sha256};
+
 use crate::account_number::AccountNumber;
 use crate::auth::factor_keys::FactorKeys;
 use crate::auth::second_factor::SECRET_BYTES;
@@ -101,7 +103,9 @@ pub async fn examine(db: &Db, mut report: impl FnMut(&Finding)) -> sqlx::Result<
     note(reversals(&mut tx).await?);
     note(reservations(&mut tx).await?);
     note(access_changes(&mut tx).await?);
-    note(audit_log(&mut tx).await?);
+    for finding in audit_log(&mut tx).await? {
+        note(finding);
+    }
     Ok(all_good)
 }
 
@@ -159,11 +163,16 @@ async fn passbooks(tx: &mut Tx<'_>) -> sqlx::Result<Vec<Finding>> {
 }
 
 /// One walk over every record of the audit log.
-async fn audit_log(tx: &mut Tx<'_>) -> sqlx::Result<Finding> {
+async fn audit_log(tx: &mut Tx<'_>) -> sqlx::Result<[Finding; 2]> {
     let mut finding = Finding::new("the audit log has no gap and its hash chain is unbroken", "records");
+    let mut keys = Finding::new("records of the audit log are found by what they are about", "keys");
+    let (mut expected, mut found) = (SumOfRows::default(), SumOfRows::default());
     let (mut sequence, mut hash) = (0, GENESIS_HASH);
     tx.visit_audit_records(|record| {
         finding.counted += 1;
+        for key in record.keys() {
+            expected.add(&(record.sequence, record.created_at.as_micros(), key));
+        }
         sequence += 1;
         if record.sequence != sequence || record.hash != record_hash(&hash, &record) {
             finding.blame(format_args!("record {}", record.sequence));
@@ -174,7 +183,33 @@ async fn audit_log(tx: &mut Tx<'_>) -> sqlx::Result<Finding> {
     if tx.audit_head().await? != (sequence, hash) {
         finding.blame(format_args!("the end, after record {sequence}"));
     }
-    Ok(finding)
+    tx.visit_audit_concerns(|key| {
+        keys.counted += 1;
+        found.add(&(key.sequence, key.created_at.as_micros(), key.concern.as_str()));
+    })
+    .await?;
+    if expected != found {
+        keys.blame("some are missing, too many or wrong");
+    }
+    Ok([finding, keys])
+}
+
+/// The same for the same rows in any order, and for no others: so that two tables of any length can be compared.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct SumOfRows {
+    rows: u64,
+    hashes: [u128; 2],
+}
+
+impl SumOfRows {
+    fn add(&mut self, row: &impl std::fmt::Debug) {
+        self.rows += 1;
+        let hash: [u8; 32] = Sha256::digest(format!("{row:?}")).into();
+        for (sum, half) in self.hashes.iter_mut().zip(hash.chunks_exact(16)) {
+            let half = half.first_chunk().copied().map(u128::from_be_bytes).unwrap_or_default();
+            *sum = sum.wrapping_add(half);
+        }
+    }
 }
 
 struct PassbookWalk {

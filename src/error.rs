@@ -9,6 +9,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use crate::auth::origin::RequestIds;
 use crate::auth::tokens;
 use crate::db::errors::{self, Failure};
 use crate::ledger::rules::Refusal;
@@ -339,15 +340,16 @@ impl Problem {
     }
 
     /// Gives every 4xx and 5xx response its problem document, whoever made it. Keeps the headers that carry meaning.
-    pub fn write_body(mut response: Response, request_id: &str) -> Response {
+    pub fn write_body(mut response: Response, ids: &RequestIds) -> Response {
         let status = response.status();
         if !(status.is_client_error() || status.is_server_error()) {
             return response;
         }
         let problem = response.extensions_mut().remove::<Problem>().unwrap_or_else(|| Self::of_status(status));
-        let problem = Self { request_id: request_id.to_owned(), ..problem };
+        let problem = Self { request_id: ids.own().to_owned(), ..problem };
         if let Some(cause) = &problem.cause {
-            tracing::error!(request_id, cause, code = &*problem.code, "a request failed");
+            let (request_id, client_request_id) = (ids.own(), ids.client());
+            tracing::error!(request_id, client_request_id, cause, code = &*problem.code, "a request failed");
         }
         let body = serde_json::to_vec(&problem).unwrap_or_default();
         let mut written = (status, body).into_response();

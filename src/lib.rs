@@ -18,6 +18,7 @@
 //! - [`error`]: the one error type and the problem document it becomes; [`problems`]: every kind of problem, explained.
 //! - [`config`], [`server`], [`door`], [`connection`], [`presence`], [`tls`], [`signals`], [`housekeeping`]: settings, serving, where
 //!   clients come in, one client's connection, whether it is still there, what tells the bank to close, what happens by the clock.
+//! - [`files`]: who may open the books and the secrets.
 //! - [`doctor`], [`admin`], [`demo`]: what the commands `coffer doctor`, `coffer admin` and `coffer demo` do.
 //!
 //! Dependencies point one way: `main -> server -> api -> auth -> ledger -> db -> money`. `error` names the rules'
@@ -41,6 +42,7 @@ pub mod doctor;
 pub mod door;
 pub mod email;
 pub mod error;
+pub mod files;
 pub mod housekeeping;
 pub mod ledger;
 pub mod limits;

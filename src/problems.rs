@@ -122,6 +122,9 @@ pub const KINDS: &[Kind] = kinds! {
     at_in_the_future:
         "A balance was asked for at a moment that has not come yet.",
         "Send a moment that has passed, or leave out `at` for now.";
+    audit_log_busy:
+        "Whoever works at the bank looks at other people's accounts and persons only on record, and the audit log cannot be written now.",
+        "Try again soon. If it stays so, the bank's log says why: its database takes no changes.";
     auditor_changes_nothing:
         "Auditors read everything and change nothing.",
         "Sign in as somebody who may do this.";
@@ -389,6 +392,9 @@ pub const KINDS: &[Kind] = kinds! {
     shutting_down:
         "The server is shutting down and took no more movements.",
         "Send the request again with the same Idempotency-Key: another instance, or this one after its restart, answers.";
+    sign_up_by_staff_only:
+        "This bank lets only its staff make somebody a customer.",
+        "Ask the bank. Staff and admins send their access token along; GET /bank says how it is set up.";
     statements_busy:
         "Too many long statements are being read at once.",
         "Send the request again after as many seconds as Retry-After says, or ask for a shorter period.";

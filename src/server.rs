@@ -17,7 +17,7 @@ use crate::api::{self, App};
 use crate::audit::AuditLog;
 use crate::auth::{Auth, CallerLimits};
 use crate::clock::Clock;
-use crate::config::{ConfigError, Settings};
+use crate::config::{ConfigError, Settings, production};
 use crate::connection_limits::ConnectionLimits;
 use crate::db::second_factors::FactorKeyError;
 use crate::db::{ConnectError, Db, errors};
@@ -59,6 +59,11 @@ pub enum ServerError {
     FactorKey(#[from] FactorKeyError),
     #[error("cannot record metrics: {0}")]
     Metrics(#[from] BuildError),
+    #[error(
+        "with COFFER_PRODUCTION (--production) this bank does not start yet:\n  - {}\nIt starts when each of these is set",
+        .0.join("\n  - ")
+    )]
+    NotForProduction(Vec<String>),
     #[error("the ledger stopped working; the log says why")]
     LedgerStopped,
 }
@@ -90,6 +95,7 @@ pub struct Bank {
 impl Bank {
     /// Connects, migrates, and starts the lanes.
     pub async fn open(settings: &Settings) -> Result<Self, ServerError> {
+        require_what_is_needed(settings)?;
         let secrets = settings.signing_secrets()?;
         let factor_keys = settings.factor_keys()?;
         let certificate = settings.certificate()?;
@@ -125,6 +131,9 @@ impl Bank {
             edge: Edge::new(settings.trusted_proxies.clone(), settings.address_rate, tls.is_some()),
             origins: Origins::new(settings.cors_origins.clone()),
             audit,
+            views: Default::default(),
+            sign_up: settings.sign_up,
+            swagger_ui: settings.swagger_ui,
             self_service_deposits: settings.self_service_deposits,
             approval_above: settings.approval_above,
             statements: Statements::new(settings.caller_rate > 0),
@@ -224,6 +233,20 @@ async fn store_quotas(limits: &MovementLimits, db: &Db) {
     if let Err(error) = stored.unwrap_or_else(|_| Err(errors::no_answer())) {
         tracing::warn!(%error, "what callers have used of their day could not be stored");
     }
+}
+
+/// A bank for production has all that it needs, or does not start. Another one that serves other machines warns.
+fn require_what_is_needed(settings: &Settings) -> Result<(), ServerError> {
+    let shortcomings = production::shortcomings(settings);
+    if settings.production && !shortcomings.is_empty() {
+        return Err(ServerError::NotForProduction(shortcomings));
+    }
+    if production::serves_others(settings) {
+        for shortcoming in shortcomings {
+            tracing::warn!("other machines are served, but {shortcoming}");
+        }
+    }
+    Ok(())
 }
 
 /// As many as configured, or as the limit on open files leaves room for.

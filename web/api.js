@@ -53,6 +53,11 @@ export function newIdempotencyKey() {
  *   account_number?: string, from_account?: string, to_account?: string, amount?: string, currency?: string,
  *   user_id?: string, role?: User['role'], description: string | null, reverses: string | null, requested_by: string, requested_at: string,
  *   expires_at: string, decided_by: string | null, decided_at: string | null, transaction_id: string | null}} Approval
+ * @typedef {{sequence: number, created_at: string, action: string, actor_id: string | null, subject: string | null,
+ *   address: string | null, request_id: string | null, client_request_id: string | null, detail: string | null,
+ *   concerns: string[], hash: string}} AuditRecord
+ * @typedef {{action?: string, actor_id?: string, user_id?: string, account_number?: string, from?: string,
+ *   to?: string}} AuditFilter `action` may be several with commas
  * @typedef {{account_number: string, amount: string, currency?: string, description?: string}} Movement
  * @typedef {{from_account: string, to_account: string, amount: string, currency?: string, description?: string}} Transfer
  * @typedef {{type?: Entry['type'], from?: string, to?: string, text?: string, limit?: number}} HistoryFilter
@@ -98,10 +103,17 @@ export class Coffer extends EventTarget {
     return this.#session.accessToken !== null;
   }
 
+  /**
+   * How the bank is set up; for everybody.
+   * @returns {Promise<{sign_up: 'open' | 'staff', currency: string, self_service_deposits: boolean, swagger_ui: boolean}>}
+   */
+  about = async ({ signal } = {}) => read(await send(this.#fetch, this.#url('bank'), { method: 'GET', signal }, { repeatable: false }));
+
   // Signing in and out
 
   /**
-   * Becomes a customer with a first account. Does not sign in.
+   * Becomes a customer with a first account. Does not sign in. Where {@link Coffer#about} says `sign_up: 'staff'`, only
+   * {@link Coffer#createCustomer} makes customers.
    * @param {{name: string, email: string, password: string, currency?: string}} person
    * @returns {Promise<{user: User, account: Account}>}
    */
@@ -249,7 +261,18 @@ export class Coffer extends EventTarget {
    */
   removeUserSecondFactor = (id) => this.#call('DELETE', `users/${id}/second_factor`);
   endUserSessions = (id) => this.#call('DELETE', `users/${id}/sessions`);
-  audit = (query, options) => this.#get('audit', query, options);
+  /**
+   * Makes somebody else a customer, with a first account; for staff and admins. They should change the password at once.
+   * @param {{name: string, email: string, password: string, currency?: string}} person
+   * @returns {Promise<{user: User, account: Account}>}
+   */
+  createCustomer = (person) => this.#call('POST', 'create_account', { body: person });
+  /** @param {AuditFilter & {cursor?: string, limit?: number}} [query] @returns {Promise<Page<AuditRecord>>} newest first */
+  audit = (query, options) => this.#get('audit', { ...query, format: 'json' }, options);
+  /** @param {AuditFilter} [query] @returns {Promise<Blob>} all of it as CSV */
+  async auditFile(query) {
+    return (await this.#authorized(this.#url('audit', { ...query, format: 'csv' }), { method: 'GET' }, true)).blob();
+  }
   /** @param {{status?: Approval['status'], cursor?: string, limit?: number}} query @returns {Promise<Page<Approval>>} */
   approvals = (query, options) => this.#get('approvals', query, options);
   /** @returns {Promise<Approval>} */

@@ -5,7 +5,7 @@ import { h } from './dom.js';
 /** Who may change something for others. */
 export const actsForOthers = (me) => ['staff', 'admin'].includes(me.role);
 /** Who reads the audit log. */
-const readsAudit = (me) => ['admin', 'auditor'].includes(me.role);
+export const readsAudit = (me) => ['admin', 'auditor'].includes(me.role);
 
 /** @param {import('./api.js').User} me @param {string} path */
 export function staffWays(me, path) {

@@ -52,7 +52,8 @@ pub async fn ask_for(
         decided_at: None,
     };
     tx.insert_access_change(&change).await?;
-    let record = Event::of(Action::ApprovalRequested, origin).on(change.id).detail(change.in_words());
+    let record =
+        Event::of(Action::ApprovalRequested, origin).on(change.id).detail(change.in_words()).about(change.user_id);
     tx.append_to_audit_log(&[record]).await?;
     tx.commit().await?;
     Ok(change)
@@ -74,7 +75,7 @@ pub async fn approve(app: &App, origin: &Origin, approver: Caller, id: Uuid) -> 
     let user = tx.lock_user(asked.user_id).await?.ok_or_else(Error::user_not_found)?;
     let approved = tx.decide_access_change(id, ApprovalStatus::Approved, approver.user_id, now).await?;
     let approved = approved.ok_or(Refusal::ApprovalNotPending)?;
-    let record = Event::of(Action::ApprovalApproved, origin).on(id).detail(approved.in_words());
+    let record = Event::of(Action::ApprovalApproved, origin).on(id).detail(approved.in_words()).about(approved.user_id);
     let done = match (approved.kind, approved.role) {
         (AccessChangeKind::RoleChange, Some(role)) => {
             Done::Standing(set_role(&mut tx, origin, &admins, user, role, vec![record]).await?)
@@ -109,7 +110,7 @@ pub async fn reject(app: &App, origin: &Origin, caller: Caller, id: Uuid) -> Res
     let mut tx = app.db.begin().await?;
     let rejected = tx.decide_access_change(id, ApprovalStatus::Rejected, caller.user_id, Timestamp::now()).await?;
     let rejected = rejected.ok_or(Refusal::ApprovalNotPending)?;
-    let event = Event::of(Action::ApprovalRejected, origin).on(id).detail(rejected.in_words());
+    let event = Event::of(Action::ApprovalRejected, origin).on(id).detail(rejected.in_words()).about(rejected.user_id);
     tx.append_to_audit_log(&[event]).await?;
     tx.commit().await?;
     Ok(rejected)

@@ -14,6 +14,7 @@ use super::App;
 use super::cursor::{self, Cursor};
 use super::extract::{Json, PathParam, Query};
 use super::fields;
+use super::views::AccountLook;
 use super::{proof, users};
 use crate::account_number::AccountNumber;
 use crate::auth::{Actor, Caller, Origin, Proven};
@@ -165,10 +166,12 @@ pub struct RelabelRequest {
 )]
 pub async fn balance(
     State(app): State<App>,
+    origin: Origin,
     caller: Caller,
     Query(query): Query<BalanceQuery>,
 ) -> Result<Json<Balance>> {
-    let account = readable_account(&app, caller, query.account_number).await?;
+    let look = AccountLook::new(Action::BalanceViewed);
+    let account = readable_account(&app, &origin, caller, query.account_number, look).await?;
     let now = Timestamp::now();
     match query.at {
         None => Ok(Json(Balance::of(&account, account.balance, account.sequence, now))),
@@ -198,6 +201,7 @@ pub async fn balance(
 )]
 pub async fn list(
     State(app): State<App>,
+    origin: Origin,
     caller: Caller,
     Query(query): Query<AccountsQuery>,
 ) -> Result<Json<AccountList>> {
@@ -210,6 +214,12 @@ pub async fn list(
     let accounts = app.db.accounts_of(owner_id, after, i64::from(limit) + 1).await?;
 
     let (accounts, next_cursor) = cursor::page(accounts, limit, |account| Cursor::at_account(account.account_number));
+    if owner_id == caller.user_id {
+        origin.set_on_record();
+    } else {
+        let look = Event::of(Action::AccountsListed, &origin).on(owner_id);
+        app.viewed(accounts.iter().map(|account| account.account_number).fold(look, Event::about))?;
+    }
     let data = accounts.into_iter().map(AccountBody::from).collect();
     Ok(Json(AccountList { data, has_more: next_cursor.is_some(), next_cursor }))
 }
@@ -231,6 +241,7 @@ pub async fn list(
 )]
 pub async fn open(
     State(app): State<App>,
+    origin: Origin,
     Actor(caller): Actor,
     Json(request): Json<OpenAccountRequest>,
 ) -> Result<(StatusCode, [(HeaderName, String); 1], Json<AccountBody>)> {
@@ -243,6 +254,7 @@ pub async fn open(
         return Err(Error::conflict("too_many_accounts", detail));
     }
     let account = insert_account(&app, &mut tx, caller.user_id, currency, request.label.map(Into::into)).await?;
+    tx.append_to_audit_log(&[opened(&account, &origin)]).await?;
     tx.commit().await?;
     Ok((StatusCode::CREATED, [location_of(&account)], Json(account.into())))
 }
@@ -262,10 +274,12 @@ pub async fn open(
 )]
 pub async fn show(
     State(app): State<App>,
+    origin: Origin,
     caller: Caller,
     PathParam(number): PathParam<AccountNumber>,
 ) -> Result<Json<AccountBody>> {
-    Ok(Json(readable_account(&app, caller, number).await?.into()))
+    let look = AccountLook::new(Action::AccountViewed);
+    Ok(Json(readable_account(&app, &origin, caller, number, look).await?.into()))
 }
 
 /// Rename an account
@@ -284,6 +298,7 @@ pub async fn show(
 )]
 pub async fn relabel(
     State(app): State<App>,
+    origin: Origin,
     Actor(caller): Actor,
     PathParam(number): PathParam<AccountNumber>,
     Json(request): Json<RelabelRequest>,
@@ -292,6 +307,8 @@ pub async fn relabel(
     let mut tx = app.db.begin().await?;
     let label = request.label.map(String::from);
     tx.label_account(number, label.as_deref()).await?;
+    let renamed = Event::of(Action::AccountRenamed, &origin).on(number).detail(label.as_deref().unwrap_or("(no name)"));
+    tx.append_to_audit_log(&[about_owner(renamed, &account)]).await?;
     tx.commit().await?;
     Ok(Json(Account { label, ..account }.into()))
 }
@@ -319,11 +336,12 @@ pub async fn close(
     Proven(Actor(caller)): Proven<Actor>,
     PathParam(number): PathParam<AccountNumber>,
 ) -> Result<StatusCode> {
-    managed_account(&app, caller, number).await?;
+    let account = managed_account(&app, caller, number).await?;
     let mut tx = app.db.begin().await?;
     let closed = tx.close_account(number, Timestamp::now()).await?;
     if closed {
-        tx.append_to_audit_log(&[Event::of(Action::AccountClosed, &origin).on(number)]).await?;
+        let event = about_owner(Event::of(Action::AccountClosed, &origin).on(number), &account);
+        tx.append_to_audit_log(&[event]).await?;
     }
     tx.commit().await?;
     if closed {
@@ -380,10 +398,28 @@ pub fn location_of(account: &Account) -> (HeaderName, String) {
     (LOCATION, format!("/accounts/{}", account.account_number))
 }
 
-/// An account of the caller's, or any for those who may look at all; the same 404 for every other.
-pub async fn readable_account(app: &App, caller: Caller, number: AccountNumber) -> Result<Account> {
+/// An account of the caller's, or any for those who may look at all, on record; the same 404 for every other.
+pub async fn readable_account(
+    app: &App,
+    origin: &Origin,
+    caller: Caller,
+    number: AccountNumber,
+    look: AccountLook,
+) -> Result<Account> {
     let account = app.db.account(number).await?;
-    account.filter(|account| caller.may_read(account)).ok_or_else(Error::account_not_found)
+    let account = account.filter(|account| caller.may_read(account)).ok_or_else(Error::account_not_found)?;
+    app.viewed_account(origin, caller, &account, look)?;
+    Ok(account)
+}
+
+/// An account that was opened, for the audit log.
+pub fn opened(account: &Account, origin: &Origin) -> Event {
+    let event = Event::of(Action::AccountOpened, origin).on(account.account_number).detail(account.currency.code());
+    about_owner(event, account)
+}
+
+pub fn about_owner(event: Event, account: &Account) -> Event {
+    account.owner_id.into_iter().fold(event, Event::about)
 }
 
 async fn managed_account(app: &App, caller: Caller, number: AccountNumber) -> Result<Account> {

@@ -178,6 +178,7 @@ pub fn waiting(approval: ApprovalBody, replayed: bool) -> Response {
 )]
 pub async fn list(
     State(app): State<App>,
+    origin: Origin,
     _: Reader,
     Query(query): Query<ApprovalsQuery>,
 ) -> Result<Json<ApprovalList>> {
@@ -192,6 +193,10 @@ pub async fn list(
     all.sort_by_key(|approval| Reverse(approval.id));
 
     let (data, next_cursor) = cursor::page(all, limit, |approval| Cursor::at_id(approval.id));
+    let look = data.iter().fold(Event::of(Action::ApprovalsListed, &origin), |look, approval| approval.concerns(look));
+    if !look.concerns.is_empty() {
+        app.viewed(look)?;
+    }
     Ok(Json(ApprovalList { data, has_more: next_cursor.is_some(), next_cursor }))
 }
 
@@ -211,13 +216,16 @@ pub async fn list(
 )]
 pub async fn show(
     State(app): State<App>,
+    origin: Origin,
     _: Reader,
     PathParam(ApprovalId(id)): PathParam<ApprovalId>,
 ) -> Result<Json<ApprovalBody>> {
-    match find(&app, id).await? {
-        Found::Movement(approval) => Ok(Json(approval.into())),
-        Found::AccessChange(change) => Ok(Json(change.into())),
-    }
+    let approval = match find(&app, id).await? {
+        Found::Movement(approval) => ApprovalBody::from(approval),
+        Found::AccessChange(change) => ApprovalBody::from(change),
+    };
+    app.viewed(approval.concerns(Event::of(Action::ApprovalViewed, &origin).on(id)))?;
+    Ok(Json(approval))
 }
 
 /// Approve what somebody else has asked for
@@ -269,6 +277,8 @@ async fn approve_movement(app: &App, origin: &Origin, caller: Caller, approval: 
     }
     refuse_unless_both_are_staff(app, &approval, caller.user_id).await?;
     let record = Event::of(Action::ApprovalApproved, origin).on(id).detail(approval.in_words());
+    let record = approval.accounts().fold(record, Event::about);
+    origin.order_on(approval.accounts());
     let second_person = SecondPerson::HasApproved { by: caller.user_id, record: Box::new(record) };
     // On record for whoever has it booked now; who ordered it stands in the journal.
     let record = || Box::new(Event::of(Action::MovementReversed, origin));
@@ -323,6 +333,7 @@ pub async fn reject(
     let rejected = tx.reject_approval(id, caller.user_id, Timestamp::now()).await?;
     let rejected = rejected.ok_or(Refusal::ApprovalNotPending)?;
     let event = Event::of(Action::ApprovalRejected, &origin).on(id).detail(rejected.in_words());
+    let event = rejected.accounts().fold(event, Event::about);
     tx.append_to_audit_log(&[event]).await?;
     tx.commit().await?;
     Ok(Json(rejected.into()))
@@ -440,6 +451,14 @@ impl From<Approval> for ApprovalBody {
             decided_at: approval.decided_at,
             transaction_id: (approval.status == ApprovalStatus::Approved).then_some(approval.id),
         }
+    }
+}
+
+impl ApprovalBody {
+    /// Names in the record the accounts and the person that it is about.
+    fn concerns(&self, record: Event) -> Event {
+        let accounts = [self.account_number, self.from_account, self.to_account].into_iter().flatten();
+        self.user_id.into_iter().fold(accounts.fold(record, Event::about), Event::about)
     }
 }
 

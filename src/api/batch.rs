@@ -139,9 +139,13 @@ pub async fn batch(
     }
     app.auth.requests.take_many(caller.user_id, (commands.len() / ITEMS_FOR_A_REQUEST) as u32)?;
     proof::confirm_amounts(&app, caller, &debits_of(&commands)).await?;
+    origin.order_on(commands.iter().flat_map(|command| command.movement.accounts()));
     let verdicts = app.committer.submit_all(commands, request.atomic).await?;
     if request.atomic && verdicts.iter().any(Result::is_err) {
         return Err(Error::BatchRefused(verdicts.into_iter().map(Result::err).collect()));
+    }
+    if verdicts.iter().any(Result::is_err) {
+        origin.set_partly_refused();
     }
     Ok(Json(result(&app, verdicts).await?))
 }

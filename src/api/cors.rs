@@ -8,7 +8,7 @@ use axum::http::header::{AUTHORIZATION, CONTENT_DISPOSITION, CONTENT_TYPE, HOST,
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
-use super::surround::REQUEST_ID;
+use crate::auth::origin::{CLIENT_REQUEST_ID, REQUEST_ID};
 use crate::error::{RATE_LIMIT, RATE_LIMIT_POLICY};
 
 /// How long a browser may remember the answer to a preflight.
@@ -47,6 +47,7 @@ impl Origins {
                 CONTENT_DISPOSITION,
                 RETRY_AFTER,
                 REQUEST_ID,
+                CLIENT_REQUEST_ID,
                 HeaderName::from_static("idempotent-replayed"),
                 RATE_LIMIT,
                 RATE_LIMIT_POLICY,

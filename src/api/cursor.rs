@@ -37,9 +37,14 @@ impl Cursor {
         Self { account_number: high as i64, sequence: low as i64 }
     }
 
-    /// A record of the audit log.
-    pub fn at_record(sequence: i64) -> Self {
-        Self { account_number: 0, sequence }
+    /// A record of the audit log, in a list that `tag` stands for.
+    pub fn at_record(tag: i64, sequence: i64) -> Self {
+        Self { account_number: tag, sequence }
+    }
+
+    /// What a record's cursor says of its list.
+    pub fn tag(self) -> i64 {
+        self.account_number
     }
 
     pub fn id(self) -> Uuid {

@@ -1,6 +1,7 @@
 //! The OpenAPI document, made from the handlers, and Swagger UI.
 
 use std::str::FromStr;
+use std::sync::Arc;
 
 use axum::extract::State;
 use axum::http::header::{CONTENT_TYPE, HOST};
@@ -8,7 +9,7 @@ use axum::http::uri::Authority;
 use axum::http::{HeaderMap, Uri};
 use axum::response::{IntoResponse, Response as HttpResponse};
 use axum::routing::get;
-use axum::{Extension, Router};
+use axum::{Extension, Json, Router};
 use utoipa::openapi::content::ContentBuilder;
 use utoipa::openapi::path::Operation;
 use utoipa::openapi::response::ResponseBuilder;
@@ -85,8 +86,17 @@ pub fn complete(mut document: utoipa::openapi::OpenApi) -> utoipa::openapi::Open
     document
 }
 
-/// Swagger UI at `/swagger-ui/`, and the document at `/openapi.json`. The token survives a reload of the page.
-pub fn swagger_ui(document: utoipa::openapi::OpenApi) -> Router<App> {
+/// The document at `/openapi.json` and, if `with_swagger_ui`, Swagger UI at `/swagger-ui/`.
+pub fn pages(document: utoipa::openapi::OpenApi, with_swagger_ui: bool) -> Router<App> {
+    if with_swagger_ui {
+        return swagger_ui(document);
+    }
+    let document = Arc::new(document);
+    Router::new().route("/openapi.json", get(async move || Json(document)))
+}
+
+/// The token survives a reload of the page.
+fn swagger_ui(document: utoipa::openapi::OpenApi) -> Router<App> {
     let page: Router<App> = SwaggerUi::new("/swagger-ui").url("/openapi.json", document).into();
     let settings =
         || async { ([(CONTENT_TYPE, "text/javascript; charset=utf-8")], include_str!("swagger-initializer.js")) };

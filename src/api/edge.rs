@@ -1,7 +1,9 @@
 //! Between the network and the handlers: the client's address, limits on requests, and the headers that keep a browser
 //! from doing harm.
 
+use std::collections::HashSet;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use axum::http::header::{
@@ -11,10 +13,21 @@ use axum::http::{HeaderName, HeaderValue};
 use ipnet::IpNet;
 
 use super::protocol::tokens;
-use crate::limits::RequestLimit;
+use crate::limits::{RequestLimit, network_of};
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+/// What proxies say of where a request came from. Only the first two are ever read.
+static FORWARDED: [HeaderName; 5] = [
+    X_FORWARDED_FOR,
+    X_FORWARDED_PROTO,
+    HeaderName::from_static("x-forwarded-host"),
+    HeaderName::from_static("x-real-ip"),
+    HeaderName::from_static("forwarded"),
+];
+/// Networks that are named in the log because they sent such a header and are not trusted: a bank has a few proxies, and
+/// anybody can send one.
+const MAX_NAMED: usize = 10;
 
 /// An API answer is no page: nothing in it may load, run or be framed.
 const API_POLICY: HeaderValue = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
@@ -31,6 +44,10 @@ const APP_POLICY: HeaderValue = HeaderValue::from_static(
      require-trusted-types-for 'script'",
 );
 
+/// No other window keeps a hold on ours, nor does another site's page load anything of ours into its process.
+const CROSS_ORIGIN_OPENER_POLICY: HeaderName = HeaderName::from_static("cross-origin-opener-policy");
+const CROSS_ORIGIN_RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
+
 const ONE_YEAR_OF_TLS: HeaderValue = HeaderValue::from_static("max-age=31536000; includeSubDomains");
 
 /// From one network: each of some balancers and orchestrators asks once a second or so. They cost next to nothing.
@@ -45,6 +62,8 @@ pub struct Edge {
     probes: RequestLimit<IpAddr>,
     metrics: RequestLimit<IpAddr>,
     serves_tls: bool,
+    /// Networks that sent what only trusted proxies may, and that the log has named.
+    untrusted: Mutex<HashSet<IpAddr>>,
 }
 
 impl Edge {
@@ -58,6 +77,7 @@ impl Edge {
             probes: RequestLimit::new("probes", detail, rate(PROBES_PER_SECOND)),
             metrics: RequestLimit::new("metrics", detail, rate(METRICS_PER_SECOND)),
             serves_tls,
+            untrusted: Mutex::default(),
         }
     }
 
@@ -116,15 +136,36 @@ impl Edge {
         ["https", "http"].into_iter().find(|known| scheme.eq_ignore_ascii_case(known.as_bytes()))
     }
 
+    /// Warns, once for each network and a few times in all, of a peer that says where its requests come from and is not
+    /// believed: a proxy that somebody forgot to list, whose clients then share its address, and its limits.
+    pub fn notice_forwarded(&self, peer: IpAddr, headers: &HeaderMap) {
+        let Some(header) = FORWARDED.iter().find(|name| headers.contains_key(*name)) else { return };
+        let peer = peer.to_canonical();
+        if !self.is_trusted(peer) && self.is_news(network_of(peer)) {
+            tracing::warn!(
+                "a request from {peer} came with the header {header}, which is not believed: if that is a proxy of yours, \
+                 list it in COFFER_TRUSTED_PROXIES (--trusted-proxies); if not, somebody makes up where they come from"
+            );
+        }
+    }
+
+    fn is_news(&self, network: IpAddr) -> bool {
+        let mut named = self.untrusted.lock().unwrap_or_else(PoisonError::into_inner);
+        named.len() < MAX_NAMED && named.insert(network)
+    }
+
     fn is_trusted(&self, address: IpAddr) -> bool {
         self.trusted_proxies.iter().any(|network| network.contains(&address))
     }
 
-    /// Adds the headers of OWASP ASVS 5.0 3.4 that every answer gets.
+    /// Adds the headers of OWASP ASVS 5.0 3.4 and 3.5.8 that every answer gets.
     pub fn protect(&self, policy: HeaderValue, headers: &mut HeaderMap) {
         headers.insert(CONTENT_SECURITY_POLICY, policy);
         headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+        headers.insert(CROSS_ORIGIN_OPENER_POLICY, HeaderValue::from_static("same-origin"));
+        // Of no-cors requests alone: a page of a listed origin imports the JavaScript client by CORS, like all modules.
+        headers.insert(CROSS_ORIGIN_RESOURCE_POLICY, HeaderValue::from_static("same-origin"));
         if self.serves_tls {
             headers.insert(STRICT_TRANSPORT_SECURITY, ONE_YEAR_OF_TLS);
         }
@@ -175,6 +216,18 @@ mod tests {
         assert_eq!(client("10.0.0.1", &["[2001:db8::1]"]), "2001:db8::1");
         assert_eq!(client("10.0.0.1", &[]), "10.0.0.1");
         assert_eq!(client("::ffff:10.0.0.1", &["2001:db8::1"]), "2001:db8::1");
+    }
+
+    #[test]
+    fn a_proxy_that_is_not_trusted_is_news_once_and_a_crowd_makes_no_flood() {
+        let edge = Edge::new(vec!["10.0.0.0/8".parse().expect("a network")], 0, false);
+        let address = |text: &str| text.parse::<IpAddr>().expect("an address");
+        assert!(edge.is_news(network_of(address("192.0.2.1"))));
+        assert!(!edge.is_news(network_of(address("192.0.2.1"))));
+        assert!(edge.is_news(network_of(address("2001:db8::1"))));
+        assert!(!edge.is_news(network_of(address("2001:db8::2"))));
+        let more = (0..255).filter(|n| edge.is_news(address(&format!("198.51.100.{n}")))).count();
+        assert_eq!(more, MAX_NAMED - 2);
     }
 
     #[test]

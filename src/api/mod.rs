@@ -6,23 +6,29 @@ pub mod access_changes;
 pub mod accounts;
 pub mod approvals;
 pub mod audit;
+pub mod audit_csv;
+pub mod bank;
 pub mod batch;
 pub mod cors;
+pub mod csv;
 pub mod cursor;
 pub mod docs;
 pub mod edge;
 pub mod extract;
+pub mod failed_sign_ins;
 pub mod fields;
 pub mod links;
 pub mod movements;
 pub mod negotiation;
 pub mod operations;
+pub mod pieces;
 pub mod problems;
 pub mod proof;
 pub mod protocol;
 pub mod reversals;
 pub mod second_factor;
 pub mod sessions;
+pub mod sign_up;
 pub mod staff;
 pub mod statement_csv;
 pub mod statement_places;
@@ -30,6 +36,7 @@ pub mod statements;
 pub mod surround;
 pub mod transactions;
 pub mod users;
+pub mod views;
 pub mod web_app;
 pub mod web_client;
 
@@ -78,6 +85,10 @@ pub struct Parts {
     /// Web pages of other origins that may call.
     pub origins: Origins,
     pub audit: AuditLog,
+    pub views: views::Views,
+    pub sign_up: sign_up::SignUp,
+    /// Whether `/swagger-ui/` is served.
+    pub swagger_ui: bool,
     /// Whether customers may book deposits to their own accounts, or only staff.
     pub self_service_deposits: bool,
     /// What staff move alone, in whole units of the currency; above it a second person must agree. None for any amount.
@@ -124,20 +135,20 @@ impl FromRef<App> for Auth {
     }
 }
 
-/// The whole service. Innermost first: routes, timeouts, panics, what every answer gets, cross-origin calls.
+/// The whole service. Innermost first: routes, timeouts, panics, what every handler's answer gets, cross-origin calls, what
+/// every answer gets.
 pub fn router(app: App) -> Router {
     let cors = app.origins.layer();
-    let preflights = cors.is_some().then(|| from_fn(surround::refuse_malformed_preflights));
     let (routes, document) = documented_routes().split_for_parts();
     routes
-        .merge(docs::swagger_ui(docs::complete(document)))
+        .merge(docs::pages(docs::complete(document), app.swagger_ui))
         .route("/", get(web_app::index))
         .route("/web/{*path}", get(web_app::file))
         .fallback(|| async { StatusCode::NOT_FOUND })
         .layer(CatchPanicLayer::custom(surround::answer_panic))
         .layer(from_fn_with_state(app.clone(), surround::finish))
         .layer(option_layer(cors))
-        .layer(option_layer(preflights))
+        .layer(from_fn_with_state(app.clone(), surround::seal))
         .with_state(app)
 }
 
@@ -177,6 +188,7 @@ pub fn documented_routes() -> OpenApiRouter<App> {
         .routes(routes!(audit::list))
         .routes(routes!(approvals::list))
         .routes(routes!(approvals::show))
+        .routes(routes!(bank::show))
         .routes(routes!(problems::list))
         .routes(routes!(problems::show))
         .routes(routes!(operations::livez))

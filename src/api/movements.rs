@@ -222,6 +222,7 @@ pub fn order(
     terms: Terms,
 ) -> Command {
     let at_the_ledger = app.at_the_ledger(caller);
+    origin.order_on(movement.accounts());
     Command {
         id: Uuid::now_v7(),
         caller: at_the_ledger,

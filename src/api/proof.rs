@@ -11,6 +11,7 @@ use validator::Validate;
 
 use super::App;
 use super::extract::{Json, MAX_AUTH_BODY_BYTES};
+use super::failed_sign_ins::{self, Failure};
 use super::second_factor;
 use super::sessions::Tokens;
 use super::users;
@@ -133,6 +134,7 @@ impl<'a> Guess<'a> {
     /// Records it, and ends the session if it was the last. Returns what to answer.
     pub async fn was_wrong(self, answer: Error) -> Error {
         let Self { app, origin, caller, is_last } = self;
+        failed_sign_ins::tell(origin, Failure::WrongProof);
         app.audit.note(Event::of(Action::ProofFailed, origin).on(caller.user_id));
         if is_last && let Err(error) = end_session_of_guesser(app, origin, caller).await {
             return error;

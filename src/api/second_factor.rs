@@ -11,6 +11,7 @@ use super::App;
 use super::access_changes::{self, Admins};
 use super::approvals::WaitingResponse;
 use super::extract::{Json, MAX_AUTH_BODY_BYTES, PathParam};
+use super::failed_sign_ins::{self, Failure};
 use super::fields::UserId;
 use super::proof::{self, Guess};
 use super::staff::{self, Changed};
@@ -288,17 +289,24 @@ pub async fn pass_the_door(
     code: &str,
 ) -> Result<bool> {
     let (guesses, address, code) = (&app.auth.guesses, origin.address(), Code::parse(code));
-    match code {
-        Code::OneTime(_) => guesses.take_code(user_id).map_err(too_many_codes)?,
-        Code::Recovery(_) => guesses.take_recovery_code(user_id, address).map_err(too_many_codes)?,
+    let taken = match code {
+        Code::OneTime(_) => guesses.take_code(user_id),
+        Code::Recovery(_) => guesses.take_recovery_code(user_id, address),
+    };
+    taken.map_err(|allowance| {
+        failed_sign_ins::tell(origin, Failure::TooMany);
+        too_many_codes(allowance)
+    })?;
+    if !use_code(app, tx, user_id, factor, &code).await? {
+        failed_sign_ins::tell(origin, Failure::WrongCode);
+        app.audit.note(Event::of(Action::SecondFactorFailed, origin).by(user_id).on(user_id));
+        return Ok(false);
     }
-    let is_right = use_code(app, tx, user_id, factor, &code).await?;
     match code {
-        _ if !is_right => {}
         Code::OneTime(_) => guesses.give_back_code(user_id),
         Code::Recovery(_) => guesses.give_back_recovery_code(user_id, address),
     }
-    Ok(is_right)
+    Ok(true)
 }
 
 /// Begins a transaction that holds the caller's user, whose code was right and is used up with it.

@@ -15,6 +15,7 @@ use validator::Validate;
 
 use super::cursor::{self, Cursor};
 use super::extract::{Json, MAX_AUTH_BODY_BYTES, PathParam, Query};
+use super::failed_sign_ins::{self, Failure};
 use super::fields::{self, SessionId};
 use super::web_client::{self, Client};
 use super::{App, second_factor};
@@ -170,8 +171,11 @@ async fn sign_in(
     let asker = origin.asker(Purpose::Proof);
     let password_hash = user.as_ref().map(|user| user.password_hash.clone());
     let matches = app.auth.passwords.verify(request.password.clone(), password_hash, &asker).await?;
+    let known_user = user.as_ref().map(|user| user.id);
     let Some(user) = user.filter(|_| matches) else {
-        app.audit.note(sign_in_event(Action::LoginFailed, origin, email.as_ref()));
+        failed_sign_ins::tell(origin, Failure::WrongPassword);
+        let event = sign_in_event(Action::LoginFailed, origin, email.as_ref());
+        app.audit.note(known_user.into_iter().fold(event, Event::about));
         return Err(invalid());
     };
 
@@ -401,7 +405,6 @@ async fn pass_second_factor(
     if second_factor::pass_the_door(app, origin, tx, user_id, &factor, &code).await? {
         return Ok(true);
     }
-    app.audit.note(Event::of(Action::SecondFactorFailed, origin).by(user_id));
     Err(second_factor::wrong_code(StatusCode::UNAUTHORIZED))
 }
 
@@ -426,6 +429,7 @@ fn take_guess(app: &App, origin: &Origin, email: Result<&Email, &str>, known: &[
     let is_known = known.iter().filter_map(|text| text.parse().ok()).any(|address| network_of(address) == network);
     let text = email.map_or_else(|no_address| no_address, Email::as_str);
     app.auth.guesses.take(text, origin.address(), is_known).map_err(|allowance| {
+        failed_sign_ins::tell(origin, Failure::TooMany);
         if app.auth.guesses.is_worth_a_record(origin.address()) {
             app.audit.note(sign_in_event(Action::LoginThrottled, origin, email.ok()));
         }

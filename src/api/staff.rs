@@ -9,7 +9,7 @@ use uuid::Uuid;
 use validator::Validate;
 
 use super::access_changes::{self, Admins};
-use super::accounts::AccountBody;
+use super::accounts::{self, AccountBody};
 use super::approvals::{self, ApprovalBody, WaitingResponse};
 use super::cursor::{self, Cursor};
 use super::extract::{Json, PathParam, Query};
@@ -111,6 +111,7 @@ pub struct AccountStatusRequest {
 )]
 pub async fn list(
     State(app): State<App>,
+    origin: Origin,
     Reader(caller): Reader,
     Query(query): Query<UsersQuery>,
 ) -> Result<Json<UserList>> {
@@ -121,10 +122,13 @@ pub async fn list(
     }
     let search = query.search.map(|search| search.folded()).unwrap_or_default();
     let account_number = AccountNumber::from_typed(&search);
+    let look = Event::of(Action::UsersListed, &origin).detail(describe(&search, query.role));
     let filter = UserFilter { search, account_number, role: query.role, before };
     let users = app.db.users(&filter, i64::from(limit) + 1).await?;
 
     let (data, next_cursor) = cursor::page(users, limit, |user| Cursor::at_id(user.id));
+    let others = data.iter().map(|user| user.id).filter(|id| *id != caller.user_id);
+    app.viewed(others.fold(look, Event::about))?;
     Ok(Json(UserList { data, has_more: next_cursor.is_some(), next_cursor }))
 }
 
@@ -142,8 +146,27 @@ pub async fn list(
     ),
     security(("bearer" = []))
 )]
-pub async fn show(State(app): State<App>, _: Reader, PathParam(UserId(id)): PathParam<UserId>) -> Result<Json<User>> {
-    Ok(Json(app.db.user(id).await?.ok_or_else(Error::user_not_found)?))
+pub async fn show(
+    State(app): State<App>,
+    origin: Origin,
+    Reader(caller): Reader,
+    PathParam(UserId(id)): PathParam<UserId>,
+) -> Result<Json<User>> {
+    let user = app.db.user(id).await?.ok_or_else(Error::user_not_found)?;
+    if id == caller.user_id {
+        origin.set_on_record();
+    } else {
+        app.viewed(Event::of(Action::UserViewed, &origin).on(id))?;
+    }
+    Ok(Json(user))
+}
+
+/// What people were looked up by, for the audit log.
+fn describe(search: &str, role: Option<Role>) -> String {
+    let role = role.map(|role| format!("role {}", role.name()));
+    let search = (!search.is_empty()).then(|| format!("search {search}"));
+    let parts: Vec<String> = [search, role].into_iter().flatten().collect();
+    if parts.is_empty() { "everybody".to_owned() } else { parts.join(", ") }
 }
 
 /// Give somebody a role
@@ -324,7 +347,8 @@ pub async fn set_account_status(
     let is_frozen_by_admin = is_to_freeze && (is_admin || was_frozen_by_admin);
     if account.status != status || was_frozen_by_admin != is_frozen_by_admin {
         tx.set_account_status(number, status, is_frozen_by_admin).await?;
-        tx.append_to_audit_log(&[Event::of(action, &origin).on(number).with_reason(request.reason)]).await?;
+        let event = Event::of(action, &origin).on(number).with_reason(request.reason);
+        tx.append_to_audit_log(&[accounts::about_owner(event, &account)]).await?;
         tx.commit().await?;
     }
     let reserved = app.db.reserved_on(number, Timestamp::now()).await?;

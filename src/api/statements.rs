@@ -4,34 +4,30 @@
 //! before its first byte: passbooks only grow and their sequence has no gaps, so the numbers of the first and the last
 //! movement say it all, and no transaction is held while a slow client reads.
 
-use std::future::ready;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE, VARY};
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::http::{HeaderMap, HeaderValue};
 use axum::response::{IntoResponse, Response};
-use futures_util::{Stream, StreamExt, stream};
 use serde::{Deserialize, Serialize};
-use tokio::sync::Semaphore;
+use tokio::sync::{AcquireError, Semaphore, SemaphorePermit};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 use validator::Validate;
 
-use super::accounts::readable_account;
 use super::extract::{PathParam, Query};
-use super::negotiation::preferred;
-use super::statement_csv;
+use super::pieces::{self, Format, Pieces};
 use super::statement_places::{Place, Places};
 use super::transactions::EntryBody;
-use super::{App, HANDLER_TIMEOUT};
+use super::views::AccountLook;
+use super::{App, HANDLER_TIMEOUT, csv, statement_csv};
 use crate::account_number::AccountNumber;
 use crate::auth::{Caller, Origin};
 use crate::db::Db;
 use crate::db::accounts::Account;
-use crate::db::audit::{Action, Event};
+use crate::db::audit::Action;
 use crate::db::history::EntryRange;
 use crate::db::ledger::Entry;
 use crate::error::{Error, Result};
@@ -100,13 +96,6 @@ pub struct StatementQuery {
     format: Option<Format>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-enum Format {
-    Json,
-    Csv,
-}
-
 /// Take an account's statement
 ///
 /// Opening balance, every movement with the balance after it, the oldest first, and closing balance. Dates are in UTC;
@@ -149,41 +138,24 @@ pub async fn show(
     Query(query): Query<StatementQuery>,
     headers: HeaderMap,
 ) -> Result<Response> {
-    let format = query.format.map_or_else(|| Format::accepted(&headers), Ok)?;
-    let account = readable_account(&app, caller, number).await?;
-    let is_owner = account.owner_id == Some(caller.user_id);
-    let mut writing = Writing::begin(&app, caller, account, &query, format).await?;
+    let format = Format::wanted(query.format, &headers, "A statement")?;
+    let account = app.db.account(number).await?;
+    let account = account.filter(|account| caller.may_read(account)).ok_or_else(Error::account_not_found)?;
+    let (from, to) = query.period(&account)?;
+    let look = AccountLook::at(Action::StatementExported, format_args!("{from} to {to}"));
+    app.viewed_account(&origin, caller, &account, look)?;
+    let mut writing = Writing::begin(&app, caller, account, (from, to), format).await?;
     if writing.is_long() {
-        writing.place = Some(app.statements.0.places.take(caller.user_id)?);
+        writing.place = Some(app.statements.take_place(caller.user_id)?);
     }
     let headers = writing.headers();
     // What fails at once is answered with a problem, not with a broken connection.
     let first = writing.next_piece().await?;
-    if !is_owner {
-        let period = format!("{} to {}", writing.statement.from, writing.statement.to);
-        app.audit.note(Event::of(Action::StatementExported, &origin).on(number).detail(period));
-    }
-    let body = if writing.is_done {
-        Body::from(first)
-    } else {
-        let request_id = origin.request_id().to_owned();
-        Body::from_stream(stream::once(ready(Ok(Bytes::from(first)))).chain(writing.rest(request_id)))
-    };
+    let body = pieces::body(first, writing, &origin);
     Ok((headers, body).into_response())
 }
 
-impl Format {
-    fn accepted(headers: &HeaderMap) -> Result<Self> {
-        let offered = [("application/json", Self::Json), ("text/csv", Self::Csv)];
-        preferred(headers, &offered).ok_or_else(|| {
-            let detail = "A statement comes as application/json or as text/csv. Accept one of them, or add format=json \
-                          or format=csv to the query.";
-            Error::client(StatusCode::NOT_ACCEPTABLE, "not_acceptable", detail)
-        })
-    }
-}
-
-/// What statements under way share. Clones share it.
+/// What long answers under way share: statements, and the audit log as a file. Clones share it.
 #[derive(Clone)]
 pub struct Statements(Arc<Shared>);
 
@@ -206,6 +178,16 @@ impl Statements {
         if let Some(pages) = &self.0.pages {
             pages.forget_idle(now);
         }
+    }
+
+    /// A place among the long answers under way, of which a caller has a few.
+    pub fn take_place(&self, caller: Uuid) -> Result<Place> {
+        self.0.places.take(caller)
+    }
+
+    /// A turn to read a page from the database.
+    pub async fn turn_to_read(&self) -> Result<SemaphorePermit<'_>, AcquireError> {
+        self.0.reads.acquire().await
     }
 
     /// Waits until a caller may read another page.
@@ -244,12 +226,11 @@ impl Writing {
         app: &App,
         caller: Caller,
         account: Account,
-        query: &StatementQuery,
+        (from, to): (Timestamp, Timestamp),
         format: Format,
     ) -> Result<Self> {
         let db = &app.db;
         let number = account.account_number;
-        let (from, to) = query.period(&account)?;
         let last = db.sequence_before(number, account.sequence, to).await?;
         let above = db.sequence_before(number, last, from).await?;
         let opening = balance_after(db, number, above).await?;
@@ -290,7 +271,7 @@ impl Writing {
     fn headers(&self) -> HeaderMap {
         let content_type = match self.format {
             Format::Json => "application/json",
-            Format::Csv => "text/csv; charset=utf-8; header=present",
+            Format::Csv => csv::CONTENT_TYPE,
         };
         let mut headers = HeaderMap::new();
         headers.insert(VARY, HeaderValue::from_static("Accept"));
@@ -302,24 +283,7 @@ impl Writing {
         headers
     }
 
-    /// The pieces that are left. After a failure the body breaks off, which no client can take for its end.
-    fn rest(self, request_id: String) -> impl Stream<Item = Result<Bytes>> + Send + 'static {
-        stream::try_unfold((self, request_id), async |(mut writing, request_id)| {
-            if writing.is_done {
-                return Ok(None);
-            }
-            match writing.next_piece().await {
-                Ok(piece) => Ok(Some((Bytes::from(piece), (writing, request_id)))),
-                Err(error) => {
-                    tracing::error!(request_id, %error, "a statement broke off");
-                    Err(error)
-                }
-            }
-        })
-    }
-
-    /// A page of movements, with what belongs before the first and after the last.
-    async fn next_piece(&mut self) -> Result<Vec<u8>> {
+    async fn write_page(&mut self) -> Result<Vec<u8>> {
         let mut piece = if self.written == self.above { self.statement.beginning(self.format)? } else { Vec::new() };
         let page_end = self.last.min(self.written + PAGE);
         let reading = tokio::time::timeout(HANDLER_TIMEOUT, self.page_up_to(page_end));
@@ -353,7 +317,7 @@ impl Writing {
         if self.is_long() {
             self.statements.wait_for_page(self.caller).await;
         }
-        let turn = self.statements.0.reads.acquire().await;
+        let turn = self.statements.turn_to_read().await;
         let mut entries = self.db.entries(range).await?;
         drop(turn);
         entries.reverse();
@@ -380,6 +344,19 @@ impl Writing {
             )));
         }
         self.statement.ending(self.format)
+    }
+}
+
+impl Pieces for Writing {
+    const NAME: &'static str = "a statement";
+
+    fn is_done(&self) -> bool {
+        self.is_done
+    }
+
+    /// A page of movements, with what belongs before the first and after the last.
+    async fn next_piece(&mut self) -> Result<Vec<u8>> {
+        self.write_page().await
     }
 }
 

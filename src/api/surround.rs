@@ -6,90 +6,94 @@ use std::time::Instant;
 
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::header::{CACHE_CONTROL, CONNECTION, EXPECT};
-use axum::http::{HeaderName, HeaderValue, Method, StatusCode};
+use axum::http::{HeaderValue, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use uuid::Uuid;
 
-use super::{App, edge, extract, protocol};
+use super::{App, edge, extract, protocol, views};
 use crate::auth::Origin;
+use crate::auth::origin::RequestIds;
 use crate::connection::Peer;
 use crate::db::audit::{Action, Event};
 use crate::error::{Error, Problem, RATE_LIMIT, tell_allowance};
 use crate::limits::network_of;
 use crate::presence::Presence;
 
-pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-/// A client's own request id is kept if it is no longer than this and plain.
-const MAX_REQUEST_ID_LENGTH: usize = 128;
-
 /// In the extensions of a request that came by the listener of those who run the bank: it has no limits but that on its
 /// connections.
 #[derive(Clone, Copy, Debug)]
 pub struct OnAdminListener;
 
-/// Outermost: gives the answer its request id, a body if it is a problem, and counts it.
+/// Outermost: whatever leaves has the ids of its request and the headers that protect it, whoever made it. And a preflight
+/// has the form of a request before the layer of cross-origin calls answers it, as it does with every OPTIONS.
+pub async fn seal(State(app): State<App>, mut request: Request, next: Next) -> Response {
+    let ids = RequestIds::new(request.headers());
+    request.extensions_mut().insert(ids.clone());
+    let policy = edge::content_policy(request.uri().path());
+    let mut response = match preflight_error(&request) {
+        Some(error) => Problem::write_body(refuse_form(request, error).await, &ids),
+        None => next.run(request).await,
+    };
+    let headers = response.headers_mut();
+    ids.tell(headers);
+    app.edge.protect(policy, headers);
+    // Balances and names are nobody's to keep: not a proxy's, not a browser's. The documentation sets its own.
+    headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    response
+}
+
+fn preflight_error(request: &Request) -> Option<Error> {
+    let is_preflight = request.method() == Method::OPTIONS;
+    is_preflight.then(|| protocol::check(request)).and_then(Result::err)
+}
+
+/// Around every handler: takes the request from its address's quota, gives the answer a body if it is a problem, sees that
+/// what staff are shown is on record, and counts it.
 pub async fn finish(State(app): State<App>, mut request: Request, next: Next) -> Response {
     let started = Instant::now();
-    let request_id = request_id(&request);
+    let ids = request.extensions().get::<RequestIds>().cloned();
+    let ids = ids.unwrap_or_else(|| RequestIds::new(request.headers()));
     let nobody = || Peer { address: Ipv4Addr::UNSPECIFIED.into(), presence: Presence::default() };
     let Peer { address: peer, presence } = request.extensions().get::<Peer>().cloned().unwrap_or_else(nobody);
     let address = app.edge.client_address(peer, request.headers());
-    let origin = Origin::new(request_id.to_str().unwrap_or_default().to_owned(), address, presence);
+    let origin = Origin::new(ids, address, presence);
     request.extensions_mut().insert(origin.clone());
-    let method = request.method().clone();
+    let (method, uri) = (request.method().clone(), request.uri().clone());
     let path = request.extensions().get::<MatchedPath>().cloned();
 
     app.origins.notice(request.headers());
-    let policy = edge::content_policy(request.uri().path());
+    app.edge.notice_forwarded(peer, request.headers());
     let is_limited = request.extensions().get::<OnAdminListener>().is_none();
-    let limit = app.edge.limit_of(request.uri().path());
+    let limit = app.edge.limit_of(uri.path());
     let from_address = if is_limited { limit.take(network_of(address)) } else { Ok(None) };
     let (response, from_address) = match (protocol::check(&request), from_address) {
         (Err(error), allowance) => (refuse_form(request, error).await, allowance.ok().flatten()),
         (Ok(()), Ok(allowance)) => (next.run(request).await, allowance),
         (Ok(()), Err(error)) => (error.into_response(), None),
     };
+    let response = views::leave_no_gap(&app, &origin, &method, uri.path(), response);
+    let response = views::record_refusal(&app, &origin, response).await;
     let route = path.as_ref().map_or("unknown", MatchedPath::as_str);
     let caller = origin.caller().map(|caller| caller.user_id).unwrap_or_default();
     if response.status() == StatusCode::FORBIDDEN && app.auth.denials.take(caller, started).is_ok() {
         let code = response.extensions().get::<Problem>().map(|problem| problem.code.clone()).unwrap_or_default();
         app.audit.note(Event::of(Action::AccessDenied, &origin).on(format_args!("{method} {route}")).detail(code));
     }
-    let mut response = Problem::write_body(response, origin.request_id());
+    let mut response = Problem::write_body(response, origin.ids());
     let headers = response.headers_mut();
-    headers.insert(REQUEST_ID, request_id);
-    app.edge.protect(policy, headers);
     let of_caller = origin.allowance().map(|allowance| (app.auth.requests.policy, allowance));
     if let Some((policy, allowance)) = of_caller.or(from_address.map(|left| (limit.policy, left)))
         && !headers.contains_key(RATE_LIMIT)
     {
         tell_allowance(headers, policy, allowance);
     }
-    // Balances and names are nobody's to keep: not a proxy's, not a browser's. The documentation sets its own.
-    headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
 
     let (status, elapsed) = (response.status(), started.elapsed());
-    tracing::debug!(%method, route, status = status.as_u16(), micros = elapsed.as_micros() as u64, "request");
+    let (request_id, client_request_id) = (origin.request_id(), origin.ids().client());
+    let micros = elapsed.as_micros() as u64;
+    tracing::debug!(request_id, client_request_id, %method, route, status = status.as_u16(), micros, "request");
     count(method_label(&method), route, status, elapsed.as_secs_f64());
     response
-}
-
-/// Around the layer of cross-origin calls, which answers every OPTIONS by itself, whatever its form.
-pub async fn refuse_malformed_preflights(request: Request, next: Next) -> Response {
-    if request.method() != Method::OPTIONS {
-        return next.run(request).await;
-    }
-    let request_id = request_id(&request);
-    match protocol::check(&request) {
-        Ok(()) => next.run(request).await,
-        Err(error) => {
-            let response = refuse_form(request, error).await;
-            let mut response = Problem::write_body(response, request_id.to_str().unwrap_or_default());
-            response.headers_mut().insert(REQUEST_ID, request_id);
-            response
-        }
-    }
 }
 
 /// Refuses a request that HTTP does not allow, and the connection with it: where the next one begins is anybody's guess.
@@ -120,19 +124,6 @@ fn count(method: &'static str, route: &str, status: StatusCode, seconds: f64) {
     let labels = [("method", method.to_owned()), ("route", route.to_owned()), ("status", status.as_str().to_owned())];
     metrics::counter!("coffer_http_requests_total", &labels).increment(1);
     metrics::histogram!("coffer_http_request_seconds", "route" => route.to_owned()).record(seconds);
-}
-
-/// The client's id if it sent a plain one, otherwise a new one.
-fn request_id(request: &Request) -> HeaderValue {
-    let sent = request
-        .headers()
-        .get(&REQUEST_ID)
-        .filter(|id| (1..=MAX_REQUEST_ID_LENGTH).contains(&id.len()) && id.as_bytes().iter().all(u8::is_ascii_graphic));
-    sent.cloned().unwrap_or_else(|| {
-        let mut buffer = Uuid::encode_buffer();
-        let id: &str = Uuid::now_v7().hyphenated().encode_lower(&mut buffer);
-        HeaderValue::from_str(id).unwrap_or(HeaderValue::from_static("unknown"))
-    })
 }
 
 /// Runs the rest of the request in a task of its own. A client that hangs up drops its request's future wherever it is;

@@ -14,9 +14,11 @@ use super::accounts::readable_account;
 use super::cursor::{self, Cursor};
 use super::extract::{Json, PathParam, Query};
 use super::fields::{self, TransactionId};
+use super::views::AccountLook;
 use crate::account_number::AccountNumber;
-use crate::auth::Caller;
+use crate::auth::{Caller, Origin};
 use crate::db::Db;
+use crate::db::audit::Action;
 use crate::db::history::{EntryRange, Sides};
 use crate::db::ledger::{Entry, MovementType};
 use crate::error::{Error, Result};
@@ -163,8 +165,14 @@ pub struct IdempotencyKeyHeader {
     ),
     security(("bearer" = []))
 )]
-pub async fn list(State(app): State<App>, caller: Caller, Query(query): Query<HistoryQuery>) -> Result<Response> {
-    let head = readable_account(&app, caller, query.account_number).await?.sequence;
+pub async fn list(
+    State(app): State<App>,
+    origin: Origin,
+    caller: Caller,
+    Query(query): Query<HistoryQuery>,
+) -> Result<Response> {
+    let look = AccountLook::new(Action::HistoryViewed);
+    let head = readable_account(&app, &origin, caller, query.account_number, look).await?.sequence;
     let limit = query.limit.unwrap_or(DEFAULT_LIMIT);
     let range = query.range(&app, head, i64::from(limit) + 1).await?;
     let (entries, next_cursor) = if query.text.is_none() && query.movement_type.is_none() {
@@ -200,6 +208,7 @@ pub async fn list(State(app): State<App>, caller: Caller, Query(query): Query<Hi
 )]
 pub async fn show(
     State(app): State<App>,
+    origin: Origin,
     caller: Caller,
     PathParam(TransactionId(id)): PathParam<TransactionId>,
 ) -> Result<Json<EntryBody>> {
@@ -209,6 +218,8 @@ pub async fn show(
     let debit = sides.debit().filter(|_| may_see(sides.debit_owner));
     let credit = sides.credit().filter(|_| may_see(sides.credit_owner));
     let (account, sequence) = debit.or(credit).ok_or_else(not_found)?;
+    let look = AccountLook::at(Action::TransactionViewed, id);
+    readable_account(&app, &origin, caller, account, look).await?;
     let entry = app.db.entry(account, sequence).await?.ok_or_else(not_found)?;
     Ok(Json(EntryBody::from(entry).with_other_half(sides.reverses, sides.reversed_by)))
 }

@@ -13,6 +13,7 @@ use super::accounts::{self, AccountBody};
 use super::extract::{Json, MAX_AUTH_BODY_BYTES};
 use super::fields::{self, WholeUnits};
 use super::proof::{self, confirm_password, still_the_same_password};
+use super::sign_up::SignedUpBy;
 use crate::auth::hashing::Purpose;
 use crate::auth::passwords::{NewPassword, Password};
 use crate::auth::{Actor, Caller, Origin, Proven, passwords};
@@ -98,7 +99,8 @@ pub struct ChangePasswordRequest {
 
 /// Become a customer
 ///
-/// Creates the user and a first account.
+/// Creates the user and a first account. Where `GET /bank` says `"sign_up": "staff"`, only staff and admins do this, with
+/// their access token, and tell the new customer the password, who should change it at once. Otherwise no token is needed.
 #[utoipa::path(
     post,
     path = "/create_account",
@@ -107,13 +109,17 @@ pub struct ChangePasswordRequest {
     responses(
         (status = CREATED, description = "Created", body = NewUser,
          headers(("Location" = String, description = "The account"))),
+        (status = UNAUTHORIZED, description = "Where only staff sign people up: the access token does not count (any more)"),
+        (status = FORBIDDEN, description = "Here only staff sign people up"),
         (status = CONFLICT, description = "There is a user with this address already"),
         (status = TOO_MANY_REQUESTS, description = "Too many new customers from this network"),
-    )
+    ),
+    security((), ("bearer" = []))
 )]
 pub async fn create_account(
     State(app): State<App>,
     origin: Origin,
+    SignedUpBy(by): SignedUpBy,
     Json(request): Json<CreateAccountRequest, MAX_AUTH_BODY_BYTES>,
 ) -> Result<(StatusCode, [(HeaderName, String); 1], Json<NewUser>)> {
     let (name, email) = (String::from(request.name), String::from(request.email));
@@ -136,6 +142,9 @@ pub async fn create_account(
     let mut tx = app.db.begin().await?;
     tx.insert_user(&user).await.map_err(email_taken)?;
     let account = accounts::insert_account(&app, &mut tx, user.id, currency, None).await?;
+    let created = Event::of(Action::UserCreated, &origin).by(by.unwrap_or(user.id)).on(user.id);
+    let opened = accounts::opened(&account, &origin).by(by.unwrap_or(user.id));
+    tx.append_to_audit_log(&[created, opened]).await?;
     tx.commit().await?;
     let location = accounts::location_of(&account);
     Ok((StatusCode::CREATED, [location], Json(NewUser { user, account: account.into() })))

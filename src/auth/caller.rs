@@ -94,7 +94,7 @@ impl Caller {
         Err(Error::forbidden("user_frozen", detail))
     }
 
-    fn refuse_if_lacking(&self) -> Result<()> {
+    pub fn refuse_if_lacking(&self) -> Result<()> {
         if !self.lacks_second_factor {
             return Ok(());
         }

@@ -33,6 +33,18 @@ pub fn load_file() -> Result<(), String> {
     dotenvy::from_read_override(lines.as_bytes()).map_err(|error| explain(&error, ""))
 }
 
+/// The file, if it sets one of these variables to anything: then it holds a secret.
+pub fn file_with_secret(command: &clap::Command) -> Option<&'static str> {
+    let text = std::fs::read(FILE).ok()?;
+    let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&text);
+    let secret = |name: &str| {
+        let argument = command.get_arguments().find(|argument| argument.get_env().is_some_and(|known| known == name));
+        argument.is_some_and(|argument| argument.is_hide_env_values_set())
+    };
+    let settings = dotenvy::from_read_iter(text).flatten();
+    settings.into_iter().any(|(name, value)| !value.trim().is_empty() && secret(&name)).then_some(FILE)
+}
+
 /// As dotenvy reads it back.
 fn quoted(value: &str) -> String {
     let mut quoted = String::from('"');

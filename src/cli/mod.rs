@@ -10,12 +10,14 @@ mod openapi;
 pub mod output;
 mod serve;
 
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use coffer::config::Settings;
 use coffer::db::{Db, Schema};
+use coffer::files;
 use coffer::server::ServerError;
 use tracing_subscriber::EnvFilter;
 
@@ -95,7 +97,7 @@ fn exit_with_usage(error: &clap::Error) -> ! {
         _ => &[],
     };
     let fault = if error.kind() == ErrorKind::MissingRequiredArgument { "missing" } else { "wrong" };
-    for flag in arguments.iter().filter_map(|argument| argument.strip_prefix("--")?.split(' ').next()) {
+    for flag in arguments.iter().filter_map(|argument| argument.strip_prefix("--")?.split([' ', '[']).next()) {
         if let Some(variable) = variable_of(flag) {
             complain(format_args!("coffer: the setting --{flag} ({variable} in the environment or .env) is {fault}."));
         }
@@ -130,6 +132,7 @@ pub fn run(cli: Cli) -> Result<ExitCode, AnyError> {
             for warning in unknown_variables(&Cli::command()) {
                 tracing::warn!("{warning}");
             }
+            files::warn_of_wide(environment::file_with_secret(&Cli::command()));
             let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
             let ended = runtime.block_on(async {
                 match &command {
@@ -166,6 +169,8 @@ async fn open_existing(settings: &Settings) -> Result<Db, AnyError> {
 fn log(filter: EnvFilter) {
     // A failure to write is not reported: that would be written to the same place.
     let log = tracing_subscriber::fmt().with_env_filter(filter).log_internal_errors(false);
+    // Colours are for people: in a file, programs that look for a word (fail2ban) would not find it.
+    let log = log.with_ansi(std::io::stderr().is_terminal());
     log.with_writer(|| *LOG).init();
     output::log_panics();
 }

@@ -51,7 +51,9 @@ fn print_banner(settings: &Settings, listeners: &Listeners, database: &str) -> s
     let scheme = if settings.tls_cert.is_some() { "https" } else { "http" };
     tell(&format!("  Web app     {scheme}://{listen}/"));
     tell(&format!("  API         {scheme}://{listen}"));
-    tell(&format!("  Swagger UI  {scheme}://{listen}/swagger-ui/"));
+    if settings.swagger_ui {
+        tell(&format!("  Swagger UI  {scheme}://{listen}/swagger-ui/"));
+    }
     if let Some(admin) = &listeners.admin {
         let metrics = if settings.metrics { ", /metrics" } else { "" };
         tell(&format!("  Operations  http://{} (/livez, /readyz{metrics})", admin.local_addr()?));

@@ -3,6 +3,7 @@
 //! What the drivers would ignore, or log with its value, is refused or left out here.
 
 use std::borrow::Cow;
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use sqlx::postgres::PgConnectOptions;
@@ -57,6 +58,14 @@ pub fn unknown_parameters(url: &str) -> Vec<String> {
     }
     let parameters = url.split_once('?').map_or("", |(_, parameters)| parameters);
     parameters.split('&').map(name_of).filter(|name| !is_known(name)).map(Cow::into_owned).collect()
+}
+
+/// The file of the client's private key.
+pub fn client_key(url: &str) -> Option<PathBuf> {
+    let (_, parameters) = url.split_once('?')?;
+    let parameters = form_urlencoded::parse(parameters.as_bytes());
+    let is_key = |name: &str| name == "sslkey" || name == "ssl-key";
+    parameters.into_iter().find(|(name, _)| is_key(name)).map(|(_, path)| PathBuf::from(path.into_owned()))
 }
 
 fn name_of(parameter: &str) -> Cow<'_, str> {

@@ -6,12 +6,23 @@ use std::ops::RangeInclusive;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
+use crate::api::sign_up::SignUp;
+
 /// Yes or no, in the words of all the places that settings come from.
 pub fn boolean(text: &str) -> Result<bool, String> {
     match text.trim().to_ascii_lowercase().as_str() {
         "true" | "1" | "yes" | "on" => Ok(true),
         "false" | "0" | "no" | "off" => Ok(false),
         _ => Err("send true or false".to_owned()),
+    }
+}
+
+/// Who may make somebody a customer.
+pub fn sign_up(text: &str) -> Result<SignUp, String> {
+    match text.trim().to_ascii_lowercase().as_str() {
+        "open" => Ok(SignUp::Open),
+        "staff" => Ok(SignUp::Staff),
+        _ => Err("send open or staff".to_owned()),
     }
 }
 

@@ -96,6 +96,11 @@ impl Approval {
         Some(Reservation { approval_id: self.id, account_number, amount: self.amount })
     }
 
+    /// The customers' accounts that the money is to come from and go to.
+    pub fn accounts(&self) -> impl Iterator<Item = AccountNumber> + use<> {
+        self.from_account.into_iter().chain(self.to_account)
+    }
+
     pub fn status_at(&self, now: Timestamp) -> ApprovalStatus {
         self.status.at(now, self.expires_at)
     }

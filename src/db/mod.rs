@@ -10,6 +10,7 @@ pub mod access_changes;
 pub mod accounts;
 pub mod approvals;
 pub mod audit;
+pub mod audit_search;
 mod clock;
 mod connect;
 pub mod errors;

@@ -180,13 +180,14 @@ bank_tests! {
         }
     }
 
-    async fn a_request_id_is_kept_or_made(bank: &TestBank) {
-        let answer = bank.get("/livez").header("x-request-id", "my-id-1").send().await.expect_status(200);
-        assert_eq!(answer.header("x-request-id"), Some("my-id-1"));
-        for strange in ["two words", &*"x".repeat(129)] {
-            let answer = bank.get("/livez").header("x-request-id", strange).send().await.expect_status(200);
-            assert_eq!(answer.header("x-request-id").map(str::len), Some(36));
+    async fn a_request_id_is_made_here_and_a_plain_one_of_the_clients_is_repeated_beside_it(bank: &TestBank) {
+        for (sent, repeated) in [("my-id-1", true), ("two words", false), (&*"x".repeat(128), true), (&*"x".repeat(129), false)] {
+            let answer = bank.get("/livez").header("x-request-id", sent).send().await.expect_status(200);
+            let own = answer.header("x-request-id").expect("an id").parse::<uuid::Uuid>().expect("a UUID");
+            assert_eq!(own.get_version_num(), 7);
+            assert_eq!(answer.header("x-client-request-id"), repeated.then_some(sent));
         }
+        assert_eq!(bank.get("/livez").send().await.header("x-client-request-id"), None);
     }
 
     async fn a_body_that_never_comes_is_a_timeout(bank: &TestBank) {

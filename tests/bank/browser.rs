@@ -12,6 +12,9 @@ fn assert_protected(answer: &Answer) {
     assert!(!policy.contains("unsafe"), "{policy}");
     assert_eq!(answer.header("x-content-type-options"), Some("nosniff"));
     assert_eq!(answer.header("referrer-policy"), Some("no-referrer"));
+    assert_eq!(answer.header("cross-origin-opener-policy"), Some("same-origin"));
+    assert_eq!(answer.header("cross-origin-resource-policy"), Some("same-origin"));
+    assert_eq!(answer.header("x-request-id").map(str::len), Some(36));
 }
 
 bank_tests! {
@@ -25,7 +28,11 @@ bank_tests! {
             assert_protected(&answer);
             assert_eq!(answer.header("cache-control"), Some("no-store"));
         }
-        assert_protected(&bank.get("/swagger-ui/").send().await.expect_status(200));
+        for path in ["/", "/web/api.js", "/swagger-ui/", "/swagger-ui/swagger-ui.css", "/openapi.json", "/postman.json", "/livez", "/readyz", "/metrics", "/bank"] {
+            assert_protected(&bank.get(path).send().await.expect_status(200));
+        }
+        assert_protected(&bank.request(Method::OPTIONS, "/me").send().await.expect_status(405));
+        assert_protected(&bank.get("/swagger-ui").send().await);
     }
 
     async fn no_other_origin_may_call_unless_it_is_listed(bank: &TestBank) {
@@ -55,11 +62,42 @@ async fn a_listed_origin_may_call_and_no_other() {
             .header("access-control-request-headers", "authorization,content-type,idempotency-key");
         let call = bank.get("/me").header("origin", origin);
         for answer in [preflight.send().await, call.send().await] {
+            assert_protected(&answer);
             assert_eq!(answer.header("access-control-allow-origin"), allowed.then_some(origin), "{origin}");
             assert_eq!(answer.header("access-control-allow-credentials"), None);
         }
     }
     bank.close_with_books_right().await;
+}
+
+/// What is no request is refused by whoever answers preflights, too, and protected like everything else.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_malformed_preflight_is_refused_under_the_same_headers() {
+    let flags = ["--cors-origins", "https://app.example.com"];
+    let bank = TestBank::open_on(TestDatabase::create(Kind::Sqlite).await, &flags).await;
+    let preflight = bank.request(Method::OPTIONS, "/deposit").header("origin", "https://app.example.com");
+    let preflight = preflight.header("access-control-request-method", "POST").header("expect", "something");
+    let refused = preflight.header("x-request-id", "mine").send().await.expect_problem(417, "expectation_failed");
+    assert_protected(&refused);
+    assert_eq!(refused.header("x-client-request-id"), Some("mine"));
+    let call = bank.get("/me").header("origin", "https://app.example.com").send().await.expect_status(401);
+    let exposed = call.header("access-control-expose-headers").expect("some");
+    assert!(exposed.contains("x-request-id") && exposed.contains("x-client-request-id"), "{exposed}");
+    bank.close_with_books_right().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn swagger_ui_can_be_switched_off() {
+    for kind in [Kind::Sqlite, Kind::Postgres] {
+        let bank = TestBank::open_on(TestDatabase::create(kind).await, &["--swagger-ui", "false"]).await;
+        for path in ["/swagger-ui", "/swagger-ui/", "/swagger-ui/index.html", "/swagger-ui/swagger-initializer.js"] {
+            bank.get(path).send().await.expect_problem(404, "path_not_found");
+        }
+        let document = bank.get("/openapi.json").send().await.expect_status(200);
+        assert_eq!(document.text_at("/info/title"), "Coffer");
+        assert_eq!(bank.get("/bank").send().await.expect_status(200).body["swagger_ui"], false);
+        bank.close_with_books_right().await;
+    }
 }
 
 /// The `name=value` of the cookie that an answer sets, and its attributes.

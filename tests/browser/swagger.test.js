@@ -28,11 +28,11 @@ describe('Swagger UI', () => {
     if (!(await operation.getByRole('button', { name: 'Execute' }).isVisible())) {
       await operation.locator('.opblock-summary-control').click();
     }
-    const answered = page.waitForResponse((response) => /account|login|deposit|balance/.test(response.url()));
+    const answered = page.waitForResponse((response) => /account|login|logout|deposit|balance/.test(response.url()));
     await operation.getByRole('button', { name: 'Execute' }).click();
     const response = await answered;
     await operation.locator('.live-responses-table .response-col_status').first().waitFor();
-    return { status: response.status(), body: await response.json() };
+    return { status: response.status(), body: response.status() === 204 ? null : await response.json() };
   }
 
   async function authorise(token) {
@@ -66,5 +66,45 @@ describe('Swagger UI', () => {
     await page.reload();
     await page.locator('.opblock').first().waitFor();
     assert.equal((await execute('operations-Money-deposit')).status, 201);
+  });
+
+  /** Everything that the page leaves in the browser. */
+  const stored = () => page.evaluate(() => JSON.stringify([{ ...localStorage }, { ...sessionStorage }]));
+
+  async function signIn() {
+    const { body } = await execute('operations-Sign_in-login');
+    await authorise(body.access_token);
+    assert.match(await stored(), /eyJ/);
+    return body.access_token;
+  }
+
+  async function reload() {
+    await page.reload();
+    await page.locator('.opblock').first().waitFor();
+  }
+
+  test('forgets the token at its own logout', async () => {
+    assert.match(await stored(), /eyJ.*coffer-own-account/);
+    await page.locator('.auth-wrapper .authorize').first().click();
+    await page.locator('.dialog-ux').getByText('Logout', { exact: true }).click();
+    assert.equal(await stored(), '[{},{}]');
+    await reload();
+    assert.equal((await execute('operations-Money-deposit')).status, 401);
+  });
+
+  test('forgets the token when the session is ended by the call for that', async () => {
+    await signIn();
+    assert.equal((await execute('operations-Sign_in-logout')).status, 204);
+    assert.equal(await stored(), '[{},{}]');
+    await reload();
+    assert.equal((await execute('operations-Money-deposit')).body.code, 'missing_token');
+  });
+
+  test('forgets a token that the bank no longer takes', async () => {
+    await reload();
+    const token = await signIn();
+    await bank.call('POST', '/logout', { token });
+    assert.equal((await execute('operations-Money-show_balance')).body.code, 'invalid_token');
+    assert.equal(await stored(), '[{},{}]');
   });
 });

@@ -33,7 +33,9 @@ export class Visitor {
     page.on('console', (message) => {
       // Chromium reports every answer of 4xx and every lost connection this way.
       const isAnswer = message.text().startsWith('Failed to load resource');
-      if (message.type() === 'error' && !isAnswer) this.complaints.push(`console ${message.text()}`);
+      // And this, where a page has come over plain HTTP from another machine: there the header can do nothing.
+      const isOpenerPolicy = message.text().startsWith('The Cross-Origin-Opener-Policy header has been ignored');
+      if (message.type() === 'error' && !isAnswer && !isOpenerPolicy) this.complaints.push(`console ${message.text()}`);
     });
     page.on('request', (request) => {
       const isOurs = request.url().startsWith(this.bank.url) || /^(data|blob):/.test(request.url());

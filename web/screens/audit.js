@@ -1,22 +1,28 @@
 /** Admins and auditors: the log of what matters to security. */
 
 import { groupDigits } from '../account_number.js';
-import { formatExactMoment, formatMoment } from '../dates.js';
+import { formatExactMoment, formatMoment, startOfDay, utcDate } from '../dates.js';
 import { h } from '../dom.js';
-import { field, select } from '../form.js';
+import { downloadButton } from '../download.js';
+import { field, select, setFieldError } from '../form.js';
 import { paged } from '../paged.js';
 import { peopleReader } from '../people.js';
 import { rememberInAddress } from '../router.js';
 import { staffWays } from '../staff_ways.js';
+import { whenTypedOut } from '../typing.js';
 
-const ACTIONS = [
-  'login', 'login_failed', 'login_throttled', 'access_denied', 'refresh_token_reused', 'password_changed',
-  'address_changed', 'second_factor_enabled', 'second_factor_removed', 'second_factor_failed', 'session_ended',
-  'sessions_ended', 'role_changed', 'user_frozen', 'user_released', 'user_closed',
-  'account_frozen', 'account_released', 'account_closed', 'approval_requested', 'approval_approved', 'approval_rejected',
-  'movement_reversed', 'movement_by_staff', 'proof_failed', 'confirmation_changed', 'admin_created', 'demo_filled',
-  'statement_exported',
+/** Kinds that one asks for together. */
+const GROUPS = [
+  ['Signing in', ['login', 'login_failed', 'login_throttled', 'second_factor_failed', 'proof_failed', 'refresh_token_reused', 'session_ended', 'sessions_ended']],
+  ['People and their rights', ['user_created', 'user_frozen', 'user_released', 'user_closed', 'role_changed', 'admin_created', 'password_changed', 'address_changed', 'second_factor_enabled', 'second_factor_removed', 'confirmation_changed', 'access_denied']],
+  ['Accounts', ['account_opened', 'account_renamed', 'account_frozen', 'account_released', 'account_closed']],
+  ['Movements', ['approval_requested', 'approval_approved', 'approval_rejected', 'movement_reversed', 'movement_by_staff', 'movement_refused']],
+  ['Looking at others', ['account_viewed', 'balance_viewed', 'history_viewed', 'transaction_viewed', 'statement_exported', 'user_viewed', 'users_listed', 'accounts_listed', 'approvals_listed', 'approval_viewed', 'audit_read', 'record_viewed']],
+  ['The bank', ['demo_filled']],
 ];
+
+const ACCOUNT = /^\d{14}$/;
+const ID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
 /** @param {string} action "user_frozen" @returns {string} "User frozen" */
 const inWords = (action) => (action.charAt(0).toUpperCase() + action.slice(1)).replaceAll('_', ' ');
@@ -25,50 +31,94 @@ const inWords = (action) => (action.charAt(0).toUpperCase() + action.slice(1)).r
 export function audit(context) {
   const { bank, me, path, query, signal } = context;
   const people = peopleReader(context);
-  let action = query.get('action') ?? '';
-  const body = h('tbody');
+  const chosen = Object.fromEntries(['about', 'action', 'from', 'to'].map((name) => [name, query.get(name) ?? '']));
+  const bar = filters(chosen);
+  const body = h('tbody', { role: 'rowgroup' });
+  const asked = () => filterOf(bank, chosen, bar.about);
   const list = paged({
     into: body,
     frame: table(body),
     signal,
-    load: (cursor, mine) => bank.audit({ action, cursor }, { signal: mine }),
+    load: async (cursor, mine) => bank.audit({ ...(await asked()), cursor }, { signal: mine }),
     row: (record) => rowOf(people, record),
     empty: () => ['No records', 'Nothing of that kind has happened.'],
   });
-  const choices = [['', 'Everything'], ...ACTIONS.map((each) => [each, inWords(each)])];
-  const filter = field({ name: 'action', label: 'What happened', control: select(choices, { value: action }), required: false });
-  filter.control.addEventListener('change', () => {
-    action = filter.control.value;
-    rememberInAddress(path, { action });
+  const change = () => {
+    Object.assign(chosen, bar.values());
+    setFieldError(bar.about, '');
+    rememberInAddress(path, chosen);
     list.restart();
-  });
-  const content = [h('h1', null, 'Staff'), staffWays(me, path), h('div', { class: 'filters' }, filter), list];
+  };
+  whenTypedOut(bar.element, change, signal);
+  const file = async () => ({ blob: await bank.auditFile(await asked()), name: `coffer-audit-${utcDate(new Date())}.csv` });
+  const content = [h('h1', null, 'Staff'), staffWays(me, path), bar.element, h('div', { class: 'actions no-print' }, downloadButton('CSV', file)), list];
   return { title: 'Audit log', class: 'wide', content };
 }
 
+function filters(chosen) {
+  const about = field({ name: 'about', label: 'Person or account', type: 'search', value: chosen.about, placeholder: 'E-mail address, id or account number', maxlength: 254, required: false });
+  const group = ([name, kinds]) => [...(kinds.length > 1 ? [[kinds.join(','), `${name}: all`]] : []), ...kinds.map((each) => [each, inWords(each)])];
+  const kinds = [['', 'Everything'], ...GROUPS.flatMap(group)];
+  const action = field({ name: 'action', label: 'What happened', control: select(kinds, { value: chosen.action }), required: false });
+  const day = (name, label) => field({ name, label, type: 'date', value: chosen[name], required: false });
+  const fields = [about, action, day('from', 'From'), day('to', 'To')];
+  const onsubmit = (event) => event.preventDefault();
+  const element = h('form', { class: 'filters', role: 'search', 'aria-label': 'Filter the audit log', onsubmit }, fields);
+  const values = () => Object.fromEntries(fields.map(({ control }) => [control.name, control.value.trim()]));
+  return { element, about, values };
+}
+
+/** What the bank is asked for. Days are local ones, and `to` is the last that counts. */
+async function filterOf(bank, { about, action, from, to }, field) {
+  const period = { action, from: from && startOfDay(from), to: to && startOfDay(to, 1) };
+  const digits = about.replaceAll(' ', '');
+  if (!about) return period;
+  if (ACCOUNT.test(digits)) return { ...period, account_number: digits };
+  if (ID.test(about)) return { ...period, user_id: about };
+  const found = (await bank.users({ search: about, limit: 2 })).data;
+  if (found.length === 1) return { ...period, user_id: found[0].id };
+  setFieldError(field, found.length ? 'Several people are found by that: enter the whole e-mail address.' : 'Nobody is found by that. Of somebody who has left, enter the id.');
+  // Nobody has this id: the list is empty until it is clear who is meant.
+  return { ...period, user_id: '00000000-0000-0000-0000-000000000000' };
+}
+
+// Roles are written out: on a small screen the style makes this no table any more, and browsers then forget.
 function table(body) {
-  const head = (words) => h('th', { scope: 'col' }, words);
-  const columns = h('tr', null, head('No.'), head('When'), head('What'), head('Who'), head('To what'), head('From'));
-  const frame = { class: 'scroller card', tabindex: 0, role: 'region', 'aria-label': 'Audit log' };
-  return h('div', frame, h('table', { class: 'lines' }, h('thead', null, columns), body));
+  const head = (words) => h('th', { role: 'columnheader', scope: 'col' }, words);
+  const columns = h('tr', { role: 'row' }, head('No.'), head('When'), head('What'), head('Who'), head('To what'), head('From'));
+  const frame = { class: 'scroller card audit', tabindex: 0, role: 'region', 'aria-label': 'Audit log' };
+  return h('div', frame, h('table', { class: 'lines', role: 'table' }, h('thead', { role: 'rowgroup' }, columns), body));
 }
 
 function rowOf(people, record) {
+  const cell = (attributes, ...content) => h('td', { role: 'cell', ...attributes }, content);
   return h(
     'tr',
-    null,
-    h('td', { class: 'amount', title: `Seal ${record.hash}` }, record.sequence),
-    h('td', { class: 'date', title: formatExactMoment(record.created_at) }, formatMoment(record.created_at)),
-    h('td', null, h('b', null, inWords(record.action)), record.detail && h('span', { class: 'hint' }, record.detail)),
-    h('td', { title: record.actor_id }, record.actor_id ? people.name(record.actor_id) : '–'),
-    h('td', { class: 'subject' }, subjectOf(record.subject)),
-    h('td', null, record.address ?? '–'),
+    { role: 'row' },
+    cell({ class: 'amount', title: `Seal ${record.hash}` }, record.sequence),
+    cell({ class: 'date', title: formatExactMoment(record.created_at) }, formatMoment(record.created_at)),
+    cell({ class: 'event', title: requestOf(record) }, h('b', null, inWords(record.action)), record.detail && h('span', { class: 'hint' }, record.detail)),
+    cell({ class: 'actor', title: record.actor_id }, record.actor_id ? people.name(record.actor_id) : '–'),
+    cell({ class: 'subject' }, subjectOf(record.subject), aboutOf(people, record)),
+    cell({ class: 'address' }, record.address ?? '–'),
   );
+}
+
+function requestOf({ request_id: own, client_request_id: clients }) {
+  return [own && `Request ${own}`, clients && `called ${clients} by the client`].filter(Boolean).join(', ');
 }
 
 /** An account by its number, a long id by its end, which is what differs. */
 function subjectOf(subject) {
   if (!subject) return '–';
-  if (/^[0-9]{14}$/.test(subject)) return h('span', { class: 'number' }, groupDigits(subject));
-  return /^[0-9a-f-]{36}$/.test(subject) ? h('span', { title: subject }, `…${subject.slice(-8)}`) : subject;
+  if (ACCOUNT.test(subject)) return h('span', { class: 'number' }, groupDigits(subject));
+  return ID.test(subject) ? h('span', { title: subject }, `…${subject.slice(-8)}`) : subject;
+}
+
+/** Whose it is, where that is one; how many it is about, where those are several. */
+function aboutOf(people, { concerns }) {
+  const ids = concerns.filter((each) => ID.test(each));
+  if (ids.length === 1) return h('span', { class: 'hint' }, people.name(ids[0]));
+  if (!concerns.length) return null;
+  return h('span', { class: 'hint', title: concerns.join('\n') }, concerns.length === 1 ? groupDigits(concerns[0]) : `About ${concerns.length}`);
 }

@@ -7,7 +7,8 @@ import { ask } from '../dialog.js';
 import { h, toast } from '../dom.js';
 import { field, select } from '../form.js';
 import { icon } from '../icons.js';
-import { actsForOthers } from '../staff_ways.js';
+import { link } from '../router.js';
+import { actsForOthers, readsAudit } from '../staff_ways.js';
 import { empty } from '../states.js';
 import { reloadIf } from './account.js';
 
@@ -25,6 +26,7 @@ export async function customer(context) {
     h('div', { class: 'title-row' }, h('h1', null, user.name), chip(user.status), user.role !== 'customer' && chip(user.role)),
     h('p', { class: 'lead' }, `${user.email} · since ${formatDay(user.created_at)}`),
     me.id !== user.id && h('div', { class: 'ways' }, powers(context, user)),
+    readsAudit(me) && h('p', { class: 'lead' }, h('a', { href: link('/staff/audit', { about: user.id }) }, 'What the audit log has about them')),
     h('section', null, h('h2', null, 'Accounts'), accounts.length ? accountList(accounts, { owner: user.id }) : empty('No accounts', 'This person has none.')),
     actsForOthers(me) && me.id !== user.id && accounts.length > 0 && freezing(bank, accounts),
   ];

@@ -1,13 +1,16 @@
 /** Staff: look people up. */
 
 import { chip } from '../account_list.js';
-import { h } from '../dom.js';
+import { currencyChoices } from '../currencies.js';
 import { formatDay } from '../dates.js';
+import { ask } from '../dialog.js';
+import { h } from '../dom.js';
 import { field, select } from '../form.js';
 import { icon } from '../icons.js';
 import { paged } from '../paged.js';
+import { passwordField } from '../password.js';
 import { rememberInAddress } from '../router.js';
-import { staffWays } from '../staff_ways.js';
+import { actsForOthers, staffWays } from '../staff_ways.js';
 import { whenTypedOut } from '../typing.js';
 
 const ROLES = [['', 'Everybody'], ['customer', 'Customers'], ['staff', 'Staff'], ['admin', 'Admins'], ['auditor', 'Auditors']];
@@ -27,8 +30,30 @@ export function customers({ bank, me, path, query, signal }) {
     rememberInAddress(path, chosen);
     list.restart();
   };
-  const content = [h('h1', null, 'Staff'), staffWays(me, path), filters(chosen, change, signal), list];
-  return { title: 'Staff', content };
+  const content = [h('h1', null, 'Staff'), staffWays(me, path), filters(chosen, change, signal), actsForOthers(me) && newCustomer(bank), list];
+  return { title: 'Staff', content: content.filter(Boolean) };
+}
+
+/** Opens the first account of somebody who stands at the counter. */
+function newCustomer(bank) {
+  const open = () => {
+    let user;
+    ask({
+      title: 'A new customer',
+      text: 'Tell them the password, and that they should change it when they first sign in.',
+      verb: 'Open the account',
+      fields: [
+        field({ name: 'name', label: 'Their name', autocomplete: 'off', autocapitalize: 'words', characters: 100 }),
+        field({ name: 'email', label: 'Their e-mail address', type: 'email', autocomplete: 'off', inputmode: 'email', spellcheck: 'false', maxlength: 254 }),
+        passwordField({ name: 'password', label: 'First password', isNew: true, hint: 'At least 8 characters.' }),
+        field({ name: 'currency', label: 'Currency', optional: true, control: select(currencyChoices()) }),
+      ],
+      act: async ({ currency, ...person }) => {
+        ({ user } = await bank.createCustomer({ ...person, ...(currency && { currency }) }));
+      },
+    }).then((done) => done && (location.hash = `#/staff/users/${user.id}`));
+  };
+  return h('div', { class: 'ways' }, h('button', { type: 'button', class: 'secondary', onclick: open }, 'New customer'));
 }
 
 function filters(chosen, change, signal) {

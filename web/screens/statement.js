@@ -4,6 +4,7 @@ import { nameOf } from '../account_list.js';
 import { groupDigits } from '../account_number.js';
 import { formatUtcDay, startOfUtcDay, usualPeriods } from '../dates.js';
 import { h } from '../dom.js';
+import { downloadButton } from '../download.js';
 import { icon, mark } from '../icons.js';
 import { LOCALE, decimalsOf, formatMoney, formatPlain, fromMinor } from '../money.js';
 import { lineBefore } from '../passbook.js';
@@ -73,10 +74,10 @@ function tooLong(asked, { before, last, length }, shorten) {
 }
 
 function sheetOf({ bank, account, holder, period }, buttons, content) {
-  const file = (format) => async () => {
-    const blob = await bank.statementFile(account.account_number, period, format);
-    save(blob, `coffer-${account.account_number}-${period.from}-${period.to}.${format}`);
-  };
+  const file = (format) => async () => ({
+    blob: await bank.statementFile(account.account_number, period, format),
+    name: `coffer-${account.account_number}-${period.from}-${period.to}.${format}`,
+  });
   const button = (format, words) => downloadButton(words, file(format));
   return [
     h(
@@ -88,27 +89,6 @@ function sheetOf({ bank, account, holder, period }, buttons, content) {
     ),
     h('article', { class: 'card sheet' }, letterhead(account, holder, period), content),
   ];
-}
-
-function downloadButton(words, act) {
-  const button = h('button', { type: 'button', class: 'secondary' }, icon('download'), words);
-  const line = h('span', { class: 'part-failure', role: 'alert' });
-  button.addEventListener('click', async () => {
-    line.textContent = '';
-    try {
-      await act();
-    } catch {
-      line.textContent = 'The file did not arrive. Please try again.';
-    }
-  });
-  return [button, line];
-}
-
-function save(blob, name) {
-  const url = URL.createObjectURL(blob);
-  h('a', { href: url, download: name }).click();
-  // The browser has taken hold of the data by the next turn.
-  setTimeout(() => URL.revokeObjectURL(url));
 }
 
 function letterhead(account, holder, { from, to }) {

@@ -6,8 +6,9 @@ import { actions, field, form, select, submitButton } from '../form.js';
 import { currencyChoices } from '../currencies.js';
 import { passwordField } from '../password.js';
 
-/** @param {import('../app.js').Context} context @returns {import('../app.js').Screen} */
-export function signIn({ session }) {
+/** @param {import('../app.js').Context} context @returns {Promise<import('../app.js').Screen>} */
+export async function signIn({ bank, session, signal }) {
+  const signUpIsOpen = await isOpen(bank, signal);
   const email = emailField();
   const password = passwordField({ name: 'password', label: 'Password' });
   const code = codeField();
@@ -30,13 +31,15 @@ export function signIn({ session }) {
     h('h1', null, 'Sign in'),
     unprotected(),
     form({ submit }, email, password, code, actions(submitButton('Sign in', { class: 'primary wide' }))),
-    h('p', { class: 'aside' }, 'New here? ', h('a', { href: '#/sign-up' }, 'Open an account')),
+    h('p', { class: 'aside' }, 'New here? ', signUpIsOpen ? h('a', { href: '#/sign-up' }, 'Open an account') : BY_STAFF),
   );
   return { title: 'Sign in', class: 'welcome', content: [pitch(), card] };
 }
 
-/** @param {import('../app.js').Context} context @returns {import('../app.js').Screen} */
-export function signUp({ bank, session }) {
+/** @param {import('../app.js').Context} context @returns {Promise<import('../app.js').Screen>} */
+export async function signUp(context) {
+  const { bank, session, signal } = context;
+  if (!(await isOpen(bank, signal))) return signIn(context);
   const submit = async ({ name, email, password, currency }) => {
     await bank.signUp({ name, email, password, ...(currency && { currency }) });
     history.replaceState(null, '', '#/');
@@ -58,6 +61,17 @@ export function signUp({ bank, session }) {
     h('p', { class: 'aside' }, 'Already a customer? ', h('a', { href: '#/' }, 'Sign in')),
   );
   return { title: 'Open an account', class: 'welcome', content: [pitch(), card] };
+}
+
+const BY_STAFF = 'The bank opens the first account for you: please ask its staff.';
+
+/** Whether people sign up themselves. Where the bank does not say, it will when they try. */
+async function isOpen(bank, signal) {
+  try {
+    return (await bank.about({ signal })).sign_up !== 'staff';
+  } catch {
+    return true;
+  }
 }
 
 function pitch() {

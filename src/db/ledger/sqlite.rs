@@ -229,7 +229,7 @@ impl<'a> SqliteBatch<'a> {
         })?;
         let (records, head) = chained(head.into_iter().next().ok_or(sqlx::Error::RowNotFound)?, events);
         self.write_each(
-            concat!("insert into audit_log (", audit_columns!(), ") values (?, ?, ?, ?, ?, ?, ?, ?, ?)"),
+            concat!("insert into audit_log (", audit_columns!(), ") values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"),
             records.iter().map(|r| {
                 (
                     r.sequence,
@@ -239,10 +239,16 @@ impl<'a> SqliteBatch<'a> {
                     r.subject.as_deref(),
                     r.address.as_deref(),
                     r.request_id.as_deref(),
+                    r.client_request_id.as_deref(),
                     r.detail.as_deref(),
+                    r.concerns.stored(),
                     r.hash,
                 )
             }),
+        )?;
+        self.write_each(
+            "insert into audit_concerns (concern, created_at, sequence) values (?, ?, ?)",
+            records.iter().flat_map(|r| r.keys().into_iter().map(|key| (key, r.created_at, r.sequence))),
         )?;
         self.write_each("update audit_head set sequence = ?, hash = ? where id = 1", [(head.sequence, head.hash)])?;
         Ok(())

@@ -167,7 +167,8 @@ impl Decisions {
         if let Some(reservation) = approval.reservation() {
             self.book.reserve(reservation);
         }
-        self.postings.records.push(record.clone().on(approval.id).detail(approval.in_words()));
+        let record = record.clone().on(approval.id).detail(approval.in_words());
+        self.postings.records.push(approval.accounts().fold(record, Event::about));
         self.postings.kept.push(approval.clone());
         Ok(approval)
     }
@@ -202,7 +203,9 @@ impl Decisions {
         let Reverses { transaction_id, record } = reverses;
         let why = reversal.description.as_deref().unwrap_or_default();
         let detail = format!("{}: {why}", reversal.in_words());
-        self.postings.records.push(record.clone().on(transaction_id).detail(detail));
+        let record = record.clone().on(transaction_id).detail(detail);
+        let (from, to) = reversal.sides();
+        self.postings.records.push(from.into_iter().chain(to).fold(record, Event::about));
         self.postings.reversals.push(Reversal { transaction_id: *transaction_id, reversal_id: reversal.id });
     }
 
@@ -217,7 +220,9 @@ impl Decisions {
             && !has_record
         {
             let detail = format!("{}, transaction {}", outcome.transaction.in_words(), outcome.transaction.id);
-            self.postings.records.push(Event::clone(record).on(acted_on).detail(detail));
+            let record = Event::clone(record).on(acted_on).detail(detail);
+            let accounts = command.movement.accounts().filter(|number| *number != acted_on);
+            self.postings.records.push(owner.into_iter().fold(accounts.fold(record, Event::about), Event::about));
         }
     }
 

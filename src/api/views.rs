@@ -1,0 +1,184 @@
+//! Records of looking: whoever works at the bank sees somebody else's account, movements or person only on record.
+//!
+//! A handler that shows such a thing says so by [`App::viewed`], whose event names what and whose. For a route that forgets
+//! it, [`leave_no_gap`] makes a record of its own: what staff were shown without a record is on record, however it came
+//! about.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use axum::http::{Method, StatusCode};
+use axum::response::{IntoResponse, Response};
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+use super::App;
+use crate::account_number::AccountNumber;
+use crate::auth::{Caller, Origin};
+use crate::db::accounts::Account;
+use crate::db::audit::{Action, Concern, Event};
+use crate::error::{Problem, Result};
+
+/// The same user who looks at the same thing in the same way again within this time makes no other record: a screen that
+/// asks every few seconds would fill the log, and would tell nothing that one record does not.
+const SAME_LOOK: Duration = Duration::from_secs(60);
+/// Looks that are remembered for that. When it is full, all are forgotten: then some are recorded twice, and none is lost.
+const MAX_REMEMBERED: usize = 100_000;
+
+/// Looks that are on record already, each by its hash.
+#[derive(Default)]
+pub struct Views(Mutex<HashMap<[u8; 32], Instant>>);
+
+impl Views {
+    /// Whether the log has no record of the same look within [`SAME_LOOK`]. From now on it counts as one that has.
+    fn is_new(&self, look: &Event, now: Instant) -> bool {
+        let key = key_of(look);
+        let mut recorded = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if recorded.get(&key).is_some_and(|at| now.duration_since(*at) < SAME_LOOK) {
+            return false;
+        }
+        if recorded.len() >= MAX_REMEMBERED {
+            recorded.clear();
+        }
+        recorded.insert(key, now);
+        true
+    }
+
+    fn forget(&self, look: &Event) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&key_of(look));
+    }
+
+    /// Forgets those after which another look makes a record again.
+    pub fn forget_old(&self, now: Instant) {
+        let mut recorded = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        recorded.retain(|_, at| now.duration_since(*at) < SAME_LOOK);
+    }
+}
+
+/// Who looked, how, at what, and what there was to see. By hash, because there may be a lot.
+fn key_of(look: &Event) -> [u8; 32] {
+    let parts = (look.actor_id, look.action, &look.subject, &look.detail, &look.concerns);
+    Sha256::digest(format!("{parts:?}")).into()
+}
+
+impl App {
+    /// Has it recorded that the caller looks at somebody else's. Call it before the answer is made: when there can be no
+    /// record, there is nothing to see.
+    pub fn viewed(&self, look: Event) -> Result<()> {
+        if !self.views.is_new(&look, Instant::now()) {
+            return Ok(());
+        }
+        self.audit.promise(look.clone()).inspect_err(|_| self.views.forget(&look))
+    }
+
+    /// The same for an account, of which the caller may be the owner: then there is nothing to record.
+    pub fn viewed_account(&self, origin: &Origin, caller: Caller, account: &Account, look: AccountLook) -> Result<()> {
+        if account.owner_id == Some(caller.user_id) {
+            origin.set_on_record();
+            return Ok(());
+        }
+        let AccountLook { action, detail } = look;
+        let event = Event { detail, ..Event::of(action, origin) }.on(account.account_number);
+        self.viewed(account.owner_id.into_iter().fold(event, Event::about))
+    }
+}
+
+/// How somebody looks at an account, and at which part of it.
+pub struct AccountLook {
+    action: Action,
+    detail: Option<String>,
+}
+
+impl AccountLook {
+    pub fn new(action: Action) -> Self {
+        Self { action, detail: None }
+    }
+
+    pub fn at(action: Action, detail: impl ToString) -> Self {
+        Self { action, detail: Some(detail.to_string()) }
+    }
+}
+
+/// Records what somebody who works here was shown although no handler has said so. What they have of their own lies under
+/// `/me`. The routes that move money are left out: what they show is what they record, or refuse.
+pub fn leave_no_gap(app: &App, origin: &Origin, method: &Method, path: &str, response: Response) -> Response {
+    let works_here = origin.caller().is_some_and(|caller| caller.role.reads_any_account());
+    let shows =
+        [Method::GET, Method::HEAD, Method::PUT, Method::PATCH].contains(method) && response.status().is_success();
+    if !works_here || !shows || origin.is_on_record() || is_ones_own(path) {
+        return response;
+    }
+    let look = Event::of(Action::RecordViewed, origin).on(format_args!("{method} {path}"));
+    let look = path.split('/').filter_map(concern).fold(look, Event::about);
+    match app.viewed(look) {
+        Ok(()) => response,
+        Err(error) => error.into_response(),
+    }
+}
+
+fn is_ones_own(path: &str) -> bool {
+    path == "/me" || path.starts_with("/me/")
+}
+
+/// Whom or what a part of a path names.
+fn concern(segment: &str) -> Option<Concern> {
+    let number = segment.parse::<AccountNumber>().ok().map(Concern::Account);
+    number.or_else(|| Uuid::try_parse(segment).ok().map(Concern::User))
+}
+
+/// Records a refusal of what somebody who works here ordered on other people's accounts: it tells how those stand.
+pub async fn record_refusal(app: &App, origin: &Origin, response: Response) -> Response {
+    let code = response.extensions().get::<Problem>().map(|problem| problem.code.clone());
+    let code = code.filter(|_| response.status() == StatusCode::CONFLICT);
+    let code = code.or_else(|| origin.is_partly_refused().then(|| "batch_refused".into()));
+    let Some((caller, code)) = origin.caller().zip(code) else { return response };
+    match record_refused_accounts(app, origin, caller, &code).await {
+        Ok(()) => response,
+        Err(error) => error.into_response(),
+    }
+}
+
+async fn record_refused_accounts(app: &App, origin: &Origin, caller: Caller, code: &str) -> Result<()> {
+    let mut refused = Event::of(Action::MovementRefused, origin).detail(code);
+    for number in origin.ordered_accounts() {
+        let account = app.db.account(number).await?.filter(|account| account.owner_id != Some(caller.user_id));
+        if let Some(account) = account {
+            refused = account.owner_id.into_iter().fold(refused.about(number), Event::about);
+        }
+    }
+    if refused.concerns.is_empty() { Ok(()) } else { app.viewed(refused) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_look_is_recorded_once_a_minute_and_another_at_once() {
+        let views = Views::default();
+        let start = Instant::now();
+        let look = |subject: &str, detail: Option<&str>| {
+            let event = Event::of_command_line(Action::UserViewed).on(subject);
+            Event { detail: detail.map(str::to_owned), ..event }
+        };
+        assert!(views.is_new(&look("a", None), start));
+        assert!(!views.is_new(&look("a", None), start + SAME_LOOK - Duration::from_millis(1)));
+        assert!(views.is_new(&look("b", None), start));
+        assert!(views.is_new(&look("a", Some("another part")), start));
+        assert!(views.is_new(&look("a", None), start + SAME_LOOK));
+        assert!(!views.is_new(&look("a", None), start + SAME_LOOK + SAME_LOOK / 2));
+        views.forget_old(start + SAME_LOOK);
+        assert_eq!(views.0.lock().expect("no panic").len(), 1);
+    }
+
+    #[test]
+    fn no_crowd_of_looks_keeps_one_off_the_record() {
+        let views = Views::default();
+        let start = Instant::now();
+        for number in 0..MAX_REMEMBERED + 10 {
+            assert!(views.is_new(&Event::of_command_line(Action::UserViewed).on(number), start));
+        }
+        assert!(views.0.lock().expect("no panic").len() <= MAX_REMEMBERED);
+    }
+}

@@ -1,0 +1,214 @@
+//! Finding records of the audit log: by what happened, who did it, whom and what it is about, and when.
+//!
+//! One index leads to the records (see [`Way`]); what else is asked of them is looked at when they have been read. So
+//! each read costs the same, however long the log is and however little of it is wanted: it may find nothing, and say
+//! where to go on.
+
+use std::collections::BTreeMap;
+
+use uuid::Uuid;
+
+use super::audit::{Action, AuditRecord, audit_columns};
+use super::{Db, on_reader};
+use crate::account_number::AccountNumber;
+use crate::timestamp::Timestamp;
+
+/// Records in one read of which some may not be wanted: a few milliseconds, and some 200 KB.
+const READ_AT_ONCE: i64 = 500;
+
+/// Which records are wanted. What is None or empty does not count; the rest must all hold.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AuditFilter {
+    /// Any of these happened.
+    pub actions: Vec<Action>,
+    /// This user did it.
+    pub actor_id: Option<Uuid>,
+    /// This user did it, or it is about this user.
+    pub user_id: Option<Uuid>,
+    /// It is about this account.
+    pub account_number: Option<AccountNumber>,
+    /// It happened at this moment or later.
+    pub from: Option<Timestamp>,
+    /// It happened before this moment.
+    pub to: Option<Timestamp>,
+}
+
+/// A place in the order of the list: by time, and among records of one moment by number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Position {
+    pub created_at: Timestamp,
+    pub sequence: i64,
+}
+
+/// What one read has found, the newest first.
+#[derive(Debug)]
+pub struct Found {
+    pub records: Vec<AuditRecord>,
+    /// How many records were read for it.
+    pub looked_at: usize,
+    /// Where to read on. None when that was all.
+    pub next: Option<Position>,
+}
+
+/// The index that leads to the records, and what it is asked for.
+#[derive(Clone, Debug)]
+enum Way {
+    Concern(String),
+    Actor(Uuid),
+    Action(Action),
+    Time,
+}
+
+impl Position {
+    pub fn of(record: &AuditRecord) -> Self {
+        Self { created_at: record.created_at, sequence: record.sequence }
+    }
+
+    /// Behind every record.
+    const END: Self = Self { created_at: Timestamp::from_micros(i64::MAX), sequence: i64::MAX };
+}
+
+impl AuditFilter {
+    /// The ways that lead to every record that is wanted: those that pass by the fewest others. And whether they lead to
+    /// others, too.
+    fn ways(&self) -> (Vec<Way>, bool) {
+        let by_action = !self.actions.is_empty();
+        if let Some(number) = self.account_number {
+            let others = by_action || self.user_id.is_some() || self.actor_id.is_some();
+            return (vec![Way::Concern(number.to_string())], others);
+        }
+        if let Some(id) = self.user_id {
+            return (vec![Way::Actor(id), Way::Concern(id.to_string())], by_action || self.actor_id.is_some());
+        }
+        if let Some(id) = self.actor_id {
+            return (vec![Way::Actor(id)], by_action);
+        }
+        if by_action {
+            (self.actions.iter().copied().map(Way::Action).collect(), false)
+        } else {
+            (vec![Way::Time], false)
+        }
+    }
+
+    /// Whether a record is wanted, but for its time.
+    fn wants(&self, record: &AuditRecord) -> bool {
+        let keys = record.keys();
+        let has_key = |key: String| keys.contains(key.as_str());
+        (self.actions.is_empty() || self.actions.iter().any(|action| action.name() == record.action))
+            && self.actor_id.is_none_or(|id| record.actor_id == Some(id))
+            && self.user_id.is_none_or(|id| record.actor_id == Some(id) || has_key(id.to_string()))
+            && self.account_number.is_none_or(|number| has_key(number.to_string()))
+    }
+}
+
+impl Db {
+    /// Some of the records that are wanted, from the newest before `before` on: at least `limit` of them, or all, or
+    /// as many as are among those that were read.
+    pub async fn find_audit_records(
+        &self,
+        filter: &AuditFilter,
+        before: Option<Position>,
+        limit: i64,
+    ) -> sqlx::Result<Found> {
+        let until = filter.to.map(|to| Position { created_at: to, sequence: 0 });
+        let before = before.unwrap_or(Position::END).min(until.unwrap_or(Position::END));
+        let from = filter.from.unwrap_or(Timestamp::from_micros(i64::MIN));
+        let (ways, lead_to_others) = filter.ways();
+        let limit = if lead_to_others { READ_AT_ONCE.max(limit) } else { limit };
+        let mut read = BTreeMap::new();
+        // Up to where every way has been followed. One that had less than it was asked for has been followed to its end.
+        let mut followed_to: Option<Position> = None;
+        for way in ways {
+            let records = self.audit_records_by(way, from, before, limit).await?;
+            if records.len() as i64 == limit {
+                followed_to = followed_to.max(records.last().map(Position::of));
+            }
+            read.extend(records.into_iter().map(|record| (Position::of(&record), record)));
+        }
+        let looked_at = read.len();
+        let followed = |position: &Position| followed_to.is_none_or(|to| *position >= to);
+        let records = read.into_iter().rev().filter(|(position, _)| followed(position)).map(|(_, record)| record);
+        let records = records.filter(|record| filter.wants(record)).collect();
+        Ok(Found { records, looked_at, next: followed_to })
+    }
+
+    async fn audit_records_by(
+        &self,
+        way: Way,
+        from: Timestamp,
+        before: Position,
+        limit: i64,
+    ) -> sqlx::Result<Vec<AuditRecord>> {
+        let Position { created_at, sequence } = before;
+        match way {
+            Way::Time => on_reader!(self, conn => sqlx::query_as(
+                concat!(
+                    "select ", audit_columns!(), " from audit_log
+                     where created_at >= $1 and (created_at, sequence) < ($2, $3)
+                     order by created_at desc, sequence desc limit $4",
+                ),
+            )
+            .bind(from)
+            .bind(created_at)
+            .bind(sequence)
+            .bind(limit)
+            .fetch_all(conn)
+            .await),
+            Way::Actor(id) => on_reader!(self, conn => sqlx::query_as(
+                concat!(
+                    "select ", audit_columns!(), " from audit_log
+                     where actor_id = $5 and created_at >= $1 and (created_at, sequence) < ($2, $3)
+                     order by created_at desc, sequence desc limit $4",
+                ),
+            )
+            .bind(from)
+            .bind(created_at)
+            .bind(sequence)
+            .bind(limit)
+            .bind(id)
+            .fetch_all(conn)
+            .await),
+            Way::Action(action) => on_reader!(self, conn => sqlx::query_as(
+                concat!(
+                    "select ", audit_columns!(), " from audit_log
+                     where action = $5 and created_at >= $1 and (created_at, sequence) < ($2, $3)
+                     order by created_at desc, sequence desc limit $4",
+                ),
+            )
+            .bind(from)
+            .bind(created_at)
+            .bind(sequence)
+            .bind(limit)
+            .bind(action.name())
+            .fetch_all(conn)
+            .await),
+            Way::Concern(concern) => on_reader!(self, conn => sqlx::query_as(
+                concat!(
+                    "select ", audit_columns!(), " from audit_log
+                     join (select sequence as number from audit_concerns
+                           where concern = $5 and created_at >= $1 and (created_at, sequence) < ($2, $3)
+                           order by created_at desc, sequence desc limit $4) as found on sequence = number
+                     order by created_at desc, sequence desc",
+                ),
+            )
+            .bind(from)
+            .bind(created_at)
+            .bind(sequence)
+            .bind(limit)
+            .bind(concern)
+            .fetch_all(conn)
+            .await),
+        }
+    }
+
+    /// The place of a record in the order of the list.
+    pub async fn audit_position(&self, sequence: i64) -> sqlx::Result<Option<Position>> {
+        let created_at: Option<Timestamp> = on_reader!(self, conn => sqlx::query_scalar(
+            "select created_at from audit_log where sequence = $1",
+        )
+        .bind(sequence)
+        .fetch_optional(conn)
+        .await)?;
+        Ok(created_at.map(|created_at| Position { created_at, sequence }))
+    }
+}

@@ -1,0 +1,100 @@
+//! Files that only their owner should read: the books, secrets, keys.
+//!
+//! What the bank makes itself it makes with mode 0600, and narrows to that where a copy or a restored backup has widened it.
+//! What somebody else has made (`.env`, a TLS key) may be meant for a group: of that it only warns.
+
+use std::ffi::OsString;
+use std::fs::{self, Permissions};
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+/// What a file may have: its owner reads and writes it.
+const OWNERS: u32 = 0o600;
+const MODE: u32 = 0o7777;
+/// What SQLite keeps beside a database file.
+const SQLITE_SIDE_FILES: [&str; 3] = ["-wal", "-shm", "-journal"];
+
+/// Takes from everybody but the owner what they may do with these files of the bank. Says which it has narrowed, and warns of
+/// one that cannot be. Opens none of them: closing a SQLite file would drop the locks that this process has on it.
+pub fn narrow<P: AsRef<Path>>(files: impl IntoIterator<Item = P>) {
+    for file in files {
+        let path = file.as_ref();
+        let Some(mode) = wider_mode(path) else { continue };
+        let narrower = mode & OWNERS;
+        match fs::set_permissions(path, Permissions::from_mode(narrower)) {
+            Ok(()) => {
+                let path = path.display();
+                tracing::warn!("{path} had mode {mode:04o}: others could open it; it has {narrower:04o} now");
+            }
+            Err(error) => warn(path, mode, Some(&error)),
+        }
+    }
+}
+
+/// Warns of each of these files, which are not the bank's, that others may open.
+pub fn warn_of_wide<P: AsRef<Path>>(files: impl IntoIterator<Item = P>) {
+    for file in files {
+        let path = file.as_ref();
+        if let Some(mode) = wider_mode(path) {
+            warn(path, mode, None);
+        }
+    }
+}
+
+/// A SQLite database file and what may lie beside it.
+pub fn of_sqlite(path: &Path) -> impl Iterator<Item = PathBuf> {
+    let beside = |suffix: &str| {
+        let mut name = OsString::from(path);
+        name.push(suffix);
+        PathBuf::from(name)
+    };
+    let side_files: Vec<PathBuf> = SQLITE_SIDE_FILES.into_iter().map(beside).collect();
+    std::iter::once(path.to_owned()).chain(side_files)
+}
+
+fn warn(path: &Path, mode: u32, error: Option<&io::Error>) {
+    let path = path.display();
+    let because = error.map(|error| format!(" ({error})")).unwrap_or_default();
+    tracing::warn!(
+        "{path} has mode {mode:04o}: others can open it{because}. Close it to them with: chmod 600 '{path}'"
+    );
+}
+
+/// The mode of a file that gives anybody more than [`OWNERS`]. None when it does not, or there is no such file.
+fn wider_mode(path: &Path) -> Option<u32> {
+    let metadata = fs::metadata(path).ok().filter(|metadata| metadata.is_file())?;
+    let mode = metadata.permissions().mode() & MODE;
+    (mode & !OWNERS != 0).then_some(mode)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn whatever_the_mode_was_only_the_owner_is_left_and_gains_nothing(mode in 0u32..0o10000) {
+            let directory = tempfile::TempDir::new().expect("a directory");
+            let path = directory.path().join("file");
+            fs::write(&path, "secret").expect("a file");
+            fs::set_permissions(&path, Permissions::from_mode(mode)).expect("a mode");
+            // A system may refuse some bits by itself.
+            let before = fs::metadata(&path).expect("a file").permissions().mode() & MODE;
+            narrow([&path]);
+            let after = fs::metadata(&path).expect("a file").permissions().mode() & MODE;
+            prop_assert_eq!(after, before & OWNERS);
+            prop_assert!(wider_mode(&path).is_none());
+        }
+    }
+
+    #[test]
+    fn what_is_not_there_and_what_is_no_file_is_left_alone() {
+        let directory = tempfile::TempDir::new().expect("a directory");
+        let before = fs::metadata(directory.path()).expect("a directory").permissions().mode();
+        narrow([directory.path(), &directory.path().join("missing")]);
+        assert_eq!(fs::metadata(directory.path()).expect("a directory").permissions().mode(), before);
+    }
+}
