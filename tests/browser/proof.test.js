@@ -135,9 +135,8 @@ describe('a recent proof', () => {
   test('is asked of the staff for roles, resets and approvals', async () => {
     const bossEmail = freshEmail();
     bank.createAdmin(bossEmail);
-    const token = await bank.token(bossEmail);
     const [ada, clerk] = [await bank.customer(), await bank.customer({ name: 'Charles Clerk' })];
-    await bank.call('PUT', `/users/${clerk.id}/role`, { token, body: { role: 'staff' } });
+    await bank.giveRole(clerk, 'staff');
     const body = { account_number: ada.number, amount: String(APPROVAL_ABOVE * 2), description: 'House sold' };
     await bank.call('POST', '/deposit', { token: await bank.token(clerk.email), body });
     const boss = await Visitor.arrive(browser, bank);
@@ -160,14 +159,18 @@ describe('a recent proof', () => {
     };
     await boss.go(`#/staff/users/${clerk.id}`, 'Charles Clerk');
     await act('Change the role', 'Change the role');
-    await page.locator('.title-row .chip').filter({ hasText: 'auditor' }).waitFor();
+    await boss.text('A second admin must approve it.');
+    const token = await bank.token(bossEmail);
+    const [waiting] = (await bank.call('GET', '/approvals?status=pending', { token })).data;
+    await bank.call('POST', `/approvals/${waiting.id}/reject`, { token });
     await act('End their sessions', 'End the sessions');
     await boss.text('Their sessions have ended.');
     const again = await bank.token(clerk.email);
     const enrolment = await bank.call('POST', '/me/second_factor', { token: again, body: { password: PASSWORD } });
     await bank.call('POST', '/me/second_factor/confirm', { token: again, body: { code: totp(enrolment.secret) } });
     await act('Remove the second factor', 'Remove');
-    await boss.text('Their second factor is removed.');
+    await boss.text('A second admin must approve it.');
+    assert.equal((await bank.call('GET', '/approvals?status=pending', { token })).data[0].type, 'second_factor_reset');
     await boss.leave();
   });
 
