@@ -16,19 +16,18 @@ where status = 'pending' and reverses is not null and from_account is not null;
 -- How much waits that one person has asked for.
 create index approvals_by_requester on approvals (requested_by, expires_at) where status = 'pending';
 
--- What staff moved without a second approver, a row for each currency of each commit: what counts against the approval
--- amount is the sum of 24 hours. Deleted when it is older.
+-- What staff moved without a second approver, summed up by the minute: what counts against the approval amount is the sum
+-- of 24 hours. By the minute, so that however many movements there are, few rows are added up. Deleted when older.
 create table unapproved_totals (
     user_id  uuid   not null,
-    -- Without gaps for each user. Two lanes that add to one sum at the same time collide here, and one of them tries again.
-    sequence bigint not null check (sequence > 0),
-    currency text   not null check (length(currency) = 3),
+    currency text    not null check (length(currency) = 3),
+    -- The beginning of the minute, in microseconds.
+    minute   bigint not null,
     -- Minor units.
     amount   bigint not null check (amount > 0),
-    moved_at bigint not null,
-    primary key (user_id, sequence)
+    primary key (user_id, currency, minute)
 );
-create index unapproved_totals_by_age on unapproved_totals (moved_at);
+create index unapproved_totals_by_age on unapproved_totals (minute);
 
 -- Changes of what somebody may do that wait for a second admin, and those that have waited. As in approvals, nobody writes
 -- down that one has expired.
@@ -69,7 +68,13 @@ for each row when (old.status <> 'pending') execute function refuse_to_change_ac
 create trigger access_changes_refuse_delete before delete or truncate on access_changes
 for each statement execute function refuse_to_change_access_changes();
 
--- What waits to be reversed already reserves, too.
-update accounts set reserved_until = (select max(expires_at) from approvals
-                                      where from_account = account_number and status = 'pending' and reverses is not null)
-where account_number in (select from_account from approvals where status = 'pending' and reverses is not null);
+-- Whoever takes or gives the role of an admin holds all admins meanwhile.
+create index admins on users (id) where role = 'admin';
+
+-- Nothing was reserved for reversals that wait already, and several may wait for one movement: they have to be asked for
+-- again.
+update approvals set expires_at = requested_at where status = 'pending' and reverses is not null;
+
+-- Nobody knows who froze what is frozen already: the safe side is that it was an admin.
+update accounts set frozen_by_admin = true where status = 'frozen';
+update users set frozen_by_admin = true where frozen_at is not null;

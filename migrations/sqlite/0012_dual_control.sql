@@ -16,19 +16,18 @@ where status = 'pending' and reverses is not null and from_account is not null;
 -- How much waits that one person has asked for.
 create index approvals_by_requester on approvals (requested_by, expires_at) where status = 'pending';
 
--- What staff moved without a second approver, a row for each currency of each commit: what counts against the approval
--- amount is the sum of 24 hours. Deleted when it is older.
+-- What staff moved without a second approver, summed up by the minute: what counts against the approval amount is the sum
+-- of 24 hours. By the minute, so that however many movements there are, few rows are added up. Deleted when older.
 create table unapproved_totals (
     user_id  blob    not null check (length(user_id) = 16),
-    -- Without gaps for each user. Two lanes that add to one sum at the same time collide here, and one of them tries again.
-    sequence integer not null check (sequence > 0),
     currency text    not null check (length(currency) = 3),
+    -- The beginning of the minute, in microseconds.
+    minute   integer not null,
     -- Minor units.
     amount   integer not null check (amount > 0),
-    moved_at integer not null,
-    primary key (user_id, sequence)
+    primary key (user_id, currency, minute)
 ) strict, without rowid;
-create index unapproved_totals_by_age on unapproved_totals (moved_at);
+create index unapproved_totals_by_age on unapproved_totals (minute);
 
 -- Changes of what somebody may do that wait for a second admin, and those that have waited. As in approvals, nobody writes
 -- down that one has expired.
@@ -67,7 +66,13 @@ begin select raise(abort, 'a change of access stays as it was asked for'); end;
 create trigger access_changes_refuse_delete before delete on access_changes
 begin select raise(abort, 'changes of access are decided, never deleted'); end;
 
--- What waits to be reversed already reserves, too.
-update accounts set reserved_until = (select max(expires_at) from approvals
-                                      where from_account = account_number and status = 'pending' and reverses is not null)
-where account_number in (select from_account from approvals where status = 'pending' and reverses is not null);
+-- Whoever takes or gives the role of an admin holds all admins meanwhile.
+create index admins on users (id) where role = 'admin';
+
+-- Nothing was reserved for reversals that wait already, and several may wait for one movement: they have to be asked for
+-- again.
+update approvals set expires_at = requested_at where status = 'pending' and reverses is not null;
+
+-- Nobody knows who froze what is frozen already: the safe side is that it was an admin.
+update accounts set frozen_by_admin = 1 where status = 'frozen';
+update users set frozen_by_admin = 1 where frozen_at is not null;

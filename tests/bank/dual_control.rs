@@ -156,7 +156,7 @@ bank_tests! {
         }
         other.deposit_to(&ada.account, "0.01").await.expect_status(202);
         // A day later there is room again.
-        bank.tamper("update unapproved_totals set moved_at = moved_at - 90000000000 where currency = 'USD'").await;
+        bank.tamper("update unapproved_totals set minute = minute - 90000000000 where currency = 'USD'").await;
         clerk.deposit_to(&ada.account, "1000").await.expect_status(201);
         clerk.deposit_to(&yen.account, "1").await.expect_status(202);
     }

@@ -36,6 +36,9 @@ const PRUNE_KEYS_IN_ORDER: &str = "
         where created_at < $1 and position < (select max(position) from idempotency_keys)
     )";
 
+/// What staff move without a second approver is summed up by the minute.
+const MINUTE: Duration = Duration::from_secs(60);
+
 /// Rows of lanes that have ended are dropped after this long.
 const SIGN_OF_LIFE_RETENTION: Duration = Duration::from_secs(60 * 60);
 const DROP_SIGNS_OF_LIFE: &str = "delete from signs_of_life where written_at < $1";
@@ -43,12 +46,11 @@ const DROP_SIGNS_OF_LIFE: &str = "delete from signs_of_life where written_at < $
 macro_rules! select_unapproved_sums {
     ($users:literal, $since:literal) => {
         concat!(
-            "select user_id, currency, cast(sum(case when moved_at > ",
-            $since,
-            " then amount else 0 end) as bigint) as amount,
-                    max(sequence) as last_sequence
-             from unapproved_totals where user_id ",
+            "select user_id, currency, cast(sum(amount) as bigint) as amount from unapproved_totals
+             where user_id ",
             $users,
+            " and minute > ",
+            $since,
             " group by user_id, currency"
         )
     };
@@ -195,8 +197,6 @@ pub struct PendingReversal {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UnapprovedTotal {
     pub user_id: Uuid,
-    /// Without gaps for each user.
-    pub sequence: i64,
     pub money: Money,
     pub moved_at: Timestamp,
 }
@@ -209,7 +209,14 @@ pub struct UnapprovedSum {
     currency: Currency,
     /// Minor units.
     amount: i64,
-    last_sequence: i64,
+}
+
+impl UnapprovedTotal {
+    /// The beginning of the minute that it is summed up in, in microseconds.
+    fn minute(&self) -> i64 {
+        let micros = self.moved_at.as_micros();
+        micros - micros.rem_euclid(MINUTE.as_micros() as i64)
+    }
 }
 
 /// Everything a batch adds to the books.
@@ -387,22 +394,19 @@ impl Batch<'_> {
         Ok(counts.into_iter().collect())
     }
 
-    /// What these users moved without a second approver after `since`, and the last sequence of each who has any.
-    pub async fn unapproved_totals(
+    /// What these users moved without a second approver since `since`, and up to a minute before. Holds the users until the
+    /// transaction ends, so that nobody else adds to their sums. Lock the accounts before.
+    pub async fn lock_unapproved_totals(
         &mut self,
         users: &[Uuid],
         since: Timestamp,
-    ) -> sqlx::Result<(Vec<(Uuid, Money)>, HashMap<Uuid, i64>)> {
+    ) -> sqlx::Result<Vec<(Uuid, Money)>> {
+        let since = since.minus(MINUTE);
         let sums = match self {
             Self::Sqlite(batch) => batch.unapproved_sums(users, since)?,
-            Self::Postgres(tx) => in_time(postgres::unapproved_sums(tx, users, since)).await?,
+            Self::Postgres(tx) => in_time(postgres::lock_unapproved_sums(tx, users, since)).await?,
         };
-        let mut last = HashMap::new();
-        for sum in &sums {
-            let known: &mut i64 = last.entry(sum.user_id).or_default();
-            *known = sum.last_sequence.max(*known);
-        }
-        Ok((sums.iter().map(|sum| (sum.user_id, Money::new(sum.amount, sum.currency))).collect(), last))
+        Ok(sums.iter().map(|sum| (sum.user_id, Money::new(sum.amount, sum.currency))).collect())
     }
 
     /// Whether all of the transactions are booked and all of the approvals kept.
@@ -435,7 +439,7 @@ impl Batch<'_> {
                 batch.mark_approved(&postings.approved, now)?,
                 batch.insert_approvals(&postings.kept)?,
                 batch.insert_reversals(&postings.reversals)?,
-                batch.insert_unapproved_totals(&postings.unapproved)?,
+                batch.add_unapproved_totals(&postings.unapproved)?,
                 batch.reserve(&reserving)?,
             ],
             Self::Postgres(tx) => [
@@ -446,7 +450,7 @@ impl Batch<'_> {
                 in_time(postgres::mark_approved(tx, &postings.approved, now)).await?,
                 in_time(postgres::insert_approvals(tx, &postings.kept)).await?,
                 in_time(postgres::insert_reversals(tx, &postings.reversals)).await?,
-                in_time(postgres::insert_unapproved_totals(tx, &postings.unapproved)).await?,
+                in_time(postgres::add_unapproved_totals(tx, &postings.unapproved)).await?,
                 in_time(postgres::reserve(tx, &reserving)).await?,
             ],
         };
@@ -513,7 +517,7 @@ impl Batch<'_> {
 impl Tx<'_> {
     /// Deletes what staff moved without a second approver before `before`: it counts no longer.
     pub async fn delete_unapproved_totals_older_than(&mut self, before: Timestamp) -> sqlx::Result<u64> {
-        in_transaction!(self, conn => sqlx::query("delete from unapproved_totals where moved_at < $1")
+        in_transaction!(self, conn => sqlx::query("delete from unapproved_totals where minute < $1")
             .bind(before)
             .execute(conn)
             .await

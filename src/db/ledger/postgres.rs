@@ -94,11 +94,16 @@ pub async fn count_pending(conn: &mut PgConnection, users: &[Uuid], now: Timesta
     .await
 }
 
-pub async fn unapproved_sums(
+/// Users are locked in the order of their ids, after the accounts and before the head of the audit log.
+pub async fn lock_unapproved_sums(
     conn: &mut PgConnection,
     users: &[Uuid],
     since: Timestamp,
 ) -> sqlx::Result<Vec<UnapprovedSum>> {
+    sqlx::query("select id from users where id = any($1) order by id for no key update")
+        .bind(users)
+        .execute(&mut *conn)
+        .await?;
     sqlx::query_as(select_unapproved_sums!("= any($1)", "$2")).bind(users).bind(since).fetch_all(conn).await
 }
 
@@ -253,19 +258,19 @@ pub async fn insert_reversals(conn: &mut PgConnection, rows: &[Reversal]) -> sql
         .map(|done| done.rows_affected())
 }
 
-pub async fn insert_unapproved_totals(conn: &mut PgConnection, rows: &[UnapprovedTotal]) -> sqlx::Result<u64> {
+pub async fn add_unapproved_totals(conn: &mut PgConnection, rows: &[UnapprovedTotal]) -> sqlx::Result<u64> {
     if rows.is_empty() {
         return Ok(0);
     }
     sqlx::query(
-        "insert into unapproved_totals (user_id, sequence, currency, amount, moved_at)
-         select * from unnest($1::uuid[], $2::bigint[], $3::text[], $4::bigint[], $5::bigint[])",
+        "insert into unapproved_totals as total (user_id, currency, amount, minute)
+         select * from unnest($1::uuid[], $2::text[], $3::bigint[], $4::bigint[])
+         on conflict (user_id, currency, minute) do update set amount = total.amount + excluded.amount",
     )
     .bind(column(rows, |t| t.user_id))
-    .bind(column(rows, |t| t.sequence))
     .bind(column(rows, |t| t.money.currency.code()))
     .bind(column(rows, |t| t.money.minor_units))
-    .bind(column(rows, |t| t.moved_at.as_micros()))
+    .bind(column(rows, UnapprovedTotal::minute))
     .execute(conn)
     .await
     .map(|done| done.rows_affected())

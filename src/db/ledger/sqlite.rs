@@ -103,12 +103,7 @@ impl<'a> SqliteBatch<'a> {
 
     pub fn unapproved_sums(&self, users: &[Uuid], since: Timestamp) -> sqlx::Result<Vec<UnapprovedSum>> {
         self.find_all(select_unapproved_sums!("= ?1", "?2"), users.iter().map(|&id| (id, since)), |row| {
-            Ok(UnapprovedSum {
-                user_id: row.get(0)?,
-                currency: row.get(1)?,
-                amount: row.get(2)?,
-                last_sequence: row.get(3)?,
-            })
+            Ok(UnapprovedSum { user_id: row.get(0)?, currency: row.get(1)?, amount: row.get(2)? })
         })
     }
 
@@ -203,10 +198,11 @@ impl<'a> SqliteBatch<'a> {
         )
     }
 
-    pub fn insert_unapproved_totals(&self, rows: &[UnapprovedTotal]) -> sqlx::Result<u64> {
+    pub fn add_unapproved_totals(&self, rows: &[UnapprovedTotal]) -> sqlx::Result<u64> {
         self.write_each(
-            "insert into unapproved_totals (user_id, sequence, currency, amount, moved_at) values (?, ?, ?, ?, ?)",
-            rows.iter().map(|t| (t.user_id, t.sequence, t.money.currency, t.money.minor_units, t.moved_at)),
+            "insert into unapproved_totals (user_id, currency, amount, minute) values (?, ?, ?, ?)
+             on conflict (user_id, currency, minute) do update set amount = amount + excluded.amount",
+            rows.iter().map(|t| (t.user_id, t.money.currency, t.money.minor_units, t.minute())),
         )
     }
 

@@ -226,20 +226,10 @@ impl Decisions {
         }
     }
 
-    /// What the batch adds to the sums of those who moved money without a second approver. `last` are the sequences that
-    /// their sums have come to, `stamp` is the time of the new ones.
-    pub fn add_unapproved(&mut self, last: &HashMap<Uuid, i64>, stamp: Timestamp) {
-        let mut sequences = last.clone();
-        let mut added: Vec<_> = self.book.unapproved().added().collect();
-        added.sort_by_key(|(user_id, money)| (*user_id, money.currency.code()));
-        self.postings.unapproved = added
-            .into_iter()
-            .map(|(user_id, money)| {
-                let sequence = sequences.entry(user_id).or_default();
-                *sequence += 1;
-                UnapprovedTotal { user_id, sequence: *sequence, money, moved_at: stamp }
-            })
-            .collect();
+    /// What the batch adds to the sums of those who moved money without a second approver, at the time `moved_at`.
+    pub fn add_unapproved(&mut self, moved_at: Timestamp) {
+        let added = self.book.unapproved().added();
+        self.postings.unapproved = added.map(|(user_id, money)| UnapprovedTotal { user_id, money, moved_at }).collect();
     }
 
     /// The accounts with new entries, by number.

@@ -1,6 +1,6 @@
 //! A lane: takes what is waiting, and carries it out in one database transaction.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::sync::atomic::Ordering::Release;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -269,16 +269,17 @@ impl Lane {
         let has_reservations = accounts.iter().any(|account| account.reserved_until > now);
         let reservations = if has_reservations { tx.reservations(&numbers, now).await? } else { Vec::new() };
         let supervised = supervised(commands());
-        let (mut stored, mut last_sequences) = (Vec::new(), HashMap::new());
+        let mut unapproved = Unapproved::default();
         if !supervised.is_empty() {
             waiting.counts = tx.count_pending(&supervised, now).await?;
-            (stored, last_sequences) = tx.unapproved_totals(&supervised, self.clock.certain(now).minus(WINDOW)).await?;
+            let since = self.clock.certain(now).minus(WINDOW);
+            unapproved = Unapproved::new(tx.lock_unapproved_totals(&supervised, since).await?);
         }
 
-        let book = Book::new(accounts, now, self.maximum_major_units).with(reservations, Unapproved::new(stored));
+        let book = Book::new(accounts, now, self.maximum_major_units).with(reservations, unapproved);
         let mut decisions = Decisions::new(book, used_keys, pending, reversals, waiting, now);
         let verdicts = batch.iter().map(|waiting| decisions.decide_order(waiting)).collect();
-        decisions.add_unapproved(&last_sequences, self.clock.stamp(now));
+        decisions.add_unapproved(self.clock.stamp(now));
         let Postings { transactions, kept, .. } = &decisions.postings;
         if !transactions.is_empty() || !kept.is_empty() {
             tx.write(&decisions.postings, &decisions.heads(), now, self.clock.stamp(now)).await?;
