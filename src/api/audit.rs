@@ -221,7 +221,7 @@ impl Pieces for Writing {
     }
 
     async fn next_piece(&mut self) -> Result<Vec<u8>> {
-        let turn = self.statements.turn_to_read().await;
+        let turn = self.statements.turn().await;
         let limit = self.left.map_or(RECORDS_IN_A_PIECE, |left| left.min(RECORDS_IN_A_PIECE));
         let reading = self.db.find_audit_records(&self.filter, self.before, limit);
         let found = tokio::time::timeout(HANDLER_TIMEOUT, reading).await.map_err(|_| sqlx::Error::PoolTimedOut)??;

@@ -12,7 +12,7 @@ use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE, VARY};
 use axum::http::{HeaderMap, HeaderValue};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
-use tokio::sync::{AcquireError, Semaphore, SemaphorePermit};
+use tokio::sync::{Semaphore, SemaphorePermit};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 use validator::Validate;
@@ -38,7 +38,8 @@ use crate::timestamp::{DayOrMoment, Timestamp};
 /// Movements in one read and one piece of the answer, some 90 KB: enough to make the round trip cheap, few enough to be
 /// held for every statement under way.
 const PAGE: i64 = 200;
-/// Pages read at once, for all statements. Half of what SQLite is read with: the rest is for whoever wants one page.
+/// Pages read at once, for all statements and searches. Half of what SQLite is read with: the rest is for whoever wants
+/// one page.
 const READS_AT_ONCE: usize = 2;
 /// Pages of long statements that one caller may read, of all that are under way: 200,000 movements at once, then 20,000 a
 /// second. Whoever has read so much is kept waiting, not refused: a statement that breaks off is worth nothing.
@@ -185,9 +186,10 @@ impl Statements {
         self.0.places.take(caller)
     }
 
-    /// A turn to read a page from the database.
-    pub async fn turn_to_read(&self) -> Result<SemaphorePermit<'_>, AcquireError> {
-        self.0.reads.acquire().await
+    /// A turn to read many rows at once, for statements and searches: keep it while reading.
+    pub async fn turn(&self) -> Option<SemaphorePermit<'_>> {
+        // None only if it were closed, which nobody does.
+        self.0.reads.acquire().await.ok()
     }
 
     /// Waits until a caller may read another page.
@@ -317,7 +319,7 @@ impl Writing {
         if self.is_long() {
             self.statements.wait_for_page(self.caller).await;
         }
-        let turn = self.statements.turn_to_read().await;
+        let turn = self.statements.turn().await;
         let mut entries = self.db.entries(range).await?;
         drop(turn);
         entries.reverse();

@@ -2,7 +2,7 @@
 
 use std::any::Any;
 use std::net::Ipv4Addr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::header::{CACHE_CONTROL, CONNECTION, EXPECT};
@@ -18,6 +18,10 @@ use crate::db::audit::{Action, Event};
 use crate::error::{Error, Problem, RATE_LIMIT, tell_allowance};
 use crate::limits::network_of;
 use crate::presence::Presence;
+
+/// How long whoever asks too often waits to be told so: to refuse as fast as somebody asks would cost as much as to answer.
+/// A connection takes no other request meanwhile, and connections are few.
+const REFUSAL_PAUSE: Duration = Duration::from_millis(200);
 
 /// In the extensions of a request that came by the listener of those who run the bank: it has no limits but that on its
 /// connections.
@@ -93,6 +97,9 @@ pub async fn finish(State(app): State<App>, mut request: Request, next: Next) ->
     let micros = elapsed.as_micros() as u64;
     tracing::debug!(request_id, client_request_id, %method, route, status = status.as_u16(), micros, "request");
     count(method_label(&method), route, status, elapsed.as_secs_f64());
+    if is_limited && status == StatusCode::TOO_MANY_REQUESTS {
+        tokio::time::sleep(REFUSAL_PAUSE).await;
+    }
     response
 }
 

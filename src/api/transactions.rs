@@ -17,7 +17,6 @@ use super::fields::{self, TransactionId};
 use super::views::AccountLook;
 use crate::account_number::AccountNumber;
 use crate::auth::{Caller, Origin};
-use crate::db::Db;
 use crate::db::audit::Action;
 use crate::db::history::{EntryRange, Sides};
 use crate::db::ledger::{Entry, MovementType};
@@ -180,7 +179,7 @@ pub async fn list(
     } else {
         let wanted = query.text.as_ref().map(|text| text.folded()).unwrap_or_default();
         let may_go_on = || app.auth.requests.take(caller.user_id).is_ok();
-        page_looked_for(&app.db, range, limit, &wanted, may_go_on).await?
+        page_looked_for(&app, range, limit, &wanted, may_go_on).await?
     };
     let link = next_cursor.as_deref().and_then(|cursor| query.next_link(cursor));
     let data = entries.into_iter().map(EntryBody::from).collect();
@@ -240,7 +239,7 @@ fn cursor_at(entry: &Entry) -> Cursor {
 /// cursor of the next page. When that many are not found among the newest [`MAX_LOOKED_THROUGH`], or when the caller may
 /// not go on, the next page goes on behind those that were looked through.
 async fn page_looked_for(
-    db: &Db,
+    app: &App,
     range: EntryRange,
     limit: u32,
     wanted: &str,
@@ -255,7 +254,9 @@ async fn page_looked_for(
     // The first ones are what the request itself has paid for.
     while found.len() <= limit as usize && below > floor + 1 && (below == range.below || may_go_on()) {
         let above = floor.max(below - 1 - LOOKED_THROUGH_AT_ONCE);
-        let entries = db.entries(EntryRange { below, above, limit: LOOKED_THROUGH_AT_ONCE, ..range }).await?;
+        let turn = app.statements.turn().await;
+        let entries = app.db.entries(EntryRange { below, above, limit: LOOKED_THROUGH_AT_ONCE, ..range }).await?;
+        drop(turn);
         found.extend(entries.into_iter().filter(is_wanted));
         below = above + 1;
     }

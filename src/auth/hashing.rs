@@ -75,6 +75,8 @@ struct Shared {
 #[derive(Default)]
 struct State {
     running: usize,
+    /// Of these, for new customers.
+    sign_ups: usize,
     /// How many have begun, to know whose share the next one is.
     begun: usize,
     kinds: [Turns; 3],
@@ -85,18 +87,25 @@ struct State {
 
 struct Waiting {
     network: IpAddr,
+    purpose: Purpose,
     presence: Presence,
     /// Closed when nobody waits any more.
     begin: oneshot::Sender<Core>,
 }
 
 /// The right to keep a core busy, until it is dropped.
-pub struct Core(HashQueue);
+pub struct Core {
+    queue: HashQueue,
+    purpose: Purpose,
+}
 
 impl Drop for Core {
     fn drop(&mut self) {
-        self.0.lock().running -= 1;
-        self.0.begin_what_can_be();
+        let mut state = self.queue.lock();
+        state.running -= 1;
+        state.sign_ups -= usize::from(self.purpose == Purpose::SignUp);
+        drop(state);
+        self.queue.begin_what_can_be();
     }
 }
 
@@ -108,8 +117,8 @@ impl HashQueue {
     /// Waits for a core. Keep what is returned while hashing.
     pub async fn wait(&self, asker: &Asker) -> Result<Core> {
         let (begin, begun) = oneshot::channel();
-        let waiting = Waiting { network: asker.network, presence: asker.presence.clone(), begin };
-        self.lock().join(waiting, asker.purpose)?;
+        let Asker { network, purpose, presence } = asker.clone();
+        self.lock().join(Waiting { network, purpose, presence, begin })?;
         self.begin_what_can_be();
         match tokio::time::timeout(MAX_WAIT, begun).await {
             Ok(Ok(core)) => Ok(core),
@@ -133,12 +142,13 @@ impl HashQueue {
                 if state.running >= self.0.cores {
                     return;
                 }
-                let Some(next) = state.next() else { return };
+                let Some(next) = state.next(self.0.cores) else { return };
                 state.running += 1;
+                state.sign_ups += usize::from(next.purpose == Purpose::SignUp);
                 next
             };
             // Whoever has just stopped waiting drops the core at once.
-            let _ = next.begin.send(Core(self.clone()));
+            let _ = next.begin.send(Core { queue: self.clone(), purpose: next.purpose });
         }
     }
 
@@ -148,8 +158,8 @@ impl HashQueue {
 }
 
 impl State {
-    fn join(&mut self, waiting: Waiting, purpose: Purpose) -> Result<()> {
-        let kind = match purpose {
+    fn join(&mut self, waiting: Waiting) -> Result<()> {
+        let kind = match waiting.purpose {
             Purpose::SignUp => Kind::SignUp,
             Purpose::Proof if self.familiar.contains(&waiting.network) => Kind::Familiar,
             Purpose::Proof => Kind::Strange,
@@ -158,9 +168,14 @@ impl State {
     }
 
     /// The next one whose client is there. Without any, the first of those that have ended their side.
-    fn next(&mut self) -> Option<Waiting> {
+    fn next(&mut self, cores: usize) -> Option<Waiting> {
+        // New customers never have all cores: a sign-in finds one soon, and what each of them writes is written slowly.
+        let may_sign_up = self.sign_ups < (cores / 2).max(1);
         let share = SHARES[self.begun % SHARES.len()];
         for kind in [share, Kind::Familiar, Kind::Strange, Kind::SignUp] {
+            if kind == Kind::SignUp && !may_sign_up {
+                continue;
+            }
             while let Some(next) = self.kinds[kind as usize].next() {
                 match next.presence.look() {
                     Client::Here => {
@@ -172,8 +187,9 @@ impl State {
                 }
             }
         }
-        std::iter::from_fn(|| self.ended.pop_front())
-            .find(|next| !next.begin.is_closed() && next.presence.look() != Client::Gone)
+        self.ended.retain(|waiting| !waiting.begin.is_closed() && waiting.presence.look() != Client::Gone);
+        let first = self.ended.iter().position(|waiting| may_sign_up || waiting.purpose != Purpose::SignUp)?;
+        self.ended.remove(first)
     }
 
     /// When there are too many, the oldest is refused: it has waited in vain for longest.
@@ -280,8 +296,8 @@ mod tests {
         fn join(&mut self, from: u8, purpose: Purpose) -> bool {
             let (begin, begun) = oneshot::channel();
             self.callers.push(begun);
-            let waiting = Waiting { network: network(from), presence: Presence::default(), begin };
-            self.state.join(waiting, purpose).is_ok()
+            let waiting = Waiting { network: network(from), purpose, presence: Presence::default(), begin };
+            self.state.join(waiting).is_ok()
         }
 
         fn join_all(&mut self, from: u8, purpose: Purpose) -> usize {
@@ -289,7 +305,7 @@ mod tests {
         }
 
         fn next(&mut self) -> Option<IpAddr> {
-            self.state.next().map(|next| next.network)
+            self.state.next(2).map(|next| next.network)
         }
     }
 
@@ -311,6 +327,18 @@ mod tests {
         }
         let sign_ups = (0..SHARES.len()).filter(|_| scene.next() == Some(network(1))).count();
         assert_eq!(sign_ups, 1);
+    }
+
+    #[test]
+    fn sign_ups_never_have_all_cores() {
+        let mut scene = Scene::default();
+        scene.join_all(1, Purpose::SignUp);
+        scene.state.sign_ups = 1;
+        assert_eq!(scene.next(), None);
+        assert!(scene.join(2, Purpose::Proof));
+        assert_eq!(scene.next(), Some(network(2)));
+        scene.state.sign_ups = 0;
+        assert_eq!(scene.next(), Some(network(1)));
     }
 
     #[test]

@@ -135,7 +135,7 @@ async fn one_caller_too_often_is_told_when_and_others_are_not_held_up() {
     assert_eq!(first.header("ratelimit-policy"), Some("\"caller\";q=8;w=4"));
     assert_eq!(first.header("ratelimit"), Some("\"caller\";r=7;t=1"));
     let mut last = first;
-    for _ in 0..20 {
+    while last.status == 200 {
         last = ada.get("/me").send().await;
     }
     assert_says_when(&last.expect_problem(429, "too_many_requests"), "caller");
