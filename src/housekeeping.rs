@@ -197,7 +197,7 @@ impl Housekeeping {
         let slice = (now.as_micros() / TICK.as_micros() as i64) as u16;
         tx.prune_keys(slice, certain.minus(self.idempotency_retention)).await?;
         if tick.is_multiple_of(TICKS_PER_HOUR) {
-            tx.forget_whole_movement_quotas(now).await?;
+            tx.forget_whole_movement_quotas(certain).await?;
             tx.delete_unapproved_totals_older_than(certain.minus(WINDOW * 2)).await?;
             tx.delete_sessions_older_than(certain.minus(SESSION_RETENTION)).await?;
         }

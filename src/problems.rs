@@ -432,14 +432,14 @@ pub const KINDS: &[Kind] = kinds! {
         "You have opened as many accounts in 24 hours as one may, whether or not they are closed again.",
         "Wait as many seconds as Retry-After says.";
     too_many_pending_approvals:
-        "As many movements as one person may ask for wait for approval.",
+        "As many requests as one person may have wait for approval.",
         "Have some of them approved or rejected, or take them back.";
     too_many_requests:
         "More requests came than the bank takes from one caller or one address in a time.",
         "Wait as many seconds as Retry-After says; the header RateLimit tells what is left.";
     too_many_sign_ins:
-        "Too many wrong passwords came in a short time. The right one is not looked at either until then.",
-        "Wait as many seconds as Retry-After says.";
+        "Too many wrong passwords came in a short time, and the right one is not looked at either until then; or you have signed in hundreds of times.",
+        "Wait as many seconds as Retry-After says. Keep a session and renew its tokens with POST /refresh.";
     too_many_sign_ups:
         "More people have signed up from your network in an hour than the bank takes.",
         "Wait as many seconds as Retry-After says. Whoever runs the bank sets the limit with COFFER_SIGN_UPS_PER_HOUR.";

@@ -11,7 +11,7 @@ use super::approvals::not_found;
 use crate::auth::{Caller, Origin};
 use crate::db::Tx;
 use crate::db::access_changes::{AccessChange, AccessChangeKind};
-use crate::db::approvals::{ApprovalStatus, LIFETIME};
+use crate::db::approvals::{ApprovalStatus, LIFETIME, MAX_PENDING_PER_PERSON};
 use crate::db::audit::{Action, Event};
 use crate::db::second_factors::Reset;
 use crate::db::users::{Role, Standing, User};
@@ -19,7 +19,6 @@ use crate::error::{Error, Result};
 use crate::ledger::rules::Refusal;
 use crate::timestamp::Timestamp;
 
-/// Why an admin stays.
 const LAST_ADMIN: &str = "This is the last admin who could act: make another one first.";
 
 /// Keeps the change until another admin decides. Asked for again, it is the same one. The user must be locked.
@@ -38,6 +37,9 @@ pub async fn ask_for(
         }
         let detail = format!("Another change of this person's access waits: {}. Have that decided first.", waiting.id);
         return Err(Error::client(StatusCode::CONFLICT, "access_change_pending", detail));
+    }
+    if tx.count_pending_access_changes(caller.user_id, now).await? >= MAX_PENDING_PER_PERSON {
+        return Err(Refusal::TooManyPending { most: MAX_PENDING_PER_PERSON }.into());
     }
     let change = AccessChange {
         id: Uuid::now_v7(),
@@ -167,7 +169,7 @@ impl Admins {
         Ok(admins)
     }
 
-    /// Of somebody who wants to leave, admin or not.
+    /// Of somebody who wants to leave, and may have become an admin a moment ago.
     pub async fn lock_before_leaving(tx: &mut Tx<'_>) -> Result<Self> {
         Ok(Self(tx.lock_admins().await?))
     }

@@ -156,7 +156,7 @@ pub async fn list(
 fn record(app: &App, origin: &Origin, filter: &AuditFilter, format: Format) -> Result<()> {
     let how = if format == Format::Csv { "as a file" } else { "on the screen" };
     let mut look = Event::of(Action::AuditRead, origin).detail(how);
-    look = filter.user_id.into_iter().fold(look, Event::about);
+    look = filter.user_id.into_iter().chain(filter.actor_id).fold(look, Event::about);
     app.viewed(filter.account_number.into_iter().fold(look, Event::about))
 }
 

@@ -197,8 +197,13 @@ pub fn documented_routes() -> OpenApiRouter<App> {
         .routes(routes!(docs::postman))
         .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, HANDLER_TIMEOUT));
 
-    // Few of them can be made, because each takes a session that a sign-in has made: nobody is kept from signing out.
-    let ends = OpenApiRouter::new().routes(routes!(sessions::logout)).routes(routes!(sessions::end));
+    // Not counted with other changes. Signing out takes a session that a sign-in has made, and guesses have a limit of their
+    // own: whoever has stolen a token must not be able to keep its owner from any of these.
+    let ends = OpenApiRouter::new()
+        .routes(routes!(sessions::logout))
+        .routes(routes!(sessions::end))
+        .routes(routes!(proof::prove))
+        .routes(routes!(users::change_password));
 
     // Each runs to its end in a task of its own, even when the client hangs up.
     let writes = OpenApiRouter::new()
@@ -208,8 +213,6 @@ pub fn documented_routes() -> OpenApiRouter<App> {
         .routes(routes!(accounts::list, accounts::open))
         .routes(routes!(accounts::show, accounts::relabel, accounts::close))
         .routes(routes!(users::me, users::update_me, users::close_me))
-        .routes(routes!(users::change_password))
-        .routes(routes!(proof::prove))
         .routes(routes!(sessions::list))
         .routes(routes!(second_factor::show, second_factor::enrol))
         .routes(routes!(second_factor::confirm))

@@ -10,7 +10,6 @@ use utoipa::ToSchema;
 use super::App;
 use super::extract::Json;
 use super::surround::OnAdminListener;
-use crate::db::errors::Failure;
 use crate::error::{Error, Result};
 
 /// How Prometheus wants its text format named.
@@ -30,6 +29,8 @@ pub struct Readiness {
     /// when that movement was booked: the accounts that it touched keep its date until the clock has caught up.
     #[schema(example = 0, minimum = 0)]
     clock_behind_seconds: u64,
+    /// Whether new movements are refused, because the disk has less room than `COFFER_DISK_RESERVE`.
+    disk_reserve_reached: bool,
 }
 
 /// Is the process alive?
@@ -40,8 +41,9 @@ pub async fn livez() -> Json<Health> {
 
 /// Can it serve?
 ///
-/// Yes when the ledger could write a moment ago, and the disk has more room than is kept in reserve. Answers within a second, from what is known: a ledger that has booked
-/// nothing lately is asked to write something, at most once a second, however often this is called.
+/// Yes when the ledger could write a moment ago. Answers within a second, from what is known: a ledger that has booked
+/// nothing lately is asked to write something, at most once a second, however often this is called. While the disk has less
+/// room than its reserve it says so, and stays ready: what is only read goes on.
 #[utoipa::path(
     get,
     path = "/readyz",
@@ -52,15 +54,15 @@ pub async fn livez() -> Json<Health> {
     )
 )]
 pub async fn readyz(State(app): State<App>) -> Result<Json<Readiness>> {
-    if app.disk.is_reached() {
-        let detail = format!("No movement can be booked. {}", Failure::DiskFull.in_words());
-        return Err(Error::Busy { code: "not_ready", detail: detail.into() });
-    }
     app.committer.readiness().await.map_err(|failure| {
         let detail = format!("No movement can be booked. {}", failure.in_words());
         Error::Busy { code: "not_ready", detail: detail.into() }
     })?;
-    Ok(Json(Readiness { status: "ok", clock_behind_seconds: app.clock.behind_seconds() }))
+    Ok(Json(Readiness {
+        status: "ok",
+        clock_behind_seconds: app.clock.behind_seconds(),
+        disk_reserve_reached: app.disk.is_reached(),
+    }))
 }
 
 /// Prometheus metrics

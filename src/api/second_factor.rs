@@ -280,7 +280,7 @@ pub async fn confirmed(tx: &mut Tx<'_>, user_id: Uuid) -> Result<Option<SecondFa
 /// Whether the code opens the front door; it is used up with the transaction. Six digits can be guessed, so tries at them
 /// are limited for each user, wherever they come from; a recovery code cannot, so that it opens the door even while
 /// somebody uses up those tries.
-pub async fn pass_the_door(
+pub async fn check_code_at_sign_in(
     app: &App,
     origin: &Origin,
     tx: &mut Tx<'_>,

@@ -143,7 +143,7 @@ pub async fn login(
     let answer = sign_in(&app, &origin, client, &headers, request).await;
     // Whatever the reason: no refusal tells by its time whether there is such a user.
     if answer.is_err() {
-        wait_for_the_grid(came).await;
+        wait_for_the_next_100_ms(came).await;
     }
     answer
 }
@@ -192,9 +192,8 @@ async fn sign_in(
     // The password was right, whatever the code is: those have a quota of their own.
     app.auth.guesses.give_back(taken);
     app.auth.passwords.queue.note_customer_at(asker.network);
-    // Each sign-in leaves a session and a record.
-    app.auth.changes.take(user.id)?;
     let second_factor = pass_second_factor(app, origin, &mut tx, user.id, request.code).await?;
+    app.auth.guesses.take_sign_in(user.id).map_err(too_many_sessions)?;
     if let Some(password_hash) = stronger {
         tx.update_password(user.id, &password_hash).await?;
     }
@@ -402,13 +401,13 @@ async fn pass_second_factor(
 ) -> Result<bool> {
     let Some(factor) = second_factor::confirmed(tx, user_id).await? else { return Ok(false) };
     let code = code.ok_or_else(second_factor_required)?;
-    if second_factor::pass_the_door(app, origin, tx, user_id, &factor, &code).await? {
+    if second_factor::check_code_at_sign_in(app, origin, tx, user_id, &factor, &code).await? {
         return Ok(true);
     }
     Err(second_factor::wrong_code(StatusCode::UNAUTHORIZED))
 }
 
-async fn wait_for_the_grid(came: Instant) {
+async fn wait_for_the_next_100_ms(came: Instant) {
     let steps = came.elapsed().as_nanos() / REFUSAL_GRID.as_nanos() + 1;
     tokio::time::sleep_until(came + REFUSAL_GRID * u32::try_from(steps).unwrap_or(u32::MAX)).await;
 }
@@ -442,6 +441,15 @@ fn too_many_guesses(allowance: Allowance) -> Error {
         code: "too_many_sign_ins",
         detail: "Too many wrong passwords. Wait as long as Retry-After says, then try again.",
         policy: "sign-in",
+        allowance,
+    }
+}
+
+fn too_many_sessions(allowance: Allowance) -> Error {
+    Error::TooMany {
+        code: "too_many_sign_ins",
+        detail: "You have signed in too often. Keep the session and renew its tokens with POST /refresh.",
+        policy: "sessions",
         allowance,
     }
 }

@@ -33,10 +33,11 @@ impl FromRequestParts<App> for SignedUpBy {
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self> {
         match app.sign_up {
             // Whatever token a client sends along: people need none.
-            SignUp::Open => {
-                let staff = Staff::from_request_parts(parts, app).await.ok();
-                Ok(Self(staff.map(|Staff(caller)| caller.user_id)))
-            }
+            SignUp::Open => match Staff::from_request_parts(parts, app).await {
+                Ok(Staff(caller)) => Ok(Self(Some(caller.user_id))),
+                Err(error @ Error::TooMany { .. }) => Err(error),
+                Err(_) => Ok(Self(None)),
+            },
             SignUp::Staff => require_staff(parts, app).await.map(|caller| Self(Some(caller.user_id))),
         }
     }

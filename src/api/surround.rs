@@ -75,7 +75,7 @@ pub async fn finish(State(app): State<App>, mut request: Request, next: Next) ->
         (Ok(()), Ok(allowance)) => (next.run(request).await, allowance),
         (Ok(()), Err(error)) => (error.into_response(), None),
     };
-    let response = views::leave_no_gap(&app, &origin, &method, uri.path(), response);
+    let response = views::record_unless_recorded(&app, &origin, &method, uri.path(), response);
     let response = views::record_refusal(&app, &origin, response).await;
     let route = path.as_ref().map_or("unknown", MatchedPath::as_str);
     let caller = origin.caller().map(|caller| caller.user_id).unwrap_or_default();

@@ -263,9 +263,7 @@ pub async fn close_me(
 ) -> Result<StatusCode> {
     let now = Timestamp::now();
     let mut tx = app.db.begin().await?;
-    if caller.role == Role::Admin {
-        Admins::lock_before_leaving(&mut tx).await?.refuse_to_lose(caller.user_id)?;
-    }
+    Admins::lock_before_leaving(&mut tx).await?.refuse_to_lose(caller.user_id)?;
     lock_caller(&mut tx, caller).await?;
     if tx.count_open_accounts(caller.user_id).await? > 0 {
         let detail = "Close your accounts first: DELETE /accounts/{account_number} each, at a balance of zero.";

@@ -1,7 +1,7 @@
 //! Records of looking: whoever works at the bank sees somebody else's account, movements or person only on record.
 //!
 //! A handler that shows such a thing says so by [`App::viewed`], whose event names what and whose. For a route that forgets
-//! it, [`leave_no_gap`] makes a record of its own: what staff were shown without a record is on record, however it came
+//! it, [`record_unless_recorded`] makes a record of its own: what staff were shown without a record is on record, however it came
 //! about.
 
 use std::collections::HashMap;
@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
+use futures_util::future::join_all;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
@@ -25,6 +26,9 @@ use crate::error::{Problem, Result};
 const SAME_LOOK: Duration = Duration::from_secs(60);
 /// Looks that are remembered for that. When it is full, all are forgotten: then some are recorded twice, and none is lost.
 const MAX_REMEMBERED: usize = 100_000;
+
+/// How long an account may take to be looked up for the record of a refusal.
+const LOOK_UP_WITHIN: Duration = Duration::from_secs(2);
 
 /// Looks that are on record already, each by its hash.
 #[derive(Default)]
@@ -69,7 +73,18 @@ impl App {
         if !self.views.is_new(&look, Instant::now()) {
             return Ok(());
         }
+        if let Some(viewer) = look.actor_id {
+            let count = 1 + look.concerns.len() as u32;
+            self.auth.looks.take_many(viewer, count).inspect_err(|_| self.views.forget(&look))?;
+        }
         self.audit.promise(look.clone()).inspect_err(|_| self.views.forget(&look))
+    }
+
+    /// The same when the answer is made already, and must not be taken back.
+    fn note_view(&self, look: Event) {
+        if self.views.is_new(&look, Instant::now()) {
+            self.audit.note(look);
+        }
     }
 
     /// The same for an account, of which the caller may be the owner: then there is nothing to record.
@@ -102,7 +117,7 @@ impl AccountLook {
 
 /// Records what somebody who works here was shown although no handler has said so. What they have of their own lies under
 /// `/me`. The routes that move money are left out: what they show is what they record, or refuse.
-pub fn leave_no_gap(app: &App, origin: &Origin, method: &Method, path: &str, response: Response) -> Response {
+pub fn record_unless_recorded(app: &App, origin: &Origin, method: &Method, path: &str, response: Response) -> Response {
     let works_here = origin.caller().is_some_and(|caller| caller.role.reads_any_account());
     let shows =
         [Method::GET, Method::HEAD, Method::PUT, Method::PATCH].contains(method) && response.status().is_success();
@@ -111,6 +126,10 @@ pub fn leave_no_gap(app: &App, origin: &Origin, method: &Method, path: &str, res
     }
     let look = Event::of(Action::RecordViewed, origin).on(format_args!("{method} {path}"));
     let look = path.split('/').filter_map(concern).fold(look, Event::about);
+    if !method.is_safe() {
+        app.note_view(look);
+        return response;
+    }
     match app.viewed(look) {
         Ok(()) => response,
         Err(error) => error.into_response(),
@@ -129,25 +148,41 @@ fn concern(segment: &str) -> Option<Concern> {
 
 /// Records a refusal of what somebody who works here ordered on other people's accounts: it tells how those stand.
 pub async fn record_refusal(app: &App, origin: &Origin, response: Response) -> Response {
+    let Some(caller) = origin.caller() else { return response };
+    if origin.is_partly_refused() {
+        // The rest is booked, so nothing may take the place of this answer.
+        if let Some(look) = refusal_of(app, origin, caller, "batch_refused").await {
+            app.note_view(look);
+        }
+        return response;
+    }
     let code = response.extensions().get::<Problem>().map(|problem| problem.code.clone());
-    let code = code.filter(|_| response.status() == StatusCode::CONFLICT);
-    let code = code.or_else(|| origin.is_partly_refused().then(|| "batch_refused".into()));
-    let Some((caller, code)) = origin.caller().zip(code) else { return response };
-    match record_refused_accounts(app, origin, caller, &code).await {
-        Ok(()) => response,
-        Err(error) => error.into_response(),
+    let Some(code) = code.filter(|_| response.status() == StatusCode::CONFLICT) else { return response };
+    match refusal_of(app, origin, caller, &code).await.map(|look| app.viewed(look)) {
+        None | Some(Ok(())) => response,
+        Some(Err(error)) => error.into_response(),
     }
 }
 
-async fn record_refused_accounts(app: &App, origin: &Origin, caller: Caller, code: &str) -> Result<()> {
+/// None when no other people's accounts were ordered on. An account that cannot be looked up now counts as somebody else's.
+async fn refusal_of(app: &App, origin: &Origin, caller: Caller, code: &str) -> Option<Event> {
+    let numbers = origin.ordered_accounts();
+    let owners = join_all(numbers.iter().map(|&number| async move {
+        let found = tokio::time::timeout(LOOK_UP_WITHIN, app.db.account(number)).await;
+        (
+            number,
+            matches!(found, Ok(Ok(_))),
+            found.ok().and_then(|found| found.ok().flatten()).and_then(|it| it.owner_id),
+        )
+    }))
+    .await;
     let mut refused = Event::of(Action::MovementRefused, origin).detail(code);
-    for number in origin.ordered_accounts() {
-        let account = app.db.account(number).await?.filter(|account| account.owner_id != Some(caller.user_id));
-        if let Some(account) = account {
-            refused = account.owner_id.into_iter().fold(refused.about(number), Event::about);
+    for (number, is_known, owner) in owners {
+        if owner.is_some_and(|owner| owner != caller.user_id) || !is_known {
+            refused = owner.into_iter().fold(refused.about(number), Event::about);
         }
     }
-    if refused.concerns.is_empty() { Ok(()) } else { app.viewed(refused) }
+    (!refused.concerns.is_empty()).then_some(refused)
 }
 
 #[cfg(test)]

@@ -34,7 +34,12 @@ const RECOVERY_CODES: Quota = Quota { burst: 10, interval: Duration::from_secs(6
 /// How often the audit log is told of it, for each network: that a flood goes on needs no record of every drop.
 const RECORDS: Quota = Quota { burst: 5, interval: Duration::from_secs(60) };
 
+/// Complete sign-ins of one user, wherever from: each writes a session and a record. Its access token is good for 15
+/// minutes, so nobody needs so many. Nobody else can use them up, because they count once password and code were right.
+const SIGN_INS: Quota = Quota { burst: 200, interval: Duration::from_secs(30) };
+
 pub struct Guesses {
+    sign_ins: Limiter<Uuid>,
     records: Limiter<IpAddr>,
     account_from_network: Limiter<(String, IpAddr)>,
     network: Limiter<IpAddr>,
@@ -53,6 +58,7 @@ pub struct Taken {
 impl Default for Guesses {
     fn default() -> Self {
         Self {
+            sign_ins: Limiter::new(SIGN_INS),
             records: Limiter::new(RECORDS),
             account_from_network: Limiter::new(ACCOUNT_FROM_NETWORK),
             network: Limiter::new(NETWORK),
@@ -110,7 +116,13 @@ impl Guesses {
         self.recovery_codes.give_back(&(user_id, network_of(address)));
     }
 
+    /// Counts a complete sign-in.
+    pub fn take_sign_in(&self, user_id: Uuid) -> Result<(), Allowance> {
+        self.sign_ins.take(user_id, Instant::now()).map(|_| ())
+    }
+
     pub fn forget_idle(&self, now: Instant) {
+        self.sign_ins.forget_idle(now);
         self.second_factor.forget_idle(now);
         self.recovery_codes.forget_idle(now);
         self.account_from_network.forget_idle(now);

@@ -1,9 +1,9 @@
 //! Who may hash a password next. A hash takes some ten milliseconds of a core and 19 MiB, and only as many run at once as
 //! there are cores; the others wait here.
 //!
-//! Networks take turns, so that a flood from one of them costs the others one hash each round. Of each kind of hash a share
-//! is certain, and what a kind does not use is the next one's: those from networks that somebody has signed in from before
-//! come first, then those from strangers, then new customers. What nobody waits for any more is not begun, and a client
+//! Networks take turns, so that a flood from one of them costs the others one hash each round. Each kind of hash has a
+//! guaranteed share, and what it does not use goes to the next kind: those from networks that somebody has signed in from
+//! before come first, then those from strangers, then new customers. What nobody waits for any more is not begun, and a client
 //! that has ended its side comes behind all that are still there: it may be waiting for its answer, or have gone.
 
 use std::collections::{HashMap, HashSet, VecDeque};

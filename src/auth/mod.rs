@@ -30,6 +30,9 @@ use crate::limits::{Limiter, Quota, RequestLimit};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 const HOUR: Duration = Duration::from_secs(60 * 60);
+/// People and accounts that one person may look at in a day: a page of a hundred every three minutes, around the clock.
+const LOOKS_PER_DAY: u32 = 50_000;
+
 /// Of one caller: somebody who tries everything is on record well enough.
 const DENIALS_ON_RECORD: Quota = Quota { burst: 50, interval: Duration::from_secs(10) };
 
@@ -58,6 +61,8 @@ pub struct Parts {
     pub requests: RequestLimit<Uuid>,
     /// Writes beside the money: each leaves something behind, a row or a record.
     pub changes: RequestLimit<Uuid>,
+    /// What the audit log takes in a day of one person's looking at others: a record, and a row for each account and person.
+    pub looks: RequestLimit<Uuid>,
     /// By network: see [`crate::limits::network_of`].
     pub sign_ups: RequestLimit<IpAddr>,
     /// Whether the roles of those who work at the bank count only with a second factor.
@@ -74,6 +79,8 @@ impl Auth {
         let requests = "Too many requests. Wait as long as Retry-After says.";
         let changes = "You have changed more in a day than the bank takes from one caller. Wait as long as Retry-After says; \
                        movements, signing out and what is only read have their own limits.";
+        let looks = "You have looked at more people and accounts in a day than the bank keeps records of. Wait as long as \
+                     Retry-After says.";
         let sign_ups = "Too many new customers from this network. Wait as long as Retry-After says.";
         let changes_per_day = Quota::per(DAY, limits.changes_per_day);
         let sign_ups_per_hour = Quota::per(HOUR, limits.sign_ups_per_hour);
@@ -86,6 +93,7 @@ impl Auth {
             factor_keys,
             denials: Limiter::new(DENIALS_ON_RECORD),
             requests: RequestLimit::new("caller", requests, limits.requests_per_second),
+            looks: RequestLimit::of("looks", "too_many_requests", looks, Quota::per(DAY, LOOKS_PER_DAY)),
             changes: RequestLimit::of("changes", "too_many_changes", changes, changes_per_day),
             sign_ups: RequestLimit::of("sign-up", "too_many_sign_ups", sign_ups, sign_ups_per_hour),
             staff_second_factor,
@@ -99,6 +107,7 @@ impl Parts {
         self.denials.forget_idle(now);
         self.requests.forget_idle(now);
         self.changes.forget_idle(now);
+        self.looks.forget_idle(now);
         self.sign_ups.forget_idle(now);
     }
 }

@@ -11,7 +11,7 @@ use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use tracing::Level;
 use tracing_subscriber::filter::Targets;
 
-use super::{Settings, database_url};
+use super::{ListenAddress, Settings, database_url};
 use crate::db::DbTarget;
 
 /// Where a name is always this machine (RFC 6761 section 6.3).
@@ -64,12 +64,22 @@ fn believed_proxies(settings: &Settings) -> Option<String> {
 }
 
 fn public_metrics(settings: &Settings) -> Option<String> {
-    let are_public = settings.metrics && settings.admin_listen.is_none();
+    let is_private = |listen: &ListenAddress| is_loopback(&listen.host) || is_private_address(&listen.host);
+    let are_public = settings.metrics && !settings.admin_listen.as_ref().is_some_and(is_private);
     are_public.then(|| {
-        "everybody can read the metrics at /metrics: give them an address of their own with COFFER_ADMIN_LISTEN, or set \
-         COFFER_METRICS=false"
+        "everybody can read the metrics: give them a private address of their own, such as \
+         COFFER_ADMIN_LISTEN=127.0.0.1:9090, or set COFFER_METRICS=false"
             .to_owned()
     })
+}
+
+/// An address of a network that the internet does not reach: RFC 1918 and RFC 4193.
+fn is_private_address(host: &str) -> bool {
+    match host.parse::<IpAddr>().map(|address| address.to_canonical()) {
+        Ok(IpAddr::V4(address)) => address.is_private(),
+        Ok(IpAddr::V6(address)) => address.is_unique_local(),
+        Err(_) => false,
+    }
 }
 
 fn database(settings: &Settings) -> Option<String> {
@@ -95,6 +105,7 @@ fn unlimited(settings: &Settings) -> Option<String> {
         ("COFFER_ADDRESS_RATE", settings.address_rate),
         ("COFFER_MOVEMENT_RATE", settings.movement_rate),
         ("COFFER_MOVEMENTS_PER_DAY", settings.movements_per_day),
+        ("COFFER_ACCOUNTS_PER_DAY", settings.accounts_per_day),
         ("COFFER_CHANGES_PER_DAY", settings.changes_per_day),
         ("COFFER_SIGN_UPS_PER_HOUR", settings.sign_ups_per_hour),
         ("COFFER_CONNECTIONS_PER_NETWORK", settings.connections_per_network),
@@ -190,7 +201,14 @@ mod tests {
     #[test]
     fn metrics_may_have_an_address_of_their_own() {
         let with = |flags: &[&str]| public_metrics(&settings(flags)).is_some();
-        assert!(with(&[]) && !with(&["--admin-listen=127.0.0.1:9090"]) && !with(&["--metrics=false"]));
+        assert!(
+            with(&[])
+                && !with(&["--admin-listen=127.0.0.1:9090"])
+                && !with(&["--admin-listen=10.0.0.1:9090"])
+                && with(&["--admin-listen=0.0.0.0:9090"])
+                && with(&["--admin-listen=192.0.2.1:9090"])
+                && !with(&["--metrics=false"])
+        );
     }
 
     #[test]
@@ -198,6 +216,7 @@ mod tests {
         let off = [
             "--movement-rate=0",
             "--movements-per-day=0",
+            "--accounts-per-day=0",
             "--changes-per-day=0",
             "--sign-ups-per-hour=0",
             "--connections-per-network=0",

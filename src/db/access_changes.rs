@@ -88,7 +88,7 @@ impl Db {
 }
 
 impl Tx<'_> {
-    /// The change that waits for this user at `now`. Lock the user before: whoever asks for one does.
+    /// The change that waits for this user at `now`. The caller must hold the user's row lock.
     pub async fn pending_access_change(&mut self, user_id: Uuid, now: Timestamp) -> sqlx::Result<Option<AccessChange>> {
         in_transaction!(self, conn => sqlx::query_as(
             concat!(
@@ -99,6 +99,17 @@ impl Tx<'_> {
         .bind(user_id)
         .bind(now)
         .fetch_optional(conn)
+        .await)
+    }
+
+    /// How many changes wait at `now` that this user has asked for.
+    pub async fn count_pending_access_changes(&mut self, requested_by: Uuid, now: Timestamp) -> sqlx::Result<i64> {
+        in_transaction!(self, conn => sqlx::query_scalar(
+            "select count(*) from access_changes where requested_by = $1 and status = 'pending' and expires_at > $2",
+        )
+        .bind(requested_by)
+        .bind(now)
+        .fetch_one(conn)
         .await)
     }
 

@@ -100,9 +100,11 @@ impl Db {
 
     /// Looks up what is reserved on the accounts, most of which have never had anything reserved.
     async fn add_reservations(&self, accounts: &mut [Account]) -> sqlx::Result<()> {
-        let has_had = |account: &&mut Account| account.reserved_until > Timestamp::from_micros(0);
-        for account in accounts.iter_mut().filter(has_had) {
-            account.reserved = self.reserved_on(account.account_number, Timestamp::now()).await?;
+        for account in accounts.iter_mut().filter(|account| account.reserved_until > Timestamp::from_micros(0)) {
+            let now = Timestamp::now();
+            if account.reserved_until > now {
+                account.reserved = self.reserved_on(account.account_number, now).await?;
+            }
         }
         Ok(())
     }

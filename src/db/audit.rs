@@ -308,8 +308,8 @@ impl Tx<'_> {
     /// Appends to the log. Take every other lock of the transaction before: this one everybody waits for.
     pub async fn append_to_audit_log(&mut self, events: &[Event]) -> sqlx::Result<()> {
         let (records, head) = chained(self.lock_audit_head().await?, events);
-        for record in &records {
-            self.insert_audit_record(record).await?;
+        for rows in records.chunks(MAX_ROWS) {
+            self.insert_audit_records(rows).await?;
         }
         let keys: Vec<_> =
             records.iter().flat_map(|record| record.keys().into_iter().map(move |key| (key, record))).collect();
@@ -350,24 +350,24 @@ impl Tx<'_> {
         .await)
     }
 
-    async fn insert_audit_record(&mut self, record: &AuditRecord) -> sqlx::Result<()> {
-        in_transaction!(self, conn => sqlx::query(
-            concat!("insert into audit_log (", audit_columns!(), ") values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"),
-        )
-        .bind(record.sequence)
-        .bind(record.created_at)
-        .bind(&record.action)
-        .bind(record.actor_id)
-        .bind(&record.subject)
-        .bind(&record.address)
-        .bind(&record.request_id)
-        .bind(&record.client_request_id)
-        .bind(&record.detail)
-        .bind(&record.concerns.0)
-        .bind(record.hash.to_vec())
-        .execute(conn)
-        .await
-        .map(|_| ()))
+    async fn insert_audit_records(&mut self, rows: &[AuditRecord]) -> sqlx::Result<()> {
+        in_transaction!(self, conn => {
+            let mut insert = QueryBuilder::new(concat!("insert into audit_log (", audit_columns!(), ") "));
+            insert.push_values(rows, |mut row, record| {
+                row.push_bind(record.sequence)
+                    .push_bind(record.created_at)
+                    .push_bind(&record.action)
+                    .push_bind(record.actor_id)
+                    .push_bind(&record.subject)
+                    .push_bind(&record.address)
+                    .push_bind(&record.request_id)
+                    .push_bind(&record.client_request_id)
+                    .push_bind(&record.detail)
+                    .push_bind(&record.concerns.0)
+                    .push_bind(record.hash.to_vec());
+            });
+            insert.build().execute(conn).await.map(|_| ())
+        })
     }
 
     async fn insert_audit_concerns(&mut self, rows: &[(&str, &AuditRecord)]) -> sqlx::Result<()> {

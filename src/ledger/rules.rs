@@ -156,7 +156,7 @@ pub enum Refusal {
     #[error("One of the accounts is yours: somebody else must approve this.")]
     ApproverOwnsAccount,
     /// Decided where approvals are looked up, not here.
-    #[error("{most} movements that you have asked for wait for approval, which is the most. Have some decided first.")]
+    #[error("{most} requests of yours wait for approval, which is the most. Have some decided first.")]
     TooManyPending { most: i64 },
     /// Decided where approvals are looked up, not here.
     #[error("A reversal of this movement waits for approval already: {approval_id}. Have that decided.")]

@@ -1,8 +1,8 @@
 //! How many movements one caller may have booked, in a short time and in a day: books never shrink, so this bounds how
 //! fast anybody makes them grow.
 //!
-//! What counts is what is written. A movement is reserved before it is queued and settled when its fate is known: refused
-//! and repeated ones count for nothing, one whose caller has hung up counts.
+//! Movements are reserved before they are queued. Afterwards those count that were written, not those that were refused or
+//! repeated by their key; if the caller has hung up, all count.
 //!
 //! The quota of a day outlives a restart and is shared by all instances, as far as housekeeping has stored it: whatever is
 //! a hundredth of it or more, twice a second. Nothing of that is on the path of money.

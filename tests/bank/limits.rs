@@ -64,7 +64,7 @@ bank_tests! {
         }
     }
 
-    async fn every_refusal_of_a_sign_in_comes_on_the_grid(bank: &TestBank) {
+    async fn no_refusal_of_a_sign_in_is_quicker_than_the_others(bank: &TestBank) {
         let ada = bank.customer().await;
         for email in [&*ada.email, "nobody@example.com", "no address"] {
             let mut statuses = Vec::new();

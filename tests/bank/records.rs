@@ -161,18 +161,19 @@ bank_tests! {
         assert_eq!(words(&record), [id.clone(), ada.account.clone()].into());
         let item = json!({"type": "withdrawal", "account_number": ada.account, "amount": "999"});
         for atomic in [true, false] {
-            let batch = json!({"atomic": atomic, "transactions": [item, item]});
+            // The same look is on record once a minute: each round looks at another account.
+            let other = bank.customer().await;
+            let others = json!({"type": "withdrawal", "account_number": other.account, "amount": "999"});
+            let batch = json!({"atomic": atomic, "transactions": [item, others]});
             let refused = clerk.post("/transactions/batch", batch).send().await.expect_status(if atomic { 409 } else { 200 });
-            if atomic {
-                assert_eq!(words(&auditor.record_of(&refused).await), [id.clone(), ada.account.clone()].into());
-            }
+            assert!(words(&auditor.record_of(&refused).await).is_superset(&[id.clone(), other.account.clone()].into()));
         }
         // One's own refusals are one's own business.
         clerk.withdraw("1").await.expect_problem(409, "insufficient_funds");
         ada.withdraw("999").await.expect_problem(409, "insufficient_funds");
         let last = clerk.get(&format!("/users/{id}")).send().await.expect_status(200);
         auditor.record_of(&last).await;
-        assert_eq!(auditor.records("action=movement_refused").await.len(), 2);
+        assert_eq!(auditor.records("action=movement_refused").await.len(), 3);
     }
 
     async fn looking_waits_for_no_lock_and_its_record_comes_when_that_is_gone(bank: &TestBank) {
