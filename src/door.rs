@@ -113,18 +113,22 @@ impl Door {
 /// Written by hand: no request has been read that it could be an answer to.
 fn refusal() -> String {
     let code = "too_many_connections";
+    let request_id = Uuid::now_v7();
     let body = json!({
         "type": format!("/problems/{code}"),
         "title": title_of(code),
         "status": 503,
         "detail": "There are too many connections, from your network or from all. Close some, or try again.",
         "code": code,
-        "request_id": Uuid::now_v7(),
+        "request_id": request_id,
     })
     .to_string();
     format!(
         "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/problem+json\r\nRetry-After: 1\r\n\
-         Cache-Control: no-store\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}",
+         Cache-Control: no-store\r\nConnection: close\r\nX-Request-Id: {request_id}\r\n\
+         Content-Security-Policy: default-src 'none'; frame-ancestors 'none'\r\nX-Content-Type-Options: nosniff\r\n\
+         Referrer-Policy: no-referrer\r\nCross-Origin-Opener-Policy: same-origin\r\n\
+         Cross-Origin-Resource-Policy: same-origin\r\nContent-Length: {}\r\n\r\n{body}",
         body.len()
     )
 }

@@ -16,8 +16,10 @@ create index living_sessions on sessions (user_id, last_used_at) where ended_at 
 
 -- In whole units of the account's currency: own movements above it ask for a recent proof. Null for none.
 alter table users add column confirm_above bigint check (confirm_above >= 0);
--- Wrong passwords and codes that were sent beside a token since the last sign-in, on all instances.
+-- Wrong passwords and codes that were sent beside a token since the last sign-in, on all instances; and those of each
+-- session, which the owner's next sign-in does not forgive.
 alter table users add column wrong_guesses bigint not null default 0 check (wrong_guesses >= 0);
+alter table sessions add column wrong_guesses bigint not null default 0 check (wrong_guesses >= 0);
 
 -- The secret of an authenticator app is encrypted from now on: version, id of the key, nonce, the 20 bytes, tag. The
 -- program has the key, so it encrypts what lies here plain when it starts. 20 bytes are a plain secret.

@@ -86,6 +86,7 @@ pub async fn approve(app: &App, origin: &Origin, approver: Caller, id: Uuid) -> 
             return Err(Error::Internal(format!("the role change {id} lacks its role")));
         }
         (AccessChangeKind::SecondFactorReset, _) => {
+            refuse_another_factor(&mut tx, &approved).await?;
             Done::Reset(reset_second_factor(&mut tx, origin, &user, vec![record]).await?)
         }
     };
@@ -95,6 +96,16 @@ pub async fn approve(app: &App, origin: &Origin, approver: Caller, id: Uuid) -> 
         Done::Reset(reset) => tell_of_reset(app, reset, now),
     }
     Ok(approved)
+}
+
+/// What was asked for was the factor of that time: somebody who has another one now has not lost it.
+async fn refuse_another_factor(tx: &mut Tx<'_>, change: &AccessChange) -> Result<()> {
+    let confirmed_at = tx.second_factor(change.user_id).await?.and_then(|factor| factor.confirmed_at);
+    if confirmed_at.is_none_or(|at| at > change.requested_at) {
+        let detail = "The second factor that this was asked for is gone; there is another one, or none. Reject it.";
+        return Err(Error::conflict("second_factor_missing", detail));
+    }
+    Ok(())
 }
 
 /// What the rest of the bank has to hear of once it is committed.

@@ -337,6 +337,7 @@ pub async fn close(
     PathParam(number): PathParam<AccountNumber>,
 ) -> Result<StatusCode> {
     let account = managed_account(&app, caller, number).await?;
+    origin.order_on([number]);
     let mut tx = app.db.begin().await?;
     let closed = tx.close_account(number, Timestamp::now()).await?;
     if closed {

@@ -107,27 +107,36 @@ pub struct Guess<'a> {
 }
 
 impl<'a> Guess<'a> {
-    /// When none is left, the session ends.
+    /// When none is left, the session ends: that which has guessed. Where others have, this one is told to sign in again.
     pub async fn take(app: &'a App, origin: &'a Origin, caller: Caller) -> Result<Self> {
         let mut tx = app.db.begin().await?;
-        let taken = tx.take_guess(caller.user_id, MAX_WITHIN_SESSIONS).await?;
-        tx.commit().await?;
-        let Some(number) = taken else {
-            end_session_of_guesser(app, origin, caller).await?;
-            return Err(session_has_ended());
-        };
-        Ok(Self { app, origin, caller, is_last: number >= MAX_WITHIN_SESSIONS })
+        let (of_user, of_session) = tx.take_guess(caller.user_id, caller.session_id, MAX_WITHIN_SESSIONS).await?;
+        match (of_user, of_session) {
+            (Some(of_user), Some(of_session)) => {
+                tx.commit().await?;
+                Ok(Self { app, origin, caller, is_last: of_user.max(of_session) >= MAX_WITHIN_SESSIONS })
+            }
+            (None, Some(1)) => Err(Error::Unauthorized {
+                code: "recent_sign_in_required",
+                detail: "Somebody has sent too many wrong passwords or codes for you: sign in again with POST /login.",
+            }),
+            _ => {
+                tx.rollback().await?;
+                end_session_of_guesser(app, origin, caller).await?;
+                Err(session_has_ended())
+            }
+        }
     }
 
     /// Gives it back, together with what it was sent for.
     pub async fn was_right(self, tx: &mut Tx<'_>) -> Result<()> {
-        Ok(tx.give_back_guess(self.caller.user_id).await?)
+        Ok(tx.give_back_guess(self.caller.user_id, self.caller.session_id).await?)
     }
 
     /// Nothing was looked at.
     pub async fn give_back(self) -> Result<()> {
         let mut tx = self.app.db.begin().await?;
-        tx.give_back_guess(self.caller.user_id).await?;
+        tx.give_back_guess(self.caller.user_id, self.caller.session_id).await?;
         Ok(tx.commit().await?)
     }
 

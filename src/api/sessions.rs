@@ -189,10 +189,16 @@ async fn sign_in(
     // The password may have been changed while this one was being verified.
     let still = tx.lock_user(user.id).await?.filter(|still| still.password_hash == user.password_hash);
     let user = still.ok_or_else(invalid)?;
-    // The password was right, whatever the code is: those have a quota of their own.
-    app.auth.guesses.give_back(taken);
+    // The password was right, whatever the code is: those have a quota of their own. Without one, it was a try.
+    let missing = if request.code.is_some() {
+        app.auth.guesses.give_back(taken);
+        None
+    } else {
+        Some(taken)
+    };
     app.auth.passwords.queue.note_customer_at(asker.network);
     let second_factor = pass_second_factor(app, origin, &mut tx, user.id, request.code).await?;
+    missing.into_iter().for_each(|taken| app.auth.guesses.give_back(taken));
     app.auth.guesses.take_sign_in(user.id).map_err(too_many_sessions)?;
     if let Some(password_hash) = stronger {
         tx.update_password(user.id, &password_hash).await?;

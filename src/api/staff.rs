@@ -247,6 +247,10 @@ pub async fn set_user_status(
     if user.role != Role::Customer && caller.role != Role::Admin {
         return Err(Error::forbidden("role_required", "Only an admin freezes or releases those who work at the bank."));
     }
+    if user.role != Role::Customer {
+        // It takes their powers away.
+        caller.refuse_without_recent_proof()?;
+    }
     let was_frozen_by_admin = tx.is_frozen_by_admin(id).await?;
     let is_to_freeze = request.status == UserStatus::Frozen;
     if was_frozen_by_admin && !is_admin && !is_to_freeze {

@@ -125,7 +125,12 @@ pub async fn create_account(
     let (name, email) = (String::from(request.name), String::from(request.email));
     passwords::refuse_own_name("/password", &request.password, &name, &email)?;
     app.disk.refuse_if_reached()?;
-    let password_hash = hash_to_sign_up(&app, &origin, request.password.into()).await?;
+    // Before anything is hashed, and it stays taken, whatever comes of it: so nobody finds out by many tries who is a customer,
+    // nor keeps the queue for hashing full. Clerks, who sign up many, are known.
+    if by.is_none() {
+        app.auth.sign_ups.take(network_of(origin.address()))?;
+    }
+    let password_hash = app.auth.passwords.hash(request.password.into(), &origin.asker(Purpose::SignUp)).await?;
     let user = User {
         id: Uuid::now_v7(),
         name,
@@ -328,13 +333,6 @@ pub async fn lock_caller(tx: &mut Tx<'_>, caller: Caller) -> Result<User> {
 
 fn user_has_left() -> Error {
     Error::Unauthorized { code: "invalid_token", detail: "The user of this access token has left the bank." }
-}
-
-/// Takes a sign-up from the network's quota before anything is hashed. It stays taken, whatever comes of it: so nobody
-/// finds out by many tries who is a customer, nor keeps the queue for hashing full.
-async fn hash_to_sign_up(app: &App, origin: &Origin, password: Password) -> Result<String> {
-    app.auth.sign_ups.take(network_of(origin.address()))?;
-    app.auth.passwords.hash(password, &origin.asker(Purpose::SignUp)).await
 }
 
 fn email_taken(error: sqlx::Error) -> Error {

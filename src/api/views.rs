@@ -60,9 +60,9 @@ impl Views {
     }
 }
 
-/// Who looked, how, at what, and what there was to see. By hash, because there may be a lot.
+/// Who looked, how, from where, at what, and what there was to see. By hash, because there may be a lot.
 fn key_of(look: &Event) -> [u8; 32] {
-    let parts = (look.actor_id, look.action, &look.subject, &look.detail, &look.concerns);
+    let parts = (look.actor_id, look.action, &look.address, &look.subject, &look.detail, &look.concerns);
     Sha256::digest(format!("{parts:?}")).into()
 }
 
@@ -157,7 +157,8 @@ pub async fn record_refusal(app: &App, origin: &Origin, response: Response) -> R
         return response;
     }
     let code = response.extensions().get::<Problem>().map(|problem| problem.code.clone());
-    let Some(code) = code.filter(|_| response.status() == StatusCode::CONFLICT) else { return response };
+    let tells = [StatusCode::CONFLICT, StatusCode::UNPROCESSABLE_ENTITY].contains(&response.status());
+    let Some(code) = code.filter(|_| tells) else { return response };
     match refusal_of(app, origin, caller, &code).await.map(|look| app.viewed(look)) {
         None | Some(Ok(())) => response,
         Some(Err(error)) => error.into_response(),

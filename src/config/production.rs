@@ -57,9 +57,12 @@ fn transport(settings: &Settings) -> Option<String> {
     })
 }
 
+/// No network of proxies is larger than 10.0.0.0/8.
+const SMALLEST_PREFIX: u8 = 8;
+
 /// A network that everybody belongs to lets everybody choose an address.
 fn believed_proxies(settings: &Settings) -> Option<String> {
-    let all = settings.trusted_proxies.iter().find(|network| network.prefix_len() == 0)?;
+    let all = settings.trusted_proxies.iter().find(|network| network.prefix_len() < SMALLEST_PREFIX)?;
     Some(format!("everybody is believed to be a proxy: list your own in COFFER_TRUSTED_PROXIES in place of {all}"))
 }
 

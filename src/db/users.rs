@@ -355,25 +355,46 @@ impl Tx<'_> {
         .await)
     }
 
-    /// Takes one of the user's guesses at password and codes beside a token: the first is 1. None when there were
-    /// `most` wrong ones since the last sign-in.
-    pub async fn take_guess(&mut self, id: Uuid, most: i64) -> sqlx::Result<Option<i64>> {
-        in_transaction!(self, conn => sqlx::query_scalar(
+    /// Takes one of the user's guesses at password and codes beside a token, for this session. Each count begins with 1, and
+    /// is None when there were `most` wrong ones: of the user since the last sign-in, and of the session.
+    pub async fn take_guess(
+        &mut self,
+        id: Uuid,
+        session_id: Uuid,
+        most: i64,
+    ) -> sqlx::Result<(Option<i64>, Option<i64>)> {
+        let of_user = in_transaction!(self, conn => sqlx::query_scalar(
             "update users set wrong_guesses = wrong_guesses + 1
              where id = $1 and wrong_guesses < $2 and status = 'active' returning wrong_guesses",
         )
         .bind(id)
         .bind(most)
+        .fetch_optional(&mut *conn)
+        .await)?;
+        let of_session = in_transaction!(self, conn => sqlx::query_scalar(
+            "update sessions set wrong_guesses = wrong_guesses + 1
+             where id = $1 and wrong_guesses < $2 and ended_at is null returning wrong_guesses",
+        )
+        .bind(session_id)
+        .bind(most)
         .fetch_optional(conn)
-        .await)
+        .await)?;
+        Ok((of_user, of_session))
     }
 
     /// The guess was right, or was not looked at.
-    pub async fn give_back_guess(&mut self, id: Uuid) -> sqlx::Result<()> {
+    pub async fn give_back_guess(&mut self, id: Uuid, session_id: Uuid) -> sqlx::Result<()> {
         in_transaction!(self, conn => sqlx::query(
             "update users set wrong_guesses = wrong_guesses - 1 where id = $1 and wrong_guesses > 0",
         )
         .bind(id)
+        .execute(&mut *conn)
+        .await
+        .map(|_| ()))?;
+        in_transaction!(self, conn => sqlx::query(
+            "update sessions set wrong_guesses = wrong_guesses - 1 where id = $1 and wrong_guesses > 0",
+        )
+        .bind(session_id)
         .execute(conn)
         .await
         .map(|_| ()))

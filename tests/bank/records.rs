@@ -200,7 +200,7 @@ bank_tests! {
             assert_eq!((&record["actor_id"], &record["address"]), (&json!(id), &json!("127.0.0.1")), "{record}");
         }
         let second = ada.open_account(json!({"currency": "EUR"})).await.expect_status(201).text_at("/account_number");
-        let opened = auditor.records(&format!("account_number={second}")).await;
+        let opened = auditor.records(&format!("account_number={second}&action=account_opened")).await;
         assert_eq!((opened.len(), &opened[0]["action"], &opened[0]["detail"]), (1, &json!("account_opened"), &json!("EUR")));
         let path = format!("/accounts/{second}");
         clerk.request(Method::PATCH, &path).json(json!({"label": "Rent"})).send().await.expect_status(200);
