@@ -391,6 +391,28 @@ mod whatever_the_settings {
             twin.close().await;
         }
 
+        async fn whoever_leaves_while_they_become_an_admin_is_not_the_last(bank: &TestBank) {
+            let (address, twin) = bank.twin().await;
+            for _ in 0..8 {
+                bank.tamper("update users set role = 'customer' where role = 'admin'").await;
+                let (admin, heir) = (bank.employee("admin").await, bank.customer().await);
+                let auditor = bank.employee("auditor").await;
+                for leaving in [&admin, &heir] {
+                    let path = format!("/accounts/{}", leaving.account);
+                    leaving.request(Method::DELETE, &path).send().await.expect_status(204);
+                }
+                let path = format!("/users/{}/role", heir.my_id().await);
+                let leave = |there, who: &Customer<'_>| {
+                    bank.request_to(there, Method::DELETE, "/me").bearer(&who.token).send()
+                };
+                let promote = bank.request(Method::PUT, &path).bearer(&admin.token).json(json!({"role": "admin"}));
+                tokio::join!(promote.send(), leave(bank.address, &admin), leave(address, &heir));
+                let left = auditor.get("/users?role=admin").send().await.expect_status(200);
+                assert_eq!(left.body["data"].as_array().map(Vec::len), Some(1), "{}", left.body);
+            }
+            twin.close().await;
+        }
+
         async fn the_last_admin_stays(bank: &TestBank) {
             let (first, second) = (bank.employee("admin").await, bank.employee("admin").await);
             for admin in [&first, &second] {

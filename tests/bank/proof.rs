@@ -156,6 +156,31 @@ bank_tests! {
         owner.prove(json!({"password": PASSWORD})).await.expect_status(200);
     }
 
+    async fn a_sign_in_of_the_owner_forgives_no_session_its_guesses(bank: &TestBank) {
+        let ada = bank.customer().await;
+        for number in 0..9 {
+            ada.guess(number).await.expect_problem(403, "wrong_password");
+        }
+        bank.sign_in(&ada.email, PASSWORD).await.expect_status(200);
+        ada.guess(9).await.expect_problem(403, "wrong_password");
+        ada.get("/me").send().await.expect_problem(401, "invalid_token");
+    }
+
+    async fn the_guesses_of_one_session_end_no_other(bank: &TestBank) {
+        let ada = bank.customer().await;
+        let tokens = bank.sign_in(&ada.email, PASSWORD).await.expect_status(200);
+        let owner = Customer { token: tokens.text_at("/access_token"), ..ada.a_while_later() };
+        for number in 0..10 {
+            ada.guess(number).await.expect_problem(403, "wrong_password");
+        }
+        ada.get("/me").send().await.expect_problem(401, "invalid_token");
+        // What is right is not looked at either, and yet it is not taken for one guess too many.
+        owner.prove(json!({"password": PASSWORD})).await.expect_problem(401, "recent_sign_in_required");
+        owner.get("/me").send().await.expect_status(200);
+        bank.sign_in(&ada.email, PASSWORD).await.expect_status(200);
+        owner.prove(json!({"password": PASSWORD})).await.expect_status(200);
+    }
+
     async fn of_many_guesses_at_once_ten_are_looked_at(bank: &TestBank) {
         let ada = bank.customer().await;
         let answers = futures_util::future::join_all((0..40).map(|number| ada.guess(number))).await;

@@ -121,6 +121,17 @@ bank_tests! {
         bank.sign_in(&bob.email, PASSWORD).await.expect_status(200);
     }
 
+    async fn a_password_without_its_code_is_a_try(bank: &TestBank) {
+        let ada = bank.customer().await;
+        let (app, _) = ada.use_second_factor().await;
+        for _ in 0..9 {
+            bank.sign_in(&ada.email, PASSWORD).await.expect_problem(401, "second_factor_required");
+        }
+        sign_in(bank, &ada.email, &app.code(1)).await.expect_status(200);
+        bank.sign_in(&ada.email, PASSWORD).await.expect_problem(401, "second_factor_required");
+        bank.sign_in(&ada.email, PASSWORD).await.expect_problem(429, "too_many_sign_ins");
+    }
+
     async fn it_takes_password_and_code_to_remove_it(bank: &TestBank) {
         let ada = bank.customer().await;
         let remove = async |password: &str, code: &str| {
