@@ -16,8 +16,8 @@ const KEPT_FOR_OTHERS: usize = 4;
 const SHARE_OF_WHAT_IS_FREE: usize = 4;
 /// What is next to none: this part of all places, 8 by default. So it takes hundreds of networks to keep others out.
 const NEXT_TO_NONE: usize = 2_048;
-/// The part of the whole that no one trusted proxy takes from the others.
-const KEPT_FROM_A_PROXY: usize = 16;
+/// The last part of the whole that is free, which no trusted proxy takes from the others.
+const KEPT_FROM_PROXIES: usize = 16;
 
 /// Clones share the count.
 #[derive(Clone)]
@@ -70,7 +70,7 @@ impl ConnectionLimits {
         let Inner { whole, per_network, proxies, .. } = &*self.0;
         let Some(per_network) = *per_network else { return usize::MAX };
         if proxies.iter().any(|proxy| proxy.contains(&peer.to_canonical())) {
-            return whole - whole / KEPT_FROM_A_PROXY;
+            return if free > whole / KEPT_FROM_PROXIES { usize::MAX } else { 0 };
         }
         let share = free.saturating_sub(whole / KEPT_FOR_OTHERS) / SHARE_OF_WHAT_IS_FREE;
         per_network.min(share.max(whole / NEXT_TO_NONE).max(1))
@@ -128,7 +128,19 @@ mod tests {
         let taken = take_all(&limits, "::ffff:10.0.0.1");
         assert_eq!(taken.len(), 150);
         assert!(limits.take(address("192.0.2.1")).is_some());
-        assert!(limits.take(address("10.0.0.2")).is_some());
+        assert!(limits.take(address("10.0.0.2")).is_none());
+    }
+
+    #[test]
+    fn a_proxy_and_some_networks_leave_places_together() {
+        let limits = ConnectionLimits::new(400, 300, vec!["10.0.0.1/32".parse().expect("a network")]);
+        let mut taken: Vec<Place> = ["192.0.2.1", "192.0.2.2", "192.0.2.3", "10.0.0.1"]
+            .into_iter()
+            .flat_map(|peer| take_all(&limits, peer))
+            .collect();
+        for other in 10..30 {
+            taken.push(limits.take(address(&format!("192.0.2.{other}"))).expect("a place for another network"));
+        }
     }
 
     #[test]
