@@ -39,7 +39,11 @@ export function audit(context) {
     into: body,
     frame: table(body),
     signal,
-    load: async (cursor, mine) => bank.audit({ ...(await asked()), cursor }, { signal: mine }),
+    load: async (cursor, mine) => {
+      const filter = await asked();
+      // That somebody asked for nobody would be on record, and so be found.
+      return filter.user_id === NOBODY ? { data: [], has_more: false, next_cursor: null } : bank.audit({ ...filter, cursor }, { signal: mine });
+    },
     row: (record) => rowOf(people, record),
     empty: () => ['No records', 'Nothing of that kind has happened.'],
   });
@@ -68,6 +72,9 @@ function filters(chosen) {
   return { element, about, values };
 }
 
+/** An id that nobody has. */
+const NOBODY = '00000000-0000-0000-0000-000000000000';
+
 /** What the bank is asked for. Days are local ones, and `to` is the last that counts. */
 async function filterOf(bank, { about, action, from, to }, field) {
   const period = { action, from: from && startOfDay(from), to: to && startOfDay(to, 1) };
@@ -78,8 +85,8 @@ async function filterOf(bank, { about, action, from, to }, field) {
   const found = (await bank.users({ search: about, limit: 2 })).data;
   if (found.length === 1) return { ...period, user_id: found[0].id };
   setFieldError(field, found.length ? 'Several people are found by that: enter the whole e-mail address.' : 'Nobody is found by that. Of somebody who has left, enter the id.');
-  // Nobody has this id: the list is empty until it is clear who is meant.
-  return { ...period, user_id: '00000000-0000-0000-0000-000000000000' };
+  // The list is empty until it is clear who is meant.
+  return { ...period, user_id: NOBODY };
 }
 
 // Roles are written out: on a small screen the style makes this no table any more, and browsers then forget.
