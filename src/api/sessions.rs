@@ -20,7 +20,7 @@ use super::fields::{self, SessionId};
 use super::web_client::{self, Client};
 use super::{App, second_factor};
 use crate::auth::guesses::Taken;
-use crate::auth::hashing::Purpose;
+use crate::auth::hashing::{Asker, Purpose};
 use crate::auth::passwords::Password;
 use crate::auth::sessions::RefreshToken;
 use crate::auth::tokens::{self, Subject};
@@ -28,6 +28,7 @@ use crate::auth::{Caller, Origin, sessions};
 use crate::db::Tx;
 use crate::db::audit::{Action, Event};
 use crate::db::sessions::Session;
+use crate::db::users::User;
 use crate::email::Email;
 use crate::error::{Error, Result};
 use crate::limits::{Allowance, network_of};
@@ -155,30 +156,8 @@ async fn sign_in(
     headers: &HeaderMap,
     request: LoginRequest,
 ) -> Result<TokensAnswer> {
-    let invalid =
-        || Error::Unauthorized { code: "invalid_credentials", detail: "The e-mail address or the password is wrong." };
-    // Nobody is registered with what is no address: it is not looked up, and answered like one that is unknown.
-    let email = Email::parse(&request.email).ok();
-    let known = match &email {
-        Some(email) => app.db.login_addresses_of(email.as_str()).await?,
-        None => Vec::new(),
-    };
-    let taken = take_guess(app, origin, email.as_ref().ok_or(&*request.email), &known)?;
-    let user = match &email {
-        Some(email) => app.db.user_by_email(email.as_str()).await?,
-        None => None,
-    };
     let asker = origin.asker(Purpose::Proof);
-    let password_hash = user.as_ref().map(|user| user.password_hash.clone());
-    let matches = app.auth.passwords.verify(request.password.clone(), password_hash, &asker).await?;
-    let known_user = user.as_ref().map(|user| user.id);
-    let Some(user) = user.filter(|_| matches) else {
-        failed_sign_ins::tell(origin, Failure::WrongPassword);
-        let event = sign_in_event(Action::LoginFailed, origin, email.as_ref());
-        app.audit.note(known_user.into_iter().fold(event, Event::about));
-        return Err(invalid());
-    };
-
+    let (user, taken) = check_password(app, origin, &asker, &request).await?;
     let stronger = if app.auth.passwords.is_outdated(&user.password_hash) {
         Some(app.auth.passwords.hash(request.password, &asker).await?)
     } else {
@@ -188,7 +167,7 @@ async fn sign_in(
     let mut tx = app.db.begin().await?;
     // The password may have been changed while this one was being verified.
     let still = tx.lock_user(user.id).await?.filter(|still| still.password_hash == user.password_hash);
-    let user = still.ok_or_else(invalid)?;
+    let user = still.ok_or_else(invalid_credentials)?;
     // The password was right, whatever the code is: those have a quota of their own. Without one, it was a try.
     let missing = if request.code.is_some() {
         app.auth.guesses.give_back(taken);
@@ -218,6 +197,35 @@ async fn sign_in(
         confirm_above: user.confirm_above,
     };
     Tokens::answer(app, client, subject, &token)
+}
+
+/// Finds the user whose password this is. The guess stays taken: what becomes of it depends on the code.
+async fn check_password(app: &App, origin: &Origin, asker: &Asker, request: &LoginRequest) -> Result<(User, Taken)> {
+    // Nobody is registered with what is no address: it is not looked up, and answered like one that is unknown.
+    let email = Email::parse(&request.email).ok();
+    let known = match &email {
+        Some(email) => app.db.login_addresses_of(email.as_str()).await?,
+        None => Vec::new(),
+    };
+    let taken = take_guess(app, origin, email.as_ref().ok_or(&*request.email), &known)?;
+    let user = match &email {
+        Some(email) => app.db.user_by_email(email.as_str()).await?,
+        None => None,
+    };
+    let password_hash = user.as_ref().map(|user| user.password_hash.clone());
+    let matches = app.auth.passwords.verify(request.password.clone(), password_hash, asker).await?;
+    let known_user = user.as_ref().map(|user| user.id);
+    let Some(user) = user.filter(|_| matches) else {
+        failed_sign_ins::tell(origin, Failure::WrongPassword);
+        let event = sign_in_event(Action::LoginFailed, origin, email.as_ref());
+        app.audit.note(known_user.into_iter().fold(event, Event::about));
+        return Err(invalid_credentials());
+    };
+    Ok((user, taken))
+}
+
+fn invalid_credentials() -> Error {
+    Error::Unauthorized { code: "invalid_credentials", detail: "The e-mail address or the password is wrong." }
 }
 
 async fn begin_session(

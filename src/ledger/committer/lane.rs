@@ -14,7 +14,7 @@ use super::{LaneState, Verdicts, Waiting, account_busy, not_booked, not_booked_b
 use crate::account_number::AccountNumber;
 use crate::clock::Clock;
 use crate::db::errors::{self, Failure};
-use crate::db::ledger::{LaneConnection, Postings};
+use crate::db::ledger::{Batch, LaneConnection, Postings};
 use crate::error::Error;
 use crate::ledger::rules::{Book, Command, SecondPerson};
 use crate::ledger::unapproved::{Unapproved, WINDOW};
@@ -262,19 +262,15 @@ impl Lane {
         let to_reverse: Vec<_> = commands().filter_map(|c| c.reverses.as_ref()).map(|r| r.transaction_id).collect();
         let reversals = if to_reverse.is_empty() { Vec::new() } else { tx.reversals(&to_reverse).await? };
 
-        let mut waiting = WaitingBefore::default();
-        if !to_reverse.is_empty() {
-            waiting.reversals = tx.pending_reversals(&to_reverse, now).await?;
-        }
         let has_reservations = accounts.iter().any(|account| account.reserved_until > now);
         let reservations = if has_reservations { tx.reservations(&numbers, now).await? } else { Vec::new() };
         let supervised = supervised(commands());
-        let mut unapproved = Unapproved::default();
-        if !supervised.is_empty() {
-            waiting.counts = tx.count_pending(&supervised, now).await?;
-            let since = self.clock.certain(now).minus(WINDOW);
-            unapproved = Unapproved::new(tx.lock_unapproved_totals(&supervised, since).await?);
-        }
+        let waiting = load_waiting(&mut tx, &to_reverse, &supervised, now).await?;
+        let since = self.clock.certain(now).minus(WINDOW);
+        let unapproved = match supervised.is_empty() {
+            true => Unapproved::default(),
+            false => Unapproved::new(tx.lock_unapproved_totals(&supervised, since).await?),
+        };
 
         let book = Book::new(accounts, now, self.maximum_major_units).with(reservations, unapproved);
         let mut decisions = Decisions::new(book, used_keys, pending, reversals, waiting, now);
@@ -320,6 +316,23 @@ impl Lane {
             }
         }
     }
+}
+
+/// Loads what waits for approval, as far as the batch has to do with it. Asks nothing for a batch of customers.
+async fn load_waiting(
+    tx: &mut Batch<'_>,
+    to_reverse: &[Uuid],
+    supervised: &[Uuid],
+    now: Timestamp,
+) -> sqlx::Result<WaitingBefore> {
+    let mut waiting = WaitingBefore::default();
+    if !to_reverse.is_empty() {
+        waiting.reversals = tx.pending_reversals(to_reverse, now).await?;
+    }
+    if !supervised.is_empty() {
+        waiting.counts = tx.count_pending(supervised, now).await?;
+    }
+    Ok(waiting)
 }
 
 /// Those whose movements may need a second approver, each once.
