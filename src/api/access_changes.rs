@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::App;
 use super::approvals::not_found;
+use super::second_factor::no_second_factor;
 use crate::auth::{Caller, Origin};
 use crate::db::Tx;
 use crate::db::access_changes::{AccessChange, AccessChangeKind};
@@ -98,7 +99,7 @@ pub async fn approve(app: &App, origin: &Origin, approver: Caller, id: Uuid) -> 
     Ok(approved)
 }
 
-/// What was asked for was the factor of that time: somebody who has another one now has not lost it.
+/// The request was about the factor that the user had then. A user who has enrolled another one since has not lost it.
 async fn refuse_another_factor(tx: &mut Tx<'_>, change: &AccessChange) -> Result<()> {
     let confirmed_at = tx.second_factor(change.user_id).await?.and_then(|factor| factor.confirmed_at);
     if confirmed_at.is_none_or(|at| at > change.requested_at) {
@@ -108,7 +109,7 @@ async fn refuse_another_factor(tx: &mut Tx<'_>, change: &AccessChange) -> Result
     Ok(())
 }
 
-/// What the rest of the bank has to hear of once it is committed.
+/// A change that this instance's memory must learn of after the commit.
 enum Done {
     Standing((User, Timestamp)),
     Reset(Reset),
@@ -152,8 +153,7 @@ pub async fn set_role(
 /// Takes the second factor away within the transaction; [`tell_of_reset`] once it is committed.
 pub async fn reset_second_factor(tx: &mut Tx<'_>, origin: &Origin, user: &User, records: Vec<Event>) -> Result<Reset> {
     let event = Event::of(Action::SecondFactorRemoved, origin);
-    let missing = || Error::conflict("second_factor_missing", "There is no second factor to remove.");
-    let reset = tx.reset_second_factor(user.id, event, Timestamp::now()).await?.ok_or_else(missing)?;
+    let reset = tx.reset_second_factor(user.id, event, Timestamp::now()).await?.ok_or_else(no_second_factor)?;
     if !records.is_empty() {
         tx.append_to_audit_log(&records).await?;
     }
@@ -180,7 +180,7 @@ impl Admins {
         Ok(admins)
     }
 
-    /// Of somebody who wants to leave, and may have become an admin a moment ago.
+    /// For a user who wants to leave. They need not be an admin: they may have become one a moment ago.
     pub async fn lock_before_leaving(tx: &mut Tx<'_>) -> Result<Self> {
         Ok(Self(tx.lock_admins().await?))
     }

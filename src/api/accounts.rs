@@ -56,7 +56,7 @@ pub struct AccountBody {
     /// What could be withdrawn now.
     #[schema(value_type = String, example = "100.50")]
     available: Money,
-    /// What is reserved: movements that brought it wait to be reversed.
+    /// The part of the balance that is reserved, because the movements that brought it wait to be reversed.
     #[schema(value_type = String, example = "0.00")]
     held: Money,
     /// How many entries its passbook has.
@@ -86,7 +86,8 @@ pub struct Balance {
     /// What could be withdrawn.
     #[schema(value_type = String, example = "100.50")]
     available: Money,
-    /// What is reserved, because movements that brought it wait to be reversed; 0 for a moment in the past.
+    /// The part of the balance that is reserved, because the movements that brought it wait to be reversed; 0 for a moment
+    /// in the past.
     #[schema(value_type = String, example = "0.00")]
     held: Money,
     #[schema(value_type = String, example = "USD")]

@@ -56,11 +56,11 @@ pub struct ApprovalBody {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, example = json!(null))]
     to_account: Option<AccountNumber>,
-    /// Of a movement.
+    /// Present for movements of money only.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, example = "25000.00")]
     amount: Option<Money>,
-    /// Of a movement.
+    /// Present for movements of money only.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, example = "USD")]
     currency: Option<Currency>,

@@ -401,7 +401,7 @@ pub fn wrong_code(status: StatusCode) -> Error {
     Error::client(status, "invalid_second_factor", detail)
 }
 
-fn no_second_factor() -> Error {
+pub fn no_second_factor() -> Error {
     Error::conflict("second_factor_missing", "There is no second factor.")
 }
 
