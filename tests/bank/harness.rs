@@ -189,6 +189,16 @@ impl TestBank {
         self.execute(sql).await
     }
 
+    /// A number that only the database tells.
+    pub async fn number(&self, sql: &str) -> i64 {
+        let sql = AssertSqlSafe(sql.to_owned());
+        let answer = match &self.db {
+            Db::Sqlite { readers, .. } => sqlx::query_scalar(sql).fetch_one(readers).await,
+            Db::Postgres { readers, .. } => sqlx::query_scalar(sql).fetch_one(readers).await,
+        };
+        answer.expect("a number")
+    }
+
     async fn execute(&self, sql: &str) -> sqlx::Result<()> {
         let sql = AssertSqlSafe(sql.to_owned());
         match &self.db {
