@@ -31,7 +31,7 @@ const MAX_LIMIT: u32 = 200;
 /// may end there with less than was asked for, or nothing.
 const MAX_LOOKED_THROUGH: i64 = 5_000;
 /// Of those, how many are read at once, and how many cost the caller as much as one request.
-const LOOKED_THROUGH_AT_ONCE: i64 = 500;
+const LOOKED_THROUGH_AT_ONCE: i64 = 200;
 
 /// A line of an account's passbook: one movement as that account saw it.
 #[derive(Debug, Serialize, ToSchema)]
