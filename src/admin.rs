@@ -4,8 +4,8 @@
 use uuid::Uuid;
 
 use crate::auth::passwords::{self, NewPassword, Password};
+use crate::books::audit_event::{Action, Event};
 use crate::db::Db;
-use crate::db::audit::{Action, Event};
 use crate::db::users::{Role, Standing, User, UserStatus};
 use crate::email::Email;
 use crate::text;
@@ -56,7 +56,7 @@ pub async fn create(
     };
     let mut tx = db.begin().await?;
     tx.insert_user(&user).await?;
-    tx.append_to_audit_log(&[Event::of_command_line(Action::AdminCreated).on(user.id)]).await?;
+    tx.append_to_audit_log(&[Event::at(Action::AdminCreated, Timestamp::now()).on(user.id)]).await?;
     if let Some(password) = generated {
         show(&password)?;
     }
@@ -70,7 +70,7 @@ pub async fn reset_second_factor(db: &Db, email: &str) -> Result<(), AnyError> {
     let user = db.user_by_email(parse_email(email)?.as_str()).await?.ok_or_else(unknown)?;
     let mut tx = db.begin().await?;
     tx.lock_user(user.id).await?.ok_or_else(unknown)?;
-    let event = Event::of_command_line(Action::SecondFactorRemoved);
+    let event = Event::at(Action::SecondFactorRemoved, Timestamp::now());
     let reset = tx.reset_second_factor(user.id, event, Timestamp::now()).await?;
     let _ended = reset.ok_or_else(|| format!("{email} has no second factor"))?;
     tx.commit().await?;
@@ -102,7 +102,7 @@ async fn promote(db: &Db, user: User, promote_existing: bool) -> Result<Created,
     if user.role != Role::Admin {
         tx.set_standing(user.id, Standing { role: Role::Admin, ..user.standing() }, Timestamp::now()).await?;
         let change = format!("{} to {}", user.role.name(), Role::Admin.name());
-        tx.append_to_audit_log(&[Event::of_command_line(Action::RoleChanged).on(user.id).detail(change)]).await?;
+        tx.append_to_audit_log(&[Event::at(Action::RoleChanged, Timestamp::now()).on(user.id).detail(change)]).await?;
         tx.commit().await?;
     }
     Ok(Created::Promoted)

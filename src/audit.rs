@@ -4,87 +4,22 @@
 //! happened (a wrong password, a denial) is [noted](AuditLog::note) and written soon after, many to a transaction. So is
 //! that staff looked at somebody else's, but nobody sees anything without a [promise](AuditLog::promise) of a record.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
-use uuid::Uuid;
 
-use crate::auth::Origin;
-use crate::db::audit::{Action, Concern, Event};
+use crate::books::audit_event::Event;
 use crate::db::{Db, errors};
 use crate::error::{Error, Result};
-use crate::text::{self, Reason};
-use crate::timestamp::Timestamp;
 
 /// Notes that may wait to be written. When there is no room, a note goes to the log only, and staff are shown nothing that
 /// takes a record.
 const MAX_WAITING: usize = 10_000;
 /// Notes in one transaction: few, because sign-ins wait for its lock.
 const MAX_BATCH: usize = 32;
-/// Of what a record quotes, in characters.
-const MAX_TEXT_LENGTH: usize = 300;
 /// Between two tries to write notes while the database is out of reach.
 const PAUSE: Duration = Duration::from_millis(500);
-
-impl Event {
-    /// Done by the request's caller, if it has shown who that is.
-    pub fn of(action: Action, origin: &Origin) -> Self {
-        origin.set_on_record();
-        Self {
-            actor_id: origin.caller().map(|caller| caller.user_id),
-            address: Some(origin.address().to_string()),
-            request_id: Some(origin.request_id().to_owned()),
-            client_request_id: origin.ids().client().map(str::to_owned),
-            ..Self::of_command_line(action)
-        }
-    }
-
-    /// Done at the command line, by whoever may run it.
-    pub fn of_command_line(action: Action) -> Self {
-        Self {
-            created_at: Timestamp::now(),
-            action,
-            actor_id: None,
-            subject: None,
-            address: None,
-            request_id: None,
-            client_request_id: None,
-            detail: None,
-            concerns: BTreeSet::new(),
-        }
-    }
-
-    pub fn by(self, actor_id: Uuid) -> Self {
-        Self { actor_id: Some(actor_id), ..self }
-    }
-
-    pub fn on(self, subject: impl ToString) -> Self {
-        Self { subject: Some(clean(&subject.to_string())), ..self }
-    }
-
-    /// An account or a person whom it is about beside the subject, so that it is found by it. May be called for each.
-    pub fn about(mut self, concern: impl Into<Concern>) -> Self {
-        self.concerns.insert(concern.into());
-        self
-    }
-
-    pub fn detail(self, detail: impl AsRef<str>) -> Self {
-        Self { detail: Some(clean(detail.as_ref())), ..self }
-    }
-
-    /// In the words of whoever did it.
-    pub fn with_reason(self, reason: Option<Reason>) -> Self {
-        Self { detail: reason.map(Into::into), ..self }
-    }
-}
-
-/// Text that may come from anyone, as one line of bounded length that reads in its order. (PostgreSQL would refuse a NUL,
-/// and the batch with it.)
-fn clean(text: &str) -> String {
-    text::quoted(text, MAX_TEXT_LENGTH)
-}
 
 /// Where notes wait to be written. Clones feed the same writer.
 #[derive(Clone)]
@@ -158,12 +93,14 @@ async fn append(db: &Db, events: &[Event]) -> sqlx::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::books::audit_event::Action;
+    use crate::timestamp::Timestamp;
 
     #[test]
     fn nobody_sees_anything_when_there_is_no_room_for_the_record() {
         let (sender, mut waiting) = mpsc::channel(1);
         let log = AuditLog(sender);
-        let event = || Event::of_command_line(Action::UserViewed);
+        let event = || Event::at(Action::UserViewed, Timestamp::now());
         assert!(log.promise(event()).is_ok());
         assert!(matches!(log.promise(event()), Err(Error::Busy { code: "audit_log_busy", .. })));
         // What only happened is not kept from happening.

@@ -27,7 +27,7 @@ use self::values::{boolean, log_filter, number, sign_up};
 use crate::api::sign_up::SignUp;
 use crate::auth::factor_keys::{FactorKeys, SealError};
 use crate::auth::tokens::SigningSecrets;
-use crate::db::approvals;
+use crate::books::approval;
 use crate::db::{DbOptions, DbTarget};
 use crate::files;
 use crate::money::CurrentCurrency;
@@ -394,7 +394,7 @@ impl Settings {
     /// become another one.
     pub fn idempotency_retention(&self) -> Duration {
         let configured = Duration::from_secs(u64::from(self.idempotency_days) * 24 * 60 * 60);
-        if self.approval_above.is_some() { configured.max(approvals::LIFETIME) } else { configured }
+        if self.approval_above.is_some() { configured.max(approval::LIFETIME) } else { configured }
     }
 
     /// The database in a few words, without its password.

@@ -11,12 +11,13 @@ use uuid::Uuid;
 
 use crate::account_number::AccountNumber;
 use crate::auth::passwords::{self, Password};
-use crate::db::accounts::Account;
-use crate::db::audit::{Action, Event};
+use crate::books::account::Account;
+use crate::books::audit_event::{Action, Event};
+use crate::books::command::{Caller, Command, SecondPerson};
+use crate::books::movement::Movement;
+use crate::committer::Committer;
 use crate::db::users::{Role, User, UserStatus};
 use crate::db::{Db, errors};
-use crate::ledger::committer::Committer;
-use crate::ledger::rules::{Caller, Command, Movement, SecondPerson};
 use crate::money::{Amount, Currency};
 use crate::timestamp::Timestamp;
 
@@ -72,7 +73,7 @@ pub async fn fill(
         return Err("another run of the demo has finished in the meantime, and printed how to sign in".into());
     }
     tx.update_password(user.id, &password_hash).await?;
-    tx.append_to_audit_log(&[Event::of_command_line(Action::DemoFilled).on(user.id)]).await?;
+    tx.append_to_audit_log(&[Event::at(Action::DemoFilled, Timestamp::now()).on(user.id)]).await?;
     show(&Filled { name: NAME, email: EMAIL, password, movements: year.len(), since })?;
     tx.commit().await?;
     Ok(())

@@ -10,13 +10,13 @@ use sha2::{Digest, Sha256};
 use crate::account_number::AccountNumber;
 use crate::auth::factor_keys::FactorKeys;
 use crate::auth::second_factor::SECRET_BYTES;
+use crate::books::account::GENESIS_HASH;
+use crate::books::chain::entry_hash;
+use crate::books::entry::Entry;
 use crate::clock;
-use crate::db::accounts::GENESIS_HASH;
 use crate::db::audit::record_hash;
-use crate::db::ledger::Entry;
 use crate::db::verify::EntryInContext;
 use crate::db::{Db, Tx};
-use crate::ledger::chain::entry_hash;
 use crate::money::{Currency, Money};
 use crate::timestamp::Timestamp;
 

@@ -11,8 +11,8 @@ use uuid::Uuid;
 
 use crate::auth::origin::RequestIds;
 use crate::auth::tokens;
+use crate::books::refusal::Refusal;
 use crate::db::errors::{self, Failure};
-use crate::ledger::rules::Refusal;
 use crate::limits::Allowance;
 use crate::problems::{self, title_of};
 

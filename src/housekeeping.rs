@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 
 use crate::api::App;
 use crate::auth::tokens;
+use crate::books::unapproved::WINDOW;
 use crate::clock::{self, CertainTime, Jump, Jumps};
 use crate::db::{Db, Tx, errors};
 use crate::disk::DiskReserve;
-use crate::ledger::unapproved::WINDOW;
 use crate::timestamp::Timestamp;
 use crate::tls::Certificate;
 

@@ -17,6 +17,7 @@ use crate::api::{self, App};
 use crate::audit::AuditLog;
 use crate::auth::{Auth, CallerLimits};
 use crate::clock::Clock;
+use crate::committer::{Committer, Lanes};
 use crate::config::{ConfigError, Settings, production};
 use crate::connection_limits::ConnectionLimits;
 use crate::db::second_factors::FactorKeyError;
@@ -24,7 +25,6 @@ use crate::db::{ConnectError, Db, errors};
 use crate::disk::DiskReserve;
 use crate::door::Door;
 use crate::housekeeping::Housekeeping;
-use crate::ledger::committer::{Committer, Lanes};
 use crate::limits::movements::MovementLimits;
 use crate::tls::{Certificate, TlsError};
 

@@ -10,14 +10,14 @@ use super::App;
 use super::approvals::not_found;
 use super::second_factor::no_second_factor;
 use crate::auth::{Caller, Origin};
+use crate::books::approval::{ApprovalStatus, LIFETIME, MAX_PENDING_PER_PERSON};
+use crate::books::audit_event::{Action, Event};
+use crate::books::refusal::Refusal;
 use crate::db::Tx;
 use crate::db::access_changes::{AccessChange, AccessChangeKind};
-use crate::db::approvals::{ApprovalStatus, LIFETIME, MAX_PENDING_PER_PERSON};
-use crate::db::audit::{Action, Event};
 use crate::db::second_factors::Reset;
 use crate::db::users::{Role, Standing, User};
 use crate::error::{Error, Result};
-use crate::ledger::rules::Refusal;
 use crate::timestamp::Timestamp;
 
 const LAST_ADMIN: &str = "This is the last admin who could act: make another one first.";
@@ -55,8 +55,7 @@ pub async fn ask_for(
         decided_at: None,
     };
     tx.insert_access_change(&change).await?;
-    let record =
-        Event::of(Action::ApprovalRequested, origin).on(change.id).detail(change.in_words()).about(change.user_id);
+    let record = origin.event(Action::ApprovalRequested).on(change.id).detail(change.in_words()).about(change.user_id);
     tx.append_to_audit_log(&[record]).await?;
     tx.commit().await?;
     Ok(change)
@@ -78,7 +77,7 @@ pub async fn approve(app: &App, origin: &Origin, approver: Caller, id: Uuid) -> 
     let user = tx.lock_user(asked.user_id).await?.ok_or_else(Error::user_not_found)?;
     let approved = tx.decide_access_change(id, ApprovalStatus::Approved, approver.user_id, now).await?;
     let approved = approved.ok_or(Refusal::ApprovalNotPending)?;
-    let record = Event::of(Action::ApprovalApproved, origin).on(id).detail(approved.in_words()).about(approved.user_id);
+    let record = origin.event(Action::ApprovalApproved).on(id).detail(approved.in_words()).about(approved.user_id);
     let done = match (approved.kind, approved.role) {
         (AccessChangeKind::RoleChange, Some(role)) => {
             Done::Standing(set_role(&mut tx, origin, &admins, user, role, vec![record]).await?)
@@ -124,7 +123,7 @@ pub async fn reject(app: &App, origin: &Origin, caller: Caller, id: Uuid) -> Res
     let mut tx = app.db.begin().await?;
     let rejected = tx.decide_access_change(id, ApprovalStatus::Rejected, caller.user_id, Timestamp::now()).await?;
     let rejected = rejected.ok_or(Refusal::ApprovalNotPending)?;
-    let event = Event::of(Action::ApprovalRejected, origin).on(id).detail(rejected.in_words()).about(rejected.user_id);
+    let event = origin.event(Action::ApprovalRejected).on(id).detail(rejected.in_words()).about(rejected.user_id);
     tx.append_to_audit_log(&[event]).await?;
     tx.commit().await?;
     Ok(rejected)
@@ -145,14 +144,14 @@ pub async fn set_role(
     let change = format!("{} to {}", user.role.name(), role.name());
     let user = User { role, ..user };
     let changed_at = tx.set_standing(user.id, user.standing(), Timestamp::now()).await?;
-    records.push(Event::of(Action::RoleChanged, origin).on(user.id).detail(change));
+    records.push(origin.event(Action::RoleChanged).on(user.id).detail(change));
     tx.append_to_audit_log(&records).await?;
     Ok((user, changed_at))
 }
 
 /// Takes the second factor away within the transaction; [`tell_of_reset`] once it is committed.
 pub async fn reset_second_factor(tx: &mut Tx<'_>, origin: &Origin, user: &User, records: Vec<Event>) -> Result<Reset> {
-    let event = Event::of(Action::SecondFactorRemoved, origin);
+    let event = origin.event(Action::SecondFactorRemoved);
     let reset = tx.reset_second_factor(user.id, event, Timestamp::now()).await?.ok_or_else(no_second_factor)?;
     if !records.is_empty() {
         tx.append_to_audit_log(&records).await?;

@@ -18,11 +18,11 @@ use super::views::AccountLook;
 use super::{proof, users};
 use crate::account_number::AccountNumber;
 use crate::auth::{Actor, Caller, Origin, Proven};
+use crate::books::account::{Account, AccountStatus};
+use crate::books::audit_event::{Action, Event};
+use crate::books::refusal::Refusal;
 use crate::db::Tx;
-use crate::db::accounts::{Account, AccountStatus};
-use crate::db::audit::{Action, Event};
 use crate::error::{Error, Result};
-use crate::ledger::rules::Refusal;
 use crate::limits::{Allowance, Quota};
 use crate::money::{Currency, CurrentCurrency, Money};
 use crate::text::Label;
@@ -218,7 +218,7 @@ pub async fn list(
     if owner_id == caller.user_id {
         origin.set_on_record();
     } else {
-        let look = Event::of(Action::AccountsListed, &origin).on(owner_id);
+        let look = origin.event(Action::AccountsListed).on(owner_id);
         app.viewed(accounts.iter().map(|account| account.account_number).fold(look, Event::about))?;
     }
     let data = accounts.into_iter().map(AccountBody::from).collect();
@@ -308,7 +308,7 @@ pub async fn relabel(
     let mut tx = app.db.begin().await?;
     let label = request.label.map(String::from);
     tx.label_account(number, label.as_deref()).await?;
-    let renamed = Event::of(Action::AccountRenamed, &origin).on(number).detail(label.as_deref().unwrap_or("(no name)"));
+    let renamed = origin.event(Action::AccountRenamed).on(number).detail(label.as_deref().unwrap_or("(no name)"));
     tx.append_to_audit_log(&[about_owner(renamed, &account)]).await?;
     tx.commit().await?;
     Ok(Json(Account { label, ..account }.into()))
@@ -342,7 +342,7 @@ pub async fn close(
     let mut tx = app.db.begin().await?;
     let closed = tx.close_account(number, Timestamp::now()).await?;
     if closed {
-        let event = about_owner(Event::of(Action::AccountClosed, &origin).on(number), &account);
+        let event = about_owner(origin.event(Action::AccountClosed).on(number), &account);
         tx.append_to_audit_log(&[event]).await?;
     }
     tx.commit().await?;
@@ -416,7 +416,7 @@ pub async fn readable_account(
 
 /// An account that was opened, for the audit log.
 pub fn opened(account: &Account, origin: &Origin) -> Event {
-    let event = Event::of(Action::AccountOpened, origin).on(account.account_number).detail(account.currency.code());
+    let event = origin.event(Action::AccountOpened).on(account.account_number).detail(account.currency.code());
     about_owner(event, account)
 }
 

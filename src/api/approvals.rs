@@ -1,7 +1,7 @@
 //! Movements that wait for a second person's word: `GET /approvals`, and approving and rejecting them.
 //!
 //! The rules say which ([`Refusal::ApprovalRequired`]), and the ledger keeps them, under the id that the transaction will
-//! have. Approving one is part of booking it: see [`crate::ledger::committer`] for why it is booked once.
+//! have. Approving one is part of booking it: see [`crate::committer`] for why it is booked once.
 
 use std::cmp::Reverse;
 
@@ -21,13 +21,16 @@ use super::fields::{self, ApprovalId};
 use super::{App, proof};
 use crate::account_number::AccountNumber;
 use crate::auth::{Caller, Origin, Proven, Reader, Staff};
+use crate::books::approval::{Approval, ApprovalStatus};
+use crate::books::audit_event::{Action, Event};
+use crate::books::command::{self, Command, Reverses, SecondPerson};
+use crate::books::movement::Movement;
+use crate::books::movement::MovementType;
+use crate::books::refusal::Refusal;
 use crate::db::access_changes::{AccessChange, AccessChangeKind};
-use crate::db::approvals::{Approval, ApprovalFilter, ApprovalStatus};
-use crate::db::audit::{Action, Event};
-use crate::db::ledger::MovementType;
+use crate::db::approvals::ApprovalFilter;
 use crate::db::users::Role;
 use crate::error::{Error, Result};
-use crate::ledger::rules::{self, Command, Movement, Refusal, Reverses, SecondPerson};
 use crate::money::{Amount, Currency, Money};
 use crate::timestamp::Timestamp;
 
@@ -193,7 +196,7 @@ pub async fn list(
     all.sort_by_key(|approval| Reverse(approval.id));
 
     let (data, next_cursor) = cursor::page(all, limit, |approval| Cursor::at_id(approval.id));
-    let look = data.iter().fold(Event::of(Action::ApprovalsListed, &origin), |look, approval| approval.concerns(look));
+    let look = data.iter().fold(origin.event(Action::ApprovalsListed), |look, approval| approval.concerns(look));
     if !look.concerns.is_empty() {
         app.viewed(look)?;
     }
@@ -224,7 +227,7 @@ pub async fn show(
         Found::Movement(approval) => ApprovalBody::from(approval),
         Found::AccessChange(change) => ApprovalBody::from(change),
     };
-    app.viewed(approval.concerns(Event::of(Action::ApprovalViewed, &origin).on(id)))?;
+    app.viewed(approval.concerns(origin.event(Action::ApprovalViewed).on(id)))?;
     Ok(Json(approval))
 }
 
@@ -276,12 +279,12 @@ async fn approve_movement(app: &App, origin: &Origin, caller: Caller, approval: 
         return Err(Refusal::ApprovalNotPending.into());
     }
     refuse_unless_both_are_staff(app, &approval, caller.user_id).await?;
-    let record = Event::of(Action::ApprovalApproved, origin).on(id).detail(approval.in_words());
+    let record = origin.event(Action::ApprovalApproved).on(id).detail(approval.in_words());
     let record = approval.accounts().fold(record, Event::about);
     origin.order_on(approval.accounts());
     let second_person = SecondPerson::HasApproved { by: caller.user_id, record: Box::new(record) };
     // On record for whoever has it booked now; who ordered it stands in the journal.
-    let record = || Box::new(Event::of(Action::MovementReversed, origin));
+    let record = || Box::new(origin.event(Action::MovementReversed));
     let reverses = approval.reverses.map(|transaction_id| Reverses { transaction_id, record: record() });
     let order = Command { reverses, ..approved_order(app, &approval, second_person)? };
     app.committer.submit(order).await?;
@@ -332,7 +335,7 @@ pub async fn reject(
     let mut tx = app.db.begin().await?;
     let rejected = tx.reject_approval(id, caller.user_id, Timestamp::now()).await?;
     let rejected = rejected.ok_or(Refusal::ApprovalNotPending)?;
-    let event = Event::of(Action::ApprovalRejected, &origin).on(id).detail(rejected.in_words());
+    let event = origin.event(Action::ApprovalRejected).on(id).detail(rejected.in_words());
     let event = rejected.accounts().fold(event, Event::about);
     tx.append_to_audit_log(&[event]).await?;
     tx.commit().await?;
@@ -346,7 +349,7 @@ fn approved_order(app: &App, approval: &Approval, second_person: SecondPerson) -
         .ok_or_else(|| Error::Internal(format!("approval {} lacks an account", approval.id)))?;
     Ok(Command {
         id: approval.id,
-        caller: rules::Caller {
+        caller: command::Caller {
             user_id: approval.requested_by,
             acts_on_any_account: true,
             deposits_to_own: app.self_service_deposits,

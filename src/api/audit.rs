@@ -21,8 +21,9 @@ use super::statements::Statements;
 use super::{App, HANDLER_TIMEOUT, audit_csv, csv, fields};
 use crate::account_number::AccountNumber;
 use crate::auth::{Origin, Overseer};
+use crate::books::audit_event::{Action, Event};
 use crate::db::Db;
-use crate::db::audit::{Action, AuditRecord, Event};
+use crate::db::audit::AuditRecord;
 use crate::db::audit_search::{AuditFilter, Position};
 use crate::error::Result;
 use crate::timestamp::Timestamp;
@@ -155,7 +156,7 @@ pub async fn list(
 /// Who looks through the log is on record: it tells where people signed in from, and what they were looked at for.
 fn record(app: &App, origin: &Origin, filter: &AuditFilter, format: Format) -> Result<()> {
     let how = if format == Format::Csv { "as a file" } else { "on the screen" };
-    let mut look = Event::of(Action::AuditRead, origin).detail(how);
+    let mut look = origin.event(Action::AuditRead).detail(how);
     look = filter.user_id.into_iter().chain(filter.actor_id).fold(look, Event::about);
     app.viewed(filter.account_number.into_iter().fold(look, Event::about))
 }

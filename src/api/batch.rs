@@ -12,11 +12,13 @@ use super::transactions::{self, EntryBody};
 use super::{App, proof};
 use crate::account_number::AccountNumber;
 use crate::auth::{Actor, Origin};
-use crate::db::audit::Event;
-use crate::db::ledger::{Entry, MovementType};
+use crate::books::audit_event::Event;
+use crate::books::command::{self, Command, SecondPerson};
+use crate::books::decisions::{Receipt, Verdicts};
+use crate::books::entry::Entry;
+use crate::books::movement::Movement;
+use crate::books::movement::MovementType;
 use crate::error::{Error, FieldError, Problem, Result};
-use crate::ledger::committer::{Receipt, Verdicts};
-use crate::ledger::rules::{self, Command, Movement, SecondPerson};
 use crate::money::{Amount, Currency};
 use crate::text::{Description, MAX_DESCRIPTION_LENGTH};
 
@@ -162,7 +164,7 @@ fn debits_of(commands: &[Command]) -> Vec<(AccountNumber, Amount)> {
 impl BatchItem {
     fn command(
         self,
-        caller: rules::Caller,
+        caller: command::Caller,
         record: Option<Box<Event>>,
         idempotency_key: Option<[u8; 16]>,
     ) -> Result<Command, FieldError> {

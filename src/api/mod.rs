@@ -60,11 +60,11 @@ use self::cors::Origins;
 use self::edge::Edge;
 use crate::audit::AuditLog;
 use crate::auth::{Auth, Caller, ChangesSomething};
+use crate::books::command;
 use crate::clock::Clock;
+use crate::committer::Committer;
 use crate::db::Db;
 use crate::disk::DiskReserve;
-use crate::ledger::committer::Committer;
-use crate::ledger::rules;
 use crate::limits::movements::MovementLimits;
 use crate::money::Currency;
 
@@ -111,8 +111,8 @@ impl App {
     }
 
     /// The caller as the ledger's rules see one.
-    pub fn at_the_ledger(&self, caller: Caller) -> rules::Caller {
-        rules::Caller {
+    pub fn at_the_ledger(&self, caller: Caller) -> command::Caller {
+        command::Caller {
             user_id: caller.user_id,
             acts_on_any_account: caller.role.acts_on_any_account(),
             deposits_to_own: self.self_service_deposits,

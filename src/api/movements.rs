@@ -16,11 +16,12 @@ use super::proof;
 use super::transactions::{self, EntryBody};
 use crate::account_number::AccountNumber;
 use crate::auth::{Actor, Caller, Origin};
-use crate::db::audit::{Action, Event};
-use crate::db::ledger::Entry;
+use crate::books::audit_event::{Action, Event};
+use crate::books::command::{self, Command, SecondPerson};
+use crate::books::decisions::Receipt;
+use crate::books::entry::Entry;
+use crate::books::movement::Movement;
 use crate::error::Result;
-use crate::ledger::committer::Receipt;
-use crate::ledger::rules::{self, Command, Movement, SecondPerson};
 use crate::money::{Amount, Currency};
 use crate::text::Description;
 
@@ -239,19 +240,19 @@ pub fn order(
 }
 
 /// Who is asked when the order turns out to be too large for one person.
-fn second_person(origin: &Origin, caller: rules::Caller) -> SecondPerson {
+fn second_person(origin: &Origin, caller: command::Caller) -> SecondPerson {
     match caller.alone_up_to {
         None => SecondPerson::NotAsked,
-        Some(_) => SecondPerson::MayBeAsked { record: Box::new(Event::of(Action::ApprovalRequested, origin)) },
+        Some(_) => SecondPerson::MayBeAsked { record: Box::new(origin.event(Action::ApprovalRequested)) },
     }
 }
 
 /// What goes on record when staff move money on somebody else's account.
-pub fn record(origin: &Origin, caller: rules::Caller) -> Option<Box<Event>> {
-    caller.acts_on_any_account.then(|| Box::new(Event::of(Action::MovementByStaff, origin)))
+pub fn record(origin: &Origin, caller: command::Caller) -> Option<Box<Event>> {
+    caller.acts_on_any_account.then(|| Box::new(origin.event(Action::MovementByStaff)))
 }
 
-/// Hands the order to the ledger: decided in [`crate::ledger::rules`], written by [`crate::ledger::committer`].
+/// Hands the order to the ledger: decided in [`crate::books::rules`], written by [`crate::committer`].
 pub async fn carry_out(app: &App, order: Command) -> Result<Answer> {
     let reverses = order.reverses.as_ref().map(|reverses| reverses.transaction_id);
     let (entry, replayed) = match app.committer.submit(order).await? {

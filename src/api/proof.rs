@@ -20,8 +20,8 @@ use crate::auth::guesses::MAX_WITHIN_SESSIONS;
 use crate::auth::hashing::Purpose;
 use crate::auth::passwords::Password;
 use crate::auth::{Caller, Origin};
+use crate::books::audit_event::Action;
 use crate::db::Tx;
-use crate::db::audit::{Action, Event};
 use crate::db::users::User;
 use crate::error::{Error, Result};
 use crate::money::{Amount, Currency, Money};
@@ -144,7 +144,7 @@ impl<'a> Guess<'a> {
     pub async fn was_wrong(self, answer: Error) -> Error {
         let Self { app, origin, caller, is_last } = self;
         failed_sign_ins::tell(origin, Failure::WrongProof);
-        app.audit.note(Event::of(Action::ProofFailed, origin).on(caller.user_id));
+        app.audit.note(origin.event(Action::ProofFailed).on(caller.user_id));
         if is_last && let Err(error) = end_session_of_guesser(app, origin, caller).await {
             return error;
         }
@@ -156,7 +156,7 @@ async fn end_session_of_guesser(app: &App, origin: &Origin, caller: Caller) -> R
     let now = Timestamp::now();
     let mut tx = app.db.begin().await?;
     if tx.end_session(caller.session_id, caller.user_id, now).await? {
-        let event = Event::of(Action::SessionEnded, origin).on(caller.session_id);
+        let event = origin.event(Action::SessionEnded).on(caller.session_id);
         let detail = format!("{MAX_WITHIN_SESSIONS} wrong passwords or codes");
         tx.append_to_audit_log(&[event.detail(detail)]).await?;
     }

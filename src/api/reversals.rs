@@ -1,7 +1,7 @@
 //! Undoing a movement: `POST /transactions/{id}/reverse`.
 //!
 //! The books are append-only, so this books another movement the other way round, by the same rules. That it happens once
-//! is the ledger's to see to: [`crate::ledger::committer`].
+//! is the ledger's to see to: [`crate::committer`].
 
 use axum::extract::State;
 use serde::Deserialize;
@@ -15,10 +15,11 @@ use super::fields::TransactionId;
 use super::movements::{self, Answer, BookedResponse, Terms};
 use super::transactions;
 use crate::auth::{Origin, Staff};
-use crate::db::audit::{Action, Event};
-use crate::db::ledger::Transaction;
+use crate::books::audit_event::Action;
+use crate::books::command::{Command, Reverses};
+use crate::books::entry::Transaction;
+use crate::books::movement::Movement;
 use crate::error::{Error, Result};
-use crate::ledger::rules::{Command, Movement, Reverses};
 use crate::money::Amount;
 use crate::text::Reason;
 
@@ -73,7 +74,7 @@ pub async fn reverse(
         description: Some(request.reason.map_or_else(|| format!("Reversal of {id}"), Into::into)),
     };
     let order = movements::order(&app, &origin, caller, key, mirror(&booked)?, terms);
-    let record = Box::new(Event::of(Action::MovementReversed, &origin));
+    let record = Box::new(origin.event(Action::MovementReversed));
     movements::carry_out(&app, Command { reverses: Some(Reverses { transaction_id: id, record }), ..order }).await
 }
 

@@ -19,9 +19,9 @@ use super::users;
 use crate::auth::passwords::Password;
 use crate::auth::second_factor::{self, Code, Enrolment};
 use crate::auth::{Admin, Caller, Origin, Proven};
+use crate::books::audit_event::Action;
 use crate::db::Tx;
 use crate::db::access_changes::AccessChangeKind;
-use crate::db::audit::{Action, Event};
 use crate::db::second_factors::SecondFactor;
 use crate::db::users::Role;
 use crate::error::{Error, Result};
@@ -180,7 +180,7 @@ pub async fn confirm(
     }
     tx.confirm_second_factor_of_session(caller.session_id).await?;
     let ended = tx.end_sessions_of(caller.user_id, Some(caller.session_id), now).await?;
-    tx.append_to_audit_log(&[Event::of(Action::SecondFactorEnabled, &origin).on(caller.user_id)]).await?;
+    tx.append_to_audit_log(&[origin.event(Action::SecondFactorEnabled).on(caller.user_id)]).await?;
     tx.commit().await?;
     app.auth.ended_sessions.add(ended, now);
     app.auth.standings.take_in(standing);
@@ -219,7 +219,7 @@ pub async fn remove(
     // A role that takes a second factor is not used from a session that has none any more.
     let stays = (!is_required(&app, user.role)).then_some(caller.session_id);
     let ended = tx.end_sessions_of(user.id, stays, now).await?;
-    tx.append_to_audit_log(&[Event::of(Action::SecondFactorRemoved, &origin).on(user.id)]).await?;
+    tx.append_to_audit_log(&[origin.event(Action::SecondFactorRemoved).on(user.id)]).await?;
     tx.commit().await?;
     app.auth.ended_sessions.add(ended, now);
     app.auth.standings.take_in(standing);
@@ -299,7 +299,7 @@ pub async fn check_code_at_sign_in(
     })?;
     if !use_code(app, tx, user_id, factor, &code).await? {
         failed_sign_ins::tell(origin, Failure::WrongCode);
-        app.audit.note(Event::of(Action::SecondFactorFailed, origin).by(user_id).on(user_id));
+        app.audit.note(origin.event(Action::SecondFactorFailed).by(user_id).on(user_id));
         return Ok(false);
     }
     match code {

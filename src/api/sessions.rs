@@ -25,8 +25,8 @@ use crate::auth::passwords::Password;
 use crate::auth::sessions::RefreshToken;
 use crate::auth::tokens::{self, Subject};
 use crate::auth::{Caller, Origin, sessions};
+use crate::books::audit_event::{Action, Event};
 use crate::db::Tx;
-use crate::db::audit::{Action, Event};
 use crate::db::sessions::Session;
 use crate::db::users::User;
 use crate::email::Email;
@@ -185,7 +185,7 @@ async fn sign_in(
     tx.forget_wrong_guesses(user.id).await?;
     let (session, token) = begin_session(&mut tx, origin, headers, user.id, second_factor).await?;
     let ended = end_oldest_sessions(&mut tx, origin, &session).await?;
-    tx.append_to_audit_log(&[Event::of(Action::Login, origin).by(user.id).on(session.id)]).await?;
+    tx.append_to_audit_log(&[origin.event(Action::Login).by(user.id).on(session.id)]).await?;
     tx.commit().await?;
     app.auth.ended_sessions.add(ended, session.created_at);
     let subject = Subject {
@@ -258,7 +258,7 @@ async fn end_oldest_sessions(tx: &mut Tx<'_>, origin: &Origin, newest: &Session)
     let (user_id, now) = (newest.user_id, newest.created_at);
     let ended = tx.end_oldest_sessions(user_id, newest.id, sessions::MAX_LIVING, now).await?;
     let record = |id: &Uuid| {
-        let event = Event::of(Action::SessionEnded, origin).by(user_id).on(id);
+        let event = origin.event(Action::SessionEnded).by(user_id).on(id);
         event.detail(format!("the oldest of more than {}", sessions::MAX_LIVING))
     };
     let records: Vec<Event> = ended.iter().map(record).collect();
@@ -307,7 +307,7 @@ pub async fn refresh(
     }
     if !tx.rotate_token(&presented, &next, now).await? {
         if tx.end_session(session.session_id, session.user_id, now).await? {
-            let event = Event::of(Action::RefreshTokenReused, &origin).by(session.user_id).on(session.session_id);
+            let event = origin.event(Action::RefreshTokenReused).by(session.user_id).on(session.session_id);
             tx.append_to_audit_log(&[event]).await?;
         }
         tx.commit().await?;
@@ -396,7 +396,7 @@ async fn end_session(app: &App, origin: &Origin, caller: Caller, session_id: Uui
     let mut tx = app.db.begin().await?;
     let ended = tx.end_session(session_id, caller.user_id, now).await?;
     if ended {
-        tx.append_to_audit_log(&[Event::of(Action::SessionEnded, origin).on(session_id)]).await?;
+        tx.append_to_audit_log(&[origin.event(Action::SessionEnded).on(session_id)]).await?;
     }
     tx.commit().await?;
     if ended {
@@ -428,7 +428,7 @@ async fn wait_for_the_next_100_ms(came: Instant) {
 
 /// Names the address only if it is one: people type passwords there too.
 fn sign_in_event(action: Action, origin: &Origin, email: Option<&Email>) -> Event {
-    let event = Event::of(action, origin);
+    let event = origin.event(action);
     match email {
         Some(email) => event.on(email),
         None => event,

@@ -17,10 +17,10 @@ use super::fields::{self, UserId};
 use super::{App, proof};
 use crate::account_number::AccountNumber;
 use crate::auth::{Admin, Caller, Origin, Proven, Reader, Staff};
+use crate::books::account::{Account, AccountStatus};
+use crate::books::audit_event::{Action, Event};
 use crate::db::Tx;
 use crate::db::access_changes::AccessChangeKind;
-use crate::db::accounts::{Account, AccountStatus};
-use crate::db::audit::{Action, Event};
 use crate::db::users::{Role, User, UserFilter, UserStatus};
 use crate::error::{Error, Result};
 use crate::text::{Reason, UserSearch};
@@ -122,7 +122,7 @@ pub async fn list(
     }
     let search = query.search.map(|search| search.folded()).unwrap_or_default();
     let account_number = AccountNumber::from_typed(&search);
-    let look = Event::of(Action::UsersListed, &origin).detail(describe(&search, query.role));
+    let look = origin.event(Action::UsersListed).detail(describe(&search, query.role));
     let filter = UserFilter { search, account_number, role: query.role, before };
     let users = app.db.users(&filter, i64::from(limit) + 1).await?;
 
@@ -156,7 +156,7 @@ pub async fn show(
     if id == caller.user_id {
         origin.set_on_record();
     } else {
-        app.viewed(Event::of(Action::UserViewed, &origin).on(id))?;
+        app.viewed(origin.event(Action::UserViewed).on(id))?;
     }
     Ok(Json(user))
 }
@@ -265,7 +265,7 @@ pub async fn set_user_status(
         tx.set_frozen_by_admin(id, is_frozen_by_admin).await?;
         let changed_at = tx.set_standing(id, user.standing(), Timestamp::now()).await?;
         let action = if user.standing().frozen { Action::UserFrozen } else { Action::UserReleased };
-        tx.append_to_audit_log(&[Event::of(action, &origin).on(id).with_reason(request.reason)]).await?;
+        tx.append_to_audit_log(&[origin.event(action).on(id).with_reason(request.reason)]).await?;
         tx.commit().await?;
         app.auth.standings.set(id, user.standing(), changed_at);
     }
@@ -299,7 +299,7 @@ pub async fn end_sessions(
     let mut tx = app.db.begin().await?;
     tx.lock_user(id).await?.ok_or_else(Error::user_not_found)?;
     let ended = tx.end_sessions_of(id, None, now).await?;
-    tx.append_to_audit_log(&[Event::of(Action::SessionsEnded, &origin).on(id)]).await?;
+    tx.append_to_audit_log(&[origin.event(Action::SessionsEnded).on(id)]).await?;
     tx.commit().await?;
     app.auth.ended_sessions.add(ended, now);
     Ok(StatusCode::NO_CONTENT)
@@ -351,7 +351,7 @@ pub async fn set_account_status(
     let is_frozen_by_admin = is_to_freeze && (is_admin || was_frozen_by_admin);
     if account.status != status || was_frozen_by_admin != is_frozen_by_admin {
         tx.set_account_status(number, status, is_frozen_by_admin).await?;
-        let event = Event::of(action, &origin).on(number).with_reason(request.reason);
+        let event = origin.event(action).on(number).with_reason(request.reason);
         tx.append_to_audit_log(&[accounts::about_owner(event, &account)]).await?;
         tx.commit().await?;
     }

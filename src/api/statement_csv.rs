@@ -1,7 +1,7 @@
 //! The records of a statement in CSV.
 
 use super::csv::{self, row, without_formulas};
-use crate::db::ledger::Entry;
+use crate::books::entry::Entry;
 use crate::error::Result;
 use crate::money::Money;
 use crate::timestamp::Timestamp;

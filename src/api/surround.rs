@@ -13,8 +13,8 @@ use axum::response::{IntoResponse, Response};
 use super::{App, edge, extract, protocol, views};
 use crate::auth::Origin;
 use crate::auth::origin::RequestIds;
+use crate::books::audit_event::Action;
 use crate::connection::Peer;
-use crate::db::audit::{Action, Event};
 use crate::error::{Error, Problem, RATE_LIMIT, tell_allowance};
 use crate::limits::network_of;
 use crate::presence::Presence;
@@ -81,7 +81,7 @@ pub async fn finish(State(app): State<App>, mut request: Request, next: Next) ->
     let caller = origin.caller().map(|caller| caller.user_id).unwrap_or_default();
     if response.status() == StatusCode::FORBIDDEN && app.auth.denials.take(caller, started).is_ok() {
         let code = response.extensions().get::<Problem>().map(|problem| problem.code.clone()).unwrap_or_default();
-        app.audit.note(Event::of(Action::AccessDenied, &origin).on(format_args!("{method} {route}")).detail(code));
+        app.audit.note(origin.event(Action::AccessDenied).on(format_args!("{method} {route}")).detail(code));
     }
     let mut response = Problem::write_body(response, origin.ids());
     let headers = response.headers_mut();

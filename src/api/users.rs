@@ -17,7 +17,7 @@ use super::sign_up::SignedUpBy;
 use crate::auth::hashing::Purpose;
 use crate::auth::passwords::{NewPassword, Password};
 use crate::auth::{Actor, Caller, Origin, Proven, passwords};
-use crate::db::audit::{Action, Event};
+use crate::books::audit_event::Action;
 use crate::db::users::{Role, User, UserStatus};
 use crate::db::{Tx, errors};
 use crate::email::Email;
@@ -147,7 +147,7 @@ pub async fn create_account(
     let mut tx = app.db.begin().await?;
     tx.insert_user(&user).await.map_err(email_taken)?;
     let account = accounts::insert_account(&app, &mut tx, user.id, currency, None).await?;
-    let created = Event::of(Action::UserCreated, &origin).by(by.unwrap_or(user.id)).on(user.id);
+    let created = origin.event(Action::UserCreated).by(by.unwrap_or(user.id)).on(user.id);
     let opened = accounts::opened(&account, &origin).by(by.unwrap_or(user.id));
     tx.append_to_audit_log(&[created, opened]).await?;
     tx.commit().await?;
@@ -212,7 +212,7 @@ pub async fn update_me(
     }
     tx.update_user(user.id, &user.name, &user.email).await.map_err(email_taken)?;
     if has_new_address {
-        tx.append_to_audit_log(&[Event::of(Action::AddressChanged, &origin).on(user.id)]).await?;
+        tx.append_to_audit_log(&[origin.event(Action::AddressChanged).on(user.id)]).await?;
     }
     let confirm_above = request.confirm_above.map(|limit| limit.map(|WholeUnits(units)| units));
     let changed_at = match confirm_above.filter(|limit| *limit != user.confirm_above) {
@@ -242,7 +242,7 @@ async fn change_confirmation(
     let in_words = |limit: Option<i64>| limit.map_or_else(|| "none".to_owned(), |units| units.to_string());
     let change = format!("{} to {}", in_words(user.confirm_above), in_words(limit));
     user.confirm_above = limit;
-    tx.append_to_audit_log(&[Event::of(Action::ConfirmationChanged, origin).on(user.id).detail(change)]).await?;
+    tx.append_to_audit_log(&[origin.event(Action::ConfirmationChanged).on(user.id).detail(change)]).await?;
     Ok(tx.set_standing(user.id, user.standing(), Timestamp::now()).await?)
 }
 
@@ -277,7 +277,7 @@ pub async fn close_me(
     tx.close_user(caller.user_id).await?;
     tx.remove_second_factor(caller.user_id, now).await?;
     let ended = tx.end_sessions_of(caller.user_id, None, now).await?;
-    tx.append_to_audit_log(&[Event::of(Action::UserClosed, &origin).on(caller.user_id)]).await?;
+    tx.append_to_audit_log(&[origin.event(Action::UserClosed).on(caller.user_id)]).await?;
     tx.commit().await?;
     app.auth.ended_sessions.add(ended, now);
     Ok(StatusCode::NO_CONTENT)
@@ -316,7 +316,7 @@ pub async fn change_password(
     // Whoever knew the former password may have begun it, and still have the secret.
     tx.delete_pending_second_factor_of(user.id).await?;
     let ended = tx.end_sessions_of(user.id, Some(caller.session_id), now).await?;
-    tx.append_to_audit_log(&[Event::of(Action::PasswordChanged, &origin).on(user.id)]).await?;
+    tx.append_to_audit_log(&[origin.event(Action::PasswordChanged).on(user.id)]).await?;
     tx.commit().await?;
     app.auth.ended_sessions.add(ended, now);
     Ok(StatusCode::NO_CONTENT)

@@ -17,8 +17,8 @@ use uuid::Uuid;
 use super::App;
 use crate::account_number::AccountNumber;
 use crate::auth::{Caller, Origin};
-use crate::db::accounts::Account;
-use crate::db::audit::{Action, Concern, Event};
+use crate::books::account::Account;
+use crate::books::audit_event::{Action, Concern, Event};
 use crate::error::{Problem, Result};
 
 /// The same user who looks at the same thing in the same way again within this time makes no other record: a screen that
@@ -94,7 +94,7 @@ impl App {
             return Ok(());
         }
         let AccountLook { action, detail } = look;
-        let event = Event { detail, ..Event::of(action, origin) }.on(account.account_number);
+        let event = Event { detail, ..origin.event(action) }.on(account.account_number);
         self.viewed(account.owner_id.into_iter().fold(event, Event::about))
     }
 }
@@ -124,7 +124,7 @@ pub fn record_unless_recorded(app: &App, origin: &Origin, method: &Method, path:
     if !works_here || !shows || origin.is_on_record() || is_ones_own(path) {
         return response;
     }
-    let look = Event::of(Action::RecordViewed, origin).on(format_args!("{method} {path}"));
+    let look = origin.event(Action::RecordViewed).on(format_args!("{method} {path}"));
     let look = path.split('/').filter_map(concern).fold(look, Event::about);
     if !method.is_safe() {
         app.note_view(look);
@@ -177,7 +177,7 @@ async fn refusal_of(app: &App, origin: &Origin, caller: Caller, code: &str) -> O
         )
     }))
     .await;
-    let mut refused = Event::of(Action::MovementRefused, origin).detail(code);
+    let mut refused = origin.event(Action::MovementRefused).detail(code);
     for (number, is_known, owner) in owners {
         if owner.is_some_and(|owner| owner != caller.user_id) || !is_known {
             refused = owner.into_iter().fold(refused.about(number), Event::about);
@@ -189,13 +189,14 @@ async fn refusal_of(app: &App, origin: &Origin, caller: Caller, code: &str) -> O
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::timestamp::Timestamp;
 
     #[test]
     fn the_same_look_is_recorded_once_a_minute_and_another_at_once() {
         let views = Views::default();
         let start = Instant::now();
         let look = |subject: &str, detail: Option<&str>| {
-            let event = Event::of_command_line(Action::UserViewed).on(subject);
+            let event = Event::at(Action::UserViewed, Timestamp::now()).on(subject);
             Event { detail: detail.map(str::to_owned), ..event }
         };
         assert!(views.is_new(&look("a", None), start));
@@ -213,7 +214,7 @@ mod tests {
         let views = Views::default();
         let start = Instant::now();
         for number in 0..MAX_REMEMBERED + 10 {
-            assert!(views.is_new(&Event::of_command_line(Action::UserViewed).on(number), start));
+            assert!(views.is_new(&Event::at(Action::UserViewed, Timestamp::now()).on(number), start));
         }
         assert!(views.0.lock().expect("no panic").len() <= MAX_REMEMBERED);
     }

@@ -10,7 +10,7 @@ use axum::http::request::Parts;
 use uuid::Uuid;
 
 use super::{Auth, Origin};
-use crate::db::accounts::Account;
+use crate::books::account::Account;
 use crate::db::users::Role;
 use crate::error::{Error, Result};
 use crate::timestamp::Timestamp;

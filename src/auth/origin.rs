@@ -13,9 +13,11 @@ use uuid::Uuid;
 use super::Caller;
 use super::hashing::{Asker, Purpose};
 use crate::account_number::AccountNumber;
+use crate::books::audit_event::{Action, Event};
 use crate::error::Error;
 use crate::limits::{Allowance, network_of};
 use crate::presence::Presence;
+use crate::timestamp::Timestamp;
 
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// What the client sent as [`REQUEST_ID`], in the answer.
@@ -117,6 +119,18 @@ impl Origin {
 
     pub(super) fn set_caller(&self, caller: Caller, allowance: Option<Allowance>) {
         let _ = self.0.caller.set((caller, allowance));
+    }
+
+    /// An event of this request, done by its caller, if it has shown who that is.
+    pub fn event(&self, action: Action) -> Event {
+        self.set_on_record();
+        Event {
+            actor_id: self.caller().map(|caller| caller.user_id),
+            address: Some(self.address().to_string()),
+            request_id: Some(self.request_id().to_owned()),
+            client_request_id: self.ids().client().map(str::to_owned),
+            ..Event::at(action, Timestamp::now())
+        }
     }
 
     /// Whether an event of this request was made for the audit log, or it was found that none is needed.

@@ -4,9 +4,10 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::approvals::{ApprovalFilter, ApprovalStatus};
+use super::approvals::ApprovalFilter;
 use super::users::Role;
 use super::{Db, Tx, in_transaction, on_reader};
+use crate::books::approval::ApprovalStatus;
 use crate::timestamp::Timestamp;
 
 /// A change that an admin has asked for.

@@ -1,87 +1,13 @@
 //! Accounts: opening, listing, labelling, closing. Balances are the ledger's to change.
 
 use rusqlite::OptionalExtension;
-use sqlx::FromRow;
-use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{Db, Tx, account_columns, in_transaction, on_reader, sqlite};
 use crate::account_number::AccountNumber;
+use crate::books::account::{Account, AccountStatus};
 use crate::money::Currency;
 use crate::timestamp::Timestamp;
-
-/// The hash that the first entry of every passbook builds on.
-pub const GENESIS_HASH: [u8; 32] = [0; 32];
-
-/// An account with the head of its passbook.
-#[derive(Clone, Debug, FromRow)]
-pub struct Account {
-    pub account_number: AccountNumber,
-    /// None for the bank's own accounts.
-    pub owner_id: Option<Uuid>,
-    #[sqlx(try_from = "String")]
-    pub currency: Currency,
-    pub label: Option<String>,
-    pub status: AccountStatus,
-    /// Minor units, after the last entry.
-    pub balance: i64,
-    /// Minor units that the balance may go below zero; never negative.
-    pub overdraft_limit: i64,
-    /// Sequence of the last entry; 0 before the first.
-    pub sequence: i64,
-    #[sqlx(try_from = "Vec<u8>")]
-    pub head_hash: [u8; 32],
-    /// When the last entry was made, or the account opened.
-    pub last_entry_at: Timestamp,
-    pub opened_at: Timestamp,
-    /// Nothing is reserved on the account from then on.
-    pub reserved_until: Timestamp,
-    /// Minor units that pending reversals need, so that nobody else may take them. Not stored: looked up while
-    /// `reserved_until` has not passed.
-    #[sqlx(skip)]
-    pub reserved: i64,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, sqlx::Type, ToSchema)]
-#[serde(rename_all = "lowercase")]
-#[sqlx(type_name = "text", rename_all = "lowercase")]
-pub enum AccountStatus {
-    Open,
-    Frozen,
-    Closed,
-}
-
-impl Account {
-    /// A customer's account as it is on its first day.
-    pub fn open(
-        account_number: AccountNumber,
-        owner_id: Uuid,
-        currency: Currency,
-        label: Option<String>,
-        now: Timestamp,
-    ) -> Self {
-        Self {
-            account_number,
-            owner_id: Some(owner_id),
-            currency,
-            label,
-            status: AccountStatus::Open,
-            balance: 0,
-            overdraft_limit: 0,
-            sequence: 0,
-            head_hash: GENESIS_HASH,
-            last_entry_at: now,
-            opened_at: now,
-            reserved_until: Timestamp::from_micros(0),
-            reserved: 0,
-        }
-    }
-
-    /// Minor units that could be withdrawn now.
-    pub fn available(&self) -> i64 {
-        self.balance.saturating_add(self.overdraft_limit).saturating_sub(self.reserved)
-    }
-}
 
 impl Db {
     /// A customer's account. The bank's own accounts are not to be seen from outside.

@@ -8,9 +8,10 @@ use std::collections::BTreeMap;
 
 use uuid::Uuid;
 
-use super::audit::{Action, AuditRecord, audit_columns};
+use super::audit::{AuditRecord, audit_columns};
 use super::{Db, on_reader};
 use crate::account_number::AccountNumber;
+use crate::books::audit_event::Action;
 use crate::timestamp::Timestamp;
 
 /// Records in one read of which some may not be wanted: a few milliseconds, and some 200 KB.

@@ -10,9 +10,9 @@ use sqlx::pool::PoolConnection;
 use sqlx::{PgPool, Postgres};
 use tokio::sync::{mpsc, oneshot};
 
-use super::accounts::Account;
 use super::{account_columns, in_time};
 use crate::account_number::AccountNumber;
+use crate::books::account::Account;
 
 /// Look-ups in one query.
 const MAX_BATCH: usize = 256;

@@ -4,7 +4,8 @@ use uuid::Uuid;
 
 use super::{Db, entry_columns, on_reader};
 use crate::account_number::AccountNumber;
-use crate::db::ledger::{Entry, MovementType, Transaction};
+use crate::books::entry::{Entry, Transaction};
+use crate::books::movement::MovementType;
 use crate::timestamp::Timestamp;
 
 /// The two sides of a movement: which passbook lines it made; and its other half, if it is a reversal or has one.

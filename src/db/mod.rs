@@ -164,7 +164,7 @@ macro_rules! in_snapshot {
         }
     };
 }
-/// The columns of [`ledger::Entry`] that come from `entries e` and, for the words and the other side, `transactions t`.
+/// The columns of [`crate::books::entry::Entry`] that come from `entries e` and, for the words and the other side, `transactions t`.
 macro_rules! entry_columns {
     () => {
         "e.account_number, e.sequence, e.transaction_id, e.type as movement_type, e.amount, e.balance, e.created_at,

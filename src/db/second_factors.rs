@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::{Db, Tx, in_snapshot, in_transaction, on_reader};
 use crate::auth::factor_keys::{FactorKeys, KeyId, prefix_of};
-use crate::db::audit::Event;
+use crate::books::audit_event::Event;
 use crate::db::users::ChangedStanding;
 use crate::timestamp::Timestamp;
 

@@ -14,8 +14,8 @@ use rusqlite::{Connection, OpenFlags, Row};
 use sqlx::error::{DatabaseError, ErrorKind};
 
 use super::SQLITE_PRAGMAS;
-use super::accounts::{Account, AccountStatus};
 use crate::account_number::AccountNumber;
+use crate::books::account::{Account, AccountStatus};
 use crate::money::Currency;
 use crate::timestamp::Timestamp;
 

@@ -6,7 +6,8 @@ use uuid::Uuid;
 
 use super::{Tx, entry_columns, in_snapshot};
 use crate::account_number::AccountNumber;
-use crate::db::ledger::{Entry, MovementType};
+use crate::books::entry::Entry;
+use crate::books::movement::MovementType;
 use crate::timestamp::Timestamp;
 
 /// A passbook line with its journal row and its account, as far as those exist.
@@ -125,7 +126,7 @@ impl Tx<'_> {
                  where not exists (select 1 from entries e where e.account_number = a.account_number)
                    and (a.sequence <> 0 or a.balance <> 0 or a.head_hash <> $1 or a.last_entry_at <> a.opened_at)",
             )
-            .bind(&super::accounts::GENESIS_HASH[..])
+            .bind(&crate::books::account::GENESIS_HASH[..])
             .fetch(conn),
             &mut visit,
         )

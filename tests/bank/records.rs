@@ -333,8 +333,9 @@ bank_tests! {
         let (ada, auditor) = (bank.customer().await, bank.employee("auditor").await);
         let id = ada.user_id_of_mine().await;
         let many: Vec<_> = (0..1_700).map(|number| {
-            use coffer::db::audit::{Action, Event};
-            let event = Event::of_command_line(if number % 850 == 0 { Action::DemoFilled } else { Action::UserViewed });
+            use coffer::books::audit_event::{Action, Event};
+            use coffer::timestamp::Timestamp;
+            let event = Event::at(if number % 850 == 0 { Action::DemoFilled } else { Action::UserViewed }, Timestamp::now());
             event.about(id.parse::<uuid::Uuid>().expect("an id")).detail(format!("number {number}"))
         }).collect();
         for events in many.chunks(500) {

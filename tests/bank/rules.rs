@@ -3,9 +3,12 @@
 use std::collections::HashMap;
 
 use coffer::account_number::AccountNumber;
-use coffer::db::accounts::{Account, AccountStatus};
-use coffer::ledger::chain::entry_hash;
-use coffer::ledger::rules::{Book, Caller, Command, Movement, Outcome, Refusal, SecondPerson, decide};
+use coffer::books::account::{Account, AccountStatus};
+use coffer::books::chain::entry_hash;
+use coffer::books::command::{Caller, Command, SecondPerson};
+use coffer::books::movement::Movement;
+use coffer::books::refusal::Refusal;
+use coffer::books::rules::{Book, Outcome, decide};
 use coffer::money::{Amount, Currency};
 use coffer::timestamp::Timestamp;
 use proptest::prelude::*;

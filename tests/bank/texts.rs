@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use coffer::account_number::AccountNumber;
-use coffer::db::accounts::Account;
+use coffer::books::account::Account;
 use coffer::money::{Currency, CurrentCurrency};
 use coffer::timestamp::Timestamp;
 use reqwest::Method;

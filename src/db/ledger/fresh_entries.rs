@@ -13,8 +13,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use rusqlite::types::ToSqlOutput;
 use rusqlite::{Connection, Error, Row, Statement, ffi};
 
-use super::Entry;
 use crate::account_number::AccountNumber;
+use crate::books::entry::Entry;
 
 /// Lines of an account that are filed together. More would save little, and whoever reads follows them one by one.
 const FILE_AT: i64 = 16;
@@ -207,7 +207,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::db::ledger::MovementType;
+    use crate::books::movement::MovementType;
     use crate::money::Currency;
     use crate::timestamp::Timestamp;
 

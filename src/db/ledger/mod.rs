@@ -14,17 +14,18 @@ use std::time::Duration;
 
 use sqlx::{Connection, FromRow, PgConnection, Postgres};
 use tokio::sync::Mutex;
-use utoipa::ToSchema;
 use uuid::Uuid;
 
 use self::key_positions::{KeyPositions, MAX_HELD};
 use self::sqlite::SqliteBatch;
-use super::accounts::Account;
-use super::approvals::Approval;
-use super::audit::Event;
 use super::{Db, Tx, account_columns, errors, in_time, in_transaction, wait_for_turn};
 use crate::account_number::AccountNumber;
-use crate::ledger::rules::Reservation;
+use crate::books::account::Account;
+use crate::books::approval::{Approval, Reservation};
+use crate::books::audit_event::Event;
+use crate::books::entry::{Entry, Transaction};
+use crate::books::postings::{Approved, PendingReversal, Postings, Reversal, UsedKey};
+use crate::books::unapproved::UnapprovedTotal;
 use crate::money::{Currency, Money};
 use crate::timestamp::Timestamp;
 
@@ -60,147 +61,6 @@ use select_unapproved_sums;
 const WRITE_SIGN_OF_LIFE: &str = "insert into signs_of_life (lane, written_at) values ($1, $2)
      on conflict (lane) do update set written_at = excluded.written_at";
 
-/// What a movement is to the customer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, sqlx::Type, ToSchema)]
-#[serde(rename_all = "lowercase")]
-#[repr(i16)]
-pub enum MovementType {
-    Deposit = 1,
-    Withdrawal = 2,
-    Transfer = 3,
-}
-
-impl MovementType {
-    /// As on the wire.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Deposit => "deposit",
-            Self::Withdrawal => "withdrawal",
-            Self::Transfer => "transfer",
-        }
-    }
-}
-
-/// A movement in a sentence of the audit log: `deposit of 5.00 USD to 10000000000180`.
-pub fn in_words(
-    movement_type: MovementType,
-    money: Money,
-    from: Option<AccountNumber>,
-    to: Option<AccountNumber>,
-) -> String {
-    let account = |preposition, number: Option<AccountNumber>| {
-        number.map(|number| format!(" {preposition} {number}")).unwrap_or_default()
-    };
-    let (from, to) = (account("from", from), account("to", to));
-    format!("{} of {money} {}{from}{to}", movement_type.name(), money.currency)
-}
-
-/// A row of the journal: `amount` minor units went from the debited to the credited account.
-#[derive(Clone, Debug, PartialEq, Eq, FromRow)]
-pub struct Transaction {
-    pub id: Uuid,
-    pub movement_type: MovementType,
-    pub debit_account: AccountNumber,
-    /// The line this movement made in the debited account's passbook; None for the bank's own accounts.
-    pub debit_sequence: Option<i64>,
-    pub credit_account: AccountNumber,
-    pub credit_sequence: Option<i64>,
-    /// Minor units, positive.
-    pub amount: i64,
-    #[sqlx(try_from = "String")]
-    pub currency: Currency,
-    pub description: Option<String>,
-    pub initiated_by: Uuid,
-    pub created_at: Timestamp,
-}
-
-impl Transaction {
-    pub fn money(&self) -> Money {
-        Money::new(self.amount, self.currency)
-    }
-
-    /// The customers' accounts that the money came from and went to; None for the bank's cash.
-    pub fn sides(&self) -> (Option<AccountNumber>, Option<AccountNumber>) {
-        let (debited, credited) = (self.debit_sequence, self.credit_sequence);
-        (debited.map(|_| self.debit_account), credited.map(|_| self.credit_account))
-    }
-
-    /// `transfer of 25000.00 USD from 10000000000180 to 10000000000277`
-    pub fn in_words(&self) -> String {
-        let (from, to) = self.sides();
-        in_words(self.movement_type, self.money(), from, to)
-    }
-}
-
-/// A line of a passbook, with what the journal says of its movement.
-#[derive(Clone, Debug, PartialEq, Eq, FromRow)]
-pub struct Entry {
-    pub account_number: AccountNumber,
-    /// 1 for the account's first line, then without gaps.
-    pub sequence: i64,
-    pub transaction_id: Uuid,
-    pub movement_type: MovementType,
-    /// The other customer of a transfer; None when it was the bank.
-    pub counterparty: Option<AccountNumber>,
-    /// Minor units; a credit is positive, a debit negative.
-    pub amount: i64,
-    #[sqlx(try_from = "String")]
-    pub currency: Currency,
-    /// The account's balance after this line, in minor units.
-    pub balance: i64,
-    pub description: Option<String>,
-    /// The user who gave the order.
-    pub initiated_by: Uuid,
-    pub created_at: Timestamp,
-    #[sqlx(try_from = "Vec<u8>")]
-    pub hash: [u8; 32],
-}
-
-/// An idempotency key that has taken effect.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, FromRow)]
-pub struct UsedKey {
-    /// The first 16 bytes of SHA-256(caller, key).
-    #[sqlx(try_from = "Vec<u8>")]
-    pub key: [u8; 16],
-    /// SHA-256 of the request.
-    #[sqlx(try_from = "Vec<u8>")]
-    pub fingerprint: [u8; 32],
-    /// Booked, or what an approval that the request became will be booked as.
-    pub transaction_id: Uuid,
-}
-
-/// An approval that is carried out, and whose word it was. Its id is that of the transaction.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Approved {
-    pub id: Uuid,
-    pub by: Uuid,
-}
-
-/// A movement that undoes another, once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, FromRow)]
-pub struct Reversal {
-    /// What is undone.
-    pub transaction_id: Uuid,
-    /// What undoes it.
-    pub reversal_id: Uuid,
-}
-
-/// An approval that waits to undo a movement.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, FromRow)]
-pub struct PendingReversal {
-    pub approval_id: Uuid,
-    /// What is to be undone.
-    pub transaction_id: Uuid,
-}
-
-/// What somebody of the staff moved without a second approver, in one currency and one batch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct UnapprovedTotal {
-    pub user_id: Uuid,
-    pub money: Money,
-    pub moved_at: Timestamp,
-}
-
 /// A user's unapproved totals in one currency.
 #[derive(Clone, Copy, Debug, FromRow)]
 pub struct UnapprovedSum {
@@ -217,21 +77,6 @@ impl UnapprovedTotal {
         let micros = self.moved_at.as_micros();
         micros - micros.rem_euclid(MINUTE.as_micros() as i64)
     }
-}
-
-/// Everything a batch adds to the books.
-#[derive(Debug, Default)]
-pub struct Postings {
-    pub transactions: Vec<Transaction>,
-    pub entries: Vec<Entry>,
-    pub used_keys: Vec<UsedKey>,
-    pub approved: Vec<Approved>,
-    /// What waits for a second person from now on.
-    pub kept: Vec<Approval>,
-    pub reversals: Vec<Reversal>,
-    pub unapproved: Vec<UnapprovedTotal>,
-    /// What the audit log has to say of it.
-    pub records: Vec<Event>,
 }
 
 /// The accounts on which these approvals reserve, each with the latest expiry.

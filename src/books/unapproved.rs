@@ -7,9 +7,18 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use crate::money::{Currency, Money};
+use crate::timestamp::Timestamp;
 
 /// What counts against the approval amount: everything within the last day, so that it cannot be had in small pieces.
 pub const WINDOW: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// What somebody of the staff moved without a second approver, in one currency and one batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UnapprovedTotal {
+    pub user_id: Uuid,
+    pub money: Money,
+    pub moved_at: Timestamp,
+}
 
 type Sums = HashMap<(Uuid, Currency), i64>;
 

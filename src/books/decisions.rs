@@ -4,18 +4,34 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use uuid::Uuid;
 
-use super::{Receipt, Verdicts, Waiting};
-use crate::account_number::AccountNumber;
-use crate::db::accounts::Account;
-use crate::db::approvals::{Approval, MAX_PENDING_PER_PERSON};
-use crate::db::audit::Event;
-use crate::db::ledger::{Approved, Entry, PendingReversal, Postings, Reversal, Transaction, UnapprovedTotal, UsedKey};
-use crate::ledger::rules::{self, Book, Command, Outcome, Refusal, Reverses, SecondPerson};
+use super::account::Account;
+use super::approval::{Approval, MAX_PENDING_PER_PERSON};
+use super::audit_event::Event;
+use super::command::{Command, Reverses, SecondPerson, accounts_named};
+use super::entry::{Entry, Transaction};
+use super::postings::{Approved, PendingReversal, Postings, Reversal, UsedKey};
+use super::refusal::Refusal;
+use super::rules::{self, Book, Outcome};
+use super::unapproved::UnapprovedTotal;
 use crate::money::Money;
 use crate::timestamp::Timestamp;
 
+/// What became of an accepted command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Receipt {
+    /// Committed just now, with the line it made in the passbook of the account the caller acted on.
+    Posted(Entry),
+    /// Nothing is booked: it was kept just now, until a second person decides.
+    Kept(Approval),
+    /// An earlier request used the same key: this is what it booked, or what it became an approval of.
+    Replay { transaction_id: Uuid },
+}
+
+/// What became of each command of an order, in its order.
+pub type Verdicts = Vec<Result<Receipt, Refusal>>;
+
 /// The state of a batch while its commands are decided one after the other.
-pub(super) struct Decisions {
+pub struct Decisions {
     book: Book,
     /// Keys that took effect, before this batch or within it.
     used_keys: HashMap<[u8; 16], UsedKey>,
@@ -31,7 +47,7 @@ pub(super) struct Decisions {
 
 /// What waited for approval before the batch, as far as it has to do with it.
 #[derive(Default)]
-pub(super) struct WaitingBefore {
+pub struct WaitingBefore {
     /// Reversals of what the batch reverses.
     pub reversals: Vec<PendingReversal>,
     /// How many approvals the callers have asked for who may ask for another.
@@ -58,22 +74,23 @@ impl Decisions {
         }
     }
 
-    pub fn decide_order(&mut self, order: &Waiting) -> Verdicts {
+    /// Decides the commands of one request. If they are `atomic` and one is refused, all are.
+    pub fn decide_order(&mut self, commands: &[Command], atomic: bool) -> Verdicts {
         let used_keys = &self.used_keys;
         let is_new = |command: &&Command| command.idempotency_key.is_none_or(|key| !used_keys.contains_key(&key));
-        let supervised = order.commands.iter().filter(|command| command.caller.alone_up_to.is_some());
+        let supervised = commands.iter().filter(|command| command.caller.alone_up_to.is_some());
         self.book.begin_order(supervised.filter(is_new));
-        let verdicts = self.decide_all(order);
+        let verdicts = self.decide_all(commands, atomic);
         self.book.end_order();
         verdicts
     }
 
-    fn decide_all(&mut self, order: &Waiting) -> Verdicts {
-        if !order.atomic {
-            return order.commands.iter().map(|command| self.decide(command)).collect();
+    fn decide_all(&mut self, commands: &[Command], atomic: bool) -> Verdicts {
+        if !atomic {
+            return commands.iter().map(|command| self.decide(command)).collect();
         }
-        let before = self.savepoint(&order.commands);
-        let verdicts: Verdicts = order.commands.iter().map(|command| self.decide(command)).collect();
+        let before = self.savepoint(commands);
+        let verdicts: Verdicts = commands.iter().map(|command| self.decide(command)).collect();
         if verdicts.iter().all(Result::is_ok) {
             return verdicts;
         }
@@ -251,9 +268,4 @@ struct Savepoint {
     kept: usize,
     reversals: usize,
     records: usize,
-}
-
-/// The accounts that the commands name, each once and in order, which is also the order of their locks.
-pub(super) fn accounts_named<'a>(commands: impl IntoIterator<Item = &'a Command>) -> BTreeSet<AccountNumber> {
-    commands.into_iter().flat_map(|command| command.movement.accounts()).collect()
 }

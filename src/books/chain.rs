@@ -3,7 +3,7 @@
 
 use sha2::{Digest, Sha256};
 
-use crate::db::ledger::Entry;
+use super::entry::Entry;
 
 /// Names the layout below. A change of layout gets a new name, and old lines keep theirs.
 const LAYOUT: &[u8] = b"coffer.entry.1";

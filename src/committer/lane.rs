@@ -9,15 +9,18 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::decisions::{Decisions, WaitingBefore, accounts_named};
-use super::{LaneState, Verdicts, Waiting, account_busy, not_booked, not_booked_because};
+use super::{LaneState, Waiting, account_busy, not_booked, not_booked_because};
 use crate::account_number::AccountNumber;
+use crate::books::command::accounts_named;
+use crate::books::command::{Command, SecondPerson};
+use crate::books::decisions::{Decisions, Verdicts, WaitingBefore};
+use crate::books::postings::Postings;
+use crate::books::rules::Book;
+use crate::books::unapproved::{Unapproved, WINDOW};
 use crate::clock::Clock;
 use crate::db::errors::{self, Failure};
-use crate::db::ledger::{Batch, LaneConnection, Postings};
+use crate::db::ledger::{Batch, LaneConnection};
 use crate::error::Error;
-use crate::ledger::rules::{Book, Command, SecondPerson};
-use crate::ledger::unapproved::{Unapproved, WINDOW};
 use crate::timestamp::Timestamp;
 
 /// Commands in one database transaction, give or take one order. More would only lengthen the wait of the first.
@@ -274,7 +277,7 @@ impl Lane {
 
         let book = Book::new(accounts, now, self.maximum_major_units).with(reservations, unapproved);
         let mut decisions = Decisions::new(book, used_keys, pending, reversals, waiting, now);
-        let verdicts = batch.iter().map(|waiting| decisions.decide_order(waiting)).collect();
+        let verdicts = batch.iter().map(|waiting| decisions.decide_order(&waiting.commands, waiting.atomic)).collect();
         decisions.add_unapproved(self.clock.stamp(now));
         let Postings { transactions, kept, .. } = &decisions.postings;
         if !transactions.is_empty() || !kept.is_empty() {

@@ -2,7 +2,7 @@
 //!
 //! Handlers never open a transaction for money. They [`submit`](Committer::submit) a [`Command`] and wait. A *lane* takes
 //! everything that is waiting and, in one database transaction, locks the accounts named, looks up idempotency keys,
-//! [decides](rules::decide) each command in the order of arrival, writes, commits, and only then answers. There is no
+//! [decides](crate::books::rules::decide) each command in the order of arrival, writes, commits, and only then answers. There is no
 //! timer: a batch is what arrived while the last commit was in flight, so one lone request waits for nothing and a thousand
 //! share one fsync.
 //!
@@ -25,7 +25,6 @@
 //! - A movement is reversed once: its row in `reversals` is written by the transaction that books the reversal, and looked
 //!   for once the accounts are locked, which are the same for all who would reverse it. And what is reversed is the key.
 
-mod decisions;
 mod lane;
 
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Release};
@@ -40,12 +39,13 @@ use tokio::time::{Instant, timeout, timeout_at};
 use uuid::Uuid;
 
 use self::lane::{Lane, on_its_own_thread};
-use super::rules::{Command, Refusal};
+use crate::books::command::Command;
+use crate::books::decisions::{Receipt, Verdicts};
+use crate::books::refusal::Refusal;
 use crate::clock::Clock;
 use crate::db::Db;
-use crate::db::approvals::Approval;
 use crate::db::errors::{self, Failure};
-use crate::db::ledger::{Entry, LaneConnection};
+use crate::db::ledger::LaneConnection;
 use crate::disk::DiskReserve;
 use crate::error::{Error, Result};
 use crate::limits::movements::MovementLimits;
@@ -110,20 +110,6 @@ struct Pulse {
     at: Instant,
     outcome: Result<(), Failure>,
 }
-
-/// What became of an accepted command.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Receipt {
-    /// Committed just now, with the line it made in the passbook of the account the caller acted on.
-    Posted(Entry),
-    /// Nothing is booked: it was kept just now, until a second person decides.
-    Kept(Approval),
-    /// An earlier request used the same key: this is what it booked, or what it became an approval of.
-    Replay { transaction_id: Uuid },
-}
-
-/// What became of each command of an order, in its order.
-pub type Verdicts = Vec<Result<Receipt, Refusal>>;
 
 /// The commands of one request, and who waits for them. Without commands, it asks for a sign of life: the lane then writes
 /// something even if nothing else is to be written.

@@ -2,92 +2,19 @@
 
 use std::collections::HashMap;
 
-use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
+use super::account::{Account, AccountStatus};
+use super::approval::Reservation;
 use super::chain::entry_hash;
+use super::command::{Caller, Command, SecondPerson};
+use super::entry::{Entry, Transaction};
+use super::movement::{Movement, MovementType};
+use super::refusal::{NeedsApproval, Refusal};
 use super::unapproved::Unapproved;
 use crate::account_number::AccountNumber;
-use crate::db::accounts::{Account, AccountStatus};
-use crate::db::approvals::{Approval, ApprovalStatus, LIFETIME};
-use crate::db::audit::Event;
-use crate::db::ledger::{Entry, MovementType, Transaction};
-use crate::money::{Amount, AmountError, Currency, Money};
+use crate::money::Money;
 use crate::timestamp::Timestamp;
-
-/// An order to move money, complete before it is queued: trying it twice is the same order.
-#[derive(Clone, Debug)]
-pub struct Command {
-    /// The UUIDv7 of the transaction that the command becomes.
-    pub id: Uuid,
-    pub caller: Caller,
-    pub movement: Movement,
-    pub amount: Amount,
-    /// What the caller believes the currency to be; a belief that is wrong is refused.
-    pub currency: Option<Currency>,
-    pub description: Option<String>,
-    /// The first 16 bytes of SHA-256(caller, Idempotency-Key).
-    pub idempotency_key: Option<[u8; 16]>,
-    pub second_person: SecondPerson,
-    /// What this movement undoes, if it does.
-    pub reverses: Option<Reverses>,
-    /// Goes into the audit log if the movement is booked on somebody else's account by the caller alone; what moved is added
-    /// to it. None for those who have only accounts of their own.
-    pub record: Option<Box<Event>>,
-    /// When it happened, for what is booked afterwards (`coffer demo`): never in the future, and never before the
-    /// account's last entry. None for now, as in every request.
-    pub at: Option<Timestamp>,
-}
-
-impl Command {
-    /// The user who has it carried out now: of what was approved, the one who approved it.
-    pub fn given_by(&self) -> Uuid {
-        match self.second_person {
-            SecondPerson::HasApproved { by, .. } => by,
-            SecondPerson::NotAsked | SecondPerson::MayBeAsked { .. } => self.caller.user_id,
-        }
-    }
-}
-
-/// What somebody else has to say to an order that nobody may give alone.
-#[derive(Clone, Debug)]
-pub enum SecondPerson {
-    /// Nobody is asked: such an order is refused.
-    NotAsked,
-    /// Such an order is kept as an approval with the same id, until somebody else decides. `record` goes into the audit
-    /// log; what is asked for is added to it.
-    MayBeAsked { record: Box<Event> },
-    /// Somebody has approved it. It is only carried out while the approval is pending, and `record` then goes into the
-    /// audit log.
-    HasApproved { by: Uuid, record: Box<Event> },
-}
-
-/// A booked movement that is undone by the one that is ordered: its [mirror](Movement::mirror), of the same amount.
-#[derive(Clone, Debug)]
-pub struct Reverses {
-    pub transaction_id: Uuid,
-    /// Goes into the audit log when the reversal is booked; what moved and why is added to it.
-    pub record: Box<Event>,
-}
-
-/// Who gives the order.
-#[derive(Clone, Copy, Debug)]
-pub struct Caller {
-    pub user_id: Uuid,
-    /// Staff: may act for any customer.
-    pub acts_on_any_account: bool,
-    /// Whether deposits to the caller's own accounts are taken on the caller's word.
-    pub deposits_to_own: bool,
-    /// The most that staff move within a day without a second approver, in whole units of the currency; None for any amount.
-    pub alone_up_to: Option<i64>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Movement {
-    Deposit { to: AccountNumber },
-    Withdrawal { from: AccountNumber },
-    Transfer { from: AccountNumber, to: AccountNumber },
-}
 
 /// The accounts that a batch of commands names, as they are after the commands decided so far.
 #[derive(Debug)]
@@ -102,16 +29,6 @@ pub struct Book {
     unapproved: Unapproved,
 }
 
-/// An amount that nobody else may take off an account, because a pending reversal needs it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, sqlx::FromRow)]
-pub struct Reservation {
-    /// Of the reversal that waits.
-    pub approval_id: Uuid,
-    pub account_number: AccountNumber,
-    /// Minor units, positive.
-    pub amount: i64,
-}
-
 /// What a command adds to the journal and the passbooks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outcome {
@@ -120,74 +37,6 @@ pub struct Outcome {
     pub entry: Entry,
     /// The receiver's line of a transfer.
     pub counter_entry: Option<Entry>,
-}
-
-/// Why a command was refused. A refused command leaves the book as it was.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
-    /// Also the answer for an account that the caller may not act on.
-    #[error("There is no such account among yours. Check the account number.")]
-    AccountNotFound,
-    #[error("There is no account with this number to transfer to. Check the account number.")]
-    ReceiverNotFound,
-    #[error("The account is closed: it takes no more movements.")]
-    AccountClosed,
-    #[error("The account is frozen: no money moves until the bank releases it.")]
-    AccountFrozen,
-    #[error("The receiving account takes no money: it is closed or frozen.")]
-    ReceiverUnavailable,
-    #[error("Deposits are booked by the bank's staff: bring the money to them.")]
-    DepositsByStaffOnly,
-    #[error("A transfer needs two different accounts.")]
-    SameAccount,
-    #[error("The account is in {account}, not in {requested}.")]
-    CurrencyMismatch { account: Currency, requested: Currency },
-    #[error("Your account is in {from}, the receiving one in {to}: a transfer stays in one currency.")]
-    TransferBetweenCurrencies { from: Currency, to: Currency },
-    #[error("{available} {} is available, {requested} {} was asked for.", available.currency, requested.currency)]
-    InsufficientFunds { available: Money, requested: Money },
-    #[error("The balance would be larger than the bank can count.")]
-    BalanceOverflow,
-    #[error("{0}")]
-    Amount(#[from] AmountError),
-    /// Nothing else speaks against the movement.
-    #[error("{why} Send it by itself, outside of a batch: it then waits for somebody else's approval.")]
-    ApprovalRequired { requested: Money, why: NeedsApproval },
-    #[error("One of the accounts is yours: somebody else must approve this.")]
-    ApproverOwnsAccount,
-    /// Decided where approvals are looked up, not here.
-    #[error("{most} requests of yours wait for approval, which is the most. Have some decided first.")]
-    TooManyPending { most: i64 },
-    /// Decided where approvals are looked up, not here.
-    #[error("A reversal of this movement waits for approval already: {approval_id}. Have that decided.")]
-    ReversalPending { approval_id: Uuid },
-    /// Decided where approvals are looked up, not here.
-    #[error("The approval waits no longer: it has been decided, or has expired. GET /approvals/{{id}} says which.")]
-    ApprovalNotPending,
-    /// Decided where reversals are looked up, not here.
-    #[error("This movement has been reversed before, by {by}: it is not reversed twice.")]
-    AlreadyReversed { by: Uuid },
-    /// Decided where reversals are looked up, not here.
-    #[error("This movement is itself the reversal of {of}. Order the movement anew if it should stand after all.")]
-    IsAReversal { of: Uuid },
-    /// Decided where keys are looked up, not here.
-    #[error("This Idempotency-Key was used for another request. Send a new key for a new request.")]
-    IdempotencyKeyReused,
-    /// Decided where a batch is, not here.
-    #[error("Nothing of this batch was booked, because another item was refused.")]
-    BatchRefused,
-}
-
-/// Why a movement is not for one person to order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum NeedsApproval {
-    #[error("You have this done by the power of your role, and one of the accounts is yours.")]
-    OwnAccount,
-    #[error(
-        "With this you would have moved {total} {} within a day, by yourself: more than the {above} {} that one person may.",
-        above.currency, above.currency
-    )]
-    AboveLimit { total: Money, above: Money },
 }
 
 impl Book {
@@ -477,92 +326,4 @@ fn outcome(command: &Command, money: Money, at: Timestamp, debit: Option<Entry>,
         (None, None) => unreachable!("a movement has at least one customer's side"),
     };
     Outcome { transaction, entry, counter_entry }
-}
-
-impl Command {
-    /// What waits for somebody else from `now` on, when the order is not for one person to give.
-    pub fn approval(&self, money: Money, now: Timestamp) -> Approval {
-        let (from_account, to_account) = self.movement.sides();
-        Approval {
-            id: self.id,
-            movement_type: self.movement.movement_type(),
-            from_account,
-            to_account,
-            amount: money.minor_units,
-            currency: money.currency,
-            description: self.description.clone(),
-            reverses: self.reverses.as_ref().map(|reverses| reverses.transaction_id),
-            requested_by: self.caller.user_id,
-            requested_at: now,
-            expires_at: now.plus(LIFETIME),
-            status: ApprovalStatus::Pending,
-            decided_by: None,
-            decided_at: None,
-        }
-    }
-
-    /// SHA-256 of what is asked for. An Idempotency-Key that comes back with another fingerprint is a mistake. The same
-    /// amount may be written in two ways ("5" and "5.00"), and is still the same request.
-    pub fn fingerprint(&self) -> [u8; 32] {
-        let (from, to) = self.movement.sides();
-        let number = |account: Option<AccountNumber>| account.map_or(0, AccountNumber::as_i64);
-        let digest = Sha256::new()
-            .chain_update((self.movement.movement_type() as i64).to_be_bytes())
-            .chain_update(number(from).to_be_bytes())
-            .chain_update(number(to).to_be_bytes())
-            .chain_update(self.amount.canonical_bytes())
-            .chain_update(self.currency.map_or("---", Currency::code))
-            .chain_update([self.description.is_some() as u8])
-            .chain_update(self.description.as_deref().unwrap_or_default());
-        match &self.reverses {
-            // As it was before there were reversals, because keys outlive an upgrade.
-            None => digest.finalize().into(),
-            // No text has this byte in UTF-8, so no description ends like this.
-            Some(reverses) => digest.chain_update([0xff]).chain_update(reverses.transaction_id).finalize().into(),
-        }
-    }
-}
-
-impl Movement {
-    /// The same movement the other way round: what a reversal of it moves.
-    pub fn mirror(self) -> Self {
-        match self {
-            Movement::Deposit { to } => Movement::Withdrawal { from: to },
-            Movement::Withdrawal { from } => Movement::Deposit { to: from },
-            Movement::Transfer { from, to } => Movement::Transfer { from: to, to: from },
-        }
-    }
-
-    /// The movement between two sides; None for the bank's cash, which is never both.
-    pub fn between(from: Option<AccountNumber>, to: Option<AccountNumber>) -> Option<Self> {
-        match (from, to) {
-            (None, Some(to)) => Some(Movement::Deposit { to }),
-            (Some(from), None) => Some(Movement::Withdrawal { from }),
-            (Some(from), Some(to)) => Some(Movement::Transfer { from, to }),
-            (None, None) => None,
-        }
-    }
-
-    /// The customers' accounts that the money comes from and goes to; None for the bank's cash.
-    pub fn sides(self) -> (Option<AccountNumber>, Option<AccountNumber>) {
-        match self {
-            Movement::Deposit { to } => (None, Some(to)),
-            Movement::Withdrawal { from } => (Some(from), None),
-            Movement::Transfer { from, to } => (Some(from), Some(to)),
-        }
-    }
-
-    /// The accounts that must be loaded to decide this movement.
-    pub fn accounts(self) -> impl Iterator<Item = AccountNumber> {
-        let (from, to) = self.sides();
-        from.into_iter().chain(to)
-    }
-
-    pub fn movement_type(self) -> MovementType {
-        match self {
-            Movement::Deposit { .. } => MovementType::Deposit,
-            Movement::Withdrawal { .. } => MovementType::Withdrawal,
-            Movement::Transfer { .. } => MovementType::Transfer,
-        }
-    }
 }

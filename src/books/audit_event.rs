@@ -1,0 +1,217 @@
+//! What the audit log has to say: who did what, to whom, and when.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use crate::account_number::AccountNumber;
+use crate::text::{self, Reason};
+use crate::timestamp::Timestamp;
+
+/// Of what a record quotes, in characters.
+const MAX_TEXT_LENGTH: usize = 300;
+
+/// Declares the actions, each with its name as stored and on the wire.
+macro_rules! actions {
+    ($($(#[$meta:meta])* $action:ident = $name:literal,)*) => {
+        /// What happened.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
+        #[serde(rename_all = "snake_case")]
+        pub enum Action {
+            $($(#[$meta])* $action,)*
+        }
+
+        impl Action {
+            pub const ALL: &[Self] = &[$(Self::$action,)*];
+
+            /// As stored and on the wire.
+            pub fn name(self) -> &'static str {
+                match self {
+                    $(Self::$action => $name,)*
+                }
+            }
+        }
+    };
+}
+
+actions! {
+    Login = "login",
+    LoginFailed = "login_failed",
+    /// Too many tries: this one was not even looked at.
+    LoginThrottled = "login_throttled",
+    /// Somebody asked for what their role may not do.
+    AccessDenied = "access_denied",
+    /// A refresh token came back a second time: it has been copied, and its session was ended.
+    RefreshTokenReused = "refresh_token_reused",
+    PasswordChanged = "password_changed",
+    AddressChanged = "address_changed",
+    SecondFactorEnabled = "second_factor_enabled",
+    SecondFactorRemoved = "second_factor_removed",
+    /// The password was right, the code was not.
+    SecondFactorFailed = "second_factor_failed",
+    /// A password or code beside a token was wrong.
+    ProofFailed = "proof_failed",
+    /// Somebody changed above which amount their own movements are to be confirmed.
+    ConfirmationChanged = "confirmation_changed",
+    /// Signed out, here or from another session; or the bank ended it, for the reason that the detail gives.
+    SessionEnded = "session_ended",
+    /// An admin ended all of somebody's sessions.
+    SessionsEnded = "sessions_ended",
+    RoleChanged = "role_changed",
+    /// Somebody became a customer, or staff made them one.
+    UserCreated = "user_created",
+    UserFrozen = "user_frozen",
+    UserReleased = "user_released",
+    UserClosed = "user_closed",
+    AccountOpened = "account_opened",
+    AccountRenamed = "account_renamed",
+    AccountFrozen = "account_frozen",
+    AccountReleased = "account_released",
+    AccountClosed = "account_closed",
+    /// A movement waits for a second person's word.
+    ApprovalRequested = "approval_requested",
+    /// A second person gave it, and the movement was booked.
+    ApprovalApproved = "approval_approved",
+    /// Somebody refused it, or whoever asked for it took it back.
+    ApprovalRejected = "approval_rejected",
+    /// A movement was undone by one the other way round.
+    MovementReversed = "movement_reversed",
+    /// Staff moved money on somebody else's account, by themselves.
+    MovementByStaff = "movement_by_staff",
+    /// A movement that staff ordered on somebody else's account was refused: the refusal tells how the account stands.
+    MovementRefused = "movement_refused",
+    AdminCreated = "admin_created",
+    /// The bank was filled with a customer and a past that nobody had, to try it out.
+    DemoFilled = "demo_filled",
+    /// Somebody other than its owner took an account's statement.
+    StatementExported = "statement_exported",
+    /// Somebody other than its owner looked at an account.
+    AccountViewed = "account_viewed",
+    /// Somebody other than its owner looked at the balance of an account.
+    BalanceViewed = "balance_viewed",
+    /// Somebody other than its owner looked at the movements of an account.
+    HistoryViewed = "history_viewed",
+    /// Somebody other than its owner looked at one movement of an account.
+    TransactionViewed = "transaction_viewed",
+    /// Staff looked at somebody's profile.
+    UserViewed = "user_viewed",
+    /// Staff looked people up; the record is about everybody whom they were shown.
+    UsersListed = "users_listed",
+    /// Staff looked at the accounts of somebody.
+    AccountsListed = "accounts_listed",
+    /// Staff looked at movements that wait for approval, or have waited.
+    ApprovalsListed = "approvals_listed",
+    /// Staff looked at one of them.
+    ApprovalViewed = "approval_viewed",
+    /// Somebody looked through the audit log, or took it away as a file; the record is about whom or what they asked for.
+    AuditRead = "audit_read",
+    /// Staff were shown something by a route that says nothing more about it.
+    RecordViewed = "record_viewed",
+}
+
+/// Something to be recorded.
+#[derive(Clone, Debug)]
+pub struct Event {
+    pub created_at: Timestamp,
+    pub action: Action,
+    /// None when nobody was signed in, or when it was the command line.
+    pub actor_id: Option<Uuid>,
+    /// What it was done to.
+    pub subject: Option<String>,
+    pub address: Option<String>,
+    pub request_id: Option<String>,
+    /// What the client called the request.
+    pub client_request_id: Option<String>,
+    pub detail: Option<String>,
+    /// The accounts and people that it is about, beside the subject.
+    pub concerns: BTreeSet<Concern>,
+}
+
+/// Whom or what a record is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Concern {
+    Account(AccountNumber),
+    User(Uuid),
+}
+
+impl fmt::Display for Concern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Account(number) => number.fmt(f),
+            Self::User(id) => id.fmt(f),
+        }
+    }
+}
+
+impl From<AccountNumber> for Concern {
+    fn from(number: AccountNumber) -> Self {
+        Self::Account(number)
+    }
+}
+
+impl From<Uuid> for Concern {
+    fn from(id: Uuid) -> Self {
+        Self::User(id)
+    }
+}
+
+impl Event {
+    /// Without an actor or an address, as for the command line.
+    pub fn at(action: Action, created_at: Timestamp) -> Self {
+        Self {
+            created_at,
+            action,
+            actor_id: None,
+            subject: None,
+            address: None,
+            request_id: None,
+            client_request_id: None,
+            detail: None,
+            concerns: BTreeSet::new(),
+        }
+    }
+
+    pub fn by(self, actor_id: Uuid) -> Self {
+        Self { actor_id: Some(actor_id), ..self }
+    }
+
+    pub fn on(self, subject: impl ToString) -> Self {
+        Self { subject: Some(clean(&subject.to_string())), ..self }
+    }
+
+    /// An account or a person whom it is about beside the subject, so that it is found by it. May be called for each.
+    pub fn about(mut self, concern: impl Into<Concern>) -> Self {
+        self.concerns.insert(concern.into());
+        self
+    }
+
+    pub fn detail(self, detail: impl AsRef<str>) -> Self {
+        Self { detail: Some(clean(detail.as_ref())), ..self }
+    }
+
+    /// In the words of whoever did it.
+    pub fn with_reason(self, reason: Option<Reason>) -> Self {
+        Self { detail: reason.map(Into::into), ..self }
+    }
+}
+
+/// Text that may come from anyone, as one line of bounded length that reads in its order. (PostgreSQL would refuse a NUL,
+/// and the batch with it.)
+fn clean(text: &str) -> String {
+    text::quoted(text, MAX_TEXT_LENGTH)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_those_on_the_wire() {
+        for action in Action::ALL {
+            assert_eq!(serde_json::to_value(action).expect("a name"), action.name());
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! What callers ask the ledger for.
+
+use std::collections::BTreeSet;
+
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+use super::approval::{Approval, ApprovalStatus, LIFETIME};
+use super::audit_event::Event;
+use super::movement::Movement;
+use crate::account_number::AccountNumber;
+use crate::money::{Amount, Currency, Money};
+use crate::timestamp::Timestamp;
+
+/// An order to move money, complete before it is queued: trying it twice is the same order.
+#[derive(Clone, Debug)]
+pub struct Command {
+    /// The UUIDv7 of the transaction that the command becomes.
+    pub id: Uuid,
+    pub caller: Caller,
+    pub movement: Movement,
+    pub amount: Amount,
+    /// What the caller believes the currency to be; a belief that is wrong is refused.
+    pub currency: Option<Currency>,
+    pub description: Option<String>,
+    /// The first 16 bytes of SHA-256(caller, Idempotency-Key).
+    pub idempotency_key: Option<[u8; 16]>,
+    pub second_person: SecondPerson,
+    /// What this movement undoes, if it does.
+    pub reverses: Option<Reverses>,
+    /// Goes into the audit log if the movement is booked on somebody else's account by the caller alone; what moved is added
+    /// to it. None for those who have only accounts of their own.
+    pub record: Option<Box<Event>>,
+    /// When it happened, for what is booked afterwards (`coffer demo`): never in the future, and never before the
+    /// account's last entry. None for now, as in every request.
+    pub at: Option<Timestamp>,
+}
+
+impl Command {
+    /// The user who has it carried out now: of what was approved, the one who approved it.
+    pub fn given_by(&self) -> Uuid {
+        match self.second_person {
+            SecondPerson::HasApproved { by, .. } => by,
+            SecondPerson::NotAsked | SecondPerson::MayBeAsked { .. } => self.caller.user_id,
+        }
+    }
+}
+
+/// What somebody else has to say to an order that nobody may give alone.
+#[derive(Clone, Debug)]
+pub enum SecondPerson {
+    /// Nobody is asked: such an order is refused.
+    NotAsked,
+    /// Such an order is kept as an approval with the same id, until somebody else decides. `record` goes into the audit
+    /// log; what is asked for is added to it.
+    MayBeAsked { record: Box<Event> },
+    /// Somebody has approved it. It is only carried out while the approval is pending, and `record` then goes into the
+    /// audit log.
+    HasApproved { by: Uuid, record: Box<Event> },
+}
+
+/// A booked movement that is undone by the one that is ordered: its [mirror](Movement::mirror), of the same amount.
+#[derive(Clone, Debug)]
+pub struct Reverses {
+    pub transaction_id: Uuid,
+    /// Goes into the audit log when the reversal is booked; what moved and why is added to it.
+    pub record: Box<Event>,
+}
+
+/// Who gives the order.
+#[derive(Clone, Copy, Debug)]
+pub struct Caller {
+    pub user_id: Uuid,
+    /// Staff: may act for any customer.
+    pub acts_on_any_account: bool,
+    /// Whether deposits to the caller's own accounts are taken on the caller's word.
+    pub deposits_to_own: bool,
+    /// The most that staff move within a day without a second approver, in whole units of the currency; None for any amount.
+    pub alone_up_to: Option<i64>,
+}
+
+impl Command {
+    /// What waits for somebody else from `now` on, when the order is not for one person to give.
+    pub fn approval(&self, money: Money, now: Timestamp) -> Approval {
+        let (from_account, to_account) = self.movement.sides();
+        Approval {
+            id: self.id,
+            movement_type: self.movement.movement_type(),
+            from_account,
+            to_account,
+            amount: money.minor_units,
+            currency: money.currency,
+            description: self.description.clone(),
+            reverses: self.reverses.as_ref().map(|reverses| reverses.transaction_id),
+            requested_by: self.caller.user_id,
+            requested_at: now,
+            expires_at: now.plus(LIFETIME),
+            status: ApprovalStatus::Pending,
+            decided_by: None,
+            decided_at: None,
+        }
+    }
+
+    /// SHA-256 of what is asked for. An Idempotency-Key that comes back with another fingerprint is a mistake. The same
+    /// amount may be written in two ways ("5" and "5.00"), and is still the same request.
+    pub fn fingerprint(&self) -> [u8; 32] {
+        let (from, to) = self.movement.sides();
+        let number = |account: Option<AccountNumber>| account.map_or(0, AccountNumber::as_i64);
+        let digest = Sha256::new()
+            .chain_update((self.movement.movement_type() as i64).to_be_bytes())
+            .chain_update(number(from).to_be_bytes())
+            .chain_update(number(to).to_be_bytes())
+            .chain_update(self.amount.canonical_bytes())
+            .chain_update(self.currency.map_or("---", Currency::code))
+            .chain_update([self.description.is_some() as u8])
+            .chain_update(self.description.as_deref().unwrap_or_default());
+        match &self.reverses {
+            // As it was before there were reversals, because keys outlive an upgrade.
+            None => digest.finalize().into(),
+            // No text has this byte in UTF-8, so no description ends like this.
+            Some(reverses) => digest.chain_update([0xff]).chain_update(reverses.transaction_id).finalize().into(),
+        }
+    }
+}
+
+/// The accounts that the commands name, each once and in order, which is also the order of their locks.
+pub fn accounts_named<'a>(commands: impl IntoIterator<Item = &'a Command>) -> BTreeSet<AccountNumber> {
+    commands.into_iter().flat_map(|command| command.movement.accounts()).collect()
+}

@@ -1,0 +1,70 @@
+//! What is booked: a transaction of the journal, and the entry that it makes in each account's history.
+
+use sqlx::FromRow;
+use uuid::Uuid;
+
+use super::movement::{MovementType, in_words};
+use crate::account_number::AccountNumber;
+use crate::money::{Currency, Money};
+use crate::timestamp::Timestamp;
+
+/// A row of the journal: `amount` minor units went from the debited to the credited account.
+#[derive(Clone, Debug, PartialEq, Eq, FromRow)]
+pub struct Transaction {
+    pub id: Uuid,
+    pub movement_type: MovementType,
+    pub debit_account: AccountNumber,
+    /// The line this movement made in the debited account's passbook; None for the bank's own accounts.
+    pub debit_sequence: Option<i64>,
+    pub credit_account: AccountNumber,
+    pub credit_sequence: Option<i64>,
+    /// Minor units, positive.
+    pub amount: i64,
+    #[sqlx(try_from = "String")]
+    pub currency: Currency,
+    pub description: Option<String>,
+    pub initiated_by: Uuid,
+    pub created_at: Timestamp,
+}
+
+impl Transaction {
+    pub fn money(&self) -> Money {
+        Money::new(self.amount, self.currency)
+    }
+
+    /// The customers' accounts that the money came from and went to; None for the bank's cash.
+    pub fn sides(&self) -> (Option<AccountNumber>, Option<AccountNumber>) {
+        let (debited, credited) = (self.debit_sequence, self.credit_sequence);
+        (debited.map(|_| self.debit_account), credited.map(|_| self.credit_account))
+    }
+
+    /// `transfer of 25000.00 USD from 10000000000180 to 10000000000277`
+    pub fn in_words(&self) -> String {
+        let (from, to) = self.sides();
+        in_words(self.movement_type, self.money(), from, to)
+    }
+}
+
+/// A line of a passbook, with what the journal says of its movement.
+#[derive(Clone, Debug, PartialEq, Eq, FromRow)]
+pub struct Entry {
+    pub account_number: AccountNumber,
+    /// 1 for the account's first line, then without gaps.
+    pub sequence: i64,
+    pub transaction_id: Uuid,
+    pub movement_type: MovementType,
+    /// The other customer of a transfer; None when it was the bank.
+    pub counterparty: Option<AccountNumber>,
+    /// Minor units; a credit is positive, a debit negative.
+    pub amount: i64,
+    #[sqlx(try_from = "String")]
+    pub currency: Currency,
+    /// The account's balance after this line, in minor units.
+    pub balance: i64,
+    pub description: Option<String>,
+    /// The user who gave the order.
+    pub initiated_by: Uuid,
+    pub created_at: Timestamp,
+    #[sqlx(try_from = "Vec<u8>")]
+    pub hash: [u8; 32],
+}

@@ -1,0 +1,15 @@
+//! The books on the ground floor: what there is (accounts, entries, commands, approvals), and what becomes of a command.
+//! Pure: nothing here waits for anything, reads a clock or talks to a database.
+
+pub mod account;
+pub mod approval;
+pub mod audit_event;
+pub mod chain;
+pub mod command;
+pub mod decisions;
+pub mod entry;
+pub mod movement;
+pub mod postings;
+pub mod refusal;
+pub mod rules;
+pub mod unapproved;

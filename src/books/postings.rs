@@ -1,0 +1,61 @@
+//! Everything that a batch adds to the books, and what it has to know of what was added before.
+
+use sqlx::FromRow;
+use uuid::Uuid;
+
+use super::approval::Approval;
+use super::audit_event::Event;
+use super::entry::{Entry, Transaction};
+use super::unapproved::UnapprovedTotal;
+
+/// Everything a batch adds to the books.
+#[derive(Debug, Default)]
+pub struct Postings {
+    pub transactions: Vec<Transaction>,
+    pub entries: Vec<Entry>,
+    pub used_keys: Vec<UsedKey>,
+    pub approved: Vec<Approved>,
+    /// What waits for a second person from now on.
+    pub kept: Vec<Approval>,
+    pub reversals: Vec<Reversal>,
+    pub unapproved: Vec<UnapprovedTotal>,
+    /// What the audit log has to say of it.
+    pub records: Vec<Event>,
+}
+
+/// An idempotency key that has taken effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromRow)]
+pub struct UsedKey {
+    /// The first 16 bytes of SHA-256(caller, key).
+    #[sqlx(try_from = "Vec<u8>")]
+    pub key: [u8; 16],
+    /// SHA-256 of the request.
+    #[sqlx(try_from = "Vec<u8>")]
+    pub fingerprint: [u8; 32],
+    /// Booked, or what an approval that the request became will be booked as.
+    pub transaction_id: Uuid,
+}
+
+/// An approval that is carried out, and whose word it was. Its id is that of the transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Approved {
+    pub id: Uuid,
+    pub by: Uuid,
+}
+
+/// A movement that undoes another, once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromRow)]
+pub struct Reversal {
+    /// What is undone.
+    pub transaction_id: Uuid,
+    /// What undoes it.
+    pub reversal_id: Uuid,
+}
+
+/// An approval that waits to undo a movement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromRow)]
+pub struct PendingReversal {
+    pub approval_id: Uuid,
+    /// What is to be undone.
+    pub transaction_id: Uuid,
+}

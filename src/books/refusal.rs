@@ -1,0 +1,73 @@
+//! Why a command is refused, in the words that its caller is answered with.
+
+use uuid::Uuid;
+
+use crate::money::{AmountError, Currency, Money};
+
+/// Why a command was refused. A refused command leaves the book as it was.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// Also the answer for an account that the caller may not act on.
+    #[error("There is no such account among yours. Check the account number.")]
+    AccountNotFound,
+    #[error("There is no account with this number to transfer to. Check the account number.")]
+    ReceiverNotFound,
+    #[error("The account is closed: it takes no more movements.")]
+    AccountClosed,
+    #[error("The account is frozen: no money moves until the bank releases it.")]
+    AccountFrozen,
+    #[error("The receiving account takes no money: it is closed or frozen.")]
+    ReceiverUnavailable,
+    #[error("Deposits are booked by the bank's staff: bring the money to them.")]
+    DepositsByStaffOnly,
+    #[error("A transfer needs two different accounts.")]
+    SameAccount,
+    #[error("The account is in {account}, not in {requested}.")]
+    CurrencyMismatch { account: Currency, requested: Currency },
+    #[error("Your account is in {from}, the receiving one in {to}: a transfer stays in one currency.")]
+    TransferBetweenCurrencies { from: Currency, to: Currency },
+    #[error("{available} {} is available, {requested} {} was asked for.", available.currency, requested.currency)]
+    InsufficientFunds { available: Money, requested: Money },
+    #[error("The balance would be larger than the bank can count.")]
+    BalanceOverflow,
+    #[error("{0}")]
+    Amount(#[from] AmountError),
+    /// Nothing else speaks against the movement.
+    #[error("{why} Send it by itself, outside of a batch: it then waits for somebody else's approval.")]
+    ApprovalRequired { requested: Money, why: NeedsApproval },
+    #[error("One of the accounts is yours: somebody else must approve this.")]
+    ApproverOwnsAccount,
+    /// Decided where approvals are looked up, not here.
+    #[error("{most} requests of yours wait for approval, which is the most. Have some decided first.")]
+    TooManyPending { most: i64 },
+    /// Decided where approvals are looked up, not here.
+    #[error("A reversal of this movement waits for approval already: {approval_id}. Have that decided.")]
+    ReversalPending { approval_id: Uuid },
+    /// Decided where approvals are looked up, not here.
+    #[error("The approval waits no longer: it has been decided, or has expired. GET /approvals/{{id}} says which.")]
+    ApprovalNotPending,
+    /// Decided where reversals are looked up, not here.
+    #[error("This movement has been reversed before, by {by}: it is not reversed twice.")]
+    AlreadyReversed { by: Uuid },
+    /// Decided where reversals are looked up, not here.
+    #[error("This movement is itself the reversal of {of}. Order the movement anew if it should stand after all.")]
+    IsAReversal { of: Uuid },
+    /// Decided where keys are looked up, not here.
+    #[error("This Idempotency-Key was used for another request. Send a new key for a new request.")]
+    IdempotencyKeyReused,
+    /// Decided where a batch is, not here.
+    #[error("Nothing of this batch was booked, because another item was refused.")]
+    BatchRefused,
+}
+
+/// Why a movement is not for one person to order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NeedsApproval {
+    #[error("You have this done by the power of your role, and one of the accounts is yours.")]
+    OwnAccount,
+    #[error(
+        "With this you would have moved {total} {} within a day, by yourself: more than the {above} {} that one person may.",
+        above.currency, above.currency
+    )]
+    AboveLimit { total: Money, above: Money },
+}
