@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::db::errors::Failure;
-use crate::error::{Error, Result};
 
 /// The reserve counts as reached until this many bytes more are free, or a part of a small one: a log line each way, not
 /// many.
@@ -18,6 +17,11 @@ const SLACK_PART: u64 = 16;
 /// Clones share what is known.
 #[derive(Clone, Default)]
 pub struct DiskReserve(Arc<Inner>);
+
+/// The reserve is reached.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("the disk has less room than its reserve")]
+pub struct DiskFull;
 
 #[derive(Default)]
 struct Inner {
@@ -35,9 +39,9 @@ impl DiskReserve {
         Self(Arc::new(Inner { file, bytes, ..Inner::default() }))
     }
 
-    /// 507 while the reserve is reached. For whatever makes the books grow and can wait.
-    pub fn refuse_if_reached(&self) -> Result<()> {
-        if self.is_reached() { Err(Error::disk_full()) } else { Ok(()) }
+    /// For whatever makes the books grow and can wait.
+    pub fn refuse_if_reached(&self) -> Result<(), DiskFull> {
+        if self.is_reached() { Err(DiskFull) } else { Ok(()) }
     }
 
     pub fn is_reached(&self) -> bool {

@@ -9,11 +9,15 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use crate::audit::NoRoomForRecord;
+use crate::auth::hashing::HashError;
 use crate::auth::origin::RequestIds;
 use crate::auth::tokens;
 use crate::books::refusal::Refusal;
+use crate::committer::SubmitError;
 use crate::db::errors::{self, Failure};
-use crate::limits::Allowance;
+use crate::disk::DiskFull;
+use crate::limits::{Allowance, Exceeded, Policy};
 use crate::problems::{self, title_of};
 
 pub const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
@@ -46,9 +50,9 @@ pub enum Error {
     /// Any other 4xx, and 507.
     #[error("{detail}")]
     Client { status: StatusCode, code: &'static str, detail: Cow<'static, str> },
-    /// 429: too often. `policy` names the limit.
-    #[error("{detail}")]
-    TooMany { code: &'static str, detail: &'static str, policy: &'static str, allowance: Allowance },
+    /// 429: too often.
+    #[error(transparent)]
+    TooMany(#[from] Exceeded),
     /// 503: not now; trying again soon may succeed.
     #[error("{detail}")]
     Busy { code: &'static str, detail: Cow<'static, str> },
@@ -109,7 +113,7 @@ pub struct Problem {
     cause: Option<String>,
     /// The limit that was met.
     #[serde(skip)]
-    limit: Option<(&'static str, Allowance)>,
+    limit: Option<Exceeded>,
 }
 
 impl FieldError {
@@ -182,10 +186,7 @@ impl Error {
             Self::BatchRefused(refusals) => Problem::batch_refused(refusals),
             Self::Unauthorized { code, detail } => Problem::new(StatusCode::UNAUTHORIZED, code, detail),
             Self::Client { status, code, detail } => Problem::new(status, code, detail),
-            Self::TooMany { code, detail, policy, allowance } => {
-                let problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, code, detail);
-                Problem { limit: Some((policy, allowance)), ..problem }
-            }
+            Self::TooMany(exceeded) => Problem::too_many(exceeded),
             Self::Busy { code, detail } => Problem::new(StatusCode::SERVICE_UNAVAILABLE, code, detail),
             Self::Database(error) => Problem::of_database(&error),
             Self::OutcomeUnknown { transactions } => Problem::outcome_unknown(&transactions),
@@ -237,6 +238,12 @@ impl Problem {
         };
         let errors = refusals.into_iter().enumerate().filter_map(at_fault).collect();
         Self { errors, ..Self::from(Refusal::BatchRefused) }
+    }
+
+    /// 429. Says which limit it was, and when there is room again.
+    fn too_many(exceeded: Exceeded) -> Self {
+        let (code, detail) = words_of(exceeded.policy);
+        Self { limit: Some(exceeded), ..Self::new(StatusCode::TOO_MANY_REQUESTS, code, detail) }
     }
 
     /// 504. Names what to look up: the movement, or each of a batch.
@@ -330,7 +337,7 @@ impl Problem {
             }
             _ => {}
         }
-        if let Some((policy, allowance)) = self.limit {
+        if let Some(Exceeded { policy, allowance }) = self.limit {
             let seconds = allowance.reset.as_secs_f64().ceil() as u64;
             response.headers_mut().insert(RETRY_AFTER, seconds.max(1).into());
             tell_allowance(response.headers_mut(), policy, allowance);
@@ -367,9 +374,74 @@ impl Problem {
     }
 }
 
+/// What the limit is called in headers.
+fn name_of(policy: Policy) -> &'static str {
+    match policy {
+        Policy::Address => "address",
+        Policy::Caller => "caller",
+        Policy::Probes => "probes",
+        Policy::Metrics => "metrics",
+        Policy::Changes => "changes",
+        Policy::Looks => "looks",
+        Policy::SignUps => "sign-up",
+        Policy::Guesses => "sign-in",
+        Policy::Codes => "second-factor",
+        Policy::SignIns => "sessions",
+        Policy::Openings => "openings-day",
+        Policy::Movements => "movements",
+        Policy::MovementsOfDay => "movements-day",
+    }
+}
+
+/// The code of a refusal by this limit, and what to do.
+fn words_of(policy: Policy) -> (&'static str, &'static str) {
+    match policy {
+        Policy::Address | Policy::Probes | Policy::Metrics => {
+            ("too_many_requests", "Too many requests from this address. Wait as long as Retry-After says.")
+        }
+        Policy::Caller => ("too_many_requests", "Too many requests. Wait as long as Retry-After says."),
+        Policy::Changes => (
+            "too_many_changes",
+            "You have changed more in a day than the bank takes from one caller. Wait as long as Retry-After says; \
+             movements, signing out and what is only read have their own limits.",
+        ),
+        Policy::Looks => (
+            "too_many_requests",
+            "You have looked at more people and accounts in a day than the bank keeps records of. Wait as long as \
+             Retry-After says.",
+        ),
+        Policy::SignUps => {
+            ("too_many_sign_ups", "Too many new customers from this network. Wait as long as Retry-After says.")
+        }
+        Policy::Guesses => {
+            ("too_many_sign_ins", "Too many wrong passwords. Wait as long as Retry-After says, then try again.")
+        }
+        Policy::Codes => ("too_many_codes", "Too many wrong codes. Wait as long as Retry-After says, then try again."),
+        Policy::SignIns => (
+            "too_many_sign_ins",
+            "You have signed in too often. Keep the session and renew its tokens with POST /refresh.",
+        ),
+        Policy::Openings => (
+            "too_many_openings",
+            "You have opened as many accounts in 24 hours as one may. Wait as long as Retry-After says.",
+        ),
+        Policy::Movements => (
+            "too_many_movements",
+            "You have had more movements booked in a short time than the bank takes from one caller. Nothing was booked \
+             now: wait as long as Retry-After says, or send fewer at once.",
+        ),
+        Policy::MovementsOfDay => (
+            "too_many_movements",
+            "You have had more movements booked in a day than the bank takes from one caller. Nothing was booked now: \
+             wait as long as Retry-After says, or send fewer at once.",
+        ),
+    }
+}
+
 /// The headers of draft-ietf-httpapi-ratelimit-headers-10: which limit there is, and what is left of it.
-pub fn tell_allowance(headers: &mut HeaderMap, policy: &str, allowance: Allowance) {
+pub fn tell_allowance(headers: &mut HeaderMap, policy: Policy, allowance: Allowance) {
     let Allowance { quota, remaining, reset } = allowance;
+    let policy = name_of(policy);
     let window = (quota.interval * quota.burst).as_secs_f64().ceil();
     let left = format!("\"{policy}\";r={remaining};t={}", reset.as_secs_f64().ceil());
     for (name, value) in [(RATE_LIMIT_POLICY, format!("\"{policy}\";q={};w={window}", quota.burst)), (RATE_LIMIT, left)]
@@ -378,6 +450,64 @@ pub fn tell_allowance(headers: &mut HeaderMap, policy: &str, allowance: Allowanc
             headers.insert(name, value);
         }
     }
+}
+
+impl From<DiskFull> for Error {
+    fn from(_: DiskFull) -> Self {
+        Self::disk_full()
+    }
+}
+
+impl From<NoRoomForRecord> for Error {
+    fn from(_: NoRoomForRecord) -> Self {
+        let detail = "Whoever works here looks at other people's only on record, and the audit log cannot be written \
+                      now. Try again.";
+        Self::Busy { code: "audit_log_busy", detail: detail.into() }
+    }
+}
+
+impl From<HashError> for Error {
+    fn from(error: HashError) -> Self {
+        match error {
+            HashError::Busy => {
+                Self::Busy { code: "login_busy", detail: "Too many sign-ins at once. Try again in a moment.".into() }
+            }
+            HashError::Failed(_) => Self::Internal(error.to_string()),
+        }
+    }
+}
+
+impl From<SubmitError> for Error {
+    fn from(error: SubmitError) -> Self {
+        let busy = |code, detail: &'static str| Self::Busy { code, detail: detail.into() };
+        match error {
+            SubmitError::QueueFull => {
+                busy("ledger_busy", "More movements are waiting than the bank can take. Nothing was booked; try again.")
+            }
+            SubmitError::Closing => busy(
+                "shutting_down",
+                "The bank is shutting down. Send the request again with the same Idempotency-Key.",
+            ),
+            SubmitError::AccountBusy => {
+                busy("account_busy", "Somebody else holds what the movement needs. Nothing was booked; try again.")
+            }
+            SubmitError::NotBooked(failure) => not_booked(failure),
+            SubmitError::DiskFull(full) => full.into(),
+            SubmitError::TooMany(exceeded) => exceeded.into(),
+            SubmitError::OutcomeUnknown { transactions } => Self::OutcomeUnknown { transactions },
+            SubmitError::Internal(cause) => Self::Internal(cause),
+        }
+    }
+}
+
+/// For a command of which it is certain that nothing was booked.
+fn not_booked(failure: Failure) -> Error {
+    let cause = match failure {
+        Failure::DiskFull => return Error::disk_full(),
+        Failure::InDoubt => "The database has not yet answered for the movements before yours.",
+        _ => failure.in_words(),
+    };
+    Error::Busy { code: "database_unavailable", detail: format!("{cause} Nothing was booked; try again.").into() }
 }
 
 /// 404 for what the caller may not see, 403 for what the caller may not do, 422 for what no state of the books could

@@ -12,8 +12,6 @@ use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::error::Error;
-
 /// Keys that are looked up at the same time seldom meet in one of so many maps.
 const SHARDS: usize = 16;
 /// Keys that one map remembers; while it is full, new ones have to wait. Idle ones are forgotten twice a second.
@@ -193,41 +191,68 @@ impl<K: Hash + Eq + Clone> Limiter<K> {
     }
 }
 
-/// A quota for each key, in the words of an answer; or any number.
+/// The limits that a caller can meet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Policy {
+    /// Requests from one network.
+    Address,
+    /// Requests of one caller.
+    Caller,
+    /// Requests for `/livez` and `/readyz` from one network.
+    Probes,
+    /// Requests for `/metrics` from one network.
+    Metrics,
+    /// Writes of one caller beside the money, in a day.
+    Changes,
+    /// People and accounts that one person looks at, in a day.
+    Looks,
+    /// New customers from one network, in an hour.
+    SignUps,
+    /// Wrong passwords at sign-in.
+    Guesses,
+    /// Wrong codes at sign-in.
+    Codes,
+    /// Complete sign-ins of one user.
+    SignIns,
+    /// Accounts that one owner opens, in a day.
+    Openings,
+    /// Movements of one caller, in a short time.
+    Movements,
+    /// Movements of one caller, in a day.
+    MovementsOfDay,
+}
+
+/// Something was asked for too often; nothing of it was done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the limit {policy:?} is reached")]
+pub struct Exceeded {
+    pub policy: Policy,
+    pub allowance: Allowance,
+}
+
+/// A quota for each key; or any number.
 pub struct RequestLimit<K> {
-    /// How the limit is called in the headers.
-    pub policy: &'static str,
-    code: &'static str,
-    detail: &'static str,
+    pub policy: Policy,
     limiter: Option<Limiter<K>>,
 }
 
 impl<K: Hash + Eq> RequestLimit<K> {
-    /// Requests a second, `BURST_SECONDS` worth at once. `detail` tells the client what to do. 0 stands for any number.
-    pub fn new(policy: &'static str, detail: &'static str, per_second: u32) -> Self {
-        Self::of(policy, "too_many_requests", detail, Quota::per_second(per_second))
-    }
-
-    /// `code` names the problem. Without a quota there may be any number.
-    pub fn of(policy: &'static str, code: &'static str, detail: &'static str, quota: Option<Quota>) -> Self {
-        Self { policy, code, detail, limiter: quota.map(Limiter::new) }
+    /// Without a quota there may be any number.
+    pub fn new(policy: Policy, quota: Option<Quota>) -> Self {
+        Self { policy, limiter: quota.map(Limiter::new) }
     }
 
     /// Takes one. None when there is no limit.
-    pub fn take(&self, key: K) -> Result<Option<Allowance>, Error> {
+    pub fn take(&self, key: K) -> Result<Option<Allowance>, Exceeded> {
         self.take_many(key, 1)
     }
 
     /// Takes as many as something costs, or nothing. What costs more than the whole quota takes that.
-    pub fn take_many(&self, key: K, count: u32) -> Result<Option<Allowance>, Error> {
+    pub fn take_many(&self, key: K, count: u32) -> Result<Option<Allowance>, Exceeded> {
         let Some(limiter) = &self.limiter else { return Ok(None) };
         let count = count.min(limiter.quota.burst);
-        limiter.take_many(key, count, Instant::now()).map(Some).map_err(|allowance| Error::TooMany {
-            code: self.code,
-            detail: self.detail,
-            policy: self.policy,
-            allowance,
-        })
+        let taken = limiter.take_many(key, count, Instant::now());
+        taken.map(Some).map_err(|allowance| Exceeded { policy: self.policy, allowance })
     }
 
     pub fn forget_idle(&self, now: Instant) {

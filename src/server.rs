@@ -15,12 +15,12 @@ use crate::api::edge::Edge;
 use crate::api::statements::Statements;
 use crate::api::{self, App};
 use crate::audit::AuditLog;
+use crate::auth::factor_keys::FactorKeyError;
 use crate::auth::{Auth, CallerLimits};
 use crate::clock::Clock;
 use crate::committer::{Committer, Lanes};
 use crate::config::{ConfigError, Settings, production};
 use crate::connection_limits::ConnectionLimits;
-use crate::db::second_factors::FactorKeyError;
 use crate::db::{ConnectError, Db, errors};
 use crate::disk::DiskReserve;
 use crate::door::Door;
@@ -108,7 +108,7 @@ impl Bank {
         }
         let db = Db::connect(&settings.database(true)?).await?;
         db.migrate().await?;
-        warn_of_unreadable_secrets(&db.adopt_factor_keys(&factor_keys).await?);
+        warn_of_unreadable_secrets(&factor_keys.adopt(&db).await?);
         let caller_limits = CallerLimits {
             requests_per_second: settings.caller_rate,
             changes_per_day: settings.changes_per_day,

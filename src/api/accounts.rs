@@ -23,7 +23,7 @@ use crate::books::audit_event::{Action, Event};
 use crate::books::refusal::Refusal;
 use crate::db::Tx;
 use crate::error::{Error, Result};
-use crate::limits::{Allowance, Quota};
+use crate::limits::{Allowance, Exceeded, Policy, Quota};
 use crate::money::{Currency, CurrentCurrency, Money};
 use crate::text::Label;
 use crate::timestamp::Timestamp;
@@ -366,12 +366,10 @@ async fn refuse_to_open_too_many(app: &App, tx: &mut Tx<'_>, owner_id: Uuid) -> 
     let Some(quota) = Quota::per(DAY, app.accounts_per_day) else { return Ok(()) };
     let now = Timestamp::now();
     match tx.nth_last_opening(owner_id, quota.burst).await?.map(|opened_at| opened_at.plus(DAY)) {
-        Some(free_again) if free_again > now => Err(Error::TooMany {
-            code: "too_many_openings",
-            detail: "You have opened as many accounts in 24 hours as one may. Wait as long as Retry-After says.",
-            policy: "openings-day",
-            allowance: Allowance { quota, remaining: 0, reset: free_again.since(now) },
-        }),
+        Some(free_again) if free_again > now => {
+            let allowance = Allowance { quota, remaining: 0, reset: free_again.since(now) };
+            Err(Exceeded { policy: Policy::Openings, allowance }.into())
+        }
         _ => Ok(()),
     }
 }

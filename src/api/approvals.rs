@@ -287,7 +287,7 @@ async fn approve_movement(app: &App, origin: &Origin, caller: Caller, approval: 
     let record = || Box::new(origin.event(Action::MovementReversed));
     let reverses = approval.reverses.map(|transaction_id| Reverses { transaction_id, record: record() });
     let order = Command { reverses, ..approved_order(app, &approval, second_person)? };
-    app.committer.submit(order).await?;
+    app.committer.submit(order).await??;
 
     // It is booked, or somebody else has booked it: nothing that sounds like "try again".
     let unknown = |_| Error::OutcomeUnknown { transactions: vec![id] };

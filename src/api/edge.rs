@@ -13,7 +13,7 @@ use axum::http::{HeaderName, HeaderValue};
 use ipnet::IpNet;
 
 use super::protocol::tokens;
-use crate::limits::{RequestLimit, network_of};
+use crate::limits::{Policy, Quota, RequestLimit, network_of};
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
@@ -68,14 +68,13 @@ pub struct Edge {
 
 impl Edge {
     pub fn new(trusted_proxies: Vec<IpNet>, requests_per_second: u32, serves_tls: bool) -> Self {
-        let detail = "Too many requests from this address. Wait as long as Retry-After says.";
         // Whoever wants no limit wants none here either.
         let rate = |per_second| if requests_per_second == 0 { 0 } else { per_second };
         Self {
             trusted_proxies,
-            requests: RequestLimit::new("address", detail, requests_per_second),
-            probes: RequestLimit::new("probes", detail, rate(PROBES_PER_SECOND)),
-            metrics: RequestLimit::new("metrics", detail, rate(METRICS_PER_SECOND)),
+            requests: RequestLimit::new(Policy::Address, Quota::per_second(requests_per_second)),
+            probes: RequestLimit::new(Policy::Probes, Quota::per_second(rate(PROBES_PER_SECOND))),
+            metrics: RequestLimit::new(Policy::Metrics, Quota::per_second(rate(METRICS_PER_SECOND))),
             serves_tls,
             untrusted: Mutex::default(),
         }

@@ -255,7 +255,7 @@ pub fn record(origin: &Origin, caller: command::Caller) -> Option<Box<Event>> {
 /// Hands the order to the ledger: decided in [`crate::books::rules`], written by [`crate::committer`].
 pub async fn carry_out(app: &App, order: Command) -> Result<Answer> {
     let reverses = order.reverses.as_ref().map(|reverses| reverses.transaction_id);
-    let (entry, replayed) = match app.committer.submit(order).await? {
+    let (entry, replayed) = match app.committer.submit(order).await?? {
         Receipt::Posted(entry) => (entry, false),
         Receipt::Kept(approval) => return Ok(Answer::Waiting(Waiting { approval, replayed: false })),
         Receipt::Replay { transaction_id } => {

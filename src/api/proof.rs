@@ -19,6 +19,7 @@ use crate::account_number::AccountNumber;
 use crate::auth::guesses::MAX_WITHIN_SESSIONS;
 use crate::auth::hashing::Purpose;
 use crate::auth::passwords::Password;
+use crate::auth::tokens::Subject;
 use crate::auth::{Caller, Origin};
 use crate::books::audit_event::Action;
 use crate::db::Tx;
@@ -93,7 +94,7 @@ pub async fn prove(
     };
     let proven = tx.prove_session(caller.session_id, Timestamp::now()).await?.ok_or_else(session_has_ended)?;
     tx.commit().await?;
-    Ok(Json(Tokens::access(&app, proven.subject())?))
+    Ok(Json(Tokens::access(&app, Subject::from(&proven))?))
 }
 
 /// A guess at password or code that was taken before anything was looked at. What is neither right, nor wrong, nor given
@@ -189,7 +190,7 @@ pub async fn confirm_password(
         // Too busy to look.
         Err(error) => {
             guess.give_back().await?;
-            Err(error)
+            Err(error.into())
         }
     }
 }

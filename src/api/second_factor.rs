@@ -25,7 +25,6 @@ use crate::db::access_changes::AccessChangeKind;
 use crate::db::second_factors::SecondFactor;
 use crate::db::users::Role;
 use crate::error::{Error, Result};
-use crate::limits::Allowance;
 use crate::timestamp::Timestamp;
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -293,10 +292,7 @@ pub async fn check_code_at_sign_in(
         Code::OneTime(_) => guesses.take_code(user_id),
         Code::Recovery(_) => guesses.take_recovery_code(user_id, address),
     };
-    taken.map_err(|allowance| {
-        failed_sign_ins::tell(origin, Failure::TooMany);
-        too_many_codes(allowance)
-    })?;
+    taken.inspect_err(|_| failed_sign_ins::tell(origin, Failure::TooMany))?;
     if !use_code(app, tx, user_id, factor, &code).await? {
         failed_sign_ins::tell(origin, Failure::WrongCode);
         app.audit.note(origin.event(Action::SecondFactorFailed).by(user_id).on(user_id));
@@ -403,13 +399,4 @@ pub fn wrong_code(status: StatusCode) -> Error {
 
 pub fn no_second_factor() -> Error {
     Error::conflict("second_factor_missing", "There is no second factor.")
-}
-
-fn too_many_codes(allowance: Allowance) -> Error {
-    Error::TooMany {
-        code: "too_many_codes",
-        detail: "Too many wrong codes. Wait as long as Retry-After says, then try again.",
-        policy: "second-factor",
-        allowance,
-    }
 }

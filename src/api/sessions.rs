@@ -31,7 +31,7 @@ use crate::db::sessions::Session;
 use crate::db::users::User;
 use crate::email::Email;
 use crate::error::{Error, Result};
-use crate::limits::{Allowance, network_of};
+use crate::limits::network_of;
 use crate::timestamp::Timestamp;
 
 /// A refused sign-in is answered at a multiple of this after it came: the database finds somebody in some ten microseconds
@@ -178,7 +178,7 @@ async fn sign_in(
     app.auth.passwords.queue.note_customer_at(asker.network);
     let second_factor = pass_second_factor(app, origin, &mut tx, user.id, request.code).await?;
     missing.into_iter().for_each(|taken| app.auth.guesses.give_back(taken));
-    app.auth.guesses.take_sign_in(user.id).map_err(too_many_sessions)?;
+    app.auth.guesses.take_sign_in(user.id)?;
     if let Some(password_hash) = stronger {
         tx.update_password(user.id, &password_hash).await?;
     }
@@ -248,7 +248,7 @@ async fn begin_session(
         user_id,
     };
     let token = RefreshToken::first(session.id).map_err(no_random_numbers)?;
-    tx.insert_session(&session, &token).await?;
+    tx.insert_session(&session, &token.hashes()).await?;
     Ok((session, token))
 }
 
@@ -300,12 +300,12 @@ pub async fn refresh(
     let now = Timestamp::now();
 
     let mut tx = app.db.begin().await?;
-    let session = tx.session_to_renew(&presented).await?.ok_or_else(invalid)?;
+    let session = tx.session_to_renew(&presented.hashes()).await?.ok_or_else(invalid)?;
     let is_idle = session.last_used_at.plus(sessions::IDLE_LIFETIME) <= now;
     if session.ended_at.is_some() || session.expires_at <= now || is_idle {
         return Err(invalid());
     }
-    if !tx.rotate_token(&presented, &next, now).await? {
+    if !tx.rotate_token(&presented.hashes(), &next.hashes(), now).await? {
         if tx.end_session(session.session_id, session.user_id, now).await? {
             let event = origin.event(Action::RefreshTokenReused).by(session.user_id).on(session.session_id);
             tx.append_to_audit_log(&[event]).await?;
@@ -315,7 +315,7 @@ pub async fn refresh(
         return Err(invalid());
     }
     tx.commit().await?;
-    Tokens::answer(&app, client, session.subject(), &next)
+    Tokens::answer(&app, client, Subject::from(&session), &next)
 }
 
 /// Sign out
@@ -356,7 +356,9 @@ pub async fn list(
 ) -> Result<Json<SessionList>> {
     let limit = query.limit.unwrap_or(DEFAULT_LIMIT);
     let before = query.cursor.as_deref().map(Cursor::decode).transpose()?.map(Cursor::id);
-    let sessions = app.db.sessions_of(caller.user_id, before, i64::from(limit) + 1, Timestamp::now()).await?;
+    let now = Timestamp::now();
+    let idle_since = now.minus(sessions::IDLE_LIFETIME);
+    let sessions = app.db.sessions_of(caller.user_id, before, i64::from(limit) + 1, now, idle_since).await?;
 
     let (sessions, next_cursor) = cursor::page(sessions, limit, |session| Cursor::at_id(session.id));
     let with_mark = |session: Session| SessionBody { current: session.id == caller.session_id, session };
@@ -441,31 +443,13 @@ fn take_guess(app: &App, origin: &Origin, email: Result<&Email, &str>, known: &[
     let network = network_of(origin.address());
     let is_known = known.iter().filter_map(|text| text.parse().ok()).any(|address| network_of(address) == network);
     let text = email.map_or_else(|no_address| no_address, Email::as_str);
-    app.auth.guesses.take(text, origin.address(), is_known).map_err(|allowance| {
+    app.auth.guesses.take(text, origin.address(), is_known).map_err(|exceeded| {
         failed_sign_ins::tell(origin, Failure::TooMany);
         if app.auth.guesses.is_worth_a_record(origin.address()) {
             app.audit.note(sign_in_event(Action::LoginThrottled, origin, email.ok()));
         }
-        too_many_guesses(allowance)
+        exceeded.into()
     })
-}
-
-fn too_many_guesses(allowance: Allowance) -> Error {
-    Error::TooMany {
-        code: "too_many_sign_ins",
-        detail: "Too many wrong passwords. Wait as long as Retry-After says, then try again.",
-        policy: "sign-in",
-        allowance,
-    }
-}
-
-fn too_many_sessions(allowance: Allowance) -> Error {
-    Error::TooMany {
-        code: "too_many_sign_ins",
-        detail: "You have signed in too often. Keep the session and renew its tokens with POST /refresh.",
-        policy: "sessions",
-        allowance,
-    }
 }
 
 fn second_factor_required() -> Error {

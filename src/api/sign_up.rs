@@ -35,7 +35,7 @@ impl FromRequestParts<App> for SignedUpBy {
             // Whatever token a client sends along: people need none.
             SignUp::Open => match Staff::from_request_parts(parts, app).await {
                 Ok(Staff(caller)) => Ok(Self(Some(caller.user_id))),
-                Err(error @ Error::TooMany { .. }) => Err(error),
+                Err(error @ Error::TooMany(_)) => Err(error),
                 Err(_) => Ok(Self(None)),
             },
             SignUp::Staff => require_staff(parts, app).await.map(|caller| Self(Some(caller.user_id))),

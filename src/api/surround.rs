@@ -73,7 +73,7 @@ pub async fn finish(State(app): State<App>, mut request: Request, next: Next) ->
     let (response, from_address) = match (protocol::check(&request), from_address) {
         (Err(error), allowance) => (refuse_form(request, error).await, allowance.ok().flatten()),
         (Ok(()), Ok(allowance)) => (next.run(request).await, allowance),
-        (Ok(()), Err(error)) => (error.into_response(), None),
+        (Ok(()), Err(error)) => (Error::from(error).into_response(), None),
     };
     let response = views::record_unless_recorded(&app, &origin, &method, uri.path(), response);
     let response = views::record_refusal(&app, &origin, response).await;

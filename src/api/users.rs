@@ -123,7 +123,7 @@ pub async fn create_account(
     Json(request): Json<CreateAccountRequest, MAX_AUTH_BODY_BYTES>,
 ) -> Result<(StatusCode, [(HeaderName, String); 1], Json<NewUser>)> {
     let (name, email) = (String::from(request.name), String::from(request.email));
-    passwords::refuse_own_name("/password", &request.password, &name, &email)?;
+    refuse_own_name("/password", &request.password, &name, &email)?;
     app.disk.refuse_if_reached()?;
     // Before anything is hashed, and it stays taken, whatever comes of it: so nobody finds out by many tries who is a customer,
     // nor keeps the queue for hashing full. Clerks, who sign up many, are known.
@@ -305,7 +305,7 @@ pub async fn change_password(
 ) -> Result<StatusCode> {
     caller.refuse_if_frozen()?;
     let user = callers_user(&app, caller).await?;
-    passwords::refuse_own_name("/new_password", &request.new_password, &user.name, &user.email)?;
+    refuse_own_name("/new_password", &request.new_password, &user.name, &user.email)?;
     confirm_password(&app, &origin, caller, &user, request.current_password).await?;
     let password_hash = app.auth.passwords.hash(request.new_password.into(), &origin.asker(Purpose::Proof)).await?;
 
@@ -341,4 +341,11 @@ fn email_taken(error: sqlx::Error) -> Error {
     } else {
         error.into()
     }
+}
+
+fn refuse_own_name(pointer: &'static str, password: &NewPassword, name: &str, email: &str) -> Result<()> {
+    if !passwords::is_own_name(password, name, email) {
+        return Ok(());
+    }
+    Err(Error::invalid(pointer, "password_guessable", "choose a password that is not your name or address"))
 }

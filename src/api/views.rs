@@ -77,7 +77,7 @@ impl App {
             let count = 1 + look.concerns.len() as u32;
             self.auth.looks.take_many(viewer, count).inspect_err(|_| self.views.forget(&look))?;
         }
-        self.audit.promise(look.clone()).inspect_err(|_| self.views.forget(&look))
+        Ok(self.audit.promise(look.clone()).inspect_err(|_| self.views.forget(&look))?)
     }
 
     /// The same when the answer is made already, and must not be taken back.

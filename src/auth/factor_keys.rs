@@ -10,14 +10,13 @@ use secrecy::{ExposeSecret, SecretString};
 use uuid::Uuid;
 
 use super::second_factor::SECRET_BYTES;
+use crate::db::Db;
+use crate::db::second_factors::KeyId;
 
 /// The only format there is.
 const VERSION: u8 = 1;
-pub const KEY_ID_BYTES: usize = 8;
+const KEY_ID_BYTES: usize = size_of::<KeyId>();
 const AES_KEY_BYTES: usize = 32;
-
-/// Which key sealed a secret. Tells nothing about the key.
-pub type KeyId = [u8; KEY_ID_BYTES];
 
 /// The keys at hand.
 pub struct FactorKeys {
@@ -27,7 +26,7 @@ pub struct FactorKeys {
 }
 
 /// What secrets begin with that the key with this id has sealed.
-pub fn prefix_of(key_id: KeyId) -> Vec<u8> {
+fn prefix_of(key_id: KeyId) -> Vec<u8> {
     [&[VERSION], &key_id[..]].concat()
 }
 
@@ -69,6 +68,71 @@ impl FactorKeys {
 
     fn with_id(&self, key_id: KeyId) -> Option<&FactorKey> {
         [Some(&self.current), self.previous.as_ref()].into_iter().flatten().find(|key| key.id == key_id)
+    }
+}
+
+/// Secrets that are sealed anew in one transaction: a few milliseconds of the database's time.
+const SEALED_AT_ONCE: i64 = 200;
+
+/// Why the secrets of authenticator apps cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum FactorKeyError {
+    #[error(
+        "COFFER_SECOND_FACTOR_KEY (--second-factor-key): the secrets of {0} authenticator apps are encrypted with another \
+         key. Set the one that encrypted them, or put the file second_factor_key back into the data directory; all \
+         instances need the same. If it is lost, `coffer admin reset-second-factor EMAIL` takes away each user's second \
+         factor, and then the bank starts with a new key"
+    )]
+    AnotherKey(i64),
+    #[error(transparent)]
+    Seal(#[from] SealError),
+    #[error(transparent)]
+    Database(#[from] sqlx::Error),
+}
+
+impl FactorKeys {
+    /// Makes the current one of these the key of the bank, and seals everything with it that is not: what lies there
+    /// plain, and what the previous key has sealed. Any number of instances may do it at the same time. Returns the
+    /// users whose secrets no key at hand opens.
+    pub async fn adopt(&self, db: &Db) -> Result<Vec<Uuid>, FactorKeyError> {
+        self.agree_on_current(db).await?;
+        let current = self.current_id();
+        let (mut unreadable, mut after) = (Vec::new(), Uuid::nil());
+        loop {
+            let mut tx = db.begin().await?;
+            let stored = tx.secrets_without_prefix(&prefix_of(current), after, SEALED_AT_ONCE).await?;
+            let Some(last) = stored.last() else { return Ok(unreadable) };
+            after = last.user_id;
+            for secret in &stored {
+                match self.open(secret.user_id, &secret.secret) {
+                    Some(plain) => tx.replace_secret(secret, &self.seal(current, secret.user_id, &plain)?).await?,
+                    None => unreadable.push(secret.user_id),
+                }
+            }
+            tx.commit().await?;
+        }
+    }
+
+    /// A bank whose secrets another key has sealed is refused. If nobody has a second factor, the new key counts.
+    async fn agree_on_current(&self, db: &Db) -> Result<(), FactorKeyError> {
+        let mut tx = db.begin().await?;
+        let recorded = tx.lock_second_factor_key(self.current_id()).await?;
+        if recorded == self.current_id() {
+            return Ok(tx.commit().await?);
+        }
+        if !self.has(recorded) {
+            let confirmed = tx.count_second_factors().await?;
+            if confirmed > 0 {
+                return Err(FactorKeyError::AnotherKey(confirmed));
+            }
+            tracing::warn!(
+                former = hex::encode(recorded),
+                "the bank has had another COFFER_SECOND_FACTOR_KEY: all instances need the same one"
+            );
+            tx.delete_pending_second_factors().await?;
+        }
+        tx.set_second_factor_key(self.current_id()).await?;
+        Ok(tx.commit().await?)
     }
 }
 

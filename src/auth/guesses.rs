@@ -5,12 +5,13 @@
 //! from many networks: it counts only for networks that the account was not signed in from before, so that its owner is
 //! not locked out by them. All of it is in memory, for each instance: OWASP ASVS 5.0 6.3.1.
 
+use std::hash::Hash;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
-use crate::limits::{Allowance, Limiter, Quota, network_of};
+use crate::limits::{Exceeded, Limiter, Policy, Quota, network_of};
 
 /// At one account, from one network.
 const ACCOUNT_FROM_NETWORK: Quota = Quota { burst: 10, interval: Duration::from_secs(30) };
@@ -71,13 +72,14 @@ impl Default for Guesses {
 
 impl Guesses {
     /// Takes a guess at the account with this address, whether or not there is one. `Err` when there have been too many.
-    pub fn take(&self, email: &str, address: IpAddr, is_known: bool) -> Result<Taken, Allowance> {
+    pub fn take(&self, email: &str, address: IpAddr, is_known: bool) -> Result<Taken, Exceeded> {
         let (now, network) = (Instant::now(), network_of(address));
         let taken = Taken { email: email.to_owned(), network, as_stranger: !is_known };
-        self.network.take(network, now)?;
-        self.account_from_network.take((taken.email.clone(), network), now)?;
+        let too_many = |allowance| Exceeded { policy: Policy::Guesses, allowance };
+        self.network.take(network, now).map_err(too_many)?;
+        self.account_from_network.take((taken.email.clone(), network), now).map_err(too_many)?;
         if taken.as_stranger {
-            self.account_from_strangers.take(taken.email.clone(), now)?;
+            self.account_from_strangers.take(taken.email.clone(), now).map_err(too_many)?;
         }
         Ok(taken)
     }
@@ -97,8 +99,8 @@ impl Guesses {
     }
 
     /// Takes a guess at a code of a user whose password was right.
-    pub fn take_code(&self, user_id: Uuid) -> Result<(), Allowance> {
-        self.second_factor.take(user_id, Instant::now()).map(|_| ())
+    pub fn take_code(&self, user_id: Uuid) -> Result<(), Exceeded> {
+        take(&self.second_factor, user_id, Policy::Codes)
     }
 
     /// The code was right.
@@ -107,8 +109,8 @@ impl Guesses {
     }
 
     /// Takes a guess at a recovery code of a user whose password was right.
-    pub fn take_recovery_code(&self, user_id: Uuid, address: IpAddr) -> Result<(), Allowance> {
-        self.recovery_codes.take((user_id, network_of(address)), Instant::now()).map(|_| ())
+    pub fn take_recovery_code(&self, user_id: Uuid, address: IpAddr) -> Result<(), Exceeded> {
+        take(&self.recovery_codes, (user_id, network_of(address)), Policy::Codes)
     }
 
     /// The recovery code was right.
@@ -117,8 +119,8 @@ impl Guesses {
     }
 
     /// Counts a complete sign-in.
-    pub fn take_sign_in(&self, user_id: Uuid) -> Result<(), Allowance> {
-        self.sign_ins.take(user_id, Instant::now()).map(|_| ())
+    pub fn take_sign_in(&self, user_id: Uuid) -> Result<(), Exceeded> {
+        take(&self.sign_ins, user_id, Policy::SignIns)
     }
 
     pub fn forget_idle(&self, now: Instant) {
@@ -130,4 +132,8 @@ impl Guesses {
         self.network.forget_idle(now);
         self.account_from_strangers.forget_idle(now);
     }
+}
+
+fn take<K: Hash + Eq>(limiter: &Limiter<K>, key: K, policy: Policy) -> Result<(), Exceeded> {
+    limiter.take(key, Instant::now()).map(|_| ()).map_err(|allowance| Exceeded { policy, allowance })
 }

@@ -13,7 +13,6 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use crate::error::{Error, Result};
 use crate::presence::{Client, Presence};
 
 /// How long anybody waits before they are told to come back.
@@ -62,6 +61,16 @@ const SHARES: [Kind; 8] = [
     Kind::Familiar,
     Kind::SignUp,
 ];
+
+/// Why nothing was hashed.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum HashError {
+    /// Too many wait already, or this one has waited for too long.
+    #[error("too many passwords wait to be hashed")]
+    Busy,
+    #[error("a password could not be hashed: {0}")]
+    Failed(String),
+}
 
 /// Clones share the queue.
 #[derive(Clone)]
@@ -115,7 +124,7 @@ impl HashQueue {
     }
 
     /// Waits for a core. Keep what is returned while hashing.
-    pub async fn wait(&self, asker: &Asker) -> Result<Core> {
+    pub async fn wait(&self, asker: &Asker) -> Result<Core, HashError> {
         let (begin, begun) = oneshot::channel();
         let Asker { network, purpose, presence } = asker.clone();
         self.lock().join(Waiting { network, purpose, presence, begin })?;
@@ -123,7 +132,7 @@ impl HashQueue {
         match tokio::time::timeout(MAX_WAIT, begun).await {
             Ok(Ok(core)) => Ok(core),
             // It took too long, or was left out because its client has gone.
-            _ => Err(busy()),
+            _ => Err(HashError::Busy),
         }
     }
 
@@ -158,13 +167,13 @@ impl HashQueue {
 }
 
 impl State {
-    fn join(&mut self, waiting: Waiting) -> Result<()> {
+    fn join(&mut self, waiting: Waiting) -> Result<(), HashError> {
         let kind = match waiting.purpose {
             Purpose::SignUp => Kind::SignUp,
             Purpose::Proof if self.familiar.contains(&waiting.network) => Kind::Familiar,
             Purpose::Proof => Kind::Strange,
         };
-        if self.kinds[kind as usize].join(waiting) { Ok(()) } else { Err(busy()) }
+        if self.kinds[kind as usize].join(waiting) { Ok(()) } else { Err(HashError::Busy) }
     }
 
     /// The next one whose client is there. Without any, the first of those that have ended their side.
@@ -269,10 +278,6 @@ impl Turns {
         self.order.retain(|network| self.waiting.contains_key(network));
         self.count = self.waiting.values().map(VecDeque::len).sum();
     }
-}
-
-fn busy() -> Error {
-    Error::Busy { code: "login_busy", detail: "Too many sign-ins at once. Try again in a moment.".into() }
 }
 
 #[cfg(test)]

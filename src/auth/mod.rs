@@ -26,7 +26,7 @@ use self::passwords::Passwords;
 use self::sessions::EndedSessions;
 use self::standings::Standings;
 use self::tokens::{AccessTokens, SigningSecrets};
-use crate::limits::{Limiter, Quota, RequestLimit};
+use crate::limits::{Limiter, Policy, Quota, RequestLimit};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 const HOUR: Duration = Duration::from_secs(60 * 60);
@@ -76,12 +76,6 @@ impl Auth {
         limits: CallerLimits,
         staff_second_factor: bool,
     ) -> std::io::Result<Self> {
-        let requests = "Too many requests. Wait as long as Retry-After says.";
-        let changes = "You have changed more in a day than the bank takes from one caller. Wait as long as Retry-After says; \
-                       movements, signing out and what is only read have their own limits.";
-        let looks = "You have looked at more people and accounts in a day than the bank keeps records of. Wait as long as \
-                     Retry-After says.";
-        let sign_ups = "Too many new customers from this network. Wait as long as Retry-After says.";
         let changes_per_day = Quota::per(DAY, limits.changes_per_day);
         let sign_ups_per_hour = Quota::per(HOUR, limits.sign_ups_per_hour);
         Ok(Self(Arc::new(Parts {
@@ -92,10 +86,10 @@ impl Auth {
             guesses: Guesses::default(),
             factor_keys,
             denials: Limiter::new(DENIALS_ON_RECORD),
-            requests: RequestLimit::new("caller", requests, limits.requests_per_second),
-            looks: RequestLimit::of("looks", "too_many_requests", looks, Quota::per(DAY, LOOKS_PER_DAY)),
-            changes: RequestLimit::of("changes", "too_many_changes", changes, changes_per_day),
-            sign_ups: RequestLimit::of("sign-up", "too_many_sign_ups", sign_ups, sign_ups_per_hour),
+            requests: RequestLimit::new(Policy::Caller, Quota::per_second(limits.requests_per_second)),
+            looks: RequestLimit::new(Policy::Looks, Quota::per(DAY, LOOKS_PER_DAY)),
+            changes: RequestLimit::new(Policy::Changes, changes_per_day),
+            sign_ups: RequestLimit::new(Policy::SignUps, sign_ups_per_hour),
             staff_second_factor,
         })))
     }

@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 
 use argon2::password_hash::phc::PasswordHash;
-use argon2::password_hash::{Error as HashError, PasswordHasher, PasswordVerifier};
+use argon2::password_hash::{PasswordHasher, PasswordVerifier};
 use argon2::{Argon2, Params};
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
@@ -11,8 +11,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Deserializer, de};
 use tokio::runtime::{Handle, Runtime};
 
-use super::hashing::{Asker, HashQueue};
-use crate::error::{Error, Result};
+use super::hashing::{Asker, HashError, HashQueue};
 
 /// NIST SP 800-63B: at least 8 characters, and room for a passphrase. The upper end bounds the work of one hash.
 pub const MIN_LENGTH: usize = 8;
@@ -117,13 +116,13 @@ impl Passwords {
     }
 
     /// The PHC string of a new password.
-    pub async fn hash(&self, password: Password, asker: &Asker) -> Result<String> {
-        self.run(asker, move || hash(password.expose().as_bytes())).await?.map_err(|e| Error::Internal(e.to_string()))
+    pub async fn hash(&self, password: Password, asker: &Asker) -> Result<String, HashError> {
+        self.run(asker, move || hash(password.expose().as_bytes())).await?.map_err(failed)
     }
 
     /// Whether `password` is the one behind `phc`. With no `phc` there is no such user: the answer is no, after the
     /// same work.
-    pub async fn verify(&self, password: Password, phc: Option<String>, asker: &Asker) -> Result<bool> {
+    pub async fn verify(&self, password: Password, phc: Option<String>, asker: &Asker) -> Result<bool, HashError> {
         let exists = phc.is_some();
         let phc = phc.unwrap_or_else(|| self.decoy.clone());
         let matches = self.run(asker, move || verify(password.expose().as_bytes(), &phc)).await?;
@@ -139,19 +138,27 @@ impl Passwords {
 
     /// Runs `work` on one of the threads for hashing. The core moves along: a client that hangs up frees none that is still
     /// hashing for it.
-    async fn run<T: Send + 'static>(&self, asker: &Asker, work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
+    async fn run<T: Send + 'static>(
+        &self,
+        asker: &Asker,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, HashError> {
         let core = self.queue.wait(asker).await?;
         let hash = move || {
             let _core = core;
             work()
         };
-        self.hashers.handle.spawn_blocking(hash).await.map_err(|error| Error::Internal(error.to_string()))
+        self.hashers.handle.spawn_blocking(hash).await.map_err(failed)
     }
 }
 
 /// The PHC string of a new password, for a command that has the machine to itself.
-pub fn hash_now(password: &Password) -> Result<String> {
-    hash(password.expose().as_bytes()).map_err(|error| Error::Internal(error.to_string()))
+pub fn hash_now(password: &Password) -> Result<String, HashError> {
+    hash(password.expose().as_bytes()).map_err(failed)
+}
+
+fn failed(error: impl std::fmt::Display) -> HashError {
+    HashError::Failed(error.to_string())
 }
 
 /// Threads for hashing, which yield to those that serve: a flood of sign-ins must not hold up money. Each lasts for some
@@ -193,7 +200,7 @@ fn yield_to_others() {
 fn yield_to_others() {}
 
 /// Argon2id with the crate's defaults, which are OWASP's minimum: 19 MiB, 2 passes, 1 lane, a random salt of 16 bytes.
-fn hash(password: &[u8]) -> Result<String, HashError> {
+fn hash(password: &[u8]) -> Result<String, argon2::password_hash::Error> {
     Ok(Argon2::default().hash_password(password)?.to_string())
 }
 
@@ -211,15 +218,11 @@ fn verify(password: &[u8], phc: &str) -> bool {
     PasswordHash::new(phc).is_ok_and(|phc| Argon2::default().verify_password(password, &phc).is_ok())
 }
 
-/// Refuses a new password that is the user's own name or address.
-pub fn refuse_own_name(pointer: &'static str, password: &NewPassword, name: &str, email: &str) -> Result<()> {
+/// Whether a new password is the user's own name or address.
+pub fn is_own_name(password: &NewPassword, name: &str, email: &str) -> bool {
     let lower = password.0.expose().to_lowercase();
     let local_part = email.split('@').next().unwrap_or_default();
-    if [email, local_part, &name.to_lowercase()].contains(&&*lower) {
-        let detail = "choose a password that is not your name or address";
-        return Err(Error::invalid(pointer, "password_guessable", detail));
-    }
-    Ok(())
+    [email, local_part, &name.to_lowercase()].contains(&&*lower)
 }
 
 /// Halves the list, from line to line: a look at every line takes longer than all else that a sign-up needs before its
@@ -267,8 +270,7 @@ mod tests {
         assert!(serde_json::from_value::<Password>("é".repeat(MAX_LENGTH + 1).into()).is_err());
         for text in ["Ada Lovelace", "ada.lovelace", "ADA.lovelace@example.com"] {
             let chosen = NewPassword::try_from(password(text)).expect("neither short nor common");
-            let refused = refuse_own_name("/password", &chosen, "Ada Lovelace", "ada.lovelace@example.com");
-            assert!(refused.is_err(), "{text}");
+            assert!(is_own_name(&chosen, "Ada Lovelace", "ada.lovelace@example.com"), "{text}");
         }
     }
 

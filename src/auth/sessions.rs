@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::tokens;
+use crate::db::sessions::TokenHashes;
 use crate::timestamp::Timestamp;
 
 /// A session ends this long after its login, however often it was refreshed.
@@ -65,14 +66,13 @@ impl RefreshToken {
         URL_SAFE_NO_PAD.encode([&self.session_id.as_bytes()[..], &self.family, &self.nonce].concat())
     }
 
-    /// What the database knows all tokens of the session by.
-    pub fn family_hash(&self) -> [u8; 32] {
-        Sha256::digest(self.family).into()
-    }
-
     /// What the database knows this token by.
-    pub fn hash(&self) -> [u8; 32] {
-        Sha256::new().chain_update(self.family).chain_update(self.nonce).finalize().into()
+    pub fn hashes(&self) -> TokenHashes {
+        TokenHashes {
+            session_id: self.session_id,
+            family: Sha256::digest(self.family).into(),
+            token: Sha256::new().chain_update(self.family).chain_update(self.nonce).finalize().into(),
+        }
     }
 }
 
@@ -113,10 +113,11 @@ mod tests {
     fn a_token_reads_back_and_its_successor_is_of_the_same_family() {
         let first = RefreshToken::first(Uuid::now_v7()).expect("random numbers");
         let next = RefreshToken::parse(&first.encode()).and_then(|token| token.next().ok()).expect("a token");
-        assert_eq!((next.session_id, next.family_hash()), (first.session_id, first.family_hash()));
-        assert_ne!(next.hash(), first.hash());
+        let (next, first) = (next.hashes(), first.hashes());
+        assert_eq!((next.session_id, next.family), (first.session_id, first.family));
+        assert_ne!(next.token, first.token);
         let other = RefreshToken::first(first.session_id).expect("random numbers");
-        assert_ne!(other.family_hash(), first.family_hash());
+        assert_ne!(other.hashes().family, first.family);
     }
 
     proptest! {

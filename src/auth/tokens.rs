@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::clock;
+use crate::db::sessions::Renewal;
 use crate::db::users::Role;
 use crate::timestamp::Timestamp;
 
@@ -76,6 +77,13 @@ pub struct Subject {
     pub second_factor: bool,
     pub proven_at: Timestamp,
     pub confirm_above: Option<i64>,
+}
+
+impl From<&Renewal> for Subject {
+    fn from(renewal: &Renewal) -> Self {
+        let Renewal { user_id, session_id, role, second_factor, proven_at, confirm_above, .. } = *renewal;
+        Self { user_id, session_id, role, second_factor, proven_at, confirm_above }
+    }
 }
 
 /// What access tokens are signed with.

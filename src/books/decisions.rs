@@ -27,8 +27,11 @@ pub enum Receipt {
     Replay { transaction_id: Uuid },
 }
 
-/// What became of each command of an order, in its order.
-pub type Verdicts = Vec<Result<Receipt, Refusal>>;
+/// What becomes of a command.
+pub type Verdict = Result<Receipt, Refusal>;
+
+/// What becomes of each command of a request, in the request's order.
+pub type Verdicts = Vec<Verdict>;
 
 /// The state of a batch while its commands are decided one after the other.
 pub struct Decisions {

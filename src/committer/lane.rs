@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::{LaneState, Waiting, account_busy, not_booked, not_booked_because};
+use super::{LaneState, SubmitError, Waiting, not_booked_because};
 use crate::account_number::AccountNumber;
 use crate::books::command::accounts_named;
 use crate::books::command::{Command, SecondPerson};
@@ -20,7 +20,6 @@ use crate::books::unapproved::{Unapproved, WINDOW};
 use crate::clock::Clock;
 use crate::db::errors::{self, Failure};
 use crate::db::ledger::{Batch, LaneConnection};
-use crate::error::Error;
 use crate::timestamp::Timestamp;
 
 /// Commands in one database transaction, give or take one order. More would only lengthen the wait of the first.
@@ -182,7 +181,7 @@ impl Lane {
             self.held.iter().any(|(held, _)| held.is_subset(&accounts))
         };
         for waiting in batch.extract_if(.., |waiting| is_held(waiting)) {
-            let _ = waiting.answer.send(Err(account_busy()));
+            let _ = waiting.answer.send(Err(SubmitError::AccountBusy));
         }
     }
 
@@ -243,7 +242,7 @@ impl Lane {
     /// Tells everybody in the queue that nothing was booked.
     fn refuse_queue(&mut self, failure: Failure) {
         while let Ok(waiting) = self.queue.try_recv() {
-            let _ = waiting.answer.send(Err(not_booked(failure)));
+            let _ = waiting.answer.send(Err(SubmitError::NotBooked(failure)));
         }
         self.state.note(Err(failure));
     }
@@ -367,7 +366,7 @@ fn refuse_late(batch: &mut Vec<Waiting>) {
         waiting.stage.is_given_up() || waiting.asked_at.elapsed() >= BEGUN_WITHIN && waiting.stage.give_up()
     };
     for late in batch.extract_if(.., |waiting| is_late(waiting)) {
-        let _ = late.answer.send(Err(not_booked(Failure::Unavailable)));
+        let _ = late.answer.send(Err(SubmitError::NotBooked(Failure::Unavailable)));
     }
 }
 
@@ -375,7 +374,7 @@ fn refuse_late(batch: &mut Vec<Waiting>) {
 fn leave_unknown(batch: &mut Vec<Waiting>) {
     for waiting in batch.drain(..) {
         let transactions = waiting.commands.iter().map(|command| command.id).collect();
-        let _ = waiting.answer.send(Err(Error::OutcomeUnknown { transactions }));
+        let _ = waiting.answer.send(Err(SubmitError::OutcomeUnknown { transactions }));
     }
 }
 

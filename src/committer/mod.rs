@@ -40,14 +40,13 @@ use uuid::Uuid;
 
 use self::lane::{Lane, on_its_own_thread};
 use crate::books::command::Command;
-use crate::books::decisions::{Receipt, Verdicts};
-use crate::books::refusal::Refusal;
+use crate::books::decisions::{Receipt, Verdict, Verdicts};
 use crate::clock::Clock;
 use crate::db::Db;
 use crate::db::errors::{self, Failure};
 use crate::db::ledger::LaneConnection;
-use crate::disk::DiskReserve;
-use crate::error::{Error, Result};
+use crate::disk::{DiskFull, DiskReserve};
+use crate::limits::Exceeded;
 use crate::limits::movements::MovementLimits;
 
 /// Commands that may wait, over all lanes. When there is no room, the answer is 503 at once instead of ever more memory.
@@ -111,6 +110,35 @@ struct Pulse {
     outcome: Result<(), Failure>,
 }
 
+/// Why commands got no verdict.
+#[derive(Debug, thiserror::Error)]
+pub enum SubmitError {
+    /// The queue has no room. Nothing was booked.
+    #[error("too many movements wait")]
+    QueueFull,
+    /// The bank is shutting down. Nothing was booked.
+    #[error("the ledger is closing")]
+    Closing,
+    /// Somebody else holds what the commands need. Nothing was booked.
+    #[error("an account is locked by somebody else")]
+    AccountBusy,
+    /// The database takes no writes now. Nothing was booked.
+    #[error("nothing was booked: {}", .0.in_words())]
+    NotBooked(Failure),
+    /// Nothing was booked.
+    #[error(transparent)]
+    DiskFull(#[from] DiskFull),
+    /// The caller has had too many movements booked. Nothing was booked now.
+    #[error(transparent)]
+    TooMany(#[from] Exceeded),
+    /// The database has not said whether these were booked.
+    #[error("it is unknown whether {transactions:?} were booked")]
+    OutcomeUnknown { transactions: Vec<Uuid> },
+    /// A fault of the bank. Nothing was booked.
+    #[error("{0}")]
+    Internal(String),
+}
+
 /// The commands of one request, and who waits for them. Without commands, it asks for a sign of life: the lane then writes
 /// something even if nothing else is to be written.
 struct Waiting {
@@ -119,7 +147,7 @@ struct Waiting {
     atomic: bool,
     asked_at: Instant,
     stage: Arc<Stage>,
-    answer: oneshot::Sender<Result<Verdicts>>,
+    answer: oneshot::Sender<Result<Verdicts, SubmitError>>,
     _room: OwnedSemaphorePermit,
 }
 
@@ -190,25 +218,25 @@ impl Committer {
 
     /// Has one command carried out, and returns once it is durable, or refused. Dropping the future does not take the
     /// command back.
-    pub async fn submit(&self, command: Command) -> Result<Receipt> {
+    pub async fn submit(&self, command: Command) -> Result<Verdict, SubmitError> {
         let verdict = self.submit_all(vec![command], false).await?.pop();
-        Ok(verdict.ok_or_else(|| Error::Internal("a command got no verdict".to_owned()))??)
+        verdict.ok_or_else(|| SubmitError::Internal("a command got no verdict".to_owned()))
     }
 
     /// The same for many commands, in one database transaction. If they are `atomic` and one is refused, all are: those
-    /// that would have been accepted with [`Refusal::BatchRefused`].
+    /// that would have been accepted with [`Refusal::BatchRefused`](crate::books::refusal::Refusal::BatchRefused).
     ///
-    /// [`Error::Busy`] and [`Error::TooMany`] mean that nothing was booked or will be, [`Error::OutcomeUnknown`] that the
-    /// database has not said. Everything that is ever booked comes this way, so this is where the caller's quota of
+    /// Everything that is ever booked comes this way, so this is where the caller's quota of
     /// movements counts, and the disk's reserve.
-    pub async fn submit_all(&self, commands: Vec<Command>, atomic: bool) -> Result<Verdicts> {
+    pub async fn submit_all(&self, commands: Vec<Command>, atomic: bool) -> Result<Verdicts, SubmitError> {
         self.disk.refuse_if_reached()?;
-        let room = self.room.clone().try_acquire_many_owned(commands.len() as u32).map_err(|_| ledger_busy())?;
+        let room =
+            self.room.clone().try_acquire_many_owned(commands.len() as u32).map_err(|_| SubmitError::QueueFull)?;
         // One account, one lane: a crowd at one account shares batches instead of waiting for each other's lock.
         let first = commands.iter().flat_map(|command| command.movement.accounts()).next();
         let lane = &self.lanes[first.map_or(0, |number| number.as_i64() / 100) as usize % self.lanes.len()];
         if lane.state.is_in_doubt.load(Acquire) || lane.state.commit_is_stuck() {
-            return Err(not_booked(Failure::InDoubt));
+            return Err(SubmitError::NotBooked(Failure::InDoubt));
         }
         let payer = commands.first().map(Command::given_by).unwrap_or_default();
         let reserved = self.limits.reserve(payer, commands.len())?;
@@ -218,7 +246,7 @@ impl Committer {
         match &answer {
             Ok(verdicts) => reserved.settle(verdicts.iter().filter(|verdict| is_written(verdict)).count()),
             // All of it may have been written.
-            Err(Error::OutcomeUnknown { .. }) => drop(reserved),
+            Err(SubmitError::OutcomeUnknown { .. }) => drop(reserved),
             Err(_) => reserved.settle(0),
         }
         answer
@@ -229,25 +257,25 @@ impl Committer {
         &self,
         lane: &LaneHandle,
         stage: &Stage,
-        mut answered: oneshot::Receiver<Result<Verdicts>>,
+        mut answered: oneshot::Receiver<Result<Verdicts, SubmitError>>,
         ids: Vec<Uuid>,
-    ) -> Result<Verdicts> {
+    ) -> Result<Verdicts, SubmitError> {
         let asked_at = Instant::now();
         loop {
             if let Ok(answer) = timeout(LOOK_EVERY, &mut answered).await {
                 // Without an answer the lane has ended, with its end of the channel.
                 return answer.unwrap_or_else(|_| match stage.give_up() {
-                    true => Err(shutting_down()),
-                    false => Err(Error::OutcomeUnknown { transactions: ids }),
+                    true => Err(SubmitError::Closing),
+                    false => Err(SubmitError::OutcomeUnknown { transactions: ids }),
                 });
             }
             let is_stuck = lane.state.commit_is_stuck();
             if (is_stuck || asked_at.elapsed() >= BOOKED_WITHIN) && stage.give_up() {
-                return Err(not_booked(if is_stuck { Failure::InDoubt } else { Failure::Unavailable }));
+                return Err(SubmitError::NotBooked(if is_stuck { Failure::InDoubt } else { Failure::Unavailable }));
             }
             let is_closing = self.closing_since.get().is_some_and(|since| since.elapsed() >= CLOSING_WITHIN);
             if asked_at.elapsed() >= VERDICT_WITHIN || is_closing && is_stuck {
-                return Err(Error::OutcomeUnknown { transactions: ids });
+                return Err(SubmitError::OutcomeUnknown { transactions: ids });
             }
         }
     }
@@ -266,7 +294,7 @@ impl LaneHandle {
         commands: Vec<Command>,
         atomic: bool,
         room: OwnedSemaphorePermit,
-    ) -> (Arc<Stage>, oneshot::Receiver<Result<Verdicts>>) {
+    ) -> (Arc<Stage>, oneshot::Receiver<Result<Verdicts, SubmitError>>) {
         let stage = Arc::new(Stage::default());
         let (answer, answered) = oneshot::channel();
         let asked_at = Instant::now();
@@ -352,45 +380,20 @@ impl Lanes {
 }
 
 /// Whether the order has left something in the books: a movement, or what waits to become one.
-fn is_written(verdict: &Result<Receipt, Refusal>) -> bool {
+fn is_written(verdict: &Verdict) -> bool {
     match verdict {
         Ok(Receipt::Posted(_) | Receipt::Kept(_)) => true,
         Ok(Receipt::Replay { .. }) | Err(_) => false,
     }
 }
 
-fn ledger_busy() -> Error {
-    let detail = "More movements are waiting than the bank can take. Nothing was booked; try again.";
-    Error::Busy { code: "ledger_busy", detail: detail.into() }
-}
-
-fn shutting_down() -> Error {
-    let detail = "The bank is shutting down. Send the request again with the same Idempotency-Key.";
-    Error::Busy { code: "shutting_down", detail: detail.into() }
-}
-
 /// For the caller of a command of which it is certain that nothing was booked.
-fn not_booked(failure: Failure) -> Error {
-    let cause = match failure {
-        Failure::DiskFull => return Error::disk_full(),
-        Failure::InDoubt => "The database has not yet answered for the movements before yours.",
-        _ => failure.in_words(),
-    };
-    Error::Busy { code: "database_unavailable", detail: format!("{cause} Nothing was booked; try again.").into() }
-}
-
-fn account_busy() -> Error {
-    let detail = "Somebody else holds what the movement needs. Nothing was booked; try again.";
-    Error::Busy { code: "account_busy", detail: detail.into() }
-}
-
-/// The same, after an error.
-fn not_booked_because(error: &sqlx::Error) -> Error {
+fn not_booked_because(error: &sqlx::Error) -> SubmitError {
     if errors::is_lock_timeout(error) {
-        return account_busy();
+        return SubmitError::AccountBusy;
     }
     match errors::failure(error) {
-        failure if failure.is_transient() => not_booked(failure),
-        _ => Error::Internal(error.to_string()),
+        failure if failure.is_transient() => SubmitError::NotBooked(failure),
+        _ => SubmitError::Internal(error.to_string()),
     }
 }

@@ -5,14 +5,16 @@
 use uuid::Uuid;
 
 use super::{Db, Tx, in_snapshot, in_transaction, on_reader};
-use crate::auth::factor_keys::{FactorKeys, KeyId, prefix_of};
 use crate::books::audit_event::Event;
 use crate::db::users::ChangedStanding;
 use crate::timestamp::Timestamp;
 
+/// Names the key that encrypted a secret. Tells nothing about the key.
+pub type KeyId = [u8; 8];
+
 #[derive(Clone, Debug, sqlx::FromRow)]
 pub struct SecondFactor {
-    /// [Sealed](FactorKeys::seal).
+    /// Encrypted: see [`crate::auth::factor_keys`].
     pub secret: Vec<u8>,
     /// None until a code has shown that the user's app has the secret.
     pub confirmed_at: Option<Timestamp>,
@@ -216,10 +218,10 @@ impl Tx<'_> {
             .map(|_| ()))
     }
 
-    /// Some secrets that are not sealed with this key, of users behind `after`, in the order of their ids.
-    pub async fn secrets_not_sealed_with(
+    /// Some secrets that do not begin with `prefix`, of users behind `after`, in the order of their ids.
+    pub async fn secrets_without_prefix(
         &mut self,
-        key_id: KeyId,
+        prefix: &[u8],
         after: Uuid,
         limit: i64,
     ) -> sqlx::Result<Vec<StoredSecret>> {
@@ -228,8 +230,8 @@ impl Tx<'_> {
              where user_id > $1 and substr(secret, 1, $2) <> $3 order by user_id limit $4",
         )
         .bind(after)
-        .bind(prefix_of(key_id).len() as i32)
-        .bind(prefix_of(key_id))
+        .bind(prefix.len() as i32)
+        .bind(prefix)
         .bind(limit)
         .fetch_all(conn)
         .await)
@@ -253,70 +255,5 @@ impl Tx<'_> {
         in_snapshot!(self, conn => sqlx::query_as("select user_id, secret from second_factors order by user_id")
             .fetch_all(conn)
             .await)
-    }
-}
-
-/// Secrets that are sealed anew in one transaction: a few milliseconds of the database's time.
-const SEALED_AT_ONCE: i64 = 200;
-
-/// Why the secrets of authenticator apps cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum FactorKeyError {
-    #[error(
-        "COFFER_SECOND_FACTOR_KEY (--second-factor-key): the secrets of {0} authenticator apps are encrypted with another \
-         key. Set the one that encrypted them, or put the file second_factor_key back into the data directory; all \
-         instances need the same. If it is lost, `coffer admin reset-second-factor EMAIL` takes away each user's second \
-         factor, and then the bank starts with a new key"
-    )]
-    AnotherKey(i64),
-    #[error(transparent)]
-    Seal(#[from] crate::auth::factor_keys::SealError),
-    #[error(transparent)]
-    Database(#[from] sqlx::Error),
-}
-
-impl Db {
-    /// Makes the current one of `keys` the key of the bank, and seals everything with it that is not: what lies there
-    /// plain, and what the previous key has sealed. Any number of instances may do it at the same time. Returns the
-    /// users whose secrets no key at hand opens.
-    pub async fn adopt_factor_keys(&self, keys: &FactorKeys) -> Result<Vec<Uuid>, FactorKeyError> {
-        self.agree_on_factor_key(keys).await?;
-        let current = keys.current_id();
-        let (mut unreadable, mut after) = (Vec::new(), Uuid::nil());
-        loop {
-            let mut tx = self.begin().await?;
-            let stored = tx.secrets_not_sealed_with(current, after, SEALED_AT_ONCE).await?;
-            let Some(last) = stored.last() else { return Ok(unreadable) };
-            after = last.user_id;
-            for secret in &stored {
-                match keys.open(secret.user_id, &secret.secret) {
-                    Some(plain) => tx.replace_secret(secret, &keys.seal(current, secret.user_id, &plain)?).await?,
-                    None => unreadable.push(secret.user_id),
-                }
-            }
-            tx.commit().await?;
-        }
-    }
-
-    /// A bank whose secrets another key has sealed is refused. If nobody has a second factor, the new key counts.
-    async fn agree_on_factor_key(&self, keys: &FactorKeys) -> Result<(), FactorKeyError> {
-        let mut tx = self.begin().await?;
-        let recorded = tx.lock_second_factor_key(keys.current_id()).await?;
-        if recorded == keys.current_id() {
-            return Ok(tx.commit().await?);
-        }
-        if !keys.has(recorded) {
-            let confirmed = tx.count_second_factors().await?;
-            if confirmed > 0 {
-                return Err(FactorKeyError::AnotherKey(confirmed));
-            }
-            tracing::warn!(
-                former = hex::encode(recorded),
-                "the bank has had another COFFER_SECOND_FACTOR_KEY: all instances need the same one"
-            );
-            tx.delete_pending_second_factors().await?;
-        }
-        tx.set_second_factor_key(keys.current_id()).await?;
-        Ok(tx.commit().await?)
     }
 }

@@ -5,10 +5,18 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{Db, Tx, in_transaction, on_reader};
-use crate::auth::sessions::{IDLE_LIFETIME, RefreshToken};
-use crate::auth::tokens::Subject;
 use crate::db::users::Role;
 use crate::timestamp::Timestamp;
+
+/// What the database knows a refresh token by.
+#[derive(Clone, Copy, Debug)]
+pub struct TokenHashes {
+    pub session_id: Uuid,
+    /// Of what all tokens of the session share.
+    pub family: [u8; 32],
+    /// Of this token.
+    pub token: [u8; 32],
+}
 
 /// One login. Lives until it is ended or `expires_at`.
 #[derive(Clone, Debug, Serialize, sqlx::FromRow, ToSchema)]
@@ -76,22 +84,16 @@ pub struct EndedSession {
     pub last_used_at: Timestamp,
 }
 
-impl Renewal {
-    /// Whom the next access token is for.
-    pub fn subject(&self) -> Subject {
-        let Self { user_id, session_id, role, second_factor, proven_at, confirm_above, .. } = *self;
-        Subject { user_id, session_id, role, second_factor, proven_at, confirm_above }
-    }
-}
-
 impl Db {
-    /// Some of the user's living sessions, newest first, before the one with the id `before`.
+    /// Some of the user's sessions that live at `now` and were used after `idle_since`, newest first, before the one with
+    /// the id `before`.
     pub async fn sessions_of(
         &self,
         user_id: Uuid,
         before: Option<Uuid>,
         limit: i64,
         now: Timestamp,
+        idle_since: Timestamp,
     ) -> sqlx::Result<Vec<Session>> {
         on_reader!(self, conn => sqlx::query_as(
             concat!(
@@ -103,7 +105,7 @@ impl Db {
         )
         .bind(user_id)
         .bind(now)
-        .bind(now.minus(IDLE_LIFETIME))
+        .bind(idle_since)
         .bind(before)
         .bind(limit)
         .fetch_all(conn)
@@ -142,7 +144,7 @@ impl Db {
 }
 
 impl Tx<'_> {
-    pub async fn insert_session(&mut self, session: &Session, token: &RefreshToken) -> sqlx::Result<()> {
+    pub async fn insert_session(&mut self, session: &Session, token: &TokenHashes) -> sqlx::Result<()> {
         in_transaction!(self, conn => sqlx::query(
             "insert into sessions (id, user_id, user_agent, address, created_at, last_used_at, expires_at, second_factor,
                                    proven_at, family_hash, token_hash)
@@ -157,15 +159,15 @@ impl Tx<'_> {
         .bind(session.expires_at)
         .bind(session.second_factor)
         .bind(session.proven_at)
-        .bind(&token.family_hash()[..])
-        .bind(&token.hash()[..])
+        .bind(&token.family[..])
+        .bind(&token.token[..])
         .execute(conn)
         .await
         .map(|_| ()))
     }
 
     /// The session that this token, or one that came after it, belongs to.
-    pub async fn session_to_renew(&mut self, token: &RefreshToken) -> sqlx::Result<Option<Renewal>> {
+    pub async fn session_to_renew(&mut self, token: &TokenHashes) -> sqlx::Result<Option<Renewal>> {
         in_transaction!(self, conn => sqlx::query_as(
             concat!(
                 "select ", renewal_columns!(), " from sessions s join users u on u.id = s.user_id
@@ -173,7 +175,7 @@ impl Tx<'_> {
             ),
         )
         .bind(token.session_id)
-        .bind(&token.family_hash()[..])
+        .bind(&token.family[..])
         .fetch_optional(conn)
         .await)
     }
@@ -183,8 +185,8 @@ impl Tx<'_> {
     /// instances.
     pub async fn rotate_token(
         &mut self,
-        presented: &RefreshToken,
-        next: &RefreshToken,
+        presented: &TokenHashes,
+        next: &TokenHashes,
         now: Timestamp,
     ) -> sqlx::Result<bool> {
         let rotated = in_transaction!(self, conn => sqlx::query(
@@ -192,8 +194,8 @@ impl Tx<'_> {
              where id = $1 and token_hash = $2 and ended_at is null",
         )
         .bind(presented.session_id)
-        .bind(&presented.hash()[..])
-        .bind(&next.hash()[..])
+        .bind(&presented.token[..])
+        .bind(&next.token[..])
         .bind(now)
         .execute(conn)
         .await

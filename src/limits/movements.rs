@@ -12,9 +12,8 @@ use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
-use super::{Limiter, Quota};
+use super::{Exceeded, Limiter, Policy, Quota};
 use crate::db::Db;
-use crate::error::Error;
 use crate::timestamp::Timestamp;
 
 /// The largest batch: each must fit into the quota of a short time.
@@ -53,31 +52,21 @@ impl MovementLimits {
     }
 
     /// Keeps room for so many movements of a caller, or refuses all of them.
-    pub fn reserve(&self, caller: Uuid, count: usize) -> Result<Reservation, Error> {
+    pub fn reserve(&self, caller: Uuid, count: usize) -> Result<Reservation, Exceeded> {
         let count = u32::try_from(count).unwrap_or(u32::MAX);
         let now = Instant::now();
-        if let Some(soon) = &self.0.soon {
-            soon.reserve(caller, count, now).map_err(|allowance| Error::TooMany {
-                code: "too_many_movements",
-                detail: "You have had more movements booked in a short time than the bank takes from one caller. Nothing \
-                         was booked now: wait as long as Retry-After says, or send fewer at once.",
-                policy: "movements",
-                allowance,
-            })?;
+        let Limits { soon, day } = &*self.0;
+        if let Some(soon) = soon {
+            let reserved = soon.reserve(caller, count, now);
+            reserved.map_err(|allowance| Exceeded { policy: Policy::Movements, allowance })?;
         }
-        if let Some(day) = &self.0.day
+        if let Some(day) = day
             && let Err(allowance) = day.reserve(caller, count, now)
         {
-            if let Some(soon) = &self.0.soon {
+            if let Some(soon) = soon {
                 soon.settle(&caller, count, 0, now);
             }
-            return Err(Error::TooMany {
-                code: "too_many_movements",
-                detail: "You have had more movements booked in a day than the bank takes from one caller. Nothing was \
-                         booked now: wait as long as Retry-After says, or send fewer at once.",
-                policy: "movements-day",
-                allowance,
-            });
+            return Err(Exceeded { policy: Policy::MovementsOfDay, allowance });
         }
         Ok(Reservation { limits: self.clone(), caller, reserved: count, used: count })
     }
@@ -166,10 +155,9 @@ impl Drop for Reservation {
 mod tests {
     use super::*;
 
-    fn refused(limits: &MovementLimits, caller: Uuid, count: usize) -> Option<&'static str> {
+    fn refused(limits: &MovementLimits, caller: Uuid, count: usize) -> Option<Policy> {
         match limits.reserve(caller, count) {
-            Err(Error::TooMany { policy, .. }) => Some(policy),
-            Err(other) => panic!("{other}"),
+            Err(exceeded) => Some(exceeded.policy),
             Ok(reservation) => {
                 reservation.settle(0);
                 None
@@ -183,7 +171,7 @@ mod tests {
         let ada = Uuid::from_u128(1);
         limits.reserve(ada, 1_000).expect("a whole batch always fits").settle(0);
         limits.reserve(ada, 1_000).expect("none of it was written").settle(600);
-        assert_eq!(refused(&limits, ada, 500), Some("movements"));
+        assert_eq!(refused(&limits, ada, 500), Some(Policy::Movements));
         assert_eq!(refused(&limits, ada, 300), None);
         assert_eq!(refused(&limits, Uuid::from_u128(2), 1_000), None);
     }
@@ -193,9 +181,9 @@ mod tests {
         let limits = MovementLimits::new(0, 10);
         let ada = Uuid::from_u128(1);
         let under_way = limits.reserve(ada, 6).expect("room");
-        assert_eq!(refused(&limits, ada, 5), Some("movements-day"));
+        assert_eq!(refused(&limits, ada, 5), Some(Policy::MovementsOfDay));
         drop(under_way);
-        assert_eq!(refused(&limits, ada, 5), Some("movements-day"));
+        assert_eq!(refused(&limits, ada, 5), Some(Policy::MovementsOfDay));
         assert_eq!(refused(&limits, ada, 4), None);
         assert_eq!(refused(&MovementLimits::default(), ada, 1_000_000), None);
     }
