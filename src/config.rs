@@ -24,15 +24,14 @@ use sqlx::sqlite::SqliteConnectOptions;
 use self::listen::ListenAddress;
 use self::size::Size;
 use self::values::{boolean, log_filter, number, sign_up};
-use crate::api::sign_up::SignUp;
+use crate::api::people::sign_up::SignUp;
 use crate::auth::factor_keys::{FactorKeys, SealError};
 use crate::auth::tokens::SigningSecrets;
 use crate::books::approval;
 use crate::db::{DbOptions, DbTarget};
-use crate::files;
 use crate::money::CurrentCurrency;
 use crate::tls::{Certificate, TlsError};
-use crate::web_origin;
+use crate::{files, web_origin};
 
 /// RFC 7518 section 3.2: an HS256 key has at least the 256 bits of its hash.
 const MIN_SECRET_BYTES: usize = 32;

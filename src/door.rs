@@ -11,9 +11,9 @@ use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 use uuid::Uuid;
 
+use crate::api::http::problem_codes::title_of;
 use crate::connection;
 use crate::connection_limits::{ConnectionLimits, Place};
-use crate::problems::title_of;
 
 /// After an accept fails (out of file descriptors, say): long enough not to spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -136,7 +136,7 @@ fn refusal() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::problems;
+    use crate::api::http::problem_codes;
 
     #[test]
     fn who_is_refused_gets_a_whole_problem_document() {
@@ -145,8 +145,8 @@ mod tests {
         assert!(head.ends_with(&format!("Content-Length: {}", body.len())));
         let body: serde_json::Value = serde_json::from_str(body).expect("JSON");
         let code = body["code"].as_str().expect("a code");
-        assert!(problems::kind(code).is_some());
-        assert_eq!(body["title"], problems::title_of(code));
+        assert!(problem_codes::kind(code).is_some());
+        assert_eq!(body["title"], problem_codes::title_of(code));
         assert_eq!(body["type"], format!("/problems/{code}"));
     }
 }

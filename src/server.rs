@@ -10,10 +10,10 @@ use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 use uuid::Uuid;
 
-use crate::api::cors::Origins;
-use crate::api::edge::Edge;
-use crate::api::statements::Statements;
-use crate::api::{self, App};
+use crate::api::http::cors::Origins;
+use crate::api::http::edge::Edge;
+use crate::api::money::statements::Statements;
+use crate::api::{App, app, router};
 use crate::audit::AuditLog;
 use crate::auth::factor_keys::FactorKeyError;
 use crate::auth::{Auth, CallerLimits};
@@ -123,7 +123,7 @@ impl Bank {
         let committer = committer.within(movement_limits.clone(), disk.clone());
         let metrics = if settings.metrics { Some(record_metrics()?) } else { None };
         let (audit, audit_writer) = AuditLog::start(&db);
-        let app = App::new(api::Parts {
+        let app = App::new(app::Parts {
             db,
             committer,
             auth,
@@ -175,8 +175,8 @@ impl Bank {
         let Listeners { public, admin } = listeners.into();
         let (db, movement_limits) = (app.db.clone(), app.movement_limits.clone());
         let of_admin = ConnectionLimits::new(ADMIN_CONNECTIONS, 0, Vec::new());
-        let admin = admin.map(|listener| (Door::new(api::admin_router(app.clone()), None, of_admin), listener));
-        let door = Door::new(api::router(app), tls, connection_limits);
+        let admin = admin.map(|listener| (Door::new(router::admin_router(app.clone()), None, of_admin), listener));
+        let door = Door::new(router::router(app), tls, connection_limits);
         let housekeeping = tokio::spawn(housekeeping.run());
         let ended = tokio::select! {
             () = door.accept(&public) => Ok(()),

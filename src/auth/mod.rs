@@ -1,10 +1,8 @@
-//! Who is calling: passwords, access tokens, sessions and the [`Caller`] extractor.
+//! Who is calling: passwords, second factors, access tokens and sessions.
 
-pub mod caller;
 pub mod factor_keys;
 pub mod guesses;
 pub mod hashing;
-pub mod origin;
 pub mod passwords;
 pub mod second_factor;
 pub mod sessions;
@@ -16,8 +14,6 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-pub use caller::{Actor, Admin, Caller, ChangesSomething, Overseer, Proven, Reader, Staff};
-pub use origin::Origin;
 use uuid::Uuid;
 
 use self::factor_keys::FactorKeys;

@@ -2,13 +2,13 @@
 
 use std::process::ExitCode;
 
-use coffer::api::docs;
+use coffer::api::docs::openapi;
 
 use super::AnyError;
 use super::output::deliver;
 
 pub fn run() -> Result<ExitCode, AnyError> {
-    deliver(&docs::document().to_pretty_json()?)
+    deliver(&openapi::document().to_pretty_json()?)
         .map_err(|error| format!("the document cannot be written to standard output: {error}"))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -11,8 +11,7 @@ use uuid::Uuid;
 
 use super::{LaneState, SubmitError, Waiting, not_booked_because};
 use crate::account_number::AccountNumber;
-use crate::books::command::accounts_named;
-use crate::books::command::{Command, SecondPerson};
+use crate::books::command::{Command, SecondPerson, accounts_named};
 use crate::books::decisions::{Decisions, Verdicts, WaitingBefore};
 use crate::books::postings::Postings;
 use crate::books::rules::Book;

@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
-use crate::api::sign_up::SignUp;
+use crate::api::people::sign_up::SignUp;
 
 /// Yes or no, in the words of all the places that settings come from.
 pub fn boolean(text: &str) -> Result<bool, String> {

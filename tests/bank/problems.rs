@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use coffer::problems::{self, KINDS};
+use coffer::api::http::problem_codes::{self, KINDS};
 use serde_json::{Value, json};
 
 use crate::harness::bank_tests;
@@ -73,16 +73,16 @@ fn field_names(value: &Value, found: &mut BTreeSet<String>) {
 #[test]
 fn every_code_in_the_source_is_explained_and_none_that_is_not_there() {
     let mut fields = BTreeSet::new();
-    field_names(&serde_json::to_value(coffer::api::docs::document()).expect("a document"), &mut fields);
+    field_names(&serde_json::to_value(coffer::api::docs::openapi::document()).expect("a document"), &mut fields);
     let mut named = BTreeSet::new();
     for path in sources() {
         named.extend(code_like(&std::fs::read_to_string(path).expect("a source file")));
     }
     let is_code = |text: &&String| !fields.contains(*text) && !NO_CODES.contains(&text.as_str());
-    let unexplained: Vec<_> = named.iter().filter(is_code).filter(|code| problems::kind(code).is_none()).collect();
+    let unexplained: Vec<_> = named.iter().filter(is_code).filter(|code| problem_codes::kind(code).is_none()).collect();
     assert!(
         unexplained.is_empty(),
-        "src/problems.rs does not explain {unexplained:?}; what is no code goes to NO_CODES"
+        "src/api/http/problem_codes.rs does not explain {unexplained:?}; what is no code goes to NO_CODES"
     );
     let gone: Vec<_> = KINDS.iter().map(|kind| kind.code).filter(|code| !named.contains(*code)).collect();
     assert!(gone.is_empty(), "nothing sends {gone:?} any more");

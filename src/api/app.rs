@@ -1,0 +1,86 @@
+//! What handlers need.
+
+use std::ops::Deref;
+use std::sync::Arc;
+
+use axum::extract::FromRef;
+use metrics_exporter_prometheus::PrometheusHandle;
+
+use crate::api::http::caller::Caller;
+use crate::api::http::cors::Origins;
+use crate::api::http::edge::Edge;
+use crate::api::money::statements;
+use crate::api::people::{sign_up, views};
+use crate::audit::AuditLog;
+use crate::auth::Auth;
+use crate::books::command;
+use crate::clock::Clock;
+use crate::committer::Committer;
+use crate::db::Db;
+use crate::disk::DiskReserve;
+use crate::limits::movements::MovementLimits;
+use crate::money::Currency;
+
+/// What handlers need. Clones share it.
+#[derive(Clone)]
+pub struct App(Arc<Parts>);
+
+pub struct Parts {
+    pub db: Db,
+    pub committer: Committer,
+    pub auth: Auth,
+    /// The currency of an account that is opened without naming one.
+    pub default_currency: Currency,
+    pub edge: Edge,
+    /// Web pages of other origins that may call.
+    pub origins: Origins,
+    pub audit: AuditLog,
+    pub views: views::Views,
+    pub sign_up: sign_up::SignUp,
+    /// Whether `/swagger-ui/` is served.
+    pub swagger_ui: bool,
+    /// Whether customers may book deposits to their own accounts, or only staff.
+    pub self_service_deposits: bool,
+    /// What staff move alone, in whole units of the currency; above it a second person must agree. None for any amount.
+    pub approval_above: Option<i64>,
+    pub statements: statements::Statements,
+    pub clock: Arc<Clock>,
+    /// None when `/metrics` is switched off.
+    pub metrics: Option<PrometheusHandle>,
+    /// Whether metrics are served on a listener of their own, and only there.
+    pub has_admin_listener: bool,
+    /// How many accounts one owner may open in 24 hours; 0 for any number.
+    pub accounts_per_day: u32,
+    pub movement_limits: MovementLimits,
+    pub disk: DiskReserve,
+}
+
+impl App {
+    pub fn new(parts: Parts) -> Self {
+        Self(Arc::new(parts))
+    }
+
+    /// The caller as the ledger's rules see one.
+    pub fn at_the_ledger(&self, caller: Caller) -> command::Caller {
+        command::Caller {
+            user_id: caller.user_id,
+            acts_on_any_account: caller.role.acts_on_any_account(),
+            deposits_to_own: self.self_service_deposits,
+            alone_up_to: self.approval_above.filter(|_| caller.role.acts_on_any_account()),
+        }
+    }
+}
+
+impl Deref for App {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}
+
+impl FromRef<App> for Auth {
+    fn from_ref(app: &App) -> Self {
+        app.auth.clone()
+    }
+}

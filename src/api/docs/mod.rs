@@ -1,0 +1,7 @@
+//! What the bank says of itself: OpenAPI, Swagger UI, Postman, the pages of problems, the web app and the probes.
+
+pub mod links;
+pub mod openapi;
+pub mod probes;
+pub mod problem_pages;
+pub mod web_app;

@@ -1,0 +1,176 @@
+//! Where a request comes from: its ids, the client's address and, once that is shown, the caller.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use uuid::Uuid;
+
+use crate::account_number::AccountNumber;
+use crate::api::http::caller::Caller;
+use crate::api::http::problem::Error;
+use crate::auth::hashing::{Asker, Purpose};
+use crate::books::audit_event::{Action, Event};
+use crate::limits::{Allowance, network_of};
+use crate::presence::Presence;
+use crate::timestamp::Timestamp;
+
+pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// What the client sent as [`REQUEST_ID`], in the answer.
+pub const CLIENT_REQUEST_ID: HeaderName = HeaderName::from_static("x-client-request-id");
+/// A client's own request id is repeated if it is no longer than this and plain.
+const MAX_REQUEST_ID_LENGTH: usize = 128;
+
+/// What a request is called: by the bank, and beside that by the client. The bank's own is always made here, so that no
+/// client can choose one, or use that of another request.
+#[derive(Clone, Debug)]
+pub struct RequestIds {
+    own: HeaderValue,
+    client: Option<HeaderValue>,
+}
+
+impl RequestIds {
+    pub fn new(headers: &HeaderMap) -> Self {
+        let mut buffer = Uuid::encode_buffer();
+        let id: &str = Uuid::now_v7().hyphenated().encode_lower(&mut buffer);
+        let own = HeaderValue::from_str(id).unwrap_or(HeaderValue::from_static("unknown"));
+        let is_plain = |id: &&HeaderValue| {
+            (1..=MAX_REQUEST_ID_LENGTH).contains(&id.len()) && id.as_bytes().iter().all(u8::is_ascii_graphic)
+        };
+        Self { own, client: headers.get(REQUEST_ID).filter(is_plain).cloned() }
+    }
+
+    pub fn own(&self) -> &str {
+        self.own.to_str().unwrap_or_default()
+    }
+
+    pub fn client(&self) -> Option<&str> {
+        self.client.as_ref().and_then(|id| id.to_str().ok())
+    }
+
+    /// In the headers of the answer.
+    pub fn tell(self, headers: &mut HeaderMap) {
+        headers.insert(REQUEST_ID, self.own);
+        if let Some(client) = self.client {
+            headers.insert(CLIENT_REQUEST_ID, client);
+        }
+    }
+}
+
+/// Made before anything else looks at the request. Clones share it.
+#[derive(Clone, Debug)]
+pub struct Origin(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    ids: RequestIds,
+    address: IpAddr,
+    presence: Presence,
+    caller: OnceLock<(Caller, Option<Allowance>)>,
+    is_on_record: AtomicBool,
+    ordered: Mutex<Ordered>,
+}
+
+/// What staff have ordered on accounts that may be other people's.
+#[derive(Debug, Default)]
+struct Ordered {
+    accounts: BTreeSet<AccountNumber>,
+    /// Some of it was refused in an answer that is none.
+    is_partly_refused: bool,
+}
+
+impl Origin {
+    pub fn new(ids: RequestIds, address: IpAddr, presence: Presence) -> Self {
+        let (caller, is_on_record, ordered) = Default::default();
+        Self(Arc::new(Inner { ids, address, presence, caller, is_on_record, ordered }))
+    }
+
+    pub fn ids(&self) -> &RequestIds {
+        &self.0.ids
+    }
+
+    pub fn request_id(&self) -> &str {
+        self.0.ids.own()
+    }
+
+    /// The client's address.
+    pub fn address(&self) -> IpAddr {
+        self.0.address
+    }
+
+    /// Whoever has a password hashed by this request.
+    pub fn asker(&self, purpose: Purpose) -> Asker {
+        Asker { network: network_of(self.0.address), purpose, presence: self.0.presence.clone() }
+    }
+
+    /// The caller, once a handler has asked for one and a token has shown it.
+    pub fn caller(&self) -> Option<Caller> {
+        self.0.caller.get().map(|(caller, _)| *caller)
+    }
+
+    /// What is left of the requests that the caller may make.
+    pub fn allowance(&self) -> Option<Allowance> {
+        self.0.caller.get().and_then(|(_, allowance)| *allowance)
+    }
+
+    pub fn set_caller(&self, caller: Caller, allowance: Option<Allowance>) {
+        let _ = self.0.caller.set((caller, allowance));
+    }
+
+    /// An event of this request, done by its caller, if it has shown who that is.
+    pub fn event(&self, action: Action) -> Event {
+        self.set_on_record();
+        Event {
+            actor_id: self.caller().map(|caller| caller.user_id),
+            address: Some(self.address().to_string()),
+            request_id: Some(self.request_id().to_owned()),
+            client_request_id: self.ids().client().map(str::to_owned),
+            ..Event::at(action, Timestamp::now())
+        }
+    }
+
+    /// Whether an event of this request was made for the audit log, or it was found that none is needed.
+    pub fn is_on_record(&self) -> bool {
+        self.0.is_on_record.load(Ordering::Relaxed)
+    }
+
+    pub fn set_on_record(&self) {
+        self.0.is_on_record.store(true, Ordering::Relaxed);
+    }
+
+    /// Remembers which accounts the request is to move money on, if the caller may do so on other people's.
+    pub fn order_on(&self, accounts: impl IntoIterator<Item = AccountNumber>) {
+        if self.caller().is_some_and(|caller| caller.role.acts_on_any_account()) {
+            self.ordered().accounts.extend(accounts);
+        }
+    }
+
+    pub fn ordered_accounts(&self) -> BTreeSet<AccountNumber> {
+        self.ordered().accounts.clone()
+    }
+
+    pub fn set_partly_refused(&self) {
+        self.ordered().is_partly_refused = true;
+    }
+
+    pub fn is_partly_refused(&self) -> bool {
+        self.ordered().is_partly_refused
+    }
+
+    fn ordered(&self) -> MutexGuard<'_, Ordered> {
+        self.0.ordered.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Origin {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Error> {
+        let origin = parts.extensions.get::<Self>().cloned();
+        origin.ok_or_else(|| Error::Internal("a request without an origin".to_owned()))
+    }
+}

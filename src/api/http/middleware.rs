@@ -1,0 +1,155 @@
+//! What surrounds every handler: request ids, problem bodies, metrics, panics, clients that hang up.
+
+use std::any::Any;
+use std::net::Ipv4Addr;
+use std::time::{Duration, Instant};
+
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::header::{CACHE_CONTROL, CONNECTION, EXPECT};
+use axum::http::{HeaderValue, Method, StatusCode};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+
+use crate::api::App;
+use crate::api::http::context::{Origin, RequestIds};
+use crate::api::http::problem::{Error, Problem, RATE_LIMIT, tell_allowance};
+use crate::api::http::{edge, extract, protocol};
+use crate::api::people::views;
+use crate::books::audit_event::Action;
+use crate::connection::Peer;
+use crate::limits::network_of;
+use crate::presence::Presence;
+
+/// How long whoever asks too often waits to be told so: to refuse as fast as somebody asks would cost as much as to answer.
+/// A connection takes no other request meanwhile, and connections are few.
+const REFUSAL_PAUSE: Duration = Duration::from_millis(200);
+
+/// In the extensions of a request that came by the listener of those who run the bank: it has no limits but that on its
+/// connections.
+#[derive(Clone, Copy, Debug)]
+pub struct OnAdminListener;
+
+/// Outermost: whatever leaves has the ids of its request and the headers that protect it, whoever made it. And a preflight
+/// has the form of a request before the layer of cross-origin calls answers it, as it does with every OPTIONS.
+pub async fn seal(State(app): State<App>, mut request: Request, next: Next) -> Response {
+    let ids = RequestIds::new(request.headers());
+    request.extensions_mut().insert(ids.clone());
+    let policy = edge::content_policy(request.uri().path());
+    let mut response = match preflight_error(&request) {
+        Some(error) => Problem::write_body(refuse_form(request, error).await, &ids),
+        None => next.run(request).await,
+    };
+    let headers = response.headers_mut();
+    ids.tell(headers);
+    app.edge.protect(policy, headers);
+    // Balances and names are nobody's to keep: not a proxy's, not a browser's. The documentation sets its own.
+    headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    response
+}
+
+fn preflight_error(request: &Request) -> Option<Error> {
+    let is_preflight = request.method() == Method::OPTIONS;
+    is_preflight.then(|| protocol::check(request)).and_then(Result::err)
+}
+
+/// Around every handler: takes the request from its address's quota, gives the answer a body if it is a problem, sees that
+/// what staff are shown is on record, and counts it.
+pub async fn finish(State(app): State<App>, mut request: Request, next: Next) -> Response {
+    let started = Instant::now();
+    let ids = request.extensions().get::<RequestIds>().cloned();
+    let ids = ids.unwrap_or_else(|| RequestIds::new(request.headers()));
+    let nobody = || Peer { address: Ipv4Addr::UNSPECIFIED.into(), presence: Presence::default() };
+    let Peer { address: peer, presence } = request.extensions().get::<Peer>().cloned().unwrap_or_else(nobody);
+    let address = app.edge.client_address(peer, request.headers());
+    let origin = Origin::new(ids, address, presence);
+    request.extensions_mut().insert(origin.clone());
+    let (method, uri) = (request.method().clone(), request.uri().clone());
+    let path = request.extensions().get::<MatchedPath>().cloned();
+
+    app.origins.notice(request.headers());
+    app.edge.notice_forwarded(peer, request.headers());
+    let is_limited = request.extensions().get::<OnAdminListener>().is_none();
+    let limit = app.edge.limit_of(uri.path());
+    let from_address = if is_limited { limit.take(network_of(address)) } else { Ok(None) };
+    let (response, from_address) = match (protocol::check(&request), from_address) {
+        (Err(error), allowance) => (refuse_form(request, error).await, allowance.ok().flatten()),
+        (Ok(()), Ok(allowance)) => (next.run(request).await, allowance),
+        (Ok(()), Err(error)) => (Error::from(error).into_response(), None),
+    };
+    let response = views::record_unless_recorded(&app, &origin, &method, uri.path(), response);
+    let response = views::record_refusal(&app, &origin, response).await;
+    let route = path.as_ref().map_or("unknown", MatchedPath::as_str);
+    let caller = origin.caller().map(|caller| caller.user_id).unwrap_or_default();
+    if response.status() == StatusCode::FORBIDDEN && app.auth.denials.take(caller, started).is_ok() {
+        let code = response.extensions().get::<Problem>().map(|problem| problem.code.clone()).unwrap_or_default();
+        app.audit.note(origin.event(Action::AccessDenied).on(format_args!("{method} {route}")).detail(code));
+    }
+    let mut response = Problem::write_body(response, origin.ids());
+    let headers = response.headers_mut();
+    let of_caller = origin.allowance().map(|allowance| (app.auth.requests.policy, allowance));
+    if let Some((policy, allowance)) = of_caller.or(from_address.map(|left| (limit.policy, left)))
+        && !headers.contains_key(RATE_LIMIT)
+    {
+        tell_allowance(headers, policy, allowance);
+    }
+
+    let (status, elapsed) = (response.status(), started.elapsed());
+    let (request_id, client_request_id) = (origin.request_id(), origin.ids().client());
+    let micros = elapsed.as_micros() as u64;
+    tracing::debug!(request_id, client_request_id, %method, route, status = status.as_u16(), micros, "request");
+    count(method_label(&method), route, status, elapsed.as_secs_f64());
+    if is_limited && status == StatusCode::TOO_MANY_REQUESTS {
+        tokio::time::sleep(REFUSAL_PAUSE).await;
+    }
+    response
+}
+
+/// Refuses a request that HTTP does not allow, and the connection with it: where the next one begins is anybody's guess.
+async fn refuse_form(request: Request, error: Error) -> Response {
+    if !request.headers().contains_key(EXPECT) {
+        extract::discard(request.into_body()).await;
+    }
+    let mut response = error.into_response();
+    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    response
+}
+
+/// A client may invent methods; each label value is kept for ever.
+fn method_label(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::PATCH => "PATCH",
+        Method::DELETE => "DELETE",
+        Method::OPTIONS => "OPTIONS",
+        _ => "other",
+    }
+}
+
+fn count(method: &'static str, route: &str, status: StatusCode, seconds: f64) {
+    let labels = [("method", method.to_owned()), ("route", route.to_owned()), ("status", status.as_str().to_owned())];
+    metrics::counter!("coffer_http_requests_total", &labels).increment(1);
+    metrics::histogram!("coffer_http_request_seconds", "route" => route.to_owned()).record(seconds);
+}
+
+/// Runs the rest of the request in a task of its own. A client that hangs up drops its request's future wherever it is;
+/// inside a transaction that can leave a PostgreSQL connection in the pool with the transaction open (sqlx up to 0.9.0,
+/// transact-rs/sqlx#4385). A task is not dropped.
+pub async fn run_to_completion(request: Request, next: Next) -> Response {
+    match tokio::spawn(next.run(request)).await {
+        Ok(response) => response,
+        Err(error) => Error::Internal(error.to_string()).into_response(),
+    }
+}
+
+/// A panic is a bug: it is logged, and its request answered with a plain 500.
+pub fn answer_panic(panic: Box<dyn Any + Send>) -> Response {
+    let message = panic
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| panic.downcast_ref::<&str>().copied())
+        .unwrap_or("unknown");
+    Error::Internal(format!("panic: {message}")).into_response()
+}

@@ -1,0 +1,17 @@
+//! What all resources share of HTTP: requests into types, errors into problem documents, and what surrounds each answer.
+
+pub mod caller;
+pub mod context;
+pub mod cors;
+pub mod csv;
+pub mod cursor;
+pub mod edge;
+pub mod extract;
+pub mod fields;
+pub mod middleware;
+pub mod negotiation;
+pub mod pieces;
+pub mod problem;
+pub mod problem_codes;
+pub mod protocol;
+pub mod web_client;

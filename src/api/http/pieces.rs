@@ -1,0 +1,72 @@
+//! Answers of any length, written piece by piece as fast as the client takes them.
+
+use std::future::{Future, ready};
+
+use axum::body::{Body, Bytes};
+use axum::http::header::ACCEPT;
+use axum::http::{HeaderMap, StatusCode};
+use futures_util::{StreamExt, stream};
+use serde::Deserialize;
+use utoipa::ToSchema;
+
+use crate::api::http::context::Origin;
+use crate::api::http::negotiation::preferred;
+use crate::api::http::problem::{Error, Result};
+
+/// In what form a list is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Format {
+    Json,
+    Csv,
+}
+
+impl Format {
+    /// As `format=` in the query says, otherwise as `Accept` does. `what` is wanted, for those who accept neither.
+    pub fn wanted(in_query: Option<Self>, headers: &HeaderMap, what: &str) -> Result<Self> {
+        let offered = [("application/json", Self::Json), ("text/csv", Self::Csv)];
+        in_query.or_else(|| preferred(headers, &offered)).ok_or_else(|| {
+            debug_assert!(headers.contains_key(ACCEPT));
+            let detail = format!(
+                "{what} comes as application/json or as text/csv. Accept one of them, or add format=json or format=csv to \
+                 the query."
+            );
+            Error::client(StatusCode::NOT_ACCEPTABLE, "not_acceptable", detail)
+        })
+    }
+}
+
+/// What is written piece by piece.
+pub trait Pieces: Send + Sized + 'static {
+    /// Of the log, when it breaks off.
+    const NAME: &'static str;
+
+    fn is_done(&self) -> bool;
+
+    fn next_piece(&mut self) -> impl Future<Output = Result<Vec<u8>>> + Send;
+}
+
+/// The whole of it, of which the first piece is written already. After a failure the body breaks off, which no client can
+/// take for its end.
+pub fn body(first: Vec<u8>, rest: impl Pieces, origin: &Origin) -> Body {
+    if rest.is_done() {
+        return Body::from(first);
+    }
+    let request_id = origin.request_id().to_owned();
+    Body::from_stream(stream::once(ready(Ok(Bytes::from(first)))).chain(write(rest, request_id)))
+}
+
+fn write<P: Pieces>(pieces: P, request_id: String) -> impl stream::Stream<Item = Result<Bytes>> + Send + 'static {
+    stream::try_unfold((pieces, request_id), async |(mut pieces, request_id)| {
+        if pieces.is_done() {
+            return Ok(None);
+        }
+        match pieces.next_piece().await {
+            Ok(piece) => Ok(Some((Bytes::from(piece), (pieces, request_id)))),
+            Err(error) => {
+                tracing::error!(request_id, %error, "{} broke off", P::NAME);
+                Err(error)
+            }
+        }
+    })
+}

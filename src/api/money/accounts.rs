@@ -1,0 +1,467 @@
+//! Accounts and balances: `/accounts`, `/accounts/{account_number}` and `GET /balance`.
+
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::http::header::LOCATION;
+use axum::http::{HeaderName, StatusCode};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+use uuid::Uuid;
+use validator::Validate;
+
+use crate::account_number::AccountNumber;
+use crate::api::App;
+use crate::api::http::caller::{Actor, Caller, Proven};
+use crate::api::http::context::Origin;
+use crate::api::http::cursor::{self, Cursor};
+use crate::api::http::extract::{Json, PathParam, Query};
+use crate::api::http::fields;
+use crate::api::http::problem::{Error, Result};
+use crate::api::people::views::AccountLook;
+use crate::api::people::{proof, users};
+use crate::books::account::{Account, AccountStatus};
+use crate::books::audit_event::{Action, Event};
+use crate::books::refusal::Refusal;
+use crate::db::Tx;
+use crate::limits::{Allowance, Exceeded, Policy, Quota};
+use crate::money::{Currency, CurrentCurrency, Money};
+use crate::text::Label;
+use crate::timestamp::Timestamp;
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+const DEFAULT_LIMIT: u32 = 50;
+const MAX_LIMIT: u32 = 100;
+/// Open accounts per user: enough for any household, too few to fill a database with.
+const MAX_OPEN_ACCOUNTS: i64 = 100;
+/// A random number is taken once in a trillion tries; several times in a row means that something is broken.
+const MAX_NUMBER_TRIES: u32 = 5;
+
+/// An account.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Account)]
+pub struct AccountBody {
+    /// 14 digits, the last two are check digits (ISO 7064 MOD 97-10).
+    #[schema(value_type = String, example = "10000000000180")]
+    account_number: AccountNumber,
+    /// The user whose it is.
+    #[schema(value_type = Uuid, example = "019a8f3e-6a10-7c52-8f7d-0b1c2d3e4f50")]
+    owner_id: Option<Uuid>,
+    #[schema(value_type = String, example = "USD")]
+    currency: Currency,
+    #[schema(example = "Savings")]
+    label: Option<String>,
+    status: AccountStatus,
+    #[schema(value_type = String, example = "100.50")]
+    balance: Money,
+    /// What could be withdrawn now.
+    #[schema(value_type = String, example = "100.50")]
+    available: Money,
+    /// The part of the balance that is reserved, because the movements that brought it wait to be reversed.
+    #[schema(value_type = String, example = "0.00")]
+    held: Money,
+    /// How many entries its passbook has.
+    #[schema(example = 1, minimum = 0)]
+    sequence: i64,
+    #[schema(value_type = String, format = DateTime, example = "2026-01-31T12:00:00.000000Z")]
+    opened_at: Timestamp,
+}
+
+/// A page of accounts.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct AccountList {
+    data: Vec<AccountBody>,
+    has_more: bool,
+    /// Send it as `cursor` to get the next page.
+    #[schema(example = json!(null))]
+    next_cursor: Option<String>,
+}
+
+/// What an account holds, or held.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Balance {
+    #[schema(value_type = String, example = "10000000000180")]
+    account_number: AccountNumber,
+    #[schema(value_type = String, example = "100.50")]
+    balance: Money,
+    /// What could be withdrawn.
+    #[schema(value_type = String, example = "100.50")]
+    available: Money,
+    /// The part of the balance that is reserved, because the movements that brought it wait to be reversed; 0 for a moment
+    /// in the past.
+    #[schema(value_type = String, example = "0.00")]
+    held: Money,
+    #[schema(value_type = String, example = "USD")]
+    currency: Currency,
+    /// The last entry counted in.
+    #[schema(example = 1, minimum = 0)]
+    sequence: i64,
+    /// The moment this is true of.
+    #[schema(value_type = String, format = DateTime, example = "2026-01-31T12:00:00.000000Z")]
+    as_of: Timestamp,
+}
+
+#[derive(Debug, Deserialize, Validate, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct AccountsQuery {
+    /// How many accounts, 1 to 100.
+    #[serde(default, deserialize_with = "fields::limit::<_, MAX_LIMIT>")]
+    #[param(minimum = 1, maximum = 100, default = 50)]
+    limit: Option<u32>,
+    /// `next_cursor` of the page before.
+    #[param(pattern = "^[A-Za-z0-9_-]{22}$", example = json!(null))]
+    cursor: Option<String>,
+    /// Whose accounts, for staff, admins and auditors; the caller's own if left out.
+    #[serde(default, deserialize_with = "fields::user_id")]
+    #[param(example = json!(null))]
+    owner_id: Option<Uuid>,
+}
+
+#[derive(Debug, Deserialize, Validate, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct BalanceQuery {
+    #[param(value_type = String, pattern = "^[1-9][0-9]{13}$", example = "10000000000180")]
+    account_number: AccountNumber,
+    /// A moment in the past; now if left out.
+    #[param(value_type = Option<String>, format = DateTime, example = json!(null))]
+    at: Option<Timestamp>,
+}
+
+#[derive(Debug, Deserialize, Validate, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"currency": "EUR", "label": "Savings"}))]
+pub struct OpenAccountRequest {
+    /// ISO 4217; the bank's default if left out.
+    #[schema(value_type = Option<String>, pattern = "^[A-Z]{3}$", example = "EUR")]
+    currency: Option<CurrentCurrency>,
+    /// A name for it, up to 50 characters.
+    #[schema(example = "Savings")]
+    label: Option<Label>,
+}
+
+#[derive(Debug, Deserialize, Validate, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"label": "Holidays"}))]
+pub struct RelabelRequest {
+    /// A new name for the account, up to 50 characters; null for none.
+    #[serde(deserialize_with = "Option::deserialize")]
+    #[schema(required = true, example = "Holidays")]
+    label: Option<Label>,
+}
+
+/// Show a balance
+///
+/// Now, or as it was at a moment in the past.
+#[utoipa::path(
+    get,
+    path = "/balance",
+    operation_id = "show_balance",
+    tag = "Money",
+    params(BalanceQuery),
+    responses(
+        (status = OK, description = "The balance", body = Balance),
+        (status = NOT_FOUND, description = "No such account among the caller's"),
+    ),
+    security(("bearer" = []))
+)]
+pub async fn balance(
+    State(app): State<App>,
+    origin: Origin,
+    caller: Caller,
+    Query(query): Query<BalanceQuery>,
+) -> Result<Json<Balance>> {
+    let look = AccountLook::new(Action::BalanceViewed);
+    let account = readable_account(&app, &origin, caller, query.account_number, look).await?;
+    let now = Timestamp::now();
+    match query.at {
+        None => Ok(Json(Balance::of(&account, account.balance, account.sequence, now))),
+        Some(at) if at > now => Err(Error::invalid("?at", "at_in_the_future", "send a moment that has passed")),
+        Some(at) => {
+            let account = Account { reserved: 0, ..account };
+            let (sequence, balance) = balance_at(&app, &account, at).await?;
+            Ok(Json(Balance::of(&account, balance, sequence, at)))
+        }
+    }
+}
+
+/// List the caller's accounts
+///
+/// Or, for staff, admins and auditors, somebody else's.
+#[utoipa::path(
+    get,
+    path = "/accounts",
+    operation_id = "list_accounts",
+    tag = "Accounts",
+    params(AccountsQuery),
+    responses(
+        (status = OK, description = "A page of accounts, by number", body = AccountList),
+        (status = NOT_FOUND, description = "No such user whose accounts the caller may see"),
+    ),
+    security(("bearer" = []))
+)]
+pub async fn list(
+    State(app): State<App>,
+    origin: Origin,
+    caller: Caller,
+    Query(query): Query<AccountsQuery>,
+) -> Result<Json<AccountList>> {
+    let limit = query.limit.unwrap_or(DEFAULT_LIMIT);
+    let after = query.cursor.as_deref().map(Cursor::decode).transpose()?.map(|cursor| cursor.account_number);
+    let owner_id = query.owner_id.unwrap_or(caller.user_id);
+    if owner_id != caller.user_id && !(caller.role.reads_any_account() && app.db.user(owner_id).await?.is_some()) {
+        return Err(Error::user_not_found());
+    }
+    let accounts = app.db.accounts_of(owner_id, after, i64::from(limit) + 1).await?;
+
+    let (accounts, next_cursor) = cursor::page(accounts, limit, |account| Cursor::at_account(account.account_number));
+    if owner_id == caller.user_id {
+        origin.set_on_record();
+    } else {
+        let look = origin.event(Action::AccountsListed).on(owner_id);
+        app.viewed(accounts.iter().map(|account| account.account_number).fold(look, Event::about))?;
+    }
+    let data = accounts.into_iter().map(AccountBody::from).collect();
+    Ok(Json(AccountList { data, has_more: next_cursor.is_some(), next_cursor }))
+}
+
+/// Open another account
+#[utoipa::path(
+    post,
+    path = "/accounts",
+    operation_id = "open_account",
+    tag = "Accounts",
+    request_body = OpenAccountRequest,
+    responses(
+        (status = CREATED, description = "Opened", body = AccountBody,
+         headers(("Location" = String, description = "The account"))),
+        (status = CONFLICT, description = "The caller has as many open accounts as one may have"),
+        (status = TOO_MANY_REQUESTS, description = "The caller has opened as many accounts in 24 hours as one may"),
+    ),
+    security(("bearer" = []))
+)]
+pub async fn open(
+    State(app): State<App>,
+    origin: Origin,
+    Actor(caller): Actor,
+    Json(request): Json<OpenAccountRequest>,
+) -> Result<(StatusCode, [(HeaderName, String); 1], Json<AccountBody>)> {
+    let currency = request.currency.map_or(app.default_currency, Into::into);
+    let mut tx = app.db.begin().await?;
+    users::lock_caller(&mut tx, caller).await?;
+    refuse_to_open_too_many(&app, &mut tx, caller.user_id).await?;
+    if tx.count_open_accounts(caller.user_id).await? >= MAX_OPEN_ACCOUNTS {
+        let detail = "You have 100 open accounts, which is the most. Close one that you no longer need.";
+        return Err(Error::conflict("too_many_accounts", detail));
+    }
+    let account = insert_account(&app, &mut tx, caller.user_id, currency, request.label.map(Into::into)).await?;
+    tx.append_to_audit_log(&[opened(&account, &origin)]).await?;
+    tx.commit().await?;
+    Ok((StatusCode::CREATED, [location_of(&account)], Json(account.into())))
+}
+
+/// Show an account
+#[utoipa::path(
+    get,
+    path = "/accounts/{account_number}",
+    operation_id = "show_account",
+    tag = "Accounts",
+    params(("account_number" = String, Path, pattern = "^[1-9][0-9]{13}$", example = "10000000000180")),
+    responses(
+        (status = OK, description = "The account", body = AccountBody),
+        (status = NOT_FOUND, description = "No such account among the caller's"),
+    ),
+    security(("bearer" = []))
+)]
+pub async fn show(
+    State(app): State<App>,
+    origin: Origin,
+    caller: Caller,
+    PathParam(number): PathParam<AccountNumber>,
+) -> Result<Json<AccountBody>> {
+    let look = AccountLook::new(Action::AccountViewed);
+    Ok(Json(readable_account(&app, &origin, caller, number, look).await?.into()))
+}
+
+/// Rename an account
+#[utoipa::path(
+    patch,
+    path = "/accounts/{account_number}",
+    operation_id = "rename_account",
+    tag = "Accounts",
+    params(("account_number" = String, Path, pattern = "^[1-9][0-9]{13}$", example = "10000000000180")),
+    request_body = RelabelRequest,
+    responses(
+        (status = OK, description = "Renamed", body = AccountBody),
+        (status = NOT_FOUND, description = "No such account among the caller's"),
+    ),
+    security(("bearer" = []))
+)]
+pub async fn relabel(
+    State(app): State<App>,
+    origin: Origin,
+    Actor(caller): Actor,
+    PathParam(number): PathParam<AccountNumber>,
+    Json(request): Json<RelabelRequest>,
+) -> Result<Json<AccountBody>> {
+    let account = managed_account(&app, caller, number).await?;
+    let mut tx = app.db.begin().await?;
+    let label = request.label.map(String::from);
+    tx.label_account(number, label.as_deref()).await?;
+    let renamed = origin.event(Action::AccountRenamed).on(number).detail(label.as_deref().unwrap_or("(no name)"));
+    tx.append_to_audit_log(&[about_owner(renamed, &account)]).await?;
+    tx.commit().await?;
+    Ok(Json(Account { label, ..account }.into()))
+}
+
+/// Close an account
+///
+/// Only at a balance of zero. Its history stays.
+#[utoipa::path(
+    delete,
+    path = "/accounts/{account_number}",
+    operation_id = "close_account",
+    tag = "Accounts",
+    params(("account_number" = String, Path, pattern = "^[1-9][0-9]{13}$", example = "10000000000180")),
+    responses(
+        (status = NO_CONTENT, description = "Closed"),
+        (status = UNAUTHORIZED, description = proof::REQUIRED),
+        (status = NOT_FOUND, description = "No such account among the caller's"),
+        (status = CONFLICT, description = "There is money on it, or it is frozen or closed already"),
+    ),
+    security(("bearer" = []))
+)]
+pub async fn close(
+    State(app): State<App>,
+    origin: Origin,
+    Proven(Actor(caller)): Proven<Actor>,
+    PathParam(number): PathParam<AccountNumber>,
+) -> Result<StatusCode> {
+    let account = managed_account(&app, caller, number).await?;
+    origin.order_on([number]);
+    let mut tx = app.db.begin().await?;
+    let closed = tx.close_account(number, Timestamp::now()).await?;
+    if closed {
+        let event = about_owner(origin.event(Action::AccountClosed).on(number), &account);
+        tx.append_to_audit_log(&[event]).await?;
+    }
+    tx.commit().await?;
+    if closed {
+        return Ok(StatusCode::NO_CONTENT);
+    }
+    // The condition stood in the update itself; this only finds the words for it.
+    Err(match managed_account(&app, caller, number).await?.status {
+        AccountStatus::Closed => Error::conflict("account_closed", "The account is closed already."),
+        AccountStatus::Frozen => Refusal::AccountFrozen.into(),
+        AccountStatus::Open => Error::conflict(
+            "account_not_empty",
+            "Only an account with a balance of zero can be closed. Move the money first.",
+        ),
+    })
+}
+
+/// How many accounts an owner has opened lately, whatever has become of them, by whomever and on whichever instance. Hold
+/// the owner's lock: nobody else opens one meanwhile.
+async fn refuse_to_open_too_many(app: &App, tx: &mut Tx<'_>, owner_id: Uuid) -> Result<()> {
+    let Some(quota) = Quota::per(DAY, app.accounts_per_day) else { return Ok(()) };
+    let now = Timestamp::now();
+    match tx.nth_last_opening(owner_id, quota.burst).await?.map(|opened_at| opened_at.plus(DAY)) {
+        Some(free_again) if free_again > now => {
+            let allowance = Allowance { quota, remaining: 0, reset: free_again.since(now) };
+            Err(Exceeded { policy: Policy::Openings, allowance }.into())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Opens an account with a fresh number, in the transaction of the caller.
+pub async fn insert_account(
+    app: &App,
+    tx: &mut Tx<'_>,
+    owner_id: Uuid,
+    currency: Currency,
+    label: Option<String>,
+) -> Result<Account> {
+    app.disk.refuse_if_reached()?;
+    let now = Timestamp::now();
+    for _ in 0..MAX_NUMBER_TRIES {
+        let number = AccountNumber::random().map_err(|error| Error::Internal(error.to_string()))?;
+        let account = Account::open(number, owner_id, currency, label.clone(), now);
+        if tx.insert_account(&account).await? {
+            return Ok(account);
+        }
+    }
+    Err(Error::Internal("no free account number was found".to_owned()))
+}
+
+pub fn location_of(account: &Account) -> (HeaderName, String) {
+    (LOCATION, format!("/accounts/{}", account.account_number))
+}
+
+/// An account of the caller's, or any for those who may look at all, on record; the same 404 for every other.
+pub async fn readable_account(
+    app: &App,
+    origin: &Origin,
+    caller: Caller,
+    number: AccountNumber,
+    look: AccountLook,
+) -> Result<Account> {
+    let account = app.db.account(number).await?;
+    let account = account.filter(|account| caller.may_read(account)).ok_or_else(Error::account_not_found)?;
+    app.viewed_account(origin, caller, &account, look)?;
+    Ok(account)
+}
+
+/// An account that was opened, for the audit log.
+pub fn opened(account: &Account, origin: &Origin) -> Event {
+    let event = origin.event(Action::AccountOpened).on(account.account_number).detail(account.currency.code());
+    about_owner(event, account)
+}
+
+pub fn about_owner(event: Event, account: &Account) -> Event {
+    account.owner_id.into_iter().fold(event, Event::about)
+}
+
+async fn managed_account(app: &App, caller: Caller, number: AccountNumber) -> Result<Account> {
+    let account = app.db.account(number).await?;
+    account.filter(|account| caller.may_manage(account)).ok_or_else(Error::account_not_found)
+}
+
+/// The last sequence at or before `at`, and the balance after it.
+async fn balance_at(app: &App, account: &Account, at: Timestamp) -> Result<(i64, i64)> {
+    let sequence = app.db.sequence_at(account.account_number, account.sequence, at).await?;
+    let balance = app.db.entry(account.account_number, sequence).await?.map_or(0, |entry| entry.balance);
+    Ok((sequence, balance))
+}
+
+impl Balance {
+    fn of(account: &Account, balance: i64, sequence: i64, as_of: Timestamp) -> Self {
+        Self {
+            account_number: account.account_number,
+            balance: Money::new(balance, account.currency),
+            available: Money::new(Account { balance, ..account.clone() }.available(), account.currency),
+            held: Money::new(account.reserved, account.currency),
+            currency: account.currency,
+            sequence,
+            as_of,
+        }
+    }
+}
+
+impl From<Account> for AccountBody {
+    fn from(account: Account) -> Self {
+        Self {
+            account_number: account.account_number,
+            owner_id: account.owner_id,
+            currency: account.currency,
+            balance: Money::new(account.balance, account.currency),
+            available: Money::new(account.available(), account.currency),
+            held: Money::new(account.reserved, account.currency),
+            label: account.label,
+            status: account.status,
+            sequence: account.sequence,
+            opened_at: account.opened_at,
+        }
+    }
+}

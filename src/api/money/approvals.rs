@@ -1,0 +1,516 @@
+//! Movements that wait for a second person's word: `GET /approvals`, and approving and rejecting them.
+//!
+//! The rules say which ([`Refusal::ApprovalRequired`]), and the ledger keeps them, under the id that the transaction will
+//! have. Approving one is part of booking it: see [`crate::committer`] for why it is booked once.
+
+use std::cmp::Reverse;
+
+use axum::extract::State;
+use axum::http::header::LOCATION;
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, IntoResponses, ToSchema};
+use uuid::Uuid;
+use validator::Validate;
+
+use crate::account_number::AccountNumber;
+use crate::api::App;
+use crate::api::http::caller::{Caller, Proven, Reader, Staff};
+use crate::api::http::context::Origin;
+use crate::api::http::cursor::{self, Cursor};
+use crate::api::http::extract::{Json, PathParam, Query};
+use crate::api::http::fields::{self, ApprovalId};
+use crate::api::http::problem::{Error, Result};
+use crate::api::people::{access_changes, proof};
+use crate::books::approval::{Approval, ApprovalStatus};
+use crate::books::audit_event::{Action, Event};
+use crate::books::command::{self, Command, Reverses, SecondPerson};
+use crate::books::movement::{Movement, MovementType};
+use crate::books::refusal::Refusal;
+use crate::db::access_changes::{AccessChange, AccessChangeKind};
+use crate::db::approvals::ApprovalFilter;
+use crate::db::users::Role;
+use crate::money::{Amount, Currency, Money};
+use crate::timestamp::Timestamp;
+
+const DEFAULT_LIMIT: u32 = 50;
+const MAX_LIMIT: u32 = 200;
+
+/// A movement or a change of access that waits for somebody else's approval, or has waited.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Approval)]
+pub struct ApprovalBody {
+    #[schema(example = "019a8f3e-7c4b-7d21-9b1e-2f6a5c0d4e88")]
+    id: Uuid,
+    status: ApprovalStatus,
+    #[serde(rename = "type")]
+    #[schema(example = "deposit")]
+    approval_type: ApprovalType,
+    /// Of a deposit or a withdrawal.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, example = "10000000000180")]
+    account_number: Option<AccountNumber>,
+    /// Of a transfer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, example = json!(null))]
+    from_account: Option<AccountNumber>,
+    /// Of a transfer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, example = json!(null))]
+    to_account: Option<AccountNumber>,
+    /// Present for movements of money only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, example = "25000.00")]
+    amount: Option<Money>,
+    /// Present for movements of money only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, example = "USD")]
+    currency: Option<Currency>,
+    /// Whose role or second factor is to change.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = json!(null))]
+    user_id: Option<Uuid>,
+    /// The new role, of a role change.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = json!(null))]
+    role: Option<Role>,
+    #[schema(example = "House sale")]
+    description: Option<String>,
+    /// The booked movement that this one is to undo.
+    #[schema(example = json!(null))]
+    reverses: Option<Uuid>,
+    /// The user who gave the order.
+    #[schema(example = "019a8f3e-6a10-7c52-8f7d-0b1c2d3e4f50")]
+    requested_by: Uuid,
+    #[schema(value_type = String, format = DateTime, example = "2026-01-31T12:00:00.000000Z")]
+    requested_at: Timestamp,
+    /// Nobody can approve it from then on.
+    #[schema(value_type = String, format = DateTime, example = "2026-02-07T12:00:00.000000Z")]
+    expires_at: Timestamp,
+    /// The user who approved or rejected it.
+    #[schema(example = json!(null))]
+    decided_by: Option<Uuid>,
+    #[schema(value_type = Option<String>, format = DateTime, example = json!(null))]
+    decided_at: Option<Timestamp>,
+    /// The movement, once it is approved.
+    #[schema(example = json!(null))]
+    transaction_id: Option<Uuid>,
+}
+
+/// What waits: a movement of money, or a change of what somebody may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ApprovalType {
+    Deposit,
+    Withdrawal,
+    Transfer,
+    /// Decided by admins.
+    RoleChange,
+    /// Decided by admins.
+    SecondFactorReset,
+}
+
+/// A page of approvals.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ApprovalList {
+    data: Vec<ApprovalBody>,
+    has_more: bool,
+    /// Send it as `cursor` to get the next page.
+    #[schema(example = json!(null))]
+    next_cursor: Option<String>,
+}
+
+#[derive(Debug, Deserialize, Validate, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct ApprovalsQuery {
+    #[param(inline, example = json!(null))]
+    status: Option<ApprovalStatus>,
+    /// How many approvals, 1 to 200.
+    #[serde(default, deserialize_with = "fields::limit::<_, MAX_LIMIT>")]
+    #[param(minimum = 1, maximum = 200, default = 50)]
+    limit: Option<u32>,
+    /// `next_cursor` of the page before.
+    #[param(pattern = "^[A-Za-z0-9_-]{22}$", example = json!(null))]
+    cursor: Option<String>,
+}
+
+/// Kept until somebody else approves it
+#[derive(IntoResponses)]
+#[response(status = ACCEPTED, headers(
+    ("Location" = String, description = "The approval"),
+    ("Idempotent-Replayed" = Option<String>, description = "`true` when an earlier request used the same key: this is what became of it")
+))]
+#[expect(dead_code, reason = "describes the answer for the OpenAPI document")]
+pub struct WaitingResponse(ApprovalBody);
+
+/// A movement that waits for approval, and whether an earlier request asked for it.
+pub struct Waiting {
+    pub approval: Approval,
+    pub replayed: bool,
+}
+
+/// 202 with the approval, its address, and whether an earlier request asked for it.
+pub fn waiting(approval: ApprovalBody, replayed: bool) -> Response {
+    let location = format!("/approvals/{}", approval.id);
+    let mut response = (StatusCode::ACCEPTED, Json(approval)).into_response();
+    if let Ok(location) = HeaderValue::from_str(&location) {
+        response.headers_mut().insert(LOCATION, location);
+    }
+    if replayed {
+        response.headers_mut().insert("idempotent-replayed", HeaderValue::from_static("true"));
+    }
+    response
+}
+
+/// List what waits for approval
+///
+/// And what has waited, the newest first.
+#[utoipa::path(
+    get,
+    path = "/approvals",
+    operation_id = "list_approvals",
+    tag = "Staff",
+    params(ApprovalsQuery),
+    responses(
+        (status = OK, description = "A page of approvals", body = ApprovalList),
+        (status = FORBIDDEN, description = "For staff, admins and auditors"),
+    ),
+    security(("bearer" = []))
+)]
+pub async fn list(
+    State(app): State<App>,
+    origin: Origin,
+    _: Reader,
+    Query(query): Query<ApprovalsQuery>,
+) -> Result<Json<ApprovalList>> {
+    let limit = query.limit.unwrap_or(DEFAULT_LIMIT);
+    let before = query.cursor.as_deref().map(Cursor::decode).transpose()?.map(Cursor::id);
+    let filter = ApprovalFilter { status: query.status, before };
+    let (now, rows) = (Timestamp::now(), i64::from(limit) + 1);
+    let movements = app.db.approvals(filter, now, rows).await?.into_iter().map(ApprovalBody::from);
+    let changes = app.db.access_changes(filter, now, rows).await?.into_iter().map(ApprovalBody::from);
+    // Both are in the order of their ids, which are made as time goes on.
+    let mut all: Vec<ApprovalBody> = movements.chain(changes).collect();
+    all.sort_by_key(|approval| Reverse(approval.id));
+
+    let (data, next_cursor) = cursor::page(all, limit, |approval| Cursor::at_id(approval.id));
+    let look = data.iter().fold(origin.event(Action::ApprovalsListed), |look, approval| approval.concerns(look));
+    if !look.concerns.is_empty() {
+        app.viewed(look)?;
+    }
+    Ok(Json(ApprovalList { data, has_more: next_cursor.is_some(), next_cursor }))
+}
+
+/// Show what waits for approval
+#[utoipa::path(
+    get,
+    path = "/approvals/{id}",
+    operation_id = "show_approval",
+    tag = "Staff",
+    params(("id" = Uuid, Path, description = "The approval", example = "019a8f3e-7c4b-7d21-9b1e-2f6a5c0d4e88")),
+    responses(
+        (status = OK, description = "The approval", body = ApprovalBody),
+        (status = FORBIDDEN, description = "For staff, admins and auditors"),
+        (status = NOT_FOUND, description = "No such approval"),
+    ),
+    security(("bearer" = []))
+)]
+pub async fn show(
+    State(app): State<App>,
+    origin: Origin,
+    _: Reader,
+    PathParam(ApprovalId(id)): PathParam<ApprovalId>,
+) -> Result<Json<ApprovalBody>> {
+    let approval = match find(&app, id).await? {
+        Found::Movement(approval) => ApprovalBody::from(approval),
+        Found::AccessChange(change) => ApprovalBody::from(change),
+    };
+    app.viewed(approval.concerns(origin.event(Action::ApprovalViewed).on(id)))?;
+    Ok(Json(approval))
+}
+
+/// Approve what somebody else has asked for
+///
+/// Books the movement, once, as the books are now, or makes the change. When the rules refuse it now, that is the answer,
+/// and it goes on waiting. Nobody approves what they asked for, what goes to or from their own account, or what is about
+/// themselves. Changes of roles and second factors are approved by admins.
+#[utoipa::path(
+    post,
+    path = "/approvals/{id}/approve",
+    operation_id = "approve",
+    tag = "Staff",
+    params(("id" = Uuid, Path, description = "The approval", example = "019a8f3e-7c4b-7d21-9b1e-2f6a5c0d4e88")),
+    responses(
+        (status = OK, description = "Approved and booked", body = ApprovalBody),
+        (status = UNAUTHORIZED, description = proof::REQUIRED),
+        (status = FORBIDDEN, description = "For staff and admins, not for whoever asked for it, and not for the owner of an account"),
+        (status = NOT_FOUND, description = "No such approval, or one of its accounts is gone"),
+        (status = CONFLICT, description = "It waits no longer, whoever asked is no longer staff, what it was to reverse has been reversed, or the accounts do not allow the movement now"),
+    ),
+    security(("bearer" = []))
+)]
+pub async fn approve(
+    State(app): State<App>,
+    origin: Origin,
+    Proven(Staff(caller)): Proven<Staff>,
+    PathParam(ApprovalId(id)): PathParam<ApprovalId>,
+) -> Result<Json<ApprovalBody>> {
+    let found = find(&app, id).await?;
+    if found.requested_by() == caller.user_id {
+        let detail = "You have asked for this yourself: somebody else of the staff must approve it.";
+        return Err(Error::forbidden("own_approval", detail));
+    }
+    match found {
+        Found::Movement(approval) => {
+            approve_movement(&app, &origin, caller, approval).await.map(|done| Json(done.into()))
+        }
+        Found::AccessChange(_) => {
+            require_admin(caller)?;
+            access_changes::approve(&app, &origin, caller, id).await.map(|done| Json(done.into()))
+        }
+    }
+}
+
+async fn approve_movement(app: &App, origin: &Origin, caller: Caller, approval: Approval) -> Result<Approval> {
+    let id = approval.id;
+    if approval.status_at(Timestamp::now()) != ApprovalStatus::Pending {
+        return Err(Refusal::ApprovalNotPending.into());
+    }
+    refuse_unless_both_are_staff(app, &approval, caller.user_id).await?;
+    let record = origin.event(Action::ApprovalApproved).on(id).detail(approval.in_words());
+    let record = approval.accounts().fold(record, Event::about);
+    origin.order_on(approval.accounts());
+    let second_person = SecondPerson::HasApproved { by: caller.user_id, record: Box::new(record) };
+    // On record for whoever has it booked now; who ordered it stands in the journal.
+    let record = || Box::new(origin.event(Action::MovementReversed));
+    let reverses = approval.reverses.map(|transaction_id| Reverses { transaction_id, record: record() });
+    let order = Command { reverses, ..approved_order(app, &approval, second_person)? };
+    app.committer.submit(order).await??;
+
+    // It is booked, or somebody else has booked it: nothing that sounds like "try again".
+    let unknown = |_| Error::OutcomeUnknown { transactions: vec![id] };
+    let approved = app.db.approval(id).await.map_err(unknown)?.ok_or_else(not_found)?;
+    // A commit whose answer was lost may turn out to have been somebody else's, of the same movement.
+    if approved.decided_by != Some(caller.user_id) {
+        return Err(Refusal::ApprovalNotPending.into());
+    }
+    Ok(approved)
+}
+
+/// Reject what waits for approval
+///
+/// Whoever asked for it may do this, too, and so take it back. Nobody else may whose account it is, or whom it is about.
+#[utoipa::path(
+    post,
+    path = "/approvals/{id}/reject",
+    operation_id = "reject",
+    tag = "Staff",
+    params(("id" = Uuid, Path, description = "The approval", example = "019a8f3e-7c4b-7d21-9b1e-2f6a5c0d4e88")),
+    responses(
+        (status = OK, description = "Rejected: no money has moved, and none will", body = ApprovalBody),
+        (status = FORBIDDEN, description = "For staff and admins"),
+        (status = NOT_FOUND, description = "No such approval"),
+        (status = CONFLICT, description = "It waits no longer"),
+    ),
+    security(("bearer" = []))
+)]
+pub async fn reject(
+    State(app): State<App>,
+    origin: Origin,
+    Staff(caller): Staff,
+    PathParam(ApprovalId(id)): PathParam<ApprovalId>,
+) -> Result<Json<ApprovalBody>> {
+    let approval = match find(&app, id).await? {
+        Found::Movement(approval) => approval,
+        Found::AccessChange(_) => {
+            require_admin(caller)?;
+            return access_changes::reject(&app, &origin, caller, id).await.map(|done| Json(done.into()));
+        }
+    };
+    if approval.requested_by != caller.user_id && owns_an_account(&app, &approval, caller.user_id).await? {
+        return Err(Error::forbidden("own_account", "One of the accounts is yours: somebody else must decide."));
+    }
+    let mut tx = app.db.begin().await?;
+    let rejected = tx.reject_approval(id, caller.user_id, Timestamp::now()).await?;
+    let rejected = rejected.ok_or(Refusal::ApprovalNotPending)?;
+    let event = origin.event(Action::ApprovalRejected).on(id).detail(rejected.in_words());
+    let event = rejected.accounts().fold(event, Event::about);
+    tx.append_to_audit_log(&[event]).await?;
+    tx.commit().await?;
+    Ok(Json(rejected.into()))
+}
+
+/// The order of whoever asked for it, now on two people's word. It has no key: the approval takes effect once by itself.
+fn approved_order(app: &App, approval: &Approval, second_person: SecondPerson) -> Result<Command> {
+    let movement = Movement::between(approval.from_account, approval.to_account)
+        .filter(|movement| movement.movement_type() == approval.movement_type)
+        .ok_or_else(|| Error::Internal(format!("approval {} lacks an account", approval.id)))?;
+    Ok(Command {
+        id: approval.id,
+        caller: command::Caller {
+            user_id: approval.requested_by,
+            acts_on_any_account: true,
+            deposits_to_own: app.self_service_deposits,
+            alone_up_to: None,
+        },
+        movement,
+        amount: Amount::from(approval.money()),
+        currency: Some(approval.currency),
+        description: approval.description.clone(),
+        idempotency_key: None,
+        second_person,
+        reverses: None,
+        record: None,
+        at: None,
+    })
+}
+
+/// What has an id among the approvals.
+enum Found {
+    Movement(Approval),
+    AccessChange(AccessChange),
+}
+
+impl Found {
+    fn requested_by(&self) -> Uuid {
+        match self {
+            Self::Movement(approval) => approval.requested_by,
+            Self::AccessChange(change) => change.requested_by,
+        }
+    }
+}
+
+async fn find(app: &App, id: Uuid) -> Result<Found> {
+    if let Some(approval) = app.db.approval(id).await? {
+        return Ok(Found::Movement(approval));
+    }
+    app.db.access_change(id).await?.map(Found::AccessChange).ok_or_else(not_found)
+}
+
+pub fn not_found() -> Error {
+    Error::not_found("approval_not_found", "There is no such approval.")
+}
+
+fn require_admin(caller: Caller) -> Result<()> {
+    match caller.role {
+        Role::Admin => Ok(()),
+        Role::Staff | Role::Auditor | Role::Customer => {
+            Err(Error::forbidden("role_required", "Changes of roles and second factors are for admins to decide."))
+        }
+    }
+}
+
+/// Owners never change, so this needs no lock.
+async fn owns_an_account(app: &App, approval: &Approval, user_id: Uuid) -> Result<bool> {
+    for number in [approval.from_account, approval.to_account].into_iter().flatten() {
+        if app.db.account(number).await?.is_some_and(|account| account.owner_id == Some(user_id)) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// By the database's word: what another instance has changed a moment ago counts for both.
+async fn refuse_unless_both_are_staff(app: &App, approval: &Approval, approver: Uuid) -> Result<()> {
+    if !is_staff(app, approval.requested_by).await? {
+        let detail =
+            "Whoever asked for this is no longer staff, or is frozen: reject it, and order the movement yourself.";
+        return Err(Error::conflict("requester_not_staff", detail));
+    }
+    if !is_staff(app, approver).await? {
+        return Err(Error::forbidden("role_required", "Only the bank's staff may approve: you are not any more."));
+    }
+    Ok(())
+}
+
+async fn is_staff(app: &App, user_id: Uuid) -> Result<bool> {
+    let standing = app.db.user(user_id).await?.map(|user| user.standing());
+    Ok(standing.is_some_and(|standing| !standing.frozen && standing.role.acts_on_any_account()))
+}
+
+impl From<Approval> for ApprovalBody {
+    fn from(approval: Approval) -> Self {
+        let amount = approval.money();
+        let is_transfer = approval.movement_type == MovementType::Transfer;
+        Self {
+            id: approval.id,
+            status: approval.status_at(Timestamp::now()),
+            approval_type: approval.movement_type.into(),
+            account_number: approval.from_account.or(approval.to_account).filter(|_| !is_transfer),
+            from_account: approval.from_account.filter(|_| is_transfer),
+            to_account: approval.to_account.filter(|_| is_transfer),
+            amount: Some(amount),
+            currency: Some(approval.currency),
+            user_id: None,
+            role: None,
+            description: approval.description,
+            reverses: approval.reverses,
+            requested_by: approval.requested_by,
+            requested_at: approval.requested_at,
+            expires_at: approval.expires_at,
+            decided_by: approval.decided_by,
+            decided_at: approval.decided_at,
+            transaction_id: (approval.status == ApprovalStatus::Approved).then_some(approval.id),
+        }
+    }
+}
+
+impl ApprovalBody {
+    /// Names in the record the accounts and the person that it is about.
+    fn concerns(&self, record: Event) -> Event {
+        let accounts = [self.account_number, self.from_account, self.to_account].into_iter().flatten();
+        self.user_id.into_iter().fold(accounts.fold(record, Event::about), Event::about)
+    }
+}
+
+impl From<AccessChange> for ApprovalBody {
+    fn from(change: AccessChange) -> Self {
+        Self {
+            id: change.id,
+            status: change.status.at(Timestamp::now(), change.expires_at),
+            approval_type: change.kind.into(),
+            account_number: None,
+            from_account: None,
+            to_account: None,
+            amount: None,
+            currency: None,
+            user_id: Some(change.user_id),
+            role: change.role,
+            description: None,
+            reverses: None,
+            requested_by: change.requested_by,
+            requested_at: change.requested_at,
+            expires_at: change.expires_at,
+            decided_by: change.decided_by,
+            decided_at: change.decided_at,
+            transaction_id: None,
+        }
+    }
+}
+
+impl From<MovementType> for ApprovalType {
+    fn from(movement_type: MovementType) -> Self {
+        match movement_type {
+            MovementType::Deposit => Self::Deposit,
+            MovementType::Withdrawal => Self::Withdrawal,
+            MovementType::Transfer => Self::Transfer,
+        }
+    }
+}
+
+impl From<AccessChangeKind> for ApprovalType {
+    fn from(kind: AccessChangeKind) -> Self {
+        match kind {
+            AccessChangeKind::RoleChange => Self::RoleChange,
+            AccessChangeKind::SecondFactorReset => Self::SecondFactorReset,
+        }
+    }
+}
+
+impl IntoResponse for Waiting {
+    fn into_response(self) -> Response {
+        waiting(self.approval.into(), self.replayed)
+    }
+}

@@ -1,0 +1,43 @@
+//! What anybody may know of the bank: `GET /bank`.
+
+use axum::extract::State;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::api::App;
+use crate::api::http::extract::Json;
+use crate::api::people::sign_up::SignUp;
+use crate::money::Currency;
+
+/// How the bank is set up, as far as it is anybody's business.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Bank {
+    /// Who may make somebody a customer: everybody themselves, or only staff for others.
+    sign_up: SignUp,
+    /// Of accounts that are opened without naming one.
+    #[schema(value_type = String, example = "USD")]
+    currency: Currency,
+    /// Whether customers may book deposits to their own accounts.
+    self_service_deposits: bool,
+    /// Whether the API can be tried out at `/swagger-ui/`.
+    swagger_ui: bool,
+}
+
+/// See how the bank is set up
+///
+/// For pages and programs that must know before anybody has signed in.
+#[utoipa::path(
+    get,
+    path = "/bank",
+    operation_id = "show_bank",
+    tag = "Operations",
+    responses((status = OK, description = "How it is set up", body = Bank))
+)]
+pub async fn show(State(app): State<App>) -> Json<Bank> {
+    Json(Bank {
+        sign_up: app.sign_up,
+        currency: app.default_currency,
+        self_service_deposits: app.self_service_deposits,
+        swagger_ui: app.swagger_ui,
+    })
+}

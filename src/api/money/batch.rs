@@ -1,0 +1,239 @@
+//! Moving money in bulk: `POST /transactions/batch`.
+
+use axum::extract::State;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use uuid::Uuid;
+use validator::Validate;
+
+use crate::account_number::AccountNumber;
+use crate::api::App;
+use crate::api::http::caller::Actor;
+use crate::api::http::context::Origin;
+use crate::api::http::extract::{IdempotencyKey, Json, MAX_CHARACTER_BYTES, Object};
+use crate::api::http::problem::{Error, FieldError, Problem, Result};
+use crate::api::money::movements;
+use crate::api::money::transactions::{self, EntryBody};
+use crate::api::people::proof;
+use crate::books::audit_event::Event;
+use crate::books::command::{self, Command, SecondPerson};
+use crate::books::decisions::{Receipt, Verdicts};
+use crate::books::entry::Entry;
+use crate::books::movement::{Movement, MovementType};
+use crate::money::{Amount, Currency};
+use crate::text::{Description, MAX_DESCRIPTION_LENGTH};
+
+/// Movements in one batch: as many as the ledger writes in one commit.
+pub const MAX_ITEMS: usize = 1_000;
+/// So many cost the caller one request more: those that are refused or repeated are work, too, and no movement counts them.
+const ITEMS_FOR_A_REQUEST: usize = 100;
+/// Everything in an item but its description, with the white space of a program that prints it for people.
+const MAX_ITEM_FRAME_BYTES: usize = 320;
+/// A whole batch, 2 MB, however it is written: every character of every description may be two escapes (`\ud83d\ude00`).
+/// It is held in memory until it is parsed. Only who has signed in may send one, and the limits on requests are what bounds
+/// how many there are at once.
+pub const MAX_BODY_BYTES: usize =
+    MAX_ITEMS * (MAX_DESCRIPTION_LENGTH * MAX_CHARACTER_BYTES + MAX_ITEM_FRAME_BYTES) + MAX_ITEM_FRAME_BYTES;
+
+#[derive(Debug, Deserialize, Validate, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"atomic": true, "transactions": [
+    {"type": "deposit", "account_number": "10000000000180", "amount": "100.50", "description": "Salary"},
+    {"type": "transfer", "from_account": "10000000000180", "to_account": "10000000000277", "amount": "25.00"}
+]}))]
+pub struct BatchRequest {
+    /// Whether all of them are booked or none. Otherwise each stands for itself.
+    #[serde(default)]
+    atomic: bool,
+    /// 1 to 1,000 movements, decided in this order.
+    #[schema(value_type = Vec<BatchItem>, min_items = 1, max_items = 1000)]
+    transactions: Vec<Object<BatchItem>>,
+}
+
+/// A deposit or withdrawal with `account_number`, or a transfer with `from_account` and `to_account`.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"type": "deposit", "account_number": "10000000000180", "amount": "100.50"}))]
+pub struct BatchItem {
+    #[serde(rename = "type")]
+    movement_type: MovementType,
+    #[schema(value_type = Option<String>, pattern = "^[1-9][0-9]{13}$")]
+    account_number: Option<AccountNumber>,
+    #[schema(value_type = Option<String>, pattern = "^[1-9][0-9]{13}$")]
+    from_account: Option<AccountNumber>,
+    #[schema(value_type = Option<String>, pattern = "^[1-9][0-9]{13}$")]
+    to_account: Option<AccountNumber>,
+    #[schema(value_type = String, pattern = r"^([1-9][0-9]{0,9}(\.[0-9]{1,4})?|0\.0{0,3}[1-9][0-9]{0,3})$", example = "100.50")]
+    amount: Amount,
+    #[schema(value_type = Option<String>, pattern = "^[A-Z]{3}$", example = "USD")]
+    currency: Option<Currency>,
+    description: Option<Description>,
+}
+
+/// What became of each item, in the order of the batch.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct BatchResult {
+    #[schema(example = 2)]
+    booked: usize,
+    #[schema(example = 0)]
+    refused: usize,
+    data: Vec<ItemResult>,
+}
+
+/// What became of one item: an `entry` if it was booked, a `problem` if it was refused.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ItemResult {
+    /// What the item alone would have been answered with.
+    #[schema(example = 201)]
+    status: u16,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    entry: Option<EntryBody>,
+    /// Whether an earlier request with the same key booked it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[schema(required = false)]
+    replayed: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    problem: Option<Problem>,
+}
+
+/// Move money in bulk
+///
+/// Books up to 1,000 movements in one durable commit. With `atomic` all are booked or none; without, each item succeeds
+/// or is refused by itself. An `Idempotency-Key` covers the whole batch, item by item.
+/// A batch of n takes n of the caller's movements, and every 100 count as one request.
+#[utoipa::path(
+    post,
+    path = "/transactions/batch",
+    tag = "Money",
+    operation_id = "batch",
+    request_body = BatchRequest,
+    params(transactions::IdempotencyKeyHeader),
+    responses(
+        (status = OK, description = "What became of each item", body = BatchResult),
+        (status = UNAUTHORIZED, description = proof::REQUIRED_ABOVE),
+        (status = CONFLICT, description = "The batch is atomic and an item was refused: nothing was booked, `errors` says which and why"),
+    ),
+    security(("bearer" = []))
+)]
+pub async fn batch(
+    State(app): State<App>,
+    origin: Origin,
+    Actor(caller): Actor,
+    key: IdempotencyKey,
+    Json(request): Json<BatchRequest, MAX_BODY_BYTES>,
+) -> Result<Json<BatchResult>> {
+    if !(1..=MAX_ITEMS).contains(&request.transactions.len()) {
+        return Err(Error::invalid("/transactions", "batch_size", format!("send 1 to {MAX_ITEMS} movements")));
+    }
+    let at_the_ledger = app.at_the_ledger(caller);
+    let record = movements::record(&origin, at_the_ledger);
+    let mut errors = Vec::new();
+    let mut commands = Vec::with_capacity(request.transactions.len());
+    for (index, Object(item)) in request.transactions.into_iter().enumerate() {
+        match item.command(at_the_ledger, record.clone(), key.of_item(caller.user_id, index)) {
+            Ok(command) => commands.push(command),
+            Err(error) => {
+                errors.push(FieldError { pointer: format!("/transactions/{index}{}", error.pointer).into(), ..error });
+            }
+        }
+    }
+    if !errors.is_empty() {
+        return Err(Error::Invalid(errors));
+    }
+    app.auth.requests.take_many(caller.user_id, (commands.len() / ITEMS_FOR_A_REQUEST) as u32)?;
+    proof::confirm_amounts(&app, caller, &debits_of(&commands)).await?;
+    origin.order_on(commands.iter().flat_map(|command| command.movement.accounts()));
+    let verdicts = app.committer.submit_all(commands, request.atomic).await?;
+    if request.atomic && verdicts.iter().any(Result::is_err) {
+        return Err(Error::BatchRefused(verdicts.into_iter().map(Result::err).collect()));
+    }
+    if verdicts.iter().any(Result::is_err) {
+        origin.set_partly_refused();
+    }
+    Ok(Json(result(&app, verdicts).await?))
+}
+
+/// What is taken from which account.
+fn debits_of(commands: &[Command]) -> Vec<(AccountNumber, Amount)> {
+    let debit = |command: &Command| match command.movement {
+        Movement::Deposit { .. } => None,
+        Movement::Withdrawal { from } | Movement::Transfer { from, .. } => Some((from, command.amount)),
+    };
+    commands.iter().filter_map(debit).collect()
+}
+
+impl BatchItem {
+    fn command(
+        self,
+        caller: command::Caller,
+        record: Option<Box<Event>>,
+        idempotency_key: Option<[u8; 16]>,
+    ) -> Result<Command, FieldError> {
+        Ok(Command {
+            id: Uuid::now_v7(),
+            caller,
+            movement: self.movement()?,
+            amount: self.amount,
+            currency: self.currency,
+            description: self.description.map(Into::into),
+            idempotency_key,
+            // One item that waits would hold up the batch, or let it go half-way.
+            second_person: SecondPerson::NotAsked,
+            reverses: None,
+            record,
+            at: None,
+        })
+    }
+
+    /// Each type names its own accounts and no others.
+    fn movement(&self) -> Result<Movement, FieldError> {
+        let missing = |pointer| FieldError::new(pointer, "missing_field", "this type of movement needs it");
+        let surplus = |pointer| FieldError::new(pointer, "unknown_field", "leave it out for this type of movement");
+        if self.movement_type == MovementType::Transfer {
+            if self.account_number.is_some() {
+                return Err(surplus("/account_number"));
+            }
+            let from = self.from_account.ok_or_else(|| missing("/from_account"))?;
+            let to = self.to_account.ok_or_else(|| missing("/to_account"))?;
+            return Ok(Movement::Transfer { from, to });
+        }
+        if self.from_account.is_some() {
+            return Err(surplus("/from_account"));
+        }
+        if self.to_account.is_some() {
+            return Err(surplus("/to_account"));
+        }
+        let account = self.account_number.ok_or_else(|| missing("/account_number"))?;
+        Ok(match self.movement_type {
+            MovementType::Withdrawal => Movement::Withdrawal { from: account },
+            _ => Movement::Deposit { to: account },
+        })
+    }
+}
+
+impl ItemResult {
+    fn booked(entry: Entry, replayed: bool) -> Self {
+        Self { status: 201, entry: Some(entry.into()), replayed, problem: None }
+    }
+}
+
+async fn result(app: &App, verdicts: Verdicts) -> Result<BatchResult> {
+    let mut data = Vec::with_capacity(verdicts.len());
+    for verdict in verdicts {
+        data.push(match verdict {
+            Ok(Receipt::Posted(entry)) => ItemResult::booked(entry, false),
+            Ok(Receipt::Replay { transaction_id }) => {
+                ItemResult::booked(transactions::booked_entry(app, transaction_id).await?, true)
+            }
+            Ok(Receipt::Kept(approval)) => {
+                return Err(Error::Internal(format!("approval {} came out of a batch", approval.id)));
+            }
+            Err(refusal) => {
+                let problem = Problem::from(refusal);
+                ItemResult { status: problem.status, entry: None, replayed: false, problem: Some(problem) }
+            }
+        });
+    }
+    let booked = data.iter().filter(|item| item.entry.is_some()).count();
+    Ok(BatchResult { booked, refused: data.len() - booked, data })
+}

@@ -1,0 +1,10 @@
+//! Accounts, and what moves between them.
+
+pub mod accounts;
+pub mod approvals;
+pub mod bank;
+pub mod batch;
+pub mod movements;
+pub mod reversals;
+pub mod statements;
+pub mod transactions;

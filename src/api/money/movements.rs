@@ -1,0 +1,271 @@
+//! Moving money: `POST /deposit`, `/withdraw` and `/transfer`.
+
+use axum::extract::State;
+use axum::http::header::LOCATION;
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use utoipa::{IntoResponses, ToSchema};
+use uuid::Uuid;
+use validator::Validate;
+
+use crate::account_number::AccountNumber;
+use crate::api::App;
+use crate::api::http::caller::{Actor, Caller};
+use crate::api::http::context::Origin;
+use crate::api::http::extract::{IdempotencyKey, Json};
+use crate::api::http::problem::Result;
+use crate::api::money::approvals::{Waiting, WaitingResponse};
+use crate::api::money::transactions::{self, EntryBody};
+use crate::api::people::proof;
+use crate::books::audit_event::{Action, Event};
+use crate::books::command::{self, Command, SecondPerson};
+use crate::books::decisions::Receipt;
+use crate::books::entry::Entry;
+use crate::books::movement::Movement;
+use crate::money::{Amount, Currency};
+use crate::text::Description;
+
+/// A deposit or a withdrawal.
+#[derive(Debug, Deserialize, Validate, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"account_number": "10000000000180", "amount": "100.50", "description": "Salary"}))]
+pub struct MovementRequest {
+    /// 14 digits, the last two are check digits.
+    #[schema(value_type = String, pattern = "^[1-9][0-9]{13}$", example = "10000000000180")]
+    account_number: AccountNumber,
+    /// A positive decimal as a string, with at most as many decimals as the account's currency has.
+    #[schema(value_type = String, pattern = r"^([1-9][0-9]{0,9}(\.[0-9]{1,4})?|0\.0{0,3}[1-9][0-9]{0,3})$", example = "100.50")]
+    amount: Amount,
+    /// If sent, must be the account's currency.
+    #[schema(value_type = Option<String>, pattern = "^[A-Z]{3}$", example = "USD")]
+    currency: Option<Currency>,
+    /// What the statement says, up to 140 characters.
+    #[schema(example = "Salary")]
+    description: Option<Description>,
+}
+
+/// A transfer to another account in the same currency, whoever owns it.
+#[derive(Debug, Deserialize, Validate, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"from_account": "10000000000180", "to_account": "10000000000277", "amount": "25.00", "description": "Rent"}))]
+pub struct TransferRequest {
+    /// 14 digits, the last two are check digits.
+    #[schema(value_type = String, pattern = "^[1-9][0-9]{13}$", example = "10000000000180")]
+    from_account: AccountNumber,
+    /// 14 digits, the last two are check digits.
+    #[schema(value_type = String, pattern = "^[1-9][0-9]{13}$", example = "10000000000277")]
+    to_account: AccountNumber,
+    /// A positive decimal as a string, with at most as many decimals as the accounts' currency has.
+    #[schema(value_type = String, pattern = r"^([1-9][0-9]{0,9}(\.[0-9]{1,4})?|0\.0{0,3}[1-9][0-9]{0,3})$", example = "25.00")]
+    amount: Amount,
+    /// If sent, must be the accounts' currency.
+    #[schema(value_type = Option<String>, pattern = "^[A-Z]{3}$", example = "USD")]
+    currency: Option<Currency>,
+    /// What both statements say, up to 140 characters.
+    #[schema(example = "Rent")]
+    description: Option<Description>,
+}
+
+/// Pay money in
+///
+/// Books cash into the account and answers with the new line of its passbook. Durable when it answers.
+#[utoipa::path(
+    post,
+    path = "/deposit",
+    tag = "Money",
+    request_body = MovementRequest,
+    params(transactions::IdempotencyKeyHeader),
+    responses(
+        BookedResponse,
+        WaitingResponse,
+        (status = NOT_FOUND, description = "No such account among the caller's"),
+        (status = CONFLICT, description = "The account is closed, frozen, or full"),
+    ),
+    security(("bearer" = []))
+)]
+pub async fn deposit(
+    State(app): State<App>,
+    origin: Origin,
+    Actor(caller): Actor,
+    key: IdempotencyKey,
+    Json(request): Json<MovementRequest>,
+) -> Result<Answer> {
+    let movement = Movement::Deposit { to: request.account_number };
+    let MovementRequest { amount, currency, description, .. } = request;
+    let terms = Terms { amount, currency, description: description.map(Into::into) };
+    carry_out(&app, order(&app, &origin, caller, key, movement, terms)).await
+}
+
+/// Take money out
+///
+/// Pays cash out of the account and answers with the new line of its passbook. Never more than is available.
+#[utoipa::path(
+    post,
+    path = "/withdraw",
+    tag = "Money",
+    request_body = MovementRequest,
+    params(transactions::IdempotencyKeyHeader),
+    responses(
+        BookedResponse,
+        WaitingResponse,
+        (status = NOT_FOUND, description = "No such account among the caller's"),
+        (status = UNAUTHORIZED, description = proof::REQUIRED_ABOVE),
+        (status = CONFLICT, description = "Insufficient funds, or the account is closed or frozen"),
+    ),
+    security(("bearer" = []))
+)]
+pub async fn withdraw(
+    State(app): State<App>,
+    origin: Origin,
+    Actor(caller): Actor,
+    key: IdempotencyKey,
+    Json(request): Json<MovementRequest>,
+) -> Result<Answer> {
+    proof::confirm_amounts(&app, caller, &[(request.account_number, request.amount)]).await?;
+    let movement = Movement::Withdrawal { from: request.account_number };
+    let MovementRequest { amount, currency, description, .. } = request;
+    let terms = Terms { amount, currency, description: description.map(Into::into) };
+    carry_out(&app, order(&app, &origin, caller, key, movement, terms)).await
+}
+
+/// Send money to another account
+///
+/// Moves money between two accounts of one currency, both sides or neither, and answers with the sender's line.
+#[utoipa::path(
+    post,
+    path = "/transfer",
+    tag = "Money",
+    request_body = TransferRequest,
+    params(transactions::IdempotencyKeyHeader),
+    responses(
+        BookedResponse,
+        WaitingResponse,
+        (status = NOT_FOUND, description = "No such account among the caller's, or no such receiver"),
+        (status = UNAUTHORIZED, description = proof::REQUIRED_ABOVE),
+        (status = CONFLICT, description = "Insufficient funds, or one of the accounts takes no movements"),
+    ),
+    security(("bearer" = []))
+)]
+pub async fn transfer(
+    State(app): State<App>,
+    origin: Origin,
+    Actor(caller): Actor,
+    key: IdempotencyKey,
+    Json(request): Json<TransferRequest>,
+) -> Result<Answer> {
+    proof::confirm_amounts(&app, caller, &[(request.from_account, request.amount)]).await?;
+    let movement = Movement::Transfer { from: request.from_account, to: request.to_account };
+    let TransferRequest { amount, currency, description, .. } = request;
+    let terms = Terms { amount, currency, description: description.map(Into::into) };
+    carry_out(&app, order(&app, &origin, caller, key, movement, terms)).await
+}
+
+/// Booked
+#[derive(IntoResponses)]
+#[response(status = CREATED, headers(
+    ("Location" = String, description = "The movement"),
+    ("Idempotent-Replayed" = Option<String>, description = "`true` when an earlier request used the same key: this is its answer")
+))]
+#[expect(dead_code, reason = "describes the answer for the OpenAPI document")]
+pub struct BookedResponse(EntryBody);
+
+/// 201 with the entry, the movement's address, and whether this is an earlier request's answer.
+pub struct Booked {
+    entry: Entry,
+    /// What the movement undoes, if it does.
+    reverses: Option<Uuid>,
+    replayed: bool,
+}
+
+impl IntoResponse for Booked {
+    fn into_response(self) -> Response {
+        let location = format!("/transactions/{}", self.entry.transaction_id);
+        let body = EntryBody::from(self.entry).with_other_half(self.reverses, None);
+        let mut response = (StatusCode::CREATED, Json(body)).into_response();
+        if let Ok(location) = HeaderValue::from_str(&location) {
+            response.headers_mut().insert(LOCATION, location);
+        }
+        if self.replayed {
+            response.headers_mut().insert("idempotent-replayed", HeaderValue::from_static("true"));
+        }
+        response
+    }
+}
+
+/// What becomes of an order that is not refused.
+pub enum Answer {
+    Booked(Booked),
+    Waiting(Waiting),
+}
+
+impl IntoResponse for Answer {
+    fn into_response(self) -> Response {
+        match self {
+            Self::Booked(booked) => booked.into_response(),
+            Self::Waiting(waiting) => waiting.into_response(),
+        }
+    }
+}
+
+/// What a request says of the money.
+pub struct Terms {
+    pub amount: Amount,
+    pub currency: Option<Currency>,
+    pub description: Option<String>,
+}
+
+pub fn order(
+    app: &App,
+    origin: &Origin,
+    caller: Caller,
+    key: IdempotencyKey,
+    movement: Movement,
+    terms: Terms,
+) -> Command {
+    let at_the_ledger = app.at_the_ledger(caller);
+    origin.order_on(movement.accounts());
+    Command {
+        id: Uuid::now_v7(),
+        caller: at_the_ledger,
+        movement,
+        amount: terms.amount,
+        currency: terms.currency,
+        description: terms.description,
+        idempotency_key: key.of_caller(caller.user_id),
+        second_person: second_person(origin, at_the_ledger),
+        reverses: None,
+        record: record(origin, at_the_ledger),
+        at: None,
+    }
+}
+
+/// Who is asked when the order turns out to be too large for one person.
+fn second_person(origin: &Origin, caller: command::Caller) -> SecondPerson {
+    match caller.alone_up_to {
+        None => SecondPerson::NotAsked,
+        Some(_) => SecondPerson::MayBeAsked { record: Box::new(origin.event(Action::ApprovalRequested)) },
+    }
+}
+
+/// What goes on record when staff move money on somebody else's account.
+pub fn record(origin: &Origin, caller: command::Caller) -> Option<Box<Event>> {
+    caller.acts_on_any_account.then(|| Box::new(origin.event(Action::MovementByStaff)))
+}
+
+/// Hands the order to the ledger: decided in [`crate::books::rules`], written by [`crate::committer`].
+pub async fn carry_out(app: &App, order: Command) -> Result<Answer> {
+    let reverses = order.reverses.as_ref().map(|reverses| reverses.transaction_id);
+    let (entry, replayed) = match app.committer.submit(order).await?? {
+        Receipt::Posted(entry) => (entry, false),
+        Receipt::Kept(approval) => return Ok(Answer::Waiting(Waiting { approval, replayed: false })),
+        Receipt::Replay { transaction_id } => {
+            // A key may also stand for what waits for approval, or has waited: then that is the first answer again.
+            if let Some(approval) = app.db.approval(transaction_id).await? {
+                return Ok(Answer::Waiting(Waiting { approval, replayed: true }));
+            }
+            (transactions::booked_entry(app, transaction_id).await?, true)
+        }
+    };
+    Ok(Answer::Booked(Booked { entry, reverses, replayed }))
+}

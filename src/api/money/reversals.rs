@@ -1,0 +1,86 @@
+//! Undoing a movement: `POST /transactions/{id}/reverse`.
+//!
+//! The books are append-only, so this books another movement the other way round, by the same rules. That it happens once
+//! is the ledger's to see to: [`crate::committer`].
+
+use axum::extract::State;
+use serde::Deserialize;
+use utoipa::ToSchema;
+use validator::Validate;
+
+use crate::api::App;
+use crate::api::http::caller::Staff;
+use crate::api::http::context::Origin;
+use crate::api::http::extract::{IdempotencyKey, Json, PathParam};
+use crate::api::http::fields::TransactionId;
+use crate::api::http::problem::{Error, Result};
+use crate::api::money::approvals::WaitingResponse;
+use crate::api::money::movements::{self, Answer, BookedResponse, Terms};
+use crate::api::money::transactions;
+use crate::books::audit_event::Action;
+use crate::books::command::{Command, Reverses};
+use crate::books::entry::Transaction;
+use crate::books::movement::Movement;
+use crate::money::Amount;
+use crate::text::Reason;
+
+/// What is undone is the whole movement, so there is nothing to say but why.
+#[derive(Debug, Deserialize, Validate, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"reason": "Booked twice"}))]
+pub struct ReversalRequest {
+    /// What the statements and the audit log say, up to 140 characters; `Reversal of` and the movement's id if left out.
+    #[schema(example = "Booked twice")]
+    reason: Option<Reason>,
+}
+
+/// Reverse a movement
+///
+/// Books the same amount the other way round, once: a withdrawal for a deposit, a deposit for a withdrawal, a transfer
+/// back from the receiver to the sender. Answers with the new line of whoever gives the money back, or gets it back in
+/// cash. A reversal itself is not reversed.
+#[utoipa::path(
+    post,
+    path = "/transactions/{id}/reverse",
+    operation_id = "reverse_transaction",
+    tag = "Staff",
+    request_body = ReversalRequest,
+    params(
+        ("id" = Uuid, Path, description = "The movement to undo", example = "019a8f3e-7c4b-7d21-9b1e-2f6a5c0d4e88"),
+        transactions::IdempotencyKeyHeader,
+    ),
+    responses(
+        BookedResponse,
+        WaitingResponse,
+        (status = FORBIDDEN, description = "For staff and admins"),
+        (status = NOT_FOUND, description = "No such movement"),
+        (status = CONFLICT, description = "It has been reversed before or is a reversal, the money is no longer there, or one of the accounts takes no movements"),
+    ),
+    security(("bearer" = []))
+)]
+pub async fn reverse(
+    State(app): State<App>,
+    origin: Origin,
+    Staff(caller): Staff,
+    PathParam(TransactionId(id)): PathParam<TransactionId>,
+    key: IdempotencyKey,
+    Json(request): Json<ReversalRequest>,
+) -> Result<Answer> {
+    let not_found = || Error::not_found("transaction_not_found", "There is no such movement.");
+    // The journal never changes: what is read here is what the ledger would find.
+    let booked = app.db.transaction(id).await?.ok_or_else(not_found)?;
+    let terms = Terms {
+        amount: Amount::from(booked.money()),
+        currency: Some(booked.currency),
+        description: Some(request.reason.map_or_else(|| format!("Reversal of {id}"), Into::into)),
+    };
+    let order = movements::order(&app, &origin, caller, key, mirror(&booked)?, terms);
+    let record = Box::new(origin.event(Action::MovementReversed));
+    movements::carry_out(&app, Command { reverses: Some(Reverses { transaction_id: id, record }), ..order }).await
+}
+
+fn mirror(booked: &Transaction) -> Result<Movement> {
+    let (from, to) = booked.sides();
+    let movement = Movement::between(from, to).map(Movement::mirror);
+    movement.ok_or_else(|| Error::Internal(format!("transaction {} has no customer's side", booked.id)))
+}

@@ -1,0 +1,439 @@
+//! Statements: `GET /accounts/{account_number}/statement`.
+//!
+//! A statement is as long as the account's history and costs the memory of one page of it. What it covers is settled
+//! before its first byte: passbooks only grow and their sequence has no gaps, so the numbers of the first and the last
+//! movement say it all, and no transaction is held while a slow client reads.
+
+pub mod csv;
+pub mod places;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::extract::State;
+use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE, VARY};
+use axum::http::{HeaderMap, HeaderValue};
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+use tokio::sync::{Semaphore, SemaphorePermit};
+use utoipa::{IntoParams, ToSchema};
+use uuid::Uuid;
+use validator::Validate;
+
+use crate::account_number::AccountNumber;
+use crate::api::App;
+use crate::api::http::caller::Caller;
+use crate::api::http::context::Origin;
+use crate::api::http::csv::CONTENT_TYPE as CSV;
+use crate::api::http::extract::{PathParam, Query};
+use crate::api::http::pieces::{self, Format, Pieces};
+use crate::api::http::problem::{Error, Result};
+use crate::api::money::statements::places::{Place, Places};
+use crate::api::money::transactions::EntryBody;
+use crate::api::people::views::AccountLook;
+use crate::api::router::HANDLER_TIMEOUT;
+use crate::books::account::Account;
+use crate::books::audit_event::Action;
+use crate::books::entry::Entry;
+use crate::db::Db;
+use crate::db::history::EntryRange;
+use crate::limits::{Limiter, Quota};
+use crate::money::{Currency, Money};
+use crate::timestamp::{DayOrMoment, Timestamp};
+
+/// Movements in one read and one piece of the answer, some 90 KB: enough to make the round trip cheap, few enough to be
+/// held for every statement under way.
+const PAGE: i64 = 200;
+/// Pages read at once, for all statements and searches. Half of what SQLite is read with: the rest is for whoever wants
+/// one page.
+const READS_AT_ONCE: usize = 2;
+/// Pages of long statements that one caller may read, of all that are under way: 200,000 movements at once, then 20,000 a
+/// second. Whoever has read so much is kept waiting, not refused: a statement that breaks off is worth nothing.
+const PAGES_OF_A_CALLER: Quota = Quota { burst: 1_000, interval: Duration::from_millis(10) };
+/// Databases keep microseconds.
+const ONE_MICROSECOND: Duration = Duration::from_micros(1);
+
+/// Where the list of movements stands in the JSON of a statement that has none. No text in it can look like this: JSON
+/// puts a backslash before each quotation mark.
+const NO_MOVEMENTS: &str = "\"movements\":[]";
+
+/// Everything that happened on an account in a period.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Statement {
+    #[schema(value_type = String, example = "10000000000180")]
+    account_number: AccountNumber,
+    #[schema(value_type = String, example = "USD")]
+    currency: Currency,
+    #[schema(example = "Savings")]
+    label: Option<String>,
+    /// The first moment of the period.
+    #[schema(value_type = String, format = DateTime, example = "2026-01-01T00:00:00.000000Z")]
+    from: Timestamp,
+    /// The first moment after the period; never later than when the statement was made.
+    #[schema(value_type = String, format = DateTime, example = "2026-02-01T00:00:00.000000Z")]
+    to: Timestamp,
+    /// Before the first movement.
+    #[schema(value_type = String, example = "0.00")]
+    opening_balance: Money,
+    /// The oldest first.
+    movements: Vec<EntryBody>,
+    /// The sum of what came in.
+    #[schema(value_type = String, example = "100.50")]
+    total_in: Money,
+    /// The sum of what went out.
+    #[schema(value_type = String, example = "0.00")]
+    total_out: Money,
+    /// After the last movement: the opening balance, plus what came in, less what went out.
+    #[schema(value_type = String, example = "100.50")]
+    closing_balance: Money,
+}
+
+#[derive(Debug, Deserialize, Validate, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct StatementQuery {
+    /// Where the period begins: a date, or a moment. The account's opening if left out.
+    #[param(value_type = Option<String>, pattern = "^[0-9]{4}-[0-9]{2}-[0-9]{2}([Tt ].+)?$", example = json!(null))]
+    from: Option<DayOrMoment>,
+    /// Where it ends: a date, which counts in as a whole, or a moment, which does not. Now if left out.
+    #[param(value_type = Option<String>, pattern = "^[0-9]{4}-[0-9]{2}-[0-9]{2}([Tt ].+)?$", example = json!(null))]
+    to: Option<DayOrMoment>,
+    /// In what form, whatever `Accept` says.
+    #[param(inline, example = json!(null))]
+    format: Option<Format>,
+}
+
+/// Take an account's statement
+///
+/// Opening balance, every movement with the balance after it, the oldest first, and closing balance. Dates are in UTC;
+/// what is booked while the statement is read is not in it. JSON, or with `Accept: text/csv` or `format=csv` CSV (RFC
+/// 4180), whose first and last rows hold the opening and the closing balance and no amount. A statement that breaks off
+/// has no closing balance and ends in a broken connection.
+///
+/// CSV is in UTF-8 and begins with a byte order mark, by which spreadsheets know that it is (Python: `encoding="utf-8-sig"`).
+/// In it a description that a spreadsheet would run as a formula has an apostrophe before it: to undo it, take away one
+/// apostrophe at the beginning and one after each semicolon, quotation marks and spaces before it aside, where there is one.
+#[utoipa::path(
+    get,
+    path = "/accounts/{account_number}/statement",
+    operation_id = "take_statement",
+    tag = "History",
+    params(
+        ("account_number" = String, Path, pattern = "^[1-9][0-9]{13}$", example = "10000000000180"),
+        StatementQuery,
+    ),
+    responses(
+        (status = OK, description = "The statement", content(
+            (Statement = "application/json"),
+            (String = "text/csv", example = "date,type,description,counterparty,amount,balance,currency,transaction_id,sequence,hash\r\n\
+                2026-01-01T00:00:00.000000Z,opening_balance,,,,0.00,USD,,,\r\n\
+                2026-01-31T12:00:00.000000Z,deposit,Salary,,100.50,100.50,USD,019a8f3e-7c4b-7d21-9b1e-2f6a5c0d4e88,1,\
+                5f2b1d0c9e8a7f6b5d4c3b2a190807f6e5d4c3b2a1908f7e6d5c4b3a29180706\r\n\
+                2026-02-01T00:00:00.000000Z,closing_balance,,,,100.50,USD,,,\r\n"),
+         ),
+         headers(("Content-Disposition" = Option<String>, description = "CSV only: a name for the file"))),
+        (status = NOT_FOUND, description = "No such account among the caller's"),
+        (status = NOT_ACCEPTABLE, description = "`Accept` names neither JSON nor CSV"),
+    ),
+    security(("bearer" = []))
+)]
+pub async fn show(
+    State(app): State<App>,
+    origin: Origin,
+    caller: Caller,
+    PathParam(number): PathParam<AccountNumber>,
+    Query(query): Query<StatementQuery>,
+    headers: HeaderMap,
+) -> Result<Response> {
+    let format = Format::wanted(query.format, &headers, "A statement")?;
+    let account = app.db.account(number).await?;
+    let account = account.filter(|account| caller.may_read(account)).ok_or_else(Error::account_not_found)?;
+    let (from, to) = query.period(&account)?;
+    let look = AccountLook::at(Action::StatementExported, format_args!("{from} to {to}"));
+    app.viewed_account(&origin, caller, &account, look)?;
+    let mut writing = Writing::begin(&app, caller, account, (from, to), format).await?;
+    if writing.is_long() {
+        writing.place = Some(app.statements.take_place(caller.user_id)?);
+    }
+    let headers = writing.headers();
+    // What fails at once is answered with a problem, not with a broken connection.
+    let first = writing.next_piece().await?;
+    let body = pieces::body(first, writing, &origin);
+    Ok((headers, body).into_response())
+}
+
+/// What long answers under way share: statements, and the audit log as a file. Clones share it.
+#[derive(Clone)]
+pub struct Statements(Arc<Shared>);
+
+struct Shared {
+    places: Places,
+    /// Turns to read a page.
+    reads: Semaphore,
+    /// Pages of long statements, by caller. None for any number.
+    pages: Option<Limiter<Uuid>>,
+}
+
+impl Statements {
+    /// Whether one caller may read only so fast.
+    pub fn new(is_limited: bool) -> Self {
+        let pages = is_limited.then(|| Limiter::new(PAGES_OF_A_CALLER));
+        Self(Arc::new(Shared { places: Places::default(), reads: Semaphore::new(READS_AT_ONCE), pages }))
+    }
+
+    pub fn forget_idle(&self, now: Instant) {
+        if let Some(pages) = &self.0.pages {
+            pages.forget_idle(now);
+        }
+    }
+
+    /// A place among the long answers under way, of which a caller has a few.
+    pub fn take_place(&self, caller: Uuid) -> Result<Place> {
+        self.0.places.take(caller)
+    }
+
+    /// A turn to read many rows at once, for statements and searches: keep it while reading.
+    pub async fn turn(&self) -> Option<SemaphorePermit<'_>> {
+        // None only if it were closed, which nobody does.
+        self.0.reads.acquire().await.ok()
+    }
+
+    /// Waits until a caller may read another page.
+    async fn wait_for_page(&self, caller: Uuid) {
+        let Some(pages) = &self.0.pages else { return };
+        while let Err(refused) = pages.take(caller, Instant::now()) {
+            tokio::time::sleep(refused.reset).await;
+        }
+    }
+}
+
+/// A statement under way: what has been read of it has been written.
+struct Writing {
+    db: Db,
+    statements: Statements,
+    caller: Uuid,
+    /// Of a statement that takes more than one page: its place among those under way, until it ends.
+    place: Option<Place>,
+    format: Format,
+    /// Its totals are of what has been written; its movements are never in it.
+    statement: Statement,
+    /// After the last movement that has been written.
+    balance: i64,
+    /// The last movement before the period.
+    above: i64,
+    /// The last movement that has been written, or `above`.
+    written: i64,
+    /// The last movement of the period.
+    last: i64,
+    is_done: bool,
+}
+
+impl Writing {
+    /// Settles what the statement covers.
+    async fn begin(
+        app: &App,
+        caller: Caller,
+        account: Account,
+        (from, to): (Timestamp, Timestamp),
+        format: Format,
+    ) -> Result<Self> {
+        let db = &app.db;
+        let number = account.account_number;
+        let last = db.sequence_before(number, account.sequence, to).await?;
+        let above = db.sequence_before(number, last, from).await?;
+        let opening = balance_after(db, number, above).await?;
+        let closing = balance_after(db, number, last).await?;
+        let money = |minor_units| Money::new(minor_units, account.currency);
+        let statement = Statement {
+            account_number: number,
+            currency: account.currency,
+            label: account.label,
+            from,
+            to,
+            opening_balance: money(opening),
+            movements: Vec::new(),
+            total_in: money(0),
+            total_out: money(0),
+            closing_balance: money(closing),
+        };
+        Ok(Self {
+            db: db.clone(),
+            statements: app.statements.clone(),
+            caller: caller.user_id,
+            place: None,
+            format,
+            statement,
+            balance: opening,
+            above,
+            written: above,
+            last,
+            is_done: false,
+        })
+    }
+
+    /// Whether it takes more than one page.
+    fn is_long(&self) -> bool {
+        self.last - self.above > PAGE
+    }
+
+    fn headers(&self) -> HeaderMap {
+        let content_type = match self.format {
+            Format::Json => "application/json",
+            Format::Csv => CSV,
+        };
+        let mut headers = HeaderMap::new();
+        headers.insert(VARY, HeaderValue::from_static("Accept"));
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+        let disposition = format!("attachment; filename=\"{}\"", self.statement.file_name());
+        if let Some(disposition) = HeaderValue::from_str(&disposition).ok().filter(|_| self.format == Format::Csv) {
+            headers.insert(CONTENT_DISPOSITION, disposition);
+        }
+        headers
+    }
+
+    async fn write_page(&mut self) -> Result<Vec<u8>> {
+        let mut piece = if self.written == self.above { self.statement.beginning(self.format)? } else { Vec::new() };
+        let page_end = self.last.min(self.written + PAGE);
+        let reading = tokio::time::timeout(HANDLER_TIMEOUT, self.page_up_to(page_end));
+        for entry in reading.await.map_err(|_| sqlx::Error::PoolTimedOut)?? {
+            self.count(&entry)?;
+            match self.format {
+                Format::Json => write_json(&mut piece, entry, self.written == self.above + 1)?,
+                Format::Csv => piece.extend(csv::movement(&entry)?),
+            }
+        }
+        if self.written != page_end {
+            let number = self.statement.account_number;
+            return Err(Error::Internal(format!("account {number}: entries up to {page_end} are missing")));
+        }
+        if self.written == self.last {
+            self.is_done = true;
+            piece.extend(self.end()?);
+        }
+        Ok(piece)
+    }
+
+    /// The movements after the last one written, the oldest first.
+    async fn page_up_to(&self, page_end: i64) -> sqlx::Result<Vec<Entry>> {
+        let range = EntryRange {
+            account_number: self.statement.account_number,
+            below: page_end + 1,
+            above: self.written,
+            movement_type: None,
+            limit: PAGE,
+        };
+        if self.is_long() {
+            self.statements.wait_for_page(self.caller).await;
+        }
+        let turn = self.statements.turn().await;
+        let mut entries = self.db.entries(range).await?;
+        drop(turn);
+        entries.reverse();
+        Ok(entries)
+    }
+
+    /// Adds a movement to the totals. Refuses one that does not follow from the one before.
+    fn count(&mut self, entry: &Entry) -> Result<()> {
+        let total = if entry.amount < 0 { &mut self.statement.total_out } else { &mut self.statement.total_in };
+        let sum = entry.amount.checked_abs().and_then(|amount| total.minor_units.checked_add(amount));
+        total.minor_units = sum.ok_or_else(|| wrong_books(entry, "the total is larger than the bank can count"))?;
+        if entry.sequence != self.written + 1 || self.balance.checked_add(entry.amount) != Some(entry.balance) {
+            return Err(wrong_books(entry, "it does not follow from the entry before"));
+        }
+        (self.written, self.balance) = (entry.sequence, entry.balance);
+        Ok(())
+    }
+
+    fn end(&self) -> Result<Vec<u8>> {
+        if self.balance != self.statement.closing_balance.minor_units {
+            return Err(Error::Internal(format!(
+                "account {}: its entries do not add up",
+                self.statement.account_number
+            )));
+        }
+        self.statement.ending(self.format)
+    }
+}
+
+impl Pieces for Writing {
+    const NAME: &'static str = "a statement";
+
+    fn is_done(&self) -> bool {
+        self.is_done
+    }
+
+    /// A page of movements, with what belongs before the first and after the last.
+    async fn next_piece(&mut self) -> Result<Vec<u8>> {
+        self.write_page().await
+    }
+}
+
+fn wrong_books(entry: &Entry, what: &str) -> Error {
+    Error::Internal(format!("account {} entry {}: {what}", entry.account_number, entry.sequence))
+}
+
+async fn balance_after(db: &Db, number: AccountNumber, sequence: i64) -> Result<i64> {
+    if sequence == 0 {
+        return Ok(0);
+    }
+    let missing = || Error::Internal(format!("account {number} entry {sequence} is missing"));
+    Ok(db.entry(number, sequence).await?.ok_or_else(missing)?.balance)
+}
+
+impl StatementQuery {
+    /// The first moment of the period and the first one after it. No statement speaks of the future.
+    fn period(&self, account: &Account) -> Result<(Timestamp, Timestamp)> {
+        // Another instance's clock may be a little ahead: what is booked counts in.
+        let latest = Timestamp::now().max(account.last_entry_at.plus(ONE_MICROSECOND));
+        let to = self.to.map_or(latest, |to| to.ends.min(latest));
+        let from = self.from.map_or(account.opened_at.min(to), |from| from.begins);
+        let is_reversed = self.from.zip(self.to).is_some_and(|(from, to)| from.begins > to.begins);
+        if from > to || is_reversed {
+            let detail = "send a moment or date that has passed and is not after `to`";
+            return Err(Error::invalid("?from", "period_reversed", detail));
+        }
+        Ok((from, to))
+    }
+}
+
+impl Statement {
+    /// Up to the first movement.
+    fn beginning(&self, format: Format) -> Result<Vec<u8>> {
+        match format {
+            Format::Json => Ok(format!("{}\"movements\":[", self.around_movements()?.0).into_bytes()),
+            Format::Csv => {
+                let mut piece = csv::header()?;
+                piece.extend(csv::balance("opening_balance", self.from, self.opening_balance)?);
+                Ok(piece)
+            }
+        }
+    }
+
+    /// From the last movement on.
+    fn ending(&self, format: Format) -> Result<Vec<u8>> {
+        match format {
+            Format::Json => Ok(format!("]{}", self.around_movements()?.1).into_bytes()),
+            Format::Csv => csv::balance("closing_balance", self.to, self.closing_balance),
+        }
+    }
+
+    fn around_movements(&self) -> Result<(String, String)> {
+        let whole = serde_json::to_string(self).map_err(|error| Error::Internal(error.to_string()))?;
+        let (before, after) = whole.split_once(NO_MOVEMENTS).unwrap_or_default();
+        Ok((before.to_owned(), after.to_owned()))
+    }
+
+    /// Names the account and the first and the last day.
+    fn file_name(&self) -> String {
+        let day = |moment: Timestamp| moment.to_string().chars().take_while(|c| *c != 'T').collect::<String>();
+        let last = self.from.max(Timestamp::from_micros(self.to.as_micros().saturating_sub(1)));
+        format!("statement-{}-{}-{}.csv", self.account_number, day(self.from), day(last))
+    }
+}
+
+fn write_json(piece: &mut Vec<u8>, entry: Entry, is_first: bool) -> Result<()> {
+    if !is_first {
+        piece.push(b',');
+    }
+    serde_json::to_writer(piece, &EntryBody::from(entry)).map_err(|error| Error::Internal(error.to_string()))
+}

@@ -1,0 +1,344 @@
+//! History: `GET /transactions` and `GET /transactions/{id}`.
+
+use axum::extract::State;
+use axum::http::HeaderValue;
+use axum::http::header::LINK;
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+use uuid::Uuid;
+use validator::Validate;
+
+use crate::account_number::AccountNumber;
+use crate::api::App;
+use crate::api::http::caller::Caller;
+use crate::api::http::context::Origin;
+use crate::api::http::cursor::{self, Cursor};
+use crate::api::http::extract::{Json, PathParam, Query};
+use crate::api::http::fields::{self, TransactionId};
+use crate::api::http::problem::{Error, Result};
+use crate::api::money::accounts::readable_account;
+use crate::api::people::views::AccountLook;
+use crate::books::audit_event::Action;
+use crate::books::entry::Entry;
+use crate::books::movement::MovementType;
+use crate::db::history::{EntryRange, Sides};
+use crate::money::{Currency, Money};
+use crate::text::{self, DescriptionSearch};
+use crate::timestamp::Timestamp;
+
+const DEFAULT_LIMIT: u32 = 50;
+const MAX_LIMIT: u32 = 200;
+/// Entries that one request may look through for those that it asks for: some milliseconds of the database's time. A page
+/// may end there with less than was asked for, or nothing.
+const MAX_LOOKED_THROUGH: i64 = 5_000;
+/// Of those, how many are read at once, and how many cost the caller as much as one request.
+const LOOKED_THROUGH_AT_ONCE: i64 = 200;
+
+/// A line of an account's passbook: one movement as that account saw it.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Entry)]
+pub struct EntryBody {
+    /// The movement. Both sides of a transfer have the same.
+    #[schema(example = "019a8f3e-7c4b-7d21-9b1e-2f6a5c0d4e88")]
+    id: Uuid,
+    #[serde(rename = "type")]
+    movement_type: MovementType,
+    #[schema(value_type = String, example = "10000000000180")]
+    account_number: AccountNumber,
+    /// The other account of a transfer; null for cash.
+    #[schema(value_type = Option<String>, example = json!(null))]
+    counterparty: Option<AccountNumber>,
+    direction: Direction,
+    #[schema(value_type = String, example = "100.50")]
+    amount: Money,
+    #[schema(value_type = String, example = "USD")]
+    currency: Currency,
+    /// The account's balance after this line.
+    #[schema(value_type = String, example = "100.50")]
+    balance: Money,
+    /// 1 for the account's first line, then without gaps.
+    #[schema(example = 1, minimum = 1)]
+    sequence: i64,
+    #[schema(example = "Salary")]
+    description: Option<String>,
+    #[schema(value_type = String, format = DateTime, example = "2026-01-31T12:00:00.000000Z")]
+    created_at: Timestamp,
+    /// SHA-256 over the line before and this one, in hex.
+    #[schema(example = "5f2b1d0c9e8a7f6b5d4c3b2a190807f6e5d4c3b2a1908f7e6d5c4b3a29180706")]
+    hash: String,
+    /// The movement that this one undoes, where it does. Lists leave it out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = json!(null))]
+    reverses: Option<Uuid>,
+    /// The movement that has undone this one, where one has. Lists leave it out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = json!(null))]
+    reversed_by: Option<Uuid>,
+}
+
+impl EntryBody {
+    /// Says of a reversal what it undoes, and of what was undone by which.
+    pub fn with_other_half(self, reverses: Option<Uuid>, reversed_by: Option<Uuid>) -> Self {
+        Self { reverses, reversed_by, ..self }
+    }
+}
+
+#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+enum Direction {
+    /// The money came in.
+    Credit,
+    /// The money went out.
+    Debit,
+}
+
+/// A page of an account's passbook, newest first.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct EntryList {
+    data: Vec<EntryBody>,
+    /// Whether older entries follow.
+    has_more: bool,
+    /// Send it as `cursor` to get them.
+    #[schema(example = json!(null))]
+    next_cursor: Option<String>,
+}
+
+#[derive(Debug, Deserialize, Validate, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct HistoryQuery {
+    #[param(value_type = String, pattern = "^[1-9][0-9]{13}$", example = "10000000000180")]
+    account_number: AccountNumber,
+    /// How many entries, 1 to 200.
+    #[serde(default, deserialize_with = "fields::limit::<_, MAX_LIMIT>")]
+    #[param(minimum = 1, maximum = 200, default = 50)]
+    limit: Option<u32>,
+    /// `next_cursor` of the page before.
+    #[param(pattern = "^[A-Za-z0-9_-]{22}$", example = json!(null))]
+    cursor: Option<String>,
+    /// Only movements of this type. At most 5,000 entries are looked through for a page: one with few entries or none is
+    /// not the last while `has_more` is true. Every 500 count as one request.
+    #[serde(rename = "type")]
+    movement_type: Option<MovementType>,
+    /// Only movements with this text in their description, whatever its case and accents. At most 5,000 entries are looked
+    /// through for a page: one with few entries or none is not the last while `has_more` is true. Every 500 count as one
+    /// request.
+    #[param(inline, example = json!(null))]
+    text: Option<DescriptionSearch>,
+    /// Only entries made at this moment or later.
+    #[param(value_type = Option<String>, format = DateTime, example = json!(null))]
+    from: Option<Timestamp>,
+    /// Only entries made before this moment.
+    #[param(value_type = Option<String>, format = DateTime, example = json!(null))]
+    to: Option<Timestamp>,
+}
+
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "describes the header for the OpenAPI document; extract::IdempotencyKey reads it")]
+pub struct IdempotencyKeyHeader {
+    /// A name for this request that is new for each new movement, such as a UUID. Sent again with the same request, the
+    /// money moves once and the first answer comes again.
+    #[param(
+        rename = "Idempotency-Key",
+        required = false,
+        min_length = 1,
+        max_length = 255,
+        pattern = "^[!#-\\[\\]-~]+$"
+    )]
+    idempotency_key: String,
+}
+
+/// List an account's movements
+///
+/// Newest first. The `Link` header (RFC 8288) has the address of the next page.
+#[utoipa::path(
+    get,
+    path = "/transactions",
+    operation_id = "list_transactions",
+    tag = "History",
+    params(HistoryQuery),
+    responses(
+        (status = OK, description = "A page of entries", body = EntryList,
+         headers(("Link" = Option<String>, description = "`rel=\"next\"` while there are older entries"))),
+        (status = NOT_FOUND, description = "No such account among the caller's"),
+    ),
+    security(("bearer" = []))
+)]
+pub async fn list(
+    State(app): State<App>,
+    origin: Origin,
+    caller: Caller,
+    Query(query): Query<HistoryQuery>,
+) -> Result<Response> {
+    let look = AccountLook::new(Action::HistoryViewed);
+    let head = readable_account(&app, &origin, caller, query.account_number, look).await?.sequence;
+    let limit = query.limit.unwrap_or(DEFAULT_LIMIT);
+    let range = query.range(&app, head, i64::from(limit) + 1).await?;
+    let (entries, next_cursor) = if query.text.is_none() && query.movement_type.is_none() {
+        cursor::page(app.db.entries(range).await?, limit, cursor_at)
+    } else {
+        let wanted = query.text.as_ref().map(|text| text.folded()).unwrap_or_default();
+        let may_go_on = || app.auth.requests.take(caller.user_id).is_ok();
+        page_looked_for(&app, range, limit, &wanted, may_go_on).await?
+    };
+    let link = next_cursor.as_deref().and_then(|cursor| query.next_link(cursor));
+    let data = entries.into_iter().map(EntryBody::from).collect();
+    let mut response = Json(EntryList { data, has_more: next_cursor.is_some(), next_cursor }).into_response();
+    if let Some(link) = link {
+        response.headers_mut().insert(LINK, link);
+    }
+    Ok(response)
+}
+
+/// Show one movement
+///
+/// As the caller's account saw it; for a transfer between two of the caller's accounts, and for staff, as the sender's.
+#[utoipa::path(
+    get,
+    path = "/transactions/{id}",
+    operation_id = "show_transaction",
+    tag = "History",
+    params(("id" = Uuid, Path, description = "The movement", example = "019a8f3e-7c4b-7d21-9b1e-2f6a5c0d4e88")),
+    responses(
+        (status = OK, description = "The entry", body = EntryBody),
+        (status = NOT_FOUND, description = "No such movement on the caller's accounts"),
+    ),
+    security(("bearer" = []))
+)]
+pub async fn show(
+    State(app): State<App>,
+    origin: Origin,
+    caller: Caller,
+    PathParam(TransactionId(id)): PathParam<TransactionId>,
+) -> Result<Json<EntryBody>> {
+    let not_found = || Error::not_found("transaction_not_found", "There is no such movement on your accounts.");
+    let sides = app.db.sides_of(id).await?.ok_or_else(not_found)?;
+    let may_see = |owner: Option<Uuid>| owner == Some(caller.user_id) || caller.role.reads_any_account();
+    let debit = sides.debit().filter(|_| may_see(sides.debit_owner));
+    let credit = sides.credit().filter(|_| may_see(sides.credit_owner));
+    let (account, sequence) = debit.or(credit).ok_or_else(not_found)?;
+    let look = AccountLook::at(Action::TransactionViewed, id);
+    readable_account(&app, &origin, caller, account, look).await?;
+    let entry = app.db.entry(account, sequence).await?.ok_or_else(not_found)?;
+    Ok(Json(EntryBody::from(entry).with_other_half(sides.reverses, sides.reversed_by)))
+}
+
+/// The entry to answer an order with that an earlier request booked: the sender's, or the only one.
+pub async fn booked_entry(app: &App, transaction_id: Uuid) -> Result<Entry> {
+    let missing = || Error::Internal(format!("{transaction_id} is not in the journal"));
+    let sides = app.db.sides_of(transaction_id).await?.ok_or_else(missing)?;
+    let (account, sequence) = sides.debit().or(sides.credit()).ok_or_else(missing)?;
+    app.db.entry(account, sequence).await?.ok_or_else(missing)
+}
+
+fn cursor_at(entry: &Entry) -> Cursor {
+    Cursor::at_entry(entry.account_number, entry.sequence)
+}
+
+/// The entries of a range that are of its type and whose folded description has `wanted` in it, at most `limit`, and the
+/// cursor of the next page. When that many are not found among the newest [`MAX_LOOKED_THROUGH`], or when the caller may
+/// not go on, the next page goes on behind those that were looked through.
+async fn page_looked_for(
+    app: &App,
+    range: EntryRange,
+    limit: u32,
+    wanted: &str,
+    may_go_on: impl Fn() -> bool,
+) -> sqlx::Result<(Vec<Entry>, Option<String>)> {
+    let is_wanted = |entry: &Entry| {
+        wanted.is_empty() || entry.description.as_deref().is_some_and(|it| text::fold(it).contains(wanted))
+    };
+    // Sequences have no gaps, so this bounds the rows, too, whatever their type.
+    let floor = range.above.max(range.below - 1 - MAX_LOOKED_THROUGH);
+    let (mut found, mut below) = (Vec::new(), range.below);
+    // The first ones are what the request itself has paid for.
+    while found.len() <= limit as usize && below > floor + 1 && (below == range.below || may_go_on()) {
+        let above = floor.max(below - 1 - LOOKED_THROUGH_AT_ONCE);
+        let turn = app.statements.turn().await;
+        let entries = app.db.entries(EntryRange { below, above, limit: LOOKED_THROUGH_AT_ONCE, ..range }).await?;
+        drop(turn);
+        found.extend(entries.into_iter().filter(is_wanted));
+        below = above + 1;
+    }
+    let (found, next_cursor) = cursor::page(found, limit, cursor_at);
+    let goes_on = || (below > range.above + 1).then(|| Cursor::at_entry(range.account_number, below).encode());
+    Ok((found, next_cursor.or_else(goes_on)))
+}
+
+impl Sides {
+    fn debit(&self) -> Option<(AccountNumber, i64)> {
+        Some((self.debit_account, self.debit_sequence?))
+    }
+
+    fn credit(&self) -> Option<(AccountNumber, i64)> {
+        Some((self.credit_account, self.credit_sequence?))
+    }
+}
+
+impl HistoryQuery {
+    /// The part of the passbook that is asked for. `head` is the account's last sequence.
+    async fn range(&self, app: &App, head: i64, limit: i64) -> Result<EntryRange> {
+        let account_number = self.account_number;
+        let mut below = match &self.cursor {
+            Some(cursor) => {
+                let cursor = Cursor::decode(cursor)?;
+                if cursor.account_number != account_number.as_i64() || !(1..=head).contains(&cursor.sequence) {
+                    return Err(cursor::invalid());
+                }
+                cursor.sequence
+            }
+            None => head + 1,
+        };
+        if let Some(to) = self.to {
+            below = below.min(app.db.sequence_before(account_number, head, to).await? + 1);
+        }
+        let above = match self.from {
+            Some(from) => app.db.sequence_before(account_number, head, from).await?,
+            None => 0,
+        };
+        Ok(EntryRange { account_number, below, above, movement_type: self.movement_type, limit })
+    }
+
+    /// The same query with another cursor.
+    fn next_link(&self, cursor: &str) -> Option<HeaderValue> {
+        let mut query = form_urlencoded::Serializer::new(String::new());
+        query.append_pair("account_number", &self.account_number.to_string());
+        for (name, value) in [
+            ("limit", self.limit.map(|limit| limit.to_string())),
+            ("type", self.movement_type.map(|movement_type| movement_type.name().to_owned())),
+            ("text", self.text.as_ref().map(|text| text.as_str().to_owned())),
+            ("from", self.from.map(|from| from.to_string())),
+            ("to", self.to.map(|to| to.to_string())),
+        ] {
+            if let Some(value) = value {
+                query.append_pair(name, &value);
+            }
+        }
+        query.append_pair("cursor", cursor);
+        HeaderValue::from_str(&format!("</transactions?{}>; rel=\"next\"", query.finish())).ok()
+    }
+}
+
+impl From<Entry> for EntryBody {
+    fn from(entry: Entry) -> Self {
+        Self {
+            id: entry.transaction_id,
+            movement_type: entry.movement_type,
+            account_number: entry.account_number,
+            counterparty: entry.counterparty,
+            direction: if entry.amount < 0 { Direction::Debit } else { Direction::Credit },
+            // Amounts are positive and below i64::MAX when they are booked, so the sign can be dropped.
+            amount: Money::new(entry.amount.saturating_abs(), entry.currency),
+            currency: entry.currency,
+            balance: Money::new(entry.balance, entry.currency),
+            sequence: entry.sequence,
+            description: entry.description,
+            created_at: entry.created_at,
+            hash: hex::encode(entry.hash),
+            reverses: None,
+            reversed_by: None,
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! Roles given or taken, and second factors reset: with approval switched on, by two admins.
+//!
+//! The first asks with `PUT /users/{user_id}/role` or `DELETE /users/{user_id}/second_factor`, which then answer 202; the
+//! second approves or rejects with the routes of [`super::approvals`].
+
+use axum::http::StatusCode;
+use uuid::Uuid;
+
+use crate::api::App;
+use crate::api::http::caller::Caller;
+use crate::api::http::context::Origin;
+use crate::api::http::problem::{Error, Result};
+use crate::api::money::approvals::not_found;
+use crate::api::people::second_factor::no_second_factor;
+use crate::books::approval::{ApprovalStatus, LIFETIME, MAX_PENDING_PER_PERSON};
+use crate::books::audit_event::{Action, Event};
+use crate::books::refusal::Refusal;
+use crate::db::Tx;
+use crate::db::access_changes::{AccessChange, AccessChangeKind};
+use crate::db::second_factors::Reset;
+use crate::db::users::{Role, Standing, User};
+use crate::timestamp::Timestamp;
+
+const LAST_ADMIN: &str = "This is the last admin who could act: make another one first.";
+
+/// Keeps the change until another admin decides. Asked for again, it is the same one. The user must be locked.
+pub async fn ask_for(
+    mut tx: Tx<'static>,
+    origin: &Origin,
+    caller: Caller,
+    user: &User,
+    kind: AccessChangeKind,
+    role: Option<Role>,
+) -> Result<AccessChange> {
+    let now = Timestamp::now();
+    if let Some(waiting) = tx.pending_access_change(user.id, now).await? {
+        if (waiting.kind, waiting.role) == (kind, role) {
+            return Ok(waiting);
+        }
+        let detail = format!("Another change of this person's access waits: {}. Have that decided first.", waiting.id);
+        return Err(Error::client(StatusCode::CONFLICT, "access_change_pending", detail));
+    }
+    if tx.count_pending_access_changes(caller.user_id, now).await? >= MAX_PENDING_PER_PERSON {
+        return Err(Refusal::TooManyPending { most: MAX_PENDING_PER_PERSON }.into());
+    }
+    let change = AccessChange {
+        id: Uuid::now_v7(),
+        kind,
+        user_id: user.id,
+        role,
+        requested_by: caller.user_id,
+        requested_at: now,
+        expires_at: now.plus(LIFETIME),
+        status: ApprovalStatus::Pending,
+        decided_by: None,
+        decided_at: None,
+    };
+    tx.insert_access_change(&change).await?;
+    let record = origin.event(Action::ApprovalRequested).on(change.id).detail(change.in_words()).about(change.user_id);
+    tx.append_to_audit_log(&[record]).await?;
+    tx.commit().await?;
+    Ok(change)
+}
+
+/// Carries out a change that another admin has asked for.
+pub async fn approve(app: &App, origin: &Origin, approver: Caller, id: Uuid) -> Result<AccessChange> {
+    let asked = app.db.access_change(id).await?.ok_or_else(not_found)?;
+    if asked.user_id == approver.user_id {
+        return Err(Error::forbidden("own_account", "This is about you: another admin must approve it."));
+    }
+    let now = Timestamp::now();
+    let mut tx = app.db.begin().await?;
+    let admins = Admins::lock(&mut tx, approver).await?;
+    if !admins.may_act(asked.requested_by) {
+        let detail = "Whoever asked for this is no longer an admin, or is frozen: reject it, and ask for it yourself.";
+        return Err(Error::conflict("requester_not_staff", detail));
+    }
+    let user = tx.lock_user(asked.user_id).await?.ok_or_else(Error::user_not_found)?;
+    let approved = tx.decide_access_change(id, ApprovalStatus::Approved, approver.user_id, now).await?;
+    let approved = approved.ok_or(Refusal::ApprovalNotPending)?;
+    let record = origin.event(Action::ApprovalApproved).on(id).detail(approved.in_words()).about(approved.user_id);
+    let done = match (approved.kind, approved.role) {
+        (AccessChangeKind::RoleChange, Some(role)) => {
+            Done::Standing(set_role(&mut tx, origin, &admins, user, role, vec![record]).await?)
+        }
+        (AccessChangeKind::RoleChange, None) => {
+            return Err(Error::Internal(format!("the role change {id} lacks its role")));
+        }
+        (AccessChangeKind::SecondFactorReset, _) => {
+            refuse_another_factor(&mut tx, &approved).await?;
+            Done::Reset(reset_second_factor(&mut tx, origin, &user, vec![record]).await?)
+        }
+    };
+    tx.commit().await?;
+    match done {
+        Done::Standing((user, changed_at)) => app.auth.standings.set(user.id, user.standing(), changed_at),
+        Done::Reset(reset) => tell_of_reset(app, reset, now),
+    }
+    Ok(approved)
+}
+
+/// The request was about the factor that the user had then. A user who has enrolled another one since has not lost it.
+async fn refuse_another_factor(tx: &mut Tx<'_>, change: &AccessChange) -> Result<()> {
+    let confirmed_at = tx.second_factor(change.user_id).await?.and_then(|factor| factor.confirmed_at);
+    if confirmed_at.is_none_or(|at| at > change.requested_at) {
+        let detail = "The second factor that this was asked for is gone; there is another one, or none. Reject it.";
+        return Err(Error::conflict("second_factor_missing", detail));
+    }
+    Ok(())
+}
+
+/// A change that this instance's memory must learn of after the commit.
+enum Done {
+    Standing((User, Timestamp)),
+    Reset(Reset),
+}
+
+/// Rejects a change, or takes it back.
+pub async fn reject(app: &App, origin: &Origin, caller: Caller, id: Uuid) -> Result<AccessChange> {
+    let asked = app.db.access_change(id).await?.ok_or_else(not_found)?;
+    if asked.user_id == caller.user_id {
+        return Err(Error::forbidden("own_account", "This is about you: another admin must decide."));
+    }
+    let mut tx = app.db.begin().await?;
+    let rejected = tx.decide_access_change(id, ApprovalStatus::Rejected, caller.user_id, Timestamp::now()).await?;
+    let rejected = rejected.ok_or(Refusal::ApprovalNotPending)?;
+    let event = origin.event(Action::ApprovalRejected).on(id).detail(rejected.in_words()).about(rejected.user_id);
+    tx.append_to_audit_log(&[event]).await?;
+    tx.commit().await?;
+    Ok(rejected)
+}
+
+/// Gives the role within the transaction; tell [`crate::auth::standings`] once it is committed.
+pub async fn set_role(
+    tx: &mut Tx<'_>,
+    origin: &Origin,
+    admins: &Admins,
+    user: User,
+    role: Role,
+    mut records: Vec<Event>,
+) -> Result<(User, Timestamp)> {
+    if role != Role::Admin {
+        admins.refuse_to_lose(user.id)?;
+    }
+    let change = format!("{} to {}", user.role.name(), role.name());
+    let user = User { role, ..user };
+    let changed_at = tx.set_standing(user.id, user.standing(), Timestamp::now()).await?;
+    records.push(origin.event(Action::RoleChanged).on(user.id).detail(change));
+    tx.append_to_audit_log(&records).await?;
+    Ok((user, changed_at))
+}
+
+/// Takes the second factor away within the transaction; [`tell_of_reset`] once it is committed.
+pub async fn reset_second_factor(tx: &mut Tx<'_>, origin: &Origin, user: &User, records: Vec<Event>) -> Result<Reset> {
+    let event = origin.event(Action::SecondFactorRemoved);
+    let reset = tx.reset_second_factor(user.id, event, Timestamp::now()).await?.ok_or_else(no_second_factor)?;
+    if !records.is_empty() {
+        tx.append_to_audit_log(&records).await?;
+    }
+    Ok(reset)
+}
+
+/// The sessions have ended, and tokens that were made with the factor count for as much as others.
+pub fn tell_of_reset(app: &App, reset: Reset, now: Timestamp) {
+    app.auth.ended_sessions.add(reset.ended, now);
+    app.auth.standings.take_in(reset.standing);
+}
+
+/// The admins, held until the transaction ends: so that of two who take each other's role at once, the second finds that
+/// they are no admin any more, and the last one stays. Take them before any other user.
+pub struct Admins(Vec<(Uuid, Standing)>);
+
+impl Admins {
+    /// Fails unless the caller is an admin still.
+    pub async fn lock(tx: &mut Tx<'_>, caller: Caller) -> Result<Self> {
+        let admins = Self(tx.lock_admins().await?);
+        if !admins.may_act(caller.user_id) {
+            return Err(Error::forbidden("role_required", "This takes the role admin: you have it no more."));
+        }
+        Ok(admins)
+    }
+
+    /// For a user who wants to leave. They need not be an admin: they may have become one a moment ago.
+    pub async fn lock_before_leaving(tx: &mut Tx<'_>) -> Result<Self> {
+        Ok(Self(tx.lock_admins().await?))
+    }
+
+    fn may_act(&self, user_id: Uuid) -> bool {
+        self.0.iter().any(|(id, standing)| *id == user_id && !standing.frozen)
+    }
+
+    /// Whether there is another admin who could act without this one.
+    pub fn refuse_to_lose(&self, user_id: Uuid) -> Result<()> {
+        let is_last = self.may_act(user_id) && !self.0.iter().any(|(id, standing)| *id != user_id && !standing.frozen);
+        if is_last { Err(Error::conflict("last_admin", LAST_ADMIN)) } else { Ok(()) }
+    }
+}

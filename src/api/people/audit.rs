@@ -1,0 +1,271 @@
+//! The audit log: `GET /audit`, a page at a time as JSON, or all that is wanted as CSV.
+
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+
+use axum::extract::State;
+use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE, VARY};
+use axum::http::{HeaderMap, HeaderValue};
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Deserializer, Serialize, de};
+use sha2::{Digest, Sha256};
+use utoipa::{IntoParams, ToSchema};
+use uuid::Uuid;
+use validator::Validate;
+
+use crate::account_number::AccountNumber;
+use crate::api::App;
+use crate::api::http::caller::Overseer;
+use crate::api::http::context::Origin;
+use crate::api::http::cursor::{self, Cursor};
+use crate::api::http::extract::{Json, Query};
+use crate::api::http::pieces::{self, Format, Pieces};
+use crate::api::http::problem::Result;
+use crate::api::http::{csv, fields};
+use crate::api::money::statements::Statements;
+use crate::api::money::statements::places::Place;
+use crate::api::people::audit_csv;
+use crate::api::router::HANDLER_TIMEOUT;
+use crate::books::audit_event::{Action, Event};
+use crate::db::Db;
+use crate::db::audit::AuditRecord;
+use crate::db::audit_search::{AuditFilter, Position};
+use crate::timestamp::Timestamp;
+
+const DEFAULT_LIMIT: u32 = 50;
+const MAX_LIMIT: u32 = 200;
+/// Records that one page may be looked for among: some ten milliseconds of the database's time. It may end there with less
+/// than was asked for, or nothing.
+const MAX_LOOKED_AT: usize = 5_000;
+/// Records of one read of a file, where all that are read are wanted.
+const RECORDS_IN_A_PIECE: i64 = 500;
+
+#[derive(Debug, Deserialize, Validate, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct AuditQuery {
+    /// Only this kind of event, or one of several, with commas between them.
+    #[serde(default, deserialize_with = "actions")]
+    #[param(inline, value_type = Option<Vec<Action>>, style = Form, explode = false, min_items = 1, example = json!(null))]
+    action: Vec<Action>,
+    /// Only what this user did.
+    #[serde(default, deserialize_with = "fields::user_id")]
+    #[param(example = json!(null))]
+    actor_id: Option<Uuid>,
+    /// Only what this user did, and what others did to or saw of them or their accounts.
+    #[serde(default, deserialize_with = "fields::user_id")]
+    #[param(example = json!(null))]
+    user_id: Option<Uuid>,
+    /// Only what is about this account.
+    #[param(value_type = Option<String>, pattern = "^[1-9][0-9]{13}$", example = json!(null))]
+    account_number: Option<AccountNumber>,
+    /// Only from this moment on.
+    #[param(value_type = Option<String>, format = DateTime, example = json!(null))]
+    from: Option<Timestamp>,
+    /// Only before this moment.
+    #[param(value_type = Option<String>, format = DateTime, example = json!(null))]
+    to: Option<Timestamp>,
+    /// How many records, 1 to 200; 50 if left out, and all in CSV.
+    #[serde(default, deserialize_with = "fields::limit::<_, MAX_LIMIT>")]
+    #[param(minimum = 1, maximum = 200, default = 50)]
+    limit: Option<u32>,
+    /// `next_cursor` of the page before, with the same filters.
+    #[param(pattern = "^[A-Za-z0-9_-]{22}$", example = json!(null))]
+    cursor: Option<String>,
+    /// In what form, whatever `Accept` says.
+    #[param(inline, example = json!(null))]
+    format: Option<Format>,
+}
+
+/// A page of the audit log.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct AuditPage {
+    data: Vec<AuditRecord>,
+    /// Whether there may be older ones.
+    has_more: bool,
+    /// Send it as `cursor` to get the next page.
+    #[schema(example = json!(null))]
+    next_cursor: Option<String>,
+}
+
+/// Read the audit log
+///
+/// What matters to security, the newest first, and all of it that the filters let through together. Each record's hash
+/// covers the one before it; `coffer doctor` checks them. At most 5,000 records are looked through for a page: one with few
+/// or none is not the last while `has_more` is true.
+///
+/// JSON, or with `Accept: text/csv` or `format=csv` all records in one file of any length: CSV (RFC 4180) in UTF-8 with a
+/// byte order mark, in which a text that a spreadsheet would run as a formula has an apostrophe before it, as in a
+/// statement. A file that breaks off ends in a broken connection. Reading the log is recorded itself.
+#[utoipa::path(
+    get,
+    path = "/audit",
+    operation_id = "list_audit_records",
+    tag = "Staff",
+    params(AuditQuery),
+    responses(
+        (status = OK, description = "A page of records, or a file of all", content(
+            (AuditPage = "application/json"),
+            (String = "text/csv", example = "sequence,created_at,action,actor_id,subject,concerns,detail,address,request_id,client_request_id,hash\r\n\
+                1,2026-01-31T12:00:00.000000Z,login,019a8f3e-6a10-7c52-8f7d-0b1c2d3e4f50,019a8f3e-7c4b-7d21-9b1e-2f6a5c0d4e88,,,192.0.2.1,\
+                019a8f3e-7c4b-7d21-9b1e-2f6a5c0d4e88,,9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08\r\n"),
+         ),
+         headers(("Content-Disposition" = Option<String>, description = "CSV only: a name for the file"))),
+        (status = FORBIDDEN, description = "For admins and auditors"),
+        (status = NOT_ACCEPTABLE, description = "`Accept` names neither JSON nor CSV"),
+    ),
+    security(("bearer" = []))
+)]
+pub async fn list(
+    State(app): State<App>,
+    origin: Origin,
+    Overseer(caller): Overseer,
+    Query(query): Query<AuditQuery>,
+    headers: HeaderMap,
+) -> Result<Response> {
+    let format = Format::wanted(query.format, &headers, "The audit log")?;
+    let filter = query.filter();
+    let before = match &query.cursor {
+        Some(text) => Some(position(&app.db, &filter, text).await?),
+        None => None,
+    };
+    record(&app, &origin, &filter, format)?;
+    match format {
+        Format::Json => {
+            let page = page(&app.db, &filter, before, query.limit.unwrap_or(DEFAULT_LIMIT)).await?;
+            Ok(([(VARY, "Accept")], page).into_response())
+        }
+        Format::Csv => {
+            let left = query.limit.map(i64::from);
+            let mut writing = Writing {
+                db: app.db.clone(),
+                statements: app.statements.clone(),
+                place: None,
+                filter,
+                before,
+                left,
+                is_begun: false,
+                is_done: false,
+            };
+            // What fails at once is answered with a problem, not with a broken connection.
+            let first = writing.next_piece().await?;
+            if !writing.is_done {
+                writing.place = Some(app.statements.take_place(caller.user_id)?);
+            }
+            Ok((file_headers(), pieces::body(first, writing, &origin)).into_response())
+        }
+    }
+}
+
+/// Who looks through the log is on record: it tells where people signed in from, and what they were looked at for.
+fn record(app: &App, origin: &Origin, filter: &AuditFilter, format: Format) -> Result<()> {
+    let how = if format == Format::Csv { "as a file" } else { "on the screen" };
+    let mut look = origin.event(Action::AuditRead).detail(how);
+    look = filter.user_id.into_iter().chain(filter.actor_id).fold(look, Event::about);
+    app.viewed(filter.account_number.into_iter().fold(look, Event::about))
+}
+
+async fn page(db: &Db, filter: &AuditFilter, mut before: Option<Position>, limit: u32) -> Result<Json<AuditPage>> {
+    let wanted = limit as usize;
+    let (mut records, mut looked_at) = (Vec::new(), 0);
+    loop {
+        let found = db.find_audit_records(filter, before, i64::from(limit) + 1).await?;
+        looked_at += found.looked_at;
+        records.extend(found.records);
+        before = found.next;
+        if records.len() > wanted || looked_at >= MAX_LOOKED_AT || before.is_none() {
+            break;
+        }
+    }
+    let tag = filter.tag();
+    let (data, next_cursor) = cursor::page(records, limit, |record| Cursor::at_record(tag, record.sequence));
+    let goes_on = || before.map(|position| Cursor::at_record(tag, position.sequence).encode());
+    let next_cursor = next_cursor.or_else(goes_on);
+    Ok(Json(AuditPage { data, has_more: next_cursor.is_some(), next_cursor }))
+}
+
+/// Where the page before ended. A cursor belongs to the filters that it came with: among others, its place means nothing.
+async fn position(db: &Db, filter: &AuditFilter, text: &str) -> Result<Position> {
+    let cursor = Cursor::decode(text)?;
+    if cursor.tag() != filter.tag() {
+        return Err(cursor::invalid());
+    }
+    db.audit_position(cursor.sequence).await?.ok_or_else(cursor::invalid)
+}
+
+fn file_headers() -> HeaderMap {
+    let day: String = Timestamp::now().to_string().chars().take_while(|c| *c != 'T').collect();
+    let mut headers = HeaderMap::new();
+    headers.insert(VARY, HeaderValue::from_static("Accept"));
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(csv::CONTENT_TYPE));
+    if let Ok(disposition) = HeaderValue::from_str(&format!("attachment; filename=\"audit-{day}.csv\"")) {
+        headers.insert(CONTENT_DISPOSITION, disposition);
+    }
+    headers
+}
+
+/// A file under way. It holds one read of the log.
+struct Writing {
+    db: Db,
+    statements: Statements,
+    /// Of a file that takes more than one read: its place among the long answers under way, until it ends.
+    place: Option<Place>,
+    filter: AuditFilter,
+    before: Option<Position>,
+    /// Records that may still be written. None for all.
+    left: Option<i64>,
+    is_begun: bool,
+    is_done: bool,
+}
+
+impl Pieces for Writing {
+    const NAME: &'static str = "the audit log as a file";
+
+    fn is_done(&self) -> bool {
+        self.is_done
+    }
+
+    async fn next_piece(&mut self) -> Result<Vec<u8>> {
+        let turn = self.statements.turn().await;
+        let limit = self.left.map_or(RECORDS_IN_A_PIECE, |left| left.min(RECORDS_IN_A_PIECE));
+        let reading = self.db.find_audit_records(&self.filter, self.before, limit);
+        let found = tokio::time::timeout(HANDLER_TIMEOUT, reading).await.map_err(|_| sqlx::Error::PoolTimedOut)??;
+        drop(turn);
+        let mut piece = if self.is_begun { Vec::new() } else { audit_csv::header()? };
+        self.is_begun = true;
+        let most = self.left.map_or(usize::MAX, |left| left as usize);
+        for record in found.records.iter().take(most) {
+            piece.extend(audit_csv::record(record)?);
+        }
+        self.left = self.left.map(|left| left - (found.records.len() as i64).min(left));
+        self.before = found.next;
+        self.is_done = self.before.is_none() || self.left == Some(0);
+        Ok(piece)
+    }
+}
+
+impl AuditQuery {
+    fn filter(&self) -> AuditFilter {
+        let Self { actor_id, user_id, account_number, from, to, .. } = *self;
+        AuditFilter { actions: self.action.clone(), actor_id, user_id, account_number, from, to }
+    }
+}
+
+impl AuditFilter {
+    /// The same for the same filters, and hardly ever for others.
+    fn tag(&self) -> i64 {
+        let digest: [u8; 32] = Sha256::digest(format!("{self:?}")).into();
+        digest.first_chunk().copied().map(i64::from_be_bytes).unwrap_or_default()
+    }
+}
+
+/// Kinds of events with commas between them, each once.
+fn actions<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Action>, D::Error> {
+    let text = Cow::<str>::deserialize(deserializer)?;
+    let named = |name: &str| Action::ALL.iter().copied().find(|action| action.name() == name);
+    let known: Option<BTreeSet<Action>> = text.split(',').map(named).collect();
+    known.map(|known| known.into_iter().collect()).ok_or_else(|| {
+        let names: Vec<&str> = Action::ALL.iter().map(|action| action.name()).collect();
+        de::Error::custom(format!("unknown_value: send one of these, or several with commas: {}", names.join(", ")))
+    })
+}

@@ -1,0 +1,13 @@
+//! Customers and those who work here: signing in, what they may do, and the records of what they did.
+
+pub mod access_changes;
+pub mod audit;
+pub mod audit_csv;
+pub mod failed_sign_ins;
+pub mod proof;
+pub mod second_factor;
+pub mod sessions;
+pub mod sign_up;
+pub mod staff;
+pub mod users;
+pub mod views;

@@ -1,0 +1,393 @@
+//! For those who work at the bank: looking people up, freezing, roles.
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+use uuid::Uuid;
+use validator::Validate;
+
+use crate::account_number::AccountNumber;
+use crate::api::App;
+use crate::api::http::caller::{Admin, Caller, Proven, Reader, Staff};
+use crate::api::http::context::Origin;
+use crate::api::http::cursor::{self, Cursor};
+use crate::api::http::extract::{Json, PathParam, Query};
+use crate::api::http::fields::{self, UserId};
+use crate::api::http::problem::{Error, Result};
+use crate::api::money::accounts::{self, AccountBody};
+use crate::api::money::approvals::{self, ApprovalBody, WaitingResponse};
+use crate::api::people::access_changes::{self, Admins};
+use crate::api::people::proof;
+use crate::books::account::{Account, AccountStatus};
+use crate::books::audit_event::{Action, Event};
+use crate::db::Tx;
+use crate::db::access_changes::AccessChangeKind;
+use crate::db::users::{Role, User, UserFilter, UserStatus};
+use crate::text::{Reason, UserSearch};
+use crate::timestamp::Timestamp;
+
+const DEFAULT_LIMIT: u32 = 50;
+const MAX_LIMIT: u32 = 100;
+/// Requests that a search costs beside itself: it looks at everybody.
+const SEARCH_COST: u32 = 20;
+
+#[derive(Debug, Deserialize, Validate, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct UsersQuery {
+    /// Part of a name or an address, whatever its case and accents, or the number of an account for its owner.
+    #[param(inline, example = "ada")]
+    search: Option<UserSearch>,
+    #[param(inline, example = json!(null))]
+    role: Option<Role>,
+    /// How many users, 1 to 100.
+    #[serde(default, deserialize_with = "fields::limit::<_, MAX_LIMIT>")]
+    #[param(minimum = 1, maximum = 100, default = 50)]
+    limit: Option<u32>,
+    /// `next_cursor` of the page before.
+    #[param(pattern = "^[A-Za-z0-9_-]{22}$", example = json!(null))]
+    cursor: Option<String>,
+}
+
+/// A page of users.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct UserList {
+    data: Vec<User>,
+    has_more: bool,
+    /// Send it as `cursor` to get the next page.
+    #[schema(example = json!(null))]
+    next_cursor: Option<String>,
+}
+
+#[derive(Debug, Deserialize, Validate, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"role": "staff"}))]
+pub struct RoleRequest {
+    role: Role,
+}
+
+#[derive(Debug, Deserialize, Validate, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"status": "frozen", "reason": "Card and phone stolen"}))]
+pub struct UserStatusRequest {
+    status: UserStatus,
+    /// For the audit log, up to 140 characters.
+    #[schema(example = "Card and phone stolen")]
+    reason: Option<Reason>,
+}
+
+/// What staff may make of an account. Its owner closes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum FreezeStatus {
+    Open,
+    Frozen,
+}
+
+#[derive(Debug, Deserialize, Validate, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"status": "frozen", "reason": "Court order 12/2026"}))]
+pub struct AccountStatusRequest {
+    status: FreezeStatus,
+    /// For the audit log, up to 140 characters.
+    #[schema(example = "Court order 12/2026")]
+    reason: Option<Reason>,
+}
+
+/// Look people up
+///
+/// The newest first. `GET /accounts?owner_id=` lists what they have.
+#[utoipa::path(
+    get,
+    path = "/users",
+    operation_id = "list_users",
+    tag = "Staff",
+    params(UsersQuery),
+    responses(
+        (status = OK, description = "A page of users", body = UserList),
+        (status = FORBIDDEN, description = "For staff, admins and auditors"),
+    ),
+    security(("bearer" = []))
+)]
+pub async fn list(
+    State(app): State<App>,
+    origin: Origin,
+    Reader(caller): Reader,
+    Query(query): Query<UsersQuery>,
+) -> Result<Json<UserList>> {
+    let limit = query.limit.unwrap_or(DEFAULT_LIMIT);
+    let before = query.cursor.as_deref().map(Cursor::decode).transpose()?.map(Cursor::id);
+    if query.search.is_some() {
+        app.auth.requests.take_many(caller.user_id, SEARCH_COST)?;
+    }
+    let search = query.search.map(|search| search.folded()).unwrap_or_default();
+    let account_number = AccountNumber::from_typed(&search);
+    let look = origin.event(Action::UsersListed).detail(describe(&search, query.role));
+    let filter = UserFilter { search, account_number, role: query.role, before };
+    let users = app.db.users(&filter, i64::from(limit) + 1).await?;
+
+    let (data, next_cursor) = cursor::page(users, limit, |user| Cursor::at_id(user.id));
+    let others = data.iter().map(|user| user.id).filter(|id| *id != caller.user_id);
+    app.viewed(others.fold(look, Event::about))?;
+    Ok(Json(UserList { data, has_more: next_cursor.is_some(), next_cursor }))
+}
+
+/// Show somebody's profile
+#[utoipa::path(
+    get,
+    path = "/users/{user_id}",
+    operation_id = "show_user",
+    tag = "Staff",
+    params(("user_id" = Uuid, Path, example = "019a8f3e-7c4b-7d21-9b1e-2f6a5c0d4e88")),
+    responses(
+        (status = OK, description = "The profile", body = User),
+        (status = FORBIDDEN, description = "For staff, admins and auditors"),
+        (status = NOT_FOUND, description = "No such user"),
+    ),
+    security(("bearer" = []))
+)]
+pub async fn show(
+    State(app): State<App>,
+    origin: Origin,
+    Reader(caller): Reader,
+    PathParam(UserId(id)): PathParam<UserId>,
+) -> Result<Json<User>> {
+    let user = app.db.user(id).await?.ok_or_else(Error::user_not_found)?;
+    if id == caller.user_id {
+        origin.set_on_record();
+    } else {
+        app.viewed(origin.event(Action::UserViewed).on(id))?;
+    }
+    Ok(Json(user))
+}
+
+/// What people were looked up by, for the audit log.
+fn describe(search: &str, role: Option<Role>) -> String {
+    let role = role.map(|role| format!("role {}", role.name()));
+    let search = (!search.is_empty()).then(|| format!("search {search}"));
+    let parts: Vec<String> = [search, role].into_iter().flatten().collect();
+    if parts.is_empty() { "everybody".to_owned() } else { parts.join(", ") }
+}
+
+/// Give somebody a role
+///
+/// Counts from their next request on; on other instances within a second. At a bank with an approval amount a second admin
+/// must approve it first: then the answer is 202.
+#[utoipa::path(
+    put,
+    path = "/users/{user_id}/role",
+    operation_id = "set_role",
+    tag = "Staff",
+    params(("user_id" = Uuid, Path, example = "019a8f3e-7c4b-7d21-9b1e-2f6a5c0d4e88")),
+    request_body = RoleRequest,
+    responses(
+        (status = OK, description = "Given", body = User),
+        WaitingResponse,
+        (status = UNAUTHORIZED, description = proof::REQUIRED),
+        (status = FORBIDDEN, description = "For admins, and not for oneself"),
+        (status = NOT_FOUND, description = "No such user"),
+        (status = CONFLICT, description = "It would take the role from the last admin, or another change of this person's access waits"),
+    ),
+    security(("bearer" = []))
+)]
+pub async fn set_role(
+    State(app): State<App>,
+    origin: Origin,
+    Proven(Admin(caller)): Proven<Admin>,
+    PathParam(UserId(id)): PathParam<UserId>,
+    Json(request): Json<RoleRequest>,
+) -> Result<Changed<Json<User>>> {
+    let mut tx = app.db.begin().await?;
+    let admins = Admins::lock(&mut tx, caller).await?;
+    let user = lock_somebody_else(&mut tx, caller, id).await?;
+    if user.role == request.role {
+        return Ok(Changed::Done(Json(user)));
+    }
+    if app.approval_above.is_some() {
+        let kind = AccessChangeKind::RoleChange;
+        let change = access_changes::ask_for(tx, &origin, caller, &user, kind, Some(request.role)).await?;
+        return Ok(Changed::Waiting(Box::new(change.into())));
+    }
+    let (user, changed_at) =
+        access_changes::set_role(&mut tx, &origin, &admins, user, request.role, Vec::new()).await?;
+    tx.commit().await?;
+    app.auth.standings.set(id, user.standing(), changed_at);
+    Ok(Changed::Done(Json(user)))
+}
+
+/// Freeze or release somebody
+///
+/// A frozen user may look and sign out, but change nothing. Staff freeze customers, admins anybody but themselves. Whom an
+/// admin has frozen, only an admin releases.
+#[utoipa::path(
+    put,
+    path = "/users/{user_id}/status",
+    operation_id = "set_user_status",
+    tag = "Staff",
+    params(("user_id" = Uuid, Path, example = "019a8f3e-7c4b-7d21-9b1e-2f6a5c0d4e88")),
+    request_body = UserStatusRequest,
+    responses(
+        (status = OK, description = "Done", body = User),
+        (status = FORBIDDEN, description = "For staff and admins, and not for oneself"),
+        (status = NOT_FOUND, description = "No such user"),
+    ),
+    security(("bearer" = []))
+)]
+pub async fn set_user_status(
+    State(app): State<App>,
+    origin: Origin,
+    Staff(caller): Staff,
+    PathParam(UserId(id)): PathParam<UserId>,
+    Json(request): Json<UserStatusRequest>,
+) -> Result<Json<User>> {
+    let is_admin = caller.role == Role::Admin;
+    let mut tx = app.db.begin().await?;
+    let admins = if is_admin { Some(Admins::lock(&mut tx, caller).await?) } else { None };
+    let mut user = lock_somebody_else(&mut tx, caller, id).await?;
+    if user.role != Role::Customer && caller.role != Role::Admin {
+        return Err(Error::forbidden("role_required", "Only an admin freezes or releases those who work at the bank."));
+    }
+    if user.role != Role::Customer {
+        // It takes their powers away.
+        caller.refuse_without_recent_proof()?;
+    }
+    let was_frozen_by_admin = tx.is_frozen_by_admin(id).await?;
+    let is_to_freeze = request.status == UserStatus::Frozen;
+    if was_frozen_by_admin && !is_admin && !is_to_freeze {
+        return Err(frozen_by_admin());
+    }
+    if let (Some(admins), true) = (&admins, is_to_freeze) {
+        admins.refuse_to_lose(id)?;
+    }
+    let is_frozen_by_admin = is_to_freeze && (is_admin || was_frozen_by_admin);
+    if user.status != request.status || was_frozen_by_admin != is_frozen_by_admin {
+        user.status = request.status;
+        tx.set_frozen_by_admin(id, is_frozen_by_admin).await?;
+        let changed_at = tx.set_standing(id, user.standing(), Timestamp::now()).await?;
+        let action = if user.standing().frozen { Action::UserFrozen } else { Action::UserReleased };
+        tx.append_to_audit_log(&[origin.event(action).on(id).with_reason(request.reason)]).await?;
+        tx.commit().await?;
+        app.auth.standings.set(id, user.standing(), changed_at);
+    }
+    Ok(Json(user))
+}
+
+/// End somebody's sessions
+///
+/// All of them: they must sign in again everywhere.
+#[utoipa::path(
+    delete,
+    path = "/users/{user_id}/sessions",
+    operation_id = "end_sessions_of_user",
+    tag = "Staff",
+    params(("user_id" = Uuid, Path, example = "019a8f3e-7c4b-7d21-9b1e-2f6a5c0d4e88")),
+    responses(
+        (status = NO_CONTENT, description = "Ended"),
+        (status = UNAUTHORIZED, description = proof::REQUIRED),
+        (status = FORBIDDEN, description = "For admins"),
+        (status = NOT_FOUND, description = "No such user"),
+    ),
+    security(("bearer" = []))
+)]
+pub async fn end_sessions(
+    State(app): State<App>,
+    origin: Origin,
+    _: Proven<Admin>,
+    PathParam(UserId(id)): PathParam<UserId>,
+) -> Result<StatusCode> {
+    let now = Timestamp::now();
+    let mut tx = app.db.begin().await?;
+    tx.lock_user(id).await?.ok_or_else(Error::user_not_found)?;
+    let ended = tx.end_sessions_of(id, None, now).await?;
+    tx.append_to_audit_log(&[origin.event(Action::SessionsEnded).on(id)]).await?;
+    tx.commit().await?;
+    app.auth.ended_sessions.add(ended, now);
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Freeze or release an account
+///
+/// No money moves on a frozen account, in or out. What an admin has frozen, only an admin releases.
+#[utoipa::path(
+    put,
+    path = "/accounts/{account_number}/status",
+    operation_id = "set_account_status",
+    tag = "Staff",
+    params(("account_number" = String, Path, pattern = "^[1-9][0-9]{13}$", example = "10000000000180")),
+    request_body = AccountStatusRequest,
+    responses(
+        (status = OK, description = "Done", body = AccountBody),
+        (status = FORBIDDEN, description = "For staff and admins, and not for their own accounts"),
+        (status = NOT_FOUND, description = "No such account"),
+        (status = CONFLICT, description = "The account is closed"),
+    ),
+    security(("bearer" = []))
+)]
+pub async fn set_account_status(
+    State(app): State<App>,
+    origin: Origin,
+    Staff(caller): Staff,
+    PathParam(number): PathParam<AccountNumber>,
+    Json(request): Json<AccountStatusRequest>,
+) -> Result<Json<AccountBody>> {
+    let (status, action) = match request.status {
+        FreezeStatus::Frozen => (AccountStatus::Frozen, Action::AccountFrozen),
+        FreezeStatus::Open => (AccountStatus::Open, Action::AccountReleased),
+    };
+    let mut tx = app.db.begin().await?;
+    let account: Account = tx.lock_account(number).await?.ok_or_else(Error::account_not_found)?;
+    if account.owner_id == Some(caller.user_id) {
+        return Err(not_for_oneself());
+    }
+    if account.status == AccountStatus::Closed {
+        return Err(Error::conflict("account_closed", "The account is closed: there is nothing to freeze."));
+    }
+    let is_admin = caller.role == Role::Admin;
+    let is_to_freeze = status == AccountStatus::Frozen;
+    let was_frozen_by_admin = tx.account_is_frozen_by_admin(number).await?;
+    if was_frozen_by_admin && !is_admin && !is_to_freeze {
+        return Err(frozen_by_admin());
+    }
+    let is_frozen_by_admin = is_to_freeze && (is_admin || was_frozen_by_admin);
+    if account.status != status || was_frozen_by_admin != is_frozen_by_admin {
+        tx.set_account_status(number, status, is_frozen_by_admin).await?;
+        let event = origin.event(action).on(number).with_reason(request.reason);
+        tx.append_to_audit_log(&[accounts::about_owner(event, &account)]).await?;
+        tx.commit().await?;
+    }
+    let reserved = app.db.reserved_on(number, Timestamp::now()).await?;
+    Ok(Json(Account { status, reserved, ..account }.into()))
+}
+
+fn frozen_by_admin() -> Error {
+    Error::forbidden("frozen_by_admin", "An admin has frozen this: only an admin releases it.")
+}
+
+/// What becomes of a change of somebody's access.
+pub enum Changed<T> {
+    Done(T),
+    /// Another admin must approve it.
+    Waiting(Box<ApprovalBody>),
+}
+
+impl<T: IntoResponse> IntoResponse for Changed<T> {
+    fn into_response(self) -> Response {
+        match self {
+            Self::Done(done) => done.into_response(),
+            Self::Waiting(approval) => approvals::waiting(*approval, false),
+        }
+    }
+}
+
+pub async fn lock_somebody_else(tx: &mut Tx<'_>, caller: Caller, id: Uuid) -> Result<User> {
+    if id == caller.user_id {
+        return Err(not_for_oneself());
+    }
+    tx.lock_user(id).await?.ok_or_else(Error::user_not_found)
+}
+
+fn not_for_oneself() -> Error {
+    Error::forbidden("not_for_oneself", "Nobody does this for themselves: ask somebody else who may.")
+}

@@ -1,0 +1,352 @@
+//! Users: `POST /create_account` and `/me`.
+
+use axum::extract::State;
+use axum::http::{HeaderName, StatusCode};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use uuid::Uuid;
+use validator::Validate;
+
+use crate::api::App;
+use crate::api::http::caller::{Actor, Caller, Proven};
+use crate::api::http::context::Origin;
+use crate::api::http::extract::{Json, MAX_AUTH_BODY_BYTES};
+use crate::api::http::fields::{self, WholeUnits};
+use crate::api::http::problem::{Error, Result};
+use crate::api::money::accounts::{self, AccountBody};
+use crate::api::people::access_changes::Admins;
+use crate::api::people::proof::{self, confirm_password, still_the_same_password};
+use crate::api::people::sign_up::SignedUpBy;
+use crate::auth::hashing::Purpose;
+use crate::auth::passwords::{self, NewPassword, Password};
+use crate::books::audit_event::Action;
+use crate::db::users::{Role, User, UserStatus};
+use crate::db::{Tx, errors};
+use crate::email::Email;
+use crate::limits::network_of;
+use crate::money::CurrentCurrency;
+use crate::text::Name;
+use crate::timestamp::Timestamp;
+
+#[derive(Debug, Deserialize, Validate, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"name": "Ada Lovelace", "email": "ada@example.com", "password": "correct horse battery staple", "currency": "USD"}))]
+pub struct CreateAccountRequest {
+    /// Up to 100 characters.
+    #[schema(example = "Ada Lovelace")]
+    name: Name,
+    #[schema(value_type = String, format = Email, max_length = 254, example = "ada@example.com")]
+    email: Email,
+    /// 8 to 128 characters, none of the common ones.
+    #[schema(value_type = String, format = Password, min_length = 8, max_length = 128, example = "correct horse battery staple")]
+    password: NewPassword,
+    /// ISO 4217; the bank's default if left out.
+    #[schema(value_type = Option<String>, pattern = "^[A-Z]{3}$", example = "USD")]
+    currency: Option<CurrentCurrency>,
+}
+
+/// A new user and their first account.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct NewUser {
+    user: User,
+    account: AccountBody,
+}
+
+#[derive(Debug, Deserialize, Validate, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"name": "Ada King"}))]
+pub struct UpdateMeRequest {
+    /// Up to 100 characters.
+    #[schema(example = "Ada King")]
+    name: Option<Name>,
+    /// A new address needs `current_password` beside it.
+    #[schema(value_type = Option<String>, format = Email, max_length = 254, example = "ada.king@example.com")]
+    email: Option<Email>,
+    #[schema(value_type = Option<String>, format = Password, max_length = 128, example = "correct horse battery staple")]
+    current_password: Option<Password>,
+    /// Own withdrawals and transfers above it ask for the password or a code within the last five minutes: whole units of
+    /// the account's currency, or null for none. Raising it, and null, ask for the same.
+    #[serde(default, deserialize_with = "fields::present")]
+    #[schema(value_type = Option<String>, pattern = "^(0|[1-9][0-9]{0,12})$", example = "500")]
+    confirm_above: Option<Option<WholeUnits>>,
+}
+
+/// The caller's own profile.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Profile {
+    #[serde(flatten)]
+    user: User,
+    /// Own withdrawals and transfers above it ask for a recent proof: whole units of the account's currency.
+    #[schema(value_type = Option<String>, example = "500")]
+    confirm_above: Option<WholeUnits>,
+}
+
+impl From<User> for Profile {
+    fn from(user: User) -> Self {
+        Self { confirm_above: user.confirm_above.map(WholeUnits), user }
+    }
+}
+
+#[derive(Debug, Deserialize, Validate, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"current_password": "correct horse battery staple", "new_password": "an even longer passphrase"}))]
+pub struct ChangePasswordRequest {
+    #[schema(value_type = String, format = Password, max_length = 128, example = "correct horse battery staple")]
+    current_password: Password,
+    /// 8 to 128 characters, none of the common ones.
+    #[schema(value_type = String, format = Password, min_length = 8, max_length = 128, example = "an even longer passphrase")]
+    new_password: NewPassword,
+}
+
+/// Become a customer
+///
+/// Creates the user and a first account. Where `GET /bank` says `"sign_up": "staff"`, only staff and admins do this, with
+/// their access token, and tell the new customer the password, who should change it at once. Otherwise no token is needed.
+#[utoipa::path(
+    post,
+    path = "/create_account",
+    tag = "Sign in",
+    request_body = CreateAccountRequest,
+    responses(
+        (status = CREATED, description = "Created", body = NewUser,
+         headers(("Location" = String, description = "The account"))),
+        (status = UNAUTHORIZED, description = "Where only staff sign people up: the access token does not count (any more)"),
+        (status = FORBIDDEN, description = "Here only staff sign people up"),
+        (status = CONFLICT, description = "There is a user with this address already"),
+        (status = TOO_MANY_REQUESTS, description = "Too many new customers from this network"),
+    ),
+    security((), ("bearer" = []))
+)]
+pub async fn create_account(
+    State(app): State<App>,
+    origin: Origin,
+    SignedUpBy(by): SignedUpBy,
+    Json(request): Json<CreateAccountRequest, MAX_AUTH_BODY_BYTES>,
+) -> Result<(StatusCode, [(HeaderName, String); 1], Json<NewUser>)> {
+    let (name, email) = (String::from(request.name), String::from(request.email));
+    refuse_own_name("/password", &request.password, &name, &email)?;
+    app.disk.refuse_if_reached()?;
+    // Before anything is hashed, and it stays taken, whatever comes of it: so nobody finds out by many tries who is a customer,
+    // nor keeps the queue for hashing full. Clerks, who sign up many, are known.
+    if by.is_none() {
+        app.auth.sign_ups.take(network_of(origin.address()))?;
+    }
+    let password_hash = app.auth.passwords.hash(request.password.into(), &origin.asker(Purpose::SignUp)).await?;
+    let user = User {
+        id: Uuid::now_v7(),
+        name,
+        email,
+        role: Role::Customer,
+        status: UserStatus::Active,
+        created_at: Timestamp::now(),
+        password_hash,
+        confirm_above: None,
+        second_factor: false,
+    };
+    let currency = request.currency.map_or(app.default_currency, Into::into);
+
+    let mut tx = app.db.begin().await?;
+    tx.insert_user(&user).await.map_err(email_taken)?;
+    let account = accounts::insert_account(&app, &mut tx, user.id, currency, None).await?;
+    let created = origin.event(Action::UserCreated).by(by.unwrap_or(user.id)).on(user.id);
+    let opened = accounts::opened(&account, &origin).by(by.unwrap_or(user.id));
+    tx.append_to_audit_log(&[created, opened]).await?;
+    tx.commit().await?;
+    let location = accounts::location_of(&account);
+    Ok((StatusCode::CREATED, [location], Json(NewUser { user, account: account.into() })))
+}
+
+/// Show the caller's profile
+#[utoipa::path(
+    get,
+    path = "/me",
+    operation_id = "show_me",
+    tag = "Profile",
+    responses((status = OK, description = "The profile", body = Profile)),
+    security(("bearer" = []))
+)]
+pub async fn me(State(app): State<App>, caller: Caller) -> Result<Json<Profile>> {
+    Ok(Json(callers_user(&app, caller).await?.into()))
+}
+
+/// Change name, address, or what to confirm
+///
+/// Changing the address, which is what one signs in with, takes the current password. Whoever has set `confirm_above` and
+/// raises or removes it must have shown password or code within the last five minutes.
+#[utoipa::path(
+    patch,
+    path = "/me",
+    tag = "Profile",
+    request_body = UpdateMeRequest,
+    responses(
+        (status = OK, description = "Changed", body = Profile),
+        (status = UNAUTHORIZED, description = "No access token that counts; or `confirm_above` is to be raised or removed, and neither password nor code was shown within the last five minutes"),
+        (status = FORBIDDEN, description = "The current password is wrong"),
+        (status = CONFLICT, description = "There is a user with this address already"),
+    ),
+    security(("bearer" = []))
+)]
+pub async fn update_me(
+    State(app): State<App>,
+    origin: Origin,
+    Actor(caller): Actor,
+    Json(request): Json<UpdateMeRequest>,
+) -> Result<Json<Profile>> {
+    let before = callers_user(&app, caller).await?;
+    let new_email = request.email.map(String::from).filter(|email| *email != before.email);
+    if new_email.is_some() {
+        let Some(password) = request.current_password else {
+            let detail = "send your current password to change the address";
+            return Err(Error::invalid("/current_password", "current_password_required", detail));
+        };
+        confirm_password(&app, &origin, caller, &before, password).await?;
+    }
+    let mut tx = app.db.begin().await?;
+    let mut user = lock_caller(&mut tx, caller).await?;
+    if let Some(email) = new_email {
+        still_the_same_password(&user, &before)?;
+        user.email = email;
+    }
+    let has_new_address = user.email != before.email;
+    if let Some(name) = request.name {
+        user.name = name.into();
+    }
+    tx.update_user(user.id, &user.name, &user.email).await.map_err(email_taken)?;
+    if has_new_address {
+        tx.append_to_audit_log(&[origin.event(Action::AddressChanged).on(user.id)]).await?;
+    }
+    let confirm_above = request.confirm_above.map(|limit| limit.map(|WholeUnits(units)| units));
+    let changed_at = match confirm_above.filter(|limit| *limit != user.confirm_above) {
+        Some(limit) => Some(change_confirmation(&origin, caller, &mut tx, &mut user, limit).await?),
+        None => None,
+    };
+    tx.commit().await?;
+    if let Some(changed_at) = changed_at {
+        app.auth.standings.set(user.id, user.standing(), changed_at);
+    }
+    Ok(Json(user.into()))
+}
+
+/// Counts here from the next request on, on other instances within a second. Returns the moment of the change. Whoever has
+/// stolen a token must not be able to switch off what asks them for more.
+async fn change_confirmation(
+    origin: &Origin,
+    caller: Caller,
+    tx: &mut Tx<'_>,
+    user: &mut User,
+    limit: Option<i64>,
+) -> Result<Timestamp> {
+    let before = user.confirm_above.unwrap_or(i64::MAX);
+    if limit.unwrap_or(i64::MAX) > before {
+        caller.refuse_without_recent_proof()?;
+    }
+    let in_words = |limit: Option<i64>| limit.map_or_else(|| "none".to_owned(), |units| units.to_string());
+    let change = format!("{} to {}", in_words(user.confirm_above), in_words(limit));
+    user.confirm_above = limit;
+    tx.append_to_audit_log(&[origin.event(Action::ConfirmationChanged).on(user.id).detail(change)]).await?;
+    Ok(tx.set_standing(user.id, user.standing(), Timestamp::now()).await?)
+}
+
+/// Leave the bank
+///
+/// Needs every account closed. Forgets name, address and password; the books keep what was booked.
+#[utoipa::path(
+    delete,
+    path = "/me",
+    operation_id = "close_me",
+    tag = "Profile",
+    responses(
+        (status = NO_CONTENT, description = "Closed; every session has ended"),
+        (status = UNAUTHORIZED, description = proof::REQUIRED),
+        (status = CONFLICT, description = "An account is not closed yet, or the caller is the last admin"),
+    ),
+    security(("bearer" = []))
+)]
+pub async fn close_me(
+    State(app): State<App>,
+    origin: Origin,
+    Proven(Actor(caller)): Proven<Actor>,
+) -> Result<StatusCode> {
+    let now = Timestamp::now();
+    let mut tx = app.db.begin().await?;
+    Admins::lock_before_leaving(&mut tx).await?.refuse_to_lose(caller.user_id)?;
+    lock_caller(&mut tx, caller).await?;
+    if tx.count_open_accounts(caller.user_id).await? > 0 {
+        let detail = "Close your accounts first: DELETE /accounts/{account_number} each, at a balance of zero.";
+        return Err(Error::conflict("accounts_open", detail));
+    }
+    tx.close_user(caller.user_id).await?;
+    tx.remove_second_factor(caller.user_id, now).await?;
+    let ended = tx.end_sessions_of(caller.user_id, None, now).await?;
+    tx.append_to_audit_log(&[origin.event(Action::UserClosed).on(caller.user_id)]).await?;
+    tx.commit().await?;
+    app.auth.ended_sessions.add(ended, now);
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Change the password
+///
+/// Ends every other session.
+#[utoipa::path(
+    put,
+    path = "/me/password",
+    tag = "Profile",
+    request_body = ChangePasswordRequest,
+    responses(
+        (status = NO_CONTENT, description = "Changed"),
+        (status = FORBIDDEN, description = "The current password is wrong"),
+    ),
+    security(("bearer" = []))
+)]
+pub async fn change_password(
+    State(app): State<App>,
+    origin: Origin,
+    caller: Caller,
+    Json(request): Json<ChangePasswordRequest, MAX_AUTH_BODY_BYTES>,
+) -> Result<StatusCode> {
+    caller.refuse_if_frozen()?;
+    let user = callers_user(&app, caller).await?;
+    refuse_own_name("/new_password", &request.new_password, &user.name, &user.email)?;
+    confirm_password(&app, &origin, caller, &user, request.current_password).await?;
+    let password_hash = app.auth.passwords.hash(request.new_password.into(), &origin.asker(Purpose::Proof)).await?;
+
+    let now = Timestamp::now();
+    let mut tx = app.db.begin().await?;
+    still_the_same_password(&lock_caller(&mut tx, caller).await?, &user)?;
+    tx.update_password(user.id, &password_hash).await?;
+    // Whoever knew the former password may have begun it, and still have the secret.
+    tx.delete_pending_second_factor_of(user.id).await?;
+    let ended = tx.end_sessions_of(user.id, Some(caller.session_id), now).await?;
+    tx.append_to_audit_log(&[origin.event(Action::PasswordChanged).on(user.id)]).await?;
+    tx.commit().await?;
+    app.auth.ended_sessions.add(ended, now);
+    Ok(StatusCode::NO_CONTENT)
+}
+
+pub async fn callers_user(app: &App, caller: Caller) -> Result<User> {
+    app.db.user(caller.user_id).await?.ok_or_else(user_has_left)
+}
+
+/// The caller's user, held until the transaction ends.
+pub async fn lock_caller(tx: &mut Tx<'_>, caller: Caller) -> Result<User> {
+    tx.lock_user(caller.user_id).await?.ok_or_else(user_has_left)
+}
+
+fn user_has_left() -> Error {
+    Error::Unauthorized { code: "invalid_token", detail: "The user of this access token has left the bank." }
+}
+
+fn email_taken(error: sqlx::Error) -> Error {
+    if errors::is_unique_violation(&error) {
+        Error::conflict("email_taken", "There is a user with this address already. Sign in with POST /login.")
+    } else {
+        error.into()
+    }
+}
+
+fn refuse_own_name(pointer: &'static str, password: &NewPassword, name: &str, email: &str) -> Result<()> {
+    if !passwords::is_own_name(password, name, email) {
+        return Ok(());
+    }
+    Err(Error::invalid(pointer, "password_guessable", "choose a password that is not your name or address"))
+}

@@ -1,0 +1,119 @@
+//! Every route, and what surrounds all of them, on one screen.
+
+use std::time::Duration;
+
+use axum::http::StatusCode;
+use axum::middleware::{from_fn, from_fn_with_state};
+use axum::routing::get;
+use axum::{Extension, Router};
+use tower::util::option_layer;
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::timeout::TimeoutLayer;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::App;
+use super::docs::{openapi, probes, problem_pages, web_app};
+use super::http::caller::ChangesSomething;
+use super::http::middleware;
+use super::money::{accounts, approvals, bank, batch, movements, reversals, statements, transactions};
+use super::people::{audit, proof, second_factor, sessions, staff, users};
+
+/// A read, or a write beside the ledger, that takes longer than this has met a database in trouble.
+pub const HANDLER_TIMEOUT: Duration = Duration::from_secs(9);
+
+/// The whole service. Innermost first: routes, timeouts, panics, what every handler's answer gets, cross-origin calls, what
+/// every answer gets.
+pub fn router(app: App) -> Router {
+    let cors = app.origins.layer();
+    let (routes, document) = documented_routes().split_for_parts();
+    routes
+        .merge(openapi::pages(openapi::complete(document), app.swagger_ui))
+        .route("/", get(web_app::index))
+        .route("/web/{*path}", get(web_app::file))
+        .fallback(|| async { StatusCode::NOT_FOUND })
+        .layer(CatchPanicLayer::custom(middleware::answer_panic))
+        .layer(from_fn_with_state(app.clone(), middleware::finish))
+        .layer(option_layer(cors))
+        .layer(from_fn_with_state(app.clone(), middleware::seal))
+        .with_state(app)
+}
+
+/// What is served on the listener of those who run the bank.
+pub fn admin_router(app: App) -> Router {
+    Router::new()
+        .route("/livez", get(probes::livez))
+        .route("/readyz", get(probes::readyz))
+        .route("/metrics", get(probes::metrics))
+        .fallback(|| async { StatusCode::NOT_FOUND })
+        .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, HANDLER_TIMEOUT))
+        .layer(CatchPanicLayer::custom(middleware::answer_panic))
+        .layer(from_fn_with_state(app.clone(), middleware::finish))
+        .layer(Extension(middleware::OnAdminListener))
+        .with_state(app)
+}
+
+/// Every route of the OpenAPI document. The path and method of each stand at its handler.
+pub fn documented_routes() -> OpenApiRouter<App> {
+    // The committer keeps its own time, and a request that waits for it must not be told "timed out" about money that
+    // moves in the next moment. It finishes what it has accepted, whether the client stays or not.
+    let money = OpenApiRouter::new()
+        .routes(routes!(movements::deposit))
+        .routes(routes!(movements::withdraw))
+        .routes(routes!(movements::transfer))
+        .routes(routes!(batch::batch))
+        .routes(routes!(reversals::reverse))
+        .merge(OpenApiRouter::new().routes(routes!(approvals::approve)).layer(from_fn(middleware::run_to_completion)));
+
+    let reads = OpenApiRouter::new()
+        .routes(routes!(accounts::balance))
+        .routes(routes!(transactions::list))
+        .routes(routes!(transactions::show))
+        .routes(routes!(statements::show))
+        .routes(routes!(staff::list))
+        .routes(routes!(staff::show))
+        .routes(routes!(audit::list))
+        .routes(routes!(approvals::list))
+        .routes(routes!(approvals::show))
+        .routes(routes!(bank::show))
+        .routes(routes!(problem_pages::list))
+        .routes(routes!(problem_pages::show))
+        .routes(routes!(probes::livez))
+        .routes(routes!(probes::readyz))
+        .routes(routes!(probes::metrics))
+        .routes(routes!(openapi::postman))
+        .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, HANDLER_TIMEOUT));
+
+    // Not counted with other changes. Signing out takes a session that a sign-in has made, and guesses have a limit of their
+    // own: whoever has stolen a token must not be able to keep its owner from any of these.
+    let ends = OpenApiRouter::new()
+        .routes(routes!(sessions::logout))
+        .routes(routes!(sessions::end))
+        .routes(routes!(proof::prove))
+        .routes(routes!(users::change_password));
+
+    // Each runs to its end in a task of its own, even when the client hangs up.
+    let writes = OpenApiRouter::new()
+        .routes(routes!(users::create_account))
+        .routes(routes!(sessions::login))
+        .routes(routes!(sessions::refresh))
+        .routes(routes!(accounts::list, accounts::open))
+        .routes(routes!(accounts::show, accounts::relabel, accounts::close))
+        .routes(routes!(users::me, users::update_me, users::close_me))
+        .routes(routes!(sessions::list))
+        .routes(routes!(second_factor::show, second_factor::enrol))
+        .routes(routes!(second_factor::confirm))
+        .routes(routes!(second_factor::remove))
+        .routes(routes!(second_factor::reset))
+        .routes(routes!(staff::set_role))
+        .routes(routes!(staff::set_user_status))
+        .routes(routes!(staff::set_account_status))
+        .routes(routes!(staff::end_sessions))
+        .routes(routes!(approvals::reject))
+        .layer(Extension(ChangesSomething))
+        .merge(ends)
+        .layer(from_fn(middleware::run_to_completion))
+        .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, HANDLER_TIMEOUT));
+
+    money.merge(reads).merge(writes)
+}
