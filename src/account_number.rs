@@ -6,6 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::money::Currency;
+use crate::problem_code::ProblemCode;
 
 /// Digits of a customer's account number, check digits included.
 const LENGTH: usize = 14;
@@ -56,9 +57,9 @@ impl AccountNumber {
 /// The text is not a customer's account number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AccountNumberError {
-    #[error("account_number_malformed: send the 14 digits of the account number as a string, without spaces")]
+    #[error("{code}: send the 14 digits of the account number as a string, without spaces", code = ProblemCode::AccountNumberMalformed)]
     Malformed,
-    #[error("account_number_check_digits: the check digits do not fit; a digit is mistyped or missing")]
+    #[error("{code}: the check digits do not fit; a digit is mistyped or missing", code = ProblemCode::AccountNumberCheckDigits)]
     CheckDigits,
 }
 

@@ -11,9 +11,9 @@ use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 use uuid::Uuid;
 
-use crate::api::http::problem_codes::title_of;
 use crate::connection;
 use crate::connection_limits::{ConnectionLimits, Place};
+use crate::problem_code::ProblemCode;
 
 /// After an accept fails (out of file descriptors, say): long enough not to spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -112,14 +112,14 @@ impl Door {
 
 /// Written by hand: no request has been read that it could be an answer to.
 fn refusal() -> String {
-    let code = "too_many_connections";
+    let code = ProblemCode::TooManyConnections;
     let request_id = Uuid::now_v7();
     let body = json!({
         "type": format!("/problems/{code}"),
-        "title": title_of(code),
+        "title": code.title(),
         "status": 503,
         "detail": "There are too many connections, from your network or from all. Close some, or try again.",
-        "code": code,
+        "code": code.name(),
         "request_id": request_id,
     })
     .to_string();
@@ -136,7 +136,6 @@ fn refusal() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::http::problem_codes;
 
     #[test]
     fn who_is_refused_gets_a_whole_problem_document() {
@@ -144,9 +143,8 @@ mod tests {
         let (head, body) = answer.split_once("\r\n\r\n").expect("a head");
         assert!(head.ends_with(&format!("Content-Length: {}", body.len())));
         let body: serde_json::Value = serde_json::from_str(body).expect("JSON");
-        let code = body["code"].as_str().expect("a code");
-        assert!(problem_codes::kind(code).is_some());
-        assert_eq!(body["title"], problem_codes::title_of(code));
+        let code = body["code"].as_str().and_then(ProblemCode::from_name).expect("a code");
+        assert_eq!(body["title"], code.title());
         assert_eq!(body["type"], format!("/problems/{code}"));
     }
 }

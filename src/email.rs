@@ -5,6 +5,8 @@ use std::fmt;
 use serde::{Deserialize, Deserializer, de};
 use validator::ValidateEmail;
 
+use crate::problem_code::ProblemCode;
+
 /// RFC 5321: a path of 256 octets with its angle brackets.
 pub const MAX_LENGTH: usize = 254;
 
@@ -15,9 +17,9 @@ pub struct Email(String);
 /// The text is no address. Prints as `code: what to send instead`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EmailError {
-    #[error("email_too_long: send at most {MAX_LENGTH} characters")]
+    #[error("{code}: send at most {MAX_LENGTH} characters", code = ProblemCode::EmailTooLong)]
     TooLong,
-    #[error("email_malformed: send an address such as \"ada@example.com\"")]
+    #[error("{code}: send an address such as \"ada@example.com\"", code = ProblemCode::EmailMalformed)]
     Malformed,
 }
 

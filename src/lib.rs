@@ -1,29 +1,30 @@
 //! Coffer: a bank in one binary.
 //!
-//! # Layout
+//! # Where a deposit goes, from the wire to the disk
 //!
-//! Where a deposit goes, from the wire to the disk:
+//! 1. [`api`]: `api/router.rs` has every route on one screen; `api/money/movements.rs` reads the request and submits a
+//!    [command](books::command::Command).
+//! 2. [`committer`]: takes every command that waits, has them decided, and writes them in one durable transaction.
+//! 3. [`books`]: `books/decisions.rs` and `books/rules.rs` *decide* what becomes of a command. Pure: no database, no clock.
+//! 4. [`db`]: SQLite and PostgreSQL behind one type. `db/ledger/` *writes* the journal, the entries and the accounts.
 //!
-//! - [`api`]: the routes, all on one screen in `api/mod.rs`. `api/movements.rs` reads the request and queues a command.
-//! - [`auth`]: passwords, access tokens, sessions, and the extractor that says who is calling.
-//! - [`ledger`]: `rules.rs` *decides* what a command does to the books, without any I/O; `committer/` takes everything
-//!   that is waiting, has it decided, and *writes* it in one durable transaction; `chain.rs` hashes the passbooks.
-//! - [`db`]: SQLite and PostgreSQL behind one type. `db/ledger/` has the statements that write the books.
-//! - [`limits`], [`connection_limits`], [`disk`]: how often anything may be asked, who may be connected, and how full the
-//!   disk may be.
-//! - [`audit`]: the log of what matters to security.
-//! - [`clock`]: how far the clock can be trusted.
-//! - [`text`], [`email`], [`money`], [`account_number`], [`timestamp`], [`web_origin`]: what is parsed once and right
-//!   from then on.
-//! - [`error`]: the one error type and the problem document it becomes; [`problems`]: every kind of problem, explained.
-//! - [`config`], [`server`], [`door`], [`connection`], [`presence`], [`tls`], [`signals`], [`housekeeping`]: settings, serving, where
-//!   clients come in, one client's connection, whether it is still there, what tells the bank to close, what happens by the clock.
-//! - [`files`]: who may open the books and the secrets.
-//! - [`doctor`], [`admin`], [`demo`]: what the commands `coffer doctor`, `coffer admin` and `coffer demo` do.
+//! # The floors
 //!
-//! Dependencies point one way: `main -> server -> api -> auth -> ledger -> db -> money`. `error` names the rules'
-//! refusals and turns them into answers, so whoever can fail towards a client imports it: `api`, `auth` and the
-//! committer. Nothing imports `api` but the server, and `ledger::rules` knows neither axum nor SQL.
+//! Imports lead down only; `tests/bank/layers.rs` fails on any other.
+//!
+//! - The program: [`server`] opens the bank and serves it, behind [`door`] (who may connect); [`config`] has the settings,
+//!   [`housekeeping`] does what is due by the clock; [`admin`], [`demo`] and [`doctor`] do what the commands of those names
+//!   do.
+//! - [`api`]: HTTP, in wings by resource: `money`, `people`, `docs`, and `http` for what they share.
+//! - [`committer`] for what moves money; [`auth`] for who is calling: passwords, second factors, access tokens, sessions.
+//! - [`audit`] writes the log of what matters to security, [`limits`] counts how often anything was asked,
+//!   [`disk`] measures how full the disk is; [`connection_limits`] counts who is connected.
+//! - [`db`]: one file for each family of tables.
+//! - [`books`]: accounts, entries, commands, approvals, refusals, audit events, the rules and the chain of hashes.
+//! - [`problem_code`]: the one table of what can go wrong, explained.
+//! - What is parsed once and right from then on: [`money`], [`account_number`], [`timestamp`], [`text`], [`email`],
+//!   [`web_origin`]; how far the [`clock`] can be trusted; one client's [`connection`] and its [`presence`]; [`tls`],
+//!   [`files`] (who may open the books and the secrets) and [`signals`] (what tells the bank to close).
 #![forbid(unsafe_code)]
 
 pub mod account_number;
@@ -48,6 +49,7 @@ pub mod housekeeping;
 pub mod limits;
 pub mod money;
 pub mod presence;
+pub mod problem_code;
 pub mod server;
 pub mod signals;
 pub mod text;

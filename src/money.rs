@@ -7,6 +7,8 @@ use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
+use crate::problem_code::ProblemCode;
+
 /// The most digits an amount may have, signs and point included. `i64::MAX` has 19 digits; more cannot be money here.
 const MAX_AMOUNT_LENGTH: usize = 32;
 
@@ -83,7 +85,7 @@ impl<'de> Deserialize<'de> for Currency {
 
 /// The code is not an ISO 4217 currency with minor units.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("unknown_currency: send a three-letter ISO 4217 code in capitals, such as \"USD\"")]
+#[error("{code}: send a three-letter ISO 4217 code in capitals, such as \"USD\"", code = ProblemCode::UnknownCurrency)]
 pub struct UnknownCurrency;
 
 /// A currency that accounts can be opened in: none that ISO 4217 has withdrawn. Accounts in those stay as they are.
@@ -95,7 +97,7 @@ pub struct CurrentCurrency(Currency);
 pub enum CurrentCurrencyError {
     #[error(transparent)]
     Unknown(UnknownCurrency),
-    #[error("currency_withdrawn: ISO 4217 has withdrawn this currency; send its successor, \"{successor}\"")]
+    #[error("{code}: ISO 4217 has withdrawn this currency; send its successor, \"{successor}\"", code = ProblemCode::CurrencyWithdrawn)]
     Withdrawn { successor: &'static str },
 }
 
@@ -218,39 +220,39 @@ pub struct Amount {
 /// Why an amount was refused. The text before the colon is the stable code, the rest is for a person.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AmountError {
-    #[error("amount_must_be_a_string: send the amount as a JSON string: \"{0}\"")]
+    #[error("{code}: send the amount as a JSON string: \"{0}\"", code = ProblemCode::AmountMustBeAString)]
     NotAString(String),
-    #[error("amount_must_be_a_string: send a positive decimal as a JSON string, such as \"100.50\"")]
+    #[error("{code}: send a positive decimal as a JSON string, such as \"100.50\"", code = ProblemCode::AmountMustBeAString)]
     NotAStringNorGood,
-    #[error("amount_empty: send a decimal such as \"100.50\"")]
+    #[error("{code}: send a decimal such as \"100.50\"", code = ProblemCode::AmountEmpty)]
     Empty,
-    #[error("amount_zero: send an amount greater than zero")]
+    #[error("{code}: send an amount greater than zero", code = ProblemCode::AmountZero)]
     Zero,
-    #[error("amount_negative: send a positive amount; the endpoint decides which way the money goes")]
+    #[error("{code}: send a positive amount; the endpoint decides which way the money goes", code = ProblemCode::AmountNegative)]
     Negative,
-    #[error("amount_plus_sign: leave out the plus sign")]
+    #[error("{code}: leave out the plus sign", code = ProblemCode::AmountPlusSign)]
     PlusSign,
-    #[error("amount_exponent: write the number out, without an exponent")]
+    #[error("{code}: write the number out, without an exponent", code = ProblemCode::AmountExponent)]
     Exponent,
-    #[error("amount_spaces: leave out spaces, tabs and line breaks")]
+    #[error("{code}: leave out spaces, tabs and line breaks", code = ProblemCode::AmountSpaces)]
     Spaces,
-    #[error("amount_non_ascii_digit: use the digits 0 to 9")]
+    #[error("{code}: use the digits 0 to 9", code = ProblemCode::AmountNonAsciiDigit)]
     NonAsciiDigit,
-    #[error("amount_missing_integer_part: write a digit before the point, such as \"0.50\"")]
+    #[error("{code}: write a digit before the point, such as \"0.50\"", code = ProblemCode::AmountMissingIntegerPart)]
     MissingIntegerPart,
-    #[error("amount_missing_decimals: write digits after the point, or leave out the point")]
+    #[error("{code}: write digits after the point, or leave out the point", code = ProblemCode::AmountMissingDecimals)]
     MissingDecimals,
-    #[error("amount_leading_zero: leave out leading zeros")]
+    #[error("{code}: leave out leading zeros", code = ProblemCode::AmountLeadingZero)]
     LeadingZero,
     #[error(
-        "amount_not_a_number: send digits with at most one point, such as \"100.50\", without separators or symbols"
+        "{code}: send digits with at most one point, such as \"100.50\", without separators or symbols", code = ProblemCode::AmountNotANumber
     )]
     NotANumber,
-    #[error("amount_too_many_decimals: {currency} has {} decimals; this amount has {decimals}", currency.decimals())]
+    #[error("{code}: {currency} has {} decimals; this amount has {decimals}", currency.decimals(), code = ProblemCode::AmountTooManyDecimals)]
     TooManyDecimals { currency: Currency, decimals: u32 },
-    #[error("amount_above_maximum: a single movement may be at most {maximum} {currency}")]
+    #[error("{code}: a single movement may be at most {maximum} {currency}", code = ProblemCode::AmountAboveMaximum)]
     AboveMaximum { maximum: Money, currency: Currency },
-    #[error("amount_overflow: the amount is larger than any the bank can hold")]
+    #[error("{code}: the amount is larger than any the bank can hold", code = ProblemCode::AmountOverflow)]
     Overflow,
 }
 

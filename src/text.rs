@@ -27,6 +27,8 @@ use icu_properties::{CodePointMapData, CodePointSetData};
 use serde::{Deserialize, Deserializer, de};
 use utoipa::openapi::schema::{Object, ObjectBuilder, Type};
 
+use crate::problem_code::ProblemCode;
+
 /// In characters, as all of these. The longest name of a person in the passports of ICAO 9303 has 39.
 pub const MAX_NAME_LENGTH: usize = 100;
 pub const MAX_LABEL_LENGTH: usize = 50;
@@ -41,14 +43,14 @@ const VIRAMA: u8 = 9;
 
 /// Declares types of text: what each is for, its length, its codes for [`Fault`], and an example.
 macro_rules! texts {
-    ($($(#[doc = $doc:literal])+ $name:ident, $max:expr, $codes:expr, $example:literal;)*) => {$(
+    ($($(#[doc = $doc:literal])+ $name:ident, $max:expr, [$($code:ident),+], $example:literal;)*) => {$(
         $(#[doc = $doc])+
         #[derive(Clone, Debug, PartialEq, Eq)]
         pub struct $name(String);
 
         impl $name {
             pub fn parse(text: String) -> Result<Self, TextError> {
-                match clean(&text, $max).map_err(|fault| TextError { codes: $codes, fault })? {
+                match clean(&text, $max).map_err(|fault| TextError { codes: [$(ProblemCode::$code),+], fault })? {
                     Cow::Borrowed(same) if same.len() == text.len() => Ok(Self(text)),
                     cleaned => Ok(Self(cleaned.into_owned())),
                 }
@@ -83,25 +85,25 @@ macro_rules! texts {
 
 texts! {
     /// The name of a person.
-    Name, MAX_NAME_LENGTH, ["name_blank", "name_too_long", "name_control_characters"], "Ada Lovelace";
+    Name, MAX_NAME_LENGTH, [NameBlank, NameTooLong, NameControlCharacters], "Ada Lovelace";
     /// What its owner calls an account.
-    Label, MAX_LABEL_LENGTH, ["label_blank", "label_too_long", "label_control_characters"], "Savings";
+    Label, MAX_LABEL_LENGTH, [LabelBlank, LabelTooLong, LabelControlCharacters], "Savings";
     /// What statements say of a movement.
     Description, MAX_DESCRIPTION_LENGTH,
-    ["description_blank", "description_too_long", "description_control_characters"], "Salary";
+    [DescriptionBlank, DescriptionTooLong, DescriptionControlCharacters], "Salary";
     /// Why somebody of the staff did something.
-    Reason, MAX_DESCRIPTION_LENGTH, ["reason_blank", "reason_too_long", "reason_control_characters"], "Booked twice";
+    Reason, MAX_DESCRIPTION_LENGTH, [ReasonBlank, ReasonTooLong, ReasonControlCharacters], "Booked twice";
     /// Part of a name or of an address, or the number of an account.
-    UserSearch, MAX_NAME_LENGTH, ["search_blank", "search_too_long", "search_control_characters"], "ada";
+    UserSearch, MAX_NAME_LENGTH, [SearchBlank, SearchTooLong, SearchControlCharacters], "ada";
     /// Part of a description.
-    DescriptionSearch, MAX_DESCRIPTION_LENGTH, ["text_blank", "text_too_long", "text_control_characters"], "rent";
+    DescriptionSearch, MAX_DESCRIPTION_LENGTH, [TextBlank, TextTooLong, TextControlCharacters], "rent";
 }
 
 /// Why a text was refused. Prints as `code: what to send instead`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{}: {fault}", fault.code(codes))]
+#[error("{}: {fault}", fault.code(*codes))]
 pub struct TextError {
-    codes: [&'static str; 3],
+    codes: [ProblemCode; 3],
     fault: Fault,
 }
 
@@ -116,7 +118,7 @@ enum Fault {
 }
 
 impl Fault {
-    fn code(self, [blank, too_long, hidden]: &[&'static str; 3]) -> &'static str {
+    fn code(self, [blank, too_long, hidden]: [ProblemCode; 3]) -> ProblemCode {
         match self {
             Self::Blank => blank,
             Self::TooLong { .. } => too_long,
@@ -378,7 +380,7 @@ mod tests {
     use super::*;
 
     fn name(text: &str) -> Result<String, String> {
-        Name::parse(text.to_owned()).map(String::from).map_err(|error| error.fault.code(&error.codes).to_owned())
+        Name::parse(text.to_owned()).map(String::from).map_err(|error| error.fault.code(error.codes).name().to_owned())
     }
 
     #[test]

@@ -14,6 +14,8 @@ use time::format_description::well_known::Rfc3339;
 use time::macros::format_description;
 use time::{Date, OffsetDateTime};
 
+use crate::problem_code::ProblemCode;
+
 /// The years 0000 to 9999 in UTC, in seconds since 1970.
 const RFC_3339_SECONDS: RangeInclusive<i64> = -62_167_219_200..=253_402_300_799;
 
@@ -99,7 +101,7 @@ impl fmt::Display for Timestamp {
 /// The text is not an RFC 3339 date and time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "timestamp_malformed: send an RFC 3339 date and time such as \"2026-01-31T12:00:00Z\" (in a URL, write + as %2B)"
+    "{code}: send an RFC 3339 date and time such as \"2026-01-31T12:00:00Z\" (in a URL, write + as %2B)", code = ProblemCode::TimestampMalformed
 )]
 pub struct TimestampError;
 
@@ -128,8 +130,8 @@ pub struct DayOrMoment {
 /// The text is neither a date nor an RFC 3339 date and time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "date_malformed: send a date such as \"2026-01-31\", or an RFC 3339 date and time such as \
-     \"2026-01-31T12:00:00Z\" (in a URL, write + as %2B)"
+    "{code}: send a date such as \"2026-01-31\", or an RFC 3339 date and time such as \
+     \"2026-01-31T12:00:00Z\" (in a URL, write + as %2B)", code = ProblemCode::DateMalformed
 )]
 pub struct DateError;
 

@@ -13,6 +13,8 @@ use tokio::runtime::{Handle, Runtime};
 
 use super::hashing::{Asker, HashError, HashQueue};
 
+use crate::problem_code::ProblemCode;
+
 /// NIST SP 800-63B: at least 8 characters, and room for a passphrase. The upper end bounds the work of one hash.
 pub const MIN_LENGTH: usize = 8;
 pub const MAX_LENGTH: usize = 128;
@@ -34,7 +36,8 @@ impl<'de> Deserialize<'de> for Password {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
         let password = SecretString::deserialize(deserializer)?;
         if password.expose_secret().chars().count() > MAX_LENGTH {
-            let message = format!("password_too_long: a password has at most {MAX_LENGTH} characters");
+            let message =
+                format!("{code}: a password has at most {MAX_LENGTH} characters", code = ProblemCode::PasswordTooLong);
             return Err(de::Error::custom(message));
         }
         Ok(Self(password))
@@ -54,9 +57,9 @@ pub struct NewPassword(Password);
 /// Why a password was not taken. Prints as `code: what to choose instead`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NewPasswordError {
-    #[error("password_too_short: use at least {MIN_LENGTH} characters; a few unrelated words make a good password")]
+    #[error("{code}: use at least {MIN_LENGTH} characters; a few unrelated words make a good password", code = ProblemCode::PasswordTooShort)]
     TooShort,
-    #[error("password_common: this password is among the first that a guesser tries; choose another")]
+    #[error("{code}: this password is among the first that a guesser tries; choose another", code = ProblemCode::PasswordCommon)]
     Common,
 }
 

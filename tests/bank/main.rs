@@ -24,6 +24,7 @@ mod harness;
 mod healthcheck;
 mod history;
 mod idempotency;
+mod layers;
 mod limits;
 mod migrations;
 mod money;

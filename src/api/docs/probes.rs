@@ -11,6 +11,7 @@ use crate::api::App;
 use crate::api::http::extract::Json;
 use crate::api::http::middleware::OnAdminListener;
 use crate::api::http::problem::{Error, Result};
+use crate::problem_code::ProblemCode;
 
 /// How Prometheus wants its text format named.
 const PROMETHEUS_TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -56,7 +57,7 @@ pub async fn livez() -> Json<Health> {
 pub async fn readyz(State(app): State<App>) -> Result<Json<Readiness>> {
     app.committer.readiness().await.map_err(|failure| {
         let detail = format!("No movement can be booked. {}", failure.in_words());
-        Error::Busy { code: "not_ready", detail: detail.into() }
+        Error::Busy { code: ProblemCode::NotReady, detail: detail.into() }
     })?;
     Ok(Json(Readiness {
         status: "ok",
@@ -78,6 +79,6 @@ pub async fn readyz(State(app): State<App>) -> Result<Json<Readiness>> {
 pub async fn metrics(State(app): State<App>, private: Option<Extension<OnAdminListener>>) -> Result<Response> {
     let is_served_here = private.is_some() || !app.has_admin_listener;
     let metrics = app.metrics.as_ref().filter(|_| is_served_here);
-    let metrics = metrics.ok_or_else(|| Error::not_found("metrics_off", "Metrics are not served here."))?;
+    let metrics = metrics.ok_or_else(|| Error::not_found(ProblemCode::MetricsOff, "Metrics are not served here."))?;
     Ok(([(CONTENT_TYPE, PROMETHEUS_TEXT)], metrics.render()).into_response())
 }

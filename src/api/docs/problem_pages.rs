@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use crate::api::http::extract::{Json, PathParam};
 use crate::api::http::negotiation::preferred;
 use crate::api::http::problem::{Error, Result};
-use crate::api::http::problem_codes::{KINDS, Kind, kind, title_of};
+use crate::problem_code::ProblemCode;
 
 /// A kind of problem: what its code means, and what to do.
 #[derive(Debug, Serialize, ToSchema)]
@@ -21,7 +21,7 @@ pub struct ProblemKind {
     #[schema(example = "Insufficient funds")]
     title: String,
     #[schema(value_type = String, example = "insufficient_funds")]
-    code: &'static str,
+    code: ProblemCode,
     #[schema(value_type = String, example = "There is less on the account than was asked for.")]
     what_happened: &'static str,
     #[schema(value_type = String, example = "Send a smaller amount or pay in first; the detail says how much is available.")]
@@ -54,13 +54,13 @@ enum Form {
     )
 )]
 pub async fn list(headers: HeaderMap) -> Result<Response> {
-    let json = || Json(ProblemKinds { data: KINDS.iter().map(ProblemKind::from).collect() });
+    let json = || Json(ProblemKinds { data: ProblemCode::ALL.iter().copied().map(ProblemKind::from).collect() });
     let html = || {
-        let item = |kind: &Kind| {
-            let (code, title) = (kind.code, title_of(kind.code));
-            format!("<dt><a href=\"/problems/{code}\">{title}</a></dt>\n<dd>{}</dd>\n", escaped(kind.what_happened))
+        let item = |code: &ProblemCode| {
+            let (title, what_happened) = (code.title(), escaped(code.what_happened()));
+            format!("<dt><a href=\"/problems/{code}\">{title}</a></dt>\n<dd>{what_happened}</dd>\n")
         };
-        page("Problems", &format!("<dl>\n{}</dl>\n", KINDS.iter().map(item).collect::<String>()))
+        page("Problems", &format!("<dl>\n{}</dl>\n", ProblemCode::ALL.iter().map(item).collect::<String>()))
     };
     answer(&headers, json, html)
 }
@@ -81,20 +81,21 @@ pub async fn list(headers: HeaderMap) -> Result<Response> {
     )
 )]
 pub async fn show(PathParam(code): PathParam<String>, headers: HeaderMap) -> Result<Response> {
-    let not_found =
-        || Error::not_found("problem_not_found", "There is no problem with this code; GET /problems lists all.");
-    let kind = kind(&code).ok_or_else(not_found)?;
+    let not_found = || {
+        Error::not_found(ProblemCode::ProblemNotFound, "There is no problem with this code; GET /problems lists all.")
+    };
+    let code = ProblemCode::from_name(&code).ok_or_else(not_found)?;
     let html = || {
         let body = format!(
             "<p><code>{}</code></p>\n<h2>What happened</h2>\n<p>{}</p>\n<h2>What to do</h2>\n<p>{}</p>\n\
              <p><a href=\"/problems\">All problems</a></p>\n",
-            kind.code,
-            escaped(kind.what_happened),
-            escaped(kind.what_to_do),
+            code,
+            escaped(code.what_happened()),
+            escaped(code.what_to_do()),
         );
-        page(&title_of(kind.code), &body)
+        page(&code.title(), &body)
     };
-    answer(&headers, || Json(ProblemKind::from(kind)), html)
+    answer(&headers, || Json(ProblemKind::from(code)), html)
 }
 
 fn answer<T: Serialize>(
@@ -109,7 +110,7 @@ fn answer<T: Serialize>(
         Some(Form::Html) => html().into_response(),
         None => {
             let detail = "This comes as application/json or as text/html. Accept one of them.";
-            return Err(Error::client(StatusCode::NOT_ACCEPTABLE, "not_acceptable", detail));
+            return Err(Error::client(StatusCode::NOT_ACCEPTABLE, ProblemCode::NotAcceptable, detail));
         }
     };
     Ok(([(VARY, "Accept")], response).into_response())
@@ -128,14 +129,14 @@ fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
-impl From<&Kind> for ProblemKind {
-    fn from(kind: &Kind) -> Self {
+impl From<ProblemCode> for ProblemKind {
+    fn from(code: ProblemCode) -> Self {
         Self {
-            problem_type: format!("/problems/{}", kind.code),
-            title: title_of(kind.code),
-            code: kind.code,
-            what_happened: kind.what_happened,
-            what_to_do: kind.what_to_do,
+            problem_type: format!("/problems/{code}"),
+            title: code.title(),
+            code,
+            what_happened: code.what_happened(),
+            what_to_do: code.what_to_do(),
         }
     }
 }

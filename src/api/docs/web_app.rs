@@ -8,6 +8,7 @@ use axum::response::{IntoResponse, Response};
 use rust_embed::Embed;
 
 use crate::api::http::problem::Error;
+use crate::problem_code::ProblemCode;
 
 /// Of a debug build, as they are on the disk; of a release build, as they were when it was built.
 #[derive(Embed)]
@@ -26,7 +27,7 @@ pub async fn file(Path(path): Path<String>, headers: HeaderMap) -> Response {
 
 fn answer(path: &str, headers: &HeaderMap) -> Response {
     let Some(file) = Files::get(path) else {
-        return Error::not_found("path_not_found", "There is nothing at this path.").into_response();
+        return Error::not_found(ProblemCode::PathNotFound, "There is nothing at this path.").into_response();
     };
     let tag = format!("\"{}\"", hex::encode(file.metadata.sha256_hash()));
     // The next release may change any of them, so a browser asks each time, and mostly hears "not modified".

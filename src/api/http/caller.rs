@@ -14,6 +14,7 @@ use crate::api::http::problem::{Error, Result};
 use crate::auth::Auth;
 use crate::books::account::Account;
 use crate::db::users::Role;
+use crate::problem_code::ProblemCode;
 use crate::timestamp::Timestamp;
 
 /// The user behind a request. A handler that takes one is closed to everybody else.
@@ -81,7 +82,7 @@ impl Caller {
             return Ok(());
         }
         Err(Error::Unauthorized {
-            code: "recent_sign_in_required",
+            code: ProblemCode::RecentSignInRequired,
             detail: "This takes your password or a code within the last five minutes: send one to POST /me/proof, or \
                      sign in again, and repeat the request with the new access token.",
         })
@@ -92,7 +93,7 @@ impl Caller {
             return Ok(());
         }
         let detail = "The bank has frozen you: you may look, but change nothing. Ask the bank.";
-        Err(Error::forbidden("user_frozen", detail))
+        Err(Error::forbidden(ProblemCode::UserFrozen, detail))
     }
 
     pub fn refuse_if_lacking(&self) -> Result<()> {
@@ -100,7 +101,7 @@ impl Caller {
             return Ok(());
         }
         let detail = "Your role takes a second factor. Enrol one with POST /me/second_factor, then sign in with it.";
-        Err(Error::forbidden("second_factor_enrolment_required", detail))
+        Err(Error::forbidden(ProblemCode::SecondFactorEnrolmentRequired, detail))
     }
 
     pub fn may_read(&self, account: &Account) -> bool {
@@ -126,7 +127,7 @@ where
         let claims = auth.tokens.verify(token, now);
         let claims = claims.filter(|claims| !auth.ended_sessions.contains(claims.sid));
         let claims = claims.ok_or(Error::Unauthorized {
-            code: "invalid_token",
+            code: ProblemCode::InvalidToken,
             detail: "The access token is not valid, has expired, or its session has ended. \
                      Get a new one with POST /refresh or POST /login.",
         })?;
@@ -190,7 +191,10 @@ fn may_change_things(caller: &Caller) -> Result<()> {
     caller.refuse_if_frozen()?;
     caller.refuse_if_lacking()?;
     if caller.role == Role::Auditor {
-        return Err(Error::forbidden("auditor_changes_nothing", "Auditors read everything and change nothing."));
+        return Err(Error::forbidden(
+            ProblemCode::AuditorChangesNothing,
+            "Auditors read everything and change nothing.",
+        ));
     }
     Ok(())
 }
@@ -202,7 +206,7 @@ fn has_role(caller: &Caller, is_enough: fn(Role) -> bool, otherwise: &'static st
     // Whoever has the role and may not use it is told why.
     caller.refuse_if_frozen()?;
     caller.refuse_if_lacking()?;
-    Err(Error::forbidden("role_required", otherwise))
+    Err(Error::forbidden(ProblemCode::RoleRequired, otherwise))
 }
 
 /// The token of `Authorization: Bearer <token>` (RFC 6750). The scheme's name is case-insensitive.
@@ -216,7 +220,7 @@ fn bearer_token(parts: &Parts) -> Result<&str> {
         _ => None,
     };
     token.filter(|token| !token.is_empty()).ok_or(Error::Unauthorized {
-        code: "missing_token",
+        code: ProblemCode::MissingToken,
         detail: "Send one header \"Authorization: Bearer <access_token>\"; POST /login gives the token.",
     })
 }

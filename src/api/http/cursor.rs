@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use crate::account_number::AccountNumber;
 use crate::api::http::problem::{Error, Result};
+use crate::problem_code::ProblemCode;
 
 /// 16 bytes make 22 characters with 4 bits to spare; whatever those say, the cursor is the same.
 const ENCODING: GeneralPurpose = GeneralPurpose::new(&URL_SAFE, NO_PAD.with_decode_allow_trailing_bits(true));
@@ -74,7 +75,7 @@ pub fn page<R>(mut rows: Vec<R>, limit: u32, cursor_of: impl Fn(&R) -> Cursor) -
 
 pub fn invalid() -> Error {
     let detail = "send the next_cursor of a page of the same list, unchanged; leave it out to start over";
-    Error::invalid("?cursor", "cursor_invalid", detail)
+    Error::invalid("?cursor", ProblemCode::CursorInvalid, detail)
 }
 
 #[cfg(test)]

@@ -24,6 +24,7 @@ use crate::api::http::problem::{Error, FieldError, Result};
 use crate::api::http::protocol::tokens;
 use crate::auth::passwords;
 use crate::email;
+use crate::problem_code::ProblemCode;
 use crate::text::{MAX_DESCRIPTION_LENGTH, MAX_NAME_LENGTH};
 
 /// No request of this API needs more, but for batches.
@@ -93,7 +94,7 @@ fn require_plain(headers: &HeaderMap) -> Result<()> {
         return Ok(());
     }
     let detail = "Send the body as it is, without compressing it, and leave the header Content-Encoding out.";
-    Err(Error::client(StatusCode::UNSUPPORTED_MEDIA_TYPE, "content_encoding_unsupported", detail))
+    Err(Error::client(StatusCode::UNSUPPORTED_MEDIA_TYPE, ProblemCode::ContentEncodingUnsupported, detail))
 }
 
 fn require_json(headers: &HeaderMap) -> Result<()> {
@@ -105,7 +106,7 @@ fn require_json(headers: &HeaderMap) -> Result<()> {
         return Ok(());
     }
     let detail = "Send the body as JSON, with one header \"Content-Type: application/json\".";
-    Err(Error::client(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", detail))
+    Err(Error::client(StatusCode::UNSUPPORTED_MEDIA_TYPE, ProblemCode::UnsupportedMediaType, detail))
 }
 
 /// The whole body. One that is too large is read to its end all the same, up to a limit, and thrown away: a client that
@@ -130,13 +131,15 @@ async fn read_body(mut body: Body, max_bytes: usize) -> Result<Vec<u8>> {
     match read {
         _ if length > max_bytes => {
             let detail = format!("The body may have at most {max_bytes} bytes.");
-            Err(Error::client(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail))
+            Err(Error::client(StatusCode::PAYLOAD_TOO_LARGE, ProblemCode::BodyTooLarge, detail))
         }
         Ok(Ok(())) => Ok(kept),
-        Ok(Err(_)) => Err(Error::client(StatusCode::BAD_REQUEST, "body_incomplete", "The body did not arrive whole.")),
+        Ok(Err(_)) => {
+            Err(Error::client(StatusCode::BAD_REQUEST, ProblemCode::BodyIncomplete, "The body did not arrive whole."))
+        }
         Err(_) => {
             let detail = "The body took too long to arrive.";
-            Err(Error::client(StatusCode::REQUEST_TIMEOUT, "request_timeout", detail))
+            Err(Error::client(StatusCode::REQUEST_TIMEOUT, ProblemCode::RequestTimeout, detail))
         }
     }
 }
@@ -197,16 +200,20 @@ fn explain<T: DeserializeOwned>(body: &[u8]) -> Error {
             } else {
                 format!("The body is not valid JSON from line {line}, column {column} on. Send one JSON object.")
             };
-            return Error::client(StatusCode::BAD_REQUEST, "malformed_json", detail);
+            return Error::client(StatusCode::BAD_REQUEST, ProblemCode::MalformedJson, detail);
         }
         Ok(value) if !value.is_object() => {
-            return Error::invalid("", "body_must_be_an_object", "send one JSON object, such as {\"name\": \"value\"}");
+            return Error::invalid(
+                "",
+                ProblemCode::BodyMustBeAnObject,
+                "send one JSON object, such as {\"name\": \"value\"}",
+            );
         }
         Ok(value) => value,
     };
     let Some(error) = find_error::<T>(body) else {
         let detail = "The body has something after its JSON object. Send one JSON object.";
-        return Error::client(StatusCode::BAD_REQUEST, "malformed_json", detail);
+        return Error::client(StatusCode::BAD_REQUEST, ProblemCode::MalformedJson, detail);
     };
     Error::Invalid(further_errors::<T>(value, body_error(&error)))
 }
@@ -253,18 +260,18 @@ fn field_error(path: String, separator: &'static str, message: &str) -> FieldErr
     };
     if let Some(rest) = message.strip_prefix("unknown field `") {
         let expected = rest.split_once("expected ").map_or("no fields", |(_, expected)| expected);
-        FieldError::new(named(rest), "unknown_field", format!("leave it out; known here: {expected}"))
+        FieldError::new(named(rest), ProblemCode::UnknownField, format!("leave it out; known here: {expected}"))
     } else if let Some(rest) = message.strip_prefix("missing field `") {
-        FieldError::new(named(rest), "missing_field", "this field is required")
+        FieldError::new(named(rest), ProblemCode::MissingField, "this field is required")
     } else if let Some(rest) = message.strip_prefix("duplicate field `") {
-        FieldError::new(named(rest), "duplicate_field", "send it once")
+        FieldError::new(named(rest), ProblemCode::DuplicateField, "send it once")
     } else if let Some(rest) = message.strip_prefix("invalid type: ") {
         // What was sent is not repeated: it may be a password.
         let sent = rest.split([' ', ',']).next().unwrap_or_default();
         let expected = rest.rsplit_once("expected ").map_or("another type", |(_, expected)| expected);
-        FieldError::new(path, "wrong_type", format!("this is of type {sent}; send {expected}"))
+        FieldError::new(path, ProblemCode::WrongType, format!("this is of type {sent}; send {expected}"))
     } else if let Some((_, known)) = message.strip_prefix("unknown variant `").and_then(|m| m.split_once("expected ")) {
-        FieldError::new(path, "unknown_value", format!("send {known}"))
+        FieldError::new(path, ProblemCode::UnknownValue, format!("send {known}"))
     } else {
         FieldError::coded(path, message)
     }
@@ -300,7 +307,7 @@ where
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
-        let not_found = |_| Error::not_found("path_not_found", "The path is not valid UTF-8.");
+        let not_found = |_| Error::not_found(ProblemCode::PathNotFound, "The path is not valid UTF-8.");
         let parameters = RawPathParams::from_request_parts(parts, state).await.map_err(not_found)?;
         let (name, text) = parameters.iter().next().unwrap_or_default();
         text.parse()
@@ -317,7 +324,8 @@ fn invalid(errors: &validator::ValidationErrors, separator: &str) -> Error {
         .filter_map(|(field, errors)| {
             let first = errors.first()?;
             let detail = first.message.clone().unwrap_or(Cow::Borrowed("send another value")).into_owned();
-            Some(FieldError::new(format!("{separator}{field}"), first.code.clone(), detail))
+            let code = ProblemCode::from_name(&first.code).unwrap_or(ProblemCode::InvalidValue);
+            Some(FieldError::new(format!("{separator}{field}"), code, detail))
         })
         .collect();
     fields.sort_by(|a, b| a.pointer.cmp(&b.pointer));
@@ -342,7 +350,7 @@ impl<S: Send + Sync> FromRequestParts<S> for IdempotencyKey {
 
 fn invalid_key() -> Error {
     let detail = format!("send one key of 1 to {MAX_KEY_LENGTH} visible ASCII characters, such as a UUID");
-    Error::invalid("Idempotency-Key", "idempotency_key_malformed", detail)
+    Error::invalid("Idempotency-Key", ProblemCode::IdempotencyKeyMalformed, detail)
 }
 
 /// The key itself: bare, or a quoted string as draft-ietf-httpapi-idempotency-key-header has it.

@@ -4,12 +4,17 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use uuid::Uuid;
+use validator::ValidationError;
+
+use crate::email;
+use crate::problem_code::ProblemCode;
 
 /// A page's size in a query: a number from 1 to `MAX`.
 pub fn limit<'de, D: Deserializer<'de>, const MAX: u32>(deserializer: D) -> Result<Option<u32>, D::Error> {
     let text = Cow::<str>::deserialize(deserializer)?;
     let number = text.parse().ok().filter(|number| (1..=MAX).contains(number));
-    let refusal = || de::Error::custom(format!("limit_out_of_range: send a number from 1 to {MAX}"));
+    let refusal =
+        || de::Error::custom(format!("{code}: send a number from 1 to {MAX}", code = ProblemCode::LimitOutOfRange));
     number.map(Some).ok_or_else(refusal)
 }
 
@@ -40,9 +45,10 @@ impl Serialize for WholeUnits {
 impl<'de> Deserialize<'de> for WholeUnits {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let malformed = || {
-            de::Error::custom(
-                "whole_units_malformed: send whole units as a JSON string of at most 13 digits, such as \"500\"",
-            )
+            let code = ProblemCode::WholeUnitsMalformed;
+            de::Error::custom(format!(
+                "{code}: send whole units as a JSON string of at most 13 digits, such as \"500\""
+            ))
         };
         let serde_json::Value::String(text) = serde_json::Value::deserialize(deserializer)? else {
             return Err(malformed());
@@ -61,10 +67,10 @@ macro_rules! ids_in_paths {
         pub struct $name(pub Uuid);
 
         impl std::str::FromStr for $name {
-            type Err = &'static str;
+            type Err = String;
 
-            fn from_str(text: &str) -> Result<Self, &'static str> {
-                let malformed = |_| concat!("id_malformed: send the id of ", $what, ", a UUID");
+            fn from_str(text: &str) -> Result<Self, String> {
+                let malformed = |_| format!("{}: send the id of {}, a UUID", ProblemCode::IdMalformed, $what);
                 Uuid::try_parse(text).map(Self).map_err(malformed)
             }
         }
@@ -76,4 +82,25 @@ ids_in_paths! {
     SessionId: "a session",
     TransactionId: "a movement",
     ApprovalId: "an approval",
+}
+
+/// In characters: a recovery code with room for what people write between its parts.
+pub const MAX_CODE_LENGTH: usize = 64;
+
+/// Whether a code of a second factor is worth looking at.
+pub fn code_length(code: &str) -> Result<(), ValidationError> {
+    at_most(MAX_CODE_LENGTH, code, ProblemCode::CodeTooLong, "a code")
+}
+
+/// Whether what somebody typed for an address is worth looking at. It may be anything: people type passwords there, too.
+pub fn email_length(text: &str) -> Result<(), ValidationError> {
+    at_most(email::MAX_LENGTH, text, ProblemCode::EmailTooLong, "an address")
+}
+
+fn at_most(max: usize, text: &str, code: ProblemCode, what: &str) -> Result<(), ValidationError> {
+    if text.chars().count() <= max {
+        return Ok(());
+    }
+    let detail = format!("{what} has at most {max} characters");
+    Err(ValidationError::new(code.name()).with_message(detail.into()))
 }

@@ -13,8 +13,7 @@ use axum::response::{IntoResponse, Response};
 use crate::api::App;
 use crate::api::http::context::{Origin, RequestIds};
 use crate::api::http::problem::{Error, Problem, RATE_LIMIT, tell_allowance};
-use crate::api::http::{edge, extract, protocol};
-use crate::api::people::views;
+use crate::api::http::{edge, extract, protocol, views};
 use crate::books::audit_event::Action;
 use crate::connection::Peer;
 use crate::limits::network_of;
@@ -81,7 +80,7 @@ pub async fn finish(State(app): State<App>, mut request: Request, next: Next) ->
     let route = path.as_ref().map_or("unknown", MatchedPath::as_str);
     let caller = origin.caller().map(|caller| caller.user_id).unwrap_or_default();
     if response.status() == StatusCode::FORBIDDEN && app.auth.denials.take(caller, started).is_ok() {
-        let code = response.extensions().get::<Problem>().map(|problem| problem.code.clone()).unwrap_or_default();
+        let code = response.extensions().get::<Problem>().map_or("", |problem| problem.code.name());
         app.audit.note(origin.event(Action::AccessDenied).on(format_args!("{method} {route}")).detail(code));
     }
     let mut response = Problem::write_body(response, origin.ids());

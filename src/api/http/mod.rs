@@ -12,6 +12,6 @@ pub mod middleware;
 pub mod negotiation;
 pub mod pieces;
 pub mod problem;
-pub mod problem_codes;
 pub mod protocol;
+pub mod views;
 pub mod web_client;

@@ -12,6 +12,7 @@ use utoipa::ToSchema;
 use crate::api::http::context::Origin;
 use crate::api::http::negotiation::preferred;
 use crate::api::http::problem::{Error, Result};
+use crate::problem_code::ProblemCode;
 
 /// In what form a list is wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ToSchema)]
@@ -31,7 +32,7 @@ impl Format {
                 "{what} comes as application/json or as text/csv. Accept one of them, or add format=json or format=csv to \
                  the query."
             );
-            Error::client(StatusCode::NOT_ACCEPTABLE, "not_acceptable", detail)
+            Error::client(StatusCode::NOT_ACCEPTABLE, ProblemCode::NotAcceptable, detail)
         })
     }
 }

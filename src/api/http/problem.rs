@@ -10,7 +10,6 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::api::http::context::RequestIds;
-use crate::api::http::problem_codes::{self, title_of};
 use crate::audit::NoRoomForRecord;
 use crate::auth::hashing::HashError;
 use crate::auth::tokens;
@@ -19,6 +18,7 @@ use crate::committer::SubmitError;
 use crate::db::errors::{self, Failure};
 use crate::disk::DiskFull;
 use crate::limits::{Allowance, Exceeded, Policy};
+use crate::problem_code::ProblemCode;
 
 pub const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 pub const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
@@ -46,16 +46,16 @@ pub enum Error {
     BatchRefused(Vec<Option<Refusal>>),
     /// 401: no token, or none that counts. One answer for all, so that it tells a forger nothing.
     #[error("{detail}")]
-    Unauthorized { code: &'static str, detail: &'static str },
+    Unauthorized { code: ProblemCode, detail: &'static str },
     /// Any other 4xx, and 507.
     #[error("{detail}")]
-    Client { status: StatusCode, code: &'static str, detail: Cow<'static, str> },
+    Client { status: StatusCode, code: ProblemCode, detail: Cow<'static, str> },
     /// 429: too often.
     #[error(transparent)]
     TooMany(#[from] Exceeded),
     /// 503: not now; trying again soon may succeed.
     #[error("{detail}")]
-    Busy { code: &'static str, detail: Cow<'static, str> },
+    Busy { code: ProblemCode, detail: Cow<'static, str> },
     /// 504: the database did not say whether these transactions were booked.
     #[error("it is unknown whether {transactions:?} were booked")]
     OutcomeUnknown { transactions: Vec<Uuid> },
@@ -73,7 +73,7 @@ pub struct FieldError {
     #[schema(value_type = String, example = "/amount")]
     pub pointer: Cow<'static, str>,
     #[schema(value_type = String, example = "amount_must_be_a_string")]
-    pub code: Cow<'static, str>,
+    pub code: ProblemCode,
     /// What to send instead.
     #[schema(example = "send the amount as a JSON string: \"100.5\"")]
     pub detail: String,
@@ -96,7 +96,7 @@ pub struct Problem {
     pub detail: String,
     /// The same kind of problem always has the same code, for a program.
     #[schema(value_type = String, example = "insufficient_funds")]
-    pub code: Cow<'static, str>,
+    pub code: ProblemCode,
     /// Quote it when you report a problem: the log has the same id.
     #[schema(example = "019a8f3e-7c4b-7d21-9b1e-2f6a5c0d4e88")]
     pub request_id: String,
@@ -117,48 +117,38 @@ pub struct Problem {
 }
 
 impl FieldError {
-    pub fn new(
-        pointer: impl Into<Cow<'static, str>>,
-        code: impl Into<Cow<'static, str>>,
-        detail: impl Into<String>,
-    ) -> Self {
-        let code = code.into();
-        debug_assert!(problem_codes::kind(&code).is_some(), "src/api/http/problem_codes.rs does not explain {code}");
+    pub fn new(pointer: impl Into<Cow<'static, str>>, code: ProblemCode, detail: impl Into<String>) -> Self {
         Self { pointer: pointer.into(), code, detail: detail.into() }
     }
 
     /// From an error whose text is `code: detail`, as the parsers of [`crate::money`] and others write it.
     pub fn coded(pointer: impl Into<Cow<'static, str>>, text: &str) -> Self {
-        match text.split_once(": ").and_then(|(code, detail)| Some((problem_codes::kind(code)?, detail))) {
-            Some((kind, detail)) => Self::new(pointer, kind.code, detail),
-            None => Self::new(pointer, "invalid_value", text),
+        match text.split_once(": ").and_then(|(code, detail)| Some((ProblemCode::from_name(code)?, detail))) {
+            Some((code, detail)) => Self::new(pointer, code, detail),
+            None => Self::new(pointer, ProblemCode::InvalidValue, text),
         }
     }
 }
 
 impl Error {
     /// 422 about one field.
-    pub fn invalid(
-        pointer: impl Into<Cow<'static, str>>,
-        code: impl Into<Cow<'static, str>>,
-        detail: impl Into<String>,
-    ) -> Self {
+    pub fn invalid(pointer: impl Into<Cow<'static, str>>, code: ProblemCode, detail: impl Into<String>) -> Self {
         Self::Invalid(vec![FieldError::new(pointer, code, detail)])
     }
 
-    pub fn client(status: StatusCode, code: &'static str, detail: impl Into<Cow<'static, str>>) -> Self {
+    pub fn client(status: StatusCode, code: ProblemCode, detail: impl Into<Cow<'static, str>>) -> Self {
         Self::Client { status, code, detail: detail.into() }
     }
 
-    pub fn not_found(code: &'static str, detail: &'static str) -> Self {
+    pub fn not_found(code: ProblemCode, detail: &'static str) -> Self {
         Self::client(StatusCode::NOT_FOUND, code, detail)
     }
 
-    pub fn conflict(code: &'static str, detail: &'static str) -> Self {
+    pub fn conflict(code: ProblemCode, detail: &'static str) -> Self {
         Self::client(StatusCode::CONFLICT, code, detail)
     }
 
-    pub fn forbidden(code: &'static str, detail: &'static str) -> Self {
+    pub fn forbidden(code: ProblemCode, detail: &'static str) -> Self {
         Self::client(StatusCode::FORBIDDEN, code, detail)
     }
 
@@ -167,11 +157,11 @@ impl Error {
     pub fn disk_full() -> Self {
         let detail =
             format!("{} What is only read is still answered. Nothing was written now.", Failure::DiskFull.in_words());
-        Self::client(StatusCode::INSUFFICIENT_STORAGE, "disk_full", detail)
+        Self::client(StatusCode::INSUFFICIENT_STORAGE, ProblemCode::DiskFull, detail)
     }
 
     pub fn user_not_found() -> Self {
-        Self::not_found("user_not_found", "There is no such user.")
+        Self::not_found(ProblemCode::UserNotFound, "There is no such user.")
     }
 
     /// 404 for an account: the same whether it does not exist or belongs to somebody else.
@@ -196,12 +186,10 @@ impl Error {
 }
 
 impl Problem {
-    pub fn new(status: StatusCode, code: impl Into<Cow<'static, str>>, detail: impl Into<String>) -> Self {
-        let code = code.into();
-        debug_assert!(problem_codes::kind(&code).is_some(), "src/api/http/problem_codes.rs does not explain {code}");
+    pub fn new(status: StatusCode, code: ProblemCode, detail: impl Into<String>) -> Self {
         Self {
             problem_type: format!("/problems/{code}"),
-            title: title_of(&code),
+            title: code.title(),
             status: status.as_u16(),
             detail: detail.into(),
             code,
@@ -219,11 +207,11 @@ impl Problem {
             [only] => {
                 let place = if only.pointer.is_empty() { "the body" } else { &only.pointer };
                 let detail = format!("{place}: {}.", only.detail);
-                Self::new(StatusCode::UNPROCESSABLE_ENTITY, only.code.clone(), detail)
+                Self::new(StatusCode::UNPROCESSABLE_ENTITY, only.code, detail)
             }
             several => {
                 let detail = format!("{} fields need to be corrected; see errors.", several.len());
-                Self::new(StatusCode::UNPROCESSABLE_ENTITY, "validation_failed", detail)
+                Self::new(StatusCode::UNPROCESSABLE_ENTITY, ProblemCode::ValidationFailed, detail)
             }
         };
         problem.errors = errors;
@@ -251,14 +239,14 @@ impl Problem {
         let detail = "The database did not say whether this was booked. Send it again with the same Idempotency-Key: it \
                       is booked once. Without a key, look it up first with GET /transactions/{id}, or \
                       GET /approvals/{id} if it may wait for approval.";
-        let problem = Self::new(StatusCode::GATEWAY_TIMEOUT, "outcome_unknown", detail);
+        let problem = Self::new(StatusCode::GATEWAY_TIMEOUT, ProblemCode::OutcomeUnknown, detail);
         if let [only] = transactions {
             return Self { transaction_id: Some(*only), ..problem };
         }
         let item = |(index, id): (usize, &Uuid)| {
             FieldError::new(
                 format!("/transactions/{index}"),
-                "outcome_unknown",
+                ProblemCode::OutcomeUnknown,
                 format!("GET /transactions/{id} tells"),
             )
         };
@@ -271,12 +259,12 @@ impl Problem {
         let problem = match failure {
             Failure::InDoubt => {
                 let detail = "The database did not say whether it was done. Look before you try again.";
-                Self::new(StatusCode::GATEWAY_TIMEOUT, "outcome_unknown", detail)
+                Self::new(StatusCode::GATEWAY_TIMEOUT, ProblemCode::OutcomeUnknown, detail)
             }
             Failure::DiskFull => Error::disk_full().into_problem(),
             _ if failure.is_transient() => {
                 let detail = format!("{} Try again.", failure.in_words());
-                Self::new(StatusCode::SERVICE_UNAVAILABLE, "database_unavailable", detail)
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, ProblemCode::DatabaseUnavailable, detail)
             }
             _ => return Self::internal(error),
         };
@@ -286,7 +274,7 @@ impl Problem {
     /// 500. The cause goes to the log, never to the client.
     fn internal(cause: &dyn std::fmt::Display) -> Self {
         let detail = "The bank failed to handle the request. Report the request_id: the log says more.";
-        let problem = Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", detail);
+        let problem = Self::new(StatusCode::INTERNAL_SERVER_ERROR, ProblemCode::InternalError, detail);
         Self { cause: Some(cause.to_string()), ..problem }
     }
 
@@ -295,22 +283,24 @@ impl Problem {
         match status {
             StatusCode::NOT_FOUND => Self::new(
                 status,
-                "path_not_found",
+                ProblemCode::PathNotFound,
                 "There is nothing at this path. GET /openapi.json lists every path.",
             ),
             StatusCode::METHOD_NOT_ALLOWED => Self::new(
                 status,
-                "method_not_allowed",
+                ProblemCode::MethodNotAllowed,
                 "This path does not take this method; the Allow header lists those it takes.",
             ),
-            StatusCode::REQUEST_TIMEOUT => Self::new(status, "request_timeout", "The request took too long to arrive."),
+            StatusCode::REQUEST_TIMEOUT => {
+                Self::new(status, ProblemCode::RequestTimeout, "The request took too long to arrive.")
+            }
             StatusCode::SERVICE_UNAVAILABLE => Self::new(
                 status,
-                "timed_out",
+                ProblemCode::TimedOut,
                 "The bank could not answer in time. See whether it was done before you try again.",
             ),
             _ if status.is_server_error() => Self::internal(&status),
-            _ => Self::new(status, "bad_request", "The request could not be understood."),
+            _ => Self::new(status, ProblemCode::BadRequest, "The request could not be understood."),
         }
     }
 
@@ -321,15 +311,15 @@ impl Problem {
         match status {
             StatusCode::UNAUTHORIZED => {
                 // RFC 6750 section 3.1: the error is named only when there was a token.
-                let challenge = match &*self.code {
-                    "invalid_token" => "Bearer error=\"invalid_token\"",
-                    "recent_sign_in_required" => RECENT_PROOF_CHALLENGE,
+                let challenge = match self.code {
+                    ProblemCode::InvalidToken => "Bearer error=\"invalid_token\"",
+                    ProblemCode::RecentSignInRequired => RECENT_PROOF_CHALLENGE,
                     _ => "Bearer",
                 };
                 response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
             }
             // RFC 9110 section 15.5.16: this says which of the two it was.
-            StatusCode::UNSUPPORTED_MEDIA_TYPE if self.code == "content_encoding_unsupported" => {
+            StatusCode::UNSUPPORTED_MEDIA_TYPE if self.code == ProblemCode::ContentEncodingUnsupported => {
                 response.headers_mut().insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
             }
             StatusCode::SERVICE_UNAVAILABLE => {
@@ -356,7 +346,7 @@ impl Problem {
         let problem = Self { request_id: ids.own().to_owned(), ..problem };
         if let Some(cause) = &problem.cause {
             let (request_id, client_request_id) = (ids.own(), ids.client());
-            tracing::error!(request_id, client_request_id, cause, code = &*problem.code, "a request failed");
+            tracing::error!(request_id, client_request_id, cause, code = problem.code.name(), "a request failed");
         }
         let body = serde_json::to_vec(&problem).unwrap_or_default();
         let mut written = (status, body).into_response();
@@ -394,44 +384,46 @@ fn name_of(policy: Policy) -> &'static str {
 }
 
 /// The code of a refusal by this limit, and what to do.
-fn words_of(policy: Policy) -> (&'static str, &'static str) {
+fn words_of(policy: Policy) -> (ProblemCode, &'static str) {
     match policy {
         Policy::Address | Policy::Probes | Policy::Metrics => {
-            ("too_many_requests", "Too many requests from this address. Wait as long as Retry-After says.")
+            (ProblemCode::TooManyRequests, "Too many requests from this address. Wait as long as Retry-After says.")
         }
-        Policy::Caller => ("too_many_requests", "Too many requests. Wait as long as Retry-After says."),
+        Policy::Caller => (ProblemCode::TooManyRequests, "Too many requests. Wait as long as Retry-After says."),
         Policy::Changes => (
-            "too_many_changes",
+            ProblemCode::TooManyChanges,
             "You have changed more in a day than the bank takes from one caller. Wait as long as Retry-After says; \
              movements, signing out and what is only read have their own limits.",
         ),
         Policy::Looks => (
-            "too_many_requests",
+            ProblemCode::TooManyRequests,
             "You have looked at more people and accounts in a day than the bank keeps records of. Wait as long as \
              Retry-After says.",
         ),
         Policy::SignUps => {
-            ("too_many_sign_ups", "Too many new customers from this network. Wait as long as Retry-After says.")
+            (ProblemCode::TooManySignUps, "Too many new customers from this network. Wait as long as Retry-After says.")
         }
         Policy::Guesses => {
-            ("too_many_sign_ins", "Too many wrong passwords. Wait as long as Retry-After says, then try again.")
+            (ProblemCode::TooManySignIns, "Too many wrong passwords. Wait as long as Retry-After says, then try again.")
         }
-        Policy::Codes => ("too_many_codes", "Too many wrong codes. Wait as long as Retry-After says, then try again."),
+        Policy::Codes => {
+            (ProblemCode::TooManyCodes, "Too many wrong codes. Wait as long as Retry-After says, then try again.")
+        }
         Policy::SignIns => (
-            "too_many_sign_ins",
+            ProblemCode::TooManySignIns,
             "You have signed in too often. Keep the session and renew its tokens with POST /refresh.",
         ),
         Policy::Openings => (
-            "too_many_openings",
+            ProblemCode::TooManyOpenings,
             "You have opened as many accounts in 24 hours as one may. Wait as long as Retry-After says.",
         ),
         Policy::Movements => (
-            "too_many_movements",
+            ProblemCode::TooManyMovements,
             "You have had more movements booked in a short time than the bank takes from one caller. Nothing was booked \
              now: wait as long as Retry-After says, or send fewer at once.",
         ),
         Policy::MovementsOfDay => (
-            "too_many_movements",
+            ProblemCode::TooManyMovements,
             "You have had more movements booked in a day than the bank takes from one caller. Nothing was booked now: \
              wait as long as Retry-After says, or send fewer at once.",
         ),
@@ -462,16 +454,17 @@ impl From<NoRoomForRecord> for Error {
     fn from(_: NoRoomForRecord) -> Self {
         let detail = "Whoever works here looks at other people's only on record, and the audit log cannot be written \
                       now. Try again.";
-        Self::Busy { code: "audit_log_busy", detail: detail.into() }
+        Self::Busy { code: ProblemCode::AuditLogBusy, detail: detail.into() }
     }
 }
 
 impl From<HashError> for Error {
     fn from(error: HashError) -> Self {
         match error {
-            HashError::Busy => {
-                Self::Busy { code: "login_busy", detail: "Too many sign-ins at once. Try again in a moment.".into() }
-            }
+            HashError::Busy => Self::Busy {
+                code: ProblemCode::LoginBusy,
+                detail: "Too many sign-ins at once. Try again in a moment.".into(),
+            },
             HashError::Failed(_) => Self::Internal(error.to_string()),
         }
     }
@@ -481,16 +474,18 @@ impl From<SubmitError> for Error {
     fn from(error: SubmitError) -> Self {
         let busy = |code, detail: &'static str| Self::Busy { code, detail: detail.into() };
         match error {
-            SubmitError::QueueFull => {
-                busy("ledger_busy", "More movements are waiting than the bank can take. Nothing was booked; try again.")
-            }
+            SubmitError::QueueFull => busy(
+                ProblemCode::LedgerBusy,
+                "More movements are waiting than the bank can take. Nothing was booked; try again.",
+            ),
             SubmitError::Closing => busy(
-                "shutting_down",
+                ProblemCode::ShuttingDown,
                 "The bank is shutting down. Send the request again with the same Idempotency-Key.",
             ),
-            SubmitError::AccountBusy => {
-                busy("account_busy", "Somebody else holds what the movement needs. Nothing was booked; try again.")
-            }
+            SubmitError::AccountBusy => busy(
+                ProblemCode::AccountBusy,
+                "Somebody else holds what the movement needs. Nothing was booked; try again.",
+            ),
             SubmitError::NotBooked(failure) => not_booked(failure),
             SubmitError::DiskFull(full) => full.into(),
             SubmitError::TooMany(exceeded) => exceeded.into(),
@@ -507,39 +502,44 @@ fn not_booked(failure: Failure) -> Error {
         Failure::InDoubt => "The database has not yet answered for the movements before yours.",
         _ => failure.in_words(),
     };
-    Error::Busy { code: "database_unavailable", detail: format!("{cause} Nothing was booked; try again.").into() }
+    Error::Busy {
+        code: ProblemCode::DatabaseUnavailable,
+        detail: format!("{cause} Nothing was booked; try again.").into(),
+    }
 }
 
 /// 404 for what the caller may not see, 403 for what the caller may not do, 422 for what no state of the books could
 /// accept, 409 for what another state of the account could.
 impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Self {
-        let field = |pointer: &'static str, code: &'static str, refusal: &Refusal| {
+        let field = |pointer: &'static str, code: ProblemCode, refusal: &Refusal| {
             let detail = refusal.to_string();
             Problem::invalid(vec![FieldError::new(pointer, code, detail.trim_end_matches('.'))])
         };
-        let plain = |status, code: &'static str, refusal: &Refusal| Problem::new(status, code, refusal.to_string());
+        let plain = |status, code: ProblemCode, refusal: &Refusal| Problem::new(status, code, refusal.to_string());
         match &refusal {
-            Refusal::AccountNotFound => plain(StatusCode::NOT_FOUND, "account_not_found", &refusal),
-            Refusal::DepositsByStaffOnly => plain(StatusCode::FORBIDDEN, "deposits_by_staff_only", &refusal),
-            Refusal::ReceiverNotFound => plain(StatusCode::NOT_FOUND, "receiver_not_found", &refusal),
-            Refusal::AccountClosed => plain(StatusCode::CONFLICT, "account_closed", &refusal),
-            Refusal::AccountFrozen => plain(StatusCode::CONFLICT, "account_frozen", &refusal),
-            Refusal::ReceiverUnavailable => plain(StatusCode::CONFLICT, "receiver_unavailable", &refusal),
-            Refusal::InsufficientFunds { .. } => plain(StatusCode::CONFLICT, "insufficient_funds", &refusal),
-            Refusal::BalanceOverflow => plain(StatusCode::CONFLICT, "balance_overflow", &refusal),
-            Refusal::SameAccount => field("/to_account", "same_account", &refusal),
-            Refusal::CurrencyMismatch { .. } => field("/currency", "currency_mismatch", &refusal),
-            Refusal::TransferBetweenCurrencies { .. } => field("/to_account", "currency_mismatch", &refusal),
-            Refusal::BatchRefused => plain(StatusCode::CONFLICT, "batch_refused", &refusal),
-            Refusal::IdempotencyKeyReused => field("Idempotency-Key", "idempotency_key_reused", &refusal),
-            Refusal::ApprovalRequired { .. } => field("/amount", "approval_required", &refusal),
-            Refusal::ApproverOwnsAccount => plain(StatusCode::FORBIDDEN, "own_account", &refusal),
-            Refusal::TooManyPending { .. } => plain(StatusCode::CONFLICT, "too_many_pending_approvals", &refusal),
-            Refusal::ReversalPending { .. } => plain(StatusCode::CONFLICT, "reversal_pending", &refusal),
-            Refusal::ApprovalNotPending => plain(StatusCode::CONFLICT, "approval_not_pending", &refusal),
-            Refusal::AlreadyReversed { .. } => plain(StatusCode::CONFLICT, "already_reversed", &refusal),
-            Refusal::IsAReversal { .. } => plain(StatusCode::CONFLICT, "is_a_reversal", &refusal),
+            Refusal::AccountNotFound => plain(StatusCode::NOT_FOUND, ProblemCode::AccountNotFound, &refusal),
+            Refusal::DepositsByStaffOnly => plain(StatusCode::FORBIDDEN, ProblemCode::DepositsByStaffOnly, &refusal),
+            Refusal::ReceiverNotFound => plain(StatusCode::NOT_FOUND, ProblemCode::ReceiverNotFound, &refusal),
+            Refusal::AccountClosed => plain(StatusCode::CONFLICT, ProblemCode::AccountClosed, &refusal),
+            Refusal::AccountFrozen => plain(StatusCode::CONFLICT, ProblemCode::AccountFrozen, &refusal),
+            Refusal::ReceiverUnavailable => plain(StatusCode::CONFLICT, ProblemCode::ReceiverUnavailable, &refusal),
+            Refusal::InsufficientFunds { .. } => plain(StatusCode::CONFLICT, ProblemCode::InsufficientFunds, &refusal),
+            Refusal::BalanceOverflow => plain(StatusCode::CONFLICT, ProblemCode::BalanceOverflow, &refusal),
+            Refusal::SameAccount => field("/to_account", ProblemCode::SameAccount, &refusal),
+            Refusal::CurrencyMismatch { .. } => field("/currency", ProblemCode::CurrencyMismatch, &refusal),
+            Refusal::TransferBetweenCurrencies { .. } => field("/to_account", ProblemCode::CurrencyMismatch, &refusal),
+            Refusal::BatchRefused => plain(StatusCode::CONFLICT, ProblemCode::BatchRefused, &refusal),
+            Refusal::IdempotencyKeyReused => field("Idempotency-Key", ProblemCode::IdempotencyKeyReused, &refusal),
+            Refusal::ApprovalRequired { .. } => field("/amount", ProblemCode::ApprovalRequired, &refusal),
+            Refusal::ApproverOwnsAccount => plain(StatusCode::FORBIDDEN, ProblemCode::OwnAccount, &refusal),
+            Refusal::TooManyPending { .. } => {
+                plain(StatusCode::CONFLICT, ProblemCode::TooManyPendingApprovals, &refusal)
+            }
+            Refusal::ReversalPending { .. } => plain(StatusCode::CONFLICT, ProblemCode::ReversalPending, &refusal),
+            Refusal::ApprovalNotPending => plain(StatusCode::CONFLICT, ProblemCode::ApprovalNotPending, &refusal),
+            Refusal::AlreadyReversed { .. } => plain(StatusCode::CONFLICT, ProblemCode::AlreadyReversed, &refusal),
+            Refusal::IsAReversal { .. } => plain(StatusCode::CONFLICT, ProblemCode::IsAReversal, &refusal),
             Refusal::Amount(error) => Problem::invalid(vec![FieldError::coded("/amount", &error.to_string())]),
         }
     }

@@ -9,6 +9,7 @@ use axum::http::{HeaderMap, HeaderName, StatusCode, Version};
 
 use crate::api::http::problem::{Error, Result};
 use crate::connection::TwoLengths;
+use crate::problem_code::ProblemCode;
 
 pub fn check(request: &Request) -> Result<()> {
     check_host(request)?;
@@ -31,7 +32,7 @@ fn check_host(request: &Request) -> Result<()> {
         }
         _ => return Ok(()),
     };
-    Err(Error::client(StatusCode::BAD_REQUEST, "host_invalid", detail))
+    Err(Error::client(StatusCode::BAD_REQUEST, ProblemCode::HostInvalid, detail))
 }
 
 /// A host with or without a port, as RFC 3986 section 3.2.2 writes it. No comma, although a name could have one: it is
@@ -68,7 +69,7 @@ fn is_name(mut text: &[u8]) -> bool {
 fn check_length(request: &Request) -> Result<()> {
     if request.extensions().get::<TwoLengths>().is_some() {
         let detail = "Send Content-Length or Transfer-Encoding, not both: a body has one length.";
-        return Err(Error::client(StatusCode::BAD_REQUEST, "length_ambiguous", detail));
+        return Err(Error::client(StatusCode::BAD_REQUEST, ProblemCode::LengthAmbiguous, detail));
     }
     if !request.headers().contains_key(TRANSFER_ENCODING) {
         return Ok(());
@@ -81,7 +82,7 @@ fn check_length(request: &Request) -> Result<()> {
         (_, 0) => (StatusCode::BAD_REQUEST, "Send \"Transfer-Encoding: chunked\" once: nothing is in chunks twice."),
         _ => (StatusCode::NOT_IMPLEMENTED, "Send no other Transfer-Encoding than chunked, or a Content-Length."),
     };
-    Err(Error::client(status, "transfer_encoding_unsupported", detail))
+    Err(Error::client(status, ProblemCode::TransferEncodingUnsupported, detail))
 }
 
 /// RFC 9110 section 10.1.1. HTTP/1.0 knows no expectations.
@@ -91,7 +92,7 @@ fn check_expectation(request: &Request) -> Result<()> {
         return Ok(());
     }
     let detail = "Expect nothing but 100-continue, or leave the header Expect out.";
-    Err(Error::client(StatusCode::EXPECTATION_FAILED, "expectation_failed", detail))
+    Err(Error::client(StatusCode::EXPECTATION_FAILED, ProblemCode::ExpectationFailed, detail))
 }
 
 /// The members of a header that is a list, over all of its lines.

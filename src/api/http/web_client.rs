@@ -12,6 +12,7 @@ use utoipa::IntoParams;
 
 use crate::api::http::problem::{Error, Result};
 use crate::auth::sessions;
+use crate::problem_code::ProblemCode;
 
 pub const CLIENT: HeaderName = HeaderName::from_static("coffer-client");
 /// The prefix makes browsers insist: this host alone, over TLS (or to the machine itself), for all paths.
@@ -44,7 +45,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Client {
             Some(b"web") => Ok(Self::Web),
             Some(_) => {
                 let detail = "send \"web\" to keep the refresh token in a cookie, or leave the header out";
-                Err(Error::invalid("Coffer-Client", "unknown_client", detail))
+                Err(Error::invalid("Coffer-Client", ProblemCode::UnknownClient, detail))
             }
         }
     }

@@ -18,7 +18,7 @@ use crate::api::http::cursor::{self, Cursor};
 use crate::api::http::extract::{Json, PathParam, Query};
 use crate::api::http::fields;
 use crate::api::http::problem::{Error, Result};
-use crate::api::people::views::AccountLook;
+use crate::api::http::views::AccountLook;
 use crate::api::people::{proof, users};
 use crate::books::account::{Account, AccountStatus};
 use crate::books::audit_event::{Action, Event};
@@ -26,6 +26,7 @@ use crate::books::refusal::Refusal;
 use crate::db::Tx;
 use crate::limits::{Allowance, Exceeded, Policy, Quota};
 use crate::money::{Currency, CurrentCurrency, Money};
+use crate::problem_code::ProblemCode;
 use crate::text::Label;
 use crate::timestamp::Timestamp;
 
@@ -177,7 +178,7 @@ pub async fn balance(
     let now = Timestamp::now();
     match query.at {
         None => Ok(Json(Balance::of(&account, account.balance, account.sequence, now))),
-        Some(at) if at > now => Err(Error::invalid("?at", "at_in_the_future", "send a moment that has passed")),
+        Some(at) if at > now => Err(Error::invalid("?at", ProblemCode::AtInTheFuture, "send a moment that has passed")),
         Some(at) => {
             let account = Account { reserved: 0, ..account };
             let (sequence, balance) = balance_at(&app, &account, at).await?;
@@ -253,7 +254,7 @@ pub async fn open(
     refuse_to_open_too_many(&app, &mut tx, caller.user_id).await?;
     if tx.count_open_accounts(caller.user_id).await? >= MAX_OPEN_ACCOUNTS {
         let detail = "You have 100 open accounts, which is the most. Close one that you no longer need.";
-        return Err(Error::conflict("too_many_accounts", detail));
+        return Err(Error::conflict(ProblemCode::TooManyAccounts, detail));
     }
     let account = insert_account(&app, &mut tx, caller.user_id, currency, request.label.map(Into::into)).await?;
     tx.append_to_audit_log(&[opened(&account, &origin)]).await?;
@@ -352,10 +353,10 @@ pub async fn close(
     }
     // The condition stood in the update itself; this only finds the words for it.
     Err(match managed_account(&app, caller, number).await?.status {
-        AccountStatus::Closed => Error::conflict("account_closed", "The account is closed already."),
+        AccountStatus::Closed => Error::conflict(ProblemCode::AccountClosed, "The account is closed already."),
         AccountStatus::Frozen => Refusal::AccountFrozen.into(),
         AccountStatus::Open => Error::conflict(
-            "account_not_empty",
+            ProblemCode::AccountNotEmpty,
             "Only an account with a balance of zero can be closed. Move the money first.",
         ),
     })

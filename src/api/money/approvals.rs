@@ -32,6 +32,7 @@ use crate::db::access_changes::{AccessChange, AccessChangeKind};
 use crate::db::approvals::ApprovalFilter;
 use crate::db::users::Role;
 use crate::money::{Amount, Currency, Money};
+use crate::problem_code::ProblemCode;
 use crate::timestamp::Timestamp;
 
 const DEFAULT_LIMIT: u32 = 50;
@@ -260,7 +261,7 @@ pub async fn approve(
     let found = find(&app, id).await?;
     if found.requested_by() == caller.user_id {
         let detail = "You have asked for this yourself: somebody else of the staff must approve it.";
-        return Err(Error::forbidden("own_approval", detail));
+        return Err(Error::forbidden(ProblemCode::OwnApproval, detail));
     }
     match found {
         Found::Movement(approval) => {
@@ -330,7 +331,10 @@ pub async fn reject(
         }
     };
     if approval.requested_by != caller.user_id && owns_an_account(&app, &approval, caller.user_id).await? {
-        return Err(Error::forbidden("own_account", "One of the accounts is yours: somebody else must decide."));
+        return Err(Error::forbidden(
+            ProblemCode::OwnAccount,
+            "One of the accounts is yours: somebody else must decide.",
+        ));
     }
     let mut tx = app.db.begin().await?;
     let rejected = tx.reject_approval(id, caller.user_id, Timestamp::now()).await?;
@@ -390,15 +394,16 @@ async fn find(app: &App, id: Uuid) -> Result<Found> {
 }
 
 pub fn not_found() -> Error {
-    Error::not_found("approval_not_found", "There is no such approval.")
+    Error::not_found(ProblemCode::ApprovalNotFound, "There is no such approval.")
 }
 
 fn require_admin(caller: Caller) -> Result<()> {
     match caller.role {
         Role::Admin => Ok(()),
-        Role::Staff | Role::Auditor | Role::Customer => {
-            Err(Error::forbidden("role_required", "Changes of roles and second factors are for admins to decide."))
-        }
+        Role::Staff | Role::Auditor | Role::Customer => Err(Error::forbidden(
+            ProblemCode::RoleRequired,
+            "Changes of roles and second factors are for admins to decide.",
+        )),
     }
 }
 
@@ -417,10 +422,13 @@ async fn refuse_unless_both_are_staff(app: &App, approval: &Approval, approver: 
     if !is_staff(app, approval.requested_by).await? {
         let detail =
             "Whoever asked for this is no longer staff, or is frozen: reject it, and order the movement yourself.";
-        return Err(Error::conflict("requester_not_staff", detail));
+        return Err(Error::conflict(ProblemCode::RequesterNotStaff, detail));
     }
     if !is_staff(app, approver).await? {
-        return Err(Error::forbidden("role_required", "Only the bank's staff may approve: you are not any more."));
+        return Err(Error::forbidden(
+            ProblemCode::RoleRequired,
+            "Only the bank's staff may approve: you are not any more.",
+        ));
     }
     Ok(())
 }

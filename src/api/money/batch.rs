@@ -21,6 +21,7 @@ use crate::books::decisions::{Receipt, Verdicts};
 use crate::books::entry::Entry;
 use crate::books::movement::{Movement, MovementType};
 use crate::money::{Amount, Currency};
+use crate::problem_code::ProblemCode;
 use crate::text::{Description, MAX_DESCRIPTION_LENGTH};
 
 /// Movements in one batch: as many as the ledger writes in one commit.
@@ -123,7 +124,11 @@ pub async fn batch(
     Json(request): Json<BatchRequest, MAX_BODY_BYTES>,
 ) -> Result<Json<BatchResult>> {
     if !(1..=MAX_ITEMS).contains(&request.transactions.len()) {
-        return Err(Error::invalid("/transactions", "batch_size", format!("send 1 to {MAX_ITEMS} movements")));
+        return Err(Error::invalid(
+            "/transactions",
+            ProblemCode::BatchSize,
+            format!("send 1 to {MAX_ITEMS} movements"),
+        ));
     }
     let at_the_ledger = app.at_the_ledger(caller);
     let record = movements::record(&origin, at_the_ledger);
@@ -187,8 +192,9 @@ impl BatchItem {
 
     /// Each type names its own accounts and no others.
     fn movement(&self) -> Result<Movement, FieldError> {
-        let missing = |pointer| FieldError::new(pointer, "missing_field", "this type of movement needs it");
-        let surplus = |pointer| FieldError::new(pointer, "unknown_field", "leave it out for this type of movement");
+        let missing = |pointer| FieldError::new(pointer, ProblemCode::MissingField, "this type of movement needs it");
+        let surplus =
+            |pointer| FieldError::new(pointer, ProblemCode::UnknownField, "leave it out for this type of movement");
         if self.movement_type == MovementType::Transfer {
             if self.account_number.is_some() {
                 return Err(surplus("/account_number"));

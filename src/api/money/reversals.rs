@@ -22,6 +22,7 @@ use crate::books::command::{Command, Reverses};
 use crate::books::entry::Transaction;
 use crate::books::movement::Movement;
 use crate::money::Amount;
+use crate::problem_code::ProblemCode;
 use crate::text::Reason;
 
 /// What is undone is the whole movement, so there is nothing to say but why.
@@ -66,7 +67,7 @@ pub async fn reverse(
     key: IdempotencyKey,
     Json(request): Json<ReversalRequest>,
 ) -> Result<Answer> {
-    let not_found = || Error::not_found("transaction_not_found", "There is no such movement.");
+    let not_found = || Error::not_found(ProblemCode::TransactionNotFound, "There is no such movement.");
     // The journal never changes: what is read here is what the ledger would find.
     let booked = app.db.transaction(id).await?.ok_or_else(not_found)?;
     let terms = Terms {

@@ -17,13 +17,14 @@ use crate::api::http::cursor::{self, Cursor};
 use crate::api::http::extract::{Json, PathParam, Query};
 use crate::api::http::fields::{self, TransactionId};
 use crate::api::http::problem::{Error, Result};
+use crate::api::http::views::AccountLook;
 use crate::api::money::accounts::readable_account;
-use crate::api::people::views::AccountLook;
 use crate::books::audit_event::Action;
 use crate::books::entry::Entry;
 use crate::books::movement::MovementType;
 use crate::db::history::{EntryRange, Sides};
 use crate::money::{Currency, Money};
+use crate::problem_code::ProblemCode;
 use crate::text::{self, DescriptionSearch};
 use crate::timestamp::Timestamp;
 
@@ -213,7 +214,8 @@ pub async fn show(
     caller: Caller,
     PathParam(TransactionId(id)): PathParam<TransactionId>,
 ) -> Result<Json<EntryBody>> {
-    let not_found = || Error::not_found("transaction_not_found", "There is no such movement on your accounts.");
+    let not_found =
+        || Error::not_found(ProblemCode::TransactionNotFound, "There is no such movement on your accounts.");
     let sides = app.db.sides_of(id).await?.ok_or_else(not_found)?;
     let may_see = |owner: Option<Uuid>| owner == Some(caller.user_id) || caller.role.reads_any_account();
     let debit = sides.debit().filter(|_| may_see(sides.debit_owner));

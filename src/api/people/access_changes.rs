@@ -19,6 +19,7 @@ use crate::db::Tx;
 use crate::db::access_changes::{AccessChange, AccessChangeKind};
 use crate::db::second_factors::Reset;
 use crate::db::users::{Role, Standing, User};
+use crate::problem_code::ProblemCode;
 use crate::timestamp::Timestamp;
 
 const LAST_ADMIN: &str = "This is the last admin who could act: make another one first.";
@@ -38,7 +39,7 @@ pub async fn ask_for(
             return Ok(waiting);
         }
         let detail = format!("Another change of this person's access waits: {}. Have that decided first.", waiting.id);
-        return Err(Error::client(StatusCode::CONFLICT, "access_change_pending", detail));
+        return Err(Error::client(StatusCode::CONFLICT, ProblemCode::AccessChangePending, detail));
     }
     if tx.count_pending_access_changes(caller.user_id, now).await? >= MAX_PENDING_PER_PERSON {
         return Err(Refusal::TooManyPending { most: MAX_PENDING_PER_PERSON }.into());
@@ -66,14 +67,14 @@ pub async fn ask_for(
 pub async fn approve(app: &App, origin: &Origin, approver: Caller, id: Uuid) -> Result<AccessChange> {
     let asked = app.db.access_change(id).await?.ok_or_else(not_found)?;
     if asked.user_id == approver.user_id {
-        return Err(Error::forbidden("own_account", "This is about you: another admin must approve it."));
+        return Err(Error::forbidden(ProblemCode::OwnAccount, "This is about you: another admin must approve it."));
     }
     let now = Timestamp::now();
     let mut tx = app.db.begin().await?;
     let admins = Admins::lock(&mut tx, approver).await?;
     if !admins.may_act(asked.requested_by) {
         let detail = "Whoever asked for this is no longer an admin, or is frozen: reject it, and ask for it yourself.";
-        return Err(Error::conflict("requester_not_staff", detail));
+        return Err(Error::conflict(ProblemCode::RequesterNotStaff, detail));
     }
     let user = tx.lock_user(asked.user_id).await?.ok_or_else(Error::user_not_found)?;
     let approved = tx.decide_access_change(id, ApprovalStatus::Approved, approver.user_id, now).await?;
@@ -104,7 +105,7 @@ async fn refuse_another_factor(tx: &mut Tx<'_>, change: &AccessChange) -> Result
     let confirmed_at = tx.second_factor(change.user_id).await?.and_then(|factor| factor.confirmed_at);
     if confirmed_at.is_none_or(|at| at > change.requested_at) {
         let detail = "The second factor that this was asked for is gone; there is another one, or none. Reject it.";
-        return Err(Error::conflict("second_factor_missing", detail));
+        return Err(Error::conflict(ProblemCode::SecondFactorMissing, detail));
     }
     Ok(())
 }
@@ -119,7 +120,7 @@ enum Done {
 pub async fn reject(app: &App, origin: &Origin, caller: Caller, id: Uuid) -> Result<AccessChange> {
     let asked = app.db.access_change(id).await?.ok_or_else(not_found)?;
     if asked.user_id == caller.user_id {
-        return Err(Error::forbidden("own_account", "This is about you: another admin must decide."));
+        return Err(Error::forbidden(ProblemCode::OwnAccount, "This is about you: another admin must decide."));
     }
     let mut tx = app.db.begin().await?;
     let rejected = tx.decide_access_change(id, ApprovalStatus::Rejected, caller.user_id, Timestamp::now()).await?;
@@ -175,7 +176,7 @@ impl Admins {
     pub async fn lock(tx: &mut Tx<'_>, caller: Caller) -> Result<Self> {
         let admins = Self(tx.lock_admins().await?);
         if !admins.may_act(caller.user_id) {
-            return Err(Error::forbidden("role_required", "This takes the role admin: you have it no more."));
+            return Err(Error::forbidden(ProblemCode::RoleRequired, "This takes the role admin: you have it no more."));
         }
         Ok(admins)
     }
@@ -192,6 +193,6 @@ impl Admins {
     /// Whether there is another admin who could act without this one.
     pub fn refuse_to_lose(&self, user_id: Uuid) -> Result<()> {
         let is_last = self.may_act(user_id) && !self.0.iter().any(|(id, standing)| *id != user_id && !standing.frozen);
-        if is_last { Err(Error::conflict("last_admin", LAST_ADMIN)) } else { Ok(()) }
+        if is_last { Err(Error::conflict(ProblemCode::LastAdmin, LAST_ADMIN)) } else { Ok(()) }
     }
 }

@@ -30,6 +30,7 @@ use crate::books::audit_event::{Action, Event};
 use crate::db::Db;
 use crate::db::audit::AuditRecord;
 use crate::db::audit_search::{AuditFilter, Position};
+use crate::problem_code::ProblemCode;
 use crate::timestamp::Timestamp;
 
 const DEFAULT_LIMIT: u32 = 50;
@@ -266,6 +267,10 @@ fn actions<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Action>, D:
     let known: Option<BTreeSet<Action>> = text.split(',').map(named).collect();
     known.map(|known| known.into_iter().collect()).ok_or_else(|| {
         let names: Vec<&str> = Action::ALL.iter().map(|action| action.name()).collect();
-        de::Error::custom(format!("unknown_value: send one of these, or several with commas: {}", names.join(", ")))
+        de::Error::custom(format!(
+            "{}: send one of these, or several with commas: {}",
+            ProblemCode::UnknownValue,
+            names.join(", ")
+        ))
     })
 }

@@ -10,4 +10,3 @@ pub mod sessions;
 pub mod sign_up;
 pub mod staff;
 pub mod users;
-pub mod views;

@@ -14,6 +14,7 @@ use crate::api::App;
 use crate::api::http::caller::Caller;
 use crate::api::http::context::Origin;
 use crate::api::http::extract::{Json, MAX_AUTH_BODY_BYTES};
+use crate::api::http::fields;
 use crate::api::http::problem::{Error, Result};
 use crate::api::people::failed_sign_ins::{self, Failure};
 use crate::api::people::sessions::Tokens;
@@ -26,6 +27,7 @@ use crate::books::audit_event::Action;
 use crate::db::Tx;
 use crate::db::users::User;
 use crate::money::{Amount, Currency, Money};
+use crate::problem_code::ProblemCode;
 use crate::timestamp::Timestamp;
 
 /// Of operations behind [`Proven`](crate::auth::Proven), what 401 means.
@@ -44,7 +46,7 @@ pub struct ProofRequest {
     #[schema(value_type = Option<String>, format = Password, max_length = 128, example = "correct horse battery staple")]
     password: Option<Password>,
     /// In its place: six digits of the authenticator app, or a recovery code.
-    #[validate(length(max = 64, code = "code_too_long", message = "a code has at most 64 characters"))]
+    #[validate(custom(function = fields::code_length))]
     #[schema(max_length = 64, example = json!(null))]
     code: Option<String>,
 }
@@ -82,12 +84,16 @@ pub async fn prove(
         }
         (None, Some(code)) => second_factor::begin_with_code(&app, &origin, caller, &code).await?,
         (None, None) => {
-            return Err(Error::invalid("/password", "missing_field", "send your password, or a code in its place"));
+            return Err(Error::invalid(
+                "/password",
+                ProblemCode::MissingField,
+                "send your password, or a code in its place",
+            ));
         }
         (Some(_), Some(_)) => {
             return Err(Error::invalid(
                 "/code",
-                "unknown_field",
+                ProblemCode::UnknownField,
                 "leave it out beside a password: one of them will do",
             ));
         }
@@ -118,7 +124,7 @@ impl<'a> Guess<'a> {
                 Ok(Self { app, origin, caller, is_last: of_user.max(of_session) >= MAX_WITHIN_SESSIONS })
             }
             (None, Some(1)) => Err(Error::Unauthorized {
-                code: "recent_sign_in_required",
+                code: ProblemCode::RecentSignInRequired,
                 detail: "Somebody has sent too many wrong passwords or codes for you: sign in again with POST /login.",
             }),
             _ => {
@@ -168,7 +174,7 @@ async fn end_session_of_guesser(app: &App, origin: &Origin, caller: Caller) -> R
 
 fn session_has_ended() -> Error {
     Error::Unauthorized {
-        code: "invalid_token",
+        code: ProblemCode::InvalidToken,
         detail: "The session has ended: there were too many wrong passwords or codes, or somebody has ended it. Sign in \
                  again with POST /login.",
     }
@@ -201,7 +207,7 @@ pub fn still_the_same_password(now: &User, confirmed: &User) -> Result<()> {
 }
 
 fn wrong_password() -> Error {
-    Error::client(StatusCode::FORBIDDEN, "wrong_password", "The current password is wrong.")
+    Error::client(StatusCode::FORBIDDEN, ProblemCode::WrongPassword, "The current password is wrong.")
 }
 
 /// Refuses a customer's own movements above the limit that they have set themselves, unless password or code was shown

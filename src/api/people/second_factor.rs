@@ -11,7 +11,7 @@ use crate::api::App;
 use crate::api::http::caller::{Admin, Caller, Proven};
 use crate::api::http::context::Origin;
 use crate::api::http::extract::{Json, MAX_AUTH_BODY_BYTES, PathParam};
-use crate::api::http::fields::UserId;
+use crate::api::http::fields::{self, UserId};
 use crate::api::http::problem::{Error, Result};
 use crate::api::money::approvals::WaitingResponse;
 use crate::api::people::access_changes::{self, Admins};
@@ -26,6 +26,7 @@ use crate::db::Tx;
 use crate::db::access_changes::AccessChangeKind;
 use crate::db::second_factors::SecondFactor;
 use crate::db::users::Role;
+use crate::problem_code::ProblemCode;
 use crate::timestamp::Timestamp;
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -67,7 +68,7 @@ pub struct EnrolmentBody {
 #[schema(example = json!({"code": "287082"}))]
 pub struct ConfirmRequest {
     /// Six digits, as the app shows them.
-    #[validate(length(max = 64, code = "code_too_long", message = "a code has at most 64 characters"))]
+    #[validate(custom(function = fields::code_length))]
     #[schema(max_length = 64, example = "287082")]
     code: String,
 }
@@ -86,7 +87,7 @@ pub struct RemoveRequest {
     #[schema(value_type = String, format = Password, max_length = 128, example = "correct horse battery staple")]
     password: Password,
     /// Six digits of the app, or a recovery code.
-    #[validate(length(max = 64, code = "code_too_long", message = "a code has at most 64 characters"))]
+    #[validate(custom(function = fields::code_length))]
     #[schema(max_length = 64, example = "287082")]
     code: String,
 }
@@ -141,7 +142,7 @@ pub async fn enrol(
     let sealed = seal(&app, &mut tx, user.id, &secret).await?;
     if !tx.enrol_second_factor(user.id, &sealed).await? {
         let detail = "There is a second factor already. POST /me/second_factor/remove takes it away.";
-        return Err(Error::conflict("second_factor_enabled", detail));
+        return Err(Error::conflict(ProblemCode::SecondFactorEnabled, detail));
     }
     tx.commit().await?;
     Ok(Json(EnrolmentBody { secret: shown, otpauth_uri, qr_svg }))
@@ -353,7 +354,7 @@ async fn use_code_of(which: Which, app: &App, tx: &mut Tx<'_>, caller: Caller, c
         Which::Pending => {
             let factor = factor.filter(|factor| factor.confirmed_at.is_none());
             let nothing = "Start with POST /me/second_factor; what is confirmed needs no more.";
-            factor.ok_or_else(|| Error::conflict("nothing_to_confirm", nothing))?
+            factor.ok_or_else(|| Error::conflict(ProblemCode::NothingToConfirm, nothing))?
         }
     };
     use_code(app, tx, user.id, &factor, &Code::parse(code)).await
@@ -395,9 +396,9 @@ fn unreadable(user_id: Uuid) -> Error {
 /// 401 at the front door; 403 inside, where the caller is known and need not sign in again.
 pub fn wrong_code(status: StatusCode) -> Error {
     let detail = "The code is wrong, or was used before. Wait for the next one, or send a recovery code.";
-    Error::client(status, "invalid_second_factor", detail)
+    Error::client(status, ProblemCode::InvalidSecondFactor, detail)
 }
 
 pub fn no_second_factor() -> Error {
-    Error::conflict("second_factor_missing", "There is no second factor.")
+    Error::conflict(ProblemCode::SecondFactorMissing, "There is no second factor.")
 }

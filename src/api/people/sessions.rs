@@ -34,6 +34,7 @@ use crate::db::sessions::Session;
 use crate::db::users::User;
 use crate::email::Email;
 use crate::limits::network_of;
+use crate::problem_code::ProblemCode;
 use crate::timestamp::Timestamp;
 
 /// A refused sign-in is answered at a multiple of this after it came: the database finds somebody in some ten microseconds
@@ -49,13 +50,13 @@ const MAX_LIMIT: u32 = 100;
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"email": "ada@example.com", "password": "correct horse battery staple"}))]
 pub struct LoginRequest {
-    #[validate(length(max = 254, code = "email_too_long", message = "an address has at most 254 characters"))]
+    #[validate(custom(function = fields::email_length))]
     #[schema(max_length = 254, example = "ada@example.com")]
     email: String,
     #[schema(value_type = String, format = Password, max_length = 128, example = "correct horse battery staple")]
     password: Password,
     /// Of those who have a second factor: six digits of the authenticator app, or a recovery code.
-    #[validate(length(max = 64, code = "code_too_long", message = "a code has at most 64 characters"))]
+    #[validate(custom(function = fields::code_length))]
     #[schema(max_length = 64, example = json!(null))]
     code: Option<String>,
 }
@@ -227,7 +228,10 @@ async fn check_password(app: &App, origin: &Origin, asker: &Asker, request: &Log
 }
 
 fn invalid_credentials() -> Error {
-    Error::Unauthorized { code: "invalid_credentials", detail: "The e-mail address or the password is wrong." }
+    Error::Unauthorized {
+        code: ProblemCode::InvalidCredentials,
+        detail: "The e-mail address or the password is wrong.",
+    }
 }
 
 async fn begin_session(
@@ -293,7 +297,7 @@ pub async fn refresh(
     Json(request): Json<RefreshRequest, MAX_AUTH_BODY_BYTES>,
 ) -> Result<TokensAnswer> {
     let invalid = || Error::Unauthorized {
-        code: "invalid_refresh_token",
+        code: ProblemCode::InvalidRefreshToken,
         detail: "The refresh token is not valid, was used before, or its session has ended. Sign in again.",
     };
     let presented = presented_token(client, &headers, request)?.ok_or_else(invalid)?;
@@ -390,7 +394,7 @@ pub async fn end(
     if end_session(&app, &origin, caller, id).await? {
         Ok(StatusCode::NO_CONTENT)
     } else {
-        Err(Error::not_found("session_not_found", "You have no such session; GET /me/sessions lists them."))
+        Err(Error::not_found(ProblemCode::SessionNotFound, "You have no such session; GET /me/sessions lists them."))
     }
 }
 
@@ -456,7 +460,7 @@ fn take_guess(app: &App, origin: &Origin, email: Result<&Email, &str>, known: &[
 
 fn second_factor_required() -> Error {
     Error::Unauthorized {
-        code: "second_factor_required",
+        code: ProblemCode::SecondFactorRequired,
         detail: "The password is right. Send it again with `code`: six digits of your authenticator app, or a recovery code.",
     }
 }
@@ -475,11 +479,13 @@ fn user_agent(headers: &HeaderMap) -> Option<String> {
 fn presented_token(client: Client, headers: &HeaderMap, request: RefreshRequest) -> Result<Option<SecretString>> {
     match (client, request.refresh_token) {
         (Client::Api, Some(token)) => Ok(Some(token)),
-        (Client::Api, None) => Err(Error::invalid("/refresh_token", "missing_field", "this field is required")),
+        (Client::Api, None) => {
+            Err(Error::invalid("/refresh_token", ProblemCode::MissingField, "this field is required"))
+        }
         (Client::Web, None) => Ok(web_client::refresh_token(headers).map(SecretString::from)),
         (Client::Web, Some(_)) => {
             let detail = "leave it out: with \"Coffer-Client: web\" the token is taken from the cookie";
-            Err(Error::invalid("/refresh_token", "unknown_field", detail))
+            Err(Error::invalid("/refresh_token", ProblemCode::UnknownField, detail))
         }
     }
 }

@@ -10,6 +10,7 @@ use uuid::Uuid;
 use crate::api::App;
 use crate::api::http::caller::{Caller, Staff};
 use crate::api::http::problem::{Error, Result};
+use crate::problem_code::ProblemCode;
 
 /// Who may sign people up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
@@ -47,7 +48,7 @@ async fn require_staff(parts: &mut Parts, app: &App) -> Result<Caller> {
     let by_staff_only = || {
         let detail =
             "Here the bank's staff open the first account: ask the bank. Whoever has one signs in with POST /login.";
-        Error::forbidden("sign_up_by_staff_only", detail)
+        Error::forbidden(ProblemCode::SignUpByStaffOnly, detail)
     };
     if !parts.headers.contains_key(AUTHORIZATION) {
         return Err(by_staff_only());

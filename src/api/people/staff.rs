@@ -25,6 +25,7 @@ use crate::books::audit_event::{Action, Event};
 use crate::db::Tx;
 use crate::db::access_changes::AccessChangeKind;
 use crate::db::users::{Role, User, UserFilter, UserStatus};
+use crate::problem_code::ProblemCode;
 use crate::text::{Reason, UserSearch};
 use crate::timestamp::Timestamp;
 
@@ -247,7 +248,10 @@ pub async fn set_user_status(
     let admins = if is_admin { Some(Admins::lock(&mut tx, caller).await?) } else { None };
     let mut user = lock_somebody_else(&mut tx, caller, id).await?;
     if user.role != Role::Customer && caller.role != Role::Admin {
-        return Err(Error::forbidden("role_required", "Only an admin freezes or releases those who work at the bank."));
+        return Err(Error::forbidden(
+            ProblemCode::RoleRequired,
+            "Only an admin freezes or releases those who work at the bank.",
+        ));
     }
     if user.role != Role::Customer {
         // It takes their powers away.
@@ -342,7 +346,7 @@ pub async fn set_account_status(
         return Err(not_for_oneself());
     }
     if account.status == AccountStatus::Closed {
-        return Err(Error::conflict("account_closed", "The account is closed: there is nothing to freeze."));
+        return Err(Error::conflict(ProblemCode::AccountClosed, "The account is closed: there is nothing to freeze."));
     }
     let is_admin = caller.role == Role::Admin;
     let is_to_freeze = status == AccountStatus::Frozen;
@@ -362,7 +366,7 @@ pub async fn set_account_status(
 }
 
 fn frozen_by_admin() -> Error {
-    Error::forbidden("frozen_by_admin", "An admin has frozen this: only an admin releases it.")
+    Error::forbidden(ProblemCode::FrozenByAdmin, "An admin has frozen this: only an admin releases it.")
 }
 
 /// What becomes of a change of somebody's access.
@@ -389,5 +393,5 @@ pub async fn lock_somebody_else(tx: &mut Tx<'_>, caller: Caller, id: Uuid) -> Re
 }
 
 fn not_for_oneself() -> Error {
-    Error::forbidden("not_for_oneself", "Nobody does this for themselves: ask somebody else who may.")
+    Error::forbidden(ProblemCode::NotForOneself, "Nobody does this for themselves: ask somebody else who may.")
 }

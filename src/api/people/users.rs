@@ -25,6 +25,7 @@ use crate::db::{Tx, errors};
 use crate::email::Email;
 use crate::limits::network_of;
 use crate::money::CurrentCurrency;
+use crate::problem_code::ProblemCode;
 use crate::text::Name;
 use crate::timestamp::Timestamp;
 
@@ -197,7 +198,7 @@ pub async fn update_me(
     if new_email.is_some() {
         let Some(password) = request.current_password else {
             let detail = "send your current password to change the address";
-            return Err(Error::invalid("/current_password", "current_password_required", detail));
+            return Err(Error::invalid("/current_password", ProblemCode::CurrentPasswordRequired, detail));
         };
         confirm_password(&app, &origin, caller, &before, password).await?;
     }
@@ -273,7 +274,7 @@ pub async fn close_me(
     lock_caller(&mut tx, caller).await?;
     if tx.count_open_accounts(caller.user_id).await? > 0 {
         let detail = "Close your accounts first: DELETE /accounts/{account_number} each, at a balance of zero.";
-        return Err(Error::conflict("accounts_open", detail));
+        return Err(Error::conflict(ProblemCode::AccountsOpen, detail));
     }
     tx.close_user(caller.user_id).await?;
     tx.remove_second_factor(caller.user_id, now).await?;
@@ -333,12 +334,12 @@ pub async fn lock_caller(tx: &mut Tx<'_>, caller: Caller) -> Result<User> {
 }
 
 fn user_has_left() -> Error {
-    Error::Unauthorized { code: "invalid_token", detail: "The user of this access token has left the bank." }
+    Error::Unauthorized { code: ProblemCode::InvalidToken, detail: "The user of this access token has left the bank." }
 }
 
 fn email_taken(error: sqlx::Error) -> Error {
     if errors::is_unique_violation(&error) {
-        Error::conflict("email_taken", "There is a user with this address already. Sign in with POST /login.")
+        Error::conflict(ProblemCode::EmailTaken, "There is a user with this address already. Sign in with POST /login.")
     } else {
         error.into()
     }
@@ -348,5 +349,5 @@ fn refuse_own_name(pointer: &'static str, password: &NewPassword, name: &str, em
     if !passwords::is_own_name(password, name, email) {
         return Ok(());
     }
-    Err(Error::invalid(pointer, "password_guessable", "choose a password that is not your name or address"))
+    Err(Error::invalid(pointer, ProblemCode::PasswordGuessable, "choose a password that is not your name or address"))
 }

@@ -28,9 +28,9 @@ use crate::api::http::csv::CONTENT_TYPE as CSV;
 use crate::api::http::extract::{PathParam, Query};
 use crate::api::http::pieces::{self, Format, Pieces};
 use crate::api::http::problem::{Error, Result};
+use crate::api::http::views::AccountLook;
 use crate::api::money::statements::places::{Place, Places};
 use crate::api::money::transactions::EntryBody;
-use crate::api::people::views::AccountLook;
 use crate::api::router::HANDLER_TIMEOUT;
 use crate::books::account::Account;
 use crate::books::audit_event::Action;
@@ -39,6 +39,7 @@ use crate::db::Db;
 use crate::db::history::EntryRange;
 use crate::limits::{Limiter, Quota};
 use crate::money::{Currency, Money};
+use crate::problem_code::ProblemCode;
 use crate::timestamp::{DayOrMoment, Timestamp};
 
 /// Movements in one read and one piece of the answer, some 90 KB: enough to make the round trip cheap, few enough to be
@@ -390,7 +391,7 @@ impl StatementQuery {
         let is_reversed = self.from.zip(self.to).is_some_and(|(from, to)| from.begins > to.begins);
         if from > to || is_reversed {
             let detail = "send a moment or date that has passed and is not after `to`";
-            return Err(Error::invalid("?from", "period_reversed", detail));
+            return Err(Error::invalid("?from", ProblemCode::PeriodReversed, detail));
         }
         Ok((from, to))
     }

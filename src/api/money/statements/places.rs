@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use uuid::Uuid;
 
 use crate::api::http::problem::{Error, Result};
+use crate::problem_code::ProblemCode;
 
 /// Statements of more than one page under way at once. Each holds a page, and a slow client holds it for long.
 const MAX_UNDER_WAY: usize = 256;
@@ -52,7 +53,7 @@ impl Drop for Place {
 }
 
 fn busy(detail: &'static str) -> Error {
-    Error::Busy { code: "statements_busy", detail: detail.into() }
+    Error::Busy { code: ProblemCode::StatementsBusy, detail: detail.into() }
 }
 
 #[cfg(test)]
@@ -67,7 +68,7 @@ mod tests {
         assert!(places.take(greedy).is_err());
         let others = (MAX_OF_A_CALLER..MAX_UNDER_WAY).map(|n| Uuid::from_u128(n as u128));
         taken.extend(others.map(|caller| places.take(caller).expect("a place")));
-        assert!(matches!(places.take(Uuid::from_u128(1)), Err(Error::Busy { code: "statements_busy", .. })));
+        assert!(matches!(places.take(Uuid::from_u128(1)), Err(Error::Busy { code: ProblemCode::StatementsBusy, .. })));
         taken.clear();
         assert!(places.0.lock().expect("no panic").is_empty());
         assert!(places.take(greedy).is_ok());

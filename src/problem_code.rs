@@ -1,488 +1,524 @@
 //! Every kind of problem that the API can answer with: what happened, and what to do.
 //!
-//! The one list of codes. A problem's `type` leads to its page, which is made from this (`GET /problems/{code}`); the
-//! `detail` of an answer says more, because it knows the case. A code that is sent and not listed here fails the tests.
+//! The one table of codes. A problem's `type` leads to its page, which is made from this (`GET /problems/{code}`); the
+//! `detail` of an answer says more, because it knows the case. The table stands on the ground floor because parsers name
+//! codes, too: their errors print as `code: what to send instead`.
 
-/// A kind of problem.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Kind {
-    /// For programs. Never changes its meaning.
-    pub code: &'static str,
-    pub what_happened: &'static str,
-    pub what_to_do: &'static str,
-}
+use std::fmt;
 
-/// The kind with this code.
-pub fn kind(code: &str) -> Option<&'static Kind> {
-    KINDS.binary_search_by(|kind| kind.code.cmp(code)).ok().map(|at| &KINDS[at])
-}
+use serde::{Serialize, Serializer};
 
-/// `insufficient_funds` becomes `Insufficient funds`.
-pub fn title_of(code: &str) -> String {
-    let mut title = code.replace('_', " ").replace("json", "JSON");
-    if let Some(first) = title.get_mut(0..1) {
-        first.make_ascii_uppercase();
-    }
-    title
-}
+macro_rules! problem_codes {
+    ($($code:ident = $name:literal: $what_happened:literal, $what_to_do:literal;)*) => {
+        /// A kind of problem, for programs. It never changes its meaning.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum ProblemCode {
+            $(#[doc = $what_happened] $code,)*
+        }
 
-/// `code: "what happened", "what to do";`
-macro_rules! kinds {
-    ($($code:ident: $what_happened:literal, $what_to_do:literal;)*) => {
-        &[$(Kind { code: stringify!($code), what_happened: $what_happened, what_to_do: $what_to_do },)*]
+        impl ProblemCode {
+            /// By name, in the order of the alphabet.
+            pub const ALL: &[Self] = &[$(Self::$code,)*];
+
+            /// As on the wire.
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$code => $name,)*
+                }
+            }
+
+            pub const fn what_happened(self) -> &'static str {
+                match self {
+                    $(Self::$code => $what_happened,)*
+                }
+            }
+
+            pub const fn what_to_do(self) -> &'static str {
+                match self {
+                    $(Self::$code => $what_to_do,)*
+                }
+            }
+        }
     };
 }
 
-/// By code, in the order of the alphabet.
-pub const KINDS: &[Kind] = kinds! {
-    access_change_pending:
+impl ProblemCode {
+    /// The code with this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.binary_search_by(|code| code.name().cmp(name)).ok().map(|at| Self::ALL[at])
+    }
+
+    /// `insufficient_funds` becomes `Insufficient funds`.
+    pub fn title(self) -> String {
+        let mut title = self.name().replace('_', " ").replace("json", "JSON");
+        if let Some(first) = title.get_mut(0..1) {
+            first.make_ascii_uppercase();
+        }
+        title
+    }
+}
+
+impl fmt::Display for ProblemCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl Serialize for ProblemCode {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
+}
+
+problem_codes! {
+    AccessChangePending = "access_change_pending":
         "Another change of this person's role or second factor waits for a second admin.",
         "Have that one approved or rejected first: GET /approvals?status=pending lists it.";
-    account_busy:
+    AccountBusy = "account_busy":
         "Somebody else holds the account in the database for longer than the bank waits. Nothing was booked.",
         "Send the request again, with the same Idempotency-Key, after as many seconds as Retry-After says.";
-    account_closed:
+    AccountClosed = "account_closed":
         "The account is closed. Its history stays, but nothing moves on it any more.",
         "Use another account; GET /accounts lists yours, POST /accounts opens one.";
-    account_frozen:
+    AccountFrozen = "account_frozen":
         "The bank has frozen the account: no money moves until the bank releases it.",
         "Ask the bank. Balance and history can still be read.";
-    account_not_empty:
+    AccountNotEmpty = "account_not_empty":
         "An account can only be closed when its balance is zero.",
         "Transfer or withdraw what is left, then close it.";
-    account_not_found:
+    AccountNotFound = "account_not_found":
         "None of your accounts has this number. Somebody else's account answers the same.",
         "Compare the number with those that GET /accounts lists.";
-    account_number_check_digits:
+    AccountNumberCheckDigits = "account_number_check_digits":
         "The last two digits do not fit the twelve before them, so at least one digit is wrong.",
         "Compare the number with where it came from.";
-    account_number_malformed:
+    AccountNumberMalformed = "account_number_malformed":
         "This is no account number.",
         "Send 14 digits as a JSON string, such as \"10000000000180\", without spaces.";
-    accounts_open:
+    AccountsOpen = "accounts_open":
         "Nobody can leave the bank with open accounts.",
         "Close each of them with DELETE /accounts/{account_number}, then try again.";
-    already_reversed:
+    AlreadyReversed = "already_reversed":
         "The movement has been reversed before, and a movement is reversed once. Nothing was booked now.",
         "See the reversal with GET /transactions/{id} of what `reversed_by` names. To move the money once more, order a new movement.";
-    amount_above_maximum:
+    AmountAboveMaximum = "amount_above_maximum":
         "The amount is above what this bank lets one movement be.",
         "Send a smaller amount, or several; the detail says how much is allowed.";
-    amount_empty:
+    AmountEmpty = "amount_empty":
         "The amount is an empty string.",
         "Send a decimal such as \"100.50\".";
-    amount_exponent:
+    AmountExponent = "amount_exponent":
         "The amount is written with an exponent, such as \"1e2\".",
         "Write the number out: \"100\".";
-    amount_leading_zero:
+    AmountLeadingZero = "amount_leading_zero":
         "The amount begins with a zero that says nothing, such as \"007\".",
         "Leave out leading zeros: \"7\". Below one, write one zero: \"0.50\".";
-    amount_missing_decimals:
+    AmountMissingDecimals = "amount_missing_decimals":
         "The amount ends with its decimal point.",
         "Write digits after the point, or leave out the point.";
-    amount_missing_integer_part:
+    AmountMissingIntegerPart = "amount_missing_integer_part":
         "The amount begins with its decimal point.",
         "Write a digit before the point, such as \"0.50\".";
-    amount_must_be_a_string:
+    AmountMustBeAString = "amount_must_be_a_string":
         "The amount is a JSON number. Most programs turn those into floating point, which cannot hold every cent.",
         "Put the amount in quotation marks: \"100.50\".";
-    amount_negative:
+    AmountNegative = "amount_negative":
         "The amount has a minus sign.",
         "Send a positive amount. The call decides which way the money goes: POST /deposit, /withdraw or /transfer.";
-    amount_non_ascii_digit:
+    AmountNonAsciiDigit = "amount_non_ascii_digit":
         "The amount has digits of another script.",
         "Use the digits 0 to 9.";
-    amount_not_a_number:
+    AmountNotANumber = "amount_not_a_number":
         "The amount is no plain decimal number.",
         "Send digits with at most one point, such as \"1000.50\": no separators, no signs, no symbols.";
-    amount_overflow:
+    AmountOverflow = "amount_overflow":
         "The amount is larger than any that the bank can hold.",
         "Send a smaller amount.";
-    amount_plus_sign:
+    AmountPlusSign = "amount_plus_sign":
         "The amount has a plus sign.",
         "Leave it out.";
-    amount_spaces:
+    AmountSpaces = "amount_spaces":
         "There is a space, a tab or a line break in the amount.",
         "Leave it out.";
-    amount_too_many_decimals:
+    AmountTooManyDecimals = "amount_too_many_decimals":
         "The amount has more decimals than its currency: dollars have two, yen have none.",
         "Send at most as many decimals as the detail says.";
-    amount_zero:
+    AmountZero = "amount_zero":
         "The amount is zero, so nothing would move.",
         "Send an amount greater than zero.";
-    approval_not_found:
+    ApprovalNotFound = "approval_not_found":
         "There is no approval with this id.",
         "Compare the id with those that GET /approvals lists.";
-    approval_not_pending:
+    ApprovalNotPending = "approval_not_pending":
         "The approval was approved, rejected or has expired: there is nothing left to decide.",
         "See what became of it with GET /approvals/{id}. Order the movement again if it is still wanted.";
-    approval_required:
+    ApprovalRequired = "approval_required":
         "One person at the bank may not order this alone: it has to do with their own account, or takes what they moved within a day above the approval amount. A batch does not wait for a second person.",
         "Send it alone, with POST /deposit, /withdraw or /transfer: it is then kept until somebody else approves it.";
-    at_in_the_future:
+    AtInTheFuture = "at_in_the_future":
         "A balance was asked for at a moment that has not come yet.",
         "Send a moment that has passed, or leave out `at` for now.";
-    audit_log_busy:
+    AuditLogBusy = "audit_log_busy":
         "Whoever works at the bank looks at other people's accounts and persons only on record, and the audit log cannot be written now.",
         "Try again soon. If it stays so, the bank's log says why: its database takes no changes.";
-    auditor_changes_nothing:
+    AuditorChangesNothing = "auditor_changes_nothing":
         "Auditors read everything and change nothing.",
         "Sign in as somebody who may do this.";
-    bad_request:
+    BadRequest = "bad_request":
         "The server could not understand the request.",
         "Compare it with the API's description at /openapi.json.";
-    balance_overflow:
+    BalanceOverflow = "balance_overflow":
         "The balance would become larger than the bank can count.",
         "Use another account.";
-    batch_refused:
+    BatchRefused = "batch_refused":
         "The batch is atomic and at least one of its items was refused, so nothing of it was booked.",
         "Correct the items that `errors` names and send the batch again, or send it with \"atomic\": false.";
-    batch_size:
+    BatchSize = "batch_size":
         "The batch has no items, or more than it may.",
         "Send 1 to 1,000 movements at a time.";
-    body_incomplete:
+    BodyIncomplete = "body_incomplete":
         "The request's body did not arrive whole.",
         "Send the request again. With an Idempotency-Key that is safe in any case.";
-    body_must_be_an_object:
+    BodyMustBeAnObject = "body_must_be_an_object":
         "The body is JSON, but not an object.",
         "Send one JSON object: {\"name\": \"value\"}.";
-    body_too_large:
+    BodyTooLarge = "body_too_large":
         "The body is larger than this call takes.",
         "Send less; the detail says how many bytes are allowed. Long batches can be sent in parts.";
-    code_too_long:
+    CodeTooLong = "code_too_long":
         "The code is longer than any code of the bank.",
         "Send the six digits that the app shows, or a recovery code.";
-    content_encoding_unsupported:
+    ContentEncodingUnsupported = "content_encoding_unsupported":
         "The body is compressed, which the bank does not take.",
         "Send it as it is, without a header Content-Encoding.";
-    currency_mismatch:
+    CurrencyMismatch = "currency_mismatch":
         "The currencies do not agree: money moves in the currency of its account, and between accounts of one currency.",
         "Leave out `currency`, or choose an account in that currency; GET /accounts says which is which.";
-    currency_withdrawn:
+    CurrencyWithdrawn = "currency_withdrawn":
         "ISO 4217 has withdrawn this currency, so no account is opened in it any more. Accounts that there are stay as they are.",
         "Send its successor, which the detail names.";
-    current_password_required:
+    CurrentPasswordRequired = "current_password_required":
         "A new address takes the current password, so that nobody with a borrowed token can take over.",
         "Send `current_password`, too.";
-    cursor_invalid:
+    CursorInvalid = "cursor_invalid":
         "The cursor does not belong to this list, or was changed.",
         "Send the `next_cursor` of a page of the same list as it came, or leave it out to start over.";
-    database_unavailable:
+    DatabaseUnavailable = "database_unavailable":
         "The bank's database does not answer. No movement was booked.",
         "Send the request again, with the same Idempotency-Key, after as many seconds as Retry-After says.";
-    date_malformed:
+    DateMalformed = "date_malformed":
         "This is neither a date nor a moment.",
         "Send a date such as 2026-01-31, or a date and time such as 2026-01-31T12:00:00Z; in a URL, write + as %2B.";
-    deposits_by_staff_only:
+    DepositsByStaffOnly = "deposits_by_staff_only":
         "In this bank deposits are booked by its staff.",
         "Bring the money to them.";
-    description_blank:
+    DescriptionBlank = "description_blank":
         "The description has no visible character.",
         "Write something, or leave it out.";
-    description_control_characters:
+    DescriptionControlCharacters = "description_control_characters":
         "The description has a line break, a control character or another one that cannot be seen or that reorders what follows.",
         "Leave out the character that the detail names. Joiners may stand within words, and variation selectors behind what they vary.";
-    description_too_long:
+    DescriptionTooLong = "description_too_long":
         "The description is too long.",
         "Send at most 140 characters.";
-    disk_full:
+    DiskFull = "disk_full":
         "The disk that holds the books is full, or has less room than the bank keeps in reserve. Nothing was booked or opened.",
         "Read on, and send the request again later, with the same Idempotency-Key. Whoever runs the bank makes room; it goes on by itself.";
-    duplicate_field:
+    DuplicateField = "duplicate_field":
         "A field or parameter came twice.",
         "Send it once.";
-    email_malformed:
+    EmailMalformed = "email_malformed":
         "This is no e-mail address that the bank can take.",
         "Send an address such as ada@example.com.";
-    email_taken:
+    EmailTaken = "email_taken":
         "Somebody has signed up with this address already.",
         "Sign in with POST /login, or use another address.";
-    email_too_long:
+    EmailTooLong = "email_too_long":
         "The address is longer than an e-mail address can be.",
         "Send at most 254 characters.";
-    expectation_failed:
+    ExpectationFailed = "expectation_failed":
         "The header Expect asks for something that the bank does not know.",
         "Leave it out, or send \"Expect: 100-continue\".";
-    frozen_by_admin:
+    FrozenByAdmin = "frozen_by_admin":
         "An admin has frozen this, so staff cannot release it.",
         "Ask an admin.";
-    host_invalid:
+    HostInvalid = "host_invalid":
         "The request has no Host header, more than one, or one that is no host.",
         "Send one Host header with the name or address that you connect to, as every HTTP/1.1 client does by itself.";
-    id_malformed:
+    IdMalformed = "id_malformed":
         "This is no id: ids are UUIDs.",
         "Send the id as the API gave it to you.";
-    idempotency_key_malformed:
+    IdempotencyKeyMalformed = "idempotency_key_malformed":
         "The header Idempotency-Key holds no key, or came twice.",
         "Send one key of 1 to 255 visible ASCII characters. A UUID will do.";
-    idempotency_key_reused:
+    IdempotencyKeyReused = "idempotency_key_reused":
         "You have used this Idempotency-Key for another request. Nothing was booked now.",
         "Send a new key with a new request. To repeat a request, send exactly the same one.";
-    insufficient_funds:
+    InsufficientFunds = "insufficient_funds":
         "There is less on the account than was asked for.",
         "Send a smaller amount or pay in first; the detail says how much is available.";
-    internal_error:
+    InternalError = "internal_error":
         "The bank failed to handle the request: this is a fault of the bank, not of yours.",
         "Report the request_id, which the bank's log has, too. It is safe to send a movement again with its Idempotency-Key.";
-    invalid_credentials:
+    InvalidCredentials = "invalid_credentials":
         "The address, the password or both are wrong. Which of them is not said, to tell guessers nothing.",
         "Try again, or become a customer with POST /create_account.";
-    invalid_refresh_token:
+    InvalidRefreshToken = "invalid_refresh_token":
         "The refresh token is not valid, was used before, or its session has ended.",
         "Sign in again with POST /login. Each refresh token is good once: keep the one that comes with every answer.";
-    invalid_second_factor:
+    InvalidSecondFactor = "invalid_second_factor":
         "The code is wrong, or was used before.",
         "Wait for the next one that the app shows, or send a recovery code. Each code is good once.";
-    invalid_token:
+    InvalidToken = "invalid_token":
         "The access token is not valid, has expired, or its session has ended. Ten wrong passwords or codes beside a token end its session.",
         "Get a new one with POST /refresh, or sign in again with POST /login.";
-    invalid_value:
+    InvalidValue = "invalid_value":
         "A field or parameter has a value that it cannot have.",
         "The detail says what to send instead.";
-    is_a_reversal:
+    IsAReversal = "is_a_reversal":
         "The movement undoes another one, and a reversal is not reversed.",
         "If the movement that it has undone should stand after all, order that one anew.";
-    label_blank:
+    LabelBlank = "label_blank":
         "The account's name has no visible character.",
         "Write something, or send null for no name.";
-    label_control_characters:
+    LabelControlCharacters = "label_control_characters":
         "The account's name has a line break, a control character or another one that cannot be seen or that reorders what follows.",
         "Leave out the character that the detail names. Joiners may stand within words, and variation selectors behind what they vary.";
-    label_too_long:
+    LabelTooLong = "label_too_long":
         "The account's name is too long.",
         "Send at most 50 characters.";
-    last_admin:
+    LastAdmin = "last_admin":
         "This is the last admin who could act: without one, nobody could give roles any more.",
         "Make another admin first, here or with `coffer admin create`.";
-    ledger_busy:
+    LedgerBusy = "ledger_busy":
         "More movements are waiting than the bank can take. Nothing was booked.",
         "Send the request again, with the same Idempotency-Key, after as many seconds as Retry-After says.";
-    length_ambiguous:
+    LengthAmbiguous = "length_ambiguous":
         "The request says twice how long its body is: with Content-Length and with Transfer-Encoding.",
         "Send one of them. Nothing was done; the connection was closed, because two programs in a row could have read two requests in it.";
-    limit_out_of_range:
+    LimitOutOfRange = "limit_out_of_range":
         "A page cannot have this size.",
         "Send a number from 1 to the one that the detail names, and go on with `next_cursor`.";
-    login_busy:
+    LoginBusy = "login_busy":
         "More people are signing in than the server can check passwords for.",
         "Try again in a moment.";
-    malformed_json:
+    MalformedJson = "malformed_json":
         "The body is no valid JSON.",
         "Send one JSON object; the detail says where the first mistake is.";
-    method_not_allowed:
+    MethodNotAllowed = "method_not_allowed":
         "This path exists, but not with this method.",
         "Use one of the methods that the header Allow lists.";
-    metrics_off:
+    MetricsOff = "metrics_off":
         "Metrics are switched off, or served on a listener of their own.",
         "Whoever runs the bank switches them on with COFFER_METRICS=true, and knows where COFFER_ADMIN_LISTEN serves them.";
-    missing_field:
+    MissingField = "missing_field":
         "A field or parameter that is required was left out.",
         "Send it; `errors` names it.";
-    missing_token:
+    MissingToken = "missing_token":
         "This call is only for those who have signed in.",
         "Sign in with POST /login and send the header \"Authorization: Bearer <access_token>\".";
-    name_blank:
+    NameBlank = "name_blank":
         "The name has no visible character.",
         "Send your name.";
-    name_control_characters:
+    NameControlCharacters = "name_control_characters":
         "The name has a line break, a control character or another one that cannot be seen or that reorders what follows.",
         "Leave out the character that the detail names. Joiners may stand within words, and variation selectors behind what they vary.";
-    name_too_long:
+    NameTooLong = "name_too_long":
         "The name is too long.",
         "Send at most 100 characters.";
-    not_acceptable:
+    NotAcceptable = "not_acceptable":
         "The header Accept allows none of the forms that this answer can have.",
         "Accept one of those that the detail names, or send no Accept at all.";
-    not_for_oneself:
+    NotForOneself = "not_for_oneself":
         "Nobody gives themselves a role, or freezes or releases themselves or their own account.",
         "Ask somebody else who may.";
-    not_ready:
+    NotReady = "not_ready":
         "The server runs, but its database does not answer, its disk is full, or its schema is not up to date.",
         "Wait. If it stays so, whoever runs the bank finds the reason in its log.";
-    nothing_to_confirm:
+    NothingToConfirm = "nothing_to_confirm":
         "No second factor is waiting to be confirmed.",
         "Start with POST /me/second_factor. One that was confirmed needs no more.";
-    outcome_unknown:
+    OutcomeUnknown = "outcome_unknown":
         "The database did not answer the commit, so the bank does not know whether it took effect. It did so whole or not at all.",
         "Send the request again with the same Idempotency-Key: a movement is booked once. Without a key, look first: GET /transactions/{transaction_id} answers 404 if nothing was booked.";
-    own_account:
+    OwnAccount = "own_account":
         "Nobody at the bank decides what goes to or from their own account, or what is about their own access.",
         "Ask somebody else at the bank to decide it.";
-    own_approval:
+    OwnApproval = "own_approval":
         "Nobody approves what they ordered themselves.",
         "Ask somebody else at the bank. You may reject it, which takes it back.";
-    password_common:
+    PasswordCommon = "password_common":
         "This password is among the first that a guesser tries.",
         "Choose another. A few words that have nothing to do with each other are good and easy to keep.";
-    password_guessable:
+    PasswordGuessable = "password_guessable":
         "The password is your own name or address.",
         "Choose one that has nothing to do with you.";
-    password_too_long:
+    PasswordTooLong = "password_too_long":
         "The password is too long.",
         "Send at most 128 characters.";
-    password_too_short:
+    PasswordTooShort = "password_too_short":
         "The password is too short.",
         "Send at least 8 characters, of any kind.";
-    path_not_found:
+    PathNotFound = "path_not_found":
         "There is nothing at this path.",
         "Compare it with the paths in /openapi.json, which /swagger-ui/ shows.";
-    period_reversed:
+    PeriodReversed = "period_reversed":
         "The period ends before it begins, or begins in the future.",
         "Send a `from` that has passed and is not after `to`.";
-    problem_not_found:
+    ProblemNotFound = "problem_not_found":
         "The bank knows no problem with this code.",
         "GET /problems lists all of them.";
-    reason_blank:
+    ReasonBlank = "reason_blank":
         "The reason has no visible character.",
         "Write something, or leave it out.";
-    reason_control_characters:
+    ReasonControlCharacters = "reason_control_characters":
         "The reason has a line break, a control character or another one that cannot be seen or that reorders what follows.",
         "Leave out the character that the detail names. Joiners may stand within words, and variation selectors behind what they vary.";
-    reason_too_long:
+    ReasonTooLong = "reason_too_long":
         "The reason is too long.",
         "Send at most 140 characters.";
-    receiver_not_found:
+    ReceiverNotFound = "receiver_not_found":
         "No account has the number that the money was to go to. Nothing was booked.",
         "Compare the number with where it came from.";
-    receiver_unavailable:
+    ReceiverUnavailable = "receiver_unavailable":
         "The account that the money was to go to is closed or frozen. Nothing was booked.",
         "Ask the receiver for another account.";
-    recent_sign_in_required:
+    RecentSignInRequired = "recent_sign_in_required":
         "What was asked for cannot be taken back, or is above the limit that you have set yourself, so it takes your password or a code within the last five minutes.",
         "Send your password or a code to POST /me/proof, or sign in again, and repeat the request with the new access token.";
-    request_timeout:
+    RequestTimeout = "request_timeout":
         "The request took too long to arrive.",
         "Send it again, in one go.";
-    requester_not_staff:
+    RequesterNotStaff = "requester_not_staff":
         "Whoever ordered the movement no longer works at the bank, or is frozen, so it is not carried out.",
         "Reject it, and order it yourself if it is still wanted.";
-    reversal_pending:
+    ReversalPending = "reversal_pending":
         "A reversal of this movement waits for approval already. Its money is reserved once, so only one waits at a time.",
         "Have the one that the detail names approved or rejected.";
-    role_required:
+    RoleRequired = "role_required":
         "This is only for certain people who work at the bank.",
         "The detail says which role it takes. An admin gives roles with PUT /users/{user_id}/role.";
-    same_account:
+    SameAccount = "same_account":
         "A transfer goes from one account to another; both were the same.",
         "Send two different account numbers.";
-    search_blank:
+    SearchBlank = "search_blank":
         "There is nothing to search for.",
         "Send part of a name or address, or an account number, or leave `search` out.";
-    search_control_characters:
+    SearchControlCharacters = "search_control_characters":
         "The text to search for has a line break, a control character or another one that cannot be seen.",
         "Leave out the character that the detail names.";
-    search_too_long:
+    SearchTooLong = "search_too_long":
         "The text to search for is too long.",
         "Send at most 100 characters.";
-    second_factor_enabled:
+    SecondFactorEnabled = "second_factor_enabled":
         "There is a second factor already.",
         "To change it, take it away with POST /me/second_factor/remove and enrol another.";
-    second_factor_enrolment_required:
+    SecondFactorEnrolmentRequired = "second_factor_enrolment_required":
         "Your role takes a second factor, and you have none yet.",
         "Enrol one with POST /me/second_factor, confirm it, then sign in with it.";
-    second_factor_missing:
+    SecondFactorMissing = "second_factor_missing":
         "There is no second factor to remove.",
         "Nothing needs to be done.";
-    second_factor_required:
+    SecondFactorRequired = "second_factor_required":
         "The password is right, and this user has a second factor.",
         "Send the password again with `code`: six digits of the authenticator app, or a recovery code.";
-    session_not_found:
+    SessionNotFound = "session_not_found":
         "You have no such session, or it has ended.",
         "GET /me/sessions lists those that you have.";
-    shutting_down:
+    ShuttingDown = "shutting_down":
         "The server is shutting down and took no more movements.",
         "Send the request again with the same Idempotency-Key: another instance, or this one after its restart, answers.";
-    sign_up_by_staff_only:
+    SignUpByStaffOnly = "sign_up_by_staff_only":
         "This bank lets only its staff make somebody a customer.",
         "Ask the bank. Staff and admins send their access token along; GET /bank says how it is set up.";
-    statements_busy:
+    StatementsBusy = "statements_busy":
         "Too many long statements are being read at once.",
         "Send the request again after as many seconds as Retry-After says, or ask for a shorter period.";
-    text_blank:
+    TextBlank = "text_blank":
         "There is nothing to look for.",
         "Send part of a description, or leave `text` out.";
-    text_control_characters:
+    TextControlCharacters = "text_control_characters":
         "The text to look for has a line break, a control character or another one that cannot be seen.",
         "Leave out the character that the detail names: no description has it.";
-    text_too_long:
+    TextTooLong = "text_too_long":
         "The text to look for is longer than any description.",
         "Send at most 140 characters.";
-    timed_out:
+    TimedOut = "timed_out":
         "The bank could not answer in time. What was asked for may have been done all the same.",
         "See whether it was done before you send the request again.";
-    timestamp_malformed:
+    TimestampMalformed = "timestamp_malformed":
         "This is no moment as RFC 3339 writes it.",
         "Send a date and time with its offset, such as 2026-01-31T12:00:00Z; in a URL, write + as %2B.";
-    too_many_accounts:
+    TooManyAccounts = "too_many_accounts":
         "You have 100 open accounts, which is the most.",
         "Close one that you no longer need.";
-    too_many_changes:
+    TooManyChanges = "too_many_changes":
         "You have signed in, or changed other things than money, more often in a day than the bank takes from one caller.",
         "Wait as many seconds as Retry-After says. A program keeps its session and renews it with POST /refresh, instead of signing in each time.";
-    too_many_codes:
+    TooManyCodes = "too_many_codes":
         "Too many wrong codes came in a short time.",
         "Wait as many seconds as Retry-After says.";
-    too_many_connections:
+    TooManyConnections = "too_many_connections":
         "More connections are open, from your network or from all, than the bank takes.",
         "Close some that you do not need, keep the others for several requests, and try again.";
-    too_many_movements:
+    TooManyMovements = "too_many_movements":
         "You have had more movements booked, in a short time or in a day, than the bank takes from one caller. Nothing was booked now.",
         "Wait as many seconds as Retry-After says, or send fewer at once; the header RateLimit-Policy names the limit and its size. Whoever runs the bank sets it with COFFER_MOVEMENT_RATE and COFFER_MOVEMENTS_PER_DAY.";
-    too_many_openings:
+    TooManyOpenings = "too_many_openings":
         "You have opened as many accounts in 24 hours as one may, whether or not they are closed again.",
         "Wait as many seconds as Retry-After says.";
-    too_many_pending_approvals:
+    TooManyPendingApprovals = "too_many_pending_approvals":
         "As many requests as one person may have wait for approval.",
         "Have some of them approved or rejected, or take them back.";
-    too_many_requests:
+    TooManyRequests = "too_many_requests":
         "More requests came than the bank takes from one caller or one address in a time.",
         "Wait as many seconds as Retry-After says; the header RateLimit tells what is left.";
-    too_many_sign_ins:
+    TooManySignIns = "too_many_sign_ins":
         "Too many wrong passwords came in a short time, and the right one is not looked at either until then; or you have signed in hundreds of times.",
         "Wait as many seconds as Retry-After says. Keep a session and renew its tokens with POST /refresh.";
-    too_many_sign_ups:
+    TooManySignUps = "too_many_sign_ups":
         "More people have signed up from your network in an hour than the bank takes.",
         "Wait as many seconds as Retry-After says. Whoever runs the bank sets the limit with COFFER_SIGN_UPS_PER_HOUR.";
-    transaction_not_found:
+    TransactionNotFound = "transaction_not_found":
         "There is no such movement on your accounts.",
         "GET /transactions?account_number= lists those that there are.";
-    transfer_encoding_unsupported:
+    TransferEncodingUnsupported = "transfer_encoding_unsupported":
         "The body comes in a transfer coding other than chunked, or in chunks twice.",
         "Send a Content-Length, or \"Transfer-Encoding: chunked\" alone.";
-    unknown_client:
+    UnknownClient = "unknown_client":
         "The header Coffer-Client has a value that the bank does not know.",
         "Send \"web\" to keep the refresh token in a cookie, or leave the header out.";
-    unknown_currency:
+    UnknownCurrency = "unknown_currency":
         "This is no currency that the bank knows.",
         "Send a three-letter code of ISO 4217 in capitals, such as \"USD\".";
-    unknown_field:
+    UnknownField = "unknown_field":
         "There is a field or parameter that this call does not have. It is refused, so that no misspelt one goes unnoticed.",
         "Leave it out or correct its name; the detail lists those that are known.";
-    unknown_value:
+    UnknownValue = "unknown_value":
         "This field or parameter takes only certain values.",
         "Send one of those that the detail lists.";
-    unsupported_media_type:
+    UnsupportedMediaType = "unsupported_media_type":
         "The body is not declared as JSON.",
         "Send the header \"Content-Type: application/json\".";
-    user_frozen:
+    UserFrozen = "user_frozen":
         "The bank has frozen you: you may look and sign out, but change nothing.",
         "Ask the bank.";
-    user_not_found:
+    UserNotFound = "user_not_found":
         "There is no such user, or none that you may see.",
         "GET /users lists the users to those who may see them.";
-    validation_failed:
+    ValidationFailed = "validation_failed":
         "Several fields must be corrected.",
         "`errors` names each of them, with what to send instead.";
-    whole_units_malformed:
+    WholeUnitsMalformed = "whole_units_malformed":
         "This is no number of whole units.",
         "Send digits alone as a JSON string, such as \"500\", or null for none.";
-    wrong_password:
+    WrongPassword = "wrong_password":
         "The current password is wrong.",
         "Send the password that you sign in with now.";
-    wrong_type:
+    WrongType = "wrong_type":
         "A field has another type than it should: a number where a text is expected, say.",
         "Send the type that the detail names.";
-};
+}
 
 #[cfg(test)]
 mod tests {
@@ -490,15 +526,16 @@ mod tests {
 
     #[test]
     fn codes_are_in_order_and_each_can_be_found() {
-        assert!(KINDS.is_sorted_by(|one, next| one.code < next.code));
-        assert!(KINDS.iter().all(|it| kind(it.code) == Some(it)));
-        assert_eq!(kind("no_such_code"), None);
+        assert!(ProblemCode::ALL.is_sorted_by(|one, next| one.name() < next.name()));
+        assert!(ProblemCode::ALL.iter().all(|&code| ProblemCode::from_name(code.name()) == Some(code)));
+        assert_eq!(ProblemCode::from_name("no_such_code"), None);
     }
 
     #[test]
     fn everything_is_said_in_whole_sentences() {
-        for Kind { code, what_happened, what_to_do } in KINDS {
-            assert!([what_happened, what_to_do].iter().all(|text| text.ends_with('.')), "{code}");
+        for code in ProblemCode::ALL {
+            let texts = [code.what_happened(), code.what_to_do()];
+            assert!(texts.iter().all(|text| text.ends_with('.')), "{code}");
         }
     }
 }

@@ -21,6 +21,7 @@ use crate::api::http::context::Origin;
 use crate::api::http::problem::{Problem, Result};
 use crate::books::account::Account;
 use crate::books::audit_event::{Action, Concern, Event};
+use crate::problem_code::ProblemCode;
 
 /// The same user who looks at the same thing in the same way again within this time makes no other record: a screen that
 /// asks every few seconds would fill the log, and would tell nothing that one record does not.
@@ -152,22 +153,22 @@ pub async fn record_refusal(app: &App, origin: &Origin, response: Response) -> R
     let Some(caller) = origin.caller() else { return response };
     if origin.is_partly_refused() {
         // The rest is booked, so nothing may take the place of this answer.
-        if let Some(look) = refusal_of(app, origin, caller, "batch_refused").await {
+        if let Some(look) = refusal_of(app, origin, caller, ProblemCode::BatchRefused).await {
             app.note_view(look);
         }
         return response;
     }
-    let code = response.extensions().get::<Problem>().map(|problem| problem.code.clone());
+    let code = response.extensions().get::<Problem>().map(|problem| problem.code);
     let tells = [StatusCode::CONFLICT, StatusCode::UNPROCESSABLE_ENTITY].contains(&response.status());
     let Some(code) = code.filter(|_| tells) else { return response };
-    match refusal_of(app, origin, caller, &code).await.map(|look| app.viewed(look)) {
+    match refusal_of(app, origin, caller, code).await.map(|look| app.viewed(look)) {
         None | Some(Ok(())) => response,
         Some(Err(error)) => error.into_response(),
     }
 }
 
 /// None when no other people's accounts were ordered on. An account that cannot be looked up now counts as somebody else's.
-async fn refusal_of(app: &App, origin: &Origin, caller: Caller, code: &str) -> Option<Event> {
+async fn refusal_of(app: &App, origin: &Origin, caller: Caller, code: ProblemCode) -> Option<Event> {
     let numbers = origin.ordered_accounts();
     let owners = join_all(numbers.iter().map(|&number| async move {
         let found = tokio::time::timeout(LOOK_UP_WITHIN, app.db.account(number)).await;
@@ -178,7 +179,7 @@ async fn refusal_of(app: &App, origin: &Origin, caller: Caller, code: &str) -> O
         )
     }))
     .await;
-    let mut refused = origin.event(Action::MovementRefused).detail(code);
+    let mut refused = origin.event(Action::MovementRefused).detail(code.name());
     for (number, is_known, owner) in owners {
         if owner.is_some_and(|owner| owner != caller.user_id) || !is_known {
             refused = owner.into_iter().fold(refused.about(number), Event::about);

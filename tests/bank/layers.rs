@@ -1,0 +1,141 @@
+//! The house stands on its floors: nothing imports what stands on its own floor or above it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// From the ground up. What stands on one floor does not know each other.
+const FLOORS: [&[&str]; 12] = [
+    &["problem_code", "web_origin", "presence", "signals", "tls", "files"],
+    &["money", "timestamp", "text"],
+    &["account_number", "email", "clock", "connection"],
+    // What there is, and what becomes of it: pure.
+    &["books"],
+    &["db"],
+    &["disk", "limits", "audit"],
+    &["auth", "committer", "connection_limits"],
+    &["api"],
+    &["config", "admin", "demo", "doctor", "door", "housekeeping"],
+    &["server"],
+    &["cli"],
+    &["main"],
+];
+
+/// Within the API: what all resources share knows none of them.
+const SHARED_BY_ALL_WINGS: &str = "src/api/http/";
+const WINGS: [&str; 3] = ["api::money", "api::people", "api::docs"];
+
+/// Which crates a floor must do without, whatever it is called in the code.
+const STRANGERS: [(&str, &[&str]); 6] = [
+    ("src/books/", &["axum", "tokio", "sqlx::query", "Timestamp::now", "rusqlite", "getrandom"]),
+    ("src/db/", &["axum"]),
+    ("src/limits", &["axum"]),
+    ("src/auth/", &["axum"]),
+    ("src/committer/", &["axum", "StatusCode"]),
+    ("src/money.rs", &["axum", "tokio", "Timestamp::now"]),
+];
+
+#[test]
+fn every_import_leads_down() {
+    let mut wrong = Vec::new();
+    for (path, code) in sources() {
+        let own = module_of(&path);
+        let floor = floor_of(&own).unwrap_or_else(|| panic!("{path} stands on no floor: add `{own}` to FLOORS"));
+        for imported in imports(&code) {
+            match floor_of(&imported) {
+                Some(other) if other < floor || imported == own => {}
+                Some(_) => wrong.push(format!("{path} imports {imported}, which stands no lower than {own}")),
+                // A macro, say, that the crate exports.
+                None => assert!(!is_module(&imported), "{imported} stands on no floor"),
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn what_all_resources_share_knows_none_of_them() {
+    let shared = sources().into_iter().filter(|(path, _)| path.starts_with(SHARED_BY_ALL_WINGS));
+    for (path, code) in shared {
+        for wing in WINGS {
+            assert!(!code.contains(&format!("crate::{wing}")), "{path} imports {wing}");
+        }
+    }
+}
+
+#[test]
+fn each_floor_does_without_what_is_not_for_it() {
+    for (place, strangers) in STRANGERS {
+        let here: Vec<_> = sources().into_iter().filter(|(path, _)| path.starts_with(place)).collect();
+        assert!(!here.is_empty(), "there is nothing at {place}");
+        for (path, code) in here {
+            for stranger in strangers {
+                assert!(!code.contains(stranger), "{path} must do without {stranger}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_map_names_every_module() {
+    let map = fs::read_to_string("src/lib.rs").expect("the map");
+    let missing: Vec<_> = FLOORS.into_iter().flatten().filter(|module| is_library(module)).collect();
+    let missing: Vec<_> = missing.into_iter().filter(|module| !map.contains(&format!("[`{module}`]"))).collect();
+    assert!(missing.is_empty(), "the map in src/lib.rs does not name {missing:?}");
+}
+
+/// Path and code of every file, without comments and without tests.
+fn sources() -> Vec<(String, String)> {
+    let mut files = Vec::new();
+    collect(Path::new("src"), &mut files);
+    assert!(files.len() > 50, "where is the code?");
+    let read = |path: PathBuf| {
+        let text = fs::read_to_string(&path).expect("a source file");
+        let code = text.split("#[cfg(test)]\nmod tests").next().unwrap_or_default();
+        let lines = code.lines().filter(|line| !line.trim_start().starts_with("//"));
+        (path.to_string_lossy().into_owned(), lines.collect::<Vec<_>>().join("\n"))
+    };
+    files.into_iter().map(read).collect()
+}
+
+fn collect(directory: &Path, files: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(directory).expect("a directory") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            collect(&path, files);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            files.push(path);
+        }
+    }
+}
+
+/// `src/db/ledger/mod.rs` belongs to `db`.
+fn module_of(path: &str) -> String {
+    let first = path.split('/').nth(1).unwrap_or_default();
+    first.trim_end_matches(".rs").to_owned()
+}
+
+/// The modules that the code names from the root of the crate, once each. `main.rs` and `cli` call the crate by its name.
+fn imports(code: &str) -> Vec<String> {
+    let after = |root: &str| code.split(root).skip(1).map(name_at_start).collect::<Vec<_>>();
+    let mut names: Vec<_> = after("crate::").into_iter().chain(after("use coffer::")).collect();
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
+fn name_at_start(text: &str) -> String {
+    text.chars().take_while(|c| c.is_ascii_lowercase() || *c == '_' || c.is_ascii_digit()).collect()
+}
+
+fn floor_of(module: &str) -> Option<usize> {
+    let module = if module == "lib" { "main" } else { module };
+    FLOORS.iter().position(|floor| floor.contains(&module))
+}
+
+fn is_module(name: &str) -> bool {
+    Path::new(&format!("src/{name}.rs")).exists() || Path::new(&format!("src/{name}")).is_dir()
+}
+
+fn is_library(module: &str) -> bool {
+    is_module(module) && module != "main" && module != "cli"
+}
