@@ -1,17 +1,18 @@
-//! The decisions of a batch: keys, approvals, reversals, and orders that are all or nothing. No database.
+//! The decisions of a batch: keys, approvals, reversals, and requests that are all or nothing.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 
 use uuid::Uuid;
 
 use super::account::Account;
 use super::approval::{Approval, MAX_PENDING_PER_PERSON};
 use super::audit_event::Event;
-use super::command::{Command, Reverses, SecondPerson, accounts_named};
+use super::command::{Command, Reverses, SecondPerson};
 use super::entry::{Entry, Transaction};
 use super::postings::{Approved, PendingReversal, Postings, Reversal, UsedKey};
 use super::refusal::Refusal;
 use super::rules::{self, Book, Outcome};
+use super::staged::Staged;
 use super::unapproved::UnapprovedTotal;
 use crate::money::Money;
 use crate::timestamp::Timestamp;
@@ -33,19 +34,26 @@ pub type Verdict = Result<Receipt, Refusal>;
 /// What becomes of each command of a request, in the request's order.
 pub type Verdicts = Vec<Verdict>;
 
-/// The state of a batch while its commands are decided one after the other.
+/// The state of a batch while its requests are decided one after the other. What a request changes is staged, and joins the
+/// batch when the request is accepted.
 pub struct Decisions {
     book: Book,
     /// Keys that took effect, before this batch or within it.
-    used_keys: HashMap<[u8; 16], UsedKey>,
+    used_keys: Staged<[u8; 16], UsedKey>,
     /// Approvals that are still to be carried out, of those that the batch names.
-    pending: HashSet<Uuid>,
+    pending: Staged<Uuid, ()>,
     /// Reversals before this batch, of those that have to do with what it reverses.
     reversals: Vec<Reversal>,
-    waiting: WaitingBefore,
+    /// Approvals before this batch that wait to reverse what it reverses.
+    waiting_reversals: Vec<PendingReversal>,
+    /// How many approvals the callers have asked for who may ask for another.
+    waiting_counts: Staged<Uuid, i64>,
     /// The time of new approvals.
     now: Timestamp,
+    /// What the accepted requests add to the books.
     pub postings: Postings,
+    /// What the request under way would add.
+    staged: Postings,
 }
 
 /// What waited for approval before the batch, as far as it has to do with it.
@@ -68,64 +76,48 @@ impl Decisions {
     ) -> Self {
         Self {
             book,
-            waiting,
             used_keys: used_keys.into_iter().map(|used| (used.key, used)).collect(),
-            pending: pending.into_iter().collect(),
+            pending: pending.into_iter().map(|id| (id, ())).collect(),
             reversals,
+            waiting_reversals: waiting.reversals,
+            waiting_counts: waiting.counts.into_iter().collect(),
             now,
             postings: Postings::default(),
+            staged: Postings::default(),
         }
     }
 
     /// Decides the commands of one request. If they are `atomic` and one is refused, all are.
-    pub fn decide_order(&mut self, commands: &[Command], atomic: bool) -> Verdicts {
+    pub fn decide_request(&mut self, commands: &[Command], atomic: bool) -> Verdicts {
         let used_keys = &self.used_keys;
-        let is_new = |command: &&Command| command.idempotency_key.is_none_or(|key| !used_keys.contains_key(&key));
+        let is_new = |command: &&Command| command.idempotency_key.is_none_or(|key| !used_keys.contains(&key));
         let supervised = commands.iter().filter(|command| command.caller.alone_up_to.is_some());
-        self.book.begin_order(supervised.filter(is_new));
-        let verdicts = self.decide_all(commands, atomic);
-        self.book.end_order();
+        self.book.begin_request(supervised.filter(is_new));
+        let verdicts: Verdicts = commands.iter().map(|command| self.decide(command)).collect();
+        if atomic && verdicts.iter().any(Result::is_err) {
+            self.discard();
+            return verdicts.into_iter().map(|verdict| verdict.and(Err(Refusal::BatchRefused))).collect();
+        }
+        self.accept();
         verdicts
     }
 
-    fn decide_all(&mut self, commands: &[Command], atomic: bool) -> Verdicts {
-        if !atomic {
-            return commands.iter().map(|command| self.decide(command)).collect();
-        }
-        let before = self.savepoint(commands);
-        let verdicts: Verdicts = commands.iter().map(|command| self.decide(command)).collect();
-        if verdicts.iter().all(Result::is_ok) {
-            return verdicts;
-        }
-        self.go_back_to(before);
-        verdicts.into_iter().map(|verdict| verdict.and(Err(Refusal::BatchRefused))).collect()
+    /// What the request has staged joins the batch.
+    fn accept(&mut self) {
+        self.book.accept();
+        self.used_keys.accept();
+        self.pending.accept();
+        self.waiting_counts.accept();
+        self.postings.append(&mut self.staged);
     }
 
-    fn savepoint(&self, commands: &[Command]) -> Savepoint {
-        let numbers = accounts_named(commands).into_iter();
-        Savepoint {
-            accounts: numbers.filter_map(|number| self.book.account(number)).cloned().collect(),
-            transactions: self.postings.transactions.len(),
-            entries: self.postings.entries.len(),
-            used_keys: self.postings.used_keys.len(),
-            approved: self.postings.approved.len(),
-            kept: self.postings.kept.len(),
-            reversals: self.postings.reversals.len(),
-            records: self.postings.records.len(),
-        }
-    }
-
-    fn go_back_to(&mut self, before: Savepoint) {
-        self.book.go_back(before.accounts);
-        self.postings.transactions.truncate(before.transactions);
-        self.postings.entries.truncate(before.entries);
-        self.postings.kept.truncate(before.kept);
-        self.postings.reversals.truncate(before.reversals);
-        self.postings.records.truncate(before.records);
-        for used in self.postings.used_keys.drain(before.used_keys..) {
-            self.used_keys.remove(&used.key);
-        }
-        self.pending.extend(self.postings.approved.drain(before.approved..).map(|approved| approved.id));
+    /// The request was refused: it has changed nothing.
+    fn discard(&mut self) {
+        self.book.discard();
+        self.used_keys.discard();
+        self.pending.discard();
+        self.waiting_counts.discard();
+        self.staged = Postings::default();
     }
 
     fn decide(&mut self, command: &Command) -> Result<Receipt, Refusal> {
@@ -155,7 +147,7 @@ impl Decisions {
 
     /// A movement is reversed once, and a reversal never: before this batch and within it.
     fn refuse_second_reversal(&self, transaction_id: Uuid) -> Result<(), Refusal> {
-        let mut known = self.reversals.iter().chain(&self.postings.reversals);
+        let mut known = self.reversals.iter().chain(&self.postings.reversals).chain(&self.staged.reversals);
         match known.find(|known| known.transaction_id == transaction_id || known.reversal_id == transaction_id) {
             None => Ok(()),
             Some(known) if known.transaction_id == transaction_id => {
@@ -167,8 +159,9 @@ impl Decisions {
 
     /// Of a movement one reversal waits at a time: otherwise its money would have to be reserved twice.
     fn refuse_while_another_waits(&self, command_id: Uuid, transaction_id: Uuid) -> Result<(), Refusal> {
-        let before = self.waiting.reversals.iter().map(|waiting| (waiting.approval_id, Some(waiting.transaction_id)));
-        let mut all = before.chain(self.postings.kept.iter().map(|kept| (kept.id, kept.reverses)));
+        let before = self.waiting_reversals.iter().map(|waiting| (waiting.approval_id, Some(waiting.transaction_id)));
+        let since = self.postings.kept.iter().chain(&self.staged.kept);
+        let mut all = before.chain(since.map(|kept| (kept.id, kept.reverses)));
         match all.find(|&(id, reverses)| id != command_id && reverses == Some(transaction_id)) {
             Some((approval_id, _)) => Err(Refusal::ReversalPending { approval_id }),
             None => Ok(()),
@@ -177,19 +170,20 @@ impl Decisions {
 
     /// Notes what is to be kept until a second person decides.
     fn keep(&mut self, command: &Command, money: Money, record: &Event) -> Result<Approval, Refusal> {
-        let count = self.waiting.counts.entry(command.caller.user_id).or_default();
-        if *count >= MAX_PENDING_PER_PERSON {
+        let caller = command.caller.user_id;
+        let count = self.waiting_counts.get(&caller).copied().unwrap_or_default();
+        if count >= MAX_PENDING_PER_PERSON {
             return Err(Refusal::TooManyPending { most: MAX_PENDING_PER_PERSON });
         }
-        *count += 1;
+        self.waiting_counts.insert(caller, count + 1);
         self.use_key(command);
         let approval = command.approval(money, self.now);
         if let Some(reservation) = approval.reservation() {
             self.book.reserve(reservation);
         }
         let record = record.clone().on(approval.id).detail(approval.in_words());
-        self.postings.records.push(approval.accounts().fold(record, Event::about));
-        self.postings.kept.push(approval.clone());
+        self.staged.records.push(approval.accounts().fold(record, Event::about));
+        self.staged.kept.push(approval.clone());
         Ok(approval)
     }
 
@@ -197,7 +191,7 @@ impl Decisions {
         if let Some(key) = command.idempotency_key {
             let used = UsedKey { key, fingerprint: command.fingerprint(), transaction_id: command.id };
             self.used_keys.insert(key, used);
-            self.postings.used_keys.push(used);
+            self.staged.used_keys.push(used);
         }
     }
 
@@ -206,16 +200,16 @@ impl Decisions {
         self.use_key(command);
         if let SecondPerson::HasApproved { by, record } = &command.second_person {
             self.pending.remove(&command.id);
-            self.postings.approved.push(Approved { id: command.id, by: *by });
-            self.postings.records.push(Event::clone(record));
+            self.staged.approved.push(Approved { id: command.id, by: *by });
+            self.staged.records.push(Event::clone(record));
         }
         if let Some(reverses) = &command.reverses {
             self.reverse(reverses, &outcome.transaction);
         }
         self.put_on_record(command, &outcome);
-        self.postings.transactions.push(outcome.transaction);
-        self.postings.entries.push(outcome.entry.clone());
-        self.postings.entries.extend(outcome.counter_entry);
+        self.staged.transactions.push(outcome.transaction);
+        self.staged.entries.push(outcome.entry.clone());
+        self.staged.entries.extend(outcome.counter_entry);
         outcome.entry
     }
 
@@ -225,8 +219,8 @@ impl Decisions {
         let detail = format!("{}: {why}", reversal.in_words());
         let record = record.clone().on(transaction_id).detail(detail);
         let (from, to) = reversal.sides();
-        self.postings.records.push(from.into_iter().chain(to).fold(record, Event::about));
-        self.postings.reversals.push(Reversal { transaction_id: *transaction_id, reversal_id: reversal.id });
+        self.staged.records.push(from.into_iter().chain(to).fold(record, Event::about));
+        self.staged.reversals.push(Reversal { transaction_id: *transaction_id, reversal_id: reversal.id });
     }
 
     /// What staff do on somebody else's account by themselves. Approvals and reversals have records of their own.
@@ -242,7 +236,7 @@ impl Decisions {
             let detail = format!("{}, transaction {}", outcome.transaction.in_words(), outcome.transaction.id);
             let record = Event::clone(record).on(acted_on).detail(detail);
             let accounts = command.movement.accounts().filter(|number| *number != acted_on);
-            self.postings.records.push(owner.into_iter().fold(accounts.fold(record, Event::about), Event::about));
+            self.staged.records.push(owner.into_iter().fold(accounts.fold(record, Event::about), Event::about));
         }
     }
 
@@ -257,18 +251,4 @@ impl Decisions {
         let touched: BTreeSet<_> = self.postings.entries.iter().map(|entry| entry.account_number).collect();
         touched.into_iter().filter_map(|number| self.book.account(number)).collect()
     }
-}
-
-/// Where to go back to when an atomic order is refused half-way.
-struct Savepoint {
-    /// The accounts that the order names.
-    accounts: Vec<Account>,
-    /// How many of each the batch had to write.
-    transactions: usize,
-    entries: usize,
-    used_keys: usize,
-    approved: usize,
-    kept: usize,
-    reversals: usize,
-    records: usize,
 }

@@ -12,4 +12,5 @@ pub mod movement;
 pub mod postings;
 pub mod refusal;
 pub mod rules;
+pub mod staged;
 pub mod unapproved;

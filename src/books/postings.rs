@@ -23,6 +23,21 @@ pub struct Postings {
     pub records: Vec<Event>,
 }
 
+impl Postings {
+    /// Moves everything of `other` behind what is here, and keeps its room for the next.
+    pub fn append(&mut self, other: &mut Self) {
+        let Self { transactions, entries, used_keys, approved, kept, reversals, unapproved, records } = other;
+        self.transactions.append(transactions);
+        self.entries.append(entries);
+        self.used_keys.append(used_keys);
+        self.approved.append(approved);
+        self.kept.append(kept);
+        self.reversals.append(reversals);
+        self.unapproved.append(unapproved);
+        self.records.append(records);
+    }
+}
+
 /// An idempotency key that has taken effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromRow)]
 pub struct UsedKey {

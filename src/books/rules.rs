@@ -1,7 +1,5 @@
 //! The rules of money: pure decisions over accounts that are already loaded. No I/O, no clock, no randomness.
 
-use std::collections::HashMap;
-
 use uuid::Uuid;
 
 use super::account::{Account, AccountStatus};
@@ -11,6 +9,7 @@ use super::command::{Caller, Command, SecondPerson};
 use super::entry::{Entry, Transaction};
 use super::movement::{Movement, MovementType};
 use super::refusal::{NeedsApproval, Refusal};
+use super::staged::Staged;
 use super::unapproved::Unapproved;
 use crate::account_number::AccountNumber;
 use crate::money::Money;
@@ -19,13 +18,13 @@ use crate::timestamp::Timestamp;
 /// The accounts that a batch of commands names, as they are after the commands decided so far.
 #[derive(Debug)]
 pub struct Book {
-    accounts: HashMap<AccountNumber, Account>,
+    accounts: Staged<AccountNumber, Account>,
     /// The time of new entries, unless an account's last one is later.
     now: Timestamp,
     /// The most one movement may be, in whole units of its currency.
     maximum_major_units: i64,
     /// Amounts that pending reversals reserve. Each is counted in its account, too.
-    reservations: HashMap<Uuid, Reservation>,
+    reservations: Staged<Uuid, Reservation>,
     unapproved: Unapproved,
 }
 
@@ -42,12 +41,14 @@ pub struct Outcome {
 impl Book {
     pub fn new(accounts: Vec<Account>, now: Timestamp, maximum_major_units: i64) -> Self {
         let accounts = accounts.into_iter().map(|account| (account.account_number, account)).collect();
-        Self { accounts, now, maximum_major_units, reservations: HashMap::new(), unapproved: Unapproved::default() }
+        let (reservations, unapproved) = Default::default();
+        Self { accounts, now, maximum_major_units, reservations, unapproved }
     }
 
     /// With the reservations on the accounts, and what the batch's callers have moved without a second approver.
     pub fn with(mut self, reservations: Vec<Reservation>, unapproved: Unapproved) -> Self {
         reservations.into_iter().for_each(|reservation| self.reserve(reservation));
+        self.accept();
         Self { unapproved, ..self }
     }
 
@@ -67,16 +68,25 @@ impl Book {
         }
     }
 
-    /// Before the commands of one order are decided: together they count as their sum, whatever becomes of each. `commands`
-    /// are those that have not taken effect before, of callers who need a second approver for large sums.
-    pub fn begin_order<'a>(&mut self, commands: impl Iterator<Item = &'a Command>) {
+    /// Before the commands of one request are decided: together they count as their sum, whatever becomes of each.
+    /// `commands` are those that have not taken effect before, of callers who need a second approver for large sums.
+    pub fn begin_request<'a>(&mut self, commands: impl Iterator<Item = &'a Command>) {
         let amounts = commands.filter_map(|command| self.amount_by_role(command)).collect();
-        self.unapproved.begin_order(amounts);
+        self.unapproved.begin_request(amounts);
     }
 
-    /// After the commands of the order were decided.
-    pub fn end_order(&mut self) {
-        self.unapproved.end_order();
+    /// What the request has changed stands.
+    pub fn accept(&mut self) {
+        self.accounts.accept();
+        self.reservations.accept();
+        self.unapproved.accept();
+    }
+
+    /// The request has changed nothing.
+    pub fn discard(&mut self) {
+        self.accounts.discard();
+        self.reservations.discard();
+        self.unapproved.discard();
     }
 
     pub fn unapproved(&self) -> &Unapproved {
@@ -94,12 +104,6 @@ impl Book {
 
     pub fn account(&self, number: AccountNumber) -> Option<&Account> {
         self.accounts.get(&number)
-    }
-
-    /// Undoes what was decided of the order since these copies were taken.
-    pub fn go_back(&mut self, accounts: Vec<Account>) {
-        self.unapproved.forget_order();
-        self.accounts.extend(accounts.into_iter().map(|account| (account.account_number, account)));
     }
 
     /// The account, if it is a customer's and the caller may act on it.

@@ -25,11 +25,11 @@ type Sums = HashMap<(Uuid, Currency), i64>;
 /// Sums in minor units.
 #[derive(Clone, Debug, Default)]
 pub struct Unapproved {
-    /// Before the order that is being decided.
+    /// Before the request that is being decided.
     before: Sums,
-    /// What the order's commands come to, if all of them were accepted.
+    /// What the request's commands come to, if all of them were accepted.
     planned: Sums,
-    /// What was accepted of the order so far.
+    /// What was accepted of the request so far.
     accepted: Sums,
     /// What the batch adds to what is stored.
     added: Sums,
@@ -42,7 +42,7 @@ impl Unapproved {
         Self { before, ..Self::default() }
     }
 
-    pub fn begin_order(&mut self, amounts: Vec<(Uuid, Money)>) {
+    pub fn begin_request(&mut self, amounts: Vec<(Uuid, Money)>) {
         self.planned.clear();
         self.accepted.clear();
         amounts.into_iter().for_each(|(user_id, money)| increase(&mut self.planned, user_id, money));
@@ -52,12 +52,14 @@ impl Unapproved {
         increase(&mut self.accepted, user_id, money);
     }
 
-    /// Nothing of the order was accepted after all.
-    pub fn forget_order(&mut self) {
+    /// Nothing of the request stands.
+    pub fn discard(&mut self) {
+        self.planned.clear();
         self.accepted.clear();
     }
 
-    pub fn end_order(&mut self) {
+    /// What was accepted of the request stands.
+    pub fn accept(&mut self) {
         self.planned.clear();
         for ((user_id, currency), amount) in self.accepted.drain() {
             increase(&mut self.before, user_id, Money::new(amount, currency));
@@ -65,11 +67,11 @@ impl Unapproved {
         }
     }
 
-    /// What the user would have moved with `money`, which is part of an order that counts as a whole.
+    /// What the user would have moved with `money`, which is part of a request that counts as a whole.
     pub fn total_with(&self, user_id: Uuid, money: Money) -> i64 {
         let of = |sums: &Sums| sums.get(&(user_id, money.currency)).copied().unwrap_or_default();
-        let order = of(&self.planned).max(of(&self.accepted).saturating_add(money.minor_units));
-        of(&self.before).saturating_add(order)
+        let request = of(&self.planned).max(of(&self.accepted).saturating_add(money.minor_units));
+        of(&self.before).saturating_add(request)
     }
 
     /// What the batch adds, in no order.
@@ -95,18 +97,18 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever is asked for in whichever orders, what is accepted within the window is never above the limit.
+        /// Whatever is asked for in whichever requests, what is accepted within the window is never above the limit.
         #[test]
         fn the_sum_of_what_is_accepted_stays_within_the_limit(
             stored in 0..1_000i64,
-            orders in prop::collection::vec((prop::collection::vec(1..600i64, 1..5), any::<bool>()), 1..20),
+            requests in prop::collection::vec((prop::collection::vec(1..600i64, 1..5), any::<bool>()), 1..20),
         ) {
             const LIMIT: i64 = 1_000;
             let user_id = Uuid::from_u128(1);
             let mut unapproved = Unapproved::new([(user_id, usd(stored))]);
             let mut sum = stored;
-            for (amounts, is_taken_back) in orders {
-                unapproved.begin_order(amounts.iter().map(|&amount| (user_id, usd(amount))).collect());
+            for (amounts, is_taken_back) in requests {
+                unapproved.begin_request(amounts.iter().map(|&amount| (user_id, usd(amount))).collect());
                 let as_a_whole = sum + amounts.iter().sum::<i64>() <= LIMIT;
                 for &amount in &amounts {
                     let is_accepted = unapproved.total_with(user_id, usd(amount)) <= LIMIT;
@@ -116,11 +118,11 @@ mod tests {
                     }
                 }
                 if is_taken_back {
-                    unapproved.forget_order();
-                } else if as_a_whole {
-                    sum += amounts.iter().sum::<i64>();
+                    unapproved.discard();
+                } else {
+                    unapproved.accept();
+                    sum += if as_a_whole { amounts.iter().sum::<i64>() } else { 0 };
                 }
-                unapproved.end_order();
                 prop_assert!(sum <= LIMIT);
             }
             prop_assert_eq!(unapproved.added().map(|(_, money)| money.minor_units).sum::<i64>(), sum - stored);

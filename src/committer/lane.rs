@@ -275,7 +275,8 @@ impl Lane {
 
         let book = Book::new(accounts, now, self.maximum_major_units).with(reservations, unapproved);
         let mut decisions = Decisions::new(book, used_keys, pending, reversals, waiting, now);
-        let verdicts = batch.iter().map(|waiting| decisions.decide_order(&waiting.commands, waiting.atomic)).collect();
+        let verdicts =
+            batch.iter().map(|waiting| decisions.decide_request(&waiting.commands, waiting.atomic)).collect();
         decisions.add_unapproved(self.clock.stamp(now));
         let Postings { transactions, kept, .. } = &decisions.postings;
         if !transactions.is_empty() || !kept.is_empty() {
