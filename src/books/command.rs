@@ -17,7 +17,7 @@ use crate::timestamp::Timestamp;
 pub struct Command {
     /// The UUIDv7 of the transaction that the command becomes.
     pub id: Uuid,
-    pub caller: Caller,
+    pub caller: Requester,
     pub movement: Movement,
     pub amount: Amount,
     /// What the caller believes the currency to be; a belief that is wrong is refused.
@@ -69,7 +69,7 @@ pub struct Reverses {
 
 /// Who gives the order.
 #[derive(Clone, Copy, Debug)]
-pub struct Caller {
+pub struct Requester {
     pub user_id: Uuid,
     /// Staff: may act for any customer.
     pub acts_on_any_account: bool,

@@ -5,7 +5,7 @@ use uuid::Uuid;
 use super::account::{Account, AccountStatus};
 use super::approval::Reservation;
 use super::chain::entry_hash;
-use super::command::{Caller, Command, SecondPerson};
+use super::command::{Command, Requester, SecondPerson};
 use super::entry::{Entry, Transaction};
 use super::movement::{Movement, MovementType};
 use super::refusal::{NeedsApproval, Refusal};
@@ -107,7 +107,7 @@ impl Book {
     }
 
     /// The account, if it is a customer's and the caller may act on it.
-    fn callers_account(&self, caller: Caller, number: AccountNumber) -> Result<&Account, Refusal> {
+    fn callers_account(&self, caller: Requester, number: AccountNumber) -> Result<&Account, Refusal> {
         let account = self.accounts.get(&number).ok_or(Refusal::AccountNotFound)?;
         let is_owner = account.owner_id == Some(caller.user_id);
         if !is_owner && (!caller.acts_on_any_account || account.owner_id.is_none()) {
@@ -124,8 +124,8 @@ impl Book {
         let account = self.accounts.get(&number).ok_or(Refusal::ReceiverNotFound)?;
         match (account.owner_id, account.status) {
             (None, _) => Err(Refusal::ReceiverNotFound),
-            (_, AccountStatus::Open) => Ok(account),
-            _ => Err(Refusal::ReceiverUnavailable),
+            (Some(_), AccountStatus::Open) => Ok(account),
+            (Some(_), AccountStatus::Frozen | AccountStatus::Closed) => Err(Refusal::ReceiverUnavailable),
         }
     }
 }
@@ -234,12 +234,13 @@ enum Power {
 fn power(command: &Command, debited: Option<&Account>, credited: Option<&Account>) -> Power {
     let is_own = |account: Option<&Account>| account.is_some_and(|a| a.owner_id == Some(command.caller.user_id));
     let acted_on = debited.or(credited);
-    match (command.reverses.is_some(), command.movement.movement_type()) {
-        (false, MovementType::Deposit) if is_own(acted_on) => Power::OwnDeposit,
-        (false, MovementType::Withdrawal | MovementType::Transfer) if is_own(acted_on) => Power::Own,
-        _ if is_own(debited) || is_own(credited) => Power::RoleForOneself,
-        _ => Power::Role,
+    if command.reverses.is_none() && is_own(acted_on) {
+        return match command.movement.movement_type() {
+            MovementType::Deposit => Power::OwnDeposit,
+            MovementType::Withdrawal | MovementType::Transfer => Power::Own,
+        };
     }
+    if is_own(debited) || is_own(credited) { Power::RoleForOneself } else { Power::Role }
 }
 
 /// Nobody approves what goes to or from an account of theirs.

@@ -14,6 +14,7 @@ mod command_line;
 mod concurrency;
 mod connections;
 mod databases;
+mod decisions;
 mod doctor;
 mod documents;
 mod dual_control;

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use coffer::account_number::AccountNumber;
 use coffer::books::account::{Account, AccountStatus};
 use coffer::books::chain::entry_hash;
-use coffer::books::command::{Caller, Command, SecondPerson};
+use coffer::books::command::{Command, Requester, SecondPerson};
 use coffer::books::movement::Movement;
 use coffer::books::refusal::Refusal;
 use coffer::books::rules::{Book, Outcome, decide};
@@ -14,7 +14,7 @@ use coffer::timestamp::Timestamp;
 use proptest::prelude::*;
 use uuid::Uuid;
 
-const MAXIMUM: i64 = 1_000_000_000;
+pub const MAXIMUM: i64 = 1_000_000_000;
 /// As many accounts as fit a small state space: two owners, two currencies, one closed, one frozen, one with overdraft.
 const ACCOUNTS: usize = 7;
 
@@ -22,7 +22,7 @@ fn owner(index: u128) -> Uuid {
     Uuid::from_u128(index)
 }
 
-fn accounts() -> Vec<Account> {
+pub fn accounts() -> Vec<Account> {
     let numbers: Vec<AccountNumber> = (0..ACCOUNTS).map(|_| AccountNumber::random().expect("random")).collect();
     let currency = |code| Currency::from_code(code).expect("a currency");
     let at = Timestamp::from_micros(1);
@@ -42,7 +42,7 @@ fn accounts() -> Vec<Account> {
 
 /// One random order: who, what, from where, to where, how much in cents.
 #[derive(Clone, Debug)]
-struct Order {
+pub struct Order {
     user: u128,
     staff: bool,
     kind: u8,
@@ -53,13 +53,13 @@ struct Order {
 }
 
 prop_compose! {
-    fn orders()(user in 1..=3u128, staff in prop::bool::weighted(0.2), kind in 0..3u8, from in 0..=ACCOUNTS,
+    pub fn orders()(user in 1..=3u128, staff in prop::bool::weighted(0.2), kind in 0..3u8, from in 0..=ACCOUNTS,
                 to in 0..=ACCOUNTS, amount in 1..2_000u32, decimals in prop::bool::weighted(0.8)) -> Order {
         Order { user, staff, kind, from, to, amount, decimals }
     }
 }
 
-fn command(order: &Order, accounts: &[Account], index: usize) -> Command {
+pub fn command(order: &Order, accounts: &[Account], index: usize) -> Command {
     let unknown = AccountNumber::random().expect("random");
     let number = |at: usize| accounts.get(at).map_or(unknown, |account| account.account_number);
     let movement = match order.kind {
@@ -74,7 +74,7 @@ fn command(order: &Order, accounts: &[Account], index: usize) -> Command {
     };
     Command {
         id: Uuid::from_u128(1_000 + index as u128),
-        caller: Caller {
+        caller: Requester {
             user_id: owner(order.user),
             acts_on_any_account: order.staff,
             deposits_to_own: true,
@@ -202,7 +202,7 @@ proptest! {
         let mut moved_alone: HashMap<_, i64> = HashMap::new();
         for (index, order) in orders.iter().enumerate() {
             let command = command(order, &accounts, index);
-            let caller = Caller { alone_up_to: Some(units), ..command.caller };
+            let caller = Requester { alone_up_to: Some(units), ..command.caller };
             let before = format!("{book:?}");
             let alone = decide(&mut book, &Command { caller, ..command.clone() });
             let is_refused = matches!(alone, Err(Refusal::ApprovalRequired { .. }));

@@ -353,7 +353,7 @@ fn approved_order(app: &App, approval: &Approval, second_person: SecondPerson) -
         .ok_or_else(|| Error::Internal(format!("approval {} lacks an account", approval.id)))?;
     Ok(Command {
         id: approval.id,
-        caller: command::Caller {
+        caller: command::Requester {
             user_id: approval.requested_by,
             acts_on_any_account: true,
             deposits_to_own: app.self_service_deposits,

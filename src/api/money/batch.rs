@@ -170,7 +170,7 @@ fn debits_of(commands: &[Command]) -> Vec<(AccountNumber, Amount)> {
 impl BatchItem {
     fn command(
         self,
-        caller: command::Caller,
+        caller: command::Requester,
         record: Option<Box<Event>>,
         idempotency_key: Option<[u8; 16]>,
     ) -> Result<Command, FieldError> {
@@ -192,28 +192,34 @@ impl BatchItem {
 
     /// Each type names its own accounts and no others.
     fn movement(&self) -> Result<Movement, FieldError> {
-        let missing = |pointer| FieldError::new(pointer, ProblemCode::MissingField, "this type of movement needs it");
-        let surplus =
-            |pointer| FieldError::new(pointer, ProblemCode::UnknownField, "leave it out for this type of movement");
-        if self.movement_type == MovementType::Transfer {
-            if self.account_number.is_some() {
-                return Err(surplus("/account_number"));
+        match self.movement_type {
+            MovementType::Deposit => self.only_account().map(|to| Movement::Deposit { to }),
+            MovementType::Withdrawal => self.only_account().map(|from| Movement::Withdrawal { from }),
+            MovementType::Transfer => {
+                refuse_surplus("/account_number", self.account_number)?;
+                let from = self.from_account.ok_or_else(|| missing("/from_account"))?;
+                let to = self.to_account.ok_or_else(|| missing("/to_account"))?;
+                Ok(Movement::Transfer { from, to })
             }
-            let from = self.from_account.ok_or_else(|| missing("/from_account"))?;
-            let to = self.to_account.ok_or_else(|| missing("/to_account"))?;
-            return Ok(Movement::Transfer { from, to });
         }
-        if self.from_account.is_some() {
-            return Err(surplus("/from_account"));
-        }
-        if self.to_account.is_some() {
-            return Err(surplus("/to_account"));
-        }
-        let account = self.account_number.ok_or_else(|| missing("/account_number"))?;
-        Ok(match self.movement_type {
-            MovementType::Withdrawal => Movement::Withdrawal { from: account },
-            _ => Movement::Deposit { to: account },
-        })
+    }
+
+    /// The account of a movement that has one.
+    fn only_account(&self) -> Result<AccountNumber, FieldError> {
+        refuse_surplus("/from_account", self.from_account)?;
+        refuse_surplus("/to_account", self.to_account)?;
+        self.account_number.ok_or_else(|| missing("/account_number"))
+    }
+}
+
+fn missing(pointer: &'static str) -> FieldError {
+    FieldError::new(pointer, ProblemCode::MissingField, "this type of movement needs it")
+}
+
+fn refuse_surplus(pointer: &'static str, sent: Option<AccountNumber>) -> Result<(), FieldError> {
+    match sent {
+        None => Ok(()),
+        Some(_) => Err(FieldError::new(pointer, ProblemCode::UnknownField, "leave it out for this type of movement")),
     }
 }
 

@@ -241,7 +241,7 @@ pub fn order(
 }
 
 /// Who is asked when the order turns out to be too large for one person.
-fn second_person(origin: &Origin, caller: command::Caller) -> SecondPerson {
+fn second_person(origin: &Origin, caller: command::Requester) -> SecondPerson {
     match caller.alone_up_to {
         None => SecondPerson::NotAsked,
         Some(_) => SecondPerson::MayBeAsked { record: Box::new(origin.event(Action::ApprovalRequested)) },
@@ -249,7 +249,7 @@ fn second_person(origin: &Origin, caller: command::Caller) -> SecondPerson {
 }
 
 /// What goes on record when staff move money on somebody else's account.
-pub fn record(origin: &Origin, caller: command::Caller) -> Option<Box<Event>> {
+pub fn record(origin: &Origin, caller: command::Requester) -> Option<Box<Event>> {
     caller.acts_on_any_account.then(|| Box::new(origin.event(Action::MovementByStaff)))
 }
 

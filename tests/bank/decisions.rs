@@ -1,0 +1,124 @@
+//! The decisions of a batch, without a database: keys, reversals, and requests that are all or nothing.
+
+use std::collections::{HashMap, HashSet};
+
+use coffer::books::account::Account;
+use coffer::books::audit_event::{Action, Event};
+use coffer::books::command::{Command, Requester, Reverses};
+use coffer::books::decisions::{Decisions, Receipt, Verdict, WaitingBefore};
+use coffer::books::postings::Postings;
+use coffer::books::refusal::Refusal;
+use coffer::books::rules::Book;
+use coffer::timestamp::Timestamp;
+use proptest::prelude::*;
+use uuid::Uuid;
+
+use crate::rules::{MAXIMUM, Order, accounts, command, orders};
+
+/// One request: its commands, each perhaps with one of few keys or as the reversal of an earlier command; all or nothing,
+/// or each by itself.
+#[derive(Clone, Debug)]
+struct Request {
+    orders: Vec<(Order, Option<u8>, Option<usize>)>,
+    atomic: bool,
+}
+
+fn requests() -> impl Strategy<Value = Vec<Request>> {
+    let order = (orders(), prop::option::weighted(0.3, 0..4u8), prop::option::weighted(0.2, 0..20usize));
+    let request = (prop::collection::vec(order, 1..6), any::<bool>());
+    prop::collection::vec(request.prop_map(|(orders, atomic)| Request { orders, atomic }), 1..12)
+}
+
+/// The commands of each request. A reversal mirrors the command that it names, by whoever may do everything.
+fn commands(requests: &[Request], accounts: &[Account]) -> Vec<(Vec<Command>, bool)> {
+    let mut all: Vec<Command> = Vec::new();
+    let build = |request: &Request| {
+        let mut commands = Vec::new();
+        for (order, key, reverses) in &request.orders {
+            let mut command = command(order, accounts, all.len());
+            command.idempotency_key = key.map(|key| [key; 16]);
+            if let Some(original) = reverses.and_then(|index| all.get(index)) {
+                let record = Box::new(Event::at(Action::MovementReversed, Timestamp::from_micros(5)));
+                command.movement = original.movement.mirror();
+                command.amount = original.amount.clone();
+                command.caller = Requester { acts_on_any_account: true, ..command.caller };
+                command.reverses = Some(Reverses { transaction_id: original.id, record });
+            }
+            all.push(command.clone());
+            commands.push(command);
+        }
+        (commands, request.atomic)
+    };
+    requests.iter().map(build).collect()
+}
+
+fn decisions(accounts: &[Account]) -> Decisions {
+    let now = Timestamp::from_micros(10);
+    let book = Book::new(accounts.to_vec(), now, MAXIMUM);
+    Decisions::new(book, Vec::new(), Vec::new(), Vec::new(), WaitingBefore::default(), now)
+}
+
+fn decide_all(accounts: &[Account], requests: &[(Vec<Command>, bool)]) -> (Vec<Vec<Verdict>>, Decisions) {
+    let mut decisions = decisions(accounts);
+    let verdicts = requests.iter().map(|(commands, atomic)| decisions.decide_request(commands, *atomic)).collect();
+    (verdicts, decisions)
+}
+
+fn check_keys(requests: &[(Vec<Command>, bool)], verdicts: &[Vec<Verdict>]) {
+    let mut first_with: HashMap<[u8; 16], Uuid> = HashMap::new();
+    for ((commands, _), verdicts) in requests.iter().zip(verdicts) {
+        for (command, verdict) in commands.iter().zip(verdicts) {
+            let Some(key) = command.idempotency_key else { continue };
+            match (verdict, first_with.get(&key)) {
+                (Ok(Receipt::Posted(_)), None) => drop(first_with.insert(key, command.id)),
+                (Ok(Receipt::Posted(entry)), Some(_)) => {
+                    panic!("{entry:?} was booked with a key that had taken effect")
+                }
+                (Ok(Receipt::Replay { transaction_id }), first) => assert_eq!(Some(transaction_id), first),
+                (Err(Refusal::IdempotencyKeyReused), first) => assert!(first.is_some()),
+                (Ok(Receipt::Kept(_)) | Err(_), _) => {}
+            }
+        }
+    }
+}
+
+fn check_reversals(postings: &Postings) {
+    let undone: HashSet<_> = postings.reversals.iter().map(|reversal| reversal.transaction_id).collect();
+    assert_eq!(undone.len(), postings.reversals.len(), "one was undone twice");
+    assert!(postings.reversals.iter().all(|reversal| !undone.contains(&reversal.reversal_id)), "a reversal was undone");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(512))]
+
+    /// An atomic request is booked whole or not at all, and one that is not leaves no trace: the batch is what it would
+    /// have been without it.
+    #[test]
+    fn requests_that_are_refused_whole_leave_no_trace(requests in requests()) {
+        let accounts = accounts();
+        let requests = commands(&requests, &accounts);
+        let (verdicts, decisions) = decide_all(&accounts, &requests);
+        for ((_, atomic), verdicts) in requests.iter().zip(&verdicts) {
+            let refused = verdicts.iter().filter(|verdict| verdict.is_err()).count();
+            prop_assert!(!atomic || refused == 0 || refused == verdicts.len());
+        }
+        check_keys(&requests, &verdicts);
+        check_reversals(&decisions.postings);
+
+        let is_accepted = |verdicts: &Vec<Verdict>| verdicts.iter().any(Result::is_ok);
+        let accepted: Vec<_> =
+            requests.iter().zip(&verdicts).filter(|(_, verdicts)| is_accepted(verdicts)).map(|(it, _)| it.clone()).collect();
+        let (again, without) = decide_all(&accounts, &accepted);
+        prop_assert_eq!(verdicts.into_iter().filter(is_accepted).collect::<Vec<_>>(), again);
+        let (one, other) = (&decisions.postings, &without.postings);
+        prop_assert_eq!(&one.transactions, &other.transactions);
+        prop_assert_eq!(&one.entries, &other.entries);
+        prop_assert_eq!(&one.used_keys, &other.used_keys);
+        prop_assert_eq!(&one.reversals, &other.reversals);
+        prop_assert_eq!(one.records.len(), other.records.len());
+        let heads = |decisions: &Decisions| {
+            decisions.heads().into_iter().map(|head| (head.account_number, head.balance, head.head_hash)).collect::<Vec<_>>()
+        };
+        prop_assert_eq!(heads(&decisions), heads(&without));
+    }
+}
