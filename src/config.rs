@@ -196,9 +196,9 @@ pub struct Settings {
     pub database_connections: u32,
 
     /// PostgreSQL only: batches of movements in flight at once
-    #[arg(long, env = "COFFER_LANES", global = true, default_value_t = 2, value_name = "COUNT",
+    #[arg(long, env = "COFFER_LEDGER_WRITERS", global = true, default_value_t = 2, value_name = "COUNT",
           value_parser = number(1..=64_u32))]
-    pub lanes: u32,
+    pub ledger_writers: u32,
 
     /// PostgreSQL only: prepared statements kept per connection; 0 behind a pooler such as pgbouncer
     #[arg(long, env = "COFFER_STATEMENT_CACHE", global = true, default_value_t = 100, value_name = "COUNT",
@@ -291,7 +291,7 @@ impl Settings {
         Ok(DbOptions {
             target: self.narrowed_database_target(create)?,
             max_connections: self.database_connections,
-            lanes: self.lanes,
+            ledger_writers: self.ledger_writers,
             statement_cache: self.statement_cache,
             migration_lock: self.migration_lock,
         })

@@ -274,7 +274,7 @@ async fn book(
 ) -> Result<(), AnyError> {
     // What customers may do in this bank is a matter of requests; this is the bank's own doing.
     let caller = Requester { user_id, acts_on_any_account: false, deposits_to_own: true, alone_up_to: None };
-    let (committer, mut lanes) = Committer::start(db, max_amount, &Arc::default());
+    let (committer, mut writers) = Committer::start(db, max_amount, &Arc::default());
     let mut booked = 0;
     for (index, some) in year.chunks(AT_ONCE).enumerate() {
         let numbered = some.iter().zip(index * AT_ONCE..);
@@ -286,7 +286,7 @@ async fn book(
         progress(booked, year.len());
     }
     drop(committer);
-    lanes.all_ended().await;
+    writers.all_ended().await;
     Ok(())
 }
 

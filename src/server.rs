@@ -18,7 +18,7 @@ use crate::audit::AuditLog;
 use crate::auth::factor_keys::FactorKeyError;
 use crate::auth::{Auth, CallerLimits};
 use crate::clock::Clock;
-use crate::committer::{Committer, Lanes};
+use crate::committer::{Committer, Writers};
 use crate::config::{ConfigError, Settings, production};
 use crate::connection_limits::ConnectionLimits;
 use crate::db::{ConnectError, Db, errors};
@@ -81,10 +81,10 @@ impl From<TcpListener> for Listeners {
     }
 }
 
-/// A bank that is open: its database is migrated and its lanes are running.
+/// A bank that is open: its database is migrated and its writers are running.
 pub struct Bank {
     app: App,
-    lanes: Lanes,
+    writers: Writers,
     audit_writer: JoinHandle<()>,
     connection_limits: ConnectionLimits,
     tls: Option<TlsAcceptor>,
@@ -93,7 +93,7 @@ pub struct Bank {
 }
 
 impl Bank {
-    /// Connects, migrates, and starts the lanes.
+    /// Connects, migrates, and starts the writers.
     pub async fn open(settings: &Settings) -> Result<Self, ServerError> {
         require_what_is_needed(settings)?;
         let secrets = settings.signing_secrets()?;
@@ -119,7 +119,7 @@ impl Bank {
         let clock = Arc::new(Clock::default());
         let disk = DiskReserve::new(db.file(), settings.disk_reserve.bytes());
         let movement_limits = MovementLimits::new(settings.movement_rate, settings.movements_per_day);
-        let (committer, lanes) = Committer::start(&db, settings.max_amount, &clock);
+        let (committer, writers) = Committer::start(&db, settings.max_amount, &clock);
         let committer = committer.within(movement_limits.clone(), disk.clone());
         let metrics = if settings.metrics { Some(record_metrics()?) } else { None };
         let (audit, audit_writer) = AuditLog::start(&db);
@@ -147,7 +147,7 @@ impl Bank {
         let housekeeping = Housekeeping::start(&app, certificate, settings.idempotency_retention()).await?;
         Ok(Self {
             app,
-            lanes,
+            writers,
             audit_writer,
             connection_limits: ConnectionLimits::new(
                 affordable_connections(settings.max_connections),
@@ -171,7 +171,7 @@ impl Bank {
         listeners: impl Into<Listeners>,
         shutdown: impl Future<Output = ()>,
     ) -> Result<(), ServerError> {
-        let Self { app, mut lanes, audit_writer, connection_limits, tls, shutdown_deadline, housekeeping } = self;
+        let Self { app, mut writers, audit_writer, connection_limits, tls, shutdown_deadline, housekeeping } = self;
         let Listeners { public, admin } = listeners.into();
         let (db, movement_limits) = (app.db.clone(), app.movement_limits.clone());
         let of_admin = ConnectionLimits::new(ADMIN_CONNECTIONS, 0, Vec::new());
@@ -183,10 +183,10 @@ impl Bank {
             () = accept_if_any(admin.as_ref()) => Ok(()),
             () = shutdown => Ok(()),
             // A bank that cannot book must not stay up and look healthy.
-            () = lanes.one_ended() => Err(ServerError::LedgerStopped),
+            () = writers.one_ended() => Err(ServerError::LedgerStopped),
         };
         housekeeping.abort();
-        lanes.close();
+        writers.close();
         let closing = async {
             let admin = async {
                 if let Some((door, listener)) = admin {
@@ -194,7 +194,7 @@ impl Bank {
                 }
             };
             tokio::join!(door.close(public), admin);
-            lanes.all_ended().await;
+            writers.all_ended().await;
             store_quotas(&movement_limits, &db).await;
             if tokio::time::timeout(LAST_NOTES_WITHIN, audit_writer).await.is_err() {
                 tracing::error!("the last notes could not be written to the audit log");

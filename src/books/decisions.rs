@@ -45,9 +45,9 @@ pub struct Decisions {
     /// Reversals before this batch, of those that have to do with what it reverses.
     reversals: Vec<Reversal>,
     /// Approvals before this batch that wait to reverse what it reverses.
-    waiting_reversals: Vec<PendingReversal>,
+    pending_reversals: Vec<PendingReversal>,
     /// How many approvals the callers have asked for who may ask for another.
-    waiting_counts: Staged<Uuid, i64>,
+    pending_counts: Staged<Uuid, i64>,
     /// The time of new approvals.
     now: Timestamp,
     /// What the accepted requests add to the books.
@@ -58,7 +58,7 @@ pub struct Decisions {
 
 /// What waited for approval before the batch, as far as it has to do with it.
 #[derive(Default)]
-pub struct WaitingBefore {
+pub struct PendingBefore {
     /// Reversals of what the batch reverses.
     pub reversals: Vec<PendingReversal>,
     /// How many approvals the callers have asked for who may ask for another.
@@ -71,7 +71,7 @@ impl Decisions {
         used_keys: Vec<UsedKey>,
         pending: Vec<Uuid>,
         reversals: Vec<Reversal>,
-        waiting: WaitingBefore,
+        before: PendingBefore,
         now: Timestamp,
     ) -> Self {
         Self {
@@ -79,8 +79,8 @@ impl Decisions {
             used_keys: used_keys.into_iter().map(|used| (used.key, used)).collect(),
             pending: pending.into_iter().map(|id| (id, ())).collect(),
             reversals,
-            waiting_reversals: waiting.reversals,
-            waiting_counts: waiting.counts.into_iter().collect(),
+            pending_reversals: before.reversals,
+            pending_counts: before.counts.into_iter().collect(),
             now,
             postings: Postings::default(),
             staged: Postings::default(),
@@ -107,7 +107,7 @@ impl Decisions {
         self.book.accept();
         self.used_keys.accept();
         self.pending.accept();
-        self.waiting_counts.accept();
+        self.pending_counts.accept();
         self.postings.append(&mut self.staged);
     }
 
@@ -116,7 +116,7 @@ impl Decisions {
         self.book.discard();
         self.used_keys.discard();
         self.pending.discard();
-        self.waiting_counts.discard();
+        self.pending_counts.discard();
         self.staged = Postings::default();
     }
 
@@ -159,7 +159,7 @@ impl Decisions {
 
     /// Of a movement one reversal waits at a time: otherwise its money would have to be reserved twice.
     fn refuse_while_another_waits(&self, command_id: Uuid, transaction_id: Uuid) -> Result<(), Refusal> {
-        let before = self.waiting_reversals.iter().map(|waiting| (waiting.approval_id, Some(waiting.transaction_id)));
+        let before = self.pending_reversals.iter().map(|waiting| (waiting.approval_id, Some(waiting.transaction_id)));
         let since = self.postings.kept.iter().chain(&self.staged.kept);
         let mut all = before.chain(since.map(|kept| (kept.id, kept.reverses)));
         match all.find(|&(id, reverses)| id != command_id && reverses == Some(transaction_id)) {
@@ -171,11 +171,11 @@ impl Decisions {
     /// Notes what is to be kept until a second person decides.
     fn keep(&mut self, command: &Command, money: Money, record: &Event) -> Result<Approval, Refusal> {
         let caller = command.caller.user_id;
-        let count = self.waiting_counts.get(&caller).copied().unwrap_or_default();
+        let count = self.pending_counts.get(&caller).copied().unwrap_or_default();
         if count >= MAX_PENDING_PER_PERSON {
             return Err(Refusal::TooManyPending { most: MAX_PENDING_PER_PERSON });
         }
-        self.waiting_counts.insert(caller, count + 1);
+        self.pending_counts.insert(caller, count + 1);
         self.use_key(command);
         let approval = command.approval(money, self.now);
         if let Some(reservation) = approval.reservation() {

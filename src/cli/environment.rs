@@ -123,7 +123,7 @@ mod tests {
     #[test]
     fn a_misspelt_setting_is_recognized() {
         let known =
-            ["DATABASE_URL", "COFFER_LISTEN", "COFFER_LOG", "COFFER_LANES", "COFFER_TLS_CERT", "COFFER_TLS_KEY"];
+            ["DATABASE_URL", "COFFER_LISTEN", "COFFER_LOG", "COFFER_LEDGER_WRITERS", "COFFER_TLS_CERT", "COFFER_TLS_KEY"];
         for (name, meant) in [
             ("COFFER_LISTNE", "COFFER_LISTEN"),
             ("coffer_listen", "COFFER_LISTEN"),

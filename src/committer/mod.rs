@@ -1,31 +1,41 @@
 //! Group commit: many commands, one durable transaction.
 //!
-//! Handlers never open a transaction for money. They [`submit`](Committer::submit) a [`Command`] and wait. A *lane* takes
-//! everything that is waiting and, in one database transaction, locks the accounts named, looks up idempotency keys,
-//! [decides](crate::books::rules::decide) each command in the order of arrival, writes, commits, and only then answers. There is no
-//! timer: a batch is what arrived while the last commit was in flight, so one lone request waits for nothing and a thousand
-//! share one fsync.
+//! Handlers never open a transaction for money. They [`submit`](Committer::submit) a [`Command`] and wait in a queue. A
+//! *writer* takes every request that waits and carries them out together. There is no timer: a batch is what arrived while
+//! the last commit was in flight, so one lone request waits for nothing and a thousand share one `fsync`.
+//!
+//! The phases of a batch, all in one database transaction (`writer.rs`). A round trip is one to PostgreSQL; on SQLite each
+//! statement runs on the writer's own thread, once for each row.
+//!
+//! | phase | what happens | round trips | what bounds it |
+//! |---|---|---|---|
+//! | take | requests leave the queue | 0 | 1,024 commands |
+//! | lock | `begin`; the accounts named are locked in the order of their numbers, and loaded | 2 | 2 s for somebody else's lock |
+//! | load | keys, approvals, reversals, reservations, sums of staff: each only if the batch has to do with it | 0 to 7 | the batch |
+//! | decide | [`Decisions`](crate::books::decisions::Decisions): pure | 0 | some microseconds a command |
+//! | write | one statement for each table that has something new | 3 to 8 | the batch |
+//! | commit | durable, or not at all | 1 | one `fsync`; 2 s, then others are told to come back |
+//! | answer | each caller gets its verdict | 0 | |
 //!
 //! What holds:
 //! - An accepted command is on disk before its caller hears of it, whole or not at all.
 //! - A refused command leaves no trace and does not disturb its neighbours.
 //! - A batch that fails for a passing reason is tried again whole, for some seconds; for another reason, one by one, so
 //!   that only the culprit fails.
-//! - A command carries its transaction id from the start. When a COMMIT has no answer, the lane looks the ids up in the
+//! - A command carries its transaction id from the start. When a COMMIT has no answer, the writer looks the ids up in the
 //!   journal until it knows: nobody is told "failed" about money that moved. Meanwhile it takes no other command.
 //! - Nobody waits without end. A command that is not being committed within [`BOOKED_WITHIN`] is given up by its caller, and
 //!   never booked afterwards; one whose COMMIT has no answer within [`VERDICT_WITHIN`] is reported as unknown.
 //! - A client that hangs up cancels nothing: its command is in the queue, not in its request.
-//! - An order that needs a second person's word is kept as an approval by the same transaction that would have booked it,
-//!   under the id that its own will have, and with its key: a key stands for one thing, whatever arrives at once.
-//! - An order that waited for approval is booked once, and never when it was rejected: the approval's row is locked,
-//!   found pending and marked approved in the transaction that books it, which also puts it on record, so that all of
-//!   it is there or nothing, whenever the process ends. Two who approve, or one who rejects, wait for that lock and find
-//!   the row no longer pending. And the approval has the transaction's id, which the journal takes once.
-//! - A movement is reversed once: its row in `reversals` is written by the transaction that books the reversal, and looked
-//!   for once the accounts are locked, which are the same for all who would reverse it. And what is reversed is the key.
+//! - A command that needs a second approver is stored as a pending approval by the transaction that would have booked it,
+//!   under the id of the transaction to come, and with its key: a key stands for one thing, whatever arrives at once.
+//! - A command that waited for approval is booked once, and never when it was rejected: the approval's row is locked,
+//!   found pending and marked approved in the transaction that books it, which also puts it on record. Two who approve, or
+//!   one who rejects, wait for that lock and find the row no longer pending. And the journal takes each id once.
+//! - A movement is reversed once: the transaction that books the reversal writes its row in `reversals`, and looks for one
+//!   once the accounts are locked, which are the same for all who would reverse it. What is reversed is that table's key.
 
-mod lane;
+mod writer;
 
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Release};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64};
@@ -38,18 +48,18 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout, timeout_at};
 use uuid::Uuid;
 
-use self::lane::{Lane, on_its_own_thread};
+use self::writer::{Writer, on_its_own_thread};
 use crate::books::command::Command;
 use crate::books::decisions::{Receipt, Verdict, Verdicts};
 use crate::clock::Clock;
 use crate::db::Db;
 use crate::db::errors::{self, Failure};
-use crate::db::ledger::LaneConnection;
+use crate::db::ledger::WriterConnection;
 use crate::disk::{DiskFull, DiskReserve};
 use crate::limits::Exceeded;
 use crate::limits::movements::MovementLimits;
 
-/// Commands that may wait, over all lanes. When there is no room, the answer is 503 at once instead of ever more memory.
+/// Commands that may wait, over all writers. When there is no room, the answer is 503 at once instead of ever more memory.
 const MAX_WAITING: usize = 65_536;
 /// How long a caller waits for its commit to begin: with what comes before and after, less than the 10 seconds within which
 /// every request has its answer.
@@ -62,15 +72,15 @@ const STUCK_AFTER: Duration = Duration::from_secs(2);
 const CLOSING_WITHIN: Duration = Duration::from_secs(3);
 /// How long a caller waits to hear what became of a commit that has begun.
 const VERDICT_WITHIN: Duration = Duration::from_secs(30);
-/// What a lane has shown so lately is taken as how it is.
+/// What a writer has shown so lately is taken as how it is.
 const PULSE_LIFETIME: Duration = Duration::from_secs(1);
-/// How long [`Committer::readiness`] waits for a lane to show that it can write.
+/// How long [`Committer::readiness`] waits for a writer to show that it can write.
 const PULSE_WITHIN: Duration = Duration::from_millis(700);
 
-/// Where commands wait for their lane. Clones feed the same lanes.
+/// Where commands wait for their writer. Clones feed the same writers.
 #[derive(Clone)]
 pub struct Committer {
-    lanes: Vec<LaneHandle>,
+    writers: Vec<WriterHandle>,
     /// What bounds the queues: a permit for each command that waits.
     room: Arc<Semaphore>,
     closing_since: Arc<OnceLock<Instant>>,
@@ -78,21 +88,21 @@ pub struct Committer {
     disk: DiskReserve,
 }
 
-/// The lanes at work, each on a thread of its own. They end when the last [`Committer`] is gone and the queue is empty.
-pub struct Lanes {
+/// The writers at work, each on a thread of its own. They end when the last [`Committer`] is gone and the queue is empty.
+pub struct Writers {
     tasks: JoinSet<()>,
     closing_since: Arc<OnceLock<Instant>>,
 }
 
-/// The callers' end of a lane.
+/// The callers' end of a writer.
 #[derive(Clone)]
-struct LaneHandle {
-    queue: mpsc::UnboundedSender<Waiting>,
-    state: Arc<LaneState>,
+struct WriterHandle {
+    queue: mpsc::UnboundedSender<QueuedRequest>,
+    state: Arc<WriterState>,
 }
 
-/// What others may know of a lane.
-struct LaneState {
+/// What others may know of a writer.
+struct WriterState {
     /// Whether a COMMIT has no answer yet.
     is_in_doubt: AtomicBool,
     /// Whether a request that only asks for a sign of life is in the queue.
@@ -103,7 +113,7 @@ struct LaneState {
     pulse: watch::Sender<Pulse>,
 }
 
-/// The last time that a lane wrote something durable, or failed to.
+/// The last time that a writer wrote something durable, or failed to.
 #[derive(Clone, Copy)]
 struct Pulse {
     at: Instant,
@@ -139,9 +149,9 @@ pub enum SubmitError {
     Internal(String),
 }
 
-/// The commands of one request, and who waits for them. Without commands, it asks for a sign of life: the lane then writes
+/// The commands of one request, and who waits for them. Without commands, it asks for a sign of life: the writer then writes
 /// something even if nothing else is to be written.
-struct Waiting {
+struct QueuedRequest {
     commands: Vec<Command>,
     /// All of the commands, or none.
     atomic: bool,
@@ -151,7 +161,7 @@ struct Waiting {
     _room: OwnedSemaphorePermit,
 }
 
-/// Who has the say over a request: its caller, who may give it up, until the lane begins to commit it.
+/// Who has the say over a request: its caller, who may give it up, until the writer begins to commit it.
 #[derive(Default)]
 struct Stage(AtomicU8);
 
@@ -160,7 +170,7 @@ impl Stage {
     const COMMITTING: u8 = 1;
     const GIVEN_UP: u8 = 2;
 
-    /// False when the lane is committing it already.
+    /// False when the writer is committing it already.
     fn give_up(&self) -> bool {
         self.0.compare_exchange(Self::OPEN, Self::GIVEN_UP, AcqRel, Acquire).is_ok()
     }
@@ -184,34 +194,34 @@ impl Stage {
 }
 
 impl Committer {
-    /// Starts as many lanes as the database can use. `maximum_major_units` is the most one movement may be, in whole
+    /// Starts as many writers as the database can use. `maximum_major_units` is the most one movement may be, in whole
     /// units of its currency.
-    pub fn start(db: &Db, maximum_major_units: i64, clock: &Arc<Clock>) -> (Self, Lanes) {
+    pub fn start(db: &Db, maximum_major_units: i64, clock: &Arc<Clock>) -> (Self, Writers) {
         let closing_since = Arc::new(OnceLock::new());
         let mut tasks = JoinSet::new();
-        let lanes = (0..db.lanes())
+        let writers = (0..db.ledger_writers())
             .map(|_| {
                 let (sender, queue) = mpsc::unbounded_channel();
-                let state = Arc::new(LaneState::new());
-                let lane = Lane {
-                    connection: LaneConnection::new(db),
+                let state = Arc::new(WriterState::new());
+                let writer = Writer {
+                    connection: WriterConnection::new(db),
                     queue,
                     state: state.clone(),
                     closing_since: closing_since.clone(),
                     clock: clock.clone(),
                     maximum_major_units,
-                    held: Vec::new(),
+                    locked: Vec::new(),
                 };
-                tasks.spawn(on_its_own_thread(lane.run()));
-                LaneHandle { queue: sender, state }
+                tasks.spawn(on_its_own_thread(writer.run()));
+                WriterHandle { queue: sender, state }
             })
             .collect();
         let room = Arc::new(Semaphore::new(MAX_WAITING));
         let (limits, disk) = Default::default();
-        (Self { lanes, room, closing_since: closing_since.clone(), limits, disk }, Lanes { tasks, closing_since })
+        (Self { writers, room, closing_since: closing_since.clone(), limits, disk }, Writers { tasks, closing_since })
     }
 
-    /// The same lanes for callers who may move only so much, onto a disk that keeps a reserve.
+    /// The same writers for callers who may move only so much, onto a disk that keeps a reserve.
     pub fn within(self, limits: MovementLimits, disk: DiskReserve) -> Self {
         Self { limits, disk, ..self }
     }
@@ -232,17 +242,17 @@ impl Committer {
         self.disk.refuse_if_reached()?;
         let room =
             self.room.clone().try_acquire_many_owned(commands.len() as u32).map_err(|_| SubmitError::QueueFull)?;
-        // One account, one lane: a crowd at one account shares batches instead of waiting for each other's lock.
+        // One account, one writer: a crowd at one account shares batches instead of waiting for each other's lock.
         let first = commands.iter().flat_map(|command| command.movement.accounts()).next();
-        let lane = &self.lanes[first.map_or(0, |number| number.as_i64() / 100) as usize % self.lanes.len()];
-        if lane.state.is_in_doubt.load(Acquire) || lane.state.commit_is_stuck() {
+        let writer = &self.writers[first.map_or(0, |number| number.as_i64() / 100) as usize % self.writers.len()];
+        if writer.state.is_in_doubt.load(Acquire) || writer.state.commit_is_stuck() {
             return Err(SubmitError::NotBooked(Failure::InDoubt));
         }
         let payer = commands.first().map(Command::given_by).unwrap_or_default();
         let reserved = self.limits.reserve(payer, commands.len())?;
         let ids = commands.iter().map(|command| command.id).collect();
-        let (stage, answered) = lane.send(commands, atomic, room);
-        let answer = self.wait(lane, &stage, answered, ids).await;
+        let (stage, answered) = writer.send(commands, atomic, room);
+        let answer = self.wait(writer, &stage, answered, ids).await;
         match &answer {
             Ok(verdicts) => reserved.settle(verdicts.iter().filter(|verdict| is_written(verdict)).count()),
             // All of it may have been written.
@@ -255,7 +265,7 @@ impl Committer {
     /// Waits for the answer, and looks now and then whether it is still worth waiting.
     async fn wait(
         &self,
-        lane: &LaneHandle,
+        writer: &WriterHandle,
         stage: &Stage,
         mut answered: oneshot::Receiver<Result<Verdicts, SubmitError>>,
         ids: Vec<Uuid>,
@@ -263,13 +273,13 @@ impl Committer {
         let asked_at = Instant::now();
         loop {
             if let Ok(answer) = timeout(LOOK_EVERY, &mut answered).await {
-                // Without an answer the lane has ended, with its end of the channel.
+                // Without an answer the writer has ended, with its end of the channel.
                 return answer.unwrap_or_else(|_| match stage.give_up() {
                     true => Err(SubmitError::Closing),
                     false => Err(SubmitError::OutcomeUnknown { transactions: ids }),
                 });
             }
-            let is_stuck = lane.state.commit_is_stuck();
+            let is_stuck = writer.state.commit_is_stuck();
             if (is_stuck || asked_at.elapsed() >= BOOKED_WITHIN) && stage.give_up() {
                 return Err(SubmitError::NotBooked(if is_stuck { Failure::InDoubt } else { Failure::Unavailable }));
             }
@@ -280,15 +290,15 @@ impl Committer {
         }
     }
 
-    /// Whether every lane could write a moment ago. Known from what they have booked; only a lane that has shown nothing
+    /// Whether every writer could write a moment ago. Known from what they have booked; only a writer that has shown nothing
     /// for [`PULSE_LIFETIME`] is asked, by however many at once, to write something. Answers within [`PULSE_WITHIN`].
     pub async fn readiness(&self) -> Result<(), Failure> {
         let deadline = Instant::now() + PULSE_WITHIN;
-        try_join_all(self.lanes.iter().map(|lane| lane.pulse(&self.room, deadline))).await.map(drop)
+        try_join_all(self.writers.iter().map(|writer| writer.pulse(&self.room, deadline))).await.map(drop)
     }
 }
 
-impl LaneHandle {
+impl WriterHandle {
     fn send(
         &self,
         commands: Vec<Command>,
@@ -298,7 +308,8 @@ impl LaneHandle {
         let stage = Arc::new(Stage::default());
         let (answer, answered) = oneshot::channel();
         let asked_at = Instant::now();
-        let _ = self.queue.send(Waiting { commands, atomic, asked_at, stage: stage.clone(), answer, _room: room });
+        let _ =
+            self.queue.send(QueuedRequest { commands, atomic, asked_at, stage: stage.clone(), answer, _room: room });
         (stage, answered)
     }
 
@@ -325,8 +336,8 @@ impl LaneHandle {
     }
 }
 
-impl LaneState {
-    /// Of a lane that is about to start: it has shown nothing, and is given the time to.
+impl WriterState {
+    /// Of a writer that is about to start: it has shown nothing, and is given the time to.
     fn new() -> Self {
         let (pulse, _) = watch::channel(Pulse { at: Instant::now(), outcome: Ok(()) });
         Self {
@@ -362,8 +373,8 @@ impl LaneState {
     }
 }
 
-impl Lanes {
-    /// Waits for the end of one lane. None ends while there is a [`Committer`], unless there is a bug.
+impl Writers {
+    /// Waits for the end of one writer. None ends while there is a [`Committer`], unless there is a bug.
     pub async fn one_ended(&mut self) {
         let _ = self.tasks.join_next().await;
     }

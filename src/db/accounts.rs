@@ -18,7 +18,7 @@ impl Db {
             Self::Sqlite { look_ups, .. } => look_ups.run(|connection| {
                 connection.prepare_cached(SELECT)?.query_row((number,), sqlite::account).optional()
             })?,
-            Self::Postgres { readers, look_ups, .. } => look_ups.account(readers, number).await?,
+            Self::Postgres { read_pool, look_ups, .. } => look_ups.account(read_pool, number).await?,
         };
         self.add_reservations(account.as_mut_slice()).await?;
         Ok(account)

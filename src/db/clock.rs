@@ -12,10 +12,10 @@ impl Db {
     /// Makes the program go by PostgreSQL's clock, which all instances share, so that they agree with each other even if
     /// their machines do not. SQLite's clock is this machine's. True when the program's clock was set.
     pub async fn follow_server_time(&self) -> sqlx::Result<bool> {
-        if let Self::Postgres { readers, .. } = self {
+        if let Self::Postgres { read_pool, .. } = self {
             let asked = Instant::now();
             let now = sqlx::query_scalar("select (extract(epoch from clock_timestamp()) * 1000000)::bigint");
-            let server_time = in_time(now.fetch_one(readers)).await?;
+            let server_time = in_time(now.fetch_one(read_pool)).await?;
             // An answer that was long under way tells little.
             if asked.elapsed() < LONGEST_WAY {
                 return Ok(Timestamp::follow(server_time));

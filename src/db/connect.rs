@@ -63,16 +63,16 @@ impl Db {
         let path = file.get_filename().to_owned();
         let _lock = lock(&path).await?;
         let started = Instant::now();
-        let (writers, folder, readers) = loop {
+        let (write_pool, checkpoint_pool, read_pool) = loop {
             match open_sqlite(&file).await {
                 Ok(pools) => break pools,
                 Err(error) if is_busy(&error) && started.elapsed() < BUSY_PATIENCE => sleep(PAUSE).await,
                 Err(error) => return Err(refuse_sqlite(&path, &error)),
             }
         };
-        confirm_pragmas(&path, &writers).await?;
+        confirm_pragmas(&path, &write_pool).await?;
         let look_ups = Arc::new(sqlite::LookUps::new(path.clone()));
-        Ok(Self::Sqlite { file: path, writers, readers, folder, look_ups, turn: Arc::default() })
+        Ok(Self::Sqlite { file: path, write_pool, read_pool, checkpoint_pool, look_ups, write_lock: Arc::default() })
     }
 
     async fn connect_postgres(target: PgConnectOptions, options: &DbOptions) -> Result<Self, ConnectError> {
@@ -105,18 +105,19 @@ impl Db {
                 })
         };
         let has_own_sessions = options.statement_cache > 0;
-        let writers = pool(POSTGRES_WRITERS)
+        let write_pool = pool(POSTGRES_WRITERS)
             .after_connect(move |conn, _| {
                 Box::pin(async move { if has_own_sessions { prepare_session(conn).await } else { Ok(()) } })
             })
             .connect_with(target.clone())
             .await
             .map_err(|error| refuse_postgres(&target, &error))?;
-        let readers = pool(options.max_connections).connect_lazy_with(target.clone());
-        let (lanes, migration_lock) = (options.lanes, options.migration_lock);
-        let look_ups = gathered::AccountLookUps::start(&readers);
-        let settings = Arc::new(PostgresSettings { target: target.clone(), has_own_sessions, lanes, migration_lock });
-        let db = Self::Postgres { writers, readers, look_ups, settings };
+        let read_pool = pool(options.max_connections).connect_lazy_with(target.clone());
+        let (ledger_writers, migration_lock) = (options.ledger_writers, options.migration_lock);
+        let look_ups = gathered::AccountLookUps::start(&read_pool);
+        let settings =
+            Arc::new(PostgresSettings { target: target.clone(), has_own_sessions, ledger_writers, migration_lock });
+        let db = Self::Postgres { write_pool, read_pool, look_ups, settings };
         db.follow_server_time().await.map_err(|error| refuse_postgres(&target, &error))?;
         Ok(db)
     }
@@ -125,10 +126,10 @@ impl Db {
     /// wait for it. Each migration is one transaction.
     pub async fn migrate(&self) -> Result<(), ConnectError> {
         let ended = match self {
-            Self::Sqlite { file, writers, .. } => {
+            Self::Sqlite { file, write_pool, .. } => {
                 let _lock = lock(file).await?;
-                match SQLITE_MIGRATIONS.run(writers).await {
-                    Ok(()) => confirm_writable(writers).await.map_err(MigrateError::Execute),
+                match SQLITE_MIGRATIONS.run(write_pool).await {
+                    Ok(()) => confirm_writable(write_pool).await.map_err(MigrateError::Execute),
                     Err(error) => Err(error),
                 }
             }
@@ -250,7 +251,7 @@ async fn lock(file: &Path) -> Result<Option<File>, ConnectError> {
     }
 }
 
-/// Writers, folder and readers.
+/// The pools for writing, for checkpoints and for reading.
 async fn open_sqlite(file: &SqliteConnectOptions) -> sqlx::Result<(SqlitePool, SqlitePool, SqlitePool)> {
     let file = SQLITE_PRAGMAS.into_iter().fold(file.clone(), |file, (pragma, value)| file.pragma(pragma, value));
     let file = file
@@ -258,12 +259,12 @@ async fn open_sqlite(file: &SqliteConnectOptions) -> sqlx::Result<(SqlitePool, S
         // Rows of a batch come over in one go, not in many small ones.
         .row_buffer_size(SQLITE_ROW_BUFFER)
         .busy_timeout(SQLITE_BUSY_TIMEOUT);
-    let writers = sqlite_pool(SQLITE_WRITERS).connect_with(file.clone()).await?;
-    let folder = sqlite_pool(1).connect_with(file.clone()).await?;
+    let write_pool = sqlite_pool(SQLITE_WRITERS).connect_with(file.clone()).await?;
+    let checkpoint_pool = sqlite_pool(1).connect_with(file.clone()).await?;
     let file = file.create_if_missing(false).read_only(true).pragma("cache_size", READER_CACHE_KIB);
     // Opened at once: later there may be no file descriptor left for one.
-    let readers = sqlite_pool(SQLITE_READERS).min_connections(SQLITE_READERS).connect_with(file).await?;
-    Ok((writers, folder, readers))
+    let read_pool = sqlite_pool(SQLITE_READERS).min_connections(SQLITE_READERS).connect_with(file).await?;
+    Ok((write_pool, checkpoint_pool, read_pool))
 }
 
 fn is_busy(error: &sqlx::Error) -> bool {
@@ -271,8 +272,8 @@ fn is_busy(error: &sqlx::Error) -> bool {
 }
 
 /// SQLite opens a file that it may not write for reading alone, without a word.
-async fn confirm_writable(writers: &SqlitePool) -> sqlx::Result<()> {
-    match writers.begin_with("begin immediate").await {
+async fn confirm_writable(write_pool: &SqlitePool) -> sqlx::Result<()> {
+    match write_pool.begin_with("begin immediate").await {
         Ok(tx) => tx.rollback().await,
         // Somebody writes just now, so it can be written.
         Err(error) if is_busy(&error) => Ok(()),
@@ -281,11 +282,11 @@ async fn confirm_writable(writers: &SqlitePool) -> sqlx::Result<()> {
 }
 
 /// A pragma that SQLite does not like is ignored without a word, so the ones that matter are read back.
-async fn confirm_pragmas(file: &Path, writers: &SqlitePool) -> Result<(), ConnectError> {
+async fn confirm_pragmas(file: &Path, write_pool: &SqlitePool) -> Result<(), ConnectError> {
     let ask = async {
-        let journal_mode: String = sqlx::query_scalar("pragma journal_mode").fetch_one(writers).await?;
-        let synchronous: i64 = sqlx::query_scalar("pragma synchronous").fetch_one(writers).await?;
-        let foreign_keys: i64 = sqlx::query_scalar("pragma foreign_keys").fetch_one(writers).await?;
+        let journal_mode: String = sqlx::query_scalar("pragma journal_mode").fetch_one(write_pool).await?;
+        let synchronous: i64 = sqlx::query_scalar("pragma synchronous").fetch_one(write_pool).await?;
+        let foreign_keys: i64 = sqlx::query_scalar("pragma foreign_keys").fetch_one(write_pool).await?;
         Ok([journal_mode, synchronous.to_string(), foreign_keys.to_string()])
     };
     let [journal_mode, synchronous, foreign_keys] = ask.await.map_err(|error| refuse_sqlite(file, &error))?;

@@ -32,30 +32,30 @@ struct LookUp {
 }
 
 impl AccountLookUps {
-    pub fn start(readers: &PgPool) -> Self {
+    pub fn start(read_pool: &PgPool) -> Self {
         let start = |_| {
             let (sender, waiting) = mpsc::unbounded_channel();
-            tokio::spawn(answer(readers.clone(), waiting));
+            tokio::spawn(answer(read_pool.clone(), waiting));
             sender
         };
         Self((0..IN_FLIGHT).map(start).collect())
     }
 
     /// The customer's account with this number. When the query that it was part of fails, it asks alone.
-    pub async fn account(&self, readers: &PgPool, number: AccountNumber) -> sqlx::Result<Option<Account>> {
+    pub async fn account(&self, read_pool: &PgPool, number: AccountNumber) -> sqlx::Result<Option<Account>> {
         let (answer, answered) = oneshot::channel();
         let _ = self.0[number.as_i64() as usize / 100 % IN_FLIGHT].send(LookUp { number, answer });
         in_time(async {
             match answered.await {
                 Ok(account) => Ok(account),
-                Err(_) => sqlx::query_as(SELECT).bind(vec![number.as_i64()]).fetch_optional(readers).await,
+                Err(_) => sqlx::query_as(SELECT).bind(vec![number.as_i64()]).fetch_optional(read_pool).await,
             }
         })
         .await
     }
 }
 
-async fn answer(readers: PgPool, mut waiting: mpsc::UnboundedReceiver<LookUp>) {
+async fn answer(read_pool: PgPool, mut waiting: mpsc::UnboundedReceiver<LookUp>) {
     let mut batch = Vec::new();
     // Kept while one query follows another: taking a connection and giving it back costs as much as a look-up.
     let mut kept: Option<PoolConnection<Postgres>> = None;
@@ -69,7 +69,7 @@ async fn answer(readers: PgPool, mut waiting: mpsc::UnboundedReceiver<LookUp>) {
         let found: sqlx::Result<Vec<Account>> = in_time(async {
             let connection = match &mut kept {
                 Some(connection) => connection,
-                None => kept.insert(readers.acquire().await?),
+                None => kept.insert(read_pool.acquire().await?),
             };
             sqlx::query_as(SELECT).bind(numbers).fetch_all(&mut **connection).await
         })

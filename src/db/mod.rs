@@ -48,12 +48,12 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 const PING_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long SQLite waits for another process (`sqlite3`, say) to release its lock on the file.
 const SQLITE_BUSY_TIMEOUT: Duration = Duration::from_secs(4);
-/// For everything but money: the ledger's lane has its own, and so has the folding of the WAL, which takes its time.
+/// For everything but money: the ledger's writer has its own, and so have checkpoints of the WAL, which take their time.
 const SQLITE_WRITERS: u32 = 1;
 /// Each SQLite connection is a thread of its own; more of them than cores only adds switching.
 const SQLITE_READERS: u32 = 4;
 
-/// For everything but money: each of the ledger's lanes has its own.
+/// For everything but money: each of the ledger's ledger_writers has its own.
 const POSTGRES_WRITERS: u32 = 4;
 /// A connection that was used so recently is taken to be alive.
 const POSTGRES_TRUSTED: Duration = Duration::from_secs(1);
@@ -73,7 +73,7 @@ const SQLITE_PRAGMAS: [(&str, &str); 4] = [
 const READER_CACHE_KIB: &str = "-512";
 const SQLITE_ROW_BUFFER: usize = 1_024;
 /// Pages in the WAL before they are folded into the file: 32 MiB. A hot page is written many times to the WAL and once to
-/// the file, so folding seldom saves most of that work.
+/// the file, so a checkpoint seldom saves most of that work.
 const SQLITE_FOLD_PAGES: i64 = 8_192;
 /// Foldings beside the running ledger before the last one. Each leaves what was written during it, which is ever less.
 const SQLITE_FOLDINGS: usize = 3;
@@ -82,10 +82,10 @@ const SQLITE_FOLDINGS: usize = 3;
 #[derive(Clone, Debug)]
 pub struct DbOptions {
     pub target: DbTarget,
-    /// PostgreSQL connections for reading; writing has its own, one per lane and a few more.
+    /// PostgreSQL connections for reading; writing has its own, one for each of the ledger's writers and a few more.
     pub max_connections: u32,
     /// PostgreSQL only: how many batches may be in flight at once.
-    pub lanes: u32,
+    pub ledger_writers: u32,
     /// PostgreSQL only: prepared statements kept per connection. 0 behind a pooler that shares sessions.
     pub statement_cache: usize,
     /// PostgreSQL only: whether migrations take an advisory lock. Off for poolers and databases that have none.
@@ -101,18 +101,23 @@ pub enum DbTarget {
 /// A connected database. Clones share the same pools.
 #[derive(Clone, Debug)]
 pub enum Db {
-    /// SQLite has one writer at a time: whoever writes waits for its `turn`, in a queue that is fairer than SQLite's busy
+    /// SQLite has one writer at a time: whoever writes waits for its `write_lock`, in a queue that is fairer than SQLite's busy
     /// loop.
     Sqlite {
         file: PathBuf,
-        writers: SqlitePool,
-        readers: SqlitePool,
-        folder: SqlitePool,
+        write_pool: SqlitePool,
+        read_pool: SqlitePool,
+        checkpoint_pool: SqlitePool,
         look_ups: Arc<sqlite::LookUps>,
-        turn: Arc<Mutex<()>>,
+        write_lock: Arc<Mutex<()>>,
     },
-    /// Writers have a pool of their own, so that a crowd of readers never keeps money waiting.
-    Postgres { writers: PgPool, readers: PgPool, look_ups: gathered::AccountLookUps, settings: Arc<PostgresSettings> },
+    /// Writers have a pool of their own, so that a crowd of read_pool never keeps money waiting.
+    Postgres {
+        write_pool: PgPool,
+        read_pool: PgPool,
+        look_ups: gathered::AccountLookUps,
+        settings: Arc<PostgresSettings>,
+    },
 }
 
 #[derive(Debug)]
@@ -120,13 +125,13 @@ pub struct PostgresSettings {
     target: PgConnectOptions,
     /// Whether a connection is one session of the server's, as it is without a pooler that shares them.
     has_own_sessions: bool,
-    lanes: u32,
+    ledger_writers: u32,
     migration_lock: bool,
 }
 
 /// A transaction. Rolls back when dropped.
 pub enum Tx<'a> {
-    /// With the turn to write, unless it only reads.
+    /// With the write lock, unless it only reads.
     Sqlite(sqlx::Transaction<'a, Sqlite>, Option<OwnedMutexGuard<()>>),
     Postgres(sqlx::Transaction<'a, Postgres>),
 }
@@ -135,8 +140,8 @@ pub enum Tx<'a> {
 macro_rules! on_reader {
     ($db:expr, $conn:ident => $body:expr) => {
         match $db {
-            $crate::db::Db::Sqlite { readers: $conn, .. } => $crate::db::in_time(async { $body }).await,
-            $crate::db::Db::Postgres { readers: $conn, .. } => $crate::db::in_time(async { $body }).await,
+            $crate::db::Db::Sqlite { read_pool: $conn, .. } => $crate::db::in_time(async { $body }).await,
+            $crate::db::Db::Postgres { read_pool: $conn, .. } => $crate::db::in_time(async { $body }).await,
         }
     };
 }
@@ -189,20 +194,20 @@ impl Db {
     /// first and then asks for the lock could be refused half-way.
     pub async fn begin(&self) -> sqlx::Result<Tx<'static>> {
         Ok(match self {
-            Self::Sqlite { writers, turn, .. } => {
-                let turn = wait_for_turn(turn).await?;
-                Tx::Sqlite(in_time(writers.begin_with("begin immediate")).await?, Some(turn))
+            Self::Sqlite { write_pool, write_lock, .. } => {
+                let write_lock = wait_for_write_lock(write_lock).await?;
+                Tx::Sqlite(in_time(write_pool.begin_with("begin immediate")).await?, Some(write_lock))
             }
-            Self::Postgres { writers, .. } => Tx::Postgres(in_time(writers.begin()).await?),
+            Self::Postgres { write_pool, .. } => Tx::Postgres(in_time(write_pool.begin()).await?),
         })
     }
 
     /// Starts a transaction that only reads, and sees one moment of the books however long it takes.
     pub async fn snapshot(&self) -> sqlx::Result<Tx<'static>> {
         Ok(match self {
-            Self::Sqlite { readers, .. } => Tx::Sqlite(readers.begin().await?, None),
-            Self::Postgres { readers, .. } => {
-                Tx::Postgres(readers.begin_with("begin isolation level repeatable read, read only").await?)
+            Self::Sqlite { read_pool, .. } => Tx::Sqlite(read_pool.begin().await?, None),
+            Self::Postgres { read_pool, .. } => {
+                Tx::Postgres(read_pool.begin_with("begin isolation level repeatable read, read only").await?)
             }
         })
     }
@@ -210,8 +215,8 @@ impl Db {
     /// SQLite: folds a WAL that has grown long into the file, so that it can start anew. All but the last few pages are
     /// copied while the ledger goes on writing; only for those does it wait.
     pub async fn fold_wal(&self) -> sqlx::Result<()> {
-        let Self::Sqlite { folder, turn, .. } = self else { return Ok(()) };
-        let mut conn = folder.acquire().await?;
+        let Self::Sqlite { checkpoint_pool, write_lock, .. } = self else { return Ok(()) };
+        let mut conn = checkpoint_pool.acquire().await?;
         let (_, in_wal, folded): (i64, i64, i64) =
             sqlx::query_as("pragma wal_checkpoint(noop)").fetch_one(&mut *conn).await?;
         if in_wal - folded < SQLITE_FOLD_PAGES {
@@ -220,7 +225,7 @@ impl Db {
         for _ in 0..SQLITE_FOLDINGS {
             sqlx::query("pragma wal_checkpoint(passive)").execute(&mut *conn).await?;
         }
-        let _turn = turn.lock().await;
+        let _write_lock = write_lock.lock().await;
         sqlx::query("pragma wal_checkpoint(passive)").execute(&mut *conn).await?;
         Ok(())
     }
@@ -234,22 +239,22 @@ impl Db {
     }
 
     /// How many batches of movements may be in flight at once.
-    pub fn lanes(&self) -> usize {
+    pub fn ledger_writers(&self) -> usize {
         match self {
             Self::Sqlite { .. } => 1,
-            Self::Postgres { settings, .. } => settings.lanes as usize,
+            Self::Postgres { settings, .. } => settings.ledger_writers as usize,
         }
     }
 
     /// `SQLite 3.50.4` or `PostgreSQL 15.18`, for the banner and for bug reports.
     pub async fn version(&self) -> sqlx::Result<String> {
         match self {
-            Self::Sqlite { readers, .. } => {
-                let version: String = sqlx::query_scalar("select sqlite_version()").fetch_one(readers).await?;
+            Self::Sqlite { read_pool, .. } => {
+                let version: String = sqlx::query_scalar("select sqlite_version()").fetch_one(read_pool).await?;
                 Ok(format!("SQLite {version}"))
             }
-            Self::Postgres { readers, .. } => {
-                let version: String = sqlx::query_scalar("show server_version").fetch_one(readers).await?;
+            Self::Postgres { read_pool, .. } => {
+                let version: String = sqlx::query_scalar("show server_version").fetch_one(read_pool).await?;
                 Ok(format!("PostgreSQL {}", version.split(' ').next().unwrap_or_default()))
             }
         }
@@ -258,15 +263,15 @@ impl Db {
     /// Closes every connection after the work in flight on it; on SQLite this also folds the WAL into the file.
     pub async fn close(&self) {
         match self {
-            Self::Sqlite { writers, readers, folder, look_ups, .. } => {
+            Self::Sqlite { write_pool, read_pool, checkpoint_pool, look_ups, .. } => {
                 look_ups.close();
-                readers.close().await;
-                folder.close().await;
-                writers.close().await;
+                read_pool.close().await;
+                checkpoint_pool.close().await;
+                write_pool.close().await;
             }
-            Self::Postgres { writers, readers, .. } => {
-                readers.close().await;
-                writers.close().await;
+            Self::Postgres { write_pool, read_pool, .. } => {
+                read_pool.close().await;
+                write_pool.close().await;
             }
         }
     }
@@ -277,9 +282,9 @@ pub(crate) async fn in_time<T>(answer: impl Future<Output = sqlx::Result<T>>) ->
     tokio::time::timeout(ANSWER_TIMEOUT, answer).await.unwrap_or_else(|_| Err(errors::no_answer()))
 }
 
-/// The turn to write to a SQLite file, unless whoever has it takes too long.
-async fn wait_for_turn(turn: &Arc<Mutex<()>>) -> sqlx::Result<OwnedMutexGuard<()>> {
-    tokio::time::timeout(ACQUIRE_TIMEOUT, turn.clone().lock_owned()).await.map_err(|_| errors::no_answer())
+/// The lock on writing to a SQLite file, unless whoever has it takes too long.
+async fn wait_for_write_lock(write_lock: &Arc<Mutex<()>>) -> sqlx::Result<OwnedMutexGuard<()>> {
+    tokio::time::timeout(ACQUIRE_TIMEOUT, write_lock.clone().lock_owned()).await.map_err(|_| errors::no_answer())
 }
 
 impl Tx<'_> {
@@ -291,14 +296,14 @@ impl Tx<'_> {
     /// Ends a transaction within another one, which has the last word.
     pub async fn release(self) -> sqlx::Result<()> {
         match self {
-            Self::Sqlite(tx, _turn) => in_time(tx.commit()).await,
+            Self::Sqlite(tx, _write_lock) => in_time(tx.commit()).await,
             Self::Postgres(tx) => in_time(tx.commit()).await,
         }
     }
 
     pub async fn rollback(self) -> sqlx::Result<()> {
         match self {
-            Self::Sqlite(tx, _turn) => in_time(tx.rollback()).await,
+            Self::Sqlite(tx, _write_lock) => in_time(tx.rollback()).await,
             Self::Postgres(tx) => in_time(tx.rollback()).await,
         }
     }
@@ -318,7 +323,7 @@ fn sqlite_pool(connections: u32) -> PoolOptions<Sqlite> {
 
 /// What every writing session is set to: it waits for nothing for ever, nor does the server wait for us.
 const POSTGRES_SESSION: &str = "
-    -- Somebody's forgotten `select ... for update` must cost one account's requests, not the lane's.
+    -- Somebody's forgotten `select ... for update` must cost one account's requests, not the writer's.
     set lock_timeout = '2s';
     -- Longer than we wait for an answer ourselves: what is left behind then ends, with its locks.
     set statement_timeout = '8s';
@@ -341,9 +346,9 @@ async fn prepare_session(conn: &mut sqlx::PgConnection) -> sqlx::Result<()> {
 #[cfg(test)]
 pub(crate) async fn new_on_sqlite(directory: &tempfile::TempDir) -> Db {
     let file = SqliteConnectOptions::new().filename(directory.path().join("bank.db")).create_if_missing(true);
-    let (max_connections, lanes, statement_cache, migration_lock) = (1, 1, 0, false);
+    let (max_connections, ledger_writers, statement_cache, migration_lock) = (1, 1, 0, false);
     let target = DbTarget::Sqlite(file);
-    let options = DbOptions { target, max_connections, lanes, statement_cache, migration_lock };
+    let options = DbOptions { target, max_connections, ledger_writers, statement_cache, migration_lock };
     let db = Db::connect(&options).await.expect("a database");
     db.migrate().await.expect("tables");
     db

@@ -26,13 +26,13 @@ const CONSTRAINT_UNIQUE: i32 = 2_067;
 /// Statements kept prepared per connection; the ledger has some thirty.
 const STATEMENT_CACHE: usize = 48;
 
-/// Page cache of a lane's connection, negative for KiB: the ends of some thousand passbooks, and what is to be filed there.
+/// Page cache of a ledger writer's connection, negative for KiB: the ends of some thousand passbooks, and what is to be filed there.
 const LANE_CACHE_KIB: i64 = -8_192;
 
 /// Page cache of a connection for look-ups, negative for KiB: the upper pages of the trees.
 const LOOK_UP_CACHE_KIB: i64 = -1_024;
 
-/// How long the ledger's lane waits for another process at a time: it tries again, and looks between whether it shall.
+/// How long the ledger's writer waits for another process at a time: it tries again, and looks between whether it shall.
 const LANE_BUSY_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long a look-up waits: it keeps a thread that serves requests. Readers wait for nothing but a WAL that is recovered.
 const LOOK_UP_BUSY_TIMEOUT: Duration = Duration::from_millis(250);

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use coffer::books::account::Account;
 use coffer::books::audit_event::{Action, Event};
 use coffer::books::command::{Command, Requester, Reverses};
-use coffer::books::decisions::{Decisions, Receipt, Verdict, WaitingBefore};
+use coffer::books::decisions::{Decisions, PendingBefore, Receipt, Verdict};
 use coffer::books::postings::Postings;
 use coffer::books::refusal::Refusal;
 use coffer::books::rules::Book;
@@ -55,7 +55,7 @@ fn commands(requests: &[Request], accounts: &[Account]) -> Vec<(Vec<Command>, bo
 fn decisions(accounts: &[Account]) -> Decisions {
     let now = Timestamp::from_micros(10);
     let book = Book::new(accounts.to_vec(), now, MAXIMUM);
-    Decisions::new(book, Vec::new(), Vec::new(), Vec::new(), WaitingBefore::default(), now)
+    Decisions::new(book, Vec::new(), Vec::new(), Vec::new(), PendingBefore::default(), now)
 }
 
 fn decide_all(accounts: &[Account], requests: &[(Vec<Command>, bool)]) -> (Vec<Vec<Verdict>>, Decisions) {

@@ -193,8 +193,8 @@ impl TestBank {
     pub async fn number(&self, sql: &str) -> i64 {
         let sql = AssertSqlSafe(sql.to_owned());
         let answer = match &self.db {
-            Db::Sqlite { readers, .. } => sqlx::query_scalar(sql).fetch_one(readers).await,
-            Db::Postgres { readers, .. } => sqlx::query_scalar(sql).fetch_one(readers).await,
+            Db::Sqlite { read_pool, .. } => sqlx::query_scalar(sql).fetch_one(read_pool).await,
+            Db::Postgres { read_pool, .. } => sqlx::query_scalar(sql).fetch_one(read_pool).await,
         };
         answer.expect("a number")
     }
@@ -202,8 +202,8 @@ impl TestBank {
     async fn execute(&self, sql: &str) -> sqlx::Result<()> {
         let sql = AssertSqlSafe(sql.to_owned());
         match &self.db {
-            Db::Sqlite { writers, .. } => sqlx::raw_sql(sql).execute(writers).await.map(|_| ()),
-            Db::Postgres { writers, .. } => sqlx::raw_sql(sql).execute(writers).await.map(|_| ()),
+            Db::Sqlite { write_pool, .. } => sqlx::raw_sql(sql).execute(write_pool).await.map(|_| ()),
+            Db::Postgres { write_pool, .. } => sqlx::raw_sql(sql).execute(write_pool).await.map(|_| ()),
         }
     }
 

@@ -78,7 +78,7 @@ bank_tests! {
     }
 
     async fn one_key_for_fifty_requests_lets_one_through(bank: &TestBank) {
-        // Different accounts meet in different lanes, so that the key itself must keep them apart.
+        // Different accounts meet at different writers, so that the key itself must keep them apart.
         let ada = bank.customer().await;
         let mut accounts = Vec::new();
         for _ in 0..10 {

@@ -108,10 +108,10 @@ async fn a_connection_that_met_a_full_disk_is_replaced() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_row_held_by_a_stranger_costs_only_its_own_requests() {
-    let bank = TestBank::open_with(Kind::Postgres, &["--lanes", "1", "--shutdown-seconds", "5"]).await;
+    let bank = TestBank::open_with(Kind::Postgres, &["--ledger-writers", "1", "--shutdown-seconds", "5"]).await;
     let (ada, bob) = (bank.customer().await, bank.customer().await);
-    let coffer::db::Db::Postgres { readers, .. } = &bank.db else { unreachable!("PostgreSQL was asked for") };
-    let mut stranger = readers.begin().await.expect("a transaction");
+    let coffer::db::Db::Postgres { read_pool, .. } = &bank.db else { unreachable!("PostgreSQL was asked for") };
+    let mut stranger = read_pool.begin().await.expect("a transaction");
     let hold = format!("select 1 from accounts where account_number = {} for update", ada.account);
     sqlx::query(sqlx::AssertSqlSafe(hold)).execute(&mut *stranger).await.expect("a lock");
     let started = Instant::now();
@@ -279,7 +279,7 @@ async fn a_database_that_takes_no_writes_is_no_bug() {
 async fn a_commit_in_doubt_keeps_nobody_else_and_is_told_of() {
     let mut database = TestDatabase::create(Kind::Postgres).await;
     let faults = Faults::start(&mut database).await;
-    let bank = TestBank::open_on(database, &["--lanes", "1"]).await;
+    let bank = TestBank::open_on(database, &["--ledger-writers", "1"]).await;
     let (ada, bob) = (bank.customer().await, bank.customer().await);
     let keyed = |key| {
         let body = json!({"account_number": ada.account, "amount": "1"});

@@ -227,11 +227,11 @@ impl Pieces for Writing {
     }
 
     async fn next_piece(&mut self) -> Result<Vec<u8>> {
-        let turn = self.statements.turn().await;
+        let permit = self.statements.read_permit().await;
         let limit = self.left.map_or(RECORDS_IN_A_PIECE, |left| left.min(RECORDS_IN_A_PIECE));
         let reading = self.db.find_audit_records(&self.filter, self.before, limit);
         let found = tokio::time::timeout(HANDLER_TIMEOUT, reading).await.map_err(|_| sqlx::Error::PoolTimedOut)??;
-        drop(turn);
+        drop(permit);
         let mut piece = if self.is_begun { Vec::new() } else { audit_csv::header()? };
         self.is_begun = true;
         let most = self.left.map_or(usize::MAX, |left| left as usize);

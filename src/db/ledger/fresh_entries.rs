@@ -249,7 +249,7 @@ mod tests {
         }
     }
 
-    /// What the lane does with a batch of one line for each of `accounts`.
+    /// What the writer does with a batch of one line for each of `accounts`.
     fn book(bank: &Connection, heads: &mut [i64], accounts: &[usize]) {
         let mut tails = Tails::new(MAX_FRESH);
         for account in accounts {

@@ -24,7 +24,7 @@ const MOST: usize = 4;
 type Beginning = [u8; 6];
 const NOTHING: (Beginning, i64) = ([0; 6], 0);
 
-/// What the lane knows of keys. Of no use after a transaction that used it failed.
+/// What the writer knows of keys. Of no use after a transaction that used it failed.
 pub struct KeyPositions {
     /// How many may be held before they are placed in the table.
     max: usize,

@@ -18,7 +18,7 @@ use uuid::Uuid;
 
 use self::key_positions::{KeyPositions, MAX_HELD};
 use self::sqlite::SqliteBatch;
-use super::{Db, Tx, account_columns, errors, in_time, in_transaction, wait_for_turn};
+use super::{Db, Tx, account_columns, errors, in_time, in_transaction, wait_for_write_lock};
 use crate::account_number::AccountNumber;
 use crate::books::account::Account;
 use crate::books::approval::{Approval, Reservation};
@@ -40,7 +40,7 @@ const PRUNE_KEYS_IN_ORDER: &str = "
 /// What staff move without a second approver is summed up by the minute.
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// Rows of lanes that have ended are dropped after this long.
+/// Rows of writers that have ended are dropped after this long.
 const SIGN_OF_LIFE_RETENTION: Duration = Duration::from_secs(60 * 60);
 const DROP_SIGNS_OF_LIFE: &str = "delete from signs_of_life where written_at < $1";
 /// All of a user's sums, each for one currency.
@@ -91,11 +91,11 @@ fn reserving(kept: &[Approval]) -> BTreeMap<AccountNumber, Timestamp> {
     until
 }
 
-/// A connection that a lane keeps, on the lane's own thread: taking one from a pool and giving it back, each with a check
+/// A connection that a writer keeps, on the writer's own thread: taking one from a pool and giving it back, each with a check
 /// of its health, would cost every batch several round trips.
-pub struct LaneConnection {
+pub struct WriterConnection {
     db: Db,
-    /// The lane's row among the signs of life.
+    /// The writer's row among the signs of life.
     id: Uuid,
     kept: Option<Kept>,
 }
@@ -111,7 +111,7 @@ pub enum Batch<'a> {
     Postgres(sqlx::Transaction<'a, Postgres>),
 }
 
-impl LaneConnection {
+impl WriterConnection {
     pub fn new(db: &Db) -> Self {
         Self { db: db.clone(), id: Uuid::now_v7(), kept: None }
     }
@@ -121,22 +121,24 @@ impl LaneConnection {
         let kept = match self.kept.take() {
             Some(kept) => kept,
             None => match &self.db {
-                Db::Sqlite { file, turn, .. } => {
-                    Kept::Sqlite(super::sqlite::open_for_writing(file)?, KeyPositions::new(MAX_HELD), turn.clone())
-                }
+                Db::Sqlite { file, write_lock, .. } => Kept::Sqlite(
+                    super::sqlite::open_for_writing(file)?,
+                    KeyPositions::new(MAX_HELD),
+                    write_lock.clone(),
+                ),
                 Db::Postgres { settings, .. } => Kept::Postgres(postgres::connect(settings).await?),
             },
         };
         match self.kept.insert(kept) {
-            Kept::Sqlite(connection, key_positions, turn) => {
-                let turn = wait_for_turn(turn).await?;
-                Ok(Batch::Sqlite(SqliteBatch::begin(connection, key_positions, turn)?))
+            Kept::Sqlite(connection, key_positions, write_lock) => {
+                let write_lock = wait_for_write_lock(write_lock).await?;
+                Ok(Batch::Sqlite(SqliteBatch::begin(connection, key_positions, write_lock)?))
             }
             Kept::Postgres(connection) => Ok(Batch::Postgres(in_time(connection.begin()).await?)),
         }
     }
 
-    /// Names the lane among the signs of life.
+    /// Names the writer among the signs of life.
     pub fn id(&self) -> Uuid {
         self.id
     }
@@ -153,10 +155,10 @@ impl LaneConnection {
         if matches!(self.db, Db::Postgres { .. }) {
             return true;
         }
-        let (lane, now) = (self.id, Timestamp::now());
+        let (writer, now) = (self.id, Timestamp::now());
         let write = async {
             let mut tx = self.begin().await?;
-            tx.write_sign_of_life(lane, now).await?;
+            tx.write_sign_of_life(writer, now).await?;
             tx.commit().await
         };
         let written = write.await;
@@ -318,12 +320,12 @@ impl Batch<'_> {
         self.append_to_audit_log(records).await
     }
 
-    /// Writes a row that says nothing but that the lane could write it.
-    pub async fn write_sign_of_life(&mut self, lane: Uuid, now: Timestamp) -> sqlx::Result<()> {
+    /// Writes a row that says nothing but that the writer could write it.
+    pub async fn write_sign_of_life(&mut self, writer: Uuid, now: Timestamp) -> sqlx::Result<()> {
         let before = now.minus(SIGN_OF_LIFE_RETENTION);
         match self {
-            Self::Sqlite(batch) => batch.write_sign_of_life(lane, now, before),
-            Self::Postgres(tx) => in_time(postgres::write_sign_of_life(tx, lane, now, before)).await,
+            Self::Sqlite(batch) => batch.write_sign_of_life(writer, now, before),
+            Self::Postgres(tx) => in_time(postgres::write_sign_of_life(tx, writer, now, before)).await,
         }
     }
 

@@ -296,10 +296,10 @@ pub async fn reserve(conn: &mut PgConnection, until: &BTreeMap<AccountNumber, Ti
 
 pub async fn write_sign_of_life(
     conn: &mut PgConnection,
-    lane: Uuid,
+    writer: Uuid,
     now: Timestamp,
     before: Timestamp,
 ) -> sqlx::Result<()> {
     sqlx::query(DROP_SIGNS_OF_LIFE).bind(before).execute(&mut *conn).await?;
-    sqlx::query(WRITE_SIGN_OF_LIFE).bind(lane).bind(now).execute(conn).await.map(|_| ())
+    sqlx::query(WRITE_SIGN_OF_LIFE).bind(writer).bind(now).execute(conn).await.map(|_| ())
 }

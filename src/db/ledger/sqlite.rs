@@ -1,4 +1,4 @@
-//! A batch on SQLite: one prepared statement per table, run once a row, on the lane's own thread.
+//! A batch on SQLite: one prepared statement per table, run once a row, on the writer's own thread.
 
 use rusqlite::{Connection, OptionalExtension, Params, Row};
 use tokio::sync::OwnedMutexGuard;
@@ -9,22 +9,22 @@ use super::*;
 use crate::db::audit::{AuditHead, audit_columns, chained};
 use crate::db::sqlite::{account, into_sqlx};
 
-/// A transaction with the one write lock, taken at the start, and the turn to have it. Rolls back when dropped.
+/// A transaction with the one write lock, taken at the start, and the lock on it within this process. Rolls back when dropped.
 pub struct SqliteBatch<'a> {
     connection: &'a mut Connection,
     key_positions: &'a mut KeyPositions,
     tails: Tails,
-    _turn: OwnedMutexGuard<()>,
+    _write_lock: OwnedMutexGuard<()>,
 }
 
 impl<'a> SqliteBatch<'a> {
     pub fn begin(
         connection: &'a mut Connection,
         key_positions: &'a mut KeyPositions,
-        turn: OwnedMutexGuard<()>,
+        write_lock: OwnedMutexGuard<()>,
     ) -> sqlx::Result<Self> {
         connection.execute_batch("begin immediate").map_err(into_sqlx)?;
-        Ok(Self { connection, key_positions, tails: Tails::new(MAX_FRESH_ENTRIES), _turn: turn })
+        Ok(Self { connection, key_positions, tails: Tails::new(MAX_FRESH_ENTRIES), _write_lock: write_lock })
     }
 
     pub fn commit(self) -> sqlx::Result<()> {
@@ -213,9 +213,9 @@ impl<'a> SqliteBatch<'a> {
         )
     }
 
-    pub fn write_sign_of_life(&self, lane: Uuid, now: Timestamp, before: Timestamp) -> sqlx::Result<()> {
+    pub fn write_sign_of_life(&self, writer: Uuid, now: Timestamp, before: Timestamp) -> sqlx::Result<()> {
         self.write_each(DROP_SIGNS_OF_LIFE, [(before,)])?;
-        self.write_each(WRITE_SIGN_OF_LIFE, [(lane, now)]).map(|_| ())
+        self.write_each(WRITE_SIGN_OF_LIFE, [(writer, now)]).map(|_| ())
     }
 
     /// Nobody else can write until the end of the transaction: reading the head is enough.
@@ -312,7 +312,7 @@ impl UsedKey {
 impl Drop for SqliteBatch<'_> {
     fn drop(&mut self) {
         if !self.connection.is_autocommit() {
-            // If even that fails, the next `begin` does too, and the lane takes another connection.
+            // If even that fails, the next `begin` does too, and the writer takes another connection.
             let _ = self.connection.execute_batch("rollback");
         }
     }

@@ -193,8 +193,8 @@ impl Statements {
         self.0.places.take(caller)
     }
 
-    /// A turn to read many rows at once, for statements and searches: keep it while reading.
-    pub async fn turn(&self) -> Option<SemaphorePermit<'_>> {
+    /// A permit to read many rows at once, for statements and searches: keep it while reading.
+    pub async fn read_permit(&self) -> Option<SemaphorePermit<'_>> {
         // None only if it were closed, which nobody does.
         self.0.reads.acquire().await.ok()
     }
@@ -326,9 +326,9 @@ impl Writing {
         if self.is_long() {
             self.statements.wait_for_page(self.caller).await;
         }
-        let turn = self.statements.turn().await;
+        let permit = self.statements.read_permit().await;
         let mut entries = self.db.entries(range).await?;
-        drop(turn);
+        drop(permit);
         entries.reverse();
         Ok(entries)
     }

@@ -1,4 +1,4 @@
-//! A lane: takes what is waiting, and carries it out in one database transaction.
+//! A writer: takes every request that waits, and carries them out together in one database transaction.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::Ordering::Release;
@@ -9,16 +9,16 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::{LaneState, SubmitError, Waiting, not_booked_because};
+use super::{QueuedRequest, SubmitError, WriterState, not_booked_because};
 use crate::account_number::AccountNumber;
 use crate::books::command::{Command, SecondPerson, accounts_named};
-use crate::books::decisions::{Decisions, Verdicts, WaitingBefore};
+use crate::books::decisions::{Decisions, PendingBefore, Verdicts};
 use crate::books::postings::Postings;
 use crate::books::rules::Book;
 use crate::books::unapproved::{Unapproved, WINDOW};
 use crate::clock::Clock;
 use crate::db::errors::{self, Failure};
-use crate::db::ledger::{Batch, LaneConnection};
+use crate::db::ledger::{Batch, WriterConnection};
 use crate::timestamp::Timestamp;
 
 /// Commands in one database transaction, give or take one order. More would only lengthen the wait of the first.
@@ -30,23 +30,23 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// A request that has waited longer is not begun any more.
 const BEGUN_WITHIN: Duration = Duration::from_secs(7);
 /// How long accounts that somebody else holds are not asked for again: as long as `Retry-After` advises.
-const HELD_FOR: Duration = Duration::from_secs(1);
+const LOCKED_FOR: Duration = Duration::from_secs(1);
 /// How long one look-up of a commit may take. A connection that was merely cut is replaced in less, and nobody notices.
 const LOOK_UP_WITHIN: Duration = Duration::from_secs(1);
 /// How long a batch is tried again when the bank closes.
 const CLOSING_RETRY_FOR: Duration = Duration::from_secs(1);
-/// When the bank closes, how long a lane goes on looking up what became of a commit.
+/// When the bank closes, how long a writer goes on looking up what became of a commit.
 const CLOSING_VERDICT_WITHIN: Duration = Duration::from_secs(2);
 
-pub(super) struct Lane {
-    pub connection: LaneConnection,
-    pub queue: mpsc::UnboundedReceiver<Waiting>,
-    pub state: Arc<LaneState>,
+pub(super) struct Writer {
+    pub connection: WriterConnection,
+    pub queue: mpsc::UnboundedReceiver<QueuedRequest>,
+    pub state: Arc<WriterState>,
     pub closing_since: Arc<OnceLock<Instant>>,
     pub clock: Arc<Clock>,
     pub maximum_major_units: i64,
     /// Accounts that somebody else held, and when that was found.
-    pub held: Vec<(BTreeSet<AccountNumber>, Instant)>,
+    pub locked: Vec<(BTreeSet<AccountNumber>, Instant)>,
 }
 
 /// A batch that was not committed, as far as is known.
@@ -75,7 +75,7 @@ impl From<sqlx::Error> for Failed {
     }
 }
 
-impl Lane {
+impl Writer {
     pub async fn run(mut self) {
         let mut batch = Vec::new();
         while let Some(first) = self.queue.recv().await {
@@ -90,7 +90,7 @@ impl Lane {
                 size += next.commands.len();
                 batch.push(next);
             }
-            self.refuse_held(&mut batch);
+            self.refuse_locked(&mut batch);
             if size > 0 {
                 metrics::histogram!("coffer_batch_size").record(size as f64);
             }
@@ -103,7 +103,7 @@ impl Lane {
 
     /// Carries out the batch, trying again while the reason for failing may pass. On success the batch is empty and
     /// answered; otherwise it is as it was, and nothing of it is booked.
-    async fn carry_out(&mut self, batch: &mut Vec<Waiting>) -> sqlx::Result<()> {
+    async fn carry_out(&mut self, batch: &mut Vec<QueuedRequest>) -> sqlx::Result<()> {
         let started = Instant::now();
         let (mut pause, mut is_to_bury) = (FIRST_PAUSE, false);
         loop {
@@ -128,7 +128,7 @@ impl Lane {
             }
             // Nothing was booked. Until what a failed commit has left is buried, nobody may take that for certain.
             if !is_to_bury {
-                batch.iter().for_each(|waiting| waiting.stage.reopen());
+                batch.iter().for_each(|request| request.stage.reopen());
             }
             let may_pass = errors::is_transient(&error) || errors::is_unique_violation(&error);
             let waits_for_a_stranger = errors::is_lock_timeout(&error);
@@ -138,7 +138,7 @@ impl Lane {
                 if is_to_bury && !self.connection.bury_failed_commit().await {
                     leave_unknown(batch);
                 }
-                batch.iter().for_each(|waiting| waiting.stage.reopen());
+                batch.iter().for_each(|request| request.stage.reopen());
                 return Err(error);
             }
             tracing::warn!(%error, "a batch will be tried again");
@@ -148,7 +148,7 @@ impl Lane {
     }
 
     /// The batch could not be carried out. Finds out whose fault it is.
-    async fn carry_out_one_by_one(&mut self, batch: &mut Vec<Waiting>, error: sqlx::Error) {
+    async fn carry_out_one_by_one(&mut self, batch: &mut Vec<QueuedRequest>, error: sqlx::Error) {
         let is_everyones = errors::is_transient(&error) && !errors::is_lock_timeout(&error);
         if is_everyones {
             // So it would be for whoever came meanwhile: they have waited as long.
@@ -160,9 +160,9 @@ impl Lane {
             self.give_up(batch, &error);
             return;
         }
-        for waiting in std::mem::take(batch) {
-            let mut alone = vec![waiting];
-            self.refuse_held(&mut alone);
+        for request in std::mem::take(batch) {
+            let mut alone = vec![request];
+            self.refuse_locked(&mut alone);
             if let Err(error) = self.carry_out(&mut alone).await {
                 self.give_up(&mut alone, &error);
             }
@@ -170,42 +170,47 @@ impl Lane {
     }
 
     /// Refuses what names accounts that somebody else held a moment ago: that is waited for once, not once a request.
-    fn refuse_held(&mut self, batch: &mut Vec<Waiting>) {
-        self.held.retain(|(_, found_at)| found_at.elapsed() < HELD_FOR);
-        if self.held.is_empty() {
+    fn refuse_locked(&mut self, batch: &mut Vec<QueuedRequest>) {
+        self.locked.retain(|(_, found_at)| found_at.elapsed() < LOCKED_FOR);
+        if self.locked.is_empty() {
             return;
         }
-        let is_held = |waiting: &Waiting| {
-            let accounts = accounts_named(&waiting.commands);
-            self.held.iter().any(|(held, _)| held.is_subset(&accounts))
+        let is_locked = |request: &QueuedRequest| {
+            let accounts = accounts_named(&request.commands);
+            self.locked.iter().any(|(locked, _)| locked.is_subset(&accounts))
         };
-        for waiting in batch.extract_if(.., |waiting| is_held(waiting)) {
-            let _ = waiting.answer.send(Err(SubmitError::AccountBusy));
+        for request in batch.extract_if(.., |request| is_locked(request)) {
+            let _ = request.answer.send(Err(SubmitError::AccountBusy));
         }
     }
 
     /// Empties the batch and tells everyone that nothing of it was booked. A request that met a lock alone tells whose.
-    fn give_up(&mut self, batch: &mut Vec<Waiting>, error: &sqlx::Error) {
+    fn give_up(&mut self, batch: &mut Vec<QueuedRequest>, error: &sqlx::Error) {
         tracing::error!(%error, requests = batch.len(), "movements could not be booked");
-        let is_asked = batch.iter().any(|waiting| waiting.commands.is_empty());
+        let is_asked = batch.iter().any(|request| request.commands.is_empty());
         if is_asked || errors::is_transient(error) && !errors::is_lock_timeout(error) {
             self.state.note(Err(errors::failure(error)));
         }
-        if let [waiting] = &batch[..]
+        if let [request] = &batch[..]
             && errors::is_lock_timeout(error)
-            && !waiting.commands.is_empty()
+            && !request.commands.is_empty()
         {
-            self.held.push((accounts_named(&waiting.commands), Instant::now()));
+            self.locked.push((accounts_named(&request.commands), Instant::now()));
         }
-        for waiting in batch.drain(..) {
-            let _ = waiting.answer.send(Err(not_booked_because(error)));
+        for request in batch.drain(..) {
+            let _ = request.answer.send(Err(not_booked_because(error)));
         }
     }
 
     /// Looks up whether a COMMIT without an answer took effect, for as long as that takes: to say "failed" of money that
     /// may have moved would be worse than to say nothing yet. Its callers stop waiting by themselves. When the first look-up
     /// gives no answer, everybody behind is refused. Returns the verdicts that stand, or None when nothing was committed.
-    async fn resolve(&mut self, doubt: Doubt, batch: &mut Vec<Waiting>, cause: &sqlx::Error) -> Option<Vec<Verdicts>> {
+    async fn resolve(
+        &mut self,
+        doubt: Doubt,
+        batch: &mut Vec<QueuedRequest>,
+        cause: &sqlx::Error,
+    ) -> Option<Vec<Verdicts>> {
         tracing::warn!(error = %cause, "a commit has no answer; it will be looked up");
         let mut pause = FIRST_PAUSE;
         let took_effect = loop {
@@ -240,16 +245,16 @@ impl Lane {
 
     /// Tells everybody in the queue that nothing was booked.
     fn refuse_queue(&mut self, failure: Failure) {
-        while let Ok(waiting) = self.queue.try_recv() {
-            let _ = waiting.answer.send(Err(SubmitError::NotBooked(failure)));
+        while let Ok(request) = self.queue.try_recv() {
+            let _ = request.answer.send(Err(SubmitError::NotBooked(failure)));
         }
         self.state.note(Err(failure));
     }
 
     /// One database transaction from lock to commit.
-    async fn try_once(&mut self, batch: &[Waiting]) -> Result<Vec<Verdicts>, Failed> {
-        let commands = || batch.iter().flat_map(|waiting| &waiting.commands);
-        let lane = self.connection.id();
+    async fn try_once(&mut self, batch: &[QueuedRequest]) -> Result<Vec<Verdicts>, Failed> {
+        let commands = || batch.iter().flat_map(|request| &request.commands);
+        let writer = self.connection.id();
         let mut tx = self.connection.begin().await?;
         let numbers: Vec<AccountNumber> = accounts_named(commands()).into_iter().collect();
         let accounts = tx.lock_accounts(&numbers).await?;
@@ -266,7 +271,7 @@ impl Lane {
         let has_reservations = accounts.iter().any(|account| account.reserved_until > now);
         let reservations = if has_reservations { tx.reservations(&numbers, now).await? } else { Vec::new() };
         let supervised = supervised(commands());
-        let waiting = load_waiting(&mut tx, &to_reverse, &supervised, now).await?;
+        let pending_before = load_pending(&mut tx, &to_reverse, &supervised, now).await?;
         let since = self.clock.certain(now).minus(WINDOW);
         let unapproved = match supervised.is_empty() {
             true => Unapproved::default(),
@@ -274,24 +279,24 @@ impl Lane {
         };
 
         let book = Book::new(accounts, now, self.maximum_major_units).with(reservations, unapproved);
-        let mut decisions = Decisions::new(book, used_keys, pending, reversals, waiting, now);
+        let mut decisions = Decisions::new(book, used_keys, pending, reversals, pending_before, now);
         let verdicts =
-            batch.iter().map(|waiting| decisions.decide_request(&waiting.commands, waiting.atomic)).collect();
+            batch.iter().map(|request| decisions.decide_request(&request.commands, request.atomic)).collect();
         decisions.add_unapproved(self.clock.stamp(now));
         let Postings { transactions, kept, .. } = &decisions.postings;
         if !transactions.is_empty() || !kept.is_empty() {
             tx.write(&decisions.postings, &decisions.heads(), now, self.clock.stamp(now)).await?;
-        } else if batch.iter().any(|waiting| waiting.commands.is_empty()) {
-            tx.write_sign_of_life(lane, now).await?;
+        } else if batch.iter().any(|request| request.commands.is_empty()) {
+            tx.write_sign_of_life(writer, now).await?;
         } else {
             // Nothing to write, so nothing can be lost: how the transaction ends does not matter.
             let _ = tx.rollback().await;
             return Ok(verdicts);
         }
-        if !batch.iter().all(|waiting| waiting.stage.begin_commit()) {
+        if !batch.iter().all(|request| request.stage.begin_commit()) {
             // Somebody has just stopped waiting: the rest is done without them.
             let _ = tx.rollback().await;
-            batch.iter().for_each(|waiting| waiting.stage.reopen());
+            batch.iter().for_each(|request| request.stage.reopen());
             return Err(errors::no_answer().into());
         }
         self.state.begin_commit();
@@ -321,20 +326,20 @@ impl Lane {
 }
 
 /// Loads what waits for approval, as far as the batch has to do with it. Asks nothing for a batch of customers.
-async fn load_waiting(
+async fn load_pending(
     tx: &mut Batch<'_>,
     to_reverse: &[Uuid],
     supervised: &[Uuid],
     now: Timestamp,
-) -> sqlx::Result<WaitingBefore> {
-    let mut waiting = WaitingBefore::default();
+) -> sqlx::Result<PendingBefore> {
+    let mut pending = PendingBefore::default();
     if !to_reverse.is_empty() {
-        waiting.reversals = tx.pending_reversals(to_reverse, now).await?;
+        pending.reversals = tx.pending_reversals(to_reverse, now).await?;
     }
     if !supervised.is_empty() {
-        waiting.counts = tx.count_pending(supervised, now).await?;
+        pending.counts = tx.count_pending(supervised, now).await?;
     }
-    Ok(waiting)
+    Ok(pending)
 }
 
 /// Those whose movements may need a second approver, each once.
@@ -343,15 +348,15 @@ fn supervised<'a>(commands: impl Iterator<Item = &'a Command>) -> Vec<Uuid> {
     callers.map(|caller| caller.user_id).collect::<BTreeSet<_>>().into_iter().collect()
 }
 
-/// Runs a lane on a thread that serves no requests: SQLite is called without leaving it, and PostgreSQL's answers are not
-/// left waiting behind requests. Completes when the lane ends, even if that is by a panic.
-pub(super) async fn on_its_own_thread(lane: impl Future<Output = ()> + Send + 'static) {
+/// Runs a writer on a thread that serves no requests: SQLite is called without leaving it, and PostgreSQL's answers are not
+/// left waiting behind requests. Completes when the writer ends, even if that is by a panic.
+pub(super) async fn on_its_own_thread(writer: impl Future<Output = ()> + Send + 'static) {
     let (ended, has_ended) = oneshot::channel::<()>();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let thread = runtime.and_then(|runtime| {
         std::thread::Builder::new().name("ledger".to_owned()).spawn(move || {
             let _ended = ended;
-            runtime.block_on(lane);
+            runtime.block_on(writer);
         })
     });
     if let Err(error) = thread {
@@ -361,26 +366,26 @@ pub(super) async fn on_its_own_thread(lane: impl Future<Output = ()> + Send + 's
 }
 
 /// Drops what its caller has given up, and refuses what its caller is about to: that would only spoil the batch.
-fn refuse_late(batch: &mut Vec<Waiting>) {
-    let is_late = |waiting: &Waiting| {
-        waiting.stage.is_given_up() || waiting.asked_at.elapsed() >= BEGUN_WITHIN && waiting.stage.give_up()
+fn refuse_late(batch: &mut Vec<QueuedRequest>) {
+    let is_late = |request: &QueuedRequest| {
+        request.stage.is_given_up() || request.asked_at.elapsed() >= BEGUN_WITHIN && request.stage.give_up()
     };
-    for late in batch.extract_if(.., |waiting| is_late(waiting)) {
+    for late in batch.extract_if(.., |request| is_late(request)) {
         let _ = late.answer.send(Err(SubmitError::NotBooked(Failure::Unavailable)));
     }
 }
 
 /// Empties the batch and tells everyone that it is unknown whether it was booked.
-fn leave_unknown(batch: &mut Vec<Waiting>) {
-    for waiting in batch.drain(..) {
-        let transactions = waiting.commands.iter().map(|command| command.id).collect();
-        let _ = waiting.answer.send(Err(SubmitError::OutcomeUnknown { transactions }));
+fn leave_unknown(batch: &mut Vec<QueuedRequest>) {
+    for request in batch.drain(..) {
+        let transactions = request.commands.iter().map(|command| command.id).collect();
+        let _ = request.answer.send(Err(SubmitError::OutcomeUnknown { transactions }));
     }
 }
 
 /// Empties the batch. Who has hung up is not told, but what they ordered is done.
-fn answer(batch: &mut Vec<Waiting>, verdicts: Vec<Verdicts>) {
-    for (waiting, verdicts) in batch.drain(..).zip(verdicts) {
-        let _ = waiting.answer.send(Ok(verdicts));
+fn answer(batch: &mut Vec<QueuedRequest>, verdicts: Vec<Verdicts>) {
+    for (request, verdicts) in batch.drain(..).zip(verdicts) {
+        let _ = request.answer.send(Ok(verdicts));
     }
 }
