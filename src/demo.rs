@@ -13,7 +13,7 @@ use crate::account_number::AccountNumber;
 use crate::auth::passwords::{self, Password};
 use crate::books::account::Account;
 use crate::books::audit_event::{Action, Event};
-use crate::books::command::{Command, Requester, SecondPerson};
+use crate::books::command::{Command, DualControl, Requester};
 use crate::books::movement::Movement;
 use crate::committer::Committer;
 use crate::db::users::{Role, User, UserStatus};
@@ -273,7 +273,7 @@ async fn book(
     mut progress: impl FnMut(usize, usize),
 ) -> Result<(), AnyError> {
     // What customers may do in this bank is a matter of requests; this is the bank's own doing.
-    let caller = Requester { user_id, acts_on_any_account: false, deposits_to_own: true, alone_up_to: None };
+    let caller = Requester { user_id, acts_on_any_account: false, deposits_to_own: true, approval_above: None };
     let (committer, mut writers) = Committer::start(db, max_amount, &Arc::default());
     let mut booked = 0;
     for (index, some) in year.chunks(AT_ONCE).enumerate() {
@@ -297,19 +297,19 @@ impl Planned {
         uuid::Builder::from_unix_timestamp_millis(self.at.as_unix_seconds().unsigned_abs() * 1_000, &random).into_uuid()
     }
 
-    fn command(&self, caller: Requester, number: usize) -> Result<Command, AnyError> {
-        let key = Sha256::new().chain_update(caller.user_id).chain_update(format!("demo {number}")).finalize();
+    fn command(&self, requester: Requester, number: usize) -> Result<Command, AnyError> {
+        let key = Sha256::new().chain_update(requester.user_id).chain_update(format!("demo {number}")).finalize();
         let key = <[u8; 32]>::from(key);
         Ok(Command {
             id: self.id(&key),
-            caller,
+            requester,
             movement: self.movement,
             amount: Amount::parse(&format!("{}.{:02}", self.cents / 100, self.cents % 100))?,
             currency: None,
             description: Some(self.description.to_owned()),
             idempotency_key: key.first_chunk().copied(),
             at: Some(self.at),
-            second_person: SecondPerson::NotAsked,
+            dual_control: DualControl::Refuse,
             reverses: None,
             record: None,
         })

@@ -62,12 +62,12 @@ impl App {
     }
 
     /// The caller as the ledger's rules see one.
-    pub fn at_the_ledger(&self, caller: Caller) -> command::Requester {
+    pub fn requester(&self, caller: Caller) -> command::Requester {
         command::Requester {
             user_id: caller.user_id,
             acts_on_any_account: caller.role.acts_on_any_account(),
             deposits_to_own: self.self_service_deposits,
-            alone_up_to: self.approval_above.filter(|_| caller.role.acts_on_any_account()),
+            approval_above: self.approval_above.filter(|_| caller.role.acts_on_any_account()),
         }
     }
 }

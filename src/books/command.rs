@@ -17,7 +17,7 @@ use crate::timestamp::Timestamp;
 pub struct Command {
     /// The UUIDv7 of the transaction that the command becomes.
     pub id: Uuid,
-    pub caller: Requester,
+    pub requester: Requester,
     pub movement: Movement,
     pub amount: Amount,
     /// What the caller believes the currency to be; a belief that is wrong is refused.
@@ -25,7 +25,7 @@ pub struct Command {
     pub description: Option<String>,
     /// The first 16 bytes of SHA-256(caller, Idempotency-Key).
     pub idempotency_key: Option<[u8; 16]>,
-    pub second_person: SecondPerson,
+    pub dual_control: DualControl,
     /// What this movement undoes, if it does.
     pub reverses: Option<Reverses>,
     /// Goes into the audit log if the movement is booked on somebody else's account by the caller alone; what moved is added
@@ -39,24 +39,24 @@ pub struct Command {
 impl Command {
     /// The user who has it carried out now: of what was approved, the one who approved it.
     pub fn given_by(&self) -> Uuid {
-        match self.second_person {
-            SecondPerson::HasApproved { by, .. } => by,
-            SecondPerson::NotAsked | SecondPerson::MayBeAsked { .. } => self.caller.user_id,
+        match self.dual_control {
+            DualControl::Approved { by, .. } => by,
+            DualControl::Refuse | DualControl::Request { .. } => self.requester.user_id,
         }
     }
 }
 
 /// What somebody else has to say to an order that nobody may give alone.
 #[derive(Clone, Debug)]
-pub enum SecondPerson {
+pub enum DualControl {
     /// Nobody is asked: such an order is refused.
-    NotAsked,
+    Refuse,
     /// Such an order is kept as an approval with the same id, until somebody else decides. `record` goes into the audit
     /// log; what is asked for is added to it.
-    MayBeAsked { record: Box<Event> },
+    Request { record: Box<Event> },
     /// Somebody has approved it. It is only carried out while the approval is pending, and `record` then goes into the
     /// audit log.
-    HasApproved { by: Uuid, record: Box<Event> },
+    Approved { by: Uuid, record: Box<Event> },
 }
 
 /// A booked movement that is undone by the one that is ordered: its [mirror](Movement::mirror), of the same amount.
@@ -76,7 +76,7 @@ pub struct Requester {
     /// Whether deposits to the caller's own accounts are taken on the caller's word.
     pub deposits_to_own: bool,
     /// The most that staff move within a day without a second approver, in whole units of the currency; None for any amount.
-    pub alone_up_to: Option<i64>,
+    pub approval_above: Option<i64>,
 }
 
 impl Command {
@@ -92,7 +92,7 @@ impl Command {
             currency: money.currency,
             description: self.description.clone(),
             reverses: self.reverses.as_ref().map(|reverses| reverses.transaction_id),
-            requested_by: self.caller.user_id,
+            requested_by: self.requester.user_id,
             requested_at: now,
             expires_at: now.plus(LIFETIME),
             status: ApprovalStatus::Pending,

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::account::Account;
 use super::approval::{Approval, MAX_PENDING_PER_PERSON};
 use super::audit_event::Event;
-use super::command::{Command, Reverses, SecondPerson};
+use super::command::{Command, DualControl, Reverses};
 use super::entry::{Entry, Transaction};
 use super::postings::{Approved, PendingReversal, Postings, Reversal, UsedKey};
 use super::refusal::Refusal;
@@ -23,7 +23,7 @@ pub enum Receipt {
     /// Committed just now, with the line it made in the passbook of the account the caller acted on.
     Posted(Entry),
     /// Nothing is booked: it was kept just now, until a second person decides.
-    Kept(Approval),
+    Pending(Approval),
     /// An earlier request used the same key: this is what it booked, or what it became an approval of.
     Replay { transaction_id: Uuid },
 }
@@ -91,7 +91,7 @@ impl Decisions {
     pub fn decide_request(&mut self, commands: &[Command], atomic: bool) -> Verdicts {
         let used_keys = &self.used_keys;
         let is_new = |command: &&Command| command.idempotency_key.is_none_or(|key| !used_keys.contains(&key));
-        let supervised = commands.iter().filter(|command| command.caller.alone_up_to.is_some());
+        let supervised = commands.iter().filter(|command| command.requester.approval_above.is_some());
         self.book.begin_request(supervised.filter(is_new));
         let verdicts: Verdicts = commands.iter().map(|command| self.decide(command)).collect();
         if atomic && verdicts.iter().any(Result::is_err) {
@@ -128,7 +128,7 @@ impl Decisions {
                 Err(Refusal::IdempotencyKeyReused)
             };
         }
-        if let SecondPerson::HasApproved { .. } = command.second_person
+        if let DualControl::Approved { .. } = command.dual_control
             && !self.pending.contains(&command.id)
         {
             return Err(Refusal::ApprovalNotPending);
@@ -137,11 +137,11 @@ impl Decisions {
             self.refuse_second_reversal(reverses.transaction_id)?;
             self.refuse_while_another_waits(command.id, reverses.transaction_id)?;
         }
-        match (rules::decide(&mut self.book, command), &command.second_person) {
-            (Err(Refusal::ApprovalRequired { requested, .. }), SecondPerson::MayBeAsked { record }) => {
-                Ok(Receipt::Kept(self.keep(command, requested, record)?))
+        match (rules::decide(&mut self.book, command), &command.dual_control) {
+            (Err(Refusal::ApprovalRequired { requested, .. }), DualControl::Request { record }) => {
+                Ok(Receipt::Pending(self.stage_approval(command, requested, record)?))
             }
-            (outcome, _) => Ok(Receipt::Posted(self.take_down(command, outcome?))),
+            (outcome, _) => Ok(Receipt::Posted(self.stage_transaction(command, outcome?))),
         }
     }
 
@@ -160,7 +160,7 @@ impl Decisions {
     /// Of a movement one reversal waits at a time: otherwise its money would have to be reserved twice.
     fn refuse_while_another_waits(&self, command_id: Uuid, transaction_id: Uuid) -> Result<(), Refusal> {
         let before = self.pending_reversals.iter().map(|waiting| (waiting.approval_id, Some(waiting.transaction_id)));
-        let since = self.postings.kept.iter().chain(&self.staged.kept);
+        let since = self.postings.approvals.iter().chain(&self.staged.approvals);
         let mut all = before.chain(since.map(|kept| (kept.id, kept.reverses)));
         match all.find(|&(id, reverses)| id != command_id && reverses == Some(transaction_id)) {
             Some((approval_id, _)) => Err(Refusal::ReversalPending { approval_id }),
@@ -169,8 +169,8 @@ impl Decisions {
     }
 
     /// Notes what is to be kept until a second person decides.
-    fn keep(&mut self, command: &Command, money: Money, record: &Event) -> Result<Approval, Refusal> {
-        let caller = command.caller.user_id;
+    fn stage_approval(&mut self, command: &Command, money: Money, record: &Event) -> Result<Approval, Refusal> {
+        let caller = command.requester.user_id;
         let count = self.pending_counts.get(&caller).copied().unwrap_or_default();
         if count >= MAX_PENDING_PER_PERSON {
             return Err(Refusal::TooManyPending { most: MAX_PENDING_PER_PERSON });
@@ -183,7 +183,7 @@ impl Decisions {
         }
         let record = record.clone().on(approval.id).detail(approval.in_words());
         self.staged.records.push(approval.accounts().fold(record, Event::about));
-        self.staged.kept.push(approval.clone());
+        self.staged.approvals.push(approval.clone());
         Ok(approval)
     }
 
@@ -196,24 +196,24 @@ impl Decisions {
     }
 
     /// Notes what is to be written and returns the caller's entry.
-    fn take_down(&mut self, command: &Command, outcome: Outcome) -> Entry {
+    fn stage_transaction(&mut self, command: &Command, outcome: Outcome) -> Entry {
         self.use_key(command);
-        if let SecondPerson::HasApproved { by, record } = &command.second_person {
+        if let DualControl::Approved { by, record } = &command.dual_control {
             self.pending.remove(&command.id);
             self.staged.approved.push(Approved { id: command.id, by: *by });
             self.staged.records.push(Event::clone(record));
         }
         if let Some(reverses) = &command.reverses {
-            self.reverse(reverses, &outcome.transaction);
+            self.stage_reversal(reverses, &outcome.transaction);
         }
-        self.put_on_record(command, &outcome);
+        self.stage_record(command, &outcome);
         self.staged.transactions.push(outcome.transaction);
         self.staged.entries.push(outcome.entry.clone());
         self.staged.entries.extend(outcome.counter_entry);
         outcome.entry
     }
 
-    fn reverse(&mut self, reverses: &Reverses, reversal: &Transaction) {
+    fn stage_reversal(&mut self, reverses: &Reverses, reversal: &Transaction) {
         let Reverses { transaction_id, record } = reverses;
         let why = reversal.description.as_deref().unwrap_or_default();
         let detail = format!("{}: {why}", reversal.in_words());
@@ -224,13 +224,12 @@ impl Decisions {
     }
 
     /// What staff do on somebody else's account by themselves. Approvals and reversals have records of their own.
-    fn put_on_record(&mut self, command: &Command, outcome: &Outcome) {
+    fn stage_record(&mut self, command: &Command, outcome: &Outcome) {
         let acted_on = outcome.entry.account_number;
         let owner = self.book.account(acted_on).and_then(|account| account.owner_id);
-        let has_record =
-            command.reverses.is_some() || matches!(command.second_person, SecondPerson::HasApproved { .. });
+        let has_record = command.reverses.is_some() || matches!(command.dual_control, DualControl::Approved { .. });
         if let Some(record) = &command.record
-            && owner != Some(command.caller.user_id)
+            && owner != Some(command.requester.user_id)
             && !has_record
         {
             let detail = format!("{}, transaction {}", outcome.transaction.in_words(), outcome.transaction.id);

@@ -16,7 +16,7 @@ pub struct Postings {
     pub used_keys: Vec<UsedKey>,
     pub approved: Vec<Approved>,
     /// What waits for a second person from now on.
-    pub kept: Vec<Approval>,
+    pub approvals: Vec<Approval>,
     pub reversals: Vec<Reversal>,
     pub unapproved: Vec<UnapprovedTotal>,
     /// What the audit log has to say of it.
@@ -26,12 +26,12 @@ pub struct Postings {
 impl Postings {
     /// Moves everything of `other` behind what is here, and keeps its room for the next.
     pub fn append(&mut self, other: &mut Self) {
-        let Self { transactions, entries, used_keys, approved, kept, reversals, unapproved, records } = other;
+        let Self { transactions, entries, used_keys, approved, approvals, reversals, unapproved, records } = other;
         self.transactions.append(transactions);
         self.entries.append(entries);
         self.used_keys.append(used_keys);
         self.approved.append(approved);
-        self.kept.append(kept);
+        self.approvals.append(approvals);
         self.reversals.append(reversals);
         self.unapproved.append(unapproved);
         self.records.append(records);

@@ -5,7 +5,7 @@ use uuid::Uuid;
 use super::account::{Account, AccountStatus};
 use super::approval::Reservation;
 use super::chain::entry_hash;
-use super::command::{Command, Requester, SecondPerson};
+use super::command::{Command, DualControl, Requester};
 use super::entry::{Entry, Transaction};
 use super::movement::{Movement, MovementType};
 use super::refusal::{NeedsApproval, Refusal};
@@ -99,18 +99,18 @@ impl Book {
         let (debited, credited) =
             (from.and_then(|number| self.account(number)), to.and_then(|number| self.account(number)));
         let money = agreed_amount(command, debited, credited, self.maximum_major_units).ok()?;
-        (power(command, debited, credited) != Power::Own).then_some((command.caller.user_id, money))
+        (power(command, debited, credited) != Power::Own).then_some((command.requester.user_id, money))
     }
 
     pub fn account(&self, number: AccountNumber) -> Option<&Account> {
         self.accounts.get(&number)
     }
 
-    /// The account, if it is a customer's and the caller may act on it.
-    fn callers_account(&self, caller: Requester, number: AccountNumber) -> Result<&Account, Refusal> {
+    /// The account, if it is a customer's and the requester may act on it.
+    fn requesters_account(&self, requester: Requester, number: AccountNumber) -> Result<&Account, Refusal> {
         let account = self.accounts.get(&number).ok_or(Refusal::AccountNotFound)?;
-        let is_owner = account.owner_id == Some(caller.user_id);
-        if !is_owner && (!caller.acts_on_any_account || account.owner_id.is_none()) {
+        let is_owner = account.owner_id == Some(requester.user_id);
+        if !is_owner && (!requester.acts_on_any_account || account.owner_id.is_none()) {
             return Err(Refusal::AccountNotFound);
         }
         match account.status {
@@ -137,15 +137,15 @@ impl Book {
 pub fn decide(book: &mut Book, command: &Command) -> Result<Outcome, Refusal> {
     let (debited, credited) = match command.movement {
         Movement::Deposit { to } => {
-            let receiver = book.callers_account(command.caller, to)?;
-            if receiver.owner_id == Some(command.caller.user_id) && !command.caller.deposits_to_own {
+            let receiver = book.requesters_account(command.requester, to)?;
+            if receiver.owner_id == Some(command.requester.user_id) && !command.requester.deposits_to_own {
                 return Err(Refusal::DepositsByStaffOnly);
             }
             (None, Some(receiver))
         }
-        Movement::Withdrawal { from } => (Some(book.callers_account(command.caller, from)?), None),
+        Movement::Withdrawal { from } => (Some(book.requesters_account(command.requester, from)?), None),
         Movement::Transfer { from, to } => {
-            let sender = book.callers_account(command.caller, from)?;
+            let sender = book.requesters_account(command.requester, from)?;
             if from == to {
                 return Err(Refusal::SameAccount);
             }
@@ -167,8 +167,8 @@ pub fn decide(book: &mut Book, command: &Command) -> Result<Outcome, Refusal> {
     let debit_number = debited.map(|account| account.account_number);
     let credit_number = credited.map(|account| account.account_number);
     book.release(command.id);
-    if command.caller.alone_up_to.is_some() && power != Power::Own {
-        book.unapproved.add(command.caller.user_id, money);
+    if command.requester.approval_above.is_some() && power != Power::Own {
+        book.unapproved.add(command.requester.user_id, money);
     }
     let mut post = |number: Option<AccountNumber>, counterparty, balance: Option<i64>, amount| {
         let account = book.accounts.get_mut(&number?)?;
@@ -232,7 +232,7 @@ enum Power {
 /// books for good as the correction of somebody's order, and there is only one. Taking back one's own withdrawal is
 /// moreover a deposit: the cash is gone and the balance is back.
 fn power(command: &Command, debited: Option<&Account>, credited: Option<&Account>) -> Power {
-    let is_own = |account: Option<&Account>| account.is_some_and(|a| a.owner_id == Some(command.caller.user_id));
+    let is_own = |account: Option<&Account>| account.is_some_and(|a| a.owner_id == Some(command.requester.user_id));
     let acted_on = debited.or(credited);
     if command.reverses.is_none() && is_own(acted_on) {
         return match command.movement.movement_type() {
@@ -249,7 +249,7 @@ fn refuse_approval_by_owner(
     debited: Option<&Account>,
     credited: Option<&Account>,
 ) -> Result<(), Refusal> {
-    let SecondPerson::HasApproved { by, .. } = command.second_person else { return Ok(()) };
+    let DualControl::Approved { by, .. } = command.dual_control else { return Ok(()) };
     let mut accounts = [debited, credited].into_iter().flatten();
     match accounts.any(|account| account.owner_id == Some(by)) {
         true => Err(Refusal::ApproverOwnsAccount),
@@ -261,13 +261,13 @@ impl Book {
     /// Whether staff need a second approver for it: whatever the amount, where they have to do with themselves; otherwise
     /// when they have moved more than the limit within a day, with all that this order moves.
     fn refuse_alone(&self, command: &Command, power: Power, money: Money) -> Result<(), Refusal> {
-        let Some(units) = command.caller.alone_up_to else { return Ok(()) };
+        let Some(units) = command.requester.approval_above else { return Ok(()) };
         let why = match power {
             Power::Own => return Ok(()),
             Power::RoleForOneself => NeedsApproval::OwnAccount,
             Power::OwnDeposit | Power::Role => {
                 let above = Money::of_major_units(units, money.currency);
-                let total = self.unapproved.total_with(command.caller.user_id, money);
+                let total = self.unapproved.total_with(command.requester.user_id, money);
                 if total <= above.minor_units {
                     return Ok(());
                 }
@@ -297,7 +297,7 @@ fn append_entry(
         currency: account.currency,
         balance,
         description: command.description.clone(),
-        initiated_by: command.caller.user_id,
+        initiated_by: command.requester.user_id,
         created_at: at,
         hash: [0; 32],
     };
@@ -322,7 +322,7 @@ fn outcome(command: &Command, money: Money, at: Timestamp, debit: Option<Entry>,
         amount: money.minor_units,
         currency: money.currency,
         description: command.description.clone(),
-        initiated_by: command.caller.user_id,
+        initiated_by: command.requester.user_id,
         created_at: at,
     };
     let (entry, counter_entry) = match (debit, credit) {

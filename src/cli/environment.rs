@@ -122,8 +122,14 @@ mod tests {
 
     #[test]
     fn a_misspelt_setting_is_recognized() {
-        let known =
-            ["DATABASE_URL", "COFFER_LISTEN", "COFFER_LOG", "COFFER_LEDGER_WRITERS", "COFFER_TLS_CERT", "COFFER_TLS_KEY"];
+        let known = [
+            "DATABASE_URL",
+            "COFFER_LISTEN",
+            "COFFER_LOG",
+            "COFFER_LEDGER_WRITERS",
+            "COFFER_TLS_CERT",
+            "COFFER_TLS_KEY",
+        ];
         for (name, meant) in [
             ("COFFER_LISTNE", "COFFER_LISTEN"),
             ("coffer_listen", "COFFER_LISTEN"),

@@ -11,9 +11,9 @@
 //! |---|---|---|---|
 //! | take | requests leave the queue | 0 | 1,024 commands |
 //! | lock | `begin`; the accounts named are locked in the order of their numbers, and loaded | 2 | 2 s for somebody else's lock |
-//! | load | keys, approvals, reversals, reservations, sums of staff: each only if the batch has to do with it | 0 to 7 | the batch |
+//! | load | keys, approvals, reversals, reservations, sums of staff: each only if the batch has to do with it | 0 to 8 | the batch |
 //! | decide | [`Decisions`](crate::books::decisions::Decisions): pure | 0 | some microseconds a command |
-//! | write | one statement for each table that has something new | 3 to 8 | the batch |
+//! | write | one statement for each table that has something new | 3 to 13 | the batch |
 //! | commit | durable, or not at all | 1 | one `fsync`; 2 s, then others are told to come back |
 //! | answer | each caller gets its verdict | 0 | |
 //!
@@ -393,7 +393,7 @@ impl Writers {
 /// Whether the order has left something in the books: a movement, or what waits to become one.
 fn is_written(verdict: &Verdict) -> bool {
     match verdict {
-        Ok(Receipt::Posted(_) | Receipt::Kept(_)) => true,
+        Ok(Receipt::Posted(_) | Receipt::Pending(_)) => true,
         Ok(Receipt::Replay { .. }) | Err(_) => false,
     }
 }

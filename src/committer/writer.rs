@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::{QueuedRequest, SubmitError, WriterState, not_booked_because};
 use crate::account_number::AccountNumber;
-use crate::books::command::{Command, SecondPerson, accounts_named};
+use crate::books::command::{Command, DualControl, accounts_named};
 use crate::books::decisions::{Decisions, PendingBefore, Verdicts};
 use crate::books::postings::Postings;
 use crate::books::rules::Book;
@@ -62,7 +62,7 @@ struct Doubt {
     /// in the journal because another instance booked it.
     transaction_ids: Vec<Uuid>,
     /// The approvals that were to be kept.
-    kept_ids: Vec<Uuid>,
+    approval_ids: Vec<Uuid>,
     /// The accounts of the batch, which a COMMIT that is still under way holds.
     accounts: Vec<AccountNumber>,
     /// What to answer if it was.
@@ -238,7 +238,7 @@ impl Writer {
         let mut tx = self.connection.begin().await?;
         // An earlier COMMIT that is still under way holds these accounts: after this it is over, one way or the other.
         tx.lock_accounts(&doubt.accounts).await?;
-        let took_effect = tx.are_written(&doubt.transaction_ids, &doubt.kept_ids).await?;
+        let took_effect = tx.are_written(&doubt.transaction_ids, &doubt.approval_ids).await?;
         tx.rollback().await?;
         Ok(took_effect)
     }
@@ -262,7 +262,7 @@ impl Writer {
         let keys: Vec<_> = commands().filter_map(|command| command.idempotency_key).collect();
         let used_keys = if keys.is_empty() { Vec::new() } else { tx.used_keys(&keys).await? };
         let now = Timestamp::now();
-        let is_approved = |c: &&Command| matches!(c.second_person, SecondPerson::HasApproved { .. });
+        let is_approved = |c: &&Command| matches!(c.dual_control, DualControl::Approved { .. });
         let approved: Vec<_> = commands().filter(is_approved).map(|command| command.id).collect();
         let pending = if approved.is_empty() { Vec::new() } else { tx.lock_pending(&approved, now).await? };
         let to_reverse: Vec<_> = commands().filter_map(|c| c.reverses.as_ref()).map(|r| r.transaction_id).collect();
@@ -283,8 +283,8 @@ impl Writer {
         let verdicts =
             batch.iter().map(|request| decisions.decide_request(&request.commands, request.atomic)).collect();
         decisions.add_unapproved(self.clock.stamp(now));
-        let Postings { transactions, kept, .. } = &decisions.postings;
-        if !transactions.is_empty() || !kept.is_empty() {
+        let Postings { transactions, approvals, .. } = &decisions.postings;
+        if !transactions.is_empty() || !approvals.is_empty() {
             tx.write(&decisions.postings, &decisions.heads(), now, self.clock.stamp(now)).await?;
         } else if batch.iter().any(|request| request.commands.is_empty()) {
             tx.write_sign_of_life(writer, now).await?;
@@ -312,10 +312,10 @@ impl Writer {
             }
             Err(error) => {
                 // A sign of life that is missing matters to nobody.
-                let is_nothing = transactions.is_empty() && kept.is_empty();
+                let is_nothing = transactions.is_empty() && approvals.is_empty();
                 let doubt = (!is_nothing && errors::leaves_doubt(&error)).then(|| Doubt {
                     transaction_ids: transactions.iter().map(|booked| booked.id).collect(),
-                    kept_ids: kept.iter().map(|approval| approval.id).collect(),
+                    approval_ids: approvals.iter().map(|approval| approval.id).collect(),
                     accounts: numbers,
                     verdicts,
                 });
@@ -344,7 +344,7 @@ async fn load_pending(
 
 /// Those whose movements may need a second approver, each once.
 fn supervised<'a>(commands: impl Iterator<Item = &'a Command>) -> Vec<Uuid> {
-    let callers = commands.map(|command| command.caller).filter(|caller| caller.alone_up_to.is_some());
+    let callers = commands.map(|command| command.requester).filter(|caller| caller.approval_above.is_some());
     callers.map(|caller| caller.user_id).collect::<BTreeSet<_>>().into_iter().collect()
 }
 

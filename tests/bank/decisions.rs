@@ -41,7 +41,7 @@ fn commands(requests: &[Request], accounts: &[Account]) -> Vec<(Vec<Command>, bo
                 let record = Box::new(Event::at(Action::MovementReversed, Timestamp::from_micros(5)));
                 command.movement = original.movement.mirror();
                 command.amount = original.amount.clone();
-                command.caller = Requester { acts_on_any_account: true, ..command.caller };
+                command.requester = Requester { acts_on_any_account: true, ..command.requester };
                 command.reverses = Some(Reverses { transaction_id: original.id, record });
             }
             all.push(command.clone());
@@ -76,7 +76,7 @@ fn check_keys(requests: &[(Vec<Command>, bool)], verdicts: &[Vec<Verdict>]) {
                 }
                 (Ok(Receipt::Replay { transaction_id }), first) => assert_eq!(Some(transaction_id), first),
                 (Err(Refusal::IdempotencyKeyReused), first) => assert!(first.is_some()),
-                (Ok(Receipt::Kept(_)) | Err(_), _) => {}
+                (Ok(Receipt::Pending(_)) | Err(_), _) => {}
             }
         }
     }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use coffer::account_number::AccountNumber;
 use coffer::books::account::{Account, AccountStatus};
 use coffer::books::chain::entry_hash;
-use coffer::books::command::{Command, Requester, SecondPerson};
+use coffer::books::command::{Command, DualControl, Requester};
 use coffer::books::movement::Movement;
 use coffer::books::refusal::Refusal;
 use coffer::books::rules::{Book, Outcome, decide};
@@ -74,18 +74,18 @@ pub fn command(order: &Order, accounts: &[Account], index: usize) -> Command {
     };
     Command {
         id: Uuid::from_u128(1_000 + index as u128),
-        caller: Requester {
+        requester: Requester {
             user_id: owner(order.user),
             acts_on_any_account: order.staff,
             deposits_to_own: true,
-            alone_up_to: None,
+            approval_above: None,
         },
         movement,
         amount: Amount::parse(&amount).expect("a plain decimal"),
         currency: None,
         description: None,
         idempotency_key: None,
-        second_person: SecondPerson::NotAsked,
+        dual_control: DualControl::Refuse,
         reverses: None,
         record: None,
         at: None,
@@ -202,21 +202,21 @@ proptest! {
         let mut moved_alone: HashMap<_, i64> = HashMap::new();
         for (index, order) in orders.iter().enumerate() {
             let command = command(order, &accounts, index);
-            let caller = Requester { alone_up_to: Some(units), ..command.caller };
+            let requester = Requester { approval_above: Some(units), ..command.requester };
             let before = format!("{book:?}");
-            let alone = decide(&mut book, &Command { caller, ..command.clone() });
+            let alone = decide(&mut book, &Command { requester, ..command.clone() });
             let is_refused = matches!(alone, Err(Refusal::ApprovalRequired { .. }));
             let any = if alone.is_ok() { alone } else {
                 prop_assert_eq!(before, format!("{book:?}"), "a refused command left a trace");
                 decide(&mut book, &command)
             };
             let needs_two = any.is_ok_and(|Outcome { transaction, entry, counter_entry }| {
-                let owns = |number| book.account(number).expect("loaded").owner_id == Some(caller.user_id);
+                let owns = |number| book.account(number).expect("loaded").owner_id == Some(requester.user_id);
                 let is_own = owns(entry.account_number);
                 if is_own && order.kind != 0 {
                     return false;
                 }
-                let sum = moved_alone.entry((caller.user_id, transaction.currency)).or_default();
+                let sum = moved_alone.entry((requester.user_id, transaction.currency)).or_default();
                 let is_large = *sum + transaction.amount > units * 10i64.pow(transaction.currency.decimals());
                 let is_for_oneself = counter_entry.is_some_and(|counter| owns(counter.account_number));
                 if !is_large && !is_for_oneself {

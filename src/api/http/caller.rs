@@ -9,7 +9,7 @@ use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
 use uuid::Uuid;
 
-use crate::api::http::context::Origin;
+use crate::api::http::context::RequestContext;
 use crate::api::http::problem::{Error, Result};
 use crate::auth::Auth;
 use crate::books::account::Account;
@@ -149,8 +149,8 @@ where
         if !parts.method.is_safe() && parts.extensions.get::<ChangesSomething>().is_some() {
             auth.changes.take(caller.user_id)?;
         }
-        if let Some(origin) = parts.extensions.get::<Origin>() {
-            origin.set_caller(caller, allowance);
+        if let Some(context) = parts.extensions.get::<RequestContext>() {
+            context.set_caller(caller, allowance);
         }
         Ok(caller)
     }

@@ -63,7 +63,7 @@ impl RequestIds {
 
 /// Made before anything else looks at the request. Clones share it.
 #[derive(Clone, Debug)]
-pub struct Origin(Arc<Inner>);
+pub struct RequestContext(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
@@ -83,7 +83,7 @@ struct Ordered {
     is_partly_refused: bool,
 }
 
-impl Origin {
+impl RequestContext {
     pub fn new(ids: RequestIds, address: IpAddr, presence: Presence) -> Self {
         let (caller, is_on_record, ordered) = Default::default();
         Self(Arc::new(Inner { ids, address, presence, caller, is_on_record, ordered }))
@@ -166,11 +166,11 @@ impl Origin {
     }
 }
 
-impl<S: Send + Sync> FromRequestParts<S> for Origin {
+impl<S: Send + Sync> FromRequestParts<S> for RequestContext {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Error> {
-        let origin = parts.extensions.get::<Self>().cloned();
-        origin.ok_or_else(|| Error::Internal("a request without an origin".to_owned()))
+        let context = parts.extensions.get::<Self>().cloned();
+        context.ok_or_else(|| Error::Internal("a request without an context".to_owned()))
     }
 }

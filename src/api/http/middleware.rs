@@ -11,7 +11,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use crate::api::App;
-use crate::api::http::context::{Origin, RequestIds};
+use crate::api::http::context::{RequestContext, RequestIds};
 use crate::api::http::problem::{Error, Problem, RATE_LIMIT, tell_allowance};
 use crate::api::http::{edge, extract, protocol, views};
 use crate::books::audit_event::Action;
@@ -60,8 +60,8 @@ pub async fn finish(State(app): State<App>, mut request: Request, next: Next) ->
     let nobody = || Peer { address: Ipv4Addr::UNSPECIFIED.into(), presence: Presence::default() };
     let Peer { address: peer, presence } = request.extensions().get::<Peer>().cloned().unwrap_or_else(nobody);
     let address = app.edge.client_address(peer, request.headers());
-    let origin = Origin::new(ids, address, presence);
-    request.extensions_mut().insert(origin.clone());
+    let context = RequestContext::new(ids, address, presence);
+    request.extensions_mut().insert(context.clone());
     let (method, uri) = (request.method().clone(), request.uri().clone());
     let path = request.extensions().get::<MatchedPath>().cloned();
 
@@ -75,17 +75,17 @@ pub async fn finish(State(app): State<App>, mut request: Request, next: Next) ->
         (Ok(()), Ok(allowance)) => (next.run(request).await, allowance),
         (Ok(()), Err(error)) => (Error::from(error).into_response(), None),
     };
-    let response = views::record_unless_recorded(&app, &origin, &method, uri.path(), response);
-    let response = views::record_refusal(&app, &origin, response).await;
+    let response = views::record_unless_recorded(&app, &context, &method, uri.path(), response);
+    let response = views::record_refusal(&app, &context, response).await;
     let route = path.as_ref().map_or("unknown", MatchedPath::as_str);
-    let caller = origin.caller().map(|caller| caller.user_id).unwrap_or_default();
+    let caller = context.caller().map(|caller| caller.user_id).unwrap_or_default();
     if response.status() == StatusCode::FORBIDDEN && app.auth.denials.take(caller, started).is_ok() {
         let code = response.extensions().get::<Problem>().map_or("", |problem| problem.code.name());
-        app.audit.note(origin.event(Action::AccessDenied).on(format_args!("{method} {route}")).detail(code));
+        app.audit.note(context.event(Action::AccessDenied).on(format_args!("{method} {route}")).detail(code));
     }
-    let mut response = Problem::write_body(response, origin.ids());
+    let mut response = Problem::write_body(response, context.ids());
     let headers = response.headers_mut();
-    let of_caller = origin.allowance().map(|allowance| (app.auth.requests.policy, allowance));
+    let of_caller = context.allowance().map(|allowance| (app.auth.requests.policy, allowance));
     if let Some((policy, allowance)) = of_caller.or(from_address.map(|left| (limit.policy, left)))
         && !headers.contains_key(RATE_LIMIT)
     {
@@ -93,7 +93,7 @@ pub async fn finish(State(app): State<App>, mut request: Request, next: Next) ->
     }
 
     let (status, elapsed) = (response.status(), started.elapsed());
-    let (request_id, client_request_id) = (origin.request_id(), origin.ids().client());
+    let (request_id, client_request_id) = (context.request_id(), context.ids().client());
     let micros = elapsed.as_micros() as u64;
     tracing::debug!(request_id, client_request_id, %method, route, status = status.as_u16(), micros, "request");
     count(method_label(&method), route, status, elapsed.as_secs_f64());

@@ -9,7 +9,7 @@ use futures_util::{StreamExt, stream};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use crate::api::http::context::Origin;
+use crate::api::http::context::RequestContext;
 use crate::api::http::negotiation::preferred;
 use crate::api::http::problem::{Error, Result};
 use crate::problem_code::ProblemCode;
@@ -49,11 +49,11 @@ pub trait Pieces: Send + Sized + 'static {
 
 /// The whole of it, of which the first piece is written already. After a failure the body breaks off, which no client can
 /// take for its end.
-pub fn body(first: Vec<u8>, rest: impl Pieces, origin: &Origin) -> Body {
+pub fn body(first: Vec<u8>, rest: impl Pieces, context: &RequestContext) -> Body {
     if rest.is_done() {
         return Body::from(first);
     }
-    let request_id = origin.request_id().to_owned();
+    let request_id = context.request_id().to_owned();
     Body::from_stream(stream::once(ready(Ok(Bytes::from(first)))).chain(write(rest, request_id)))
 }
 

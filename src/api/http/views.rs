@@ -17,7 +17,7 @@ use uuid::Uuid;
 use crate::account_number::AccountNumber;
 use crate::api::App;
 use crate::api::http::caller::Caller;
-use crate::api::http::context::Origin;
+use crate::api::http::context::RequestContext;
 use crate::api::http::problem::{Problem, Result};
 use crate::books::account::Account;
 use crate::books::audit_event::{Action, Concern, Event};
@@ -90,13 +90,19 @@ impl App {
     }
 
     /// The same for an account, of which the caller may be the owner: then there is nothing to record.
-    pub fn viewed_account(&self, origin: &Origin, caller: Caller, account: &Account, look: AccountLook) -> Result<()> {
+    pub fn viewed_account(
+        &self,
+        context: &RequestContext,
+        caller: Caller,
+        account: &Account,
+        look: AccountLook,
+    ) -> Result<()> {
         if account.owner_id == Some(caller.user_id) {
-            origin.set_on_record();
+            context.set_on_record();
             return Ok(());
         }
         let AccountLook { action, detail } = look;
-        let event = Event { detail, ..origin.event(action) }.on(account.account_number);
+        let event = Event { detail, ..context.event(action) }.on(account.account_number);
         self.viewed(account.owner_id.into_iter().fold(event, Event::about))
     }
 }
@@ -119,14 +125,20 @@ impl AccountLook {
 
 /// Records what somebody who works here was shown although no handler has said so. What they have of their own lies under
 /// `/me`. The routes that move money are left out: what they show is what they record, or refuse.
-pub fn record_unless_recorded(app: &App, origin: &Origin, method: &Method, path: &str, response: Response) -> Response {
-    let works_here = origin.caller().is_some_and(|caller| caller.role.reads_any_account());
+pub fn record_unless_recorded(
+    app: &App,
+    context: &RequestContext,
+    method: &Method,
+    path: &str,
+    response: Response,
+) -> Response {
+    let works_here = context.caller().is_some_and(|caller| caller.role.reads_any_account());
     let shows =
         [Method::GET, Method::HEAD, Method::PUT, Method::PATCH].contains(method) && response.status().is_success();
-    if !works_here || !shows || origin.is_on_record() || is_ones_own(path) {
+    if !works_here || !shows || context.is_on_record() || is_ones_own(path) {
         return response;
     }
-    let look = origin.event(Action::RecordViewed).on(format_args!("{method} {path}"));
+    let look = context.event(Action::RecordViewed).on(format_args!("{method} {path}"));
     let look = path.split('/').filter_map(concern).fold(look, Event::about);
     if !method.is_safe() {
         app.note_view(look);
@@ -149,11 +161,11 @@ fn concern(segment: &str) -> Option<Concern> {
 }
 
 /// Records a refusal of what somebody who works here ordered on other people's accounts: it tells how those stand.
-pub async fn record_refusal(app: &App, origin: &Origin, response: Response) -> Response {
-    let Some(caller) = origin.caller() else { return response };
-    if origin.is_partly_refused() {
+pub async fn record_refusal(app: &App, context: &RequestContext, response: Response) -> Response {
+    let Some(caller) = context.caller() else { return response };
+    if context.is_partly_refused() {
         // The rest is booked, so nothing may take the place of this answer.
-        if let Some(look) = refusal_of(app, origin, caller, ProblemCode::BatchRefused).await {
+        if let Some(look) = refusal_of(app, context, caller, ProblemCode::BatchRefused).await {
             app.note_view(look);
         }
         return response;
@@ -161,15 +173,15 @@ pub async fn record_refusal(app: &App, origin: &Origin, response: Response) -> R
     let code = response.extensions().get::<Problem>().map(|problem| problem.code);
     let tells = [StatusCode::CONFLICT, StatusCode::UNPROCESSABLE_ENTITY].contains(&response.status());
     let Some(code) = code.filter(|_| tells) else { return response };
-    match refusal_of(app, origin, caller, code).await.map(|look| app.viewed(look)) {
+    match refusal_of(app, context, caller, code).await.map(|look| app.viewed(look)) {
         None | Some(Ok(())) => response,
         Some(Err(error)) => error.into_response(),
     }
 }
 
 /// None when no other people's accounts were ordered on. An account that cannot be looked up now counts as somebody else's.
-async fn refusal_of(app: &App, origin: &Origin, caller: Caller, code: ProblemCode) -> Option<Event> {
-    let numbers = origin.ordered_accounts();
+async fn refusal_of(app: &App, context: &RequestContext, caller: Caller, code: ProblemCode) -> Option<Event> {
+    let numbers = context.ordered_accounts();
     let owners = join_all(numbers.iter().map(|&number| async move {
         let found = tokio::time::timeout(LOOK_UP_WITHIN, app.db.account(number)).await;
         (
@@ -179,7 +191,7 @@ async fn refusal_of(app: &App, origin: &Origin, caller: Caller, code: ProblemCod
         )
     }))
     .await;
-    let mut refused = origin.event(Action::MovementRefused).detail(code.name());
+    let mut refused = context.event(Action::MovementRefused).detail(code.name());
     for (number, is_known, owner) in owners {
         if owner.is_some_and(|owner| owner != caller.user_id) || !is_known {
             refused = owner.into_iter().fold(refused.about(number), Event::about);

@@ -13,7 +13,7 @@ use validator::Validate;
 use crate::account_number::AccountNumber;
 use crate::api::App;
 use crate::api::http::caller::{Actor, Caller, Proven};
-use crate::api::http::context::Origin;
+use crate::api::http::context::RequestContext;
 use crate::api::http::cursor::{self, Cursor};
 use crate::api::http::extract::{Json, PathParam, Query};
 use crate::api::http::fields;
@@ -169,12 +169,12 @@ pub struct RelabelRequest {
 )]
 pub async fn balance(
     State(app): State<App>,
-    origin: Origin,
+    context: RequestContext,
     caller: Caller,
     Query(query): Query<BalanceQuery>,
 ) -> Result<Json<Balance>> {
     let look = AccountLook::new(Action::BalanceViewed);
-    let account = readable_account(&app, &origin, caller, query.account_number, look).await?;
+    let account = readable_account(&app, &context, caller, query.account_number, look).await?;
     let now = Timestamp::now();
     match query.at {
         None => Ok(Json(Balance::of(&account, account.balance, account.sequence, now))),
@@ -204,7 +204,7 @@ pub async fn balance(
 )]
 pub async fn list(
     State(app): State<App>,
-    origin: Origin,
+    context: RequestContext,
     caller: Caller,
     Query(query): Query<AccountsQuery>,
 ) -> Result<Json<AccountList>> {
@@ -218,9 +218,9 @@ pub async fn list(
 
     let (accounts, next_cursor) = cursor::page(accounts, limit, |account| Cursor::at_account(account.account_number));
     if owner_id == caller.user_id {
-        origin.set_on_record();
+        context.set_on_record();
     } else {
-        let look = origin.event(Action::AccountsListed).on(owner_id);
+        let look = context.event(Action::AccountsListed).on(owner_id);
         app.viewed(accounts.iter().map(|account| account.account_number).fold(look, Event::about))?;
     }
     let data = accounts.into_iter().map(AccountBody::from).collect();
@@ -244,7 +244,7 @@ pub async fn list(
 )]
 pub async fn open(
     State(app): State<App>,
-    origin: Origin,
+    context: RequestContext,
     Actor(caller): Actor,
     Json(request): Json<OpenAccountRequest>,
 ) -> Result<(StatusCode, [(HeaderName, String); 1], Json<AccountBody>)> {
@@ -257,7 +257,7 @@ pub async fn open(
         return Err(Error::conflict(ProblemCode::TooManyAccounts, detail));
     }
     let account = insert_account(&app, &mut tx, caller.user_id, currency, request.label.map(Into::into)).await?;
-    tx.append_to_audit_log(&[opened(&account, &origin)]).await?;
+    tx.append_to_audit_log(&[opened(&account, &context)]).await?;
     tx.commit().await?;
     Ok((StatusCode::CREATED, [location_of(&account)], Json(account.into())))
 }
@@ -277,12 +277,12 @@ pub async fn open(
 )]
 pub async fn show(
     State(app): State<App>,
-    origin: Origin,
+    context: RequestContext,
     caller: Caller,
     PathParam(number): PathParam<AccountNumber>,
 ) -> Result<Json<AccountBody>> {
     let look = AccountLook::new(Action::AccountViewed);
-    Ok(Json(readable_account(&app, &origin, caller, number, look).await?.into()))
+    Ok(Json(readable_account(&app, &context, caller, number, look).await?.into()))
 }
 
 /// Rename an account
@@ -301,7 +301,7 @@ pub async fn show(
 )]
 pub async fn relabel(
     State(app): State<App>,
-    origin: Origin,
+    context: RequestContext,
     Actor(caller): Actor,
     PathParam(number): PathParam<AccountNumber>,
     Json(request): Json<RelabelRequest>,
@@ -310,7 +310,7 @@ pub async fn relabel(
     let mut tx = app.db.begin().await?;
     let label = request.label.map(String::from);
     tx.label_account(number, label.as_deref()).await?;
-    let renamed = origin.event(Action::AccountRenamed).on(number).detail(label.as_deref().unwrap_or("(no name)"));
+    let renamed = context.event(Action::AccountRenamed).on(number).detail(label.as_deref().unwrap_or("(no name)"));
     tx.append_to_audit_log(&[about_owner(renamed, &account)]).await?;
     tx.commit().await?;
     Ok(Json(Account { label, ..account }.into()))
@@ -335,16 +335,16 @@ pub async fn relabel(
 )]
 pub async fn close(
     State(app): State<App>,
-    origin: Origin,
+    context: RequestContext,
     Proven(Actor(caller)): Proven<Actor>,
     PathParam(number): PathParam<AccountNumber>,
 ) -> Result<StatusCode> {
     let account = managed_account(&app, caller, number).await?;
-    origin.order_on([number]);
+    context.order_on([number]);
     let mut tx = app.db.begin().await?;
     let closed = tx.close_account(number, Timestamp::now()).await?;
     if closed {
-        let event = about_owner(origin.event(Action::AccountClosed).on(number), &account);
+        let event = about_owner(context.event(Action::AccountClosed).on(number), &account);
         tx.append_to_audit_log(&[event]).await?;
     }
     tx.commit().await?;
@@ -403,20 +403,20 @@ pub fn location_of(account: &Account) -> (HeaderName, String) {
 /// An account of the caller's, or any for those who may look at all, on record; the same 404 for every other.
 pub async fn readable_account(
     app: &App,
-    origin: &Origin,
+    context: &RequestContext,
     caller: Caller,
     number: AccountNumber,
     look: AccountLook,
 ) -> Result<Account> {
     let account = app.db.account(number).await?;
     let account = account.filter(|account| caller.may_read(account)).ok_or_else(Error::account_not_found)?;
-    app.viewed_account(origin, caller, &account, look)?;
+    app.viewed_account(context, caller, &account, look)?;
     Ok(account)
 }
 
 /// An account that was opened, for the audit log.
-pub fn opened(account: &Account, origin: &Origin) -> Event {
-    let event = origin.event(Action::AccountOpened).on(account.account_number).detail(account.currency.code());
+pub fn opened(account: &Account, context: &RequestContext) -> Event {
+    let event = context.event(Action::AccountOpened).on(account.account_number).detail(account.currency.code());
     about_owner(event, account)
 }
 

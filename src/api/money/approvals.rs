@@ -17,7 +17,7 @@ use validator::Validate;
 use crate::account_number::AccountNumber;
 use crate::api::App;
 use crate::api::http::caller::{Caller, Proven, Reader, Staff};
-use crate::api::http::context::Origin;
+use crate::api::http::context::RequestContext;
 use crate::api::http::cursor::{self, Cursor};
 use crate::api::http::extract::{Json, PathParam, Query};
 use crate::api::http::fields::{self, ApprovalId};
@@ -25,7 +25,7 @@ use crate::api::http::problem::{Error, Result};
 use crate::api::people::{access_changes, proof};
 use crate::books::approval::{Approval, ApprovalStatus};
 use crate::books::audit_event::{Action, Event};
-use crate::books::command::{self, Command, Reverses, SecondPerson};
+use crate::books::command::{self, Command, DualControl, Reverses};
 use crate::books::movement::{Movement, MovementType};
 use crate::books::refusal::Refusal;
 use crate::db::access_changes::{AccessChange, AccessChangeKind};
@@ -182,7 +182,7 @@ pub fn waiting(approval: ApprovalBody, replayed: bool) -> Response {
 )]
 pub async fn list(
     State(app): State<App>,
-    origin: Origin,
+    context: RequestContext,
     _: Reader,
     Query(query): Query<ApprovalsQuery>,
 ) -> Result<Json<ApprovalList>> {
@@ -197,7 +197,7 @@ pub async fn list(
     all.sort_by_key(|approval| Reverse(approval.id));
 
     let (data, next_cursor) = cursor::page(all, limit, |approval| Cursor::at_id(approval.id));
-    let look = data.iter().fold(origin.event(Action::ApprovalsListed), |look, approval| approval.concerns(look));
+    let look = data.iter().fold(context.event(Action::ApprovalsListed), |look, approval| approval.concerns(look));
     if !look.concerns.is_empty() {
         app.viewed(look)?;
     }
@@ -220,7 +220,7 @@ pub async fn list(
 )]
 pub async fn show(
     State(app): State<App>,
-    origin: Origin,
+    context: RequestContext,
     _: Reader,
     PathParam(ApprovalId(id)): PathParam<ApprovalId>,
 ) -> Result<Json<ApprovalBody>> {
@@ -228,7 +228,7 @@ pub async fn show(
         Found::Movement(approval) => ApprovalBody::from(approval),
         Found::AccessChange(change) => ApprovalBody::from(change),
     };
-    app.viewed(approval.concerns(origin.event(Action::ApprovalViewed).on(id)))?;
+    app.viewed(approval.concerns(context.event(Action::ApprovalViewed).on(id)))?;
     Ok(Json(approval))
 }
 
@@ -254,7 +254,7 @@ pub async fn show(
 )]
 pub async fn approve(
     State(app): State<App>,
-    origin: Origin,
+    context: RequestContext,
     Proven(Staff(caller)): Proven<Staff>,
     PathParam(ApprovalId(id)): PathParam<ApprovalId>,
 ) -> Result<Json<ApprovalBody>> {
@@ -265,30 +265,30 @@ pub async fn approve(
     }
     match found {
         Found::Movement(approval) => {
-            approve_movement(&app, &origin, caller, approval).await.map(|done| Json(done.into()))
+            approve_movement(&app, &context, caller, approval).await.map(|done| Json(done.into()))
         }
         Found::AccessChange(_) => {
             require_admin(caller)?;
-            access_changes::approve(&app, &origin, caller, id).await.map(|done| Json(done.into()))
+            access_changes::approve(&app, &context, caller, id).await.map(|done| Json(done.into()))
         }
     }
 }
 
-async fn approve_movement(app: &App, origin: &Origin, caller: Caller, approval: Approval) -> Result<Approval> {
+async fn approve_movement(app: &App, context: &RequestContext, caller: Caller, approval: Approval) -> Result<Approval> {
     let id = approval.id;
     if approval.status_at(Timestamp::now()) != ApprovalStatus::Pending {
         return Err(Refusal::ApprovalNotPending.into());
     }
     refuse_unless_both_are_staff(app, &approval, caller.user_id).await?;
-    let record = origin.event(Action::ApprovalApproved).on(id).detail(approval.in_words());
+    let record = context.event(Action::ApprovalApproved).on(id).detail(approval.in_words());
     let record = approval.accounts().fold(record, Event::about);
-    origin.order_on(approval.accounts());
-    let second_person = SecondPerson::HasApproved { by: caller.user_id, record: Box::new(record) };
+    context.order_on(approval.accounts());
+    let dual_control = DualControl::Approved { by: caller.user_id, record: Box::new(record) };
     // On record for whoever has it booked now; who ordered it stands in the journal.
-    let record = || Box::new(origin.event(Action::MovementReversed));
+    let record = || Box::new(context.event(Action::MovementReversed));
     let reverses = approval.reverses.map(|transaction_id| Reverses { transaction_id, record: record() });
-    let order = Command { reverses, ..approved_order(app, &approval, second_person)? };
-    app.committer.submit(order).await??;
+    let command = Command { reverses, ..approved_command(app, &approval, dual_control)? };
+    app.committer.submit(command).await??;
 
     // It is booked, or somebody else has booked it: nothing that sounds like "try again".
     let unknown = |_| Error::OutcomeUnknown { transactions: vec![id] };
@@ -319,7 +319,7 @@ async fn approve_movement(app: &App, origin: &Origin, caller: Caller, approval: 
 )]
 pub async fn reject(
     State(app): State<App>,
-    origin: Origin,
+    context: RequestContext,
     Staff(caller): Staff,
     PathParam(ApprovalId(id)): PathParam<ApprovalId>,
 ) -> Result<Json<ApprovalBody>> {
@@ -327,7 +327,7 @@ pub async fn reject(
         Found::Movement(approval) => approval,
         Found::AccessChange(_) => {
             require_admin(caller)?;
-            return access_changes::reject(&app, &origin, caller, id).await.map(|done| Json(done.into()));
+            return access_changes::reject(&app, &context, caller, id).await.map(|done| Json(done.into()));
         }
     };
     if approval.requested_by != caller.user_id && owns_an_account(&app, &approval, caller.user_id).await? {
@@ -339,7 +339,7 @@ pub async fn reject(
     let mut tx = app.db.begin().await?;
     let rejected = tx.reject_approval(id, caller.user_id, Timestamp::now()).await?;
     let rejected = rejected.ok_or(Refusal::ApprovalNotPending)?;
-    let event = origin.event(Action::ApprovalRejected).on(id).detail(rejected.in_words());
+    let event = context.event(Action::ApprovalRejected).on(id).detail(rejected.in_words());
     let event = rejected.accounts().fold(event, Event::about);
     tx.append_to_audit_log(&[event]).await?;
     tx.commit().await?;
@@ -347,24 +347,24 @@ pub async fn reject(
 }
 
 /// The order of whoever asked for it, now on two people's word. It has no key: the approval takes effect once by itself.
-fn approved_order(app: &App, approval: &Approval, second_person: SecondPerson) -> Result<Command> {
+fn approved_command(app: &App, approval: &Approval, dual_control: DualControl) -> Result<Command> {
     let movement = Movement::between(approval.from_account, approval.to_account)
         .filter(|movement| movement.movement_type() == approval.movement_type)
         .ok_or_else(|| Error::Internal(format!("approval {} lacks an account", approval.id)))?;
     Ok(Command {
         id: approval.id,
-        caller: command::Requester {
+        requester: command::Requester {
             user_id: approval.requested_by,
             acts_on_any_account: true,
             deposits_to_own: app.self_service_deposits,
-            alone_up_to: None,
+            approval_above: None,
         },
         movement,
         amount: Amount::from(approval.money()),
         currency: Some(approval.currency),
         description: approval.description.clone(),
         idempotency_key: None,
-        second_person,
+        dual_control,
         reverses: None,
         record: None,
         at: None,

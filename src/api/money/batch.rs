@@ -9,14 +9,14 @@ use validator::Validate;
 use crate::account_number::AccountNumber;
 use crate::api::App;
 use crate::api::http::caller::Actor;
-use crate::api::http::context::Origin;
+use crate::api::http::context::RequestContext;
 use crate::api::http::extract::{IdempotencyKey, Json, MAX_CHARACTER_BYTES, Object};
 use crate::api::http::problem::{Error, FieldError, Problem, Result};
 use crate::api::money::movements;
 use crate::api::money::transactions::{self, EntryBody};
 use crate::api::people::proof;
 use crate::books::audit_event::Event;
-use crate::books::command::{self, Command, SecondPerson};
+use crate::books::command::{self, Command, DualControl};
 use crate::books::decisions::{Receipt, Verdicts};
 use crate::books::entry::Entry;
 use crate::books::movement::{Movement, MovementType};
@@ -118,7 +118,7 @@ pub struct ItemResult {
 )]
 pub async fn batch(
     State(app): State<App>,
-    origin: Origin,
+    context: RequestContext,
     Actor(caller): Actor,
     key: IdempotencyKey,
     Json(request): Json<BatchRequest, MAX_BODY_BYTES>,
@@ -130,12 +130,12 @@ pub async fn batch(
             format!("send 1 to {MAX_ITEMS} movements"),
         ));
     }
-    let at_the_ledger = app.at_the_ledger(caller);
-    let record = movements::record(&origin, at_the_ledger);
+    let requester = app.requester(caller);
+    let record = movements::record(&context, requester);
     let mut errors = Vec::new();
     let mut commands = Vec::with_capacity(request.transactions.len());
     for (index, Object(item)) in request.transactions.into_iter().enumerate() {
-        match item.command(at_the_ledger, record.clone(), key.of_item(caller.user_id, index)) {
+        match item.command(requester, record.clone(), key.of_item(caller.user_id, index)) {
             Ok(command) => commands.push(command),
             Err(error) => {
                 errors.push(FieldError { pointer: format!("/transactions/{index}{}", error.pointer).into(), ..error });
@@ -147,13 +147,13 @@ pub async fn batch(
     }
     app.auth.requests.take_many(caller.user_id, (commands.len() / ITEMS_FOR_A_REQUEST) as u32)?;
     proof::confirm_amounts(&app, caller, &debits_of(&commands)).await?;
-    origin.order_on(commands.iter().flat_map(|command| command.movement.accounts()));
+    context.order_on(commands.iter().flat_map(|command| command.movement.accounts()));
     let verdicts = app.committer.submit_all(commands, request.atomic).await?;
     if request.atomic && verdicts.iter().any(Result::is_err) {
         return Err(Error::BatchRefused(verdicts.into_iter().map(Result::err).collect()));
     }
     if verdicts.iter().any(Result::is_err) {
-        origin.set_partly_refused();
+        context.set_partly_refused();
     }
     Ok(Json(result(&app, verdicts).await?))
 }
@@ -170,20 +170,20 @@ fn debits_of(commands: &[Command]) -> Vec<(AccountNumber, Amount)> {
 impl BatchItem {
     fn command(
         self,
-        caller: command::Requester,
+        requester: command::Requester,
         record: Option<Box<Event>>,
         idempotency_key: Option<[u8; 16]>,
     ) -> Result<Command, FieldError> {
         Ok(Command {
             id: Uuid::now_v7(),
-            caller,
+            requester,
             movement: self.movement()?,
             amount: self.amount,
             currency: self.currency,
             description: self.description.map(Into::into),
             idempotency_key,
             // One item that waits would hold up the batch, or let it go half-way.
-            second_person: SecondPerson::NotAsked,
+            dual_control: DualControl::Refuse,
             reverses: None,
             record,
             at: None,
@@ -237,7 +237,7 @@ async fn result(app: &App, verdicts: Verdicts) -> Result<BatchResult> {
             Ok(Receipt::Replay { transaction_id }) => {
                 ItemResult::booked(transactions::booked_entry(app, transaction_id).await?, true)
             }
-            Ok(Receipt::Kept(approval)) => {
+            Ok(Receipt::Pending(approval)) => {
                 return Err(Error::Internal(format!("approval {} came out of a batch", approval.id)));
             }
             Err(refusal) => {

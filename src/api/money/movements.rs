@@ -12,14 +12,14 @@ use validator::Validate;
 use crate::account_number::AccountNumber;
 use crate::api::App;
 use crate::api::http::caller::{Actor, Caller};
-use crate::api::http::context::Origin;
+use crate::api::http::context::RequestContext;
 use crate::api::http::extract::{IdempotencyKey, Json};
 use crate::api::http::problem::Result;
 use crate::api::money::approvals::{Waiting, WaitingResponse};
 use crate::api::money::transactions::{self, EntryBody};
 use crate::api::people::proof;
 use crate::books::audit_event::{Action, Event};
-use crate::books::command::{self, Command, SecondPerson};
+use crate::books::command::{Command, DualControl, Requester};
 use crate::books::decisions::Receipt;
 use crate::books::entry::Entry;
 use crate::books::movement::Movement;
@@ -86,7 +86,7 @@ pub struct TransferRequest {
 )]
 pub async fn deposit(
     State(app): State<App>,
-    origin: Origin,
+    context: RequestContext,
     Actor(caller): Actor,
     key: IdempotencyKey,
     Json(request): Json<MovementRequest>,
@@ -94,7 +94,7 @@ pub async fn deposit(
     let movement = Movement::Deposit { to: request.account_number };
     let MovementRequest { amount, currency, description, .. } = request;
     let terms = Terms { amount, currency, description: description.map(Into::into) };
-    carry_out(&app, order(&app, &origin, caller, key, movement, terms)).await
+    carry_out(&app, command(&app, &context, caller, key, movement, terms)).await
 }
 
 /// Take money out
@@ -117,7 +117,7 @@ pub async fn deposit(
 )]
 pub async fn withdraw(
     State(app): State<App>,
-    origin: Origin,
+    context: RequestContext,
     Actor(caller): Actor,
     key: IdempotencyKey,
     Json(request): Json<MovementRequest>,
@@ -126,7 +126,7 @@ pub async fn withdraw(
     let movement = Movement::Withdrawal { from: request.account_number };
     let MovementRequest { amount, currency, description, .. } = request;
     let terms = Terms { amount, currency, description: description.map(Into::into) };
-    carry_out(&app, order(&app, &origin, caller, key, movement, terms)).await
+    carry_out(&app, command(&app, &context, caller, key, movement, terms)).await
 }
 
 /// Send money to another account
@@ -149,7 +149,7 @@ pub async fn withdraw(
 )]
 pub async fn transfer(
     State(app): State<App>,
-    origin: Origin,
+    context: RequestContext,
     Actor(caller): Actor,
     key: IdempotencyKey,
     Json(request): Json<TransferRequest>,
@@ -158,7 +158,7 @@ pub async fn transfer(
     let movement = Movement::Transfer { from: request.from_account, to: request.to_account };
     let TransferRequest { amount, currency, description, .. } = request;
     let terms = Terms { amount, currency, description: description.map(Into::into) };
-    carry_out(&app, order(&app, &origin, caller, key, movement, terms)).await
+    carry_out(&app, command(&app, &context, caller, key, movement, terms)).await
 }
 
 /// Booked
@@ -215,50 +215,50 @@ pub struct Terms {
     pub description: Option<String>,
 }
 
-pub fn order(
+pub fn command(
     app: &App,
-    origin: &Origin,
+    context: &RequestContext,
     caller: Caller,
     key: IdempotencyKey,
     movement: Movement,
     terms: Terms,
 ) -> Command {
-    let at_the_ledger = app.at_the_ledger(caller);
-    origin.order_on(movement.accounts());
+    let requester = app.requester(caller);
+    context.order_on(movement.accounts());
     Command {
         id: Uuid::now_v7(),
-        caller: at_the_ledger,
+        requester,
         movement,
         amount: terms.amount,
         currency: terms.currency,
         description: terms.description,
         idempotency_key: key.of_caller(caller.user_id),
-        second_person: second_person(origin, at_the_ledger),
+        dual_control: dual_control(context, requester),
         reverses: None,
-        record: record(origin, at_the_ledger),
+        record: record(context, requester),
         at: None,
     }
 }
 
-/// Who is asked when the order turns out to be too large for one person.
-fn second_person(origin: &Origin, caller: command::Requester) -> SecondPerson {
-    match caller.alone_up_to {
-        None => SecondPerson::NotAsked,
-        Some(_) => SecondPerson::MayBeAsked { record: Box::new(origin.event(Action::ApprovalRequested)) },
+/// What becomes of a command that one person may not give alone.
+fn dual_control(context: &RequestContext, requester: Requester) -> DualControl {
+    match requester.approval_above {
+        None => DualControl::Refuse,
+        Some(_) => DualControl::Request { record: Box::new(context.event(Action::ApprovalRequested)) },
     }
 }
 
 /// What goes on record when staff move money on somebody else's account.
-pub fn record(origin: &Origin, caller: command::Requester) -> Option<Box<Event>> {
-    caller.acts_on_any_account.then(|| Box::new(origin.event(Action::MovementByStaff)))
+pub fn record(context: &RequestContext, requester: Requester) -> Option<Box<Event>> {
+    requester.acts_on_any_account.then(|| Box::new(context.event(Action::MovementByStaff)))
 }
 
-/// Hands the order to the ledger: decided in [`crate::books::rules`], written by [`crate::committer`].
-pub async fn carry_out(app: &App, order: Command) -> Result<Answer> {
-    let reverses = order.reverses.as_ref().map(|reverses| reverses.transaction_id);
-    let (entry, replayed) = match app.committer.submit(order).await?? {
+/// Hands the command to the ledger: decided in [`crate::books::rules`], written by [`crate::committer`].
+pub async fn carry_out(app: &App, command: Command) -> Result<Answer> {
+    let reverses = command.reverses.as_ref().map(|reverses| reverses.transaction_id);
+    let (entry, replayed) = match app.committer.submit(command).await?? {
         Receipt::Posted(entry) => (entry, false),
-        Receipt::Kept(approval) => return Ok(Answer::Waiting(Waiting { approval, replayed: false })),
+        Receipt::Pending(approval) => return Ok(Answer::Waiting(Waiting { approval, replayed: false })),
         Receipt::Replay { transaction_id } => {
             // A key may also stand for what waits for approval, or has waited: then that is the first answer again.
             if let Some(approval) = app.db.approval(transaction_id).await? {

@@ -10,7 +10,7 @@ use validator::Validate;
 
 use crate::api::App;
 use crate::api::http::caller::Staff;
-use crate::api::http::context::Origin;
+use crate::api::http::context::RequestContext;
 use crate::api::http::extract::{IdempotencyKey, Json, PathParam};
 use crate::api::http::fields::TransactionId;
 use crate::api::http::problem::{Error, Result};
@@ -61,7 +61,7 @@ pub struct ReversalRequest {
 )]
 pub async fn reverse(
     State(app): State<App>,
-    origin: Origin,
+    context: RequestContext,
     Staff(caller): Staff,
     PathParam(TransactionId(id)): PathParam<TransactionId>,
     key: IdempotencyKey,
@@ -75,9 +75,9 @@ pub async fn reverse(
         currency: Some(booked.currency),
         description: Some(request.reason.map_or_else(|| format!("Reversal of {id}"), Into::into)),
     };
-    let order = movements::order(&app, &origin, caller, key, mirror(&booked)?, terms);
-    let record = Box::new(origin.event(Action::MovementReversed));
-    movements::carry_out(&app, Command { reverses: Some(Reverses { transaction_id: id, record }), ..order }).await
+    let command = movements::command(&app, &context, caller, key, mirror(&booked)?, terms);
+    let record = Box::new(context.event(Action::MovementReversed));
+    movements::carry_out(&app, Command { reverses: Some(Reverses { transaction_id: id, record }), ..command }).await
 }
 
 fn mirror(booked: &Transaction) -> Result<Movement> {

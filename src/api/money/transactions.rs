@@ -12,7 +12,7 @@ use validator::Validate;
 use crate::account_number::AccountNumber;
 use crate::api::App;
 use crate::api::http::caller::Caller;
-use crate::api::http::context::Origin;
+use crate::api::http::context::RequestContext;
 use crate::api::http::cursor::{self, Cursor};
 use crate::api::http::extract::{Json, PathParam, Query};
 use crate::api::http::fields::{self, TransactionId};
@@ -169,12 +169,12 @@ pub struct IdempotencyKeyHeader {
 )]
 pub async fn list(
     State(app): State<App>,
-    origin: Origin,
+    context: RequestContext,
     caller: Caller,
     Query(query): Query<HistoryQuery>,
 ) -> Result<Response> {
     let look = AccountLook::new(Action::HistoryViewed);
-    let head = readable_account(&app, &origin, caller, query.account_number, look).await?.sequence;
+    let head = readable_account(&app, &context, caller, query.account_number, look).await?.sequence;
     let limit = query.limit.unwrap_or(DEFAULT_LIMIT);
     let range = query.range(&app, head, i64::from(limit) + 1).await?;
     let (entries, next_cursor) = if query.text.is_none() && query.movement_type.is_none() {
@@ -210,7 +210,7 @@ pub async fn list(
 )]
 pub async fn show(
     State(app): State<App>,
-    origin: Origin,
+    context: RequestContext,
     caller: Caller,
     PathParam(TransactionId(id)): PathParam<TransactionId>,
 ) -> Result<Json<EntryBody>> {
@@ -222,7 +222,7 @@ pub async fn show(
     let credit = sides.credit().filter(|_| may_see(sides.credit_owner));
     let (account, sequence) = debit.or(credit).ok_or_else(not_found)?;
     let look = AccountLook::at(Action::TransactionViewed, id);
-    readable_account(&app, &origin, caller, account, look).await?;
+    readable_account(&app, &context, caller, account, look).await?;
     let entry = app.db.entry(account, sequence).await?.ok_or_else(not_found)?;
     Ok(Json(EntryBody::from(entry).with_other_half(sides.reverses, sides.reversed_by)))
 }

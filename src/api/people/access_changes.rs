@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::api::App;
 use crate::api::http::caller::Caller;
-use crate::api::http::context::Origin;
+use crate::api::http::context::RequestContext;
 use crate::api::http::problem::{Error, Result};
 use crate::api::money::approvals::not_found;
 use crate::api::people::second_factor::no_second_factor;
@@ -27,7 +27,7 @@ const LAST_ADMIN: &str = "This is the last admin who could act: make another one
 /// Keeps the change until another admin decides. Asked for again, it is the same one. The user must be locked.
 pub async fn ask_for(
     mut tx: Tx<'static>,
-    origin: &Origin,
+    context: &RequestContext,
     caller: Caller,
     user: &User,
     kind: AccessChangeKind,
@@ -57,14 +57,14 @@ pub async fn ask_for(
         decided_at: None,
     };
     tx.insert_access_change(&change).await?;
-    let record = origin.event(Action::ApprovalRequested).on(change.id).detail(change.in_words()).about(change.user_id);
+    let record = context.event(Action::ApprovalRequested).on(change.id).detail(change.in_words()).about(change.user_id);
     tx.append_to_audit_log(&[record]).await?;
     tx.commit().await?;
     Ok(change)
 }
 
 /// Carries out a change that another admin has asked for.
-pub async fn approve(app: &App, origin: &Origin, approver: Caller, id: Uuid) -> Result<AccessChange> {
+pub async fn approve(app: &App, context: &RequestContext, approver: Caller, id: Uuid) -> Result<AccessChange> {
     let asked = app.db.access_change(id).await?.ok_or_else(not_found)?;
     if asked.user_id == approver.user_id {
         return Err(Error::forbidden(ProblemCode::OwnAccount, "This is about you: another admin must approve it."));
@@ -79,17 +79,17 @@ pub async fn approve(app: &App, origin: &Origin, approver: Caller, id: Uuid) -> 
     let user = tx.lock_user(asked.user_id).await?.ok_or_else(Error::user_not_found)?;
     let approved = tx.decide_access_change(id, ApprovalStatus::Approved, approver.user_id, now).await?;
     let approved = approved.ok_or(Refusal::ApprovalNotPending)?;
-    let record = origin.event(Action::ApprovalApproved).on(id).detail(approved.in_words()).about(approved.user_id);
+    let record = context.event(Action::ApprovalApproved).on(id).detail(approved.in_words()).about(approved.user_id);
     let done = match (approved.kind, approved.role) {
         (AccessChangeKind::RoleChange, Some(role)) => {
-            Done::Standing(set_role(&mut tx, origin, &admins, user, role, vec![record]).await?)
+            Done::Standing(set_role(&mut tx, context, &admins, user, role, vec![record]).await?)
         }
         (AccessChangeKind::RoleChange, None) => {
             return Err(Error::Internal(format!("the role change {id} lacks its role")));
         }
         (AccessChangeKind::SecondFactorReset, _) => {
             refuse_another_factor(&mut tx, &approved).await?;
-            Done::Reset(reset_second_factor(&mut tx, origin, &user, vec![record]).await?)
+            Done::Reset(reset_second_factor(&mut tx, context, &user, vec![record]).await?)
         }
     };
     tx.commit().await?;
@@ -117,7 +117,7 @@ enum Done {
 }
 
 /// Rejects a change, or takes it back.
-pub async fn reject(app: &App, origin: &Origin, caller: Caller, id: Uuid) -> Result<AccessChange> {
+pub async fn reject(app: &App, context: &RequestContext, caller: Caller, id: Uuid) -> Result<AccessChange> {
     let asked = app.db.access_change(id).await?.ok_or_else(not_found)?;
     if asked.user_id == caller.user_id {
         return Err(Error::forbidden(ProblemCode::OwnAccount, "This is about you: another admin must decide."));
@@ -125,7 +125,7 @@ pub async fn reject(app: &App, origin: &Origin, caller: Caller, id: Uuid) -> Res
     let mut tx = app.db.begin().await?;
     let rejected = tx.decide_access_change(id, ApprovalStatus::Rejected, caller.user_id, Timestamp::now()).await?;
     let rejected = rejected.ok_or(Refusal::ApprovalNotPending)?;
-    let event = origin.event(Action::ApprovalRejected).on(id).detail(rejected.in_words()).about(rejected.user_id);
+    let event = context.event(Action::ApprovalRejected).on(id).detail(rejected.in_words()).about(rejected.user_id);
     tx.append_to_audit_log(&[event]).await?;
     tx.commit().await?;
     Ok(rejected)
@@ -134,7 +134,7 @@ pub async fn reject(app: &App, origin: &Origin, caller: Caller, id: Uuid) -> Res
 /// Gives the role within the transaction; tell [`crate::auth::standings`] once it is committed.
 pub async fn set_role(
     tx: &mut Tx<'_>,
-    origin: &Origin,
+    context: &RequestContext,
     admins: &Admins,
     user: User,
     role: Role,
@@ -146,14 +146,19 @@ pub async fn set_role(
     let change = format!("{} to {}", user.role.name(), role.name());
     let user = User { role, ..user };
     let changed_at = tx.set_standing(user.id, user.standing(), Timestamp::now()).await?;
-    records.push(origin.event(Action::RoleChanged).on(user.id).detail(change));
+    records.push(context.event(Action::RoleChanged).on(user.id).detail(change));
     tx.append_to_audit_log(&records).await?;
     Ok((user, changed_at))
 }
 
 /// Takes the second factor away within the transaction; [`tell_of_reset`] once it is committed.
-pub async fn reset_second_factor(tx: &mut Tx<'_>, origin: &Origin, user: &User, records: Vec<Event>) -> Result<Reset> {
-    let event = origin.event(Action::SecondFactorRemoved);
+pub async fn reset_second_factor(
+    tx: &mut Tx<'_>,
+    context: &RequestContext,
+    user: &User,
+    records: Vec<Event>,
+) -> Result<Reset> {
+    let event = context.event(Action::SecondFactorRemoved);
     let reset = tx.reset_second_factor(user.id, event, Timestamp::now()).await?.ok_or_else(no_second_factor)?;
     if !records.is_empty() {
         tx.append_to_audit_log(&records).await?;

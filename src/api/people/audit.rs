@@ -16,7 +16,7 @@ use validator::Validate;
 use crate::account_number::AccountNumber;
 use crate::api::App;
 use crate::api::http::caller::Overseer;
-use crate::api::http::context::Origin;
+use crate::api::http::context::RequestContext;
 use crate::api::http::cursor::{self, Cursor};
 use crate::api::http::extract::{Json, Query};
 use crate::api::http::pieces::{self, Format, Pieces};
@@ -119,7 +119,7 @@ pub struct AuditPage {
 )]
 pub async fn list(
     State(app): State<App>,
-    origin: Origin,
+    context: RequestContext,
     Overseer(caller): Overseer,
     Query(query): Query<AuditQuery>,
     headers: HeaderMap,
@@ -130,7 +130,7 @@ pub async fn list(
         Some(text) => Some(position(&app.db, &filter, text).await?),
         None => None,
     };
-    record(&app, &origin, &filter, format)?;
+    record(&app, &context, &filter, format)?;
     match format {
         Format::Json => {
             let page = page(&app.db, &filter, before, query.limit.unwrap_or(DEFAULT_LIMIT)).await?;
@@ -153,15 +153,15 @@ pub async fn list(
             if !writing.is_done {
                 writing.place = Some(app.statements.take_place(caller.user_id)?);
             }
-            Ok((file_headers(), pieces::body(first, writing, &origin)).into_response())
+            Ok((file_headers(), pieces::body(first, writing, &context)).into_response())
         }
     }
 }
 
 /// Who looks through the log is on record: it tells where people signed in from, and what they were looked at for.
-fn record(app: &App, origin: &Origin, filter: &AuditFilter, format: Format) -> Result<()> {
+fn record(app: &App, context: &RequestContext, filter: &AuditFilter, format: Format) -> Result<()> {
     let how = if format == Format::Csv { "as a file" } else { "on the screen" };
-    let mut look = origin.event(Action::AuditRead).detail(how);
+    let mut look = context.event(Action::AuditRead).detail(how);
     look = filter.user_id.into_iter().chain(filter.actor_id).fold(look, Event::about);
     app.viewed(filter.account_number.into_iter().fold(look, Event::about))
 }

@@ -3,7 +3,7 @@
 //! The wording is part of the interface: README.md has the expression that reads it. Nothing that a client has chosen
 //! stands in the line, so that nobody can write one in another's name.
 
-use crate::api::http::context::Origin;
+use crate::api::http::context::RequestContext;
 
 /// Why somebody is not let in, or not believed to be who they say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,7 +30,7 @@ impl Failure {
 }
 
 /// Writes the line.
-pub fn tell(origin: &Origin, failure: Failure) {
-    let (address, what, request_id) = (origin.address(), failure.in_words(), origin.request_id());
+pub fn tell(context: &RequestContext, failure: Failure) {
+    let (address, what, request_id) = (context.address(), failure.in_words(), context.request_id());
     tracing::warn!(target: "coffer::sign_in", "failed sign-in from {address}: {what}, request {request_id}");
 }

@@ -12,7 +12,7 @@ use validator::Validate;
 use crate::account_number::AccountNumber;
 use crate::api::App;
 use crate::api::http::caller::Caller;
-use crate::api::http::context::Origin;
+use crate::api::http::context::RequestContext;
 use crate::api::http::extract::{Json, MAX_AUTH_BODY_BYTES};
 use crate::api::http::fields;
 use crate::api::http::problem::{Error, Result};
@@ -70,19 +70,19 @@ pub struct ProofRequest {
 )]
 pub async fn prove(
     State(app): State<App>,
-    origin: Origin,
+    context: RequestContext,
     caller: Caller,
     Json(request): Json<ProofRequest, MAX_AUTH_BODY_BYTES>,
 ) -> Result<Json<Tokens>> {
     let mut tx = match (request.password, request.code) {
         (Some(password), None) => {
             let user = users::callers_user(&app, caller).await?;
-            confirm_password(&app, &origin, caller, &user, password).await?;
+            confirm_password(&app, &context, caller, &user, password).await?;
             let mut tx = app.db.begin().await?;
             still_the_same_password(&users::lock_caller(&mut tx, caller).await?, &user)?;
             tx
         }
-        (None, Some(code)) => second_factor::begin_with_code(&app, &origin, caller, &code).await?,
+        (None, Some(code)) => second_factor::begin_with_code(&app, &context, caller, &code).await?,
         (None, None) => {
             return Err(Error::invalid(
                 "/password",
@@ -108,20 +108,20 @@ pub async fn prove(
 #[must_use]
 pub struct Guess<'a> {
     app: &'a App,
-    origin: &'a Origin,
+    context: &'a RequestContext,
     caller: Caller,
     is_last: bool,
 }
 
 impl<'a> Guess<'a> {
     /// When none is left, the session ends: that which has guessed. Where others have, this one is told to sign in again.
-    pub async fn take(app: &'a App, origin: &'a Origin, caller: Caller) -> Result<Self> {
+    pub async fn take(app: &'a App, context: &'a RequestContext, caller: Caller) -> Result<Self> {
         let mut tx = app.db.begin().await?;
         let (of_user, of_session) = tx.take_guess(caller.user_id, caller.session_id, MAX_WITHIN_SESSIONS).await?;
         match (of_user, of_session) {
             (Some(of_user), Some(of_session)) => {
                 tx.commit().await?;
-                Ok(Self { app, origin, caller, is_last: of_user.max(of_session) >= MAX_WITHIN_SESSIONS })
+                Ok(Self { app, context, caller, is_last: of_user.max(of_session) >= MAX_WITHIN_SESSIONS })
             }
             (None, Some(1)) => Err(Error::Unauthorized {
                 code: ProblemCode::RecentSignInRequired,
@@ -129,7 +129,7 @@ impl<'a> Guess<'a> {
             }),
             _ => {
                 tx.rollback().await?;
-                end_session_of_guesser(app, origin, caller).await?;
+                end_session_of_guesser(app, context, caller).await?;
                 Err(session_has_ended())
             }
         }
@@ -149,21 +149,21 @@ impl<'a> Guess<'a> {
 
     /// Records it, and ends the session if it was the last. Returns what to answer.
     pub async fn was_wrong(self, answer: Error) -> Error {
-        let Self { app, origin, caller, is_last } = self;
-        failed_sign_ins::tell(origin, Failure::WrongProof);
-        app.audit.note(origin.event(Action::ProofFailed).on(caller.user_id));
-        if is_last && let Err(error) = end_session_of_guesser(app, origin, caller).await {
+        let Self { app, context, caller, is_last } = self;
+        failed_sign_ins::tell(context, Failure::WrongProof);
+        app.audit.note(context.event(Action::ProofFailed).on(caller.user_id));
+        if is_last && let Err(error) = end_session_of_guesser(app, context, caller).await {
             return error;
         }
         answer
     }
 }
 
-async fn end_session_of_guesser(app: &App, origin: &Origin, caller: Caller) -> Result<()> {
+async fn end_session_of_guesser(app: &App, context: &RequestContext, caller: Caller) -> Result<()> {
     let now = Timestamp::now();
     let mut tx = app.db.begin().await?;
     if tx.end_session(caller.session_id, caller.user_id, now).await? {
-        let event = origin.event(Action::SessionEnded).on(caller.session_id);
+        let event = context.event(Action::SessionEnded).on(caller.session_id);
         let detail = format!("{MAX_WITHIN_SESSIONS} wrong passwords or codes");
         tx.append_to_audit_log(&[event.detail(detail)]).await?;
     }
@@ -183,13 +183,13 @@ fn session_has_ended() -> Error {
 /// 403, not 401: the caller is known, and a client must not take this for a token that needs a refresh.
 pub async fn confirm_password(
     app: &App,
-    origin: &Origin,
+    context: &RequestContext,
     caller: Caller,
     user: &User,
     password: Password,
 ) -> Result<()> {
-    let guess = Guess::take(app, origin, caller).await?;
-    let asker = origin.asker(Purpose::Proof);
+    let guess = Guess::take(app, context, caller).await?;
+    let asker = context.asker(Purpose::Proof);
     match app.auth.passwords.verify(password, Some(user.password_hash.clone()), &asker).await {
         Ok(true) => guess.give_back().await,
         Ok(false) => Err(guess.was_wrong(wrong_password()).await),

@@ -9,7 +9,7 @@ use validator::Validate;
 
 use crate::api::App;
 use crate::api::http::caller::{Admin, Caller, Proven};
-use crate::api::http::context::Origin;
+use crate::api::http::context::RequestContext;
 use crate::api::http::extract::{Json, MAX_AUTH_BODY_BYTES, PathParam};
 use crate::api::http::fields::{self, UserId};
 use crate::api::http::problem::{Error, Result};
@@ -126,13 +126,13 @@ pub async fn show(State(app): State<App>, caller: Caller) -> Result<Json<SecondF
 )]
 pub async fn enrol(
     State(app): State<App>,
-    origin: Origin,
+    context: RequestContext,
     caller: Caller,
     Json(request): Json<EnrolRequest, MAX_AUTH_BODY_BYTES>,
 ) -> Result<Json<EnrolmentBody>> {
     caller.refuse_if_frozen()?;
     let user = users::callers_user(&app, caller).await?;
-    proof::confirm_password(&app, &origin, caller, &user, request.password).await?;
+    proof::confirm_password(&app, &context, caller, &user, request.password).await?;
     let secret = second_factor::new_secret().map_err(|error| Error::Internal(error.to_string()))?;
     let enrolment = Enrolment::new(&secret, &user.email);
     let Enrolment { secret: shown, otpauth_uri, qr_svg } =
@@ -166,14 +166,14 @@ pub async fn enrol(
 )]
 pub async fn confirm(
     State(app): State<App>,
-    origin: Origin,
+    context: RequestContext,
     caller: Caller,
     Json(request): Json<ConfirmRequest, MAX_AUTH_BODY_BYTES>,
 ) -> Result<Json<RecoveryCodes>> {
     caller.refuse_if_frozen()?;
     let codes = second_factor::new_recovery_codes().map_err(|error| Error::Internal(error.to_string()))?;
     let now = Timestamp::now();
-    let mut tx = begin_with_code_of(Which::Pending, &app, &origin, caller, &request.code).await?;
+    let mut tx = begin_with_code_of(Which::Pending, &app, &context, caller, &request.code).await?;
     tx.confirm_second_factor(caller.user_id, now).await?;
     let standing = tx.standing_has_changed(caller.user_id, now).await?;
     for (_, hash) in &codes {
@@ -181,7 +181,7 @@ pub async fn confirm(
     }
     tx.confirm_second_factor_of_session(caller.session_id).await?;
     let ended = tx.end_sessions_of(caller.user_id, Some(caller.session_id), now).await?;
-    tx.append_to_audit_log(&[origin.event(Action::SecondFactorEnabled).on(caller.user_id)]).await?;
+    tx.append_to_audit_log(&[context.event(Action::SecondFactorEnabled).on(caller.user_id)]).await?;
     tx.commit().await?;
     app.auth.ended_sessions.add(ended, now);
     app.auth.standings.take_in(standing);
@@ -206,21 +206,21 @@ pub async fn confirm(
 )]
 pub async fn remove(
     State(app): State<App>,
-    origin: Origin,
+    context: RequestContext,
     caller: Caller,
     Json(request): Json<RemoveRequest, MAX_AUTH_BODY_BYTES>,
 ) -> Result<StatusCode> {
     caller.refuse_if_frozen()?;
     let user = users::callers_user(&app, caller).await?;
-    proof::confirm_password(&app, &origin, caller, &user, request.password).await?;
+    proof::confirm_password(&app, &context, caller, &user, request.password).await?;
     let now = Timestamp::now();
-    let mut tx = begin_with_code(&app, &origin, caller, &request.code).await?;
+    let mut tx = begin_with_code(&app, &context, caller, &request.code).await?;
     proof::still_the_same_password(&users::lock_caller(&mut tx, caller).await?, &user)?;
     let standing = tx.remove_second_factor(user.id, now).await?.ok_or_else(no_second_factor)?;
     // A role that takes a second factor is not used from a session that has none any more.
     let stays = (!is_required(&app, user.role)).then_some(caller.session_id);
     let ended = tx.end_sessions_of(user.id, stays, now).await?;
-    tx.append_to_audit_log(&[origin.event(Action::SecondFactorRemoved).on(user.id)]).await?;
+    tx.append_to_audit_log(&[context.event(Action::SecondFactorRemoved).on(user.id)]).await?;
     tx.commit().await?;
     app.auth.ended_sessions.add(ended, now);
     app.auth.standings.take_in(standing);
@@ -249,7 +249,7 @@ pub async fn remove(
 )]
 pub async fn reset(
     State(app): State<App>,
-    origin: Origin,
+    context: RequestContext,
     Proven(Admin(caller)): Proven<Admin>,
     PathParam(UserId(id)): PathParam<UserId>,
 ) -> Result<Changed<StatusCode>> {
@@ -260,10 +260,10 @@ pub async fn reset(
     if app.approval_above.is_some() {
         tx.second_factor(user.id).await?.ok_or_else(no_second_factor)?;
         let kind = AccessChangeKind::SecondFactorReset;
-        let change = access_changes::ask_for(tx, &origin, caller, &user, kind, None).await?;
+        let change = access_changes::ask_for(tx, &context, caller, &user, kind, None).await?;
         return Ok(Changed::Waiting(Box::new(change.into())));
     }
-    let reset = access_changes::reset_second_factor(&mut tx, &origin, &user, Vec::new()).await?;
+    let reset = access_changes::reset_second_factor(&mut tx, &context, &user, Vec::new()).await?;
     tx.commit().await?;
     access_changes::tell_of_reset(&app, reset, now);
     Ok(Changed::Done(StatusCode::NO_CONTENT))
@@ -283,21 +283,21 @@ pub async fn confirmed(tx: &mut Tx<'_>, user_id: Uuid) -> Result<Option<SecondFa
 /// somebody uses up those tries.
 pub async fn check_code_at_sign_in(
     app: &App,
-    origin: &Origin,
+    context: &RequestContext,
     tx: &mut Tx<'_>,
     user_id: Uuid,
     factor: &SecondFactor,
     code: &str,
 ) -> Result<bool> {
-    let (guesses, address, code) = (&app.auth.guesses, origin.address(), Code::parse(code));
+    let (guesses, address, code) = (&app.auth.guesses, context.address(), Code::parse(code));
     let taken = match code {
         Code::OneTime(_) => guesses.take_code(user_id),
         Code::Recovery(_) => guesses.take_recovery_code(user_id, address),
     };
-    taken.inspect_err(|_| failed_sign_ins::tell(origin, Failure::TooMany))?;
+    taken.inspect_err(|_| failed_sign_ins::tell(context, Failure::TooMany))?;
     if !use_code(app, tx, user_id, factor, &code).await? {
-        failed_sign_ins::tell(origin, Failure::WrongCode);
-        app.audit.note(origin.event(Action::SecondFactorFailed).by(user_id).on(user_id));
+        failed_sign_ins::tell(context, Failure::WrongCode);
+        app.audit.note(context.event(Action::SecondFactorFailed).by(user_id).on(user_id));
         return Ok(false);
     }
     match code {
@@ -308,8 +308,8 @@ pub async fn check_code_at_sign_in(
 }
 
 /// Begins a transaction that holds the caller's user, whose code was right and is used up with it.
-pub async fn begin_with_code(app: &App, origin: &Origin, caller: Caller, code: &str) -> Result<Tx<'static>> {
-    begin_with_code_of(Which::Confirmed, app, origin, caller, code).await
+pub async fn begin_with_code(app: &App, context: &RequestContext, caller: Caller, code: &str) -> Result<Tx<'static>> {
+    begin_with_code_of(Which::Confirmed, app, context, caller, code).await
 }
 
 /// The second factor that a code is of.
@@ -323,11 +323,11 @@ enum Which {
 async fn begin_with_code_of(
     which: Which,
     app: &App,
-    origin: &Origin,
+    context: &RequestContext,
     caller: Caller,
     code: &str,
 ) -> Result<Tx<'static>> {
-    let guess = Guess::take(app, origin, caller).await?;
+    let guess = Guess::take(app, context, caller).await?;
     let mut tx = app.db.begin().await?;
     match use_code_of(which, app, &mut tx, caller, code).await {
         Ok(true) => {

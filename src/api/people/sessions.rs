@@ -15,7 +15,7 @@ use validator::Validate;
 
 use crate::api::App;
 use crate::api::http::caller::Caller;
-use crate::api::http::context::Origin;
+use crate::api::http::context::RequestContext;
 use crate::api::http::cursor::{self, Cursor};
 use crate::api::http::extract::{Json, MAX_AUTH_BODY_BYTES, PathParam, Query};
 use crate::api::http::fields::{self, SessionId};
@@ -138,13 +138,13 @@ pub struct SessionBody {
 )]
 pub async fn login(
     State(app): State<App>,
-    origin: Origin,
+    context: RequestContext,
     client: Client,
     headers: HeaderMap,
     Json(request): Json<LoginRequest, MAX_AUTH_BODY_BYTES>,
 ) -> Result<TokensAnswer> {
     let came = Instant::now();
-    let answer = sign_in(&app, &origin, client, &headers, request).await;
+    let answer = sign_in(&app, &context, client, &headers, request).await;
     // Whatever the reason: no refusal tells by its time whether there is such a user.
     if answer.is_err() {
         wait_for_the_next_100_ms(came).await;
@@ -154,13 +154,13 @@ pub async fn login(
 
 async fn sign_in(
     app: &App,
-    origin: &Origin,
+    context: &RequestContext,
     client: Client,
     headers: &HeaderMap,
     request: LoginRequest,
 ) -> Result<TokensAnswer> {
-    let asker = origin.asker(Purpose::Proof);
-    let (user, taken) = check_password(app, origin, &asker, &request).await?;
+    let asker = context.asker(Purpose::Proof);
+    let (user, taken) = check_password(app, context, &asker, &request).await?;
     let stronger = if app.auth.passwords.is_outdated(&user.password_hash) {
         Some(app.auth.passwords.hash(request.password, &asker).await?)
     } else {
@@ -179,16 +179,16 @@ async fn sign_in(
         Some(taken)
     };
     app.auth.passwords.queue.note_customer_at(asker.network);
-    let second_factor = pass_second_factor(app, origin, &mut tx, user.id, request.code).await?;
+    let second_factor = pass_second_factor(app, context, &mut tx, user.id, request.code).await?;
     missing.into_iter().for_each(|taken| app.auth.guesses.give_back(taken));
     app.auth.guesses.take_sign_in(user.id)?;
     if let Some(password_hash) = stronger {
         tx.update_password(user.id, &password_hash).await?;
     }
     tx.forget_wrong_guesses(user.id).await?;
-    let (session, token) = begin_session(&mut tx, origin, headers, user.id, second_factor).await?;
-    let ended = end_oldest_sessions(&mut tx, origin, &session).await?;
-    tx.append_to_audit_log(&[origin.event(Action::Login).by(user.id).on(session.id)]).await?;
+    let (session, token) = begin_session(&mut tx, context, headers, user.id, second_factor).await?;
+    let ended = end_oldest_sessions(&mut tx, context, &session).await?;
+    tx.append_to_audit_log(&[context.event(Action::Login).by(user.id).on(session.id)]).await?;
     tx.commit().await?;
     app.auth.ended_sessions.add(ended, session.created_at);
     let subject = Subject {
@@ -203,14 +203,19 @@ async fn sign_in(
 }
 
 /// Finds the user whose password this is. The guess stays taken: what becomes of it depends on the code.
-async fn check_password(app: &App, origin: &Origin, asker: &Asker, request: &LoginRequest) -> Result<(User, Taken)> {
+async fn check_password(
+    app: &App,
+    context: &RequestContext,
+    asker: &Asker,
+    request: &LoginRequest,
+) -> Result<(User, Taken)> {
     // Nobody is registered with what is no address: it is not looked up, and answered like one that is unknown.
     let email = Email::parse(&request.email).ok();
     let known = match &email {
         Some(email) => app.db.login_addresses_of(email.as_str()).await?,
         None => Vec::new(),
     };
-    let taken = take_guess(app, origin, email.as_ref().ok_or(&*request.email), &known)?;
+    let taken = take_guess(app, context, email.as_ref().ok_or(&*request.email), &known)?;
     let user = match &email {
         Some(email) => app.db.user_by_email(email.as_str()).await?,
         None => None,
@@ -219,8 +224,8 @@ async fn check_password(app: &App, origin: &Origin, asker: &Asker, request: &Log
     let matches = app.auth.passwords.verify(request.password.clone(), password_hash, asker).await?;
     let known_user = user.as_ref().map(|user| user.id);
     let Some(user) = user.filter(|_| matches) else {
-        failed_sign_ins::tell(origin, Failure::WrongPassword);
-        let event = sign_in_event(Action::LoginFailed, origin, email.as_ref());
+        failed_sign_ins::tell(context, Failure::WrongPassword);
+        let event = sign_in_event(Action::LoginFailed, context, email.as_ref());
         app.audit.note(known_user.into_iter().fold(event, Event::about));
         return Err(invalid_credentials());
     };
@@ -236,7 +241,7 @@ fn invalid_credentials() -> Error {
 
 async fn begin_session(
     tx: &mut Tx<'_>,
-    origin: &Origin,
+    context: &RequestContext,
     headers: &HeaderMap,
     user_id: Uuid,
     second_factor: bool,
@@ -245,7 +250,7 @@ async fn begin_session(
     let session = Session {
         id: Uuid::now_v7(),
         user_agent: user_agent(headers),
-        address: Some(origin.address().to_string()),
+        address: Some(context.address().to_string()),
         created_at: now,
         last_used_at: now,
         expires_at: now.plus(sessions::LIFETIME),
@@ -260,11 +265,11 @@ async fn begin_session(
 
 /// Ends the user's oldest sessions beyond the most that may live, and deletes those that ended long enough ago. Returns
 /// those that ended now.
-async fn end_oldest_sessions(tx: &mut Tx<'_>, origin: &Origin, newest: &Session) -> Result<Vec<Uuid>> {
+async fn end_oldest_sessions(tx: &mut Tx<'_>, context: &RequestContext, newest: &Session) -> Result<Vec<Uuid>> {
     let (user_id, now) = (newest.user_id, newest.created_at);
     let ended = tx.end_oldest_sessions(user_id, newest.id, sessions::MAX_LIVING, now).await?;
     let record = |id: &Uuid| {
-        let event = origin.event(Action::SessionEnded).by(user_id).on(id);
+        let event = context.event(Action::SessionEnded).by(user_id).on(id);
         event.detail(format!("the oldest of more than {}", sessions::MAX_LIVING))
     };
     let records: Vec<Event> = ended.iter().map(record).collect();
@@ -291,7 +296,7 @@ async fn end_oldest_sessions(tx: &mut Tx<'_>, origin: &Origin, newest: &Session)
 )]
 pub async fn refresh(
     State(app): State<App>,
-    origin: Origin,
+    context: RequestContext,
     client: Client,
     headers: HeaderMap,
     Json(request): Json<RefreshRequest, MAX_AUTH_BODY_BYTES>,
@@ -313,7 +318,7 @@ pub async fn refresh(
     }
     if !tx.rotate_token(&presented.hashes(), &next.hashes(), now).await? {
         if tx.end_session(session.session_id, session.user_id, now).await? {
-            let event = origin.event(Action::RefreshTokenReused).by(session.user_id).on(session.session_id);
+            let event = context.event(Action::RefreshTokenReused).by(session.user_id).on(session.session_id);
             tx.append_to_audit_log(&[event]).await?;
         }
         tx.commit().await?;
@@ -337,11 +342,11 @@ pub async fn refresh(
 )]
 pub async fn logout(
     State(app): State<App>,
-    origin: Origin,
+    context: RequestContext,
     client: Client,
     caller: Caller,
 ) -> Result<(AppendHeaders<Option<(HeaderName, String)>>, StatusCode)> {
-    end_session(&app, &origin, caller, caller.session_id).await?;
+    end_session(&app, &context, caller, caller.session_id).await?;
     Ok((AppendHeaders((client == Client::Web).then(web_client::forget)), StatusCode::NO_CONTENT))
 }
 
@@ -387,11 +392,11 @@ pub async fn list(
 )]
 pub async fn end(
     State(app): State<App>,
-    origin: Origin,
+    context: RequestContext,
     caller: Caller,
     PathParam(SessionId(id)): PathParam<SessionId>,
 ) -> Result<StatusCode> {
-    if end_session(&app, &origin, caller, id).await? {
+    if end_session(&app, &context, caller, id).await? {
         Ok(StatusCode::NO_CONTENT)
     } else {
         Err(Error::not_found(ProblemCode::SessionNotFound, "You have no such session; GET /me/sessions lists them."))
@@ -399,12 +404,12 @@ pub async fn end(
 }
 
 /// Ends one of the caller's sessions, here at once and within a second on other instances.
-async fn end_session(app: &App, origin: &Origin, caller: Caller, session_id: Uuid) -> Result<bool> {
+async fn end_session(app: &App, context: &RequestContext, caller: Caller, session_id: Uuid) -> Result<bool> {
     let now = Timestamp::now();
     let mut tx = app.db.begin().await?;
     let ended = tx.end_session(session_id, caller.user_id, now).await?;
     if ended {
-        tx.append_to_audit_log(&[origin.event(Action::SessionEnded).on(session_id)]).await?;
+        tx.append_to_audit_log(&[context.event(Action::SessionEnded).on(session_id)]).await?;
     }
     tx.commit().await?;
     if ended {
@@ -416,14 +421,14 @@ async fn end_session(app: &App, origin: &Origin, caller: Caller, session_id: Uui
 /// Whether the user has a second factor; if so, the code is right, and used up.
 async fn pass_second_factor(
     app: &App,
-    origin: &Origin,
+    context: &RequestContext,
     tx: &mut Tx<'_>,
     user_id: Uuid,
     code: Option<String>,
 ) -> Result<bool> {
     let Some(factor) = second_factor::confirmed(tx, user_id).await? else { return Ok(false) };
     let code = code.ok_or_else(second_factor_required)?;
-    if second_factor::check_code_at_sign_in(app, origin, tx, user_id, &factor, &code).await? {
+    if second_factor::check_code_at_sign_in(app, context, tx, user_id, &factor, &code).await? {
         return Ok(true);
     }
     Err(second_factor::wrong_code(StatusCode::UNAUTHORIZED))
@@ -435,8 +440,8 @@ async fn wait_for_the_next_100_ms(came: Instant) {
 }
 
 /// Names the address only if it is one: people type passwords there too.
-fn sign_in_event(action: Action, origin: &Origin, email: Option<&Email>) -> Event {
-    let event = origin.event(action);
+fn sign_in_event(action: Action, context: &RequestContext, email: Option<&Email>) -> Event {
+    let event = context.event(action);
     match email {
         Some(email) => event.on(email),
         None => event,
@@ -445,14 +450,14 @@ fn sign_in_event(action: Action, origin: &Origin, email: Option<&Email>) -> Even
 
 /// Counts the try before anything is hashed, whether or not there is such a user. `known` are the addresses that the user
 /// signed in from before.
-fn take_guess(app: &App, origin: &Origin, email: Result<&Email, &str>, known: &[String]) -> Result<Taken> {
-    let network = network_of(origin.address());
+fn take_guess(app: &App, context: &RequestContext, email: Result<&Email, &str>, known: &[String]) -> Result<Taken> {
+    let network = network_of(context.address());
     let is_known = known.iter().filter_map(|text| text.parse().ok()).any(|address| network_of(address) == network);
     let text = email.map_or_else(|no_address| no_address, Email::as_str);
-    app.auth.guesses.take(text, origin.address(), is_known).map_err(|exceeded| {
-        failed_sign_ins::tell(origin, Failure::TooMany);
-        if app.auth.guesses.is_worth_a_record(origin.address()) {
-            app.audit.note(sign_in_event(Action::LoginThrottled, origin, email.ok()));
+    app.auth.guesses.take(text, context.address(), is_known).map_err(|exceeded| {
+        failed_sign_ins::tell(context, Failure::TooMany);
+        if app.auth.guesses.is_worth_a_record(context.address()) {
+            app.audit.note(sign_in_event(Action::LoginThrottled, context, email.ok()));
         }
         exceeded.into()
     })

@@ -11,7 +11,7 @@ use validator::Validate;
 use crate::account_number::AccountNumber;
 use crate::api::App;
 use crate::api::http::caller::{Admin, Caller, Proven, Reader, Staff};
-use crate::api::http::context::Origin;
+use crate::api::http::context::RequestContext;
 use crate::api::http::cursor::{self, Cursor};
 use crate::api::http::extract::{Json, PathParam, Query};
 use crate::api::http::fields::{self, UserId};
@@ -114,7 +114,7 @@ pub struct AccountStatusRequest {
 )]
 pub async fn list(
     State(app): State<App>,
-    origin: Origin,
+    context: RequestContext,
     Reader(caller): Reader,
     Query(query): Query<UsersQuery>,
 ) -> Result<Json<UserList>> {
@@ -125,7 +125,7 @@ pub async fn list(
     }
     let search = query.search.map(|search| search.folded()).unwrap_or_default();
     let account_number = AccountNumber::from_typed(&search);
-    let look = origin.event(Action::UsersListed).detail(describe(&search, query.role));
+    let look = context.event(Action::UsersListed).detail(describe(&search, query.role));
     let filter = UserFilter { search, account_number, role: query.role, before };
     let users = app.db.users(&filter, i64::from(limit) + 1).await?;
 
@@ -151,15 +151,15 @@ pub async fn list(
 )]
 pub async fn show(
     State(app): State<App>,
-    origin: Origin,
+    context: RequestContext,
     Reader(caller): Reader,
     PathParam(UserId(id)): PathParam<UserId>,
 ) -> Result<Json<User>> {
     let user = app.db.user(id).await?.ok_or_else(Error::user_not_found)?;
     if id == caller.user_id {
-        origin.set_on_record();
+        context.set_on_record();
     } else {
-        app.viewed(origin.event(Action::UserViewed).on(id))?;
+        app.viewed(context.event(Action::UserViewed).on(id))?;
     }
     Ok(Json(user))
 }
@@ -195,7 +195,7 @@ fn describe(search: &str, role: Option<Role>) -> String {
 )]
 pub async fn set_role(
     State(app): State<App>,
-    origin: Origin,
+    context: RequestContext,
     Proven(Admin(caller)): Proven<Admin>,
     PathParam(UserId(id)): PathParam<UserId>,
     Json(request): Json<RoleRequest>,
@@ -208,11 +208,11 @@ pub async fn set_role(
     }
     if app.approval_above.is_some() {
         let kind = AccessChangeKind::RoleChange;
-        let change = access_changes::ask_for(tx, &origin, caller, &user, kind, Some(request.role)).await?;
+        let change = access_changes::ask_for(tx, &context, caller, &user, kind, Some(request.role)).await?;
         return Ok(Changed::Waiting(Box::new(change.into())));
     }
     let (user, changed_at) =
-        access_changes::set_role(&mut tx, &origin, &admins, user, request.role, Vec::new()).await?;
+        access_changes::set_role(&mut tx, &context, &admins, user, request.role, Vec::new()).await?;
     tx.commit().await?;
     app.auth.standings.set(id, user.standing(), changed_at);
     Ok(Changed::Done(Json(user)))
@@ -238,7 +238,7 @@ pub async fn set_role(
 )]
 pub async fn set_user_status(
     State(app): State<App>,
-    origin: Origin,
+    context: RequestContext,
     Staff(caller): Staff,
     PathParam(UserId(id)): PathParam<UserId>,
     Json(request): Json<UserStatusRequest>,
@@ -271,7 +271,7 @@ pub async fn set_user_status(
         tx.set_frozen_by_admin(id, is_frozen_by_admin).await?;
         let changed_at = tx.set_standing(id, user.standing(), Timestamp::now()).await?;
         let action = if user.standing().frozen { Action::UserFrozen } else { Action::UserReleased };
-        tx.append_to_audit_log(&[origin.event(action).on(id).with_reason(request.reason)]).await?;
+        tx.append_to_audit_log(&[context.event(action).on(id).with_reason(request.reason)]).await?;
         tx.commit().await?;
         app.auth.standings.set(id, user.standing(), changed_at);
     }
@@ -297,7 +297,7 @@ pub async fn set_user_status(
 )]
 pub async fn end_sessions(
     State(app): State<App>,
-    origin: Origin,
+    context: RequestContext,
     _: Proven<Admin>,
     PathParam(UserId(id)): PathParam<UserId>,
 ) -> Result<StatusCode> {
@@ -305,7 +305,7 @@ pub async fn end_sessions(
     let mut tx = app.db.begin().await?;
     tx.lock_user(id).await?.ok_or_else(Error::user_not_found)?;
     let ended = tx.end_sessions_of(id, None, now).await?;
-    tx.append_to_audit_log(&[origin.event(Action::SessionsEnded).on(id)]).await?;
+    tx.append_to_audit_log(&[context.event(Action::SessionsEnded).on(id)]).await?;
     tx.commit().await?;
     app.auth.ended_sessions.add(ended, now);
     Ok(StatusCode::NO_CONTENT)
@@ -331,7 +331,7 @@ pub async fn end_sessions(
 )]
 pub async fn set_account_status(
     State(app): State<App>,
-    origin: Origin,
+    context: RequestContext,
     Staff(caller): Staff,
     PathParam(number): PathParam<AccountNumber>,
     Json(request): Json<AccountStatusRequest>,
@@ -357,7 +357,7 @@ pub async fn set_account_status(
     let is_frozen_by_admin = is_to_freeze && (is_admin || was_frozen_by_admin);
     if account.status != status || was_frozen_by_admin != is_frozen_by_admin {
         tx.set_account_status(number, status, is_frozen_by_admin).await?;
-        let event = origin.event(action).on(number).with_reason(request.reason);
+        let event = context.event(action).on(number).with_reason(request.reason);
         tx.append_to_audit_log(&[accounts::about_owner(event, &account)]).await?;
         tx.commit().await?;
     }

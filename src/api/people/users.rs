@@ -9,7 +9,7 @@ use validator::Validate;
 
 use crate::api::App;
 use crate::api::http::caller::{Actor, Caller, Proven};
-use crate::api::http::context::Origin;
+use crate::api::http::context::RequestContext;
 use crate::api::http::extract::{Json, MAX_AUTH_BODY_BYTES};
 use crate::api::http::fields::{self, WholeUnits};
 use crate::api::http::problem::{Error, Result};
@@ -120,7 +120,7 @@ pub struct ChangePasswordRequest {
 )]
 pub async fn create_account(
     State(app): State<App>,
-    origin: Origin,
+    context: RequestContext,
     SignedUpBy(by): SignedUpBy,
     Json(request): Json<CreateAccountRequest, MAX_AUTH_BODY_BYTES>,
 ) -> Result<(StatusCode, [(HeaderName, String); 1], Json<NewUser>)> {
@@ -130,9 +130,9 @@ pub async fn create_account(
     // Before anything is hashed, and it stays taken, whatever comes of it: so nobody finds out by many tries who is a customer,
     // nor keeps the queue for hashing full. Clerks, who sign up many, are known.
     if by.is_none() {
-        app.auth.sign_ups.take(network_of(origin.address()))?;
+        app.auth.sign_ups.take(network_of(context.address()))?;
     }
-    let password_hash = app.auth.passwords.hash(request.password.into(), &origin.asker(Purpose::SignUp)).await?;
+    let password_hash = app.auth.passwords.hash(request.password.into(), &context.asker(Purpose::SignUp)).await?;
     let user = User {
         id: Uuid::now_v7(),
         name,
@@ -149,8 +149,8 @@ pub async fn create_account(
     let mut tx = app.db.begin().await?;
     tx.insert_user(&user).await.map_err(email_taken)?;
     let account = accounts::insert_account(&app, &mut tx, user.id, currency, None).await?;
-    let created = origin.event(Action::UserCreated).by(by.unwrap_or(user.id)).on(user.id);
-    let opened = accounts::opened(&account, &origin).by(by.unwrap_or(user.id));
+    let created = context.event(Action::UserCreated).by(by.unwrap_or(user.id)).on(user.id);
+    let opened = accounts::opened(&account, &context).by(by.unwrap_or(user.id));
     tx.append_to_audit_log(&[created, opened]).await?;
     tx.commit().await?;
     let location = accounts::location_of(&account);
@@ -189,7 +189,7 @@ pub async fn me(State(app): State<App>, caller: Caller) -> Result<Json<Profile>>
 )]
 pub async fn update_me(
     State(app): State<App>,
-    origin: Origin,
+    context: RequestContext,
     Actor(caller): Actor,
     Json(request): Json<UpdateMeRequest>,
 ) -> Result<Json<Profile>> {
@@ -200,7 +200,7 @@ pub async fn update_me(
             let detail = "send your current password to change the address";
             return Err(Error::invalid("/current_password", ProblemCode::CurrentPasswordRequired, detail));
         };
-        confirm_password(&app, &origin, caller, &before, password).await?;
+        confirm_password(&app, &context, caller, &before, password).await?;
     }
     let mut tx = app.db.begin().await?;
     let mut user = lock_caller(&mut tx, caller).await?;
@@ -214,11 +214,11 @@ pub async fn update_me(
     }
     tx.update_user(user.id, &user.name, &user.email).await.map_err(email_taken)?;
     if has_new_address {
-        tx.append_to_audit_log(&[origin.event(Action::AddressChanged).on(user.id)]).await?;
+        tx.append_to_audit_log(&[context.event(Action::AddressChanged).on(user.id)]).await?;
     }
     let confirm_above = request.confirm_above.map(|limit| limit.map(|WholeUnits(units)| units));
     let changed_at = match confirm_above.filter(|limit| *limit != user.confirm_above) {
-        Some(limit) => Some(change_confirmation(&origin, caller, &mut tx, &mut user, limit).await?),
+        Some(limit) => Some(change_confirmation(&context, caller, &mut tx, &mut user, limit).await?),
         None => None,
     };
     tx.commit().await?;
@@ -231,7 +231,7 @@ pub async fn update_me(
 /// Counts here from the next request on, on other instances within a second. Returns the moment of the change. Whoever has
 /// stolen a token must not be able to switch off what asks them for more.
 async fn change_confirmation(
-    origin: &Origin,
+    context: &RequestContext,
     caller: Caller,
     tx: &mut Tx<'_>,
     user: &mut User,
@@ -244,7 +244,7 @@ async fn change_confirmation(
     let in_words = |limit: Option<i64>| limit.map_or_else(|| "none".to_owned(), |units| units.to_string());
     let change = format!("{} to {}", in_words(user.confirm_above), in_words(limit));
     user.confirm_above = limit;
-    tx.append_to_audit_log(&[origin.event(Action::ConfirmationChanged).on(user.id).detail(change)]).await?;
+    tx.append_to_audit_log(&[context.event(Action::ConfirmationChanged).on(user.id).detail(change)]).await?;
     Ok(tx.set_standing(user.id, user.standing(), Timestamp::now()).await?)
 }
 
@@ -265,7 +265,7 @@ async fn change_confirmation(
 )]
 pub async fn close_me(
     State(app): State<App>,
-    origin: Origin,
+    context: RequestContext,
     Proven(Actor(caller)): Proven<Actor>,
 ) -> Result<StatusCode> {
     let now = Timestamp::now();
@@ -279,7 +279,7 @@ pub async fn close_me(
     tx.close_user(caller.user_id).await?;
     tx.remove_second_factor(caller.user_id, now).await?;
     let ended = tx.end_sessions_of(caller.user_id, None, now).await?;
-    tx.append_to_audit_log(&[origin.event(Action::UserClosed).on(caller.user_id)]).await?;
+    tx.append_to_audit_log(&[context.event(Action::UserClosed).on(caller.user_id)]).await?;
     tx.commit().await?;
     app.auth.ended_sessions.add(ended, now);
     Ok(StatusCode::NO_CONTENT)
@@ -301,15 +301,15 @@ pub async fn close_me(
 )]
 pub async fn change_password(
     State(app): State<App>,
-    origin: Origin,
+    context: RequestContext,
     caller: Caller,
     Json(request): Json<ChangePasswordRequest, MAX_AUTH_BODY_BYTES>,
 ) -> Result<StatusCode> {
     caller.refuse_if_frozen()?;
     let user = callers_user(&app, caller).await?;
     refuse_own_name("/new_password", &request.new_password, &user.name, &user.email)?;
-    confirm_password(&app, &origin, caller, &user, request.current_password).await?;
-    let password_hash = app.auth.passwords.hash(request.new_password.into(), &origin.asker(Purpose::Proof)).await?;
+    confirm_password(&app, &context, caller, &user, request.current_password).await?;
+    let password_hash = app.auth.passwords.hash(request.new_password.into(), &context.asker(Purpose::Proof)).await?;
 
     let now = Timestamp::now();
     let mut tx = app.db.begin().await?;
@@ -318,7 +318,7 @@ pub async fn change_password(
     // Whoever knew the former password may have begun it, and still have the secret.
     tx.delete_pending_second_factor_of(user.id).await?;
     let ended = tx.end_sessions_of(user.id, Some(caller.session_id), now).await?;
-    tx.append_to_audit_log(&[origin.event(Action::PasswordChanged).on(user.id)]).await?;
+    tx.append_to_audit_log(&[context.event(Action::PasswordChanged).on(user.id)]).await?;
     tx.commit().await?;
     app.auth.ended_sessions.add(ended, now);
     Ok(StatusCode::NO_CONTENT)

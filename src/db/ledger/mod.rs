@@ -276,7 +276,7 @@ impl Batch<'_> {
         now: Timestamp,
         key_stamp: Timestamp,
     ) -> sqlx::Result<()> {
-        let reserving = reserving(&postings.kept);
+        let reserving = reserving(&postings.approvals);
         let written = match self {
             Self::Sqlite(batch) => [
                 batch.insert_transactions(&postings.transactions)?,
@@ -284,7 +284,7 @@ impl Batch<'_> {
                 batch.update_heads(heads)?,
                 batch.insert_keys(&postings.used_keys, key_stamp)?,
                 batch.mark_approved(&postings.approved, now)?,
-                batch.insert_approvals(&postings.kept)?,
+                batch.insert_approvals(&postings.approvals)?,
                 batch.insert_reversals(&postings.reversals)?,
                 batch.add_unapproved_totals(&postings.unapproved)?,
                 batch.reserve(&reserving)?,
@@ -295,20 +295,21 @@ impl Batch<'_> {
                 in_time(postgres::update_heads(tx, heads)).await?,
                 in_time(postgres::insert_keys(tx, &postings.used_keys, key_stamp)).await?,
                 in_time(postgres::mark_approved(tx, &postings.approved, now)).await?,
-                in_time(postgres::insert_approvals(tx, &postings.kept)).await?,
+                in_time(postgres::insert_approvals(tx, &postings.approvals)).await?,
                 in_time(postgres::insert_reversals(tx, &postings.reversals)).await?,
                 in_time(postgres::add_unapproved_totals(tx, &postings.unapproved)).await?,
                 in_time(postgres::reserve(tx, &reserving)).await?,
             ],
         };
-        let Postings { transactions, entries, used_keys, approved, kept, reversals, unapproved, records } = postings;
+        let Postings { transactions, entries, used_keys, approved, approvals, reversals, unapproved, records } =
+            postings;
         let expected = [
             transactions.len(),
             entries.len(),
             heads.len(),
             used_keys.len(),
             approved.len(),
-            kept.len(),
+            approvals.len(),
             reversals.len(),
             unapproved.len(),
             reserving.len(),

@@ -23,7 +23,7 @@ use validator::Validate;
 use crate::account_number::AccountNumber;
 use crate::api::App;
 use crate::api::http::caller::Caller;
-use crate::api::http::context::Origin;
+use crate::api::http::context::RequestContext;
 use crate::api::http::csv::CONTENT_TYPE as CSV;
 use crate::api::http::extract::{PathParam, Query};
 use crate::api::http::pieces::{self, Format, Pieces};
@@ -140,7 +140,7 @@ pub struct StatementQuery {
 )]
 pub async fn show(
     State(app): State<App>,
-    origin: Origin,
+    context: RequestContext,
     caller: Caller,
     PathParam(number): PathParam<AccountNumber>,
     Query(query): Query<StatementQuery>,
@@ -151,7 +151,7 @@ pub async fn show(
     let account = account.filter(|account| caller.may_read(account)).ok_or_else(Error::account_not_found)?;
     let (from, to) = query.period(&account)?;
     let look = AccountLook::at(Action::StatementExported, format_args!("{from} to {to}"));
-    app.viewed_account(&origin, caller, &account, look)?;
+    app.viewed_account(&context, caller, &account, look)?;
     let mut writing = Writing::begin(&app, caller, account, (from, to), format).await?;
     if writing.is_long() {
         writing.place = Some(app.statements.take_place(caller.user_id)?);
@@ -159,7 +159,7 @@ pub async fn show(
     let headers = writing.headers();
     // What fails at once is answered with a problem, not with a broken connection.
     let first = writing.next_piece().await?;
-    let body = pieces::body(first, writing, &origin);
+    let body = pieces::body(first, writing, &context);
     Ok((headers, body).into_response())
 }
 
