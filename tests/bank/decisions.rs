@@ -40,7 +40,7 @@ fn commands(requests: &[Request], accounts: &[Account]) -> Vec<(Vec<Command>, bo
             if let Some(original) = reverses.and_then(|index| all.get(index)) {
                 let record = Box::new(Event::at(Action::MovementReversed, Timestamp::from_micros(5)));
                 command.movement = original.movement.mirror();
-                command.amount = original.amount.clone();
+                command.amount = original.amount;
                 command.requester = Requester { acts_on_any_account: true, ..command.requester };
                 command.reverses = Some(Reverses { transaction_id: original.id, record });
             }
