@@ -3,8 +3,9 @@
 
 die() { printf '%s: %s\n' "$0" "$*" >&2; exit 1; }
 
-# install PACKAGE...: with apt-get, as root or by sudo.
+# install PACKAGE...: with apt-get, as root or by sudo; not if COFFER_TESTS_INSTALL is "no".
 install() {
+    [ "${COFFER_TESTS_INSTALL:-yes}" != no ] || die "$* missing: install that, or leave out --no-install"
     command -v apt-get >/dev/null || die "please install $* and run this again"
     local as_root=()
     [ "$(id -u)" -eq 0 ] || as_root=(sudo)
