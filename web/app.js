@@ -1,11 +1,11 @@
 /** The app: who is signed in, which screen is shown, and what happens when that changes. */
 
-import { Coffer, ProblemError, SignedOutError } from './api.js';
-import { announce, h, toast } from './dom.js';
-import { askForProof } from './proof.js';
-import { resolve } from './router.js';
-import { failure, notFound, skeleton } from './states.js';
-import { drawHeader, watchConnection, worksHere } from './shell.js';
+import { Coffer, ProblemError, SignedOutError } from './api/coffer.js';
+import { announce, h, toast } from './ui/dom.js';
+import { askForProof } from './ui/proof.js';
+import { resolve } from './ui/router.js';
+import { failure, notFound, skeleton } from './ui/states.js';
+import { drawHeader, watchConnection, worksHere } from './ui/shell.js';
 import { account } from './screens/account.js';
 import { approvals } from './screens/approvals.js';
 import { audit } from './screens/audit.js';
@@ -42,7 +42,7 @@ const FOR_THE_SIGNED_IN = [
 
 /**
  * What a screen gets. It answers with its title and its content.
- * @typedef {{bank: Coffer, me: import('./api.js').User & {mustEnrol?: boolean}, params: Record<string, string>,
+ * @typedef {{bank: Coffer, me: import('./api/coffer.js').User & {mustEnrol?: boolean}, params: Record<string, string>,
  *   query: URLSearchParams, path: string, signal: AbortSignal, session: typeof session}} Context
  * @typedef {{title: string, content: any, class?: string}} Screen
  */

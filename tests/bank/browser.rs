@@ -28,7 +28,7 @@ bank_tests! {
             assert_protected(&answer);
             assert_eq!(answer.header("cache-control"), Some("no-store"));
         }
-        for path in ["/", "/web/api.js", "/swagger-ui/", "/swagger-ui/swagger-ui.css", "/openapi.json", "/postman.json", "/livez", "/readyz", "/metrics", "/bank"] {
+        for path in ["/", "/web/api/coffer.js", "/swagger-ui/", "/swagger-ui/swagger-ui.css", "/openapi.json", "/postman.json", "/livez", "/readyz", "/metrics", "/bank"] {
             assert_protected(&bank.get(path).send().await.expect_status(200));
         }
         assert_protected(&bank.request(Method::OPTIONS, "/me").send().await.expect_status(405));

@@ -81,7 +81,7 @@ bank_tests! {
                 assert!(matches!(statuses(&answer)[..], [100..=499]), "{method} {path}: {answer}");
             }
         }
-        for path in ["/", "/web/api.js", "/swagger-ui/", "/openapi.json", "/nowhere"] {
+        for path in ["/", "/web/api/coffer.js", "/swagger-ui/", "/openapi.json", "/nowhere"] {
             let answer = half_close(bank.address, &format!("GET {path} HTTP/1.1\r\nHost: bank\r\n\r\n")).await;
             assert!(matches!(statuses(&answer)[..], [200..=499]), "{path}: {answer}");
         }

@@ -110,7 +110,7 @@ bank_tests! {
         let operations = document["paths"].as_object().expect("paths").iter().flat_map(|(path, item)| {
             item.as_object().expect("operations").keys().map(move |method| (method.to_uppercase(), path.as_str()))
         });
-        let pages = ["/", "/web/api.js", "/swagger-ui/", "/openapi.json", "/nowhere"].map(|path| ("GET".to_owned(), path));
+        let pages = ["/", "/web/api/coffer.js", "/swagger-ui/", "/openapi.json", "/nowhere"].map(|path| ("GET".to_owned(), path));
         for (method, path) in operations.chain(pages) {
             let answer = exchange(bank, &format!("{method} {path} HTTP/1.1\r\nContent-Length: 0\r\n\r\n")).await;
             assert_refused(&answer, 400, "host_invalid");

@@ -422,7 +422,7 @@ async fn people_of_an_older_bank_are_found_on_postgres() {
 
 #[test]
 fn the_web_app_offers_no_currency_that_was_withdrawn() {
-    let list = include_str!("../../web/currencies.js");
+    let list = include_str!("../../web/domain/currencies.js");
     let codes: Vec<_> =
         list.split('\'').filter(|part| part.len() == 3 && part.bytes().all(|b| b.is_ascii_uppercase())).collect();
     assert!(codes.len() > 30, "{codes:?}");

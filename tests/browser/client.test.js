@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { Coffer, NetworkError, ProblemError, SignedOutError } from '../../web/api.js';
+import { Coffer, NetworkError, ProblemError, SignedOutError } from '../../web/api/coffer.js';
 import { Bank, PASSWORD } from './bank.js';
 
 describe('the client', () => {

@@ -172,7 +172,7 @@ describe('money', () => {
     const visitor = await Visitor.arrive(browser, bank);
     const read = (text, decimals, locale) =>
       visitor.page.evaluate(async (of) => {
-        const { parseMoney, notationOf } = await import('/web/money.js');
+        const { parseMoney, notationOf } = await import('/web/domain/money.js');
         try {
           return parseMoney(of.text, of.decimals, notationOf(of.locale));
         } catch (error) {
@@ -243,7 +243,7 @@ describe('money', () => {
     const visitor = await Visitor.arrive(browser, bank);
     // Two accounts of a bank that books an hour of a year's movements each, and counts what is asked of it.
     const drawn = await visitor.page.evaluate(async () => {
-      const { totalSince } = await import('/web/balances.js');
+      const { totalSince } = await import('/web/domain/balances.js');
       const [HOUR_MS, LINES] = [3_600_000, 365 * 24];
       const now = Date.now();
       const opened = now - LINES * HOUR_MS - 1;

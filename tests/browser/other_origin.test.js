@@ -50,7 +50,7 @@ describe('a page of another origin', () => {
       const history = coffer.history((await coffer.allAccounts())[0].account_number);
       const { value: entry } = await history.next();
       return entry.balance;
-    }, { module: `${bank.url}/web/api.js`, email: ada.email, password: PASSWORD });
+    }, { module: `${bank.url}/web/api/coffer.js`, email: ada.email, password: PASSWORD });
     assert.equal(balance, '7.00');
   });
 

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { Coffer, ProblemError } from '../../web/api.js';
+import { Coffer, ProblemError } from '../../web/api/coffer.js';
 import { APPROVAL_ABOVE, Bank, PASSWORD, freshEmail } from './bank.js';
 import { look } from './look.js';
 import { totp } from './totp.js';

@@ -1,15 +1,15 @@
 /** One account: what is on it, what may be done with it, and everything that happened. */
 
-import { chip, nameOf } from '../account_list.js';
-import { groupDigits } from '../account_number.js';
-import { ask } from '../dialog.js';
-import { h, toast } from '../dom.js';
-import { field } from '../form.js';
-import { icon } from '../icons.js';
-import { formatMoney } from '../money.js';
-import { customerOf } from '../people.js';
-import { link } from '../router.js';
-import { actsForOthers } from '../staff_ways.js';
+import { chip, nameOf } from '../ui/account_list.js';
+import { groupDigits } from '../domain/account_number.js';
+import { ask } from '../ui/dialog.js';
+import { h, toast } from '../ui/dom.js';
+import { field } from '../ui/form.js';
+import { icon } from '../ui/icons.js';
+import { formatMoney } from '../domain/money.js';
+import { customerOf } from '../ui/people.js';
+import { link } from '../ui/router.js';
+import { actsForOthers } from '../ui/staff_ways.js';
 import { accountHistory } from './history.js';
 
 /** @param {import('../app.js').Context} context @returns {Promise<import('../app.js').Screen>} */
@@ -25,7 +25,7 @@ export async function account(context) {
   return { title: nameOf(shown), content };
 }
 
-/** @param {import('../api.js').User} me @param {import('../api.js').User} customer */
+/** @param {import('../api/coffer.js').User} me @param {import('../api/coffer.js').User} customer */
 export function actingFor(me, customer) {
   const words = actsForOthers(me) ? 'You act for ' : 'You look at an account of ';
   const back = h('a', { href: `#/staff/users/${customer.id}` }, customer.name);

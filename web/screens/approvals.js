@@ -1,15 +1,15 @@
 /** Staff: what waits for a second person. */
 
-import { groupDigits } from '../account_number.js';
-import { formatMoment } from '../dates.js';
-import { ask } from '../dialog.js';
-import { h, toast } from '../dom.js';
-import { formatMoney } from '../money.js';
-import { paged } from '../paged.js';
-import { peopleReader } from '../people.js';
-import { link, rememberInAddress } from '../router.js';
-import { segmented } from '../segmented.js';
-import { actsForOthers, staffWays } from '../staff_ways.js';
+import { groupDigits } from '../domain/account_number.js';
+import { formatMoment } from '../domain/dates.js';
+import { ask } from '../ui/dialog.js';
+import { h, toast } from '../ui/dom.js';
+import { formatMoney } from '../domain/money.js';
+import { paged } from '../ui/paged.js';
+import { peopleReader } from '../ui/people.js';
+import { link, rememberInAddress } from '../ui/router.js';
+import { segmented } from '../ui/segmented.js';
+import { actsForOthers, staffWays } from '../ui/staff_ways.js';
 
 const STATES = [['pending', 'Waiting'], ['approved', 'Approved'], ['rejected', 'Rejected'], ['expired', 'Expired']];
 const EMPTY = {

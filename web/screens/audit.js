@@ -1,15 +1,15 @@
 /** Admins and auditors: the log of what matters to security. */
 
-import { groupDigits } from '../account_number.js';
-import { formatExactMoment, formatMoment, startOfDay, utcDate } from '../dates.js';
-import { h } from '../dom.js';
-import { downloadButton } from '../download.js';
-import { field, select, setFieldError } from '../form.js';
-import { paged } from '../paged.js';
-import { peopleReader } from '../people.js';
-import { rememberInAddress } from '../router.js';
-import { staffWays } from '../staff_ways.js';
-import { whenTypedOut } from '../typing.js';
+import { groupDigits } from '../domain/account_number.js';
+import { formatExactMoment, formatMoment, startOfDay, utcDate } from '../domain/dates.js';
+import { h } from '../ui/dom.js';
+import { downloadButton } from '../ui/download.js';
+import { field, select, setFieldError } from '../ui/form.js';
+import { paged } from '../ui/paged.js';
+import { peopleReader } from '../ui/people.js';
+import { rememberInAddress } from '../ui/router.js';
+import { staffWays } from '../ui/staff_ways.js';
+import { whenTypedOut } from '../ui/typing.js';
 
 /** Kinds that one asks for together. */
 const GROUPS = [

@@ -1,15 +1,15 @@
 /** Staff: one person, with what may be done for or about them. */
 
-import { accountList, chip, nameOf } from '../account_list.js';
-import { groupDigits } from '../account_number.js';
-import { formatDay } from '../dates.js';
-import { ask } from '../dialog.js';
-import { h, toast } from '../dom.js';
-import { field, select } from '../form.js';
-import { icon } from '../icons.js';
-import { link } from '../router.js';
-import { actsForOthers, readsAudit } from '../staff_ways.js';
-import { empty } from '../states.js';
+import { accountList, chip, nameOf } from '../ui/account_list.js';
+import { groupDigits } from '../domain/account_number.js';
+import { formatDay } from '../domain/dates.js';
+import { ask } from '../ui/dialog.js';
+import { h, toast } from '../ui/dom.js';
+import { field, select } from '../ui/form.js';
+import { icon } from '../ui/icons.js';
+import { link } from '../ui/router.js';
+import { actsForOthers, readsAudit } from '../ui/staff_ways.js';
+import { empty } from '../ui/states.js';
 import { reloadIf } from './account.js';
 
 const ROLES = [['customer', 'Customer'], ['staff', 'Staff'], ['admin', 'Admin'], ['auditor', 'Auditor']];
@@ -69,7 +69,7 @@ function changeRole(bank, user) {
   }).then((done) => (waits(answer) ? toast(BY_SECOND_ADMIN) : reloadIf(done)));
 }
 
-/** @param {import('../api.js').User | import('../api.js').Approval | undefined} answer */
+/** @param {import('../api/coffer.js').User | import('../api/coffer.js').Approval | undefined} answer */
 const waits = (answer) => answer?.status === 'pending';
 const BY_SECOND_ADMIN = 'A second admin must approve it.';
 

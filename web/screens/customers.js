@@ -1,17 +1,17 @@
 /** Staff: look people up. */
 
-import { chip } from '../account_list.js';
-import { currencyChoices } from '../currencies.js';
-import { formatDay } from '../dates.js';
-import { ask } from '../dialog.js';
-import { h } from '../dom.js';
-import { field, select } from '../form.js';
-import { icon } from '../icons.js';
-import { paged } from '../paged.js';
-import { passwordField } from '../password.js';
-import { rememberInAddress } from '../router.js';
-import { actsForOthers, staffWays } from '../staff_ways.js';
-import { whenTypedOut } from '../typing.js';
+import { chip } from '../ui/account_list.js';
+import { currencyChoices } from '../domain/currencies.js';
+import { formatDay } from '../domain/dates.js';
+import { ask } from '../ui/dialog.js';
+import { h } from '../ui/dom.js';
+import { field, select } from '../ui/form.js';
+import { icon } from '../ui/icons.js';
+import { paged } from '../ui/paged.js';
+import { passwordField } from '../ui/password.js';
+import { rememberInAddress } from '../ui/router.js';
+import { actsForOthers, staffWays } from '../ui/staff_ways.js';
+import { whenTypedOut } from '../ui/typing.js';
 
 const ROLES = [['', 'Everybody'], ['customer', 'Customers'], ['staff', 'Staff'], ['admin', 'Admins'], ['auditor', 'Auditors']];
 

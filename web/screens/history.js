@@ -1,20 +1,20 @@
 /** The passbook of an account: filtered, and read on as one scrolls. */
 
-import { startOfDay, formatDay, formatTime } from '../dates.js';
-import { groupDigits } from '../account_number.js';
-import { h } from '../dom.js';
-import { field, select } from '../form.js';
-import { formatMoney } from '../money.js';
-import { paged } from '../paged.js';
-import { link, rememberInAddress } from '../router.js';
-import { whenTypedOut } from '../typing.js';
+import { startOfDay, formatDay, formatTime } from '../domain/dates.js';
+import { groupDigits } from '../domain/account_number.js';
+import { h } from '../ui/dom.js';
+import { field, select } from '../ui/form.js';
+import { formatMoney } from '../domain/money.js';
+import { paged } from '../ui/paged.js';
+import { link, rememberInAddress } from '../ui/router.js';
+import { whenTypedOut } from '../ui/typing.js';
 
 const NAMES = { deposit: 'Deposit', withdrawal: 'Withdrawal', transfer: 'Transfer' };
 
 /**
  * @param {import('../app.js').Context} context
- * @param {import('../api.js').Account} account
- * @param {import('../api.js').User | null} customer
+ * @param {import('../api/coffer.js').Account} account
+ * @param {import('../api/coffer.js').User | null} customer
  */
 export function accountHistory({ bank, query, path, signal }, account, customer) {
   const chosen = Object.fromEntries(['type', 'text', 'from', 'to'].map((name) => [name, query.get(name) ?? '']));
@@ -102,12 +102,12 @@ function row(entry, owner) {
   );
 }
 
-/** @param {import('../api.js').Entry} entry @returns {string} with a plus or minus */
+/** @param {import('../api/coffer.js').Entry} entry @returns {string} with a plus or minus */
 export function signed({ direction, amount, currency }) {
   return formatMoney(direction === 'credit' ? amount : `-${amount}`, currency, { sign: 'always' });
 }
 
-/** @param {import('../api.js').Entry} entry @returns {string} what kind of movement it was, and with whom */
+/** @param {import('../api/coffer.js').Entry} entry @returns {string} what kind of movement it was, and with whom */
 export function about({ type, direction, counterparty }) {
   if (!counterparty) return NAMES[type];
   return `${direction === 'credit' ? 'From' : 'To'} ${groupDigits(counterparty)}`;

@@ -1,15 +1,15 @@
 /** Deposit, withdraw, transfer: what is asked for, what it would do, and then, once, doing it. */
 
-import { NetworkError, ProblemError, newIdempotencyKey } from '../api.js';
-import { nameOf } from '../account_list.js';
-import { groupDigits, parseAccountNumber } from '../account_number.js';
-import { h, toast } from '../dom.js';
-import { FieldProblem, actions, explain, field, form, select, showProblem, submitButton } from '../form.js';
-import { icon } from '../icons.js';
-import { add, decimalsOf, formatMoney, formatPlain, fromMinor, parseMoney, subtract, toMinor } from '../money.js';
-import { customerOf } from '../people.js';
-import { link, replaceWith } from '../router.js';
-import { notFound } from '../states.js';
+import { NetworkError, ProblemError, newIdempotencyKey } from '../api/coffer.js';
+import { nameOf } from '../ui/account_list.js';
+import { groupDigits, parseAccountNumber } from '../domain/account_number.js';
+import { h, toast } from '../ui/dom.js';
+import { FieldProblem, actions, explain, field, form, select, showProblem, submitButton } from '../ui/form.js';
+import { icon } from '../ui/icons.js';
+import { add, decimalsOf, formatMoney, formatPlain, fromMinor, parseMoney, subtract, toMinor } from '../domain/money.js';
+import { customerOf } from '../ui/people.js';
+import { link, replaceWith } from '../ui/router.js';
+import { notFound } from '../ui/states.js';
 import { actingFor } from './account.js';
 
 const KINDS = {

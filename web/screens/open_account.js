@@ -1,9 +1,9 @@
 /** Another account. */
 
-import { h } from '../dom.js';
-import { actions, field, form, select, submitButton } from '../form.js';
-import { currencyChoices } from '../currencies.js';
-import { replaceWith } from '../router.js';
+import { h } from '../ui/dom.js';
+import { actions, field, form, select, submitButton } from '../ui/form.js';
+import { currencyChoices } from '../domain/currencies.js';
+import { replaceWith } from '../ui/router.js';
 
 /** @param {import('../app.js').Context} context @returns {import('../app.js').Screen} */
 export function openAccount({ bank }) {

@@ -1,13 +1,13 @@
 /** Every account, what they hold together, and how that went. */
 
-import { byCurrency, totalSince } from '../balances.js';
-import { accountList, oldestFirst } from '../account_list.js';
-import { balanceChart } from '../chart.js';
-import { h } from '../dom.js';
-import { icon } from '../icons.js';
-import { add, formatMoney } from '../money.js';
-import { segmented } from '../segmented.js';
-import { empty, later } from '../states.js';
+import { byCurrency, totalSince } from '../domain/balances.js';
+import { accountList, oldestFirst } from '../ui/account_list.js';
+import { balanceChart } from '../ui/chart.js';
+import { h } from '../ui/dom.js';
+import { icon } from '../ui/icons.js';
+import { add, formatMoney } from '../domain/money.js';
+import { segmented } from '../ui/segmented.js';
+import { empty, later } from '../ui/states.js';
 
 const DAY_MS = 86_400_000;
 const PERIODS = [[30, '30 days'], [90, '90 days'], [365, '1 year']];

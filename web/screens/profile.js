@@ -1,10 +1,10 @@
 /** Oneself: name and address, password, second factor, sessions, and leaving. */
 
-import { ask } from '../dialog.js';
-import { h, toast } from '../dom.js';
-import { actions, field, form, submitButton } from '../form.js';
-import { passwordField } from '../password.js';
-import { later } from '../states.js';
+import { ask } from '../ui/dialog.js';
+import { h, toast } from '../ui/dom.js';
+import { actions, field, form, submitButton } from '../ui/form.js';
+import { passwordField } from '../ui/password.js';
+import { later } from '../ui/states.js';
 import { sessionList } from './sessions.js';
 
 /** @param {import('../app.js').Context} context @returns {import('../app.js').Screen} */

@@ -1,15 +1,15 @@
 /** One line of a passbook, with the hash that seals it. */
 
-import { groupDigits } from '../account_number.js';
-import { newIdempotencyKey } from '../api.js';
-import { formatExactMoment } from '../dates.js';
-import { ask } from '../dialog.js';
-import { h, toast } from '../dom.js';
-import { field } from '../form.js';
-import { icon } from '../icons.js';
-import { formatMoney } from '../money.js';
-import { link, replaceWith } from '../router.js';
-import { actsForOthers } from '../staff_ways.js';
+import { groupDigits } from '../domain/account_number.js';
+import { newIdempotencyKey } from '../api/coffer.js';
+import { formatExactMoment } from '../domain/dates.js';
+import { ask } from '../ui/dialog.js';
+import { h, toast } from '../ui/dom.js';
+import { field } from '../ui/form.js';
+import { icon } from '../ui/icons.js';
+import { formatMoney } from '../domain/money.js';
+import { link, replaceWith } from '../ui/router.js';
+import { actsForOthers } from '../ui/staff_ways.js';
 import { signed } from './history.js';
 import { leaveForApproval } from './movement.js';
 

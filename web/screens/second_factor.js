@@ -1,10 +1,10 @@
 /** The second factor: setting it up, its recovery codes, and turning it off. */
 
-import { h, toast } from '../dom.js';
-import { actions, field, form, submitButton } from '../form.js';
-import { icon } from '../icons.js';
-import { passwordField } from '../password.js';
-import { replaceWith } from '../router.js';
+import { h, toast } from '../ui/dom.js';
+import { actions, field, form, submitButton } from '../ui/form.js';
+import { icon } from '../ui/icons.js';
+import { passwordField } from '../ui/password.js';
+import { replaceWith } from '../ui/router.js';
 
 /** @param {import('../app.js').Context} context @returns {Promise<import('../app.js').Screen>} */
 export async function secondFactor(context) {

@@ -1,9 +1,9 @@
 /** Where one is signed in. */
 
-import { formatMoment } from '../dates.js';
-import { ask } from '../dialog.js';
-import { h, toast } from '../dom.js';
-import { paged } from '../paged.js';
+import { formatMoment } from '../domain/dates.js';
+import { ask } from '../ui/dialog.js';
+import { h, toast } from '../ui/dom.js';
+import { paged } from '../ui/paged.js';
 
 /** At once: most people have fewer. */
 const PAGE = 20;

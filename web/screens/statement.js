@@ -1,16 +1,16 @@
 /** A statement of a period: to read, to print, and to take along. */
 
-import { nameOf } from '../account_list.js';
-import { groupDigits } from '../account_number.js';
-import { formatUtcDay, startOfUtcDay, usualPeriods } from '../dates.js';
-import { h } from '../dom.js';
-import { downloadButton } from '../download.js';
-import { icon, mark } from '../icons.js';
-import { LOCALE, decimalsOf, formatMoney, formatPlain, fromMinor } from '../money.js';
-import { lineBefore } from '../passbook.js';
-import { customerOf } from '../people.js';
-import { link, rememberInAddress } from '../router.js';
-import { later } from '../states.js';
+import { nameOf } from '../ui/account_list.js';
+import { groupDigits } from '../domain/account_number.js';
+import { formatUtcDay, startOfUtcDay, usualPeriods } from '../domain/dates.js';
+import { h } from '../ui/dom.js';
+import { downloadButton } from '../ui/download.js';
+import { icon, mark } from '../ui/icons.js';
+import { LOCALE, decimalsOf, formatMoney, formatPlain, fromMinor } from '../domain/money.js';
+import { lineBefore } from '../domain/passbook.js';
+import { customerOf } from '../ui/people.js';
+import { link, rememberInAddress } from '../ui/router.js';
+import { later } from '../ui/states.js';
 import { about } from './history.js';
 import { periodChooser, periodOf } from './statement_period.js';
 

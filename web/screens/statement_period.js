@@ -1,9 +1,9 @@
 /** Which days a statement is about. */
 
-import { startOfUtcDay, usualPeriods } from '../dates.js';
-import { h } from '../dom.js';
-import { FieldProblem, actions, field, form, submitButton } from '../form.js';
-import { segmented } from '../segmented.js';
+import { startOfUtcDay, usualPeriods } from '../domain/dates.js';
+import { h } from '../ui/dom.js';
+import { FieldProblem, actions, field, form, submitButton } from '../ui/form.js';
+import { segmented } from '../ui/segmented.js';
 
 const PERIODS = [['this-month', 'This month'], ['last-month', 'Last month'], ['this-year', 'This year'], ['custom', 'Other']];
 

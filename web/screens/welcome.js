@@ -1,10 +1,10 @@
 /** Before one is signed in: sign in, or become a customer. */
 
-import { ProblemError } from '../api.js';
-import { h } from '../dom.js';
-import { actions, field, form, select, submitButton } from '../form.js';
-import { currencyChoices } from '../currencies.js';
-import { passwordField } from '../password.js';
+import { ProblemError } from '../api/coffer.js';
+import { h } from '../ui/dom.js';
+import { actions, field, form, select, submitButton } from '../ui/form.js';
+import { currencyChoices } from '../domain/currencies.js';
+import { passwordField } from '../ui/password.js';
 
 /** @param {import('../app.js').Context} context @returns {Promise<import('../app.js').Screen>} */
 export async function signIn({ bank, session, signal }) {

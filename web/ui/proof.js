@@ -8,7 +8,7 @@ import { passwordField } from './password.js';
 const TEXT = 'What you are about to do cannot be taken back, or is above your own limit.';
 
 /**
- * @param {import('./api.js').Coffer} bank
+ * @param {import('../api/coffer.js').Coffer} bank
  * @returns {Promise<boolean>} whether it was shown
  */
 export async function askForProof(bank) {

@@ -4,8 +4,8 @@ import { toMinor } from './money.js';
 
 /**
  * The last line before a moment: its number, and the balance after it in minor units.
- * @param {import('./api.js').Coffer} bank
- * @param {import('./api.js').Account} account
+ * @param {import('../api/coffer.js').Coffer} bank
+ * @param {import('../api/coffer.js').Account} account
  * @param {number} moment in milliseconds
  * @param {AbortSignal} signal
  * @returns {Promise<{sequence: number, minor: bigint}>}

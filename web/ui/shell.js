@@ -8,7 +8,7 @@ import { icon, mark } from './icons.js';
 export const worksHere = (me) => ['staff', 'admin', 'auditor'].includes(me.role);
 
 /**
- * @param {{me: import('./api.js').User | null, here: 'overview' | 'staff' | 'profile', signOut: () => Promise<void>}} options
+ * @param {{me: import('../api/coffer.js').User | null, here: 'overview' | 'staff' | 'profile', signOut: () => Promise<void>}} options
  */
 export function drawHeader({ me, here, signOut }) {
   const header = document.getElementById('header');

@@ -1,6 +1,6 @@
 /** What is shown when there is nothing to show: not yet, not at all, or not now. */
 
-import { NetworkError, ProblemError } from './api.js';
+import { NetworkError, ProblemError } from '../api/coffer.js';
 import { h } from './dom.js';
 import { explain } from './form.js';
 import { icon } from './icons.js';
@@ -44,7 +44,7 @@ export function failure(error, retry) {
   );
 }
 
-/** @returns {import('./app.js').Screen} */
+/** @returns {import('../app.js').Screen} */
 export function notFound() {
   const content = empty(
     'There is nothing here',

@@ -1,6 +1,6 @@
 /** Forms: fields with their errors beside them, and buttons that work once at a time. */
 
-import { NetworkError, ProblemError, isAskedForProof } from './api.js';
+import { NetworkError, ProblemError, isAskedForProof } from '../api/coffer.js';
 import { h, newId } from './dom.js';
 
 /**

@@ -8,7 +8,7 @@ import { empty as emptyState, partFailure, skeleton } from './states.js';
  * @param {object} options
  * @param {HTMLElement} options.into where rows go: a `tbody`, a `ul`
  * @param {HTMLElement} [options.frame] what is hidden while there are no rows; `into` if left out
- * @param {(cursor: string | undefined, signal: AbortSignal) => Promise<import('./api.js').Page<T>>} options.load
+ * @param {(cursor: string | undefined, signal: AbortSignal) => Promise<import('../api/coffer.js').Page<T>>} options.load
  * @param {(item: T, previous: T | undefined) => any} options.row
  * @param {() => [string, string]} options.empty title and text when there is nothing
  * @param {AbortSignal} options.signal when the screen is left

@@ -7,7 +7,7 @@ export const actsForOthers = (me) => ['staff', 'admin'].includes(me.role);
 /** Who reads the audit log. */
 export const readsAudit = (me) => ['admin', 'auditor'].includes(me.role);
 
-/** @param {import('./api.js').User} me @param {string} path */
+/** @param {import('../api/coffer.js').User} me @param {string} path */
 export function staffWays(me, path) {
   const way = (href, words) => h('a', { href: `#${href}`, 'aria-current': path === href && 'page' }, words);
   return h(

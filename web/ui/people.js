@@ -8,7 +8,7 @@ const GONE = { name: 'somebody who has left' };
 
 /**
  * Reads each of them once, and puts the name into its place when it comes.
- * @param {{bank: import('./api.js').Coffer, me: import('./api.js').User, signal: AbortSignal}} context
+ * @param {{bank: import('../api/coffer.js').Coffer, me: import('../api/coffer.js').User, signal: AbortSignal}} context
  */
 export function peopleReader({ bank, me, signal }) {
   const user = once((id) => (id === me.id ? Promise.resolve(YOU) : bank.user(id, { signal }).catch(asGone)));
@@ -31,8 +31,8 @@ export function peopleReader({ bank, me, signal }) {
 
 /**
  * Whose account it is; null if it is the caller's own.
- * @param {{bank: import('./api.js').Coffer, me: import('./api.js').User, signal: AbortSignal}} context
- * @param {import('./api.js').Account} account
+ * @param {{bank: import('../api/coffer.js').Coffer, me: import('../api/coffer.js').User, signal: AbortSignal}} context
+ * @param {import('../api/coffer.js').Account} account
  */
 export async function customerOf({ bank, me, signal }, account) {
   if (account.owner_id === me.id) return null;

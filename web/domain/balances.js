@@ -12,15 +12,15 @@ const MAX_READINGS = 180;
 
 /**
  * @typedef {{at: number, minor: bigint}} Point at `at` (milliseconds) the balance was `minor`
- * @typedef {{account: import('./api.js').Account, opening: {sequence: number, minor: bigint}}} Passbook
+ * @typedef {{account: import('../api/coffer.js').Account, opening: {sequence: number, minor: bigint}}} Passbook
  *   `opening`: the last line before the start
  */
 
 /**
  * The sum of some accounts of one currency since a moment, or since the first was opened: a point at the start, one for
  * now, and one per movement between them, or, when `isSampled`, because there are too many, one per evenly spaced moment.
- * @param {import('./api.js').Coffer} bank
- * @param {import('./api.js').Account[]} accounts
+ * @param {import('../api/coffer.js').Coffer} bank
+ * @param {import('../api/coffer.js').Account[]} accounts
  * @param {number} since in milliseconds
  * @param {AbortSignal} signal
  * @returns {Promise<{points: Point[], decimals: number, isSampled: boolean}>}
@@ -82,7 +82,7 @@ function evenlySpaced(bank, accounts, start, signal) {
   return Promise.all(Array.from({ length: parts - 1 }, (_, index) => read(Math.round(start + (index + 1) * step))));
 }
 
-/** @param {import('./api.js').Account[]} accounts @returns {Map<string, import('./api.js').Account[]>} by currency */
+/** @param {import('../api/coffer.js').Account[]} accounts @returns {Map<string, import('../api/coffer.js').Account[]>} by currency */
 export function byCurrency(accounts) {
   const groups = new Map();
   for (const account of accounts) {

@@ -1,22 +1,22 @@
 /** Accounts in a list, each with its balance. */
 
-import { groupDigits } from './account_number.js';
+import { groupDigits } from '../domain/account_number.js';
 import { h } from './dom.js';
 import { icon } from './icons.js';
-import { formatMoney } from './money.js';
+import { formatMoney } from '../domain/money.js';
 import { link } from './router.js';
 
-/** @param {import('./api.js').Account} account @returns {string} */
+/** @param {import('../api/coffer.js').Account} account @returns {string} */
 export const nameOf = (account) => account.label ?? `${account.currency} account`;
 
 /** @param {'open' | 'frozen' | 'closed' | 'active' | string} status */
 export const chip = (status) => h('span', { class: `chip ${status}` }, status);
 
-/** The bank lists accounts by their numbers, which mean nothing. @param {import('./api.js').Account[]} accounts */
+/** The bank lists accounts by their numbers, which mean nothing. @param {import('../api/coffer.js').Account[]} accounts */
 export const oldestFirst = (accounts) => [...accounts].sort((a, b) => Date.parse(a.opened_at) - Date.parse(b.opened_at));
 
 /**
- * @param {import('./api.js').Account[]} accounts
+ * @param {import('../api/coffer.js').Account[]} accounts
  * @param {{owner?: string}} [options] `owner`: the customer for whom staff acts
  */
 export function accountList(accounts, { owner } = {}) {

@@ -2,7 +2,7 @@
  * The JavaScript client of a Coffer bank. No dependencies; any page may import it from the running server
  * (with its origin in `COFFER_CORS_ORIGINS` when that is another one):
  *
- *     import { Coffer } from 'https://bank.example.com/web/api.js';
+ *     import { Coffer } from 'https://bank.example.com/web/api/coffer.js';
  *
  *     const bank = new Coffer();
  *     await bank.signIn('ada@example.com', 'correct horse battery staple');
@@ -19,11 +19,11 @@
  * Amounts are decimal strings, `"100.50"`, on the way in and out. Never make a Number of one.
  */
 
-import { ProblemError, SignedOutError, isAskedForProof } from './api/errors.js';
-import { BearerSession, CookieSession } from './api/session.js';
-import { send } from './api/transport.js';
+import { ProblemError, SignedOutError, isAskedForProof } from './errors.js';
+import { BearerSession, CookieSession } from './session.js';
+import { send } from './transport.js';
 
-export { CofferError, NetworkError, ProblemError, SignedOutError, isAskedForProof } from './api/errors.js';
+export { CofferError, NetworkError, ProblemError, SignedOutError, isAskedForProof } from './errors.js';
 
 /**
  * A name for one movement. Make it when its form opens and keep it until the bank has answered.

@@ -1,19 +1,19 @@
 /** The line of a balance over time. */
 
-import { NetworkError } from './api.js';
-import { formatDay, formatMoment } from './dates.js';
+import { NetworkError } from '../api/coffer.js';
+import { formatDay, formatMoment } from '../domain/dates.js';
 import { h } from './dom.js';
-import { LOCALE, formatMoney, fromMinor } from './money.js';
+import { LOCALE, formatMoney, fromMinor } from '../domain/money.js';
 
 const HEIGHT = 180;
 
 /**
- * @param {{points: import('./balances.js').Point[], decimals: number, isSampled: boolean, currency: string}} series
+ * @param {{points: import('../domain/balances.js').Point[], decimals: number, isSampled: boolean, currency: string}} series
  * @returns {Promise<HTMLElement>}
  */
 export async function balanceChart({ points, decimals, isSampled, currency }) {
   if (!isSampled && points.every(({ minor }) => minor === 0n)) return h('p', { class: 'chart-note' }, 'The line of your balance begins with the first movement.');
-  const { default: UPlot } = await import('./vendor/uplot.js').catch(asNetworkError);
+  const { default: UPlot } = await import('../vendor/uplot.js').catch(asNetworkError);
   const money = (minor) => formatMoney(fromMinor(minor, decimals), currency);
   const readout = h('p', { class: 'chart-readout', 'aria-hidden': 'true' });
   const plot = h('div', { class: 'chart-plot' });
