@@ -1,9 +1,13 @@
 /** The client that other pages import: what it promises, against a bank and against one that misbehaves. */
 
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { Coffer, NetworkError, ProblemError, SignedOutError } from '../../web/api/coffer.js';
-import { Bank, PASSWORD } from './bank.js';
+import { Coffer, NetworkError, ProblemError, SignedOutError, newIdempotencyKey } from '../../web/api/coffer.js';
+import { APPROVAL_ABOVE, Bank, PASSWORD } from './bank.js';
 
 describe('the client', () => {
   let bank;
@@ -135,5 +139,73 @@ describe('the client', () => {
     const read = [];
     for await (const entry of coffer.history(ada.number, { limit: 3 })) read.push(entry.sequence);
     assert.deepEqual(read, [8, 7, 6, 5, 4, 3, 2, 1]);
+  });
+
+  test('takes the address of the bank alone', async () => {
+    const ada = await bank.customer();
+    for (const where of [bank.url, `${bank.url}/`, new URL(bank.url), { baseUrl: bank.url }]) {
+      const coffer = new Coffer(where);
+      await coffer.signIn(ada.email, PASSWORD);
+      assert.equal((await coffer.me()).id, ada.id);
+    }
+    assert.throws(() => new Coffer(), /where the bank is/);
+  });
+
+  test('finds a bank behind a path', async () => {
+    const asked = [];
+    const fetch = async (url) => (asked.push(url), new Response('{}'));
+    await new Coffer('https://example.com/bank', { fetch }).about();
+    assert.deepEqual(asked, ['https://example.com/bank/bank']);
+  });
+
+  test('answers with one kind of thing, whether a movement is booked or waits', async () => {
+    const [ada, clerk, boss] = [await bank.customer(), await bank.customer({ name: 'Clerk' }), await bank.customer({ name: 'Boss' })];
+    await bank.giveRole(clerk, 'staff');
+    await bank.giveRole(boss, 'staff');
+    const [{ coffer }, { coffer: other }] = [await signedIn(clerk), await signedIn(boss)];
+    const booked = await coffer.deposit({ account_number: ada.number, amount: '5' });
+    assert.equal(booked.status, 'posted');
+    assert.equal(booked.balance, '5.00');
+
+    const large = { account_number: ada.number, amount: String(APPROVAL_ABOVE + 1), description: 'House sale' };
+    const options = { idempotencyKey: newIdempotencyKey() };
+    const waiting = await coffer.deposit(large, options);
+    assert.equal(waiting.status, 'pending_approval');
+    assert.deepEqual(Object.keys(waiting).sort(), Object.keys(booked).sort());
+    assert.deepEqual([waiting.balance, waiting.sequence, waiting.hash], [null, null, null]);
+    assert.equal(waiting.account_number, ada.number);
+    assert.equal(waiting.direction, 'credit');
+
+    await other.approve(waiting.id);
+    const posted = await coffer.deposit(large, options);
+    assert.equal(posted.status, 'posted');
+    assert.equal(posted.balance, '10006.00');
+
+    const refused = await coffer.withdraw({ account_number: ada.number, amount: '20000' }).catch((error) => error.code);
+    assert.equal(refused, 'insufficient_funds');
+    const rejected = await coffer.reverse(posted.id, 'A mistake', options).catch((error) => error);
+    assert.equal(rejected.code, 'idempotency_key_reused');
+    const reversal = await coffer.reverse(posted.id, 'A mistake');
+    assert.equal(reversal.status, 'pending_approval');
+    assert.equal(reversal.direction, 'debit');
+    assert.equal(reversal.reverses, posted.id);
+  });
+
+  test('is a package that a program installs', async () => {
+    const project = mkdtempSync(join(tmpdir(), 'coffer-client-'));
+    const inProject = { cwd: project, encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] };
+    const client = new URL('../../web/api', import.meta.url).pathname;
+    try {
+      const [{ filename, files }] = JSON.parse(execFileSync('npm', ['pack', client, '--json'], inProject));
+      assert.deepEqual(files.map(({ path }) => path).sort(), ['LICENSE', 'README.md', 'coffer.d.ts', 'coffer.js', 'package.json']);
+      writeFileSync(join(project, 'package.json'), '{"private": true, "type": "module"}');
+      execFileSync('npm', ['install', '--offline', '--no-audit', '--no-fund', `./${filename}`], inProject);
+      const example = readFileSync(new URL('../../examples/node.js', import.meta.url), 'utf8');
+      writeFileSync(join(project, 'program.js'), example.replace('../web/api/coffer.js', 'coffer-client'));
+      const said = execFileSync('node', ['program.js', bank.url], inProject);
+      assert.match(said, /The deposit is posted; the balance is 100\.50 USD\.\ninsufficient_funds: .+\n.+ deposit 100\.50 Salary\n$/);
+    } finally {
+      rmSync(project, { recursive: true });
+    }
   });
 });

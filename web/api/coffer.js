@@ -1,29 +1,80 @@
 /**
- * The JavaScript client of a Coffer bank. No dependencies; any page may import it from the running server
- * (with its origin in `COFFER_CORS_ORIGINS` when that is another one):
+ * The JavaScript client of a Coffer bank: one file without dependencies, for browsers, Node 20 and later, Deno and Bun.
+ * Pages import it from the running server (with their origin in `COFFER_CORS_ORIGINS` when that is another one), programs
+ * from this file:
  *
  *     import { Coffer } from 'https://bank.example.com/web/api/coffer.js';
  *
- *     const bank = new Coffer();
+ *     const bank = new Coffer('https://bank.example.com');
  *     await bank.signIn('ada@example.com', 'correct horse battery staple');
- *     const [account] = (await bank.accounts()).data;
+ *     const [account] = await bank.allAccounts();
  *     await bank.deposit({ account_number: account.account_number, amount: '100.50' });
  *     for await (const entry of bank.history(account.account_number)) console.log(entry.amount, entry.balance);
  *
  * What it takes care of: an access token that has expired is renewed once, however many calls meet it; what is safe to
  * send twice is sent again when there is no answer or the bank is busy, as late as `Retry-After` asks; each movement
- * has an `Idempotency-Key`, so that it happens once; when the bank asks for the password or a code once more, `askForProof`
- * can ask for it, and the request is repeated. Whatever goes wrong is a {@link ProblemError} with the `code` of
- * the problem document, or a {@link NetworkError}.
+ * has an `Idempotency-Key`, so that it happens once; when the bank asks for the password or a code once more,
+ * `askForProof` can ask for it, and the request is repeated. Whatever goes wrong is a {@link ProblemError} with the `code`
+ * of the problem document, or a {@link NetworkError}.
  *
  * Amounts are decimal strings, `"100.50"`, on the way in and out. Never make a Number of one.
+ *
+ * `coffer.d.ts` is made from the types in this file.
+ *
+ * @module
  */
+/* @ts-self-types="./coffer.d.ts" */
 
-import { ProblemError, SignedOutError, isAskedForProof } from './errors.js';
-import { BearerSession, CookieSession } from './session.js';
-import { send } from './transport.js';
+// What can go wrong. Every error the client throws is one of these.
 
-export { CofferError, NetworkError, ProblemError, SignedOutError, isAskedForProof } from './errors.js';
+export class CofferError extends Error {
+  name = 'CofferError';
+}
+
+/** No answer: no network, or the bank is down. What was asked may or may not have been done. */
+export class NetworkError extends CofferError {
+  name = 'NetworkError';
+}
+
+/** The answer was a problem document (RFC 9457). Tell kinds apart by `code`. */
+export class ProblemError extends CofferError {
+  name = 'ProblemError';
+
+  /**
+   * @param {Problem} problem
+   * @param {number | null} [retryAfterSeconds]
+   */
+  constructor(problem, retryAfterSeconds = null) {
+    super(problem.detail);
+    this.status = problem.status;
+    /** The same kind of problem always has the same code, such as `insufficient_funds`. */
+    this.code = problem.code;
+    this.title = problem.title;
+    /** For a person: what happened and what to do. */
+    this.detail = problem.detail;
+    /** The bank's log has the same id. */
+    this.requestId = problem.request_id ?? null;
+    /** The movement to look up, when the bank does not know whether it was booked (`outcome_unknown`). */
+    this.transactionId = problem.transaction_id ?? null;
+    /** The fields to correct. */
+    this.errors = problem.errors ?? [];
+    this.retryAfterSeconds = retryAfterSeconds;
+  }
+}
+
+/** Nobody is signed in (any more). */
+export class SignedOutError extends ProblemError {
+  name = 'SignedOutError';
+}
+
+/**
+ * Whether the bank wants password or code once more before it does this.
+ * @param {unknown} error
+ * @returns {error is ProblemError}
+ */
+export function isAskedForProof(error) {
+  return error instanceof ProblemError && error.code === 'recent_sign_in_required';
+}
 
 /**
  * A name for one movement. Make it when its form opens and keep it until the bank has answered.
@@ -36,64 +87,30 @@ export function newIdempotencyKey() {
 }
 
 /**
- * @typedef {{id: string, name: string, email: string, role: 'customer' | 'staff' | 'admin' | 'auditor',
- *   status: 'active' | 'frozen', created_at: string}} User
- * @typedef {User & {confirm_above: string | null}} Profile
- * @typedef {{id: string, user_agent: string | null, address: string | null, created_at: string, last_used_at: string,
- *   expires_at: string, second_factor: boolean, proven_at: string, current: boolean}} Session
- * @typedef {{account_number: string, owner_id: string, currency: string, label: string | null,
- *   status: 'open' | 'frozen' | 'closed', balance: string, available: string, held: string,
- *   sequence: number, opened_at: string}} Account
- * @typedef {{id: string, type: 'deposit' | 'withdrawal' | 'transfer', account_number: string,
- *   counterparty: string | null, direction: 'credit' | 'debit', amount: string, currency: string, balance: string,
- *   sequence: number, description: string | null, created_at: string, hash: string, reverses?: string,
- *   reversed_by?: string}} Entry
- * @typedef {{id: string, status: 'pending' | 'approved' | 'rejected' | 'expired',
- *   type: Entry['type'] | 'role_change' | 'second_factor_reset',
- *   account_number?: string, from_account?: string, to_account?: string, amount?: string, currency?: string,
- *   user_id?: string, role?: User['role'], description: string | null, reverses: string | null, requested_by: string, requested_at: string,
- *   expires_at: string, decided_by: string | null, decided_at: string | null, transaction_id: string | null}} Approval
- * @typedef {{sequence: number, created_at: string, action: string, actor_id: string | null, subject: string | null,
- *   address: string | null, request_id: string | null, client_request_id: string | null, detail: string | null,
- *   concerns: string[], hash: string}} AuditRecord
- * @typedef {{action?: string, actor_id?: string, user_id?: string, account_number?: string, from?: string,
- *   to?: string}} AuditFilter `action` may be several with commas
- * @typedef {{account_number: string, amount: string, currency?: string, description?: string}} Movement
- * @typedef {{from_account: string, to_account: string, amount: string, currency?: string, description?: string}} Transfer
- * @typedef {{type?: Entry['type'], from?: string, to?: string, text?: string, limit?: number}} HistoryFilter
- * @typedef {{signal?: AbortSignal}} Options
- * @typedef {Options & {idempotencyKey?: string}} MovementOptions
+ * A bank, and somebody who is signed in there or is going to be.
+ *
+ * Events: `signed-in` and `signed-out`, when another tab has done it or the bank has ended the session.
  */
-
-/**
- * @template T
- * @typedef {{data: T[], has_more: boolean, next_cursor: string | null}} Page
- */
-
 export class Coffer extends EventTarget {
   #baseUrl;
   #session;
   #fetch;
   #askForProof;
+  /** @type {Promise<boolean> | null} */
   #asking = null;
 
   /**
-   * @param {object} [options]
-   * @param {string | URL} [options.baseUrl] where the bank is; where this module came from if left out
-   * @param {'bearer' | 'cookie'} [options.session] `bearer` keeps both tokens in this object. `cookie`, for pages that
-   *   the bank serves itself, leaves the refresh token to the browser: it outlives a reload and is shared by all tabs
-   * @param {typeof fetch} [options.fetch]
-   * @param {(problem: ProblemError) => Promise<boolean>} [options.askForProof] called when the bank wants password or code
-   *   once more (`recent_sign_in_required`). Have it call {@link prove} and answer `true`: then the request is repeated.
-   *   With `false` the problem is thrown, as it is without this option
-   *
-   * Events: `signed-in` and `signed-out`, when another tab has done it or the bank has ended the session.
+   * @param {string | URL | CofferOptions} [where] the address of the bank, or options
+   * @param {CofferOptions} [options] beside the address
    */
-  constructor({ baseUrl = new URL('/', import.meta.url), session = 'bearer', fetch = globalThis.fetch, askForProof } = {}) {
+  constructor(where = {}, options = {}) {
     super();
-    this.#baseUrl = baseUrl;
+    const all = typeof where === 'string' || where instanceof URL ? { ...options, baseUrl: where } : where;
+    const { baseUrl = ownOrigin(), session = 'bearer', fetch = globalThis.fetch, askForProof } = all;
+    this.#baseUrl = asDirectory(baseUrl);
     this.#fetch = fetch.bind(globalThis);
     this.#askForProof = askForProof;
+    /** @param {Change} change */
     const onChange = (change) => this.dispatchEvent(new Event(change));
     this.#session = session === 'cookie' ? new CookieSession(onChange) : new BearerSession();
   }
@@ -105,16 +122,19 @@ export class Coffer extends EventTarget {
 
   /**
    * How the bank is set up; for everybody.
-   * @returns {Promise<{sign_up: 'open' | 'staff', currency: string, self_service_deposits: boolean, swagger_ui: boolean}>}
+   * @param {Options} [options]
+   * @returns {Promise<About>}
    */
-  about = async ({ signal } = {}) => read(await send(this.#fetch, this.#url('bank'), { method: 'GET', signal }, { repeatable: false }));
+  about = async ({ signal } = {}) => {
+    return read(await send(this.#fetch, this.#url('bank'), { method: 'GET', signal }, { repeatable: false }));
+  };
 
   // Signing in and out
 
   /**
-   * Becomes a customer with a first account. Does not sign in. Where {@link Coffer#about} says `sign_up: 'staff'`, only
-   * {@link Coffer#createCustomer} makes customers.
-   * @param {{name: string, email: string, password: string, currency?: string}} person
+   * Becomes a customer with a first account. Does not sign in. Where {@link Coffer.about} says `sign_up: 'staff'`, only
+   * {@link Coffer.createCustomer} makes customers.
+   * @param {NewCustomer} person
    * @returns {Promise<{user: User, account: Account}>}
    */
   signUp(person) {
@@ -125,6 +145,7 @@ export class Coffer extends EventTarget {
    * @param {string} email
    * @param {string} password
    * @param {string} [code] of the second factor, or a recovery code; asked for by a problem `second_factor_required`
+   * @returns {Promise<void>}
    */
   async signIn(email, password, code) {
     this.#session.accept(await this.#anonymous('login', { email, password, ...(code && { code }) }));
@@ -144,7 +165,10 @@ export class Coffer extends EventTarget {
     }
   }
 
-  /** Ends the session, in every tab. Throws if the bank cannot be told: then it has not ended. */
+  /**
+   * Ends the session, in every tab. Throws if the bank cannot be told: then it has not ended.
+   * @returns {Promise<void>}
+   */
   async signOut() {
     try {
       await this.#call('POST', 'logout', { headers: this.#session.headers });
@@ -156,82 +180,209 @@ export class Coffer extends EventTarget {
 
   // The caller
 
-  /** @returns {Promise<Profile>} */
+  /**
+   * @param {Options} [options]
+   * @returns {Promise<Profile>}
+   */
   me = (options) => this.#get('me', {}, options);
+
   /**
    * Shows password or code once more: for five minutes this session may do what cannot be taken back.
    * @param {{password: string} | {code: string}} proof
+   * @returns {Promise<void>}
    */
   async prove(proof) {
     this.#session.exchange(await this.#call('POST', 'me/proof', { body: proof }));
   }
+
   /**
    * @param {{name?: string, email?: string, current_password?: string, confirm_above?: string | null}} changes
    *   `confirm_above` in whole units, or null for none
    * @returns {Promise<Profile>}
    */
   updateMe = (changes) => this.#call('PATCH', 'me', { body: changes });
-  /** @param {{current_password: string, new_password: string}} passwords */
+
+  /**
+   * @param {{current_password: string, new_password: string}} passwords
+   * @returns {Promise<void>}
+   */
   changePassword = (passwords) => this.#call('PUT', 'me/password', { body: passwords });
-  /** Leaves the bank. Needs every account closed. */
-  closeMe = async () => (await this.#call('DELETE', 'me'), this.#session.end());
-  /** @param {{cursor?: string, limit?: number}} [query] @returns {Promise<Page<Session>>} newest first */
+
+  /**
+   * Leaves the bank. Needs every account closed.
+   * @returns {Promise<void>}
+   */
+  async closeMe() {
+    await this.#call('DELETE', 'me');
+    this.#session.end();
+  }
+
+  /**
+   * @param {PageQuery} [query]
+   * @param {Options} [options]
+   * @returns {Promise<Page<Session>>} newest first
+   */
   sessions = (query, options) => this.#get('me/sessions', query, options);
+
+  /**
+   * @param {string} id
+   * @returns {Promise<void>}
+   */
   endSession = (id) => this.#call('DELETE', `me/sessions/${id}`);
-  /** @returns {Promise<{enabled: boolean, required: boolean, recovery_codes_left: number}>} */
+
+  /**
+   * @param {Options} [options]
+   * @returns {Promise<{enabled: boolean, required: boolean, recovery_codes_left: number}>}
+   */
   secondFactor = (options) => this.#get('me/second_factor', {}, options);
-  /** @returns {Promise<{secret: string, otpauth_uri: string, qr_svg: string}>} not in force until it is confirmed */
+
+  /**
+   * @param {string} password
+   * @returns {Promise<{secret: string, otpauth_uri: string, qr_svg: string}>} not in force until it is confirmed
+   */
   enrolSecondFactor = (password) => this.#call('POST', 'me/second_factor', { body: { password } });
-  /** @returns {Promise<{recovery_codes: string[]}>} shown this once */
+
+  /**
+   * @param {string} code
+   * @returns {Promise<{recovery_codes: string[]}>} shown this once
+   */
   async confirmSecondFactor(code) {
     const codes = await this.#call('POST', 'me/second_factor/confirm', { body: { code } });
     // The access token of before says that this session began without, which some roles may not use.
     await this.#renew();
     return codes;
   }
+
+  /**
+   * @param {string} password
+   * @param {string} code
+   * @returns {Promise<void>}
+   */
   removeSecondFactor = (password, code) => this.#call('POST', 'me/second_factor/remove', { body: { password, code } });
 
   // Accounts
 
-  /** @param {{owner_id?: string, cursor?: string, limit?: number}} [query] @returns {Promise<Page<Account>>} */
+  /**
+   * @param {PageQuery & {owner_id?: string}} [query]
+   * @param {Options} [options]
+   * @returns {Promise<Page<Account>>}
+   */
   accounts = (query, options) => this.#get('accounts', query, options);
-  /** @returns {Promise<Account[]>} every account, over all pages */
+
+  /**
+   * @param {{owner_id?: string}} [query]
+   * @param {Options} [options]
+   * @returns {Promise<Account[]>} every account, over all pages
+   */
   async allAccounts(query, options) {
     const accounts = [];
-    for await (const account of this.#pages((page) => this.accounts({ ...query, ...page }, options))) accounts.push(account);
+    for await (const account of pages((page) => this.accounts({ ...query, ...page }, options))) accounts.push(account);
     return accounts;
   }
-  /** @returns {Promise<Account>} */
+
+  /**
+   * @param {string} number
+   * @param {Options} [options]
+   * @returns {Promise<Account>}
+   */
   account = (number, options) => this.#get(`accounts/${number}`, {}, options);
-  /** @param {{currency?: string, label?: string}} account @returns {Promise<Account>} */
+
+  /**
+   * @param {{currency?: string, label?: string}} account
+   * @returns {Promise<Account>}
+   */
   openAccount = (account) => this.#call('POST', 'accounts', { body: account });
-  /** @param {string | null} label @returns {Promise<Account>} */
+
+  /**
+   * @param {string} number
+   * @param {string | null} label
+   * @returns {Promise<Account>}
+   */
   renameAccount = (number, label) => this.#call('PATCH', `accounts/${number}`, { body: { label } });
+
+  /**
+   * @param {string} number
+   * @returns {Promise<void>}
+   */
   closeAccount = (number) => this.#call('DELETE', `accounts/${number}`);
-  /** @param {string} [at] a moment in the past, as RFC 3339 */
+
+  /**
+   * @param {string} number
+   * @param {string} [at] a moment in the past, as RFC 3339
+   * @param {Options} [options]
+   * @returns {Promise<Balance>}
+   */
   balance = (number, at, options) => this.#get('balance', { account_number: number, at }, options);
 
   // Movements
 
-  /** @param {Movement} movement @param {MovementOptions} [options] @returns {Promise<Entry | Approval>} */
-  deposit = (movement, options) => this.#move('deposit', movement, options);
-  /** @param {Movement} movement @param {MovementOptions} [options] @returns {Promise<Entry | Approval>} */
-  withdraw = (movement, options) => this.#move('withdraw', movement, options);
-  /** @param {Transfer} transfer @param {MovementOptions} [options] @returns {Promise<Entry | Approval>} */
-  transfer = (transfer, options) => this.#move('transfer', transfer, options);
-  /** @param {{atomic?: boolean, transactions: object[]}} batch @param {MovementOptions} [options] */
+  /**
+   * @param {Movement} movement
+   * @param {MovementOptions} [options]
+   * @returns {Promise<Transaction>}
+   */
+  deposit = (movement, options) => this.#order('deposit', movement, options);
+
+  /**
+   * @param {Movement} movement
+   * @param {MovementOptions} [options]
+   * @returns {Promise<Transaction>}
+   */
+  withdraw = (movement, options) => this.#order('withdraw', movement, options);
+
+  /**
+   * @param {Transfer} transfer
+   * @param {MovementOptions} [options]
+   * @returns {Promise<Transaction>}
+   */
+  transfer = (transfer, options) => this.#order('transfer', transfer, options);
+
+  /**
+   * @param {Batch} batch
+   * @param {MovementOptions} [options]
+   * @returns {Promise<BatchResult>}
+   */
   batch = (batch, options) => this.#move('transactions/batch', batch, options);
 
-  /** @returns {Promise<Entry>} */
+  /**
+   * @param {string} id
+   * @param {Options} [options]
+   * @returns {Promise<Entry>}
+   */
   transaction = (id, options) => this.#get(`transactions/${id}`, {}, options);
-  /** @param {HistoryFilter & {cursor?: string}} [filter] @returns {Promise<Page<Entry>>} newest first */
+
+  /**
+   * @param {string} number
+   * @param {HistoryFilter & PageQuery} [filter]
+   * @param {Options} [options]
+   * @returns {Promise<Page<Entry>>} newest first
+   */
   historyPage = (number, filter, options) => this.#get('transactions', { account_number: number, ...filter }, options);
-  /** @param {HistoryFilter} [filter] @returns {AsyncGenerator<Entry>} newest first, read page by page as it is used */
+
+  /**
+   * @param {string} number
+   * @param {HistoryFilter} [filter]
+   * @param {Options} [options]
+   * @returns {AsyncGenerator<Entry, void, void>} newest first, read page by page as it is used
+   */
   history = (number, filter, options) =>
-    this.#pages((page) => this.historyPage(number, { limit: 200, ...filter, ...page }, options));
-  /** @param {{from: string, to: string}} period dates, whose whole UTC day counts, or moments */
-  statement = (number, period, options) => this.#get(`accounts/${number}/statement`, { ...period, format: 'json' }, options);
-  /** @param {'json' | 'csv'} format @returns {Promise<Blob>} the statement as a file */
+    pages((page) => this.historyPage(number, { limit: 200, ...filter, ...page }, options));
+
+  /**
+   * @param {string} number
+   * @param {Period} period
+   * @param {Options} [options]
+   * @returns {Promise<Statement>}
+   */
+  statement = (number, period, options) =>
+    this.#get(`accounts/${number}/statement`, { ...period, format: 'json' }, options);
+
+  /**
+   * @param {string} number
+   * @param {Period} period
+   * @param {'json' | 'csv'} format
+   * @returns {Promise<Blob>} the statement as a file
+   */
   async statementFile(number, { from, to }, format) {
     const url = this.#url(`accounts/${number}/statement`, { from, to, format });
     return (await this.#authorized(url, { method: 'GET' }, true)).blob();
@@ -239,69 +390,172 @@ export class Coffer extends EventTarget {
 
   // For staff, admins and auditors
 
-  /** @param {string} [reason] for statement and audit log @param {MovementOptions} [options] @returns {Promise<Entry | Approval>} */
-  reverse = (id, reason, options) => this.#move(`transactions/${id}/reverse`, { reason }, options);
-  /** @param {{search?: string, role?: string, cursor?: string, limit?: number}} query @returns {Promise<Page<User>>} */
+  /**
+   * @param {string} id of the movement to undo
+   * @param {string} [reason] for statement and audit log
+   * @param {MovementOptions} [options]
+   * @returns {Promise<Transaction>}
+   */
+  reverse = (id, reason, options) => this.#order(`transactions/${id}/reverse`, { reason }, options);
+
+  /**
+   * @param {PageQuery & {search?: string, role?: Role | ''}} [query]
+   * @param {Options} [options]
+   * @returns {Promise<Page<User>>}
+   */
   users = (query, options) => this.#get('users', query, options);
-  /** @returns {Promise<User>} */
+
+  /**
+   * @param {string} id
+   * @param {Options} [options]
+   * @returns {Promise<User>}
+   */
   user = (id, options) => this.#get(`users/${id}`, {}, options);
-  /** @param {'active' | 'frozen'} status @param {string} [reason] for the audit log @returns {Promise<User>} */
+
+  /**
+   * @param {string} id
+   * @param {User['status']} status
+   * @param {string} [reason] for the audit log
+   * @returns {Promise<User>}
+   */
   setUserStatus = (id, status, reason) => this.#call('PUT', `users/${id}/status`, { body: { status, reason } });
-  /** @param {'open' | 'frozen'} status @param {string} [reason] for the audit log @returns {Promise<Account>} */
+
+  /**
+   * @param {string} number
+   * @param {'open' | 'frozen'} status
+   * @param {string} [reason] for the audit log
+   * @returns {Promise<Account>}
+   */
   setAccountStatus = (number, status, reason) =>
     this.#call('PUT', `accounts/${number}/status`, { body: { status, reason } });
+
   /**
    * Where movements need approval, so does this: by another admin.
-   * @param {User['role']} role @returns {Promise<User | Approval>}
+   * @param {string} id
+   * @param {Role} role
+   * @returns {Promise<User | Approval>}
    */
   setUserRole = (id, role) => this.#call('PUT', `users/${id}/role`, { body: { role } });
+
   /**
    * For those who have lost their app and their recovery codes. Where movements need approval, so does this.
+   * @param {string} id
    * @returns {Promise<Approval | undefined>}
    */
   removeUserSecondFactor = (id) => this.#call('DELETE', `users/${id}/second_factor`);
+
+  /**
+   * @param {string} id
+   * @returns {Promise<void>}
+   */
   endUserSessions = (id) => this.#call('DELETE', `users/${id}/sessions`);
+
   /**
    * Makes somebody else a customer, with a first account; for staff and admins. They should change the password at once.
-   * @param {{name: string, email: string, password: string, currency?: string}} person
+   * @param {NewCustomer} person
    * @returns {Promise<{user: User, account: Account}>}
    */
   createCustomer = (person) => this.#call('POST', 'create_account', { body: person });
-  /** @param {AuditFilter & {cursor?: string, limit?: number}} [query] @returns {Promise<Page<AuditRecord>>} newest first */
+
+  /**
+   * @param {AuditFilter & PageQuery} [query]
+   * @param {Options} [options]
+   * @returns {Promise<Page<AuditRecord>>} newest first
+   */
   audit = (query, options) => this.#get('audit', { ...query, format: 'json' }, options);
-  /** @param {AuditFilter} [query] @returns {Promise<Blob>} all of it as CSV */
+
+  /**
+   * @param {AuditFilter} [query]
+   * @returns {Promise<Blob>} all of it as CSV
+   */
   async auditFile(query) {
     return (await this.#authorized(this.#url('audit', { ...query, format: 'csv' }), { method: 'GET' }, true)).blob();
   }
-  /** @param {{status?: Approval['status'], cursor?: string, limit?: number}} query @returns {Promise<Page<Approval>>} */
+
+  /**
+   * @param {PageQuery & {status?: Approval['status']}} [query]
+   * @param {Options} [options]
+   * @returns {Promise<Page<Approval>>}
+   */
   approvals = (query, options) => this.#get('approvals', query, options);
-  /** @returns {Promise<Approval>} */
+
+  /**
+   * @param {string} id
+   * @param {Options} [options]
+   * @returns {Promise<Approval>}
+   */
   approval = (id, options) => this.#get(`approvals/${id}`, {}, options);
-  /** @returns {Promise<Approval>} with the `transaction_id` of what was booked, if it was a movement */
+
+  /**
+   * @param {string} id
+   * @returns {Promise<Approval>} with the `transaction_id` of what was booked, if it was a movement
+   */
   approve = (id) => this.#call('POST', `approvals/${id}/approve`);
-  /** Or, by whoever asked for it, takes it back. @returns {Promise<Approval>} */
+
+  /**
+   * Or, by whoever asked for it, takes it back.
+   * @param {string} id
+   * @returns {Promise<Approval>}
+   */
   reject = (id) => this.#call('POST', `approvals/${id}/reject`);
 
   // How
 
-  #get(path, query, { signal } = {}) {
-    return this.#authorized(this.#url(path, query), { method: 'GET', signal }, true).then(read);
+  /**
+   * @param {string} path
+   * @param {Query} [query]
+   * @param {Options} [options]
+   */
+  async #get(path, query, { signal } = {}) {
+    return read(await this.#authorized(this.#url(path, query), { method: 'GET', signal }, true));
   }
 
+  /**
+   * @param {string} path
+   * @param {object} body
+   * @param {MovementOptions} [options]
+   * @returns {Promise<Transaction>}
+   */
+  async #order(path, body, options) {
+    const answer = await this.#move(path, body, options);
+    // What was approved meanwhile has been booked.
+    return asTransaction(answer.status === 'approved' ? await this.transaction(answer.transaction_id, options) : answer);
+  }
+
+  /**
+   * @param {string} path
+   * @param {object} body
+   * @param {MovementOptions} [options]
+   */
   #move(path, body, { idempotencyKey = newIdempotencyKey(), signal } = {}) {
     return this.#call('POST', path, { body, signal, headers: { 'Idempotency-Key': idempotencyKey }, repeatable: true });
   }
 
+  /**
+   * @param {string} method
+   * @param {string} path
+   * @param {{body?: object, headers?: SentHeaders, signal?: AbortSignal, repeatable?: boolean}} [how]
+   */
   async #call(method, path, { body, headers, signal, repeatable = method === 'PUT' } = {}) {
     return read(await this.#authorized(this.#url(path), { method, signal, ...jsonBody(body, headers) }, repeatable));
   }
 
+  /**
+   * @param {string} path
+   * @param {object} body
+   * @param {RequestInit} [options]
+   */
   async #anonymous(path, body, options) {
     const init = { method: 'POST', ...jsonBody(body, this.#session.headers), ...options };
     return read(await send(this.#fetch, this.#url(path), init, { repeatable: false }));
   }
 
-  /** Once more when the bank has asked for a proof, and has got it. */
+  /**
+   * Once more when the bank has asked for a proof, and has got it.
+   * @param {string} url
+   * @param {Init} init
+   * @param {boolean} repeatable
+   */
   async #authorized(url, init, repeatable) {
     try {
       return await this.#withToken(url, init, repeatable);
@@ -314,8 +568,14 @@ export class Coffer extends EventTarget {
     }
   }
 
-  /** With the access token, and once more with a new one if it no longer counts. */
+  /**
+   * With the access token, and once more with a new one if it no longer counts.
+   * @param {string} url
+   * @param {Init} init
+   * @param {boolean} repeatable
+   */
   async #withToken(url, init, repeatable) {
+    /** @param {string | null} token */
     const attempt = (token) => {
       const headers = { ...init.headers, Authorization: `Bearer ${token}` };
       return send(this.#fetch, url, { ...init, headers }, { repeatable });
@@ -345,28 +605,414 @@ export class Coffer extends EventTarget {
     }
   }
 
-  async *#pages(readPage) {
-    let page;
-    do {
-      page = await readPage(page ? { cursor: page.next_cursor } : {});
-      yield* page.data;
-    } while (page.has_more);
-  }
-
+  /**
+   * @param {string} path
+   * @param {Query} [query]
+   */
   #url(path, query = {}) {
     const url = new URL(path, this.#baseUrl);
     for (const [name, value] of Object.entries(query)) {
-      if (value !== undefined && value !== null && value !== '') url.searchParams.set(name, value);
+      if (value !== undefined && value !== null && value !== '') url.searchParams.set(name, String(value));
     }
     return url.href;
   }
 }
 
+/** The bank that this file came from. */
+function ownOrigin() {
+  if (/^https?:/.test(import.meta.url)) return new URL('/', import.meta.url);
+  throw new TypeError("Say where the bank is, such as new Coffer('http://127.0.0.1:8080').");
+}
+
+/**
+ * So that a bank behind a path, such as `https://example.com/bank`, is found there.
+ * @param {string | URL} baseUrl
+ */
+function asDirectory(baseUrl) {
+  const url = new URL(baseUrl);
+  if (!url.pathname.endsWith('/')) url.pathname += '/';
+  return url;
+}
+
+/**
+ * @param {object | undefined} body
+ * @param {SentHeaders} [headers]
+ * @returns {{headers: SentHeaders, body?: string}}
+ */
 function jsonBody(body, headers = {}) {
   if (body === undefined) return { headers };
   return { headers: { 'Content-Type': 'application/json', ...headers }, body: JSON.stringify(body) };
 }
 
+/**
+ * @param {Response} response
+ * @returns {Promise<any>} which the caller knows the type of
+ */
 async function read(response) {
   return response.status === 204 ? undefined : response.json();
 }
+
+/**
+ * @template T
+ * @param {(page: PageQuery) => Promise<Page<T>>} readPage
+ * @returns {AsyncGenerator<T, void, void>}
+ */
+async function* pages(readPage) {
+  let page;
+  do {
+    page = await readPage(page ? { cursor: page.next_cursor } : {});
+    yield* page.data;
+  } while (page.has_more);
+}
+
+/**
+ * The bank answers 201 with an entry, or 202 with an approval. Whoever ordered the movement gets one thing.
+ * @param {Entry | Approval} answer
+ * @returns {Transaction}
+ */
+function asTransaction(answer) {
+  if ('sequence' in answer) return { status: 'posted', ...answer };
+  const type = /** @type {MovementType} */ (answer.type);
+  return {
+    id: answer.id,
+    type,
+    status: answer.status === 'pending' ? 'pending_approval' : /** @type {TransactionStatus} */ (answer.status),
+    account_number: answer.account_number ?? answer.from_account ?? '',
+    counterparty: answer.to_account ?? null,
+    direction: type === 'deposit' ? 'credit' : 'debit',
+    amount: answer.amount ?? '',
+    currency: answer.currency ?? '',
+    balance: null,
+    sequence: null,
+    description: answer.description,
+    created_at: answer.requested_at,
+    hash: null,
+    ...(answer.reverses && { reverses: answer.reverses }),
+  };
+}
+
+// Who is signed in: two ways to keep it. Both have the same face. `accessToken` is what requests carry; `renew` gets the
+// next one, once for all who ask at the same time; `accept` takes the answer of a sign-in; `exchange` takes an access token
+// alone; `end` forgets. `onChange` is called whenever it was somebody else, such as another tab, who changed it.
+
+/** Tokens in this object and nowhere else: for pages of other origins, and for programs. */
+class BearerSession {
+  /** @type {SentHeaders} of the calls that sign in, renew and sign out */
+  headers = {};
+  /** @type {string | null} */
+  accessToken = null;
+  /** @type {string | null} */
+  #refreshToken = null;
+  /** @type {Promise<void> | null} */
+  #renewal = null;
+
+  /** @param {Tokens} tokens */
+  accept(tokens) {
+    this.accessToken = tokens.access_token;
+    this.#refreshToken = tokens.refresh_token ?? null;
+  }
+
+  /** @param {Tokens} tokens */
+  exchange(tokens) {
+    this.accessToken = tokens.access_token;
+  }
+
+  end() {
+    this.accessToken = this.#refreshToken = null;
+  }
+
+  /** @param {PostRefresh} post */
+  renew(post) {
+    // A refresh token is good once, so everybody waits for the same answer.
+    this.#renewal ??= post({ refresh_token: this.#refreshToken ?? '' })
+      .then((tokens) => this.accept(tokens))
+      .finally(() => (this.#renewal = null));
+    return this.#renewal;
+  }
+}
+
+const LOCK = 'coffer-refresh';
+const CHANNEL = 'coffer-session';
+/** Since when a refresh of this tab is on its way, so that a reload does not overtake it. */
+const ON_ITS_WAY = 'coffer-refresh-sent';
+/** How long the answer to a refresh may take to bring its cookie after a reload has left it. */
+const ON_ITS_WAY_MS = 1_000;
+
+/**
+ * The refresh token is a cookie that no script can read; the access token is in memory, and shared with the other tabs
+ * of this origin. For the bank's own pages.
+ */
+class CookieSession {
+  /** @type {SentHeaders} */
+  headers = { 'Coffer-Client': 'web' };
+  /** @type {string | null} */
+  accessToken = null;
+  /** @type {Promise<void> | null} */
+  #renewal = null;
+  #channel = new BroadcastChannel(CHANNEL);
+
+  /** @param {(change: Change) => void} onChange */
+  constructor(onChange) {
+    this.#channel.onmessage = ({ data }) => {
+      this.accessToken = data.accessToken;
+      if (data.change) onChange(data.change);
+    };
+  }
+
+  /** @param {Tokens} tokens */
+  accept(tokens) {
+    this.#set(tokens.access_token, 'signed-in');
+  }
+
+  /** @param {Tokens} tokens */
+  exchange(tokens) {
+    this.#set(tokens.access_token, null);
+  }
+
+  end() {
+    this.#set(null, 'signed-out');
+  }
+
+  /** @param {PostRefresh} post */
+  renew(post) {
+    this.#renewal ??= this.#renewInTurn(post).finally(() => (this.#renewal = null));
+    return this.#renewal;
+  }
+
+  /**
+   * All tabs have one cookie, good once: two at the same time would look like a thief and end the session.
+   * @param {PostRefresh} post
+   * @returns {Promise<void>}
+   */
+  #renewInTurn(post) {
+    const stale = this.accessToken;
+    return inTurn(async () => {
+      if (this.accessToken !== stale && this.accessToken) return; // another tab was quicker
+      await waitForTheLastOne();
+      sessionStorage.setItem(ON_ITS_WAY, String(Date.now()));
+      // `keepalive`: a page that goes away meanwhile must not lose the cookie in the answer.
+      const tokens = await post({}, { keepalive: true }).finally(() => sessionStorage.removeItem(ON_ITS_WAY));
+      this.#set(tokens.access_token, null);
+    });
+  }
+
+  /**
+   * @param {string | null} accessToken
+   * @param {Change | null} change
+   */
+  #set(accessToken, change) {
+    this.accessToken = accessToken;
+    this.#channel.postMessage({ accessToken, change });
+  }
+}
+
+/**
+ * One tab after the other; without locks (plain HTTP to another machine) there is no cookie to protect either.
+ * @param {() => Promise<void>} work
+ * @returns {Promise<void>}
+ */
+async function inTurn(work) {
+  if (!navigator.locks) return work();
+  await navigator.locks.request(LOCK, work);
+}
+
+async function waitForTheLastOne() {
+  const sent = Number(sessionStorage.getItem(ON_ITS_WAY) ?? 0);
+  const left = sent + ON_ITS_WAY_MS - Date.now();
+  if (left > 0) await pause(Math.min(left, ON_ITS_WAY_MS));
+}
+
+// One request to the bank, sent again where that is safe.
+
+/** Tries of one request, the first included. */
+const MAX_TRIES = 5;
+const FIRST_PAUSE_MS = 250;
+const LONGEST_PAUSE_MS = 8_000;
+/** Whoever is told to wait longer than this is told so, and decides. */
+const LONGEST_RETRY_AFTER_SECONDS = 20;
+/** Answers that may be another one the next time. */
+const PASSING = new Set([429, 502, 503, 504]);
+
+/**
+ * Sends a request. Repeats it, with growing pauses, while there is no answer or one that says "not now": only if
+ * `repeatable`, that is when doing it twice is the same as doing it once.
+ *
+ * @param {typeof fetch} fetch
+ * @param {string} url
+ * @param {RequestInit} init
+ * @param {{repeatable: boolean}} options
+ * @returns {Promise<Response>} a success
+ * @throws {NetworkError | ProblemError | DOMException} the last when `init.signal` aborts
+ */
+async function send(fetch, url, init, { repeatable }) {
+  for (let attempt = 1; ; attempt++) {
+    const last = !repeatable || attempt === MAX_TRIES;
+    let response;
+    try {
+      response = await fetch(url, init);
+    } catch (cause) {
+      if (init.signal?.aborted) throw cause;
+      if (last) throw new NetworkError('The bank did not answer.', { cause });
+      await pause(backoffMs(attempt), init.signal);
+      continue;
+    }
+    if (response.ok) return response;
+    const advised = retryAfterSeconds(response);
+    const soon = advised === null || advised <= LONGEST_RETRY_AFTER_SECONDS;
+    if (last || !PASSING.has(response.status) || !soon) throw await problemOf(response);
+    await pause(Math.max(backoffMs(attempt), (advised ?? 0) * 1000), init.signal);
+  }
+}
+
+/**
+ * Exponential with jitter, so that many clients that fail together do not come back together.
+ * @param {number} attempt
+ */
+function backoffMs(attempt) {
+  const ceiling = Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** (attempt - 1));
+  return ceiling / 2 + (Math.random() * ceiling) / 2;
+}
+
+/**
+ * @param {number} milliseconds
+ * @param {AbortSignal | null} [signal]
+ * @returns {Promise<void>}
+ */
+function pause(milliseconds, signal) {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(resolve, milliseconds);
+    signal?.addEventListener('abort', () => (clearTimeout(timer), reject(signal.reason)), { once: true });
+  });
+}
+
+/**
+ * The error of an answer that is not a success, also when something between here and the bank has made it.
+ * @param {Response} response
+ * @returns {Promise<ProblemError>}
+ */
+async function problemOf(response) {
+  const plain = {
+    status: response.status,
+    code: 'unexpected_answer',
+    title: 'Unexpected answer',
+    detail: `The bank gave an answer that cannot be read (HTTP ${response.status}).`,
+  };
+  const isProblem = response.headers.get('Content-Type')?.startsWith('application/problem+json');
+  const body = isProblem ? await response.json().catch(() => ({})) : {};
+  return new ProblemError({ ...plain, ...body }, retryAfterSeconds(response));
+}
+
+/**
+ * `Retry-After` in seconds, whether it was sent as seconds or as a date (RFC 9110).
+ * @param {Response} response
+ * @returns {number | null}
+ */
+function retryAfterSeconds(response) {
+  const value = response.headers.get('Retry-After');
+  if (!value) return null;
+  if (/^\d+$/.test(value)) return Number(value);
+  const moment = Date.parse(value);
+  return Number.isNaN(moment) ? null : Math.max(0, (moment - Date.now()) / 1000);
+}
+
+// The types of what is sent and answered, as /openapi.json has them.
+
+/** @typedef {'customer' | 'staff' | 'admin' | 'auditor'} Role */
+/**
+ * @typedef {{id: string, name: string, email: string, role: Role, status: 'active' | 'frozen', created_at: string}} User
+ */
+/** @typedef {User & {confirm_above: string | null}} Profile `confirm_above` in whole units, null for none */
+/** @typedef {{name: string, email: string, password: string, currency?: string}} NewCustomer */
+/**
+ * @typedef {{id: string, user_agent: string | null, address: string | null, created_at: string, last_used_at: string,
+ *   expires_at: string, second_factor: boolean, proven_at: string, current: boolean}} Session
+ */
+/**
+ * @typedef {{account_number: string, owner_id: string, currency: string, label: string | null,
+ *   status: 'open' | 'frozen' | 'closed', balance: string, available: string, held: string, sequence: number,
+ *   opened_at: string}} Account
+ */
+/**
+ * @typedef {{account_number: string, balance: string, available: string, held: string, currency: string,
+ *   sequence: number, as_of: string}} Balance
+ */
+/** @typedef {'deposit' | 'withdrawal' | 'transfer'} MovementType */
+/**
+ * One account's line of a booked transaction. `reverses` and `reversed_by` are only in the answer for one transaction.
+ * @typedef {{id: string, type: MovementType, account_number: string, counterparty: string | null,
+ *   direction: 'credit' | 'debit', amount: string, currency: string, balance: string, sequence: number,
+ *   description: string | null, created_at: string, hash: string, reverses?: string, reversed_by?: string}} Entry
+ */
+/** @typedef {'posted' | 'pending_approval' | 'rejected' | 'expired'} TransactionStatus */
+/**
+ * What has become of a movement that somebody ordered. Until it is `posted`, it has no `balance`, `sequence` and `hash`.
+ * While it is `pending_approval`, `id` is that of the approval that somebody else has to give.
+ * @typedef {Omit<Entry, 'balance' | 'sequence' | 'hash'> & {status: TransactionStatus, balance: string | null,
+ *   sequence: number | null, hash: string | null}} Transaction
+ */
+/**
+ * @typedef {{id: string, status: 'pending' | 'approved' | 'rejected' | 'expired',
+ *   type: MovementType | 'role_change' | 'second_factor_reset', account_number?: string, from_account?: string,
+ *   to_account?: string, amount?: string, currency?: string, user_id?: string, role?: Role, description: string | null,
+ *   reverses: string | null, requested_by: string, requested_at: string, expires_at: string, decided_by: string | null,
+ *   decided_at: string | null, transaction_id: string | null}} Approval
+ */
+/** @typedef {{account_number: string, amount: string, currency?: string, description?: string}} Movement */
+/**
+ * @typedef {{from_account: string, to_account: string, amount: string, currency?: string, description?: string}} Transfer
+ */
+/** @typedef {{atomic?: boolean, transactions: ({type: MovementType} & (Movement | Transfer))[]}} Batch */
+/**
+ * @typedef {{booked: number, refused: number, data: {status: number, entry?: Entry, replayed?: boolean,
+ *   problem?: Problem}[]}} BatchResult
+ */
+/** @typedef {{type?: MovementType | '', from?: string, to?: string, text?: string, limit?: number}} HistoryFilter */
+/** @typedef {{from: string, to: string}} Period dates, whose whole UTC day counts, or moments */
+/**
+ * @typedef {{account_number: string, currency: string, label: string | null, from: string, to: string,
+ *   opening_balance: string, movements: Entry[], total_in: string, total_out: string, closing_balance: string}} Statement
+ */
+/**
+ * @typedef {{sequence: number, created_at: string, action: string, actor_id: string | null, subject: string | null,
+ *   address: string | null, request_id: string | null, client_request_id: string | null, detail: string | null,
+ *   concerns: string[], hash: string}} AuditRecord
+ */
+/**
+ * @typedef {{action?: string, actor_id?: string, user_id?: string, account_number?: string, from?: string,
+ *   to?: string}} AuditFilter `action` may be several with commas
+ */
+/**
+ * @typedef {{sign_up: 'open' | 'staff', currency: string, self_service_deposits: boolean, swagger_ui: boolean}} About
+ */
+/**
+ * A problem document (RFC 9457).
+ * @typedef {{status: number, code: string, title: string, detail: string, request_id?: string | null,
+ *   transaction_id?: string | null, errors?: FieldError[]}} Problem
+ */
+/** @typedef {{pointer: string, code: string, detail: string}} FieldError `pointer` is `/amount` for the field `amount` */
+/** @typedef {{cursor?: string | null, limit?: number}} PageQuery `cursor`: `next_cursor` of the page before */
+/**
+ * @template T
+ * @typedef {{data: T[], has_more: boolean, next_cursor: string | null}} Page
+ */
+/** @typedef {{signal?: AbortSignal}} Options */
+/** @typedef {Options & {idempotencyKey?: string}} MovementOptions */
+/**
+ * @typedef {object} CofferOptions
+ * @property {string | URL} [baseUrl] where the bank is; where this module came from if left out
+ * @property {'bearer' | 'cookie'} [session] `bearer` keeps both tokens in the object. `cookie`, for pages that the bank
+ *   serves itself, leaves the refresh token to the browser: it outlives a reload and is shared by all tabs
+ * @property {typeof fetch} [fetch]
+ * @property {(problem: ProblemError) => Promise<boolean>} [askForProof] called when the bank wants password or code once
+ *   more (`recent_sign_in_required`). Have it call {@link Coffer.prove} and answer `true`: then the request is repeated.
+ *   With `false` the problem is thrown, as it is without this option
+ */
+
+// Types of this file alone.
+
+/** @typedef {Record<string, string | number | null | undefined>} Query */
+/** @typedef {Record<string, string>} SentHeaders */
+/** @typedef {{method: string, signal?: AbortSignal, headers?: SentHeaders, body?: string}} Init */
+/** @typedef {'signed-in' | 'signed-out'} Change */
+/** @typedef {{access_token: string, refresh_token?: string | null}} Tokens */
+/** @typedef {(body: object, options?: RequestInit) => Promise<Tokens>} PostRefresh */

@@ -185,7 +185,7 @@ async function carryOut(task, plan, { confirm, change, back }) {
   const { context, account, customer, idempotencyKey } = task;
   try {
     const booked = await order(context.bank, task, plan, { idempotencyKey });
-    if (booked.status === 'pending') return leaveForApproval();
+    if (booked.status !== 'posted') return leaveForApproval();
     toast(`The ${task.kind.noun} is booked.`);
     replaceWith(`/accounts/${account.account_number}/entries/${booked.id}`, { for: customer?.id });
   } catch (error) {

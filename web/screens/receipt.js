@@ -71,7 +71,7 @@ async function reverse({ bank, params, query }, entry) {
     },
   });
   if (!done) return;
-  if (order.status === 'pending') return leaveForApproval();
+  if (order.status !== 'posted') return leaveForApproval();
   toast(`The ${entry.type} is reversed.`);
   replaceWith(`/accounts/${params.number}/entries/${order.id}`, { for: query.get('for') });
 }

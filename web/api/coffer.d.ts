@@ -1,0 +1,658 @@
+/**
+ * Whether the bank wants password or code once more before it does this.
+ * @param {unknown} error
+ * @returns {error is ProblemError}
+ */
+export function isAskedForProof(error: unknown): error is ProblemError;
+/**
+ * A name for one movement. Make it when its form opens and keep it until the bank has answered.
+ * @returns {string}
+ */
+export function newIdempotencyKey(): string;
+/**
+ * The JavaScript client of a Coffer bank: one file without dependencies, for browsers, Node 20 and later, Deno and Bun.
+ * Pages import it from the running server (with their origin in `COFFER_CORS_ORIGINS` when that is another one), programs
+ * from this file:
+ *
+ *     import { Coffer } from 'https://bank.example.com/web/api/coffer.js';
+ *
+ *     const bank = new Coffer('https://bank.example.com');
+ *     await bank.signIn('ada@example.com', 'correct horse battery staple');
+ *     const [account] = await bank.allAccounts();
+ *     await bank.deposit({ account_number: account.account_number, amount: '100.50' });
+ *     for await (const entry of bank.history(account.account_number)) console.log(entry.amount, entry.balance);
+ *
+ * What it takes care of: an access token that has expired is renewed once, however many calls meet it; what is safe to
+ * send twice is sent again when there is no answer or the bank is busy, as late as `Retry-After` asks; each movement
+ * has an `Idempotency-Key`, so that it happens once; when the bank asks for the password or a code once more,
+ * `askForProof` can ask for it, and the request is repeated. Whatever goes wrong is a {@link ProblemError} with the `code`
+ * of the problem document, or a {@link NetworkError}.
+ *
+ * Amounts are decimal strings, `"100.50"`, on the way in and out. Never make a Number of one.
+ *
+ * `coffer.d.ts` is made from the types in this file.
+ *
+ * @module
+ */
+export class CofferError extends Error {
+}
+/** No answer: no network, or the bank is down. What was asked may or may not have been done. */
+export class NetworkError extends CofferError {
+}
+/** The answer was a problem document (RFC 9457). Tell kinds apart by `code`. */
+export class ProblemError extends CofferError {
+    /**
+     * @param {Problem} problem
+     * @param {number | null} [retryAfterSeconds]
+     */
+    constructor(problem: Problem, retryAfterSeconds?: number | null);
+    status: number;
+    /** The same kind of problem always has the same code, such as `insufficient_funds`. */
+    code: string;
+    title: string;
+    /** For a person: what happened and what to do. */
+    detail: string;
+    /** The bank's log has the same id. */
+    requestId: string | null;
+    /** The movement to look up, when the bank does not know whether it was booked (`outcome_unknown`). */
+    transactionId: string | null;
+    /** The fields to correct. */
+    errors: FieldError[];
+    retryAfterSeconds: number | null;
+}
+/** Nobody is signed in (any more). */
+export class SignedOutError extends ProblemError {
+}
+/**
+ * A bank, and somebody who is signed in there or is going to be.
+ *
+ * Events: `signed-in` and `signed-out`, when another tab has done it or the bank has ended the session.
+ */
+export class Coffer extends EventTarget {
+    /**
+     * @param {string | URL | CofferOptions} [where] the address of the bank, or options
+     * @param {CofferOptions} [options] beside the address
+     */
+    constructor(where?: string | URL | CofferOptions, options?: CofferOptions);
+    /** Whether somebody is, as far as this side knows. */
+    get isSignedIn(): boolean;
+    /**
+     * How the bank is set up; for everybody.
+     * @param {Options} [options]
+     * @returns {Promise<About>}
+     */
+    about: ({ signal }?: Options) => Promise<About>;
+    /**
+     * Becomes a customer with a first account. Does not sign in. Where {@link Coffer.about} says `sign_up: 'staff'`, only
+     * {@link Coffer.createCustomer} makes customers.
+     * @param {NewCustomer} person
+     * @returns {Promise<{user: User, account: Account}>}
+     */
+    signUp(person: NewCustomer): Promise<{
+        user: User;
+        account: Account;
+    }>;
+    /**
+     * @param {string} email
+     * @param {string} password
+     * @param {string} [code] of the second factor, or a recovery code; asked for by a problem `second_factor_required`
+     * @returns {Promise<void>}
+     */
+    signIn(email: string, password: string, code?: string): Promise<void>;
+    /**
+     * `cookie` only: takes up the session of before the reload.
+     * @returns {Promise<boolean>} whether there was one
+     */
+    resume(): Promise<boolean>;
+    /**
+     * Ends the session, in every tab. Throws if the bank cannot be told: then it has not ended.
+     * @returns {Promise<void>}
+     */
+    signOut(): Promise<void>;
+    /**
+     * @param {Options} [options]
+     * @returns {Promise<Profile>}
+     */
+    me: (options?: Options) => Promise<Profile>;
+    /**
+     * Shows password or code once more: for five minutes this session may do what cannot be taken back.
+     * @param {{password: string} | {code: string}} proof
+     * @returns {Promise<void>}
+     */
+    prove(proof: {
+        password: string;
+    } | {
+        code: string;
+    }): Promise<void>;
+    /**
+     * @param {{name?: string, email?: string, current_password?: string, confirm_above?: string | null}} changes
+     *   `confirm_above` in whole units, or null for none
+     * @returns {Promise<Profile>}
+     */
+    updateMe: (changes: {
+        name?: string;
+        email?: string;
+        current_password?: string;
+        confirm_above?: string | null;
+    }) => Promise<Profile>;
+    /**
+     * @param {{current_password: string, new_password: string}} passwords
+     * @returns {Promise<void>}
+     */
+    changePassword: (passwords: {
+        current_password: string;
+        new_password: string;
+    }) => Promise<void>;
+    /**
+     * Leaves the bank. Needs every account closed.
+     * @returns {Promise<void>}
+     */
+    closeMe(): Promise<void>;
+    /**
+     * @param {PageQuery} [query]
+     * @param {Options} [options]
+     * @returns {Promise<Page<Session>>} newest first
+     */
+    sessions: (query?: PageQuery, options?: Options) => Promise<Page<Session>>;
+    /**
+     * @param {string} id
+     * @returns {Promise<void>}
+     */
+    endSession: (id: string) => Promise<void>;
+    /**
+     * @param {Options} [options]
+     * @returns {Promise<{enabled: boolean, required: boolean, recovery_codes_left: number}>}
+     */
+    secondFactor: (options?: Options) => Promise<{
+        enabled: boolean;
+        required: boolean;
+        recovery_codes_left: number;
+    }>;
+    /**
+     * @param {string} password
+     * @returns {Promise<{secret: string, otpauth_uri: string, qr_svg: string}>} not in force until it is confirmed
+     */
+    enrolSecondFactor: (password: string) => Promise<{
+        secret: string;
+        otpauth_uri: string;
+        qr_svg: string;
+    }>;
+    /**
+     * @param {string} code
+     * @returns {Promise<{recovery_codes: string[]}>} shown this once
+     */
+    confirmSecondFactor(code: string): Promise<{
+        recovery_codes: string[];
+    }>;
+    /**
+     * @param {string} password
+     * @param {string} code
+     * @returns {Promise<void>}
+     */
+    removeSecondFactor: (password: string, code: string) => Promise<void>;
+    /**
+     * @param {PageQuery & {owner_id?: string}} [query]
+     * @param {Options} [options]
+     * @returns {Promise<Page<Account>>}
+     */
+    accounts: (query?: PageQuery & {
+        owner_id?: string;
+    }, options?: Options) => Promise<Page<Account>>;
+    /**
+     * @param {{owner_id?: string}} [query]
+     * @param {Options} [options]
+     * @returns {Promise<Account[]>} every account, over all pages
+     */
+    allAccounts(query?: {
+        owner_id?: string;
+    }, options?: Options): Promise<Account[]>;
+    /**
+     * @param {string} number
+     * @param {Options} [options]
+     * @returns {Promise<Account>}
+     */
+    account: (number: string, options?: Options) => Promise<Account>;
+    /**
+     * @param {{currency?: string, label?: string}} account
+     * @returns {Promise<Account>}
+     */
+    openAccount: (account: {
+        currency?: string;
+        label?: string;
+    }) => Promise<Account>;
+    /**
+     * @param {string} number
+     * @param {string | null} label
+     * @returns {Promise<Account>}
+     */
+    renameAccount: (number: string, label: string | null) => Promise<Account>;
+    /**
+     * @param {string} number
+     * @returns {Promise<void>}
+     */
+    closeAccount: (number: string) => Promise<void>;
+    /**
+     * @param {string} number
+     * @param {string} [at] a moment in the past, as RFC 3339
+     * @param {Options} [options]
+     * @returns {Promise<Balance>}
+     */
+    balance: (number: string, at?: string, options?: Options) => Promise<Balance>;
+    /**
+     * @param {Movement} movement
+     * @param {MovementOptions} [options]
+     * @returns {Promise<Transaction>}
+     */
+    deposit: (movement: Movement, options?: MovementOptions) => Promise<Transaction>;
+    /**
+     * @param {Movement} movement
+     * @param {MovementOptions} [options]
+     * @returns {Promise<Transaction>}
+     */
+    withdraw: (movement: Movement, options?: MovementOptions) => Promise<Transaction>;
+    /**
+     * @param {Transfer} transfer
+     * @param {MovementOptions} [options]
+     * @returns {Promise<Transaction>}
+     */
+    transfer: (transfer: Transfer, options?: MovementOptions) => Promise<Transaction>;
+    /**
+     * @param {Batch} batch
+     * @param {MovementOptions} [options]
+     * @returns {Promise<BatchResult>}
+     */
+    batch: (batch: Batch, options?: MovementOptions) => Promise<BatchResult>;
+    /**
+     * @param {string} id
+     * @param {Options} [options]
+     * @returns {Promise<Entry>}
+     */
+    transaction: (id: string, options?: Options) => Promise<Entry>;
+    /**
+     * @param {string} number
+     * @param {HistoryFilter & PageQuery} [filter]
+     * @param {Options} [options]
+     * @returns {Promise<Page<Entry>>} newest first
+     */
+    historyPage: (number: string, filter?: HistoryFilter & PageQuery, options?: Options) => Promise<Page<Entry>>;
+    /**
+     * @param {string} number
+     * @param {HistoryFilter} [filter]
+     * @param {Options} [options]
+     * @returns {AsyncGenerator<Entry, void, void>} newest first, read page by page as it is used
+     */
+    history: (number: string, filter?: HistoryFilter, options?: Options) => AsyncGenerator<Entry, void, void>;
+    /**
+     * @param {string} number
+     * @param {Period} period
+     * @param {Options} [options]
+     * @returns {Promise<Statement>}
+     */
+    statement: (number: string, period: Period, options?: Options) => Promise<Statement>;
+    /**
+     * @param {string} number
+     * @param {Period} period
+     * @param {'json' | 'csv'} format
+     * @returns {Promise<Blob>} the statement as a file
+     */
+    statementFile(number: string, { from, to }: Period, format: "json" | "csv"): Promise<Blob>;
+    /**
+     * @param {string} id of the movement to undo
+     * @param {string} [reason] for statement and audit log
+     * @param {MovementOptions} [options]
+     * @returns {Promise<Transaction>}
+     */
+    reverse: (id: string, reason?: string, options?: MovementOptions) => Promise<Transaction>;
+    /**
+     * @param {PageQuery & {search?: string, role?: Role | ''}} [query]
+     * @param {Options} [options]
+     * @returns {Promise<Page<User>>}
+     */
+    users: (query?: PageQuery & {
+        search?: string;
+        role?: Role | "";
+    }, options?: Options) => Promise<Page<User>>;
+    /**
+     * @param {string} id
+     * @param {Options} [options]
+     * @returns {Promise<User>}
+     */
+    user: (id: string, options?: Options) => Promise<User>;
+    /**
+     * @param {string} id
+     * @param {User['status']} status
+     * @param {string} [reason] for the audit log
+     * @returns {Promise<User>}
+     */
+    setUserStatus: (id: string, status: User["status"], reason?: string) => Promise<User>;
+    /**
+     * @param {string} number
+     * @param {'open' | 'frozen'} status
+     * @param {string} [reason] for the audit log
+     * @returns {Promise<Account>}
+     */
+    setAccountStatus: (number: string, status: "open" | "frozen", reason?: string) => Promise<Account>;
+    /**
+     * Where movements need approval, so does this: by another admin.
+     * @param {string} id
+     * @param {Role} role
+     * @returns {Promise<User | Approval>}
+     */
+    setUserRole: (id: string, role: Role) => Promise<User | Approval>;
+    /**
+     * For those who have lost their app and their recovery codes. Where movements need approval, so does this.
+     * @param {string} id
+     * @returns {Promise<Approval | undefined>}
+     */
+    removeUserSecondFactor: (id: string) => Promise<Approval | undefined>;
+    /**
+     * @param {string} id
+     * @returns {Promise<void>}
+     */
+    endUserSessions: (id: string) => Promise<void>;
+    /**
+     * Makes somebody else a customer, with a first account; for staff and admins. They should change the password at once.
+     * @param {NewCustomer} person
+     * @returns {Promise<{user: User, account: Account}>}
+     */
+    createCustomer: (person: NewCustomer) => Promise<{
+        user: User;
+        account: Account;
+    }>;
+    /**
+     * @param {AuditFilter & PageQuery} [query]
+     * @param {Options} [options]
+     * @returns {Promise<Page<AuditRecord>>} newest first
+     */
+    audit: (query?: AuditFilter & PageQuery, options?: Options) => Promise<Page<AuditRecord>>;
+    /**
+     * @param {AuditFilter} [query]
+     * @returns {Promise<Blob>} all of it as CSV
+     */
+    auditFile(query?: AuditFilter): Promise<Blob>;
+    /**
+     * @param {PageQuery & {status?: Approval['status']}} [query]
+     * @param {Options} [options]
+     * @returns {Promise<Page<Approval>>}
+     */
+    approvals: (query?: PageQuery & {
+        status?: Approval["status"];
+    }, options?: Options) => Promise<Page<Approval>>;
+    /**
+     * @param {string} id
+     * @param {Options} [options]
+     * @returns {Promise<Approval>}
+     */
+    approval: (id: string, options?: Options) => Promise<Approval>;
+    /**
+     * @param {string} id
+     * @returns {Promise<Approval>} with the `transaction_id` of what was booked, if it was a movement
+     */
+    approve: (id: string) => Promise<Approval>;
+    /**
+     * Or, by whoever asked for it, takes it back.
+     * @param {string} id
+     * @returns {Promise<Approval>}
+     */
+    reject: (id: string) => Promise<Approval>;
+    #private;
+}
+export type Role = "customer" | "staff" | "admin" | "auditor";
+export type User = {
+    id: string;
+    name: string;
+    email: string;
+    role: Role;
+    status: "active" | "frozen";
+    created_at: string;
+};
+/**
+ * `confirm_above` in whole units, null for none
+ */
+export type Profile = User & {
+    confirm_above: string | null;
+};
+export type NewCustomer = {
+    name: string;
+    email: string;
+    password: string;
+    currency?: string;
+};
+export type Session = {
+    id: string;
+    user_agent: string | null;
+    address: string | null;
+    created_at: string;
+    last_used_at: string;
+    expires_at: string;
+    second_factor: boolean;
+    proven_at: string;
+    current: boolean;
+};
+export type Account = {
+    account_number: string;
+    owner_id: string;
+    currency: string;
+    label: string | null;
+    status: "open" | "frozen" | "closed";
+    balance: string;
+    available: string;
+    held: string;
+    sequence: number;
+    opened_at: string;
+};
+export type Balance = {
+    account_number: string;
+    balance: string;
+    available: string;
+    held: string;
+    currency: string;
+    sequence: number;
+    as_of: string;
+};
+export type MovementType = "deposit" | "withdrawal" | "transfer";
+/**
+ * One account's line of a booked transaction. `reverses` and `reversed_by` are only in the answer for one transaction.
+ */
+export type Entry = {
+    id: string;
+    type: MovementType;
+    account_number: string;
+    counterparty: string | null;
+    direction: "credit" | "debit";
+    amount: string;
+    currency: string;
+    balance: string;
+    sequence: number;
+    description: string | null;
+    created_at: string;
+    hash: string;
+    reverses?: string;
+    reversed_by?: string;
+};
+export type TransactionStatus = "posted" | "pending_approval" | "rejected" | "expired";
+/**
+ * What has become of a movement that somebody ordered. Until it is `posted`, it has no `balance`, `sequence` and `hash`.
+ * While it is `pending_approval`, `id` is that of the approval that somebody else has to give.
+ */
+export type Transaction = Omit<Entry, "balance" | "sequence" | "hash"> & {
+    status: TransactionStatus;
+    balance: string | null;
+    sequence: number | null;
+    hash: string | null;
+};
+export type Approval = {
+    id: string;
+    status: "pending" | "approved" | "rejected" | "expired";
+    type: MovementType | "role_change" | "second_factor_reset";
+    account_number?: string;
+    from_account?: string;
+    to_account?: string;
+    amount?: string;
+    currency?: string;
+    user_id?: string;
+    role?: Role;
+    description: string | null;
+    reverses: string | null;
+    requested_by: string;
+    requested_at: string;
+    expires_at: string;
+    decided_by: string | null;
+    decided_at: string | null;
+    transaction_id: string | null;
+};
+export type Movement = {
+    account_number: string;
+    amount: string;
+    currency?: string;
+    description?: string;
+};
+export type Transfer = {
+    from_account: string;
+    to_account: string;
+    amount: string;
+    currency?: string;
+    description?: string;
+};
+export type Batch = {
+    atomic?: boolean;
+    transactions: ({
+        type: MovementType;
+    } & (Movement | Transfer))[];
+};
+export type BatchResult = {
+    booked: number;
+    refused: number;
+    data: {
+        status: number;
+        entry?: Entry;
+        replayed?: boolean;
+        problem?: Problem;
+    }[];
+};
+export type HistoryFilter = {
+    type?: MovementType | "";
+    from?: string;
+    to?: string;
+    text?: string;
+    limit?: number;
+};
+/**
+ * dates, whose whole UTC day counts, or moments
+ */
+export type Period = {
+    from: string;
+    to: string;
+};
+export type Statement = {
+    account_number: string;
+    currency: string;
+    label: string | null;
+    from: string;
+    to: string;
+    opening_balance: string;
+    movements: Entry[];
+    total_in: string;
+    total_out: string;
+    closing_balance: string;
+};
+export type AuditRecord = {
+    sequence: number;
+    created_at: string;
+    action: string;
+    actor_id: string | null;
+    subject: string | null;
+    address: string | null;
+    request_id: string | null;
+    client_request_id: string | null;
+    detail: string | null;
+    concerns: string[];
+    hash: string;
+};
+/**
+ * `action` may be several with commas
+ */
+export type AuditFilter = {
+    action?: string;
+    actor_id?: string;
+    user_id?: string;
+    account_number?: string;
+    from?: string;
+    to?: string;
+};
+export type About = {
+    sign_up: "open" | "staff";
+    currency: string;
+    self_service_deposits: boolean;
+    swagger_ui: boolean;
+};
+/**
+ * A problem document (RFC 9457).
+ */
+export type Problem = {
+    status: number;
+    code: string;
+    title: string;
+    detail: string;
+    request_id?: string | null;
+    transaction_id?: string | null;
+    errors?: FieldError[];
+};
+/**
+ * `pointer` is `/amount` for the field `amount`
+ */
+export type FieldError = {
+    pointer: string;
+    code: string;
+    detail: string;
+};
+/**
+ * `cursor`: `next_cursor` of the page before
+ */
+export type PageQuery = {
+    cursor?: string | null;
+    limit?: number;
+};
+export type Page<T> = {
+    data: T[];
+    has_more: boolean;
+    next_cursor: string | null;
+};
+export type Options = {
+    signal?: AbortSignal;
+};
+export type MovementOptions = Options & {
+    idempotencyKey?: string;
+};
+export type CofferOptions = {
+    /**
+     * where the bank is; where this module came from if left out
+     */
+    baseUrl?: string | URL | undefined;
+    /**
+     * `bearer` keeps both tokens in the object. `cookie`, for pages that the bank
+     * serves itself, leaves the refresh token to the browser: it outlives a reload and is shared by all tabs
+     */
+    session?: "bearer" | "cookie" | undefined;
+    fetch?: typeof fetch | undefined;
+    /**
+     * called when the bank wants password or code once
+     * more (`recent_sign_in_required`). Have it call {@link Coffer.prove} and answer `true`: then the request is repeated.
+     * With `false` the problem is thrown, as it is without this option
+     */
+    askForProof?: ((problem: ProblemError) => Promise<boolean>) | undefined;
+};
+export type Query = Record<string, string | number | null | undefined>;
+export type SentHeaders = Record<string, string>;
+export type Init = {
+    method: string;
+    signal?: AbortSignal;
+    headers?: SentHeaders;
+    body?: string;
+};
+export type Change = "signed-in" | "signed-out";
+export type Tokens = {
+    access_token: string;
+    refresh_token?: string | null;
+};
+export type PostRefresh = (body: object, options?: RequestInit) => Promise<Tokens>;
