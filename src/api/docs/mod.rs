@@ -4,4 +4,5 @@ pub mod links;
 pub mod openapi;
 pub mod probes;
 pub mod problem_pages;
+pub mod static_file;
 pub mod web_app;

@@ -1,15 +1,16 @@
 //! The OpenAPI document, made from the handlers, and Swagger UI.
 
+use std::collections::HashMap;
 use std::str::FromStr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use axum::extract::State;
-use axum::http::header::{CONTENT_TYPE, HOST};
+use axum::extract::{Path, State};
+use axum::http::header::HOST;
 use axum::http::uri::Authority;
-use axum::http::{HeaderMap, Uri};
-use axum::response::{IntoResponse, Response as HttpResponse};
+use axum::http::{HeaderMap, HeaderValue, Uri};
+use axum::response::{Redirect, Response as HttpResponse};
 use axum::routing::get;
-use axum::{Extension, Json, Router};
+use axum::{Extension, Router};
 use utoipa::openapi::content::ContentBuilder;
 use utoipa::openapi::path::Operation;
 use utoipa::openapi::response::ResponseBuilder;
@@ -17,12 +18,13 @@ use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::tag::TagBuilder;
 use utoipa::openapi::{Ref, RefOr, Response, ServerBuilder};
 use utoipa::{PartialSchema, ToSchema};
-use utoipa_swagger_ui::SwaggerUi;
 
 use crate::api::docs::links;
-use crate::api::http::problem::{FieldError, Problem};
+use crate::api::docs::static_file::{REVALIDATE, StaticFile};
+use crate::api::http::problem::{Error, FieldError, Problem, Result};
 use crate::api::{App, router};
 use crate::connection::Peer;
+use crate::problem_code::ProblemCode;
 
 const DESCRIPTION: &str = "\
 A bank in one binary: accounts, deposits, withdrawals, transfers, balances and history over a double-entry ledger.
@@ -37,6 +39,10 @@ a request that is sent twice moves money once.";
 /// The Postman collection, and its variable that says where the bank is.
 const POSTMAN: &str = include_str!("../../../postman/coffer.postman_collection.json");
 const POSTMAN_BASE_URL: &str = "\"key\": \"base_url\",\n      \"value\": \"http://127.0.0.1:8080\"";
+/// Collections that are kept, each for another address of the bank. It has one or two; a client may make up any number.
+const MAX_COLLECTIONS: usize = 8;
+
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 /// In the order a newcomer needs them.
 const TAGS: [(&str, &str); 8] = [
@@ -89,19 +95,50 @@ pub fn complete(mut document: utoipa::openapi::OpenApi) -> utoipa::openapi::Open
 
 /// The document at `/openapi.json` and, if `with_swagger_ui`, Swagger UI at `/swagger-ui/`.
 pub fn pages(document: utoipa::openapi::OpenApi, with_swagger_ui: bool) -> Router<App> {
-    if with_swagger_ui {
-        return swagger_ui(document);
+    // It is made of literals and cannot fail to be written.
+    let document = StaticFile::new(JSON, serde_json::to_vec(&document).unwrap_or_default());
+    let page = Router::new()
+        .route("/openapi.json", get(async move |headers: HeaderMap| document.answer(&headers, REVALIDATE)));
+    if !with_swagger_ui {
+        return page;
     }
-    let document = Arc::new(document);
-    Router::new().route("/openapi.json", get(async move || Json(document)))
+    let files = SwaggerFiles::default();
+    let index = files.clone();
+    page.route("/swagger-ui", get(async || Redirect::to("/swagger-ui/")))
+        .route("/swagger-ui/", get(async move |headers: HeaderMap| index.answer("index.html", &headers)))
+        .route(
+            "/swagger-ui/{*path}",
+            get(async move |Path(path): Path<String>, headers: HeaderMap| files.answer(&path, &headers)),
+        )
 }
 
-/// The token survives a reload of the page.
-fn swagger_ui(document: utoipa::openapi::OpenApi) -> Router<App> {
-    let page: Router<App> = SwaggerUi::new("/swagger-ui").url("/openapi.json", document).into();
-    let settings =
-        || async { ([(CONTENT_TYPE, "text/javascript; charset=utf-8")], include_str!("swagger-initializer.js")) };
-    page.route("/swagger-ui/swagger-initializer.js", get(settings))
+/// The files of Swagger UI, each compressed when it is first asked for: most banks are never asked.
+#[derive(Clone, Default)]
+struct SwaggerFiles(Arc<Mutex<HashMap<String, StaticFile>>>);
+
+impl SwaggerFiles {
+    fn answer(&self, path: &str, headers: &HeaderMap) -> Result<HttpResponse> {
+        // Held while a file is compressed, so that it is done once.
+        let mut made = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(file) = made.get(path) {
+            return Ok(file.answer(headers, REVALIDATE));
+        }
+        let file = swagger_file(path)?;
+        made.insert(path.to_owned(), file.clone());
+        Ok(file.answer(headers, REVALIDATE))
+    }
+}
+
+/// With settings of our own: the token survives a reload of the page.
+fn swagger_file(path: &str) -> Result<StaticFile> {
+    if path == "swagger-initializer.js" {
+        let script = include_str!("swagger-initializer.js");
+        return Ok(StaticFile::new(HeaderValue::from_static("text/javascript; charset=utf-8"), script));
+    }
+    let nothing = || Error::not_found(ProblemCode::PathNotFound, "There is nothing at this path.");
+    let file = utoipa_swagger_ui::serve(path, Arc::default()).ok().flatten().ok_or_else(nothing)?;
+    let content_type = HeaderValue::from_str(&file.content_type).map_err(|error| Error::Internal(error.to_string()))?;
+    Ok(StaticFile::new(content_type, file.bytes.into_owned()))
 }
 
 /// The Postman collection
@@ -121,15 +158,30 @@ pub async fn postman(
     headers: HeaderMap,
 ) -> HttpResponse {
     let scheme = app.edge.scheme(peer.map(|peer| peer.0.address), &headers);
-    let collection = match asked_at(&uri, &headers) {
-        Some(host) => POSTMAN.replacen(
-            POSTMAN_BASE_URL,
-            &format!("\"key\": \"base_url\",\n      \"value\": \"{scheme}://{host}\""),
-            1,
-        ),
+    let address = asked_at(&uri, &headers).map(|host| format!("{scheme}://{host}"));
+    collection(address).answer(&headers, REVALIDATE)
+}
+
+/// The collection for a bank at this address, made once while few addresses are asked at.
+fn collection(address: Option<String>) -> StaticFile {
+    static MADE: Mutex<Vec<(Option<String>, StaticFile)>> = Mutex::new(Vec::new());
+    let mut made = MADE.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some((_, file)) = made.iter().find(|(known, _)| *known == address) {
+        return file.clone();
+    }
+    let text = match &address {
+        Some(address) => {
+            let value = format!("\"key\": \"base_url\",\n      \"value\": \"{address}\"");
+            POSTMAN.replacen(POSTMAN_BASE_URL, &value, 1)
+        }
         None => POSTMAN.to_owned(),
     };
-    ([(CONTENT_TYPE, "application/json")], collection).into_response()
+    let file = StaticFile::new(JSON, text);
+    if made.len() == MAX_COLLECTIONS {
+        made.remove(0);
+    }
+    made.push((address, file.clone()));
+    file
 }
 
 /// The host, with its port, that the client believes to be talking to: nothing but a name or an address, because whoever

@@ -1,0 +1,151 @@
+//! What is the same for everybody: the web app, Swagger UI, the OpenAPI document, the Postman collection. Compressed once,
+//! and sent only to those who do not have it yet.
+//!
+//! Answers with money are never compressed: how long they are would tell what is in them (BREACH).
+
+use std::io::Write;
+
+use axum::body::{Body, Bytes};
+use axum::http::header::{ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, IF_NONE_MATCH, VARY};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use sha2::{Digest, Sha256};
+
+/// Ask each time whether it has changed: mostly it has not, and 304 is all that is sent.
+pub const REVALIDATE: HeaderValue = HeaderValue::from_static("no-cache");
+/// For an address that means this content and no other.
+pub const IMMUTABLE: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
+
+/// The first bytes of the content's SHA-256 that are its version: enough that no two files have the same.
+const VERSION_BYTES: usize = 8;
+
+/// A file in the forms in which it is sent. Clones share them.
+#[derive(Clone, Debug)]
+pub struct StaticFile {
+    content_type: HeaderValue,
+    /// Of the content, in hex.
+    version: String,
+    plain: Bytes,
+    /// None of what does not become smaller, such as pictures.
+    gzip: Option<Bytes>,
+}
+
+impl StaticFile {
+    /// Compresses it: some ten milliseconds for a megabyte.
+    pub fn new(content_type: HeaderValue, content: impl Into<Bytes>) -> Self {
+        let plain = content.into();
+        let version = hex::encode(&Sha256::digest(&plain)[..VERSION_BYTES]);
+        let gzip = gzip(&plain).filter(|compressed| compressed.len() < plain.len());
+        Self { content_type, version, plain, gzip }
+    }
+
+    pub fn version(&self) -> &str {
+        &self.version
+    }
+
+    /// 200 with the form that the client takes, or 304 when it has that already. Each form has a strong tag of its own.
+    pub fn answer(&self, headers: &HeaderMap, caching: HeaderValue) -> Response {
+        let gzip = self.gzip.as_ref().filter(|_| takes_gzip(headers));
+        let tag = format!("\"{}{}\"", self.version, if gzip.is_some() { "-gzip" } else { "" });
+        let is_known = knows(headers, &tag);
+        let mut answer = match gzip {
+            _ if is_known => StatusCode::NOT_MODIFIED.into_response(),
+            Some(gzip) => ([(CONTENT_ENCODING, "gzip")], Body::from(gzip.clone())).into_response(),
+            None => Body::from(self.plain.clone()).into_response(),
+        };
+        let told = answer.headers_mut();
+        if !is_known {
+            told.insert(CONTENT_TYPE, self.content_type.clone());
+        }
+        told.insert(CACHE_CONTROL, caching);
+        told.insert(VARY, HeaderValue::from_static("Accept-Encoding"));
+        if let Ok(tag) = HeaderValue::from_str(&tag) {
+            told.insert(ETAG, tag);
+        }
+        answer
+    }
+}
+
+/// None if the memory for it is missing: then it goes uncompressed.
+fn gzip(content: &[u8]) -> Option<Bytes> {
+    let mut encoder = GzEncoder::new(Vec::with_capacity(content.len() / 3), Compression::best());
+    encoder.write_all(content).ok()?;
+    encoder.finish().ok().map(Bytes::from)
+}
+
+/// Whether `Accept-Encoding` names gzip, or everything, and not with a quality of zero (RFC 9110 section 12.5.3).
+fn takes_gzip(headers: &HeaderMap) -> bool {
+    let quality_of = |name: &str| {
+        members(headers, &ACCEPT_ENCODING).find_map(|member| {
+            let (coding, parameters) = member.split_once(';').unwrap_or((member, ""));
+            let quality =
+                parameters.trim().strip_prefix("q=").map_or(Some(1.0), |value| value.trim().parse::<f32>().ok());
+            coding.trim().eq_ignore_ascii_case(name).then_some(quality.unwrap_or(0.0))
+        })
+    };
+    quality_of("gzip").or_else(|| quality_of("*")).is_some_and(|quality| quality > 0.0)
+}
+
+/// Whether `If-None-Match` has the tag. Compared weakly: a proxy may have made it a weak one on its way.
+fn knows(headers: &HeaderMap, tag: &str) -> bool {
+    members(headers, &IF_NONE_MATCH).any(|known| known == "*" || known.trim_start_matches("W/") == tag)
+}
+
+/// The members of a header that is a list, however many lines it has.
+fn members<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a str> {
+    let lines = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
+    lines.flat_map(|line| line.split(',')).map(str::trim)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(name: HeaderName, value: &str) -> HeaderMap {
+        HeaderMap::from_iter([(name, HeaderValue::from_str(value).expect("a header"))])
+    }
+
+    #[test]
+    fn gzip_is_sent_to_those_who_take_it() {
+        for (accepted, takes) in [
+            ("gzip", true),
+            ("br, GZIP;q=0.8", true),
+            ("deflate, *", true),
+            ("*;q=0.1", true),
+            ("gzip;q=0", false),
+            ("gzip; q=0.0, *", false),
+            ("gzip;q=nonsense", false),
+            ("br, deflate", false),
+            ("identity", false),
+            ("x-gzipped", false),
+            ("", false),
+        ] {
+            assert_eq!(takes_gzip(&headers(ACCEPT_ENCODING, accepted)), takes, "{accepted}");
+        }
+        assert!(!takes_gzip(&HeaderMap::new()));
+    }
+
+    #[test]
+    fn what_the_client_has_is_not_sent_again() {
+        for (known, has) in [
+            ("\"a\"", true),
+            ("W/\"a\"", true),
+            ("\"b\", \"a\"", true),
+            ("*", true),
+            ("\"a-gzip\"", false),
+            ("a", false),
+        ] {
+            assert_eq!(knows(&headers(IF_NONE_MATCH, known), "\"a\""), has, "{known}");
+        }
+        assert!(!knows(&HeaderMap::new(), "\"a\""));
+    }
+
+    #[test]
+    fn what_does_not_become_smaller_is_sent_as_it_is() {
+        let file = StaticFile::new(HeaderValue::from_static("text/plain"), Bytes::from_static(b"x"));
+        let answer = file.answer(&headers(ACCEPT_ENCODING, "gzip"), REVALIDATE);
+        assert_eq!(answer.headers().get(CONTENT_ENCODING), None);
+    }
+}
