@@ -1,5 +1,8 @@
 //! What a browser is told, so that it does no harm on behalf of others.
 
+use std::io::Read;
+
+use flate2::read::GzDecoder;
 use reqwest::Method;
 use serde_json::json;
 
@@ -157,11 +160,75 @@ bank_tests! {
         assert_protected(&page);
         assert_eq!(page.header("content-type"), Some("text/html; charset=utf-8"));
         assert!(page.header("content-security-policy").expect("a policy").contains("require-trusted-types-for 'script'"));
-        let tag = page.header("etag").expect("a tag").to_owned();
-        bank.get("/").header("if-none-match", &tag).send().await.expect_status(304);
         bank.get("/web/index.html").send().await.expect_status(200);
         for path in ["/web/", "/web/nothing.js", "/web/../Cargo.toml", "/web/%2e%2e/Cargo.toml", "/web/%2Fetc%2Fpasswd"] {
             bank.get(path).send().await.expect_problem(404, "path_not_found");
+        }
+    }
+
+    async fn what_is_the_same_for_everybody_is_compressed_and_sent_once(bank: &TestBank) {
+        for path in [
+            "/", "/web/app.js", "/web/ui/style/app.css", "/web/vendor/uplot.js", "/web/api/coffer.js", "/web/api/coffer.d.ts",
+            "/swagger-ui/", "/swagger-ui/swagger-ui-bundle.js", "/swagger-ui/swagger-initializer.js", "/openapi.json",
+            "/postman.json",
+        ] {
+            let plain = bank.get(path).send().await.expect_status(200);
+            let compressed = bank.get(path).header("accept-encoding", "br, gzip").send().await.expect_status(200);
+            assert_eq!(plain.header("content-encoding"), None, "{path}");
+            assert_eq!(compressed.header("content-encoding"), Some("gzip"), "{path}");
+            assert_eq!(compressed.header("content-type"), plain.header("content-type"), "{path}");
+            assert!(compressed.bytes.len() < plain.bytes.len() * 2 / 3, "{path}: {} bytes", compressed.bytes.len());
+            let mut text = Vec::new();
+            GzDecoder::new(&compressed.bytes[..]).read_to_end(&mut text).expect("gzip");
+            assert_eq!(text, plain.bytes, "{path}");
+
+            let tags = [&plain, &compressed].map(|answer| answer.header("etag").expect("a tag").to_owned());
+            assert_ne!(tags[0], tags[1], "{path}");
+            for (tag, encoding, status) in [
+                (&tags[0], "identity", 304), (&tags[1], "gzip", 304), (&tags[0], "gzip", 200), (&tags[1], "identity", 200),
+            ] {
+                let asked = bank.get(path).header("if-none-match", tag).header("accept-encoding", encoding);
+                let answer = asked.send().await.expect_status(status);
+                assert_protected(&answer);
+                assert_eq!(answer.header("vary"), Some("Accept-Encoding"), "{path}");
+                assert_eq!(answer.header("etag") == Some(tag), status == 304, "{path}");
+                assert_eq!(answer.bytes.is_empty(), status == 304, "{path}");
+            }
+            let head = bank.request(Method::HEAD, path).header("accept-encoding", "gzip").send().await.expect_status(200);
+            assert_eq!(head.header("content-length"), Some(&*compressed.bytes.len().to_string()), "{path}");
+        }
+    }
+
+    /// How long a compressed answer is would tell those who listen what is in it.
+    async fn what_is_about_somebody_is_never_compressed(bank: &TestBank) {
+        let ada = bank.customer().await;
+        for path in ["/me".to_owned(), format!("/transactions?account_number={}", ada.account), "/accounts".to_owned()] {
+            let answer = ada.get(&path).header("accept-encoding", "gzip").send().await.expect_status(200);
+            assert_eq!(answer.header("content-encoding"), None, "{path}");
+        }
+    }
+
+    async fn the_page_names_its_files_by_their_content(bank: &TestBank) {
+        let page = bank.get("/").send().await.expect_status(200);
+        assert_eq!(page.header("cache-control"), Some("no-cache"));
+        let text = page.body.as_str().expect("a page").to_owned();
+        let addresses: Vec<&str> = text.split('"').filter(|part| part.starts_with("/web/")).collect();
+        assert!(addresses.len() >= 4, "{addresses:?}");
+        for address in addresses {
+            let (path, version) = address.split_once("?v=").expect("a version");
+            let named = bank.get(address).send().await.expect_status(200);
+            assert_eq!(named.header("cache-control"), Some("public, max-age=31536000, immutable"), "{address}");
+            for other in [path, &format!("{path}?v=0{version}"), &format!("{path}?v=")] {
+                let answer = bank.get(other).send().await.expect_status(200);
+                assert_eq!(answer.header("cache-control"), Some("no-cache"), "{other}");
+            }
+        }
+    }
+
+    async fn a_collection_for_each_of_many_addresses_is_right(bank: &TestBank) {
+        for host in (0..20).map(|n| format!("bank{n}.example")).chain(["bank0.example".to_owned()]) {
+            let answer = bank.get("/postman.json").header("host", &host).send().await.expect_status(200);
+            assert!(answer.bytes.windows(host.len()).any(|part| part == host.as_bytes()), "{host}");
         }
     }
 }
