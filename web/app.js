@@ -22,9 +22,7 @@ import { signIn, signUp } from './screens/welcome.js';
 
 const ENROLMENT = '/profile/second-factor';
 
-const FOR_ALL = [
-  ['/sign-up', signUp],
-];
+const FOR_ALL = [['/sign-up', signUp]];
 const FOR_THE_SIGNED_IN = [
   ['/', overview],
   ['/open-account', openAccount],
@@ -96,7 +94,11 @@ function forget(words) {
 function draw() {
   const { path, query } = resolve(location.hash, []);
   const isForOthers = path.startsWith('/staff') || query.has('for');
-  drawHeader({ me, here: isForOthers ? 'staff' : path.startsWith('/profile') ? 'profile' : 'overview', signOut: session.signOut });
+  drawHeader({
+    me,
+    here: isForOthers ? 'staff' : path.startsWith('/profile') ? 'profile' : 'overview',
+    signOut: session.signOut,
+  });
 }
 
 /** Shows the screen of the address. */

@@ -71,7 +71,12 @@ export class Bank {
 
   /** Makes an admin, as the command line does. */
   createAdmin(email) {
-    const options = { cwd: this.#directory, env: this.#environment, input: `${PASSWORD}\n`, stdio: ['pipe', 'pipe', 'pipe'] };
+    const options = {
+      cwd: this.#directory,
+      env: this.#environment,
+      input: `${PASSWORD}\n`,
+      stdio: ['pipe', 'pipe', 'pipe'],
+    };
     execFileSync(BINARY, ['admin', 'create', email], options);
   }
 
@@ -79,9 +84,17 @@ export class Bank {
   forgetProofs() {
     const sql = 'update sessions set proven_at = 0';
     const url = this.#environment.DATABASE_URL;
-    if (url.startsWith('sqlite:')) return execFileSync('sqlite3', [url.replace('sqlite://', ''), `pragma busy_timeout = 4000; ${sql}`]);
+    if (url.startsWith('sqlite:'))
+      return execFileSync('sqlite3', [url.replace('sqlite://', ''), `pragma busy_timeout = 4000; ${sql}`]);
     const parsed = new URL(url.replace('///', '//localhost/'));
-    const connection = ['-h', parsed.searchParams.get('host'), '-U', parsed.searchParams.get('user'), '-d', parsed.pathname.slice(1)];
+    const connection = [
+      '-h',
+      parsed.searchParams.get('host'),
+      '-U',
+      parsed.searchParams.get('user'),
+      '-d',
+      parsed.pathname.slice(1),
+    ];
     return execFileSync('psql', [...connection, '-qc', sql]);
   }
 
@@ -103,7 +116,8 @@ export class Bank {
     const { user, account } = await this.call('POST', '/create_account', { body });
     const token = await this.token(email);
     const number = account.account_number;
-    if (amount) await this.call('POST', '/deposit', { token, body: { account_number: number, amount, description: 'Salary' } });
+    if (amount)
+      await this.call('POST', '/deposit', { token, body: { account_number: number, amount, description: 'Salary' } });
     return { ...user, token, number };
   }
 

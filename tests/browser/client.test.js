@@ -76,7 +76,8 @@ describe('the client', () => {
   test('says that nobody is signed in any more when renewing fails', async () => {
     const ada = await bank.customer();
     const { coffer } = await signedIn(ada);
-    for (const { id } of (await coffer.sessions()).data) await bank.call('DELETE', `/me/sessions/${id}`, { token: ada.token }).catch(() => {});
+    for (const { id } of (await coffer.sessions()).data)
+      await bank.call('DELETE', `/me/sessions/${id}`, { token: ada.token }).catch(() => {});
     let told = 0;
     coffer.addEventListener('signed-out', () => told++);
     await assert.rejects(coffer.me(), SignedOutError);
@@ -135,7 +136,8 @@ describe('the client', () => {
   test('reads a history of many pages as one', async () => {
     const ada = await bank.customer({ amount: '100' });
     const { coffer } = await signedIn(ada);
-    for (let day = 0; day < 7; day++) await coffer.withdraw({ account_number: ada.number, amount: '1', description: `No. ${day}` });
+    for (let day = 0; day < 7; day++)
+      await coffer.withdraw({ account_number: ada.number, amount: '1', description: `No. ${day}` });
     const read = [];
     for await (const entry of coffer.history(ada.number, { limit: 3 })) read.push(entry.sequence);
     assert.deepEqual(read, [8, 7, 6, 5, 4, 3, 2, 1]);
@@ -159,7 +161,11 @@ describe('the client', () => {
   });
 
   test('answers with one kind of thing, whether a movement is booked or waits', async () => {
-    const [ada, clerk, boss] = [await bank.customer(), await bank.customer({ name: 'Clerk' }), await bank.customer({ name: 'Boss' })];
+    const [ada, clerk, boss] = [
+      await bank.customer(),
+      await bank.customer({ name: 'Clerk' }),
+      await bank.customer({ name: 'Boss' }),
+    ];
     await bank.giveRole(clerk, 'staff');
     await bank.giveRole(boss, 'staff');
     const [{ coffer }, { coffer: other }] = [await signedIn(clerk), await signedIn(boss)];
@@ -197,13 +203,22 @@ describe('the client', () => {
     const client = new URL('../../web/api', import.meta.url).pathname;
     try {
       const [{ filename, files }] = JSON.parse(execFileSync('npm', ['pack', client, '--json'], inProject));
-      assert.deepEqual(files.map(({ path }) => path).sort(), ['LICENSE', 'README.md', 'coffer.d.ts', 'coffer.js', 'package.json']);
+      assert.deepEqual(files.map(({ path }) => path).sort(), [
+        'LICENSE',
+        'README.md',
+        'coffer.d.ts',
+        'coffer.js',
+        'package.json',
+      ]);
       writeFileSync(join(project, 'package.json'), '{"private": true, "type": "module"}');
       execFileSync('npm', ['install', '--offline', '--no-audit', '--no-fund', `./${filename}`], inProject);
       const example = readFileSync(new URL('../../examples/node.js', import.meta.url), 'utf8');
       writeFileSync(join(project, 'program.js'), example.replace('../web/api/coffer.js', 'coffer-client'));
       const said = execFileSync('node', ['program.js', bank.url], inProject);
-      assert.match(said, /The deposit is posted; the balance is 100\.50 USD\.\ninsufficient_funds: .+\n.+ deposit 100\.50 Salary\n$/);
+      assert.match(
+        said,
+        /The deposit is posted; the balance is 100\.50 USD\.\ninsufficient_funds: .+\n.+ deposit 100\.50 Salary\n$/,
+      );
     } finally {
       rmSync(project, { recursive: true });
     }

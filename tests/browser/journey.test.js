@@ -154,7 +154,10 @@ describe('a customer', () => {
     await page.getByRole('link', { name: /USD account/ }).click();
     await page.getByRole('link', { name: 'Statement' }).click();
     await page.locator('.sums').waitFor();
-    assert.match(await page.locator('.sums').innerText(), /\$0\.00[\s\S]*\$2,500\.50[\s\S]*\$640\.00[\s\S]*\$1,860\.50/);
+    assert.match(
+      await page.locator('.sums').innerText(),
+      /\$0\.00[\s\S]*\$2,500\.50[\s\S]*\$640\.00[\s\S]*\$1,860\.50/,
+    );
     await look(page, '14-statement');
     const csv = await download(page, 'CSV');
     assert.match(csv.name, /\.csv$/);
@@ -164,7 +167,10 @@ describe('a customer', () => {
     await page.emulateMedia({ media: 'print' });
     assert.equal(await page.locator('#header').isVisible(), false);
     assert.equal(await page.locator('.sheet').isVisible(), true);
-    await page.pdf({ path: new URL('../../target/screenshots/15-statement.pdf', import.meta.url).pathname, format: 'A4' });
+    await page.pdf({
+      path: new URL('../../target/screenshots/15-statement.pdf', import.meta.url).pathname,
+      format: 'A4',
+    });
     await page.emulateMedia({ media: 'screen' });
     await page.getByText('Last month').click();
     await ada.text('No movements in this period.');
@@ -183,7 +189,11 @@ describe('a customer', () => {
     await page.getByRole('button', { name: 'Save' }).click();
     await ada.text('Saved.');
     await page.getByLabel('E-mail address').fill(freshEmail());
-    await page.locator('form').filter({ hasText: 'E-mail' }).getByLabel('Current password', { exact: true }).fill('not this one at all');
+    await page
+      .locator('form')
+      .filter({ hasText: 'E-mail' })
+      .getByLabel('Current password', { exact: true })
+      .fill('not this one at all');
     await page.getByRole('button', { name: 'Save' }).click();
     await ada.text('The current password is wrong.');
     assert.equal(await page.locator(':focus').getAttribute('name'), 'current_password');

@@ -36,7 +36,11 @@ describe('the app', () => {
     for (const request of requests) {
       if (!request.url().startsWith(bank.url)) continue;
       const [response, sizes] = [await request.response(), await request.sizes()];
-      answers.push({ path: request.url().slice(bank.url.length), headers: response.headers(), bytes: sizes.responseBodySize });
+      answers.push({
+        path: request.url().slice(bank.url.length),
+        headers: response.headers(),
+        bytes: sizes.responseBodySize,
+      });
     }
     return answers;
   }
@@ -44,7 +48,10 @@ describe('the app', () => {
   function assertLight(answers) {
     const paths = answers.map(({ path }) => path);
     assert.ok(answers.length <= MAX_REQUESTS, `${answers.length} requests: ${paths.join(' ')}`);
-    assert.ok(paths.some((path) => path.startsWith('/web/app.js?v=')), paths.join(' '));
+    assert.ok(
+      paths.some((path) => path.startsWith('/web/app.js?v=')),
+      paths.join(' '),
+    );
     const bytes = answers.reduce((sum, answer) => sum + answer.bytes, 0);
     assert.ok(bytes <= MAX_BYTES, `${bytes} bytes`);
     for (const { path, headers, bytes: size } of answers.filter((each) => each.path.startsWith('/web/'))) {
@@ -81,7 +88,10 @@ describe('the app', () => {
     await visitor.page.goto('about:blank');
     await visitor.page.goto(bank.url, { waitUntil: 'networkidle' });
     await visitor.heading('Sign in');
-    assert.deepEqual(asked.filter((url) => url.includes('?v=')), []);
+    assert.deepEqual(
+      asked.filter((url) => url.includes('?v=')),
+      [],
+    );
     await visitor.leave();
   });
 });

@@ -21,7 +21,10 @@ export async function look(page, name) {
     for (const [device, width] of Object.entries(WIDTHS)) {
       await page.setViewportSize({ width, height: 844 });
       await settled(page);
-      await page.setViewportSize({ width, height: await page.evaluate(() => Math.max(844, document.documentElement.scrollHeight)) });
+      await page.setViewportSize({
+        width,
+        height: await page.evaluate(() => Math.max(844, document.documentElement.scrollHeight)),
+      });
       await settled(page);
       await page.screenshot({ path: `${PICTURES}${name}-${device}-${scheme}.png` });
       assert.deepEqual(await violations(page), [], `${name}, ${device}, ${scheme}`);
@@ -45,5 +48,8 @@ async function settled(page) {
 async function violations(page) {
   if (!(await page.evaluate(() => 'axe' in window))) await page.evaluate(axe.source);
   const results = await page.evaluate(() => axe.run(document, { resultTypes: ['violations'] }));
-  return results.violations.map(({ id, nodes }) => ({ id, at: nodes.map((node) => `${node.target} ${node.failureSummary}`) }));
+  return results.violations.map(({ id, nodes }) => ({
+    id,
+    at: nodes.map((node) => `${node.target} ${node.failureSummary}`),
+  }));
 }

@@ -22,7 +22,10 @@ describe('money', () => {
   async function at(kind, person, options) {
     const visitor = await Visitor.arrive(browser, bank, options);
     await visitor.signedInAs(person);
-    await visitor.go(`#/accounts/${person.number}/${kind}`, { deposit: 'Deposit', withdraw: 'Withdraw', transfer: 'Transfer' }[kind]);
+    await visitor.go(
+      `#/accounts/${person.number}/${kind}`,
+      { deposit: 'Deposit', withdraw: 'Withdraw', transfer: 'Transfer' }[kind],
+    );
     return visitor;
   }
 
@@ -145,12 +148,18 @@ describe('money', () => {
   test('is read whole on a phone, however much it is', async () => {
     const ada = await bank.customer({ amount: '987654321.09' });
     const visitor = await at('withdraw', ada, { locale: 'en-GB', viewport: { width: 390, height: 844 } });
-    const isCut = (selector) => visitor.page.locator(selector).evaluateAll((found) => found.some((each) => each.scrollWidth > each.clientWidth + 1));
+    const isCut = (selector) =>
+      visitor.page
+        .locator(selector)
+        .evaluateAll((found) => found.some((each) => each.scrollWidth > each.clientWidth + 1));
     await visitor.page.getByLabel('Amount in USD').fill('1');
     assert.equal(await isCut('.effect dd'), false);
     await visitor.go('#/', 'Hello, Ada Lovelace');
     assert.equal(await isCut('.accounts a'), false);
-    assert.equal(await visitor.page.locator('.accounts .number').evaluate((number) => number.getClientRects().length), 1);
+    assert.equal(
+      await visitor.page.locator('.accounts .number').evaluate((number) => number.getClientRects().length),
+      1,
+    );
     await look(visitor.page, '39-much-money');
     await visitor.leave();
   });
@@ -171,27 +180,48 @@ describe('money', () => {
   test('is read right, whatever is typed', async () => {
     const visitor = await Visitor.arrive(browser, bank);
     const read = (text, decimals, locale) =>
-      visitor.page.evaluate(async (of) => {
-        const { parseMoney, notationOf } = await import('/web/domain/money.js');
-        try {
-          return parseMoney(of.text, of.decimals, notationOf(of.locale));
-        } catch (error) {
-          return error.constructor.name;
-        }
-      }, { text, decimals, locale });
+      visitor.page.evaluate(
+        async (of) => {
+          const { parseMoney, notationOf } = await import('/web/domain/money.js');
+          try {
+            return parseMoney(of.text, of.decimals, notationOf(of.locale));
+          } catch (error) {
+            return error.constructor.name;
+          }
+        },
+        { text, decimals, locale },
+      );
     const cases = [
-      ['1,234.50', 2, 'en-US', '1234.50'], ['1.234,50', 2, 'en-US', '1234.50'], ['1,234', 2, 'en-US', '1234.00'],
-      ['1.234', 2, 'en-US', 'AmountError'], ['1.234', 3, 'en-US', '1.234'], ['$ 12', 2, 'en-US', '12.00'],
-      ['1.234,50', 2, 'de-DE', '1234.50'], ['1,234.50', 2, 'de-DE', '1234.50'], ['1.234', 2, 'de-DE', '1234.00'],
-      ['1,234', 3, 'de-DE', '1.234'], ['12.5', 2, 'de-DE', '12.50'], ['5 €', 2, 'de-DE', '5.00'],
-      ['1\u202f234,5', 2, 'fr-FR', '1234.50'], ['1’234.50', 2, 'de-CH', '1234.50'], ['1,23,456.7', 2, 'en-IN', '123456.70'],
-      ['١٬٢٣٤٫٥', 2, 'ar-EG', '1234.50'], ['.5', 2, 'en-US', '0.50'], ['007', 0, 'en-US', '7'],
+      ['1,234.50', 2, 'en-US', '1234.50'],
+      ['1.234,50', 2, 'en-US', '1234.50'],
+      ['1,234', 2, 'en-US', '1234.00'],
+      ['1.234', 2, 'en-US', 'AmountError'],
+      ['1.234', 3, 'en-US', '1.234'],
+      ['$ 12', 2, 'en-US', '12.00'],
+      ['1.234,50', 2, 'de-DE', '1234.50'],
+      ['1,234.50', 2, 'de-DE', '1234.50'],
+      ['1.234', 2, 'de-DE', '1234.00'],
+      ['1,234', 3, 'de-DE', '1.234'],
+      ['12.5', 2, 'de-DE', '12.50'],
+      ['5 €', 2, 'de-DE', '5.00'],
+      ['1\u202f234,5', 2, 'fr-FR', '1234.50'],
+      ['1’234.50', 2, 'de-CH', '1234.50'],
+      ['1,23,456.7', 2, 'en-IN', '123456.70'],
+      ['١٬٢٣٤٫٥', 2, 'ar-EG', '1234.50'],
+      ['.5', 2, 'en-US', '0.50'],
+      ['007', 0, 'en-US', '7'],
       ['92233720368547758.07', 2, 'en-US', '92233720368547758.07'],
-      ['', 2, 'en-US', 'AmountError'], ['0.00', 2, 'en-US', 'AmountError'], ['-5', 2, 'en-US', 'AmountError'],
-      ['1e5', 2, 'en-US', 'AmountError'], ['1.2.3', 2, 'en-US', 'AmountError'], ['1,2,3', 2, 'en-US', 'AmountError'],
-      ['0,500', 2, 'en-US', 'AmountError'], ['<b>5</b>', 2, 'en-US', 'AmountError'],
+      ['', 2, 'en-US', 'AmountError'],
+      ['0.00', 2, 'en-US', 'AmountError'],
+      ['-5', 2, 'en-US', 'AmountError'],
+      ['1e5', 2, 'en-US', 'AmountError'],
+      ['1.2.3', 2, 'en-US', 'AmountError'],
+      ['1,2,3', 2, 'en-US', 'AmountError'],
+      ['0,500', 2, 'en-US', 'AmountError'],
+      ['<b>5</b>', 2, 'en-US', 'AmountError'],
     ];
-    for (const [text, decimals, locale, expected] of cases) assert.equal(await read(text, decimals, locale), expected, `${text} in ${locale}`);
+    for (const [text, decimals, locale, expected] of cases)
+      assert.equal(await read(text, decimals, locale), expected, `${text} in ${locale}`);
     await visitor.leave();
   });
 
@@ -247,7 +277,11 @@ describe('money', () => {
       const [HOUR_MS, LINES] = [3_600_000, 365 * 24];
       const now = Date.now();
       const opened = now - LINES * HOUR_MS - 1;
-      const entry = (sequence) => ({ sequence, balance: `${sequence}.00`, created_at: new Date(opened + sequence * HOUR_MS).toISOString() });
+      const entry = (sequence) => ({
+        sequence,
+        balance: `${sequence}.00`,
+        created_at: new Date(opened + sequence * HOUR_MS).toISOString(),
+      });
       const account = { sequence: LINES, balance: `${LINES}.00`, opened_at: new Date(opened).toISOString() };
       let requests = 0;
       const historyPage = async (number, { to }) => {
@@ -255,10 +289,18 @@ describe('money', () => {
         const sequence = Math.ceil((Date.parse(to) - opened) / HOUR_MS) - 1;
         return { data: sequence > 0 ? [entry(sequence)] : [] };
       };
-      const accounts = [{ ...account, account_number: '1' }, { ...account, account_number: '2' }];
+      const accounts = [
+        { ...account, account_number: '1' },
+        { ...account, account_number: '2' },
+      ];
       const { points, isSampled } = await totalSince({ historyPage }, accounts, 0, new AbortController().signal);
       const asItWas = points.slice(0, -1).map(({ at }) => 200 * Math.max(0, Math.ceil((at - opened) / HOUR_MS) - 1));
-      return { isSampled, requests, minor: points.map(({ minor }) => Number(minor)), expected: [...asItWas, 200 * LINES] };
+      return {
+        isSampled,
+        requests,
+        minor: points.map(({ minor }) => Number(minor)),
+        expected: [...asItWas, 200 * LINES],
+      };
     });
     assert.equal(drawn.isSampled, true);
     assert.deepEqual(drawn.minor, drawn.expected);
@@ -271,7 +313,8 @@ describe('money', () => {
     const ada = await bank.customer({ amount: '5000' });
     const withdrawal = { type: 'withdrawal', account_number: ada.number, amount: '1' };
     const batch = { atomic: true, transactions: Array(1_000).fill(withdrawal) };
-    for (let half = 0; half < 2; half++) await bank.call('POST', '/transactions/batch', { token: ada.token, body: batch });
+    for (let half = 0; half < 2; half++)
+      await bank.call('POST', '/transactions/batch', { token: ada.token, body: batch });
     const visitor = await Visitor.arrive(browser, bank);
     const { page } = visitor;
     await visitor.signedInAs(ada);
@@ -283,8 +326,16 @@ describe('money', () => {
     assert.match(await page.locator('.sums').innerText(), /\$0\.00[\s\S]*\$3,000\.00/);
     assert.equal(await page.locator('.sheet table').count(), 0);
     await look(page, '38-long-statement');
-    const [file] = await Promise.all([page.waitForEvent('download'), page.getByRole('button', { name: 'CSV' }).click()]);
-    assert.equal(readFileSync(await file.path(), 'utf8').trim().split('\r\n').length, 1 + 1 + 2_001 + 1);
+    const [file] = await Promise.all([
+      page.waitForEvent('download'),
+      page.getByRole('button', { name: 'CSV' }).click(),
+    ]);
+    assert.equal(
+      readFileSync(await file.path(), 'utf8')
+        .trim()
+        .split('\r\n').length,
+      1 + 1 + 2_001 + 1,
+    );
     const yesterday = new Date(Date.now() - 86_400_000).toISOString().slice(0, 10);
     const shorter = page.getByRole('button', { name: 'Choose a shorter period' });
     // On the first day of a month the month is one day long, and no period is shorter.
@@ -305,7 +356,10 @@ describe('money', () => {
     const ada = await bank.customer({ amount: '5000' });
     const withdrawal = { type: 'withdrawal', account_number: ada.number, amount: '1' };
     for (const count of [1_000, 999]) {
-      await bank.call('POST', '/transactions/batch', { token: ada.token, body: { atomic: true, transactions: Array(count).fill(withdrawal) } });
+      await bank.call('POST', '/transactions/batch', {
+        token: ada.token,
+        body: { atomic: true, transactions: Array(count).fill(withdrawal) },
+      });
     }
     const visitor = await Visitor.arrive(browser, bank);
     await visitor.signedInAs(ada);
@@ -320,7 +374,10 @@ describe('money', () => {
   test('of a long history appears as one scrolls', async () => {
     const ada = await bank.customer({ amount: '1000' });
     const withdrawal = { type: 'withdrawal', account_number: ada.number, amount: '1' };
-    await bank.call('POST', '/transactions/batch', { token: ada.token, body: { atomic: true, transactions: Array(180).fill(withdrawal) } });
+    await bank.call('POST', '/transactions/batch', {
+      token: ada.token,
+      body: { atomic: true, transactions: Array(180).fill(withdrawal) },
+    });
     const visitor = await Visitor.arrive(browser, bank);
     await visitor.signedInAs(ada);
     await visitor.go(`#/accounts/${ada.number}`, 'USD account');

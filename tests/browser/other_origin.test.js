@@ -13,7 +13,10 @@ const EXAMPLE = readFileSync(new URL('../../examples/fetch.html', import.meta.ur
 describe('a page of another origin', () => {
   let bank, browser, site, origin;
   before(async () => {
-    site = createServer((_, answer) => answer.setHeader('Content-Type', 'text/html').end(EXAMPLE)).listen(0, '127.0.0.1');
+    site = createServer((_, answer) => answer.setHeader('Content-Type', 'text/html').end(EXAMPLE)).listen(
+      0,
+      '127.0.0.1',
+    );
     await once(site, 'listening');
     origin = `http://127.0.0.1:${site.address().port}`;
     bank = await Bank.open({ COFFER_CORS_ORIGINS: origin });
@@ -43,21 +46,31 @@ describe('a page of another origin', () => {
     const ada = await bank.customer({ amount: '7' });
     const page = await browser.newPage();
     await page.goto(origin);
-    const balance = await page.evaluate(async ({ module, email, password }) => {
-      const { Coffer } = await import(module);
-      const coffer = new Coffer();
-      await coffer.signIn(email, password);
-      const history = coffer.history((await coffer.allAccounts())[0].account_number);
-      const { value: entry } = await history.next();
-      return entry.balance;
-    }, { module: `${bank.url}/web/api/coffer.js`, email: ada.email, password: PASSWORD });
+    const balance = await page.evaluate(
+      async ({ module, email, password }) => {
+        const { Coffer } = await import(module);
+        const coffer = new Coffer();
+        await coffer.signIn(email, password);
+        const history = coffer.history((await coffer.allAccounts())[0].account_number);
+        const { value: entry } = await history.next();
+        return entry.balance;
+      },
+      { module: `${bank.url}/web/api/coffer.js`, email: ada.email, password: PASSWORD },
+    );
     assert.equal(balance, '7.00');
   });
 
   test('is not answered if the bank does not know it', async () => {
     const page = await browser.newPage();
     await page.goto(`${origin.replace('127.0.0.1', 'localhost')}/`);
-    const outcome = await page.evaluate((url) => fetch(`${url}/livez`).then(() => 'answered', (error) => error.name), bank.url);
+    const outcome = await page.evaluate(
+      (url) =>
+        fetch(`${url}/livez`).then(
+          () => 'answered',
+          (error) => error.name,
+        ),
+      bank.url,
+    );
     assert.equal(outcome, 'TypeError');
   });
 });

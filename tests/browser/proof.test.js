@@ -72,7 +72,10 @@ describe('a recent proof', () => {
   test('is a code, or the password, of whoever has a second factor', async () => {
     const ada = await bank.customer();
     const enrolment = await bank.call('POST', '/me/second_factor', { token: ada.token, body: { password: PASSWORD } });
-    const { recovery_codes: codes } = await bank.call('POST', '/me/second_factor/confirm', { token: ada.token, body: { code: totp(enrolment.secret) } });
+    const { recovery_codes: codes } = await bank.call('POST', '/me/second_factor/confirm', {
+      token: ada.token,
+      body: { code: totp(enrolment.secret) },
+    });
     const visitor = await Visitor.arrive(browser, bank);
     const { page } = visitor;
     await visitor.signIn(ada.email);
@@ -245,9 +248,16 @@ describe('the list of sessions', () => {
     await visitor.go('#/profile', 'Profile');
     const rows = page.getByRole('list', { name: 'Sessions' }).getByRole('listitem');
     await page.waitForFunction(() => document.querySelectorAll('ul[aria-label=Sessions] li').length >= 20);
-    if ((await rows.count()) < 27) await page.getByRole('button', { name: 'Show more' }).scrollIntoViewIfNeeded().catch(() => {});
+    if ((await rows.count()) < 27)
+      await page
+        .getByRole('button', { name: 'Show more' })
+        .scrollIntoViewIfNeeded()
+        .catch(() => {});
     await page.waitForFunction(() => document.querySelectorAll('ul[aria-label=Sessions] li').length === 27);
-    await rows.last().getByRole('button', { name: /^End the session/ }).click();
+    await rows
+      .last()
+      .getByRole('button', { name: /^End the session/ })
+      .click();
     await page.getByRole('dialog').getByRole('button', { name: 'End the session' }).click();
     await visitor.text('The session has ended.');
     assert.equal(await rows.count(), 26);

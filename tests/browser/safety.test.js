@@ -23,7 +23,9 @@ describe('markup in a text field', () => {
 
   const shown = async (text) => {
     await page.getByText(text, { exact: false }).first().waitFor();
-    const elements = await page.evaluate(() => document.querySelectorAll('main img[src=x], main [onload], main [onerror]').length);
+    const elements = await page.evaluate(
+      () => document.querySelectorAll('main img[src=x], main [onload], main [onerror]').length,
+    );
     assert.equal(elements, 0);
   };
 

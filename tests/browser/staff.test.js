@@ -205,7 +205,9 @@ describe('the staff', () => {
     const order = await bank.call('POST', '/deposit', { token, body });
     // A week is too long for a test: the bank's answer of then.
     const expired = { ...order, status: 'expired', expires_at: '2026-01-08T12:00:00.000000Z' };
-    await page.route('**/approvals?status=expired*', (route) => route.fulfill({ json: { data: [expired], has_more: false, next_cursor: null } }));
+    await page.route('**/approvals?status=expired*', (route) =>
+      route.fulfill({ json: { data: [expired], has_more: false, next_cursor: null } }),
+    );
     await page.getByText('Expired', { exact: true }).click();
     await boss.text('Nobody had decided by Jan 8, 2026');
     await page.locator('.chip.expired').waitFor();
@@ -267,12 +269,26 @@ describe('the staff', () => {
     await page.getByLabel('What happened').selectOption('user_frozen');
     await boss.text('Lost phone');
     const kinds = (await bank.call('GET', '/openapi.json')).components.schemas.Action.enum;
-    const offered = await page.getByLabel('What happened').locator('option').evaluateAll((all) => all.map((each) => each.value).filter(Boolean));
-    const [groups, single] = [offered.filter((value) => value.includes(',')), offered.filter((value) => !value.includes(','))];
+    const offered = await page
+      .getByLabel('What happened')
+      .locator('option')
+      .evaluateAll((all) => all.map((each) => each.value).filter(Boolean));
+    const [groups, single] = [
+      offered.filter((value) => value.includes(',')),
+      offered.filter((value) => !value.includes(',')),
+    ];
     assert.deepEqual(single.toSorted(), kinds.toSorted());
-    assert.ok(groups.length > 3 && groups.join().split(',').every((kind) => kinds.includes(kind)));
+    assert.ok(
+      groups.length > 3 &&
+        groups
+          .join()
+          .split(',')
+          .every((kind) => kinds.includes(kind)),
+    );
     await page.getByLabel('What happened').selectOption('role_changed');
-    await page.waitForFunction(() => [...document.querySelectorAll('tbody b')].every((each) => each.textContent === 'Role changed'));
+    await page.waitForFunction(() =>
+      [...document.querySelectorAll('tbody b')].every((each) => each.textContent === 'Role changed'),
+    );
   });
 
   test('find what the audit log has about somebody, and take it along', async () => {
@@ -288,15 +304,27 @@ describe('the staff', () => {
     // By address, by account, and by what nobody has.
     await about.fill(customer.email);
     await page.getByLabel('What happened').selectOption('account_opened');
-    await page.waitForFunction(() => document.querySelectorAll('tbody tr').length === 1 && document.querySelector('tbody b').textContent === 'Account opened');
+    await page.waitForFunction(
+      () =>
+        document.querySelectorAll('tbody tr').length === 1 &&
+        document.querySelector('tbody b').textContent === 'Account opened',
+    );
     await about.fill(customer.number);
     await page.getByLabel('What happened').selectOption('');
     await page.waitForFunction(() => document.querySelector('tbody tr b'));
-    const [download] = await Promise.all([page.waitForEvent('download'), page.getByRole('button', { name: 'CSV' }).click()]);
+    const [download] = await Promise.all([
+      page.waitForEvent('download'),
+      page.getByRole('button', { name: 'CSV' }).click(),
+    ]);
     assert.match(download.suggestedFilename(), /^coffer-audit-\d{4}-\d{2}-\d{2}\.csv$/);
-    const lines = readFileSync(await download.path(), 'utf8').split('\r\n').filter(Boolean);
+    const lines = readFileSync(await download.path(), 'utf8')
+      .split('\r\n')
+      .filter(Boolean);
     assert.match(lines[0], /^\ufeffsequence,created_at,action/);
-    assert.ok(lines.length > 1 && lines.slice(1).every((line) => line.includes(customer.number) || line.includes('audit_read')), lines.join('\n'));
+    assert.ok(
+      lines.length > 1 && lines.slice(1).every((line) => line.includes(customer.number) || line.includes('audit_read')),
+      lines.join('\n'),
+    );
     await about.fill('nobody.of.that.name@example.com');
     await boss.text('Nobody is found by that.');
     await boss.text('No records');
@@ -310,10 +338,11 @@ describe('the staff', () => {
     await bank.call('PATCH', `/accounts/${ada.number}`, { token: ada.token, body: { label: 'W'.repeat(50) } });
     await visitor.go('#/staff/audit', 'Staff');
     await visitor.page.locator('tbody tr').first().waitFor();
-    const overhang = () => visitor.page.evaluate(() => {
-      const frame = document.querySelector('.audit');
-      return [document.documentElement.scrollWidth - innerWidth, frame.scrollWidth - frame.clientWidth];
-    });
+    const overhang = () =>
+      visitor.page.evaluate(() => {
+        const frame = document.querySelector('.audit');
+        return [document.documentElement.scrollWidth - innerWidth, frame.scrollWidth - frame.clientWidth];
+      });
     assert.deepEqual(await overhang(), [0, 0]);
     await look(visitor.page, '41-audit-log-on-a-phone');
     await visitor.leave();
@@ -352,7 +381,6 @@ describe('the staff', () => {
     await grace.signedInAs({ email: customer, name: 'Grace Hopper' });
     await grace.leave();
   });
-
 
   test('whose role takes a second factor are led to it, and then have their rights', async (t) => {
     const strict = await Bank.open({ COFFER_STAFF_SECOND_FACTOR: 'true' });

@@ -9,7 +9,10 @@ const PATIENCE_MS = 10_000;
 
 /** @param {...string} flags of Chromium @returns {Promise<import('playwright-core').Browser>} */
 export function openBrowser(...flags) {
-  return chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: ['--no-sandbox', ...flags] });
+  return chromium.launch({
+    executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
+    args: ['--no-sandbox', ...flags],
+  });
 }
 
 export class Visitor {
@@ -20,7 +23,12 @@ export class Visitor {
   static async arrive(browser, bank, options = {}) {
     const visitor = new Visitor();
     visitor.bank = bank;
-    visitor.context = await browser.newContext({ locale: 'en-US', timezoneId: 'UTC', viewport: { width: 1280, height: 900 }, ...options });
+    visitor.context = await browser.newContext({
+      locale: 'en-US',
+      timezoneId: 'UTC',
+      viewport: { width: 1280, height: 900 },
+      ...options,
+    });
     visitor.context.setDefaultTimeout(PATIENCE_MS);
     visitor.page = await visitor.openTab();
     return visitor;

@@ -519,7 +519,9 @@ export class Coffer extends EventTarget {
   async #order(path, body, options) {
     const answer = await this.#move(path, body, options);
     // What was approved meanwhile has been booked.
-    return asTransaction(answer.status === 'approved' ? await this.transaction(answer.transaction_id, options) : answer);
+    return asTransaction(
+      answer.status === 'approved' ? await this.transaction(answer.transaction_id, options) : answer,
+    );
   }
 
   /**

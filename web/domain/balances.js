@@ -56,7 +56,11 @@ async function changesIn(bank, { account, opening }, from, signal) {
     // Booked after the balance was read: not in it.
     if (entry.sequence > account.sequence) continue;
     const amount = toMinor(entry.amount);
-    changes.push({ id: entry.id, at: Date.parse(entry.created_at), minor: entry.direction === 'credit' ? amount : -amount });
+    changes.push({
+      id: entry.id,
+      at: Date.parse(entry.created_at),
+      minor: entry.direction === 'credit' ? amount : -amount,
+    });
   }
   return changes;
 }

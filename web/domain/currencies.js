@@ -1,5 +1,6 @@
 /** Currencies to choose from. The bank takes every one of ISO 4217; these are the ones most people look for. */
 
+// prettier-ignore
 const COMMON = [
   'AED', 'AUD', 'BHD', 'BRL', 'CAD', 'CHF', 'CLP', 'CNY', 'COP', 'CZK', 'DKK', 'EUR', 'GBP', 'HKD', 'HUF', 'IDR', 'ILS',
   'INR', 'ISK', 'JPY', 'KRW', 'KWD', 'MXN', 'MYR', 'NOK', 'NZD', 'PHP', 'PLN', 'RON', 'SAR', 'SEK', 'SGD', 'THB', 'TND',

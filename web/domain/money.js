@@ -71,7 +71,9 @@ export function formatMoney(amount, currency, { sign = 'auto', locale = LOCALE }
  */
 export function formatPlain(amount, locale = LOCALE) {
   const decimals = decimalsOf(amount);
-  return new Intl.NumberFormat(locale, { minimumFractionDigits: decimals, maximumFractionDigits: decimals }).format(amount);
+  return new Intl.NumberFormat(locale, { minimumFractionDigits: decimals, maximumFractionDigits: decimals }).format(
+    amount,
+  );
 }
 
 /** Why what was typed is no amount, in words for the one who typed it. */
@@ -90,7 +92,9 @@ export class AmountError extends Error {}
  * @throws {AmountError}
  */
 export function parseMoney(text, decimals, notation = notationOf()) {
-  const plain = withPlainDigits(text, notation).replace(/[\s\u00a0\u202f'’]/g, '').replace(CURRENCY, '');
+  const plain = withPlainDigits(text, notation)
+    .replace(/[\s\u00a0\u202f'’]/g, '')
+    .replace(CURRENCY, '');
   if (!text.trim()) throw new AmountError('Enter an amount.');
   if (/^[-−]/.test(plain)) throw new AmountError('Enter the amount without a minus sign.');
   if (!/^[\d.,]*\d[\d.,]*$/.test(plain)) throw new AmountError(`Enter a number such as ${example(decimals)}.`);
@@ -125,7 +129,7 @@ function split(plain, { decimal }) {
 
 /** Digits in groups of three, or, as in India, of two before the last three; or no groups at all. */
 function isGrouped(whole) {
-  return /^\d*$/.test(whole) || /^[1-9]\d{0,2}([.,])\d{2,3}(\1\d{2,3})*$/.test(whole) && /[.,]\d{3}$/.test(whole);
+  return /^\d*$/.test(whole) || (/^[1-9]\d{0,2}([.,])\d{2,3}(\1\d{2,3})*$/.test(whole) && /[.,]\d{3}$/.test(whole));
 }
 
 function example(decimals) {

@@ -36,7 +36,8 @@ function head({ bank, me }, shown, customer) {
   const mayAct = me.status === 'active' && me.role !== 'auditor' && shown.status !== 'closed';
   const ways = { for: customer?.id };
   const base = `/accounts/${shown.account_number}`;
-  const way = (kind, words) => h('a', { class: 'button secondary', href: link(`${base}/${kind}`, ways) }, icon(kind), words);
+  const way = (kind, words) =>
+    h('a', { class: 'button secondary', href: link(`${base}/${kind}`, ways) }, icon(kind), words);
   const moves = mayAct && shown.status === 'open';
   return h(
     'section',
@@ -44,8 +45,14 @@ function head({ bank, me }, shown, customer) {
     h('div', { class: 'title-row' }, h('h1', null, nameOf(shown)), shown.status !== 'open' && chip(shown.status)),
     copyableNumber(shown.account_number),
     h('p', { class: 'balance' }, formatMoney(shown.balance, shown.currency)),
-    isPositive(shown.held) && h('p', { class: 'hint' }, `Of this ${formatMoney(shown.held, shown.currency)} is reserved: the movement that brought it waits to be reversed.`),
-    shown.status === 'frozen' && h('p', { class: 'hint' }, 'The bank has frozen this account: no money moves, in or out.'),
+    isPositive(shown.held) &&
+      h(
+        'p',
+        { class: 'hint' },
+        `Of this ${formatMoney(shown.held, shown.currency)} is reserved: the movement that brought it waits to be reversed.`,
+      ),
+    shown.status === 'frozen' &&
+      h('p', { class: 'hint' }, 'The bank has frozen this account: no money moves, in or out.'),
     h(
       'div',
       { class: 'ways' },
@@ -68,7 +75,12 @@ function copyableNumber(number) {
     'p',
     { class: 'number' },
     h('span', null, groupDigits(number)),
-    navigator.clipboard && h('button', { type: 'button', class: 'icon-button', 'aria-label': words, title: words, onclick: copy }, icon('copy')),
+    navigator.clipboard &&
+      h(
+        'button',
+        { type: 'button', class: 'icon-button', 'aria-label': words, title: words, onclick: copy },
+        icon('copy'),
+      ),
   );
 }
 

@@ -11,16 +11,30 @@ import { link, rememberInAddress } from '../ui/router.js';
 import { segmented } from '../ui/segmented.js';
 import { actsForOthers, staffWays } from '../ui/staff_ways.js';
 
-const STATES = [['pending', 'Waiting'], ['approved', 'Approved'], ['rejected', 'Rejected'], ['expired', 'Expired']];
+const STATES = [
+  ['pending', 'Waiting'],
+  ['approved', 'Approved'],
+  ['rejected', 'Rejected'],
+  ['expired', 'Expired'],
+];
 const EMPTY = {
-  pending: ['Nothing waits', 'Large movements, what has to do with staff themselves, and changes of roles appear here until somebody else decides.'],
+  pending: [
+    'Nothing waits',
+    'Large movements, what has to do with staff themselves, and changes of roles appear here until somebody else decides.',
+  ],
   approved: ['None', 'Nothing has been approved.'],
   rejected: ['None', 'Nothing has been rejected.'],
   expired: ['None', 'Everything was decided in time.'],
 };
 /** At once: the names beside each take up to six requests. */
 const PAGE = 20;
-const NAMES = { deposit: 'Deposit', withdrawal: 'Withdrawal', transfer: 'Transfer', role_change: 'Role change', second_factor_reset: 'Removal of a second factor' };
+const NAMES = {
+  deposit: 'Deposit',
+  withdrawal: 'Withdrawal',
+  transfer: 'Transfer',
+  role_change: 'Role change',
+  second_factor_reset: 'Removal of a second factor',
+};
 
 /** @param {import('../app.js').Context} context @returns {import('../app.js').Screen} */
 export function approvals(context) {
@@ -61,9 +75,16 @@ function rowOf(tools, approval) {
       h('p', null, h('b', null, whatOf(approval)), ' ', stateChip(approval)),
       ways(tools, approval),
       approval.description && h('p', null, approval.description),
-      approval.reverses && h('p', null, 'Reverses ', h('a', { href: link(`/accounts/${from}/entries/${approval.reverses}`) }, 'an earlier movement')),
+      approval.reverses &&
+        h(
+          'p',
+          null,
+          'Reverses ',
+          h('a', { href: link(`/accounts/${from}/entries/${approval.reverses}`) }, 'an earlier movement'),
+        ),
       story(tools, approval).map((words) => h('p', { class: 'hint' }, words)),
-      approval.transaction_id && h('p', null, h('a', { href: link(`/accounts/${from}/entries/${approval.transaction_id}`) }, 'Receipt')),
+      approval.transaction_id &&
+        h('p', null, h('a', { href: link(`/accounts/${from}/entries/${approval.transaction_id}`) }, 'Receipt')),
     ),
     approval.status === 'pending' && mayDecide(me, approval) && decisions(tools, approval),
   );
@@ -75,20 +96,26 @@ const isAccess = (approval) => approval.user_id !== undefined;
 function whatOf(approval) {
   if (approval.type === 'role_change') return `Role of ${approval.role}`;
   if (isAccess(approval)) return NAMES[approval.type];
-  return [`${NAMES[approval.type]} of `, h('span', { class: 'amount' }, formatMoney(approval.amount, approval.currency))];
+  return [
+    `${NAMES[approval.type]} of `,
+    h('span', { class: 'amount' }, formatMoney(approval.amount, approval.currency)),
+  ];
 }
 
 /** From where to where, with the customers whose accounts those are; or whose access it is about. */
 function ways({ people }, { type, account_number: only, from_account: from, to_account: to, user_id: person }) {
   if (person) return h('p', null, 'For ', people.nameAndAddress(person));
-  const way = (words, number) => h('p', null, `${words} `, h('span', { class: 'number' }, groupDigits(number)), ' · ', people.nameOfOwner(number));
+  const way = (words, number) =>
+    h('p', null, `${words} `, h('span', { class: 'number' }, groupDigits(number)), ' · ', people.nameOfOwner(number));
   if (type === 'transfer') return [way('From', from), way('To', to)];
   return way(type === 'deposit' ? 'To' : 'From', only);
 }
 
-const mayDecide = (me, approval) => (isAccess(approval) ? me.role === 'admin' && me.id !== approval.user_id : actsForOthers(me));
+const mayDecide = (me, approval) =>
+  isAccess(approval) ? me.role === 'admin' && me.id !== approval.user_id : actsForOthers(me);
 const isOwn = (approval, me) => approval.requested_by === me.id;
-const isTakenBack = ({ status, requested_by: asker, decided_by: decider }) => status === 'rejected' && asker === decider;
+const isTakenBack = ({ status, requested_by: asker, decided_by: decider }) =>
+  status === 'rejected' && asker === decider;
 
 function stateChip(approval) {
   const words = isTakenBack(approval) ? 'taken back' : Object.fromEntries(STATES)[approval.status].toLowerCase();
@@ -97,7 +124,14 @@ function stateChip(approval) {
 
 /** What has become of it so far: a line each. */
 function story({ me, people }, approval) {
-  const { status, requested_by: asker, requested_at: askedAt, expires_at: end, decided_by: decider, decided_at: decidedAt } = approval;
+  const {
+    status,
+    requested_by: asker,
+    requested_at: askedAt,
+    expires_at: end,
+    decided_by: decider,
+    decided_at: decidedAt,
+  } = approval;
   const lines = [['Asked for by ', people.nameAndAddress(asker), ` · ${formatMoment(askedAt)}`]];
   const others = isOwn(approval, me) ? ' Somebody else must decide.' : '';
   if (status === 'pending') lines.push([`Waits until ${formatMoment(end)}.${others}`]);
@@ -113,7 +147,13 @@ function decisions({ bank, me, decided }, approval) {
   const what = isAccess(approval) ? name : `${name} of ${formatMoney(approval.amount, approval.currency)}`;
   const button = (verb, { text, act, done, ...attributes }) => {
     const decide = async () => {
-      const isDone = await ask({ title: `${verb} the ${what}?`, text, verb, danger: verb !== 'Approve', act: () => act(approval.id) });
+      const isDone = await ask({
+        title: `${verb} the ${what}?`,
+        text,
+        verb,
+        danger: verb !== 'Approve',
+        act: () => act(approval.id),
+      });
       if (!isDone) return;
       toast(done);
       decided();
@@ -123,7 +163,13 @@ function decisions({ bank, me, decided }, approval) {
   const none = isAccess(approval) ? 'Nothing changes.' : 'No money moves.';
   const takeBack = { text: `It waits no longer. ${none}`, act: bank.reject, done: 'Taken back.', class: 'secondary' };
   const reject = { text: none, act: bank.reject, done: 'Rejected.', class: 'quiet' };
-  const [text, done] = isAccess(approval) ? ['It counts from their next request on.', 'Approved.'] : ['The money moves at once.', 'Approved and booked.'];
+  const [text, done] = isAccess(approval)
+    ? ['It counts from their next request on.', 'Approved.']
+    : ['The money moves at once.', 'Approved and booked.'];
   const approve = { text, act: bank.approve, done, class: 'secondary' };
-  return h('div', { class: 'ways' }, isOwn(approval, me) ? button('Take back', takeBack) : [button('Reject', reject), button('Approve', approve)]);
+  return h(
+    'div',
+    { class: 'ways' },
+    isOwn(approval, me) ? button('Take back', takeBack) : [button('Reject', reject), button('Approve', approve)],
+  );
 }

@@ -13,11 +13,65 @@ import { whenTypedOut } from '../ui/typing.js';
 
 /** Kinds that one asks for together. */
 const GROUPS = [
-  ['Signing in', ['login', 'login_failed', 'login_throttled', 'second_factor_failed', 'proof_failed', 'refresh_token_reused', 'session_ended', 'sessions_ended']],
-  ['People and their rights', ['user_created', 'user_frozen', 'user_released', 'user_closed', 'role_changed', 'admin_created', 'password_changed', 'address_changed', 'second_factor_enabled', 'second_factor_removed', 'confirmation_changed', 'access_denied']],
+  [
+    'Signing in',
+    [
+      'login',
+      'login_failed',
+      'login_throttled',
+      'second_factor_failed',
+      'proof_failed',
+      'refresh_token_reused',
+      'session_ended',
+      'sessions_ended',
+    ],
+  ],
+  [
+    'People and their rights',
+    [
+      'user_created',
+      'user_frozen',
+      'user_released',
+      'user_closed',
+      'role_changed',
+      'admin_created',
+      'password_changed',
+      'address_changed',
+      'second_factor_enabled',
+      'second_factor_removed',
+      'confirmation_changed',
+      'access_denied',
+    ],
+  ],
   ['Accounts', ['account_opened', 'account_renamed', 'account_frozen', 'account_released', 'account_closed']],
-  ['Movements', ['approval_requested', 'approval_approved', 'approval_rejected', 'movement_reversed', 'movement_by_staff', 'movement_refused']],
-  ['Looking at others', ['account_viewed', 'balance_viewed', 'history_viewed', 'transaction_viewed', 'statement_exported', 'user_viewed', 'users_listed', 'accounts_listed', 'approvals_listed', 'approval_viewed', 'audit_read', 'record_viewed']],
+  [
+    'Movements',
+    [
+      'approval_requested',
+      'approval_approved',
+      'approval_rejected',
+      'movement_reversed',
+      'movement_by_staff',
+      'movement_refused',
+    ],
+  ],
+  [
+    'Looking at others',
+    [
+      'account_viewed',
+      'balance_viewed',
+      'history_viewed',
+      'transaction_viewed',
+      'statement_exported',
+      'user_viewed',
+      'users_listed',
+      'accounts_listed',
+      'approvals_listed',
+      'approval_viewed',
+      'audit_read',
+      'record_viewed',
+    ],
+  ],
   ['The bank', ['demo_filled']],
 ];
 
@@ -42,7 +96,9 @@ export function audit(context) {
     load: async (cursor, mine) => {
       const filter = await asked();
       // That somebody asked for nobody would be on record, and so be found.
-      return filter.user_id === NOBODY ? { data: [], has_more: false, next_cursor: null } : bank.audit({ ...filter, cursor }, { signal: mine });
+      return filter.user_id === NOBODY
+        ? { data: [], has_more: false, next_cursor: null }
+        : bank.audit({ ...filter, cursor }, { signal: mine });
     },
     row: (record) => rowOf(people, record),
     empty: () => ['No records', 'Nothing of that kind has happened.'],
@@ -54,20 +110,49 @@ export function audit(context) {
     list.restart();
   };
   whenTypedOut(bar.element, change, signal);
-  const file = async () => ({ blob: await bank.auditFile(await asked()), name: `coffer-audit-${utcDate(new Date())}.csv` });
-  const content = [h('h1', null, 'Staff'), staffWays(me, path), bar.element, h('div', { class: 'actions no-print' }, downloadButton('CSV', file)), list];
+  const file = async () => ({
+    blob: await bank.auditFile(await asked()),
+    name: `coffer-audit-${utcDate(new Date())}.csv`,
+  });
+  const content = [
+    h('h1', null, 'Staff'),
+    staffWays(me, path),
+    bar.element,
+    h('div', { class: 'actions no-print' }, downloadButton('CSV', file)),
+    list,
+  ];
   return { title: 'Audit log', class: 'wide', content };
 }
 
 function filters(chosen) {
-  const about = field({ name: 'about', label: 'Person or account', type: 'search', value: chosen.about, placeholder: 'E-mail address, id or account number', maxlength: 254, required: false });
-  const group = ([name, kinds]) => [...(kinds.length > 1 ? [[kinds.join(','), `${name}: all`]] : []), ...kinds.map((each) => [each, inWords(each)])];
+  const about = field({
+    name: 'about',
+    label: 'Person or account',
+    type: 'search',
+    value: chosen.about,
+    placeholder: 'E-mail address, id or account number',
+    maxlength: 254,
+    required: false,
+  });
+  const group = ([name, kinds]) => [
+    ...(kinds.length > 1 ? [[kinds.join(','), `${name}: all`]] : []),
+    ...kinds.map((each) => [each, inWords(each)]),
+  ];
   const kinds = [['', 'Everything'], ...GROUPS.flatMap(group)];
-  const action = field({ name: 'action', label: 'What happened', control: select(kinds, { value: chosen.action }), required: false });
+  const action = field({
+    name: 'action',
+    label: 'What happened',
+    control: select(kinds, { value: chosen.action }),
+    required: false,
+  });
   const day = (name, label) => field({ name, label, type: 'date', value: chosen[name], required: false });
   const fields = [about, action, day('from', 'From'), day('to', 'To')];
   const onsubmit = (event) => event.preventDefault();
-  const element = h('form', { class: 'filters', role: 'search', 'aria-label': 'Filter the audit log', onsubmit }, fields);
+  const element = h(
+    'form',
+    { class: 'filters', role: 'search', 'aria-label': 'Filter the audit log', onsubmit },
+    fields,
+  );
   const values = () => Object.fromEntries(fields.map(({ control }) => [control.name, control.value.trim()]));
   return { element, about, values };
 }
@@ -84,7 +169,12 @@ async function filterOf(bank, { about, action, from, to }, field) {
   if (ID.test(about)) return { ...period, user_id: about };
   const found = (await bank.users({ search: about, limit: 2 })).data;
   if (found.length === 1) return { ...period, user_id: found[0].id };
-  setFieldError(field, found.length ? 'Several people are found by that: enter the whole e-mail address.' : 'Nobody is found by that. Of somebody who has left, enter the id.');
+  setFieldError(
+    field,
+    found.length
+      ? 'Several people are found by that: enter the whole e-mail address.'
+      : 'Nobody is found by that. Of somebody who has left, enter the id.',
+  );
   // The list is empty until it is clear who is meant.
   return { ...period, user_id: NOBODY };
 }
@@ -92,9 +182,22 @@ async function filterOf(bank, { about, action, from, to }, field) {
 // Roles are written out: on a small screen the style makes this no table any more, and browsers then forget.
 function table(body) {
   const head = (words) => h('th', { role: 'columnheader', scope: 'col' }, words);
-  const columns = h('tr', { role: 'row' }, head('No.'), head('When'), head('What'), head('Who'), head('To what'), head('From'));
+  const columns = h(
+    'tr',
+    { role: 'row' },
+    head('No.'),
+    head('When'),
+    head('What'),
+    head('Who'),
+    head('To what'),
+    head('From'),
+  );
   const frame = { class: 'scroller card audit', tabindex: 0, role: 'region', 'aria-label': 'Audit log' };
-  return h('div', frame, h('table', { class: 'lines', role: 'table' }, h('thead', { role: 'rowgroup' }, columns), body));
+  return h(
+    'div',
+    frame,
+    h('table', { class: 'lines', role: 'table' }, h('thead', { role: 'rowgroup' }, columns), body),
+  );
 }
 
 function rowOf(people, record) {
@@ -104,7 +207,11 @@ function rowOf(people, record) {
     { role: 'row' },
     cell({ class: 'amount', title: `Seal ${record.hash}` }, record.sequence),
     cell({ class: 'date', title: formatExactMoment(record.created_at) }, formatMoment(record.created_at)),
-    cell({ class: 'event', title: requestOf(record) }, h('b', null, inWords(record.action)), record.detail && h('span', { class: 'hint' }, record.detail)),
+    cell(
+      { class: 'event', title: requestOf(record) },
+      h('b', null, inWords(record.action)),
+      record.detail && h('span', { class: 'hint' }, record.detail),
+    ),
     cell({ class: 'actor', title: record.actor_id }, record.actor_id ? people.name(record.actor_id) : '–'),
     cell({ class: 'subject' }, subjectOf(record.subject), aboutOf(people, record)),
     cell({ class: 'address' }, record.address ?? '–'),
@@ -127,5 +234,9 @@ function aboutOf(people, { concerns }) {
   const ids = concerns.filter((each) => ID.test(each));
   if (ids.length === 1) return h('span', { class: 'hint' }, people.name(ids[0]));
   if (!concerns.length) return null;
-  return h('span', { class: 'hint', title: concerns.join('\n') }, concerns.length === 1 ? groupDigits(concerns[0]) : `About ${concerns.length}`);
+  return h(
+    'span',
+    { class: 'hint', title: concerns.join('\n') },
+    concerns.length === 1 ? groupDigits(concerns[0]) : `About ${concerns.length}`,
+  );
 }

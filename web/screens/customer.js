@@ -12,7 +12,12 @@ import { actsForOthers, readsAudit } from '../ui/staff_ways.js';
 import { empty } from '../ui/states.js';
 import { reloadIf } from './account.js';
 
-const ROLES = [['customer', 'Customer'], ['staff', 'Staff'], ['admin', 'Admin'], ['auditor', 'Auditor']];
+const ROLES = [
+  ['customer', 'Customer'],
+  ['staff', 'Staff'],
+  ['admin', 'Admin'],
+  ['auditor', 'Auditor'],
+];
 
 /** @param {import('../app.js').Context} context @returns {Promise<import('../app.js').Screen>} */
 export async function customer(context) {
@@ -23,22 +28,47 @@ export async function customer(context) {
   ]);
   const content = [
     h('a', { class: 'way-back', href: '#/staff' }, icon('back'), 'Staff'),
-    h('div', { class: 'title-row' }, h('h1', null, user.name), chip(user.status), user.role !== 'customer' && chip(user.role)),
+    h(
+      'div',
+      { class: 'title-row' },
+      h('h1', null, user.name),
+      chip(user.status),
+      user.role !== 'customer' && chip(user.role),
+    ),
     h('p', { class: 'lead' }, `${user.email} · since ${formatDay(user.created_at)}`),
     me.id !== user.id && h('div', { class: 'ways' }, powers(context, user)),
-    readsAudit(me) && h('p', { class: 'lead' }, h('a', { href: link('/staff/audit', { about: user.id }) }, 'What the audit log has about them')),
-    h('section', null, h('h2', null, 'Accounts'), accounts.length ? accountList(accounts, { owner: user.id }) : empty('No accounts', 'This person has none.')),
+    readsAudit(me) &&
+      h(
+        'p',
+        { class: 'lead' },
+        h('a', { href: link('/staff/audit', { about: user.id }) }, 'What the audit log has about them'),
+      ),
+    h(
+      'section',
+      null,
+      h('h2', null, 'Accounts'),
+      accounts.length ? accountList(accounts, { owner: user.id }) : empty('No accounts', 'This person has none.'),
+    ),
     actsForOthers(me) && me.id !== user.id && accounts.length > 0 && freezing(bank, accounts),
   ];
   return { title: user.name, content: content.filter(Boolean) };
 }
 
-const reasonField = () => field({ name: 'reason', label: 'Reason', optional: true, hint: 'For the audit log.', characters: 140, autocomplete: 'off' });
+const reasonField = () =>
+  field({
+    name: 'reason',
+    label: 'Reason',
+    optional: true,
+    hint: 'For the audit log.',
+    characters: 140,
+    autocomplete: 'off',
+  });
 
 function powers({ bank, me }, user) {
   const buttons = [];
   const frozen = user.status === 'frozen';
-  const button = (words, act, attributes) => h('button', { type: 'button', class: 'secondary', onclick: act, ...attributes }, words);
+  const button = (words, act, attributes) =>
+    h('button', { type: 'button', class: 'secondary', onclick: act, ...attributes }, words);
   const freeze = () =>
     ask({
       title: frozen ? `Release ${user.name}?` : `Freeze ${user.name}?`,
@@ -109,13 +139,19 @@ function freezeRow(bank, account) {
       verb,
       danger: !frozen,
       fields: [reasonField()],
-      act: ({ reason }) => bank.setAccountStatus(account.account_number, frozen ? 'open' : 'frozen', reason || undefined),
+      act: ({ reason }) =>
+        bank.setAccountStatus(account.account_number, frozen ? 'open' : 'frozen', reason || undefined),
     }).then(reloadIf);
   const words = `${verb} ${nameOf(account)} ${account.account_number}`;
   return h(
     'li',
     { class: 'row' },
-    h('div', null, h('p', null, h('b', null, nameOf(account), ' '), chip(account.status)), h('p', { class: 'number' }, groupDigits(account.account_number))),
+    h(
+      'div',
+      null,
+      h('p', null, h('b', null, nameOf(account), ' '), chip(account.status)),
+      h('p', { class: 'number' }, groupDigits(account.account_number)),
+    ),
     h('button', { type: 'button', class: 'quiet', 'aria-label': words, onclick: act }, verb),
   );
 }

@@ -13,7 +13,13 @@ import { rememberInAddress } from '../ui/router.js';
 import { actsForOthers, staffWays } from '../ui/staff_ways.js';
 import { whenTypedOut } from '../ui/typing.js';
 
-const ROLES = [['', 'Everybody'], ['customer', 'Customers'], ['staff', 'Staff'], ['admin', 'Admins'], ['auditor', 'Auditors']];
+const ROLES = [
+  ['', 'Everybody'],
+  ['customer', 'Customers'],
+  ['staff', 'Staff'],
+  ['admin', 'Admins'],
+  ['auditor', 'Auditors'],
+];
 
 /** @param {import('../app.js').Context} context @returns {import('../app.js').Screen} */
 export function customers({ bank, me, path, query, signal }) {
@@ -30,7 +36,13 @@ export function customers({ bank, me, path, query, signal }) {
     rememberInAddress(path, chosen);
     list.restart();
   };
-  const content = [h('h1', null, 'Staff'), staffWays(me, path), filters(chosen, change, signal), actsForOthers(me) && newCustomer(bank), list];
+  const content = [
+    h('h1', null, 'Staff'),
+    staffWays(me, path),
+    filters(chosen, change, signal),
+    actsForOthers(me) && newCustomer(bank),
+    list,
+  ];
   return { title: 'Staff', content: content.filter(Boolean) };
 }
 
@@ -44,7 +56,15 @@ function newCustomer(bank) {
       verb: 'Open the account',
       fields: [
         field({ name: 'name', label: 'Their name', autocomplete: 'off', autocapitalize: 'words', characters: 100 }),
-        field({ name: 'email', label: 'Their e-mail address', type: 'email', autocomplete: 'off', inputmode: 'email', spellcheck: 'false', maxlength: 254 }),
+        field({
+          name: 'email',
+          label: 'Their e-mail address',
+          type: 'email',
+          autocomplete: 'off',
+          inputmode: 'email',
+          spellcheck: 'false',
+          maxlength: 254,
+        }),
         passwordField({ name: 'password', label: 'First password', isNew: true, hint: 'At least 8 characters.' }),
         field({ name: 'currency', label: 'Currency', optional: true, control: select(currencyChoices()) }),
       ],
@@ -53,11 +73,22 @@ function newCustomer(bank) {
       },
     }).then((done) => done && (location.hash = `#/staff/users/${user.id}`));
   };
-  return h('div', { class: 'ways' }, h('button', { type: 'button', class: 'secondary', onclick: open }, 'New customer'));
+  return h(
+    'div',
+    { class: 'ways' },
+    h('button', { type: 'button', class: 'secondary', onclick: open }, 'New customer'),
+  );
 }
 
 function filters(chosen, change, signal) {
-  const search = field({ name: 'search', label: 'Name, e-mail address or account number', type: 'search', value: chosen.search, maxlength: 100, required: false });
+  const search = field({
+    name: 'search',
+    label: 'Name, e-mail address or account number',
+    type: 'search',
+    value: chosen.search,
+    maxlength: 100,
+    required: false,
+  });
   const role = field({ name: 'role', label: 'Role', control: select(ROLES, { value: chosen.role }), required: false });
   const read = () => change({ search: search.control.value.trim(), role: role.control.value });
   const onsubmit = (event) => event.preventDefault();
@@ -76,7 +107,14 @@ function personRow(user) {
       h(
         'span',
         { class: 'account-name' },
-        h('b', null, user.name, ' ', user.status === 'frozen' && chip('frozen'), user.role !== 'customer' && chip(user.role)),
+        h(
+          'b',
+          null,
+          user.name,
+          ' ',
+          user.status === 'frozen' && chip('frozen'),
+          user.role !== 'customer' && chip(user.role),
+        ),
         h('span', { class: 'hint' }, user.email),
       ),
       h('span', { class: 'hint' }, `Since ${formatDay(user.created_at)}`),

@@ -53,9 +53,22 @@ function nothing(chosen) {
 }
 
 function filters(chosen, change, signal) {
-  const kinds = [['', 'All kinds'], ['deposit', 'Deposits'], ['withdrawal', 'Withdrawals'], ['transfer', 'Transfers']];
+  const kinds = [
+    ['', 'All kinds'],
+    ['deposit', 'Deposits'],
+    ['withdrawal', 'Withdrawals'],
+    ['transfer', 'Transfers'],
+  ];
   const type = field({ name: 'type', label: 'Kind', control: select(kinds, { value: chosen.type }), required: false });
-  const text = field({ name: 'text', label: 'Text', type: 'search', value: chosen.text, placeholder: 'Search descriptions', maxlength: 140, required: false });
+  const text = field({
+    name: 'text',
+    label: 'Text',
+    type: 'search',
+    value: chosen.text,
+    placeholder: 'Search descriptions',
+    maxlength: 140,
+    required: false,
+  });
   const day = (name, label) => field({ name, label, type: 'date', value: chosen[name], required: false });
   const fields = [text, type, day('from', 'From'), day('to', 'To')];
   const read = () => change(Object.fromEntries(fields.map(({ control }) => [control.name, control.value.trim()])));
@@ -74,7 +87,13 @@ function table(body) {
     h(
       'thead',
       { role: 'rowgroup' },
-      h('tr', { role: 'row' }, head('Movement'), head('Amount', { class: 'amount' }), head('Balance', { class: 'amount' })),
+      h(
+        'tr',
+        { role: 'row' },
+        head('Movement'),
+        head('Amount', { class: 'amount' }),
+        head('Balance', { class: 'amount' }),
+      ),
     ),
     body,
   );

@@ -6,7 +6,16 @@ import { groupDigits, parseAccountNumber } from '../domain/account_number.js';
 import { h, toast } from '../ui/dom.js';
 import { FieldProblem, actions, explain, field, form, select, showProblem, submitButton } from '../ui/form.js';
 import { icon } from '../ui/icons.js';
-import { add, decimalsOf, formatMoney, formatPlain, fromMinor, parseMoney, subtract, toMinor } from '../domain/money.js';
+import {
+  add,
+  decimalsOf,
+  formatMoney,
+  formatPlain,
+  fromMinor,
+  parseMoney,
+  subtract,
+  toMinor,
+} from '../domain/money.js';
 import { customerOf } from '../ui/people.js';
 import { link, replaceWith } from '../ui/router.js';
 import { notFound } from '../ui/states.js';
@@ -36,7 +45,11 @@ export async function movement(context) {
   ]);
   // Made once for all that this form may send: however often it is pressed or retried, the money moves once.
   const task = { context, kind, account, receivers, customer, idempotencyKey: newIdempotencyKey() };
-  const stage = h('div', null, fillIn(task, (plan) => stage.replaceChildren(review(task, plan, back))));
+  const stage = h(
+    'div',
+    null,
+    fillIn(task, (plan) => stage.replaceChildren(review(task, plan, back))),
+  );
   const entry = stage.firstChild;
   const back = (error) => {
     stage.replaceChildren(entry);
@@ -64,15 +77,29 @@ function fillIn(task, next) {
   const { account, kind, context, customer } = task;
   const decimals = decimalsOf(account.balance);
   const example = formatPlain(fromMinor(0n, decimals));
-  const amount = field({ name: 'amount', label: `Amount in ${account.currency}`, inputmode: 'decimal', autocomplete: 'off', placeholder: example, class: 'amount-input' });
+  const amount = field({
+    name: 'amount',
+    label: `Amount in ${account.currency}`,
+    inputmode: 'decimal',
+    autocomplete: 'off',
+    placeholder: example,
+    class: 'amount-input',
+  });
   const effect = effectOf(task, null);
   const receiver = kind === KINDS.transfer ? receiverFields(task) : [];
-  const note = kind === KINDS.transfer ? 'Both statements show it.' : `${customer ? 'The customer’s' : 'Your'} statement shows it.`;
+  const note =
+    kind === KINDS.transfer
+      ? 'Both statements show it.'
+      : `${customer ? 'The customer’s' : 'Your'} statement shows it.`;
   amount.control.addEventListener('input', () => {
     effect.show(attempt(() => parseMoney(amount.control.value, decimals)));
   });
   const submit = async (values) => {
-    const plan = { amount: checkedAmount(values.amount, decimals), description: values.description, ...receiverOf(task, values) };
+    const plan = {
+      amount: checkedAmount(values.amount, decimals),
+      description: values.description,
+      ...receiverOf(task, values),
+    };
     task.account = await context.bank.account(account.account_number, { signal: context.signal });
     if (kind.effect === subtract && after(task, plan.amount).startsWith('-')) {
       const has = formatMoney(task.account.available, account.currency);
@@ -85,16 +112,33 @@ function fillIn(task, next) {
     receiver,
     amount,
     effect,
-    field({ name: 'description', label: 'Description', optional: true, hint: note, characters: 140, autocapitalize: 'sentences', autocomplete: 'off' }),
+    field({
+      name: 'description',
+      label: 'Description',
+      optional: true,
+      hint: note,
+      characters: 140,
+      autocapitalize: 'sentences',
+      autocomplete: 'off',
+    }),
     actions(h('a', { class: 'button quiet', href: homeOf(task) }, 'Cancel'), submitButton('Review')),
   );
 }
 
 function receiverFields({ account, receivers }) {
   const own = receivers.filter((each) => {
-    return each.account_number !== account.account_number && each.currency === account.currency && each.status === 'open';
+    return (
+      each.account_number !== account.account_number && each.currency === account.currency && each.status === 'open'
+    );
   });
-  const number = field({ name: 'number', label: 'Receiver’s account number', inputmode: 'numeric', autocomplete: 'off', placeholder: '14 digits', maxlength: 24 });
+  const number = field({
+    name: 'number',
+    label: 'Receiver’s account number',
+    inputmode: 'numeric',
+    autocomplete: 'off',
+    placeholder: '14 digits',
+    maxlength: 24,
+  });
   if (!own.length) return [number];
   const options = own.map((each) => [each.account_number, `${nameOf(each)} · ${groupDigits(each.account_number)}`]);
   const to = field({ name: 'to', label: 'To', control: select([...options, [ANOTHER, 'Another account…']]) });
@@ -142,7 +186,12 @@ const after = ({ kind, account }, amount) => kind.effect(account.balance, amount
 function effectOf(task, amount) {
   const now = h('dd', { class: 'amount' });
   const then = h('dd', { class: 'amount' });
-  const list = h('dl', { class: 'effect', 'aria-live': 'polite' }, h('div', null, h('dt', null, 'Balance now'), now), h('div', null, h('dt', null, 'Afterwards'), then));
+  const list = h(
+    'dl',
+    { class: 'effect', 'aria-live': 'polite' },
+    h('div', null, h('dt', null, 'Balance now'), now),
+    h('div', null, h('dt', null, 'Afterwards'), then),
+  );
   list.show = (value) => {
     const { currency, balance } = task.account;
     now.textContent = formatMoney(balance, currency);
@@ -162,7 +211,13 @@ function review(task, plan, back) {
   const confirm = submitButton(`Confirm ${kind.noun}`);
   const submit = () => carryOut(task, plan, { confirm, change, back });
   const line = (term, ...value) => h('div', null, h('dt', null, term), h('dd', null, value));
-  const heading = h('h2', { tabindex: -1 }, kind === KINDS.transfer ? 'Send ' : `${kind.title} `, h('span', { class: 'amount' }, money), '?');
+  const heading = h(
+    'h2',
+    { tabindex: -1 },
+    kind === KINDS.transfer ? 'Send ' : `${kind.title} `,
+    h('span', { class: 'amount' }, money),
+    '?',
+  );
   const card = form(
     { submit, class: 'card review' },
     heading,
@@ -197,7 +252,8 @@ async function carryOut(task, plan, { confirm, change, back }) {
 
 function order(bank, { kind, account }, { amount, description, receiver }, options) {
   const common = { amount, currency: account.currency, ...(description && { description }) };
-  if (kind === KINDS.transfer) return bank.transfer({ from_account: account.account_number, to_account: receiver, ...common }, options);
+  if (kind === KINDS.transfer)
+    return bank.transfer({ from_account: account.account_number, to_account: receiver, ...common }, options);
   const cash = { account_number: account.account_number, ...common };
   return kind === KINDS.deposit ? bank.deposit(cash, options) : bank.withdraw(cash, options);
 }

@@ -17,7 +17,14 @@ export function openAccount({ bank }) {
     h('h1', null, 'Open an account'),
     form(
       { submit, class: 'card' },
-      field({ name: 'label', label: 'Name', optional: true, hint: 'To tell your accounts apart, such as “Savings”.', characters: 50, autocapitalize: 'sentences' }),
+      field({
+        name: 'label',
+        label: 'Name',
+        optional: true,
+        hint: 'To tell your accounts apart, such as “Savings”.',
+        characters: 50,
+        autocapitalize: 'sentences',
+      }),
       field({ name: 'currency', label: 'Currency', optional: true, control: select(currencyChoices()) }),
       actions(h('a', { class: 'button quiet', href: '#/' }, 'Cancel'), submitButton('Open the account')),
     ),

@@ -10,7 +10,11 @@ import { segmented } from '../ui/segmented.js';
 import { empty, later } from '../ui/states.js';
 
 const DAY_MS = 86_400_000;
-const PERIODS = [[30, '30 days'], [90, '90 days'], [365, '1 year']];
+const PERIODS = [
+  [30, '30 days'],
+  [90, '90 days'],
+  [365, '1 year'],
+];
 
 /** @param {import('../app.js').Context} context @returns {Promise<import('../app.js').Screen>} */
 export async function overview({ bank, me, signal }) {
@@ -69,10 +73,14 @@ function hero(bank, accounts, signal) {
 function totals(groups, choose) {
   const rows = [...groups].map(([currency, accounts], index) => {
     const sum = accounts.map(({ balance }) => balance).reduce(add);
-    const value = [h('span', { class: 'hero-label' }, `Total in ${currency}`), h('span', { class: 'hero-amount' }, formatMoney(sum, currency))];
+    const value = [
+      h('span', { class: 'hero-label' }, `Total in ${currency}`),
+      h('span', { class: 'hero-amount' }, formatMoney(sum, currency)),
+    ];
     if (groups.size === 1) return h('p', { class: 'total' }, value);
     const onclick = ({ currentTarget }) => {
-      for (const each of currentTarget.parentElement.children) each.setAttribute('aria-pressed', String(each === currentTarget));
+      for (const each of currentTarget.parentElement.children)
+        each.setAttribute('aria-pressed', String(each === currentTarget));
       choose(currency);
     };
     return h('button', { type: 'button', class: 'total', 'aria-pressed': String(index === 0), onclick }, value);

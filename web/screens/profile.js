@@ -16,7 +16,10 @@ export function profile(context) {
     h('h1', null, 'Profile'),
     section('You', details(context)),
     section('Password', password(context)),
-    section('Second factor', later(async () => factor(await bank.secondFactor({ signal })), signal, 1)),
+    section(
+      'Second factor',
+      later(async () => factor(await bank.secondFactor({ signal })), signal, 1),
+    ),
     section('Confirmation', confirmation(context)),
     section('Sessions', sessionList(context)),
     section('Leave the bank', leave(context)),
@@ -27,8 +30,19 @@ export function profile(context) {
 const section = (title, ...content) => h('section', { class: 'block' }, h('h2', null, title), content);
 
 function details({ bank, me, session }) {
-  const email = field({ name: 'email', label: 'E-mail address', type: 'email', autocomplete: 'email', value: me.email, maxlength: 254 });
-  const current = passwordField({ name: 'current_password', label: 'Current password', hint: 'To change the address you sign in with.' });
+  const email = field({
+    name: 'email',
+    label: 'E-mail address',
+    type: 'email',
+    autocomplete: 'email',
+    value: me.email,
+    maxlength: 254,
+  });
+  const current = passwordField({
+    name: 'current_password',
+    label: 'Current password',
+    hint: 'To change the address you sign in with.',
+  });
   const update = () => {
     current.hidden = email.control.value.trim().toLowerCase() === me.email;
     current.control.required = !current.hidden;
@@ -40,7 +54,14 @@ function details({ bank, me, session }) {
     await session.reload();
     toast('Saved.');
   };
-  const name = field({ name: 'name', label: 'Name', value: me.name, autocomplete: 'name', autocapitalize: 'words', characters: 100 });
+  const name = field({
+    name: 'name',
+    label: 'Name',
+    value: me.name,
+    autocomplete: 'name',
+    autocapitalize: 'words',
+    characters: 100,
+  });
   return form({ submit, class: 'card' }, name, email, current, actions(submitButton('Save')));
 }
 
@@ -56,9 +77,21 @@ function password({ bank, me }) {
       },
     },
     // Password managers want to know whose password this is.
-    h('input', { type: 'text', name: 'username', autocomplete: 'username', value: me.email, hidden: true, 'aria-hidden': 'true' }),
+    h('input', {
+      type: 'text',
+      name: 'username',
+      autocomplete: 'username',
+      value: me.email,
+      hidden: true,
+      'aria-hidden': 'true',
+    }),
     passwordField({ name: 'current_password', label: 'Current password' }),
-    passwordField({ name: 'new_password', label: 'New password', isNew: true, hint: 'At least 8 characters. Every other session ends.' }),
+    passwordField({
+      name: 'new_password',
+      label: 'New password',
+      isNew: true,
+      hint: 'At least 8 characters. Every other session ends.',
+    }),
     actions(submitButton('Change the password')),
   );
   return element;

@@ -65,7 +65,16 @@ async function reverse({ bank, params, query }, entry) {
     text: `${formatMoney(entry.amount, entry.currency)} goes back to where it came from, as a new movement. A reversal cannot be reversed.`,
     verb: 'Reverse',
     danger: true,
-    fields: [field({ name: 'reason', label: 'Reason', optional: true, hint: 'The statement and the audit log show it.', characters: 140, autocomplete: 'off' })],
+    fields: [
+      field({
+        name: 'reason',
+        label: 'Reason',
+        optional: true,
+        hint: 'The statement and the audit log show it.',
+        characters: 140,
+        autocomplete: 'off',
+      }),
+    ],
     act: async ({ reason }) => {
       order = await bank.reverse(entry.id, reason || undefined, { idempotencyKey });
     },
@@ -107,8 +116,17 @@ function seal(hash) {
       null,
       h('p', { class: 'seal-title' }, 'Seal'),
       h('code', { class: 'hash' }, hash),
-      h('p', { class: 'hint' }, 'SHA-256 over this line and the seal of the line before. Whoever changes a line breaks every seal after it.'),
+      h(
+        'p',
+        { class: 'hint' },
+        'SHA-256 over this line and the seal of the line before. Whoever changes a line breaks every seal after it.',
+      ),
     ),
-    navigator.clipboard && h('button', { type: 'button', class: 'icon-button no-print', 'aria-label': 'Copy the seal', onclick: copy }, icon('copy')),
+    navigator.clipboard &&
+      h(
+        'button',
+        { type: 'button', class: 'icon-button no-print', 'aria-label': 'Copy the seal', onclick: copy },
+        icon('copy'),
+      ),
   );
 }

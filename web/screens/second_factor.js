@@ -26,7 +26,15 @@ export async function secondFactor(context) {
 const cancel = () => h('a', { class: 'button quiet', href: '#/profile' }, 'Cancel');
 
 const codeField = (hint) =>
-  field({ name: 'code', label: 'Code', hint, inputmode: 'numeric', autocomplete: 'one-time-code', spellcheck: 'false', maxlength: 64 });
+  field({
+    name: 'code',
+    label: 'Code',
+    hint,
+    inputmode: 'numeric',
+    autocomplete: 'one-time-code',
+    spellcheck: 'false',
+    maxlength: 64,
+  });
 
 function confirmPassword({ bank, me, session }, stage) {
   const submit = async ({ password }) => {
@@ -51,8 +59,20 @@ function scan({ bank, session }, { secret, otpauth_uri: uri, qr_svg: picture }, 
   return form(
     { submit, class: 'card' },
     h('h2', { tabindex: -1 }, 'Scan this with your app'),
-    h('img', { class: 'qr', alt: 'QR code for the authenticator app', src: `data:image/svg+xml;charset=utf-8,${encodeURIComponent(picture)}` }),
-    h('p', { class: 'hint' }, 'Or type the key: ', h('code', { class: 'secret' }, secret.replace(/(.{4})(?=.)/g, '$1 ')), '. On this device, ', h('a', { href: uri }, 'open the app'), '.'),
+    h('img', {
+      class: 'qr',
+      alt: 'QR code for the authenticator app',
+      src: `data:image/svg+xml;charset=utf-8,${encodeURIComponent(picture)}`,
+    }),
+    h(
+      'p',
+      { class: 'hint' },
+      'Or type the key: ',
+      h('code', { class: 'secret' }, secret.replace(/(.{4})(?=.)/g, '$1 ')),
+      '. On this device, ',
+      h('a', { href: uri }, 'open the app'),
+      '.',
+    ),
     codeField('The six digits that the app shows now.'),
     actions(submitButton('Turn on')),
   );
@@ -73,7 +93,11 @@ function recoveryCodes(codes, session) {
     { class: 'card' },
     h('h2', { tabindex: -1 }, 'Keep these recovery codes'),
     h('p', null, 'Each one signs you in once, should you lose the app. They are shown only now.'),
-    h('ul', { class: 'codes' }, codes.map((code) => h('li', null, h('code', null, code)))),
+    h(
+      'ul',
+      { class: 'codes' },
+      codes.map((code) => h('li', null, h('code', null, code))),
+    ),
     actions(
       navigator.clipboard && h('button', { type: 'button', class: 'secondary', onclick: copy }, icon('copy'), 'Copy'),
       h('button', { type: 'button', class: 'secondary', onclick: () => print() }, icon('print'), 'Print'),

@@ -36,7 +36,11 @@ export function sessionList({ bank, signal }) {
 
 function rowOf(session, end) {
   const device = deviceOf(session.user_agent);
-  const button = h('button', { type: 'button', class: 'quiet', 'aria-label': `End the session of ${device}`, onclick: () => end(session, row) }, 'End');
+  const button = h(
+    'button',
+    { type: 'button', class: 'quiet', 'aria-label': `End the session of ${device}`, onclick: () => end(session, row) },
+    'End',
+  );
   const since = `Since ${formatMoment(session.created_at)} · last used ${formatMoment(session.last_used_at)} · ${session.address ?? 'unknown address'}`;
   const row = h(
     'li',
@@ -44,7 +48,12 @@ function rowOf(session, end) {
     h(
       'div',
       null,
-      h('p', { title: session.user_agent }, h('b', null, device, ' '), session.current && h('span', { class: 'chip active' }, 'this one')),
+      h(
+        'p',
+        { title: session.user_agent },
+        h('b', null, device, ' '),
+        session.current && h('span', { class: 'chip active' }, 'this one'),
+      ),
       h('p', { class: 'hint' }, since),
     ),
     !session.current && button,
@@ -56,7 +65,19 @@ function rowOf(session, end) {
 function deviceOf(agent) {
   if (!agent) return 'Unknown device';
   const first = (names) => names.find(([pattern]) => pattern.test(agent))?.[1];
-  const browser = first([[/Edg\//, 'Edge'], [/OPR\//, 'Opera'], [/Firefox\//, 'Firefox'], [/Chrome\//, 'Chrome'], [/Safari\//, 'Safari']]);
-  const system = first([[/Android/, 'Android'], [/iPhone|iPad/, 'iOS'], [/Windows/, 'Windows'], [/Mac OS X/, 'macOS'], [/Linux/, 'Linux']]);
+  const browser = first([
+    [/Edg\//, 'Edge'],
+    [/OPR\//, 'Opera'],
+    [/Firefox\//, 'Firefox'],
+    [/Chrome\//, 'Chrome'],
+    [/Safari\//, 'Safari'],
+  ]);
+  const system = first([
+    [/Android/, 'Android'],
+    [/iPhone|iPad/, 'iOS'],
+    [/Windows/, 'Windows'],
+    [/Mac OS X/, 'macOS'],
+    [/Linux/, 'Linux'],
+  ]);
   return browser ? [browser, system].filter(Boolean).join(' on ') : agent.slice(0, 40);
 }

@@ -25,14 +25,21 @@ export async function statement(context) {
   const sheet = h('div');
   const show = (period) => {
     rememberInAddress(path, { for: customer?.id, ...period });
-    sheet.replaceChildren(later(() => read({ bank, account, holder: customer ?? me, period, signal }, periods.shorten), signal, 6));
+    sheet.replaceChildren(
+      later(() => read({ bank, account, holder: customer ?? me, period, signal }, periods.shorten), signal, 6),
+    );
   };
   const asked = periodOf(query);
   const periods = periodChooser(asked, show);
   const content = h(
     'section',
     { class: 'statement-screen' },
-    h('a', { class: 'way-back no-print', href: link(`/accounts/${params.number}`, { for: customer?.id }) }, icon('back'), nameOf(account)),
+    h(
+      'a',
+      { class: 'way-back no-print', href: link(`/accounts/${params.number}`, { for: customer?.id }) },
+      icon('back'),
+      nameOf(account),
+    ),
     h('h1', { class: 'no-print' }, 'Statement'),
     periods,
     sheet,
@@ -51,7 +58,12 @@ async function read(asked, shorten) {
   const length = last.sequence - before.sequence;
   if (length > MAX_MOVEMENTS) return tooLong(asked, { before, last, length }, shorten);
   const shown = await bank.statement(account.account_number, period, { signal });
-  const printButton = h('button', { type: 'button', class: 'secondary', onclick: () => print() }, icon('print'), 'Print');
+  const printButton = h(
+    'button',
+    { type: 'button', class: 'secondary', onclick: () => print() },
+    icon('print'),
+    'Print',
+  );
   return sheetOf(asked, [printButton], [sums(shown), movements(shown)]);
 }
 
@@ -60,17 +72,29 @@ function tooLong(asked, { before, last, length }, shorten) {
   const money = ({ minor }) => fromMinor(minor, decimalsOf(account.balance));
   const count = new Intl.NumberFormat(LOCALE).format;
   const isOneDay = period.from === period.to;
-  const shorter = h('button', { type: 'button', class: 'secondary', onclick: () => shorten(period) }, 'Choose a shorter period');
-  return sheetOf(asked, [], [
-    sums({ currency: account.currency, opening_balance: money(before), closing_balance: money(last) }),
-    h(
-      'div',
-      { class: 'state' },
-      h('p', { class: 'state-title' }, `${count(length)} movements are too many for a page`),
-      h('p', null, `A page shows up to ${count(MAX_MOVEMENTS)}. The CSV file above has all of them${isOneDay ? '' : ', or you can choose a shorter period'}.`),
-      !isOneDay && shorter,
-    ),
-  ]);
+  const shorter = h(
+    'button',
+    { type: 'button', class: 'secondary', onclick: () => shorten(period) },
+    'Choose a shorter period',
+  );
+  return sheetOf(
+    asked,
+    [],
+    [
+      sums({ currency: account.currency, opening_balance: money(before), closing_balance: money(last) }),
+      h(
+        'div',
+        { class: 'state' },
+        h('p', { class: 'state-title' }, `${count(length)} movements are too many for a page`),
+        h(
+          'p',
+          null,
+          `A page shows up to ${count(MAX_MOVEMENTS)}. The CSV file above has all of them${isOneDay ? '' : ', or you can choose a shorter period'}.`,
+        ),
+        !isOneDay && shorter,
+      ),
+    ],
+  );
 }
 
 function sheetOf({ bank, account, holder, period }, buttons, content) {
@@ -80,13 +104,7 @@ function sheetOf({ bank, account, holder, period }, buttons, content) {
   });
   const button = (format, words) => downloadButton(words, file(format));
   return [
-    h(
-      'div',
-      { class: 'actions no-print' },
-      button('csv', 'CSV'),
-      button('json', 'JSON'),
-      buttons,
-    ),
+    h('div', { class: 'actions no-print' }, button('csv', 'CSV'), button('json', 'JSON'), buttons),
     h('article', { class: 'card sheet' }, letterhead(account, holder, period), content),
   ];
 }
@@ -109,7 +127,8 @@ function letterhead(account, holder, { from, to }) {
 
 /** Totals are left out where they are not known. */
 function sums(shown) {
-  const sum = (term, amount) => amount && h('div', null, h('dt', null, term), h('dd', { class: 'amount' }, formatMoney(amount, shown.currency)));
+  const sum = (term, amount) =>
+    amount && h('div', null, h('dt', null, term), h('dd', { class: 'amount' }, formatMoney(amount, shown.currency)));
   return h(
     'dl',
     { class: 'sums' },
@@ -130,13 +149,29 @@ function movements({ movements: entries, currency }) {
       'tr',
       { role: 'row' },
       cell('date', formatUtcDay(entry.created_at)),
-      cell('what', h('span', null, entry.description ?? about(entry)), entry.description && h('span', { class: 'hint' }, about(entry))),
+      cell(
+        'what',
+        h('span', null, entry.description ?? about(entry)),
+        entry.description && h('span', { class: 'hint' }, about(entry)),
+      ),
       cell('amount moved', formatPlain(entry.direction === 'credit' ? entry.amount : `-${entry.amount}`)),
       cell('amount after', formatPlain(entry.balance)),
     );
-  const columns = h('tr', { role: 'row' }, head('Date'), head('Movement'), head(`Amount (${currency})`, 'amount'), head(`Balance (${currency})`, 'amount'));
+  const columns = h(
+    'tr',
+    { role: 'row' },
+    head('Date'),
+    head('Movement'),
+    head(`Amount (${currency})`, 'amount'),
+    head(`Balance (${currency})`, 'amount'),
+  );
   const group = { role: 'rowgroup' };
-  const table = h('table', { class: 'lines', role: 'table' }, h('thead', group, columns), h('tbody', group, entries.map(row)));
+  const table = h(
+    'table',
+    { class: 'lines', role: 'table' },
+    h('thead', group, columns),
+    h('tbody', group, entries.map(row)),
+  );
   // Keyboards scroll what they can focus.
   return h('div', { class: 'scroller', tabindex: 0, role: 'region', 'aria-label': 'Movements' }, table);
 }

@@ -5,7 +5,12 @@ import { h } from '../ui/dom.js';
 import { FieldProblem, actions, field, form, submitButton } from '../ui/form.js';
 import { segmented } from '../ui/segmented.js';
 
-const PERIODS = [['this-month', 'This month'], ['last-month', 'Last month'], ['this-year', 'This year'], ['custom', 'Other']];
+const PERIODS = [
+  ['this-month', 'This month'],
+  ['last-month', 'Last month'],
+  ['this-year', 'This year'],
+  ['custom', 'Other'],
+];
 
 /** The period that an address asks for, if it does. @param {URLSearchParams} query */
 export function periodOf(query) {
@@ -27,7 +32,12 @@ export function periodChooser(asked, show) {
     if (to < from) throw new FieldProblem('to', 'The last day is before the first.');
     show({ from, to });
   };
-  const custom = form({ submit, class: 'custom-period' }, day('from', 'First day'), day('to', 'Last day'), actions(submitButton('Show', { class: 'secondary' })));
+  const custom = form(
+    { submit, class: 'custom-period' },
+    day('from', 'First day'),
+    day('to', 'Last day'),
+    actions(submitButton('Show', { class: 'secondary' })),
+  );
   custom.hidden = chosen !== 'custom';
   const choose = (name) => {
     custom.hidden = name !== 'custom';

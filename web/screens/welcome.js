@@ -31,7 +31,12 @@ export async function signIn({ bank, session, signal }) {
     h('h1', null, 'Sign in'),
     unprotected(),
     form({ submit }, email, password, code, actions(submitButton('Sign in', { class: 'primary wide' }))),
-    h('p', { class: 'aside' }, 'New here? ', signUpIsOpen ? h('a', { href: '#/sign-up' }, 'Open an account') : BY_STAFF),
+    h(
+      'p',
+      { class: 'aside' },
+      'New here? ',
+      signUpIsOpen ? h('a', { href: '#/sign-up' }, 'Open an account') : BY_STAFF,
+    ),
   );
   return { title: 'Sign in', class: 'welcome', content: [pitch(), card] };
 }
@@ -54,7 +59,12 @@ export async function signUp(context) {
       { submit },
       field({ name: 'name', label: 'Your name', autocomplete: 'name', autocapitalize: 'words', characters: 100 }),
       emailField(),
-      passwordField({ name: 'password', label: 'Password', isNew: true, hint: 'At least 8 characters. A few random words are strong and easy to remember.' }),
+      passwordField({
+        name: 'password',
+        label: 'Password',
+        isNew: true,
+        hint: 'At least 8 characters. A few random words are strong and easy to remember.',
+      }),
       field({ name: 'currency', label: 'Currency', optional: true, control: select(currencyChoices()) }),
       actions(submitButton('Open the account', { class: 'primary wide' })),
     ),
@@ -96,13 +106,36 @@ function unprotected() {
   return h(
     'div',
     { class: 'unprotected', role: 'note' },
-    h('p', null, h('b', null, 'This connection is not encrypted.'), ' Others on the network could read what you type, and your browser will not keep you signed in: you will have to sign in again after a reload, and after 15 minutes.'),
-    h('p', null, 'If you run this bank, give it a certificate (', h('code', null, 'COFFER_TLS_CERT'), ' and ', h('code', null, 'COFFER_TLS_KEY'), '), or open it on its own machine as ', h('code', null, here), '.'),
+    h(
+      'p',
+      null,
+      h('b', null, 'This connection is not encrypted.'),
+      ' Others on the network could read what you type, and your browser will not keep you signed in: you will have to sign in again after a reload, and after 15 minutes.',
+    ),
+    h(
+      'p',
+      null,
+      'If you run this bank, give it a certificate (',
+      h('code', null, 'COFFER_TLS_CERT'),
+      ' and ',
+      h('code', null, 'COFFER_TLS_KEY'),
+      '), or open it on its own machine as ',
+      h('code', null, here),
+      '.',
+    ),
   );
 }
 
 const emailField = () =>
-  field({ name: 'email', label: 'E-mail address', type: 'email', autocomplete: 'username', inputmode: 'email', spellcheck: 'false', maxlength: 254 });
+  field({
+    name: 'email',
+    label: 'E-mail address',
+    type: 'email',
+    autocomplete: 'username',
+    inputmode: 'email',
+    spellcheck: 'false',
+    maxlength: 254,
+  });
 
 const codeField = () =>
   field({

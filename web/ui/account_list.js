@@ -13,7 +13,8 @@ export const nameOf = (account) => account.label ?? `${account.currency} account
 export const chip = (status) => h('span', { class: `chip ${status}` }, status);
 
 /** The bank lists accounts by their numbers, which mean nothing. @param {import('../api/coffer.js').Account[]} accounts */
-export const oldestFirst = (accounts) => [...accounts].sort((a, b) => Date.parse(a.opened_at) - Date.parse(b.opened_at));
+export const oldestFirst = (accounts) =>
+  [...accounts].sort((a, b) => Date.parse(a.opened_at) - Date.parse(b.opened_at));
 
 /**
  * @param {import('../api/coffer.js').Account[]} accounts
@@ -22,7 +23,11 @@ export const oldestFirst = (accounts) => [...accounts].sort((a, b) => Date.parse
 export function accountList(accounts, { owner } = {}) {
   const isClosed = ({ status }) => status === 'closed';
   const inOrder = oldestFirst(accounts).sort((a, b) => isClosed(a) - isClosed(b));
-  return h('ul', { class: 'accounts card' }, inOrder.map((account) => row(account, owner)));
+  return h(
+    'ul',
+    { class: 'accounts card' },
+    inOrder.map((account) => row(account, owner)),
+  );
 }
 
 function row(account, owner) {

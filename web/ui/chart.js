@@ -12,7 +12,8 @@ const HEIGHT = 180;
  * @returns {Promise<HTMLElement>}
  */
 export async function balanceChart({ points, decimals, isSampled, currency }) {
-  if (!isSampled && points.every(({ minor }) => minor === 0n)) return h('p', { class: 'chart-note' }, 'The line of your balance begins with the first movement.');
+  if (!isSampled && points.every(({ minor }) => minor === 0n))
+    return h('p', { class: 'chart-note' }, 'The line of your balance begins with the first movement.');
   const { default: UPlot } = await import('../vendor/uplot.js').catch(asNetworkError);
   const money = (minor) => formatMoney(fromMinor(minor, decimals), currency);
   const readout = h('p', { class: 'chart-readout', 'aria-hidden': 'true' });
@@ -53,11 +54,23 @@ function options(UPlot, { width, say, last, colors }) {
     scales: { y: { range: (_, min, max) => rangeAround(min, max) } },
     axes: [
       { ...axis, grid: { show: false }, size: 28, space: 80, values: (_, ticks) => dateTicks(ticks) },
-      { ...axis, grid: { stroke: colors.grid, width: 1 }, size: 52, space: 48, values: (_, ticks) => ticks.map((tick) => short.format(tick)) },
+      {
+        ...axis,
+        grid: { stroke: colors.grid, width: 1 },
+        size: 52,
+        space: 48,
+        values: (_, ticks) => ticks.map((tick) => short.format(tick)),
+      },
     ],
     series: [
       {},
-      { stroke: colors.line, width: 2, fill: colors.fill, paths: UPlot.paths.stepped({ align: 1 }), points: { show: false } },
+      {
+        stroke: colors.line,
+        width: 2,
+        fill: colors.fill,
+        paths: UPlot.paths.stepped({ align: 1 }),
+        points: { show: false },
+      },
     ],
     hooks: { setCursor: [({ cursor }) => say(cursor.idx ?? last)] },
   };
@@ -79,7 +92,12 @@ function dateTicks(ticks) {
 function colorsOf(element) {
   const style = getComputedStyle(element);
   const color = (name) => style.getPropertyValue(name).trim();
-  return { line: color('--chart-line'), fill: color('--chart-fill'), grid: color('--chart-grid'), text: color('--chart-text') };
+  return {
+    line: color('--chart-line'),
+    fill: color('--chart-fill'),
+    grid: color('--chart-grid'),
+    text: color('--chart-text'),
+  };
 }
 
 /** What those learn who do not see it. */

@@ -20,9 +20,7 @@ export function ask({ title, text, verb, danger, fields = [], act }) {
   };
   const cancel = h('button', { type: 'button', class: 'quiet', onclick: () => dialog.close() }, 'Cancel');
   const confirm = submitButton(verb, { class: danger ? 'primary danger' : 'primary' });
-  dialog.append(
-    form({ submit }, h('h2', { id }, title), h('p', null, text), fields, actions(cancel, confirm)),
-  );
+  dialog.append(form({ submit }, h('h2', { id }, title), h('p', null, text), fields, actions(cancel, confirm)));
   document.body.append(dialog);
   dialog.showModal();
   return new Promise((resolve) => {

@@ -102,7 +102,9 @@ function clearProblems(element) {
 }
 
 function checkRequired(element) {
-  const empty = [...element.querySelectorAll('.field')].filter(({ control }) => control.required && !control.value.trim());
+  const empty = [...element.querySelectorAll('.field')].filter(
+    ({ control }) => control.required && !control.value.trim(),
+  );
   for (const each of empty) setFieldError(each, 'Please fill this in.');
   empty[0]?.control.focus();
   return empty.length === 0;
@@ -127,7 +129,10 @@ export class FieldProblem extends Error {
 
 /** @param {HTMLFormElement} element @param {unknown} error */
 export function showProblem(element, error) {
-  const found = pointed(element, error).map(([name, text]) => [element.querySelector(`[data-field="${CSS.escape(name)}"]`), text]);
+  const found = pointed(element, error).map(([name, text]) => [
+    element.querySelector(`[data-field="${CSS.escape(name)}"]`),
+    text,
+  ]);
   for (const [each, text] of found) if (each) setFieldError(each, text);
   const first = found.find(([each]) => each);
   if (first) first[0].control.focus();
@@ -151,7 +156,10 @@ function pointed(element, error) {
   if (!(error instanceof ProblemError)) return [];
   const field = FIELDS_OF_CODES[error.code]?.find((name) => element.querySelector(`[data-field="${name}"]`));
   if (field) return [[field, asSentence(error.detail)]];
-  return error.errors.map(({ pointer, detail }) => [pointer.replace(/^[/?]/, ''), asSentence(detail.replace(/^send /, 'enter '))]);
+  return error.errors.map(({ pointer, detail }) => [
+    pointer.replace(/^[/?]/, ''),
+    asSentence(detail.replace(/^send /, 'enter ')),
+  ]);
 }
 
 /** What went wrong, for a person. */

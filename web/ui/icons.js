@@ -26,9 +26,19 @@ const PATHS = {
 
 /** @param {keyof typeof PATHS} name @returns {SVGElement} */
 export function icon(name) {
-  const line = { fill: 'none', stroke: 'currentColor', 'stroke-width': 1.75, 'stroke-linecap': 'round', 'stroke-linejoin': 'round' };
+  const line = {
+    fill: 'none',
+    stroke: 'currentColor',
+    'stroke-width': 1.75,
+    'stroke-linecap': 'round',
+    'stroke-linejoin': 'round',
+  };
   const paths = PATHS[name].map((d) => svg('path', { d }));
-  return svg('svg', { class: 'icon', viewBox: '0 0 24 24', width: 20, height: 20, 'aria-hidden': 'true', ...line }, paths);
+  return svg(
+    'svg',
+    { class: 'icon', viewBox: '0 0 24 24', width: 20, height: 20, 'aria-hidden': 'true', ...line },
+    paths,
+  );
 }
 
 /** The strong-box. */

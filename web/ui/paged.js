@@ -48,11 +48,14 @@ export function paged({ into, frame = into, load, row, empty, signal }) {
     if (pageWasEmpty) return fetchPage();
     const button = h('button', { type: 'button', class: 'secondary', onclick: fetchPage }, 'Show more');
     foot.replaceChildren(button);
-    const whenSeen = new IntersectionObserver(([entry]) => {
-      if (!entry.isIntersecting) return;
-      whenSeen.disconnect();
-      if (button.isConnected) fetchPage();
-    }, { rootMargin: '400px' });
+    const whenSeen = new IntersectionObserver(
+      ([entry]) => {
+        if (!entry.isIntersecting) return;
+        whenSeen.disconnect();
+        if (button.isConnected) fetchPage();
+      },
+      { rootMargin: '400px' },
+    );
     whenSeen.observe(button);
   };
 

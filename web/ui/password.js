@@ -30,7 +30,9 @@ export function strength(password) {
 export function passwordField({ name, label, isNew = false, hint }) {
   const toggle = h('button', { type: 'button', class: 'reveal', 'aria-pressed': 'false' }, 'Show');
   toggle.setAttribute('aria-label', `Show ${label.toLowerCase()}`);
-  const meter = isNew && h('div', { class: 'strength', role: 'status' }, h('span', { class: 'strength-bars' }, ...segments()), h('span'));
+  const meter =
+    isNew &&
+    h('div', { class: 'strength', role: 'status' }, h('span', { class: 'strength-bars' }, ...segments()), h('span'));
   const autocomplete = isNew ? 'new-password' : 'current-password';
   const element = field({ name, label, hint, type: 'password', autocomplete, maxlength: 128, after: meter });
   const input = element.control;

@@ -15,7 +15,10 @@ export function peopleReader({ bank, me, signal }) {
   const owner = once((number) => bank.account(number, { signal }).then((account) => user(account.owner_id)));
   const place = (reading, fallback, draw) => {
     const element = h('span', null, '…');
-    reading.then((person) => element.replaceChildren(...draw(person)), () => (element.textContent = fallback));
+    reading.then(
+      (person) => element.replaceChildren(...draw(person)),
+      () => (element.textContent = fallback),
+    );
     return element;
   };
   const linked = ({ id, name }) => (id ? h('a', { href: `#/staff/users/${id}` }, name) : name);

@@ -25,7 +25,15 @@ export async function askForProof(bank) {
 /** A code, or the password in its place: one of them is shown and sent. */
 function passwordOrCode() {
   const password = passwordField({ name: 'password', label: 'Password' });
-  const code = field({ name: 'code', label: 'Code', hint: 'From your authenticator app, or a recovery code.', inputmode: 'numeric', autocomplete: 'one-time-code', spellcheck: 'false', maxlength: 64 });
+  const code = field({
+    name: 'code',
+    label: 'Code',
+    hint: 'From your authenticator app, or a recovery code.',
+    inputmode: 'numeric',
+    autocomplete: 'one-time-code',
+    spellcheck: 'false',
+    maxlength: 64,
+  });
   const change = h('button', { type: 'button', class: 'link' });
   const show = (shown, other, words) => {
     shown.hidden = false;

@@ -10,7 +10,13 @@ import { h, newId } from './dom.js';
 export function segmented(label, options, value, onchange) {
   const name = newId('segment');
   const choices = options.map(([key, words]) => {
-    const input = h('input', { type: 'radio', name, value: key, checked: key === value, onchange: () => onchange(String(key)) });
+    const input = h('input', {
+      type: 'radio',
+      name,
+      value: key,
+      checked: key === value,
+      onchange: () => onchange(String(key)),
+    });
     return h('label', null, input, h('span', null, words));
   });
   return h('fieldset', { class: 'segmented' }, h('legend', { class: 'unseen' }, label), choices);

@@ -32,7 +32,8 @@ function endsTheToken(response, path) {
 async function learn(response) {
   const path = new URL(response.url, location.href).pathname;
   if (response.status === 201 && path === '/create_account') remember(JSON.parse(response.text).account.account_number);
-  if (response.status === 200 && path === '/login') await rememberFirstAccountOf(JSON.parse(response.text).access_token);
+  if (response.status === 200 && path === '/login')
+    await rememberFirstAccountOf(JSON.parse(response.text).access_token);
   if (endsTheToken(response, path)) signOutHere();
   return response;
 }
