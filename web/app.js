@@ -1,11 +1,12 @@
 /** The app: who is signed in, which screen is shown, and what happens when that changes. */
 
 import { Coffer, ProblemError, SignedOutError } from './api/coffer.js';
-import { announce, h, toast } from './ui/dom.js';
+import { worksHere } from './domain/roles.js';
+import { announce, byId, flat, h, toast } from './ui/dom.js';
 import { askForProof } from './ui/proof.js';
 import { resolve } from './ui/router.js';
 import { failure, notFound, skeleton } from './ui/states.js';
-import { drawHeader, watchConnection, worksHere } from './ui/shell.js';
+import { drawHeader, watchConnection } from './ui/shell.js';
 import { account } from './screens/account.js';
 import { approvals } from './screens/approvals.js';
 import { audit } from './screens/audit.js';
@@ -20,9 +21,23 @@ import { secondFactor } from './screens/second_factor.js';
 import { statement } from './screens/statement.js';
 import { signIn, signUp } from './screens/welcome.js';
 
+/** @import { Profile } from './api/coffer.js' */
+/** @import { Child } from './ui/dom.js' */
+
+/**
+ * What a screen gets. It answers with its title and its content.
+ * @typedef {{bank: Coffer, me: Me, params: Record<string, string>, query: URLSearchParams, path: string,
+ *   signal: AbortSignal, session: typeof session}} Context
+ * @typedef {{title: string, content: Child, class?: string}} Screen
+ * @typedef {(context: Context) => Screen | Promise<Screen>} ShowScreen
+ * @typedef {Profile & {mustEnrol: boolean}} Me `mustEnrol`: has to set up a second factor before anything else
+ */
+
 const ENROLMENT = '/profile/second-factor';
 
+/** @type {[string, ShowScreen][]} */
 const FOR_ALL = [['/sign-up', signUp]];
+/** @type {[string, ShowScreen][]} */
 const FOR_THE_SIGNED_IN = [
   ['/', overview],
   ['/open-account', openAccount],
@@ -38,21 +53,17 @@ const FOR_THE_SIGNED_IN = [
   ['/staff/audit', audit],
 ];
 
-/**
- * What a screen gets. It answers with its title and its content.
- * @typedef {{bank: Coffer, me: import('./api/coffer.js').User & {mustEnrol?: boolean}, params: Record<string, string>,
- *   query: URLSearchParams, path: string, signal: AbortSignal, session: typeof session}} Context
- * @typedef {{title: string, content: any, class?: string}} Screen
- */
-
+/** @type {Coffer} */
 const bank = new Coffer({ session: 'cookie', askForProof: () => askForProof(bank) });
-const main = document.getElementById('main');
+const main = byId('main');
+/** @type {Me | null} */
 let me = null;
 let leaving = new AbortController();
 let isFirst = true;
 
 /** What screens may do about who is signed in. */
 const session = {
+  /** @param {string} email @param {string} password @param {string} [code] */
   async signIn(email, password, code) {
     await bank.signIn(email, password, code);
     await loadMe();
@@ -62,7 +73,7 @@ const session = {
     await bank.signOut();
     session.leave('');
   },
-  /** Signed out for good, and on purpose: nobody need come back to this screen. */
+  /** Signed out for good, and on purpose: nobody need come back to this screen. @param {string} words */
   leave(words) {
     if (location.hash) history.pushState(null, '', '#/');
     forget(words);
@@ -80,13 +91,14 @@ async function loadMe() {
   me = { ...user, mustEnrol: Boolean(factor?.required && !factor.enabled) };
 }
 
+/** @param {unknown} error */
 const asksForEnrolment = (error) => error instanceof ProblemError && error.code === 'second_factor_enrolment_required';
 
 /** Nobody is signed in any more. Who signs in again comes back to this address. @param {string} words why */
 function forget(words) {
   me = null;
   // A question to somebody who is no longer signed in.
-  for (const dialog of document.querySelectorAll('dialog[open]')) dialog.close();
+  for (const dialog of document.querySelectorAll('dialog')) if (dialog.open) dialog.close();
   if (words) toast(words);
   show();
 }
@@ -112,12 +124,13 @@ async function show() {
   main.setAttribute('aria-busy', 'true');
   main.replaceChildren(skeleton());
   const screen = place.screen ?? (me ? notFound : signIn);
-  const shown = await tryScreen(screen, { ...place, bank, me, signal, session });
-  if (signal.aborted) return;
-  settle(shown);
+  // A screen for everybody asks for nobody.
+  const context = /** @type {Context} */ ({ ...place, bank, me, signal, session });
+  const shown = await tryScreen(screen, context);
+  if (shown && !signal.aborted) settle(shown);
 }
 
-/** @returns {Promise<Screen | null>} */
+/** @param {ShowScreen} screen @param {Context} context @returns {Promise<Screen | null>} */
 async function tryScreen(screen, context) {
   try {
     return await screen(context);
@@ -128,10 +141,11 @@ async function tryScreen(screen, context) {
   }
 }
 
+/** @param {Screen} screen */
 function settle({ title, content, class: name = '' }) {
   document.title = title === 'Coffer' ? title : `${title} · Coffer`;
   main.className = name;
-  main.replaceChildren(...[content].flat());
+  main.replaceChildren(...flat(content));
   main.removeAttribute('aria-busy');
   window.scrollTo(0, 0);
   if (!isFirst) focusHeading();
@@ -140,7 +154,8 @@ function settle({ title, content, class: name = '' }) {
 
 /** Keyboard and screen reader start where the new screen does. */
 function focusHeading() {
-  const heading = main.querySelector('[autofocus], h1') ?? main;
+  const found = main.querySelector('[autofocus], h1');
+  const heading = found instanceof HTMLElement ? found : main;
   if (heading.tagName === 'H1') heading.tabIndex = -1;
   heading.focus({ preventScroll: true });
 }

@@ -3,6 +3,9 @@
 import { decimalsOf, toMinor } from './money.js';
 import { lineBefore } from './passbook.js';
 
+/** @import { Account, Coffer } from '../api/coffer.js' */
+/** @import { Line } from './passbook.js' */
+
 /** Drawn one by one. More would take long to read and could not be told apart on a chart. */
 const MAX_MOVEMENTS = 2_000;
 /** Where there are more, the line goes through this many moments at most: as fine as a chart shows. */
@@ -12,21 +15,22 @@ const MAX_READINGS = 180;
 
 /**
  * @typedef {{at: number, minor: bigint}} Point at `at` (milliseconds) the balance was `minor`
- * @typedef {{account: import('../api/coffer.js').Account, opening: {sequence: number, minor: bigint}}} Passbook
- *   `opening`: the last line before the start
+ * @typedef {{account: Account, opening: Line}} Passbook `opening`: the last line before the start
+ * @typedef {Point & {id: string}} Change of a balance by `minor`, by the movement `id`
  */
 
 /**
  * The sum of some accounts of one currency since a moment, or since the first was opened: a point at the start, one for
  * now, and one per movement between them, or, when `isSampled`, because there are too many, one per evenly spaced moment.
- * @param {import('../api/coffer.js').Coffer} bank
- * @param {import('../api/coffer.js').Account[]} accounts
+ * @param {Coffer} bank
+ * @param {Account[]} accounts
  * @param {number} since in milliseconds
  * @param {AbortSignal} signal
  * @returns {Promise<{points: Point[], decimals: number, isSampled: boolean}>}
  */
 export async function totalSince(bank, accounts, since, signal) {
   const start = Math.max(since, Math.min(...accounts.map((account) => Date.parse(account.opened_at))));
+  /** @param {Account} account */
   const open = async (account) => ({ account, opening: await lineBefore(bank, account, start, signal) });
   const passbooks = await Promise.all(accounts.map(open));
   const movements = passbooks.reduce((count, { account, opening }) => count + account.sequence - opening.sequence, 0);
@@ -40,16 +44,30 @@ export async function totalSince(bank, accounts, since, signal) {
   return { points: [first, ...between, last], decimals: decimalsOf(accounts[0].balance), isSampled };
 }
 
+/** @param {bigint[]} amounts */
 const sum = (amounts) => amounts.reduce((total, minor) => total + minor, 0n);
 
-/** @returns {Promise<Point[]>} the sum after each movement */
+/**
+ * @param {Coffer} bank
+ * @param {Passbook[]} passbooks
+ * @param {Point} opening
+ * @param {AbortSignal} signal
+ * @returns {Promise<Point[]>} the sum after each movement
+ */
 async function afterEach(bank, passbooks, { at, minor }, signal) {
   const from = new Date(at).toISOString();
   const changes = await Promise.all(passbooks.map((passbook) => changesIn(bank, passbook, from, signal)));
   return together(changes.flat()).map((change) => ({ at: change.at, minor: (minor += change.minor) }));
 }
 
+/**
+ * @param {Coffer} bank
+ * @param {Passbook} passbook
+ * @param {string} from
+ * @param {AbortSignal} signal
+ */
 async function changesIn(bank, { account, opening }, from, signal) {
+  /** @type {Change[]} */
   const changes = [];
   if (account.sequence === opening.sequence) return changes;
   for await (const entry of bank.history(account.account_number, { from }, { signal })) {
@@ -65,8 +83,12 @@ async function changesIn(bank, { account, opening }, from, signal) {
   return changes;
 }
 
-/** In order, and one per movement: what goes from one of these accounts to another changes nothing. */
+/**
+ * In order, and one per movement: what goes from one of these accounts to another changes nothing.
+ * @param {Change[]} changes
+ */
 function together(changes) {
+  /** @type {Map<string, Point>} */
   const movements = new Map();
   for (const { id, at, minor } of changes) movements.set(id, { at, minor: minor + (movements.get(id)?.minor ?? 0n) });
   return [...movements.values()].filter(({ minor }) => minor !== 0n).sort((a, b) => a.at - b.at);
@@ -74,11 +96,16 @@ function together(changes) {
 
 /**
  * Every account at the same moments: what goes from one to another must not show.
+ * @param {Coffer} bank
+ * @param {Account[]} accounts
+ * @param {number} start
+ * @param {AbortSignal} signal
  * @returns {Promise<Point[]>} the sum at moments between the start and now
  */
 function evenlySpaced(bank, accounts, start, signal) {
   const parts = Math.min(MAX_MOMENTS, Math.floor(MAX_READINGS / accounts.length)) + 1;
   const step = (Date.now() - start) / parts;
+  /** @param {number} at */
   const read = async (at) => {
     const lines = await Promise.all(accounts.map((account) => lineBefore(bank, account, at, signal)));
     return { at, minor: sum(lines.map(({ minor }) => minor)) };
@@ -86,12 +113,10 @@ function evenlySpaced(bank, accounts, start, signal) {
   return Promise.all(Array.from({ length: parts - 1 }, (_, index) => read(Math.round(start + (index + 1) * step))));
 }
 
-/** @param {import('../api/coffer.js').Account[]} accounts @returns {Map<string, import('../api/coffer.js').Account[]>} by currency */
+/** @param {Account[]} accounts @returns {Map<string, Account[]>} by currency */
 export function byCurrency(accounts) {
+  /** @type {Map<string, Account[]>} */
   const groups = new Map();
-  for (const account of accounts) {
-    if (!groups.has(account.currency)) groups.set(account.currency, []);
-    groups.get(account.currency).push(account);
-  }
+  for (const account of accounts) groups.set(account.currency, [...(groups.get(account.currency) ?? []), account]);
   return groups;
 }

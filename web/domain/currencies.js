@@ -10,5 +10,7 @@ const COMMON = [
 /** @returns {[string, string][]} codes and names, the bank's own choice first */
 export function currencyChoices() {
   const names = new Intl.DisplayNames(undefined, { type: 'currency' });
-  return [['', "The bank's usual one"], ...COMMON.map((code) => [code, `${code} – ${names.of(code)}`])];
+  /** @param {string} code @returns {[string, string]} */
+  const choice = (code) => [code, `${code} – ${names.of(code)}`];
+  return [['', "The bank's usual one"], ...COMMON.map(choice)];
 }

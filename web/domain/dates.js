@@ -8,12 +8,18 @@ const time = new Intl.DateTimeFormat(undefined, { timeStyle: 'short' });
 
 const DAY_MS = 86_400_000;
 
-/** @param {string | number | Date} value */
+/** @typedef {string | number | Date} Moment */
+/** @typedef {{from: string, to: string}} Period in days, "2026-01-31", of which the last counts too */
+
+/** @param {Moment} value */
 export const formatDay = (value) => day.format(new Date(value));
-/** Of a statement, whose days are UTC. */
+/** Of a statement, whose days are UTC. @param {Moment} value */
 export const formatUtcDay = (value) => utcDay.format(new Date(value));
+/** @param {Moment} value */
 export const formatMoment = (value) => moment.format(new Date(value));
+/** @param {Moment} value */
 export const formatExactMoment = (value) => exactMoment.format(new Date(value));
+/** @param {Moment} value */
 export const formatTime = (value) => time.format(new Date(value));
 
 /**
@@ -26,15 +32,15 @@ export function startOfDay(date, daysLater = 0) {
   return new Date(year, month - 1, dayOfMonth + daysLater).toISOString();
 }
 
+/** @param {string | null} text @returns {text is string} whether it is a day, such as "2026-01-31" */
+export const isDay = (text) => /^\d{4}-\d{2}-\d{2}$/.test(text ?? '') && !Number.isNaN(Date.parse(text ?? ''));
+
 /**
- * The moment at which a UTC day begins, in milliseconds; null if it is no day.
- * @param {string | null} date "2026-01-31"
+ * The moment at which a UTC day begins, in milliseconds.
+ * @param {string} date "2026-01-31"
  * @param {number} [daysLater]
  */
-export function startOfUtcDay(date, daysLater = 0) {
-  const moment = /^\d{4}-\d{2}-\d{2}$/.test(date ?? '') ? Date.parse(date) : NaN;
-  return Number.isNaN(moment) ? null : moment + daysLater * DAY_MS;
-}
+export const startOfUtcDay = (date, daysLater = 0) => Date.parse(date) + daysLater * DAY_MS;
 
 /** @param {Date} date @returns {string} its UTC day, "2026-01-31" */
 export const utcDate = (date) => date.toISOString().slice(0, 10);
@@ -42,10 +48,11 @@ export const utcDate = (date) => date.toISOString().slice(0, 10);
 /**
  * The periods that a statement is usually asked for, in days of UTC.
  * @param {Date} [now]
- * @returns {Record<'this-month' | 'last-month' | 'this-year', {from: string, to: string}>}
+ * @returns {Record<'this-month' | 'last-month' | 'this-year', Period>}
  */
 export function usualPeriods(now = new Date()) {
   const [year, month] = [now.getUTCFullYear(), now.getUTCMonth()];
+  /** @param {[year: number, month: number, day: number]} ymd */
   const date = (...ymd) => utcDate(new Date(Date.UTC(...ymd)));
   return {
     'this-month': { from: date(year, month, 1), to: utcDate(now) },

@@ -8,6 +8,7 @@ export const LOCALE = navigator.language;
 
 /** A currency's sign or name, before or after the number. */
 const CURRENCY = /^[\p{L}\p{Sc}]+\.?|[\p{L}\p{Sc}]+\.?$/gu;
+/** @type {Record<string, string>} */
 const PLAIN_SEPARATORS = { '٫': '.', '٬': ',' };
 
 /** @typedef {{decimal: '.' | ',', digits: string[]}} Notation */
@@ -19,7 +20,7 @@ const PLAIN_SEPARATORS = { '٫': '.', '٬': ',' };
  */
 export function notationOf(locale = LOCALE) {
   const format = new Intl.NumberFormat(locale, { useGrouping: false });
-  const decimal = format.formatToParts(0.5).find((part) => part.type === 'decimal').value;
+  const decimal = format.formatToParts(0.5).find((part) => part.type === 'decimal')?.value;
   const digits = Array.from({ length: 10 }, (_, digit) => format.format(digit));
   return { decimal: decimal === ',' ? ',' : '.', digits };
 }
@@ -60,9 +61,9 @@ export function subtract(a, b) {
  */
 export function formatMoney(amount, currency, { sign = 'auto', locale = LOCALE } = {}) {
   const decimals = decimalsOf(amount);
-  const style = { style: 'currency', currency, minimumFractionDigits: decimals, maximumFractionDigits: decimals };
+  const digits = { minimumFractionDigits: decimals, maximumFractionDigits: decimals };
   const signDisplay = sign === 'always' ? 'exceptZero' : 'auto';
-  return new Intl.NumberFormat(locale, { ...style, signDisplay }).format(amount);
+  return new Intl.NumberFormat(locale, { style: 'currency', currency, signDisplay, ...digits }).format(exactly(amount));
 }
 
 /**
@@ -72,9 +73,12 @@ export function formatMoney(amount, currency, { sign = 'auto', locale = LOCALE }
 export function formatPlain(amount, locale = LOCALE) {
   const decimals = decimalsOf(amount);
   return new Intl.NumberFormat(locale, { minimumFractionDigits: decimals, maximumFractionDigits: decimals }).format(
-    amount,
+    exactly(amount),
   );
 }
+
+/** For `format`, which takes a number as a string but not any string. @param {string} amount */
+const exactly = (amount) => /** @type {Intl.StringNumericLiteral} */ (amount);
 
 /** Why what was typed is no amount, in words for the one who typed it. */
 export class AmountError extends Error {}
@@ -107,7 +111,7 @@ export function parseMoney(text, decimals, notation = notationOf()) {
   return amount;
 }
 
-/** Arabic digits and separators, for one, become ours. */
+/** Arabic digits and separators, for one, become ours. @param {string} text @param {Notation} notation */
 function withPlainDigits(text, { digits }) {
   return Array.from(text, (char) => {
     const digit = digits.indexOf(char);
@@ -115,7 +119,7 @@ function withPlainDigits(text, { digits }) {
   }).join('');
 }
 
-/** Before and after the decimal separator. */
+/** Before and after the decimal separator. @param {string} plain @param {Notation} notation @returns {[string, string]} */
 function split(plain, { decimal }) {
   const at = Math.max(plain.lastIndexOf('.'), plain.lastIndexOf(','));
   if (at < 0) return [plain, ''];
@@ -127,15 +131,17 @@ function split(plain, { decimal }) {
   return isDecimal ? [plain.slice(0, at), plain.slice(at + 1)] : [plain, ''];
 }
 
-/** Digits in groups of three, or, as in India, of two before the last three; or no groups at all. */
+/** Digits in groups of three, or, as in India, of two before the last three; or no groups at all. @param {string} whole */
 function isGrouped(whole) {
   return /^\d*$/.test(whole) || (/^[1-9]\d{0,2}([.,])\d{2,3}(\1\d{2,3})*$/.test(whole) && /[.,]\d{3}$/.test(whole));
 }
 
+/** @param {number} decimals */
 function example(decimals) {
-  return formatPlain(fromMinor(BigInt(125n * 10n ** BigInt(decimals)), decimals));
+  return formatPlain(fromMinor(125n * 10n ** BigInt(decimals), decimals));
 }
 
+/** @param {number} decimals */
 function tooManyDecimals(decimals) {
   if (decimals === 0) return 'This currency has no decimals. Enter a whole number.';
   return `Enter at most ${decimals} digits after the ${notationOf().decimal === ',' ? 'comma' : 'point'}.`;

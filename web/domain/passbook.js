@@ -2,13 +2,16 @@
 
 import { toMinor } from './money.js';
 
+/** @import { Account, Coffer } from '../api/coffer.js' */
+/** @typedef {{sequence: number, minor: bigint}} Line its number, and the balance after it in minor units */
+
 /**
- * The last line before a moment: its number, and the balance after it in minor units.
- * @param {import('../api/coffer.js').Coffer} bank
- * @param {import('../api/coffer.js').Account} account
+ * The last line before a moment.
+ * @param {Coffer} bank
+ * @param {Account} account
  * @param {number} moment in milliseconds
  * @param {AbortSignal} signal
- * @returns {Promise<{sequence: number, minor: bigint}>}
+ * @returns {Promise<Line>}
  */
 export async function lineBefore(bank, account, moment, signal) {
   if (account.sequence === 0 || Date.parse(account.opened_at) >= moment) return { sequence: 0, minor: 0n };

@@ -9,10 +9,13 @@ import { icon } from '../ui/icons.js';
 import { formatMoney } from '../domain/money.js';
 import { customerOf } from '../ui/people.js';
 import { link } from '../ui/router.js';
-import { actsForOthers } from '../ui/staff_ways.js';
+import { actsForOthers } from '../domain/roles.js';
 import { accountHistory } from './history.js';
 
-/** @param {import('../app.js').Context} context @returns {Promise<import('../app.js').Screen>} */
+/** @import { Account, Coffer, User } from '../api/coffer.js' */
+/** @import { Context, Screen } from '../app.js' */
+
+/** @param {Context} context @returns {Promise<Screen>} */
 export async function account(context) {
   const { bank, me, params, signal } = context;
   const shown = await bank.account(params.number, { signal });
@@ -25,17 +28,19 @@ export async function account(context) {
   return { title: nameOf(shown), content };
 }
 
-/** @param {import('../api/coffer.js').User} me @param {import('../api/coffer.js').User} customer */
+/** @param {User} me @param {{id: string, name: string}} customer */
 export function actingFor(me, customer) {
   const words = actsForOthers(me) ? 'You act for ' : 'You look at an account of ';
   const back = h('a', { href: `#/staff/users/${customer.id}` }, customer.name);
   return h('p', { class: 'acting', role: 'note' }, icon('staff'), h('span', null, words, back, '.'));
 }
 
+/** @param {Context} context @param {Account} shown @param {{id: string} | null} customer */
 function head({ bank, me }, shown, customer) {
   const mayAct = me.status === 'active' && me.role !== 'auditor' && shown.status !== 'closed';
   const ways = { for: customer?.id };
   const base = `/accounts/${shown.account_number}`;
+  /** @param {'deposit' | 'withdraw' | 'transfer' | 'statement'} kind @param {string} words */
   const way = (kind, words) =>
     h('a', { class: 'button secondary', href: link(`${base}/${kind}`, ways) }, icon(kind), words);
   const moves = mayAct && shown.status === 'open';
@@ -63,8 +68,10 @@ function head({ bank, me }, shown, customer) {
   );
 }
 
+/** @param {string} amount */
 const isPositive = (amount) => /[1-9]/.test(amount);
 
+/** @param {string} number */
 function copyableNumber(number) {
   const copy = async () => {
     await navigator.clipboard.writeText(number);
@@ -84,7 +91,7 @@ function copyableNumber(number) {
   );
 }
 
-/** What only the owner does. */
+/** What only the owner does. @param {Coffer} bank @param {Account} shown */
 function ownersButtons(bank, shown) {
   const rename = () =>
     ask({

@@ -2,6 +2,7 @@
 
 import { groupDigits } from '../domain/account_number.js';
 import { formatMoment } from '../domain/dates.js';
+import { actsForOthers } from '../domain/roles.js';
 import { ask } from '../ui/dialog.js';
 import { h, toast } from '../ui/dom.js';
 import { formatMoney } from '../domain/money.js';
@@ -9,14 +10,20 @@ import { paged } from '../ui/paged.js';
 import { peopleReader } from '../ui/people.js';
 import { link, rememberInAddress } from '../ui/router.js';
 import { segmented } from '../ui/segmented.js';
-import { actsForOthers, staffWays } from '../ui/staff_ways.js';
+import { staffWays } from '../ui/staff_ways.js';
 
+/** @import { Approval, Coffer, User } from '../api/coffer.js' */
+/** @import { Context, Screen } from '../app.js' */
+/** @import { Child } from '../ui/dom.js' */
+
+/** @type {[Approval['status'], string][]} */
 const STATES = [
   ['pending', 'Waiting'],
   ['approved', 'Approved'],
   ['rejected', 'Rejected'],
   ['expired', 'Expired'],
 ];
+/** @type {Record<Approval['status'], [string, string]>} */
 const EMPTY = {
   pending: [
     'Nothing waits',
@@ -36,10 +43,15 @@ const NAMES = {
   second_factor_reset: 'Removal of a second factor',
 };
 
-/** @param {import('../app.js').Context} context @returns {import('../app.js').Screen} */
+/**
+ * @typedef {{bank: Coffer, me: User, people: ReturnType<typeof peopleReader>, decided: () => void}} Tools
+ *   `decided` is called when one no longer waits
+ */
+
+/** @param {Context} context @returns {Screen} */
 export function approvals(context) {
   const { bank, me, path, query, signal } = context;
-  let status = EMPTY[query.get('status')] ? query.get('status') : 'pending';
+  let status = stateOf(query.get('status'));
   const people = peopleReader(context);
   const heading = h('h1', { tabindex: -1 }, 'Staff');
   const decided = () => {
@@ -54,8 +66,9 @@ export function approvals(context) {
     row: (approval) => rowOf({ bank, me, people, decided }, approval),
     empty: () => EMPTY[status],
   });
+  /** @param {string} value */
   const choose = (value) => {
-    status = value;
+    status = stateOf(value);
     rememberInAddress(path, { status });
     list.restart();
   };
@@ -63,6 +76,10 @@ export function approvals(context) {
   return { title: 'Approvals', content };
 }
 
+/** @param {string | null} text */
+const stateOf = (text) => STATES.find(([state]) => state === text)?.[0] ?? 'pending';
+
+/** @param {Tools} tools @param {Approval} approval */
 function rowOf(tools, approval) {
   const { me } = tools;
   const from = approval.from_account ?? approval.account_number;
@@ -90,39 +107,45 @@ function rowOf(tools, approval) {
   );
 }
 
-/** Whether it is about what somebody may do, which admins decide, and not about money. */
+/** Whether it is about what somebody may do, which admins decide, and not about money. @param {Approval} approval */
 const isAccess = (approval) => approval.user_id !== undefined;
 
+/** @param {Approval} approval @returns {Child} */
 function whatOf(approval) {
   if (approval.type === 'role_change') return `Role of ${approval.role}`;
   if (isAccess(approval)) return NAMES[approval.type];
-  return [
-    `${NAMES[approval.type]} of `,
-    h('span', { class: 'amount' }, formatMoney(approval.amount, approval.currency)),
-  ];
+  return [`${NAMES[approval.type]} of `, h('span', { class: 'amount' }, moneyOf(approval))];
 }
 
-/** From where to where, with the customers whose accounts those are; or whose access it is about. */
+/** @param {Approval} approval */
+const moneyOf = ({ amount, currency }) => (amount && currency ? formatMoney(amount, currency) : '');
+
+/** From where to where, with the customers whose accounts those are; or whose access it is about. @param {Tools} tools @param {Approval} approval */
 function ways({ people }, { type, account_number: only, from_account: from, to_account: to, user_id: person }) {
   if (person) return h('p', null, 'For ', people.nameAndAddress(person));
-  const way = (words, number) =>
+  /** @param {string} words @param {string} number */
+  const way = (words, number = '') =>
     h('p', null, `${words} `, h('span', { class: 'number' }, groupDigits(number)), ' · ', people.nameOfOwner(number));
   if (type === 'transfer') return [way('From', from), way('To', to)];
   return way(type === 'deposit' ? 'To' : 'From', only);
 }
 
+/** @param {User} me @param {Approval} approval */
 const mayDecide = (me, approval) =>
   isAccess(approval) ? me.role === 'admin' && me.id !== approval.user_id : actsForOthers(me);
+/** @param {Approval} approval @param {User} me */
 const isOwn = (approval, me) => approval.requested_by === me.id;
+/** @param {Approval} approval */
 const isTakenBack = ({ status, requested_by: asker, decided_by: decider }) =>
   status === 'rejected' && asker === decider;
 
+/** @param {Approval} approval */
 function stateChip(approval) {
   const words = isTakenBack(approval) ? 'taken back' : Object.fromEntries(STATES)[approval.status].toLowerCase();
   return h('span', { class: `chip ${approval.status}` }, words);
 }
 
-/** What has become of it so far: a line each. */
+/** What has become of it so far: a line each. @param {Tools} tools @param {Approval} approval */
 function story({ me, people }, approval) {
   const {
     status,
@@ -132,19 +155,25 @@ function story({ me, people }, approval) {
     decided_by: decider,
     decided_at: decidedAt,
   } = approval;
+  /** @type {Child[]} */
   const lines = [['Asked for by ', people.nameAndAddress(asker), ` · ${formatMoment(askedAt)}`]];
   const others = isOwn(approval, me) ? ' Somebody else must decide.' : '';
   if (status === 'pending') lines.push([`Waits until ${formatMoment(end)}.${others}`]);
   if (status === 'expired') lines.push([`Nobody had decided by ${formatMoment(end)}.`]);
   const verb = isTakenBack(approval) ? 'Taken back' : status === 'approved' ? 'Approved' : 'Rejected';
-  if (decider) lines.push([`${verb} by `, people.nameAndAddress(decider), ` · ${formatMoment(decidedAt)}`]);
+  if (decider && decidedAt)
+    lines.push([`${verb} by `, people.nameAndAddress(decider), ` · ${formatMoment(decidedAt)}`]);
   return lines;
 }
 
-/** Whoever asked for it may only take it back. */
+/** Whoever asked for it may only take it back. @param {Tools} tools @param {Approval} approval */
 function decisions({ bank, me, decided }, approval) {
   const name = NAMES[approval.type].toLowerCase();
-  const what = isAccess(approval) ? name : `${name} of ${formatMoney(approval.amount, approval.currency)}`;
+  const what = isAccess(approval) ? name : `${name} of ${moneyOf(approval)}`;
+  /**
+   * @param {string} verb
+   * @param {{text: string, act: (id: string) => Promise<unknown>, done: string, class: string}} choice
+   */
   const button = (verb, { text, act, done, ...attributes }) => {
     const decide = async () => {
       const isDone = await ask({

@@ -11,7 +11,14 @@ import { rememberInAddress } from '../ui/router.js';
 import { staffWays } from '../ui/staff_ways.js';
 import { whenTypedOut } from '../ui/typing.js';
 
-/** Kinds that one asks for together. */
+/** @import { AuditFilter, AuditRecord, Coffer } from '../api/coffer.js' */
+/** @import { Context, Screen } from '../app.js' */
+/** @import { Child, Properties } from '../ui/dom.js' */
+
+/** @typedef {{about: string, action: string, from: string, to: string}} Choice the days as a field has them */
+/** @typedef {ReturnType<typeof peopleReader>} People */
+
+/** Kinds that one asks for together. @type {[string, string[]][]} */
 const GROUPS = [
   [
     'Signing in',
@@ -81,11 +88,11 @@ const ID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 /** @param {string} action "user_frozen" @returns {string} "User frozen" */
 const inWords = (action) => (action.charAt(0).toUpperCase() + action.slice(1)).replaceAll('_', ' ');
 
-/** @param {import('../app.js').Context} context @returns {import('../app.js').Screen} */
+/** @param {Context} context @returns {Screen} */
 export function audit(context) {
   const { bank, me, path, query, signal } = context;
   const people = peopleReader(context);
-  const chosen = Object.fromEntries(['about', 'action', 'from', 'to'].map((name) => [name, query.get(name) ?? '']));
+  const chosen = choiceOf((name) => query.get(name));
   const bar = filters(chosen);
   const body = h('tbody', { role: 'rowgroup' });
   const asked = () => filterOf(bank, chosen, bar.about);
@@ -124,6 +131,12 @@ export function audit(context) {
   return { title: 'Audit log', class: 'wide', content };
 }
 
+/** @param {(name: string) => string | null | undefined} read @returns {Choice} */
+function choiceOf(read) {
+  return { about: read('about') ?? '', action: read('action') ?? '', from: read('from') ?? '', to: read('to') ?? '' };
+}
+
+/** @param {Choice} chosen */
 function filters(chosen) {
   const about = field({
     name: 'about',
@@ -134,33 +147,43 @@ function filters(chosen) {
     maxlength: 254,
     required: false,
   });
-  const group = ([name, kinds]) => [
-    ...(kinds.length > 1 ? [[kinds.join(','), `${name}: all`]] : []),
-    ...kinds.map((each) => [each, inWords(each)]),
-  ];
-  const kinds = [['', 'Everything'], ...GROUPS.flatMap(group)];
+  const kinds = GROUPS.flatMap(([name, actions]) => [...allOf(name, actions), ...actions.map(one)]);
   const action = field({
     name: 'action',
     label: 'What happened',
-    control: select(kinds, { value: chosen.action }),
+    control: select([['', 'Everything'], ...kinds], { value: chosen.action }),
     required: false,
   });
+  /** @param {'from' | 'to'} name @param {string} label */
   const day = (name, label) => field({ name, label, type: 'date', value: chosen[name], required: false });
   const fields = [about, action, day('from', 'From'), day('to', 'To')];
+  /** @param {Event} event */
   const onsubmit = (event) => event.preventDefault();
   const element = h(
     'form',
     { class: 'filters', role: 'search', 'aria-label': 'Filter the audit log', onsubmit },
     fields,
   );
-  const values = () => Object.fromEntries(fields.map(({ control }) => [control.name, control.value.trim()]));
+  const values = () => choiceOf((name) => fields.find(({ control }) => control.name === name)?.control.value.trim());
   return { element, about, values };
 }
+
+/** @param {string} action @returns {[string, string]} */
+const one = (action) => [action, inWords(action)];
+
+/** @param {string} name @param {string[]} actions @returns {[string, string][]} */
+const allOf = (name, actions) => (actions.length > 1 ? [[actions.join(','), `${name}: all`]] : []);
 
 /** An id that nobody has. */
 const NOBODY = '00000000-0000-0000-0000-000000000000';
 
-/** What the bank is asked for. Days are local ones, and `to` is the last that counts. */
+/**
+ * What the bank is asked for. Days are local ones, and `to` is the last that counts.
+ * @param {Coffer} bank
+ * @param {Choice} chosen
+ * @param {HTMLElement} field for what cannot be asked for
+ * @returns {Promise<AuditFilter>}
+ */
 async function filterOf(bank, { about, action, from, to }, field) {
   const period = { action, from: from && startOfDay(from), to: to && startOfDay(to, 1) };
   const digits = about.replaceAll(' ', '');
@@ -180,7 +203,9 @@ async function filterOf(bank, { about, action, from, to }, field) {
 }
 
 // Roles are written out: on a small screen the style makes this no table any more, and browsers then forget.
+/** @param {HTMLElement} body */
 function table(body) {
+  /** @param {string} words */
   const head = (words) => h('th', { role: 'columnheader', scope: 'col' }, words);
   const columns = h(
     'tr',
@@ -200,7 +225,9 @@ function table(body) {
   );
 }
 
+/** @param {People} people @param {AuditRecord} record */
 function rowOf(people, record) {
+  /** @param {Properties} attributes @param {...Child} content */
   const cell = (attributes, ...content) => h('td', { role: 'cell', ...attributes }, content);
   return h(
     'tr',
@@ -218,18 +245,19 @@ function rowOf(people, record) {
   );
 }
 
+/** @param {AuditRecord} record */
 function requestOf({ request_id: own, client_request_id: clients }) {
   return [own && `Request ${own}`, clients && `called ${clients} by the client`].filter(Boolean).join(', ');
 }
 
-/** An account by its number, a long id by its end, which is what differs. */
+/** An account by its number, a long id by its end, which is what differs. @param {string | null} subject */
 function subjectOf(subject) {
   if (!subject) return '–';
   if (ACCOUNT.test(subject)) return h('span', { class: 'number' }, groupDigits(subject));
   return ID.test(subject) ? h('span', { title: subject }, `…${subject.slice(-8)}`) : subject;
 }
 
-/** Whose it is, where that is one; how many it is about, where those are several. */
+/** Whose it is, where that is one; how many it is about, where those are several. @param {People} people @param {AuditRecord} record */
 function aboutOf(people, { concerns }) {
   const ids = concerns.filter((each) => ID.test(each));
   if (ids.length === 1) return h('span', { class: 'hint' }, people.name(ids[0]));

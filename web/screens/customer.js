@@ -8,10 +8,14 @@ import { h, toast } from '../ui/dom.js';
 import { field, select } from '../ui/form.js';
 import { icon } from '../ui/icons.js';
 import { link } from '../ui/router.js';
-import { actsForOthers, readsAudit } from '../ui/staff_ways.js';
+import { actsForOthers, readsAudit } from '../domain/roles.js';
 import { empty } from '../ui/states.js';
 import { reloadIf } from './account.js';
 
+/** @import { Account, Approval, Coffer, Role, User } from '../api/coffer.js' */
+/** @import { Context, Screen } from '../app.js' */
+
+/** @type {[Role, string][]} */
 const ROLES = [
   ['customer', 'Customer'],
   ['staff', 'Staff'],
@@ -19,7 +23,7 @@ const ROLES = [
   ['auditor', 'Auditor'],
 ];
 
-/** @param {import('../app.js').Context} context @returns {Promise<import('../app.js').Screen>} */
+/** @param {Context} context @returns {Promise<Screen>} */
 export async function customer(context) {
   const { bank, me, params, signal } = context;
   const [user, accounts] = await Promise.all([
@@ -51,7 +55,7 @@ export async function customer(context) {
     ),
     actsForOthers(me) && me.id !== user.id && accounts.length > 0 && freezing(bank, accounts),
   ];
-  return { title: user.name, content: content.filter(Boolean) };
+  return { title: user.name, content };
 }
 
 const reasonField = () =>
@@ -64,11 +68,12 @@ const reasonField = () =>
     autocomplete: 'off',
   });
 
+/** @param {Context} context @param {User} user */
 function powers({ bank, me }, user) {
   const buttons = [];
   const frozen = user.status === 'frozen';
-  const button = (words, act, attributes) =>
-    h('button', { type: 'button', class: 'secondary', onclick: act, ...attributes }, words);
+  /** @param {string} words @param {() => unknown} act */
+  const button = (words, act) => h('button', { type: 'button', class: 'secondary', onclick: act }, words);
   const freeze = () =>
     ask({
       title: frozen ? `Release ${user.name}?` : `Freeze ${user.name}?`,
@@ -88,21 +93,24 @@ function powers({ bank, me }, user) {
   return buttons;
 }
 
+/** @param {Coffer} bank @param {User} user */
 function changeRole(bank, user) {
+  /** @type {User | Approval | undefined} */
   let answer;
   return ask({
     title: `The role of ${user.name}`,
     text: 'It counts from their next request on.',
     verb: 'Change the role',
     fields: [field({ name: 'role', label: 'Role', control: select(ROLES, { value: user.role }) })],
-    act: async ({ role }) => (answer = await bank.setUserRole(user.id, role)),
+    act: async ({ role }) => (answer = await bank.setUserRole(user.id, /** @type {Role} */ (role))),
   }).then((done) => (waits(answer) ? toast(BY_SECOND_ADMIN) : reloadIf(done)));
 }
 
-/** @param {import('../api/coffer.js').User | import('../api/coffer.js').Approval | undefined} answer */
+/** @param {User | Approval | undefined} answer */
 const waits = (answer) => answer?.status === 'pending';
 const BY_SECOND_ADMIN = 'A second admin must approve it.';
 
+/** @param {Coffer} bank @param {User} user */
 function endSessions(bank, user) {
   return ask({
     title: `End the sessions of ${user.name}?`,
@@ -113,7 +121,9 @@ function endSessions(bank, user) {
   }).then((done) => done && toast('Their sessions have ended.'));
 }
 
+/** @param {Coffer} bank @param {User} user */
 function removeFactor(bank, user) {
+  /** @type {Approval | undefined} */
   let answer;
   return ask({
     title: `Remove the second factor of ${user.name}?`,
@@ -124,11 +134,13 @@ function removeFactor(bank, user) {
   }).then((done) => done && toast(waits(answer) ? BY_SECOND_ADMIN : 'Their second factor is removed.'));
 }
 
+/** @param {Coffer} bank @param {Account[]} accounts */
 function freezing(bank, accounts) {
   const rows = accounts.filter(({ status }) => status !== 'closed').map((account) => freezeRow(bank, account));
   return h('section', null, h('h2', null, 'Freeze an account'), h('ul', { class: 'card rows' }, rows));
 }
 
+/** @param {Coffer} bank @param {Account} account */
 function freezeRow(bank, account) {
   const frozen = account.status === 'frozen';
   const verb = frozen ? 'Release' : 'Freeze';

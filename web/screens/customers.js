@@ -3,6 +3,7 @@
 import { chip } from '../ui/account_list.js';
 import { currencyChoices } from '../domain/currencies.js';
 import { formatDay } from '../domain/dates.js';
+import { actsForOthers } from '../domain/roles.js';
 import { ask } from '../ui/dialog.js';
 import { h } from '../ui/dom.js';
 import { field, select } from '../ui/form.js';
@@ -10,9 +11,13 @@ import { icon } from '../ui/icons.js';
 import { paged } from '../ui/paged.js';
 import { passwordField } from '../ui/password.js';
 import { rememberInAddress } from '../ui/router.js';
-import { actsForOthers, staffWays } from '../ui/staff_ways.js';
+import { staffWays } from '../ui/staff_ways.js';
 import { whenTypedOut } from '../ui/typing.js';
 
+/** @import { Coffer, Role, User } from '../api/coffer.js' */
+/** @import { Context, Screen } from '../app.js' */
+
+/** @type {[Role | '', string][]} */
 const ROLES = [
   ['', 'Everybody'],
   ['customer', 'Customers'],
@@ -21,9 +26,11 @@ const ROLES = [
   ['auditor', 'Auditors'],
 ];
 
-/** @param {import('../app.js').Context} context @returns {import('../app.js').Screen} */
+/** @typedef {{search: string, role: Role | ''}} Choice */
+
+/** @param {Context} context @returns {Screen} */
 export function customers({ bank, me, path, query, signal }) {
-  const chosen = { search: query.get('search') ?? '', role: query.get('role') ?? '' };
+  const chosen = { search: query.get('search') ?? '', role: roleOf(query.get('role')) };
   const list = paged({
     into: h('ul', { class: 'card rows people' }),
     signal,
@@ -31,6 +38,7 @@ export function customers({ bank, me, path, query, signal }) {
     row: personRow,
     empty: () => ['Nobody found', 'Look for a part of a name or of an e-mail address, or for a whole account number.'],
   });
+  /** @param {Choice} changes */
   const change = (changes) => {
     Object.assign(chosen, changes);
     rememberInAddress(path, chosen);
@@ -43,13 +51,16 @@ export function customers({ bank, me, path, query, signal }) {
     actsForOthers(me) && newCustomer(bank),
     list,
   ];
-  return { title: 'Staff', content: content.filter(Boolean) };
+  return { title: 'Staff', content };
 }
 
-/** Opens the first account of somebody who stands at the counter. */
+/** @param {string | null} text */
+const roleOf = (text) => ROLES.find(([role]) => role === text)?.[0] ?? '';
+
+/** Opens the first account of somebody who stands at the counter. @param {Coffer} bank */
 function newCustomer(bank) {
   const open = () => {
-    let user;
+    let id = '';
     ask({
       title: 'A new customer',
       text: 'Tell them the password, and that they should change it when they first sign in.',
@@ -68,10 +79,10 @@ function newCustomer(bank) {
         passwordField({ name: 'password', label: 'First password', isNew: true, hint: 'At least 8 characters.' }),
         field({ name: 'currency', label: 'Currency', optional: true, control: select(currencyChoices()) }),
       ],
-      act: async ({ currency, ...person }) => {
-        ({ user } = await bank.createCustomer({ ...person, ...(currency && { currency }) }));
+      act: async ({ name, email, password, currency }) => {
+        ({ id } = (await bank.createCustomer({ name, email, password, ...(currency && { currency }) })).user);
       },
-    }).then((done) => done && (location.hash = `#/staff/users/${user.id}`));
+    }).then((done) => done && (location.hash = `#/staff/users/${id}`));
   };
   return h(
     'div',
@@ -80,6 +91,7 @@ function newCustomer(bank) {
   );
 }
 
+/** @param {Choice} chosen @param {(choice: Choice) => void} change @param {AbortSignal} signal */
 function filters(chosen, change, signal) {
   const search = field({
     name: 'search',
@@ -90,13 +102,15 @@ function filters(chosen, change, signal) {
     required: false,
   });
   const role = field({ name: 'role', label: 'Role', control: select(ROLES, { value: chosen.role }), required: false });
-  const read = () => change({ search: search.control.value.trim(), role: role.control.value });
+  const read = () => change({ search: search.control.value.trim(), role: roleOf(role.control.value) });
+  /** @param {Event} event */
   const onsubmit = (event) => event.preventDefault();
   const bar = h('form', { class: 'filters', role: 'search', 'aria-label': 'Look people up', onsubmit }, search, role);
   whenTypedOut(bar, read, signal);
   return bar;
 }
 
+/** @param {User} user */
 function personRow(user) {
   return h(
     'li',

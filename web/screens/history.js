@@ -9,15 +9,28 @@ import { paged } from '../ui/paged.js';
 import { link, rememberInAddress } from '../ui/router.js';
 import { whenTypedOut } from '../ui/typing.js';
 
+/** @import { Account, Entry, MovementType } from '../api/coffer.js' */
+/** @import { Context } from '../app.js' */
+/** @import { Properties } from '../ui/dom.js' */
+
+/** @typedef {{type: MovementType | '', text: string, from: string, to: string}} Filter the days as a field has them */
+
+/** @type {[MovementType | '', string][]} */
+const KINDS = [
+  ['', 'All kinds'],
+  ['deposit', 'Deposits'],
+  ['withdrawal', 'Withdrawals'],
+  ['transfer', 'Transfers'],
+];
 const NAMES = { deposit: 'Deposit', withdrawal: 'Withdrawal', transfer: 'Transfer' };
 
 /**
- * @param {import('../app.js').Context} context
- * @param {import('../api/coffer.js').Account} account
- * @param {import('../api/coffer.js').User | null} customer
+ * @param {Context} context
+ * @param {Account} account
+ * @param {{id: string} | null} customer
  */
 export function accountHistory({ bank, query, path, signal }, account, customer) {
-  const chosen = Object.fromEntries(['type', 'text', 'from', 'to'].map((name) => [name, query.get(name) ?? '']));
+  const chosen = filterOf((name) => query.get(name));
   const body = h('tbody', { role: 'rowgroup' });
   const list = paged({
     into: body,
@@ -27,6 +40,7 @@ export function accountHistory({ bank, query, path, signal }, account, customer)
     row: (entry, previous) => [dayRow(entry, previous), row(entry, customer?.id)],
     empty: () => nothing(chosen),
   });
+  /** @param {Filter} changes */
   const change = (changes) => {
     Object.assign(chosen, changes);
     rememberInAddress(path, { for: customer?.id, ...chosen });
@@ -41,25 +55,30 @@ export function accountHistory({ bank, query, path, signal }, account, customer)
   );
 }
 
-/** Local days become moments. `to` is the last day that counts. */
+/**
+ * @param {(name: string) => string | null} read
+ * @returns {Filter}
+ */
+function filterOf(read) {
+  const type = KINDS.find(([kind]) => kind === read('type'))?.[0] ?? '';
+  return { type, text: read('text') ?? '', from: read('from') ?? '', to: read('to') ?? '' };
+}
+
+/** Local days become moments. `to` is the last day that counts. @param {Filter} chosen */
 function asked({ type, text, from, to }) {
   return { type, text, from: from && startOfDay(from), to: to && startOfDay(to, 1) };
 }
 
+/** @param {Filter} chosen @returns {[string, string]} */
 function nothing(chosen) {
   return Object.values(chosen).some(Boolean)
     ? ['Nothing like that', 'No movement fits these filters.']
     : ['Nothing yet', 'Movements appear here as soon as money comes in.'];
 }
 
+/** @param {Filter} chosen @param {(filter: Filter) => void} change @param {AbortSignal} signal */
 function filters(chosen, change, signal) {
-  const kinds = [
-    ['', 'All kinds'],
-    ['deposit', 'Deposits'],
-    ['withdrawal', 'Withdrawals'],
-    ['transfer', 'Transfers'],
-  ];
-  const type = field({ name: 'type', label: 'Kind', control: select(kinds, { value: chosen.type }), required: false });
+  const type = field({ name: 'type', label: 'Kind', control: select(KINDS, { value: chosen.type }), required: false });
   const text = field({
     name: 'text',
     label: 'Text',
@@ -69,9 +88,13 @@ function filters(chosen, change, signal) {
     maxlength: 140,
     required: false,
   });
+  /** @param {'from' | 'to'} name @param {string} label */
   const day = (name, label) => field({ name, label, type: 'date', value: chosen[name], required: false });
   const fields = [text, type, day('from', 'From'), day('to', 'To')];
-  const read = () => change(Object.fromEntries(fields.map(({ control }) => [control.name, control.value.trim()])));
+  /** @param {string} name */
+  const valueOf = (name) => fields.find(({ control }) => control.name === name)?.control.value.trim() ?? null;
+  const read = () => change(filterOf(valueOf));
+  /** @param {Event} event */
   const onsubmit = (event) => event.preventDefault();
   const bar = h('form', { class: 'filters', role: 'search', 'aria-label': 'Filter the history', onsubmit }, fields);
   whenTypedOut(bar, read, signal);
@@ -79,7 +102,9 @@ function filters(chosen, change, signal) {
 }
 
 // Roles are written out: on a small screen the style makes these no table any more, and browsers then forget.
+/** @param {HTMLElement} body */
 function table(body) {
+  /** @param {string} words @param {Properties} [attributes] */
   const head = (words, attributes) => h('th', { role: 'columnheader', scope: 'col', ...attributes }, words);
   return h(
     'table',
@@ -99,12 +124,14 @@ function table(body) {
   );
 }
 
+/** @param {Entry} entry @param {Entry | undefined} previous */
 function dayRow(entry, previous) {
   const day = formatDay(entry.created_at);
   if (previous && formatDay(previous.created_at) === day) return [];
   return h('tr', { class: 'day', role: 'row' }, h('th', { role: 'rowheader', scope: 'rowgroup', colspan: 3 }, day));
 }
 
+/** @param {Entry} entry @param {string | undefined} owner */
 function row(entry, owner) {
   const href = link(`/accounts/${entry.account_number}/entries/${entry.id}`, { for: owner });
   return h(
@@ -121,12 +148,12 @@ function row(entry, owner) {
   );
 }
 
-/** @param {import('../api/coffer.js').Entry} entry @returns {string} with a plus or minus */
+/** @param {Pick<Entry, 'direction' | 'amount' | 'currency'>} entry @returns {string} with a plus or minus */
 export function signed({ direction, amount, currency }) {
   return formatMoney(direction === 'credit' ? amount : `-${amount}`, currency, { sign: 'always' });
 }
 
-/** @param {import('../api/coffer.js').Entry} entry @returns {string} what kind of movement it was, and with whom */
+/** @param {Entry} entry @returns {string} what kind of movement it was, and with whom */
 export function about({ type, direction, counterparty }) {
   if (!counterparty) return NAMES[type];
   return `${direction === 'credit' ? 'From' : 'To'} ${groupDigits(counterparty)}`;

@@ -4,7 +4,18 @@ import { NetworkError, ProblemError, newIdempotencyKey } from '../api/coffer.js'
 import { nameOf } from '../ui/account_list.js';
 import { groupDigits, parseAccountNumber } from '../domain/account_number.js';
 import { h, toast } from '../ui/dom.js';
-import { FieldProblem, actions, explain, field, form, select, showProblem, submitButton } from '../ui/form.js';
+import {
+  FieldProblem,
+  actions,
+  controlOf,
+  explain,
+  field,
+  form,
+  part,
+  select,
+  showProblem,
+  submitButton,
+} from '../ui/form.js';
 import { icon } from '../ui/icons.js';
 import {
   add,
@@ -21,6 +32,14 @@ import { link, replaceWith } from '../ui/router.js';
 import { notFound } from '../ui/states.js';
 import { actingFor } from './account.js';
 
+/** @import { Account, Coffer, MovementOptions } from '../api/coffer.js' */
+/** @import { Context, Screen } from '../app.js' */
+/** @import { Child } from '../ui/dom.js' */
+/** @import { Values } from '../ui/form.js' */
+
+/** @typedef {{title: string, noun: string, effect: (balance: string, amount: string) => string}} Kind */
+
+/** @type {Record<string, Kind>} */
 const KINDS = {
   deposit: { title: 'Deposit', noun: 'deposit', effect: add },
   withdraw: { title: 'Withdraw', noun: 'withdrawal', effect: subtract },
@@ -31,9 +50,11 @@ const ANOTHER = 'another';
 /**
  * @typedef {{amount: string, description: string, receiver?: string, receiverName?: string}} Plan
  *   `amount` as the bank wants it
+ * @typedef {{context: Context, kind: Kind, account: Account, receivers: Account[],
+ *   customer: {id: string, name: string} | null, idempotencyKey: string}} Task
  */
 
-/** @param {import('../app.js').Context} context @returns {Promise<import('../app.js').Screen>} */
+/** @param {Context} context @returns {Promise<Screen>} */
 export async function movement(context) {
   const { bank, me, params, signal } = context;
   const kind = KINDS[params.kind];
@@ -45,16 +66,13 @@ export async function movement(context) {
   ]);
   // Made once for all that this form may send: however often it is pressed or retried, the money moves once.
   const task = { context, kind, account, receivers, customer, idempotencyKey: newIdempotencyKey() };
-  const stage = h(
-    'div',
-    null,
-    fillIn(task, (plan) => stage.replaceChildren(review(task, plan, back))),
-  );
-  const entry = stage.firstChild;
+  const entry = fillIn(task, (plan) => stage.replaceChildren(review(task, plan, back)));
+  const stage = h('div', null, entry);
+  /** @param {unknown} [error] */
   const back = (error) => {
     stage.replaceChildren(entry);
     if (error) showProblem(entry, error);
-    else entry.elements.amount.focus();
+    else controlOf(entry, 'amount').focus();
   };
   const content = h(
     'section',
@@ -67,12 +85,14 @@ export async function movement(context) {
   return { title: kind.title, content };
 }
 
+/** @param {Account} account */
 const wayBack = (account) =>
   h('a', { class: 'way-back', href: link(`/accounts/${account.account_number}`) }, icon('back'), nameOf(account));
 
+/** @param {Task} task */
 const homeOf = ({ account, customer }) => link(`/accounts/${account.account_number}`, { for: customer?.id });
 
-/** The form. `next` gets a plan that could be carried out. */
+/** The form. `next` gets a plan that could be carried out. @param {Task} task @param {(plan: Plan) => void} next */
 function fillIn(task, next) {
   const { account, kind, context, customer } = task;
   const decimals = decimalsOf(account.balance);
@@ -94,6 +114,7 @@ function fillIn(task, next) {
   amount.control.addEventListener('input', () => {
     effect.show(attempt(() => parseMoney(amount.control.value, decimals)));
   });
+  /** @param {Values} values */
   const submit = async (values) => {
     const plan = {
       amount: checkedAmount(values.amount, decimals),
@@ -111,7 +132,7 @@ function fillIn(task, next) {
     { submit, class: 'card' },
     receiver,
     amount,
-    effect,
+    effect.list,
     field({
       name: 'description',
       label: 'Description',
@@ -125,6 +146,7 @@ function fillIn(task, next) {
   );
 }
 
+/** @param {Task} task */
 function receiverFields({ account, receivers }) {
   const own = receivers.filter((each) => {
     return (
@@ -140,6 +162,7 @@ function receiverFields({ account, receivers }) {
     maxlength: 24,
   });
   if (!own.length) return [number];
+  /** @type {[string, string][]} */
   const options = own.map((each) => [each.account_number, `${nameOf(each)} · ${groupDigits(each.account_number)}`]);
   const to = field({ name: 'to', label: 'To', control: select([...options, [ANOTHER, 'Another account…']]) });
   const update = () => {
@@ -151,6 +174,7 @@ function receiverFields({ account, receivers }) {
   return [to, number];
 }
 
+/** @param {Task} task @param {Values} values @returns {{receiver?: string, receiverName?: string}} */
 function receiverOf({ kind, account, receivers }, { to = ANOTHER, number }) {
   if (kind !== KINDS.transfer) return {};
   const known = receivers.find((each) => each.account_number === to);
@@ -159,19 +183,24 @@ function receiverOf({ kind, account, receivers }, { to = ANOTHER, number }) {
     const receiver = parseAccountNumber(number);
     if (receiver !== account.account_number) return { receiver };
   } catch (error) {
-    throw new FieldProblem('number', error.message);
+    throw new FieldProblem('number', messageOf(error));
   }
   throw new FieldProblem('number', 'That is the account the money comes from.');
 }
 
+/** @param {string} text @param {number} decimals */
 function checkedAmount(text, decimals) {
   try {
     return parseMoney(text, decimals);
   } catch (error) {
-    throw new FieldProblem('amount', error.message);
+    throw new FieldProblem('amount', messageOf(error));
   }
 }
 
+/** @param {unknown} error of a check, which has words for the one who typed it */
+const messageOf = (error) => (error instanceof Error ? error.message : String(error));
+
+/** @template T @param {() => T} parse @returns {T | null} */
 const attempt = (parse) => {
   try {
     return parse();
@@ -180,9 +209,10 @@ const attempt = (parse) => {
   }
 };
 
+/** @param {Task} task @param {string} amount */
 const after = ({ kind, account }, amount) => kind.effect(account.balance, amount);
 
-/** The balance now and afterwards; `show` with an amount, or null while there is none. */
+/** The balance now and afterwards; `show` with an amount, or null while there is none. @param {Task} task @param {string | null} amount */
 function effectOf(task, amount) {
   const now = h('dd', { class: 'amount' });
   const then = h('dd', { class: 'amount' });
@@ -192,24 +222,31 @@ function effectOf(task, amount) {
     h('div', null, h('dt', null, 'Balance now'), now),
     h('div', null, h('dt', null, 'Afterwards'), then),
   );
-  list.show = (value) => {
+  /** @param {string | null} value */
+  const show = (value) => {
     const { currency, balance } = task.account;
     now.textContent = formatMoney(balance, currency);
-    const result = value && after(task, value);
+    const result = value ? after(task, value) : null;
     then.textContent = result ? formatMoney(result, currency) : '–';
-    then.classList.toggle('too-little', Boolean(result) && toMinor(result) < 0n);
+    then.classList.toggle('too-little', result !== null && toMinor(result) < 0n);
   };
-  list.show(amount);
-  return list;
+  show(amount);
+  return { list, show };
 }
 
-/** What will happen, and the button that makes it happen. */
+/**
+ * What will happen, and the button that makes it happen.
+ * @param {Task} task
+ * @param {Plan} plan
+ * @param {(error?: unknown) => void} back
+ */
 function review(task, plan, back) {
   const { account, kind, customer } = task;
   const money = formatMoney(plan.amount, account.currency);
   const change = h('button', { type: 'button', class: 'quiet', onclick: () => back() }, 'Change');
   const confirm = submitButton(`Confirm ${kind.noun}`);
   const submit = () => carryOut(task, plan, { confirm, change, back });
+  /** @param {string} term @param {...Child} value */
   const line = (term, ...value) => h('div', null, h('dt', null, term), h('dd', null, value));
   const heading = h(
     'h2',
@@ -229,13 +266,18 @@ function review(task, plan, back) {
       plan.receiver && line('To', plan.receiverName && `${plan.receiverName} · `, groupDigits(plan.receiver)),
       plan.description && line('Description', plan.description),
     ),
-    effectOf(task, plan.amount),
+    effectOf(task, plan.amount).list,
     actions(change, confirm),
   );
   queueMicrotask(() => heading.focus());
   return card;
 }
 
+/**
+ * @param {Task} task
+ * @param {Plan} plan
+ * @param {{confirm: HTMLButtonElement, change: HTMLButtonElement, back: (error?: unknown) => void}} card
+ */
 async function carryOut(task, plan, { confirm, change, back }) {
   const { context, account, customer, idempotencyKey } = task;
   try {
@@ -250,9 +292,10 @@ async function carryOut(task, plan, { confirm, change, back }) {
   }
 }
 
+/** @param {Coffer} bank @param {Task} task @param {Plan} plan @param {MovementOptions} options */
 function order(bank, { kind, account }, { amount, description, receiver }, options) {
   const common = { amount, currency: account.currency, ...(description && { description }) };
-  if (kind === KINDS.transfer)
+  if (receiver)
     return bank.transfer({ from_account: account.account_number, to_account: receiver, ...common }, options);
   const cash = { account_number: account.account_number, ...common };
   return kind === KINDS.deposit ? bank.deposit(cash, options) : bank.withdraw(cash, options);
@@ -263,19 +306,25 @@ export function leaveForApproval() {
   replaceWith('/staff/approvals');
 }
 
-/** Whether the money may have moved although there was no good answer. */
+/** Whether the money may have moved although there was no good answer. @param {unknown} error */
 const isUncertain = (error) => error instanceof NetworkError || (error instanceof ProblemError && error.status >= 500);
 
-/** From here on only the same thing may be sent again, which moves the money once. */
+/**
+ * From here on only the same thing may be sent again, which moves the money once.
+ * @param {HTMLButtonElement} confirm
+ * @param {HTMLButtonElement} change
+ * @param {unknown} error
+ */
 function stayUncertain(confirm, change, error) {
   change.hidden = true;
   confirm.textContent = 'Try again';
   const words = `${explain(error)} It is not certain whether the money has moved. Trying again is safe: it moves once.`;
-  confirm.form.querySelector('.form-problem').replaceChildren(h('p', null, words));
+  if (confirm.form) part(confirm.form, '.form-problem').replaceChildren(h('p', null, words));
 }
 
-/** The bank's names of fields are not all this form's. */
+/** The bank's names of fields are not all this form's. @param {ProblemError} error */
 function withFormsNames(error) {
+  /** @type {Record<string, string>} */
   const names = { '/to_account': '/number' };
   error.errors = error.errors.map((each) => ({ ...each, pointer: names[each.pointer] ?? each.pointer }));
   return error;

@@ -5,8 +5,12 @@ import { actions, field, form, select, submitButton } from '../ui/form.js';
 import { currencyChoices } from '../domain/currencies.js';
 import { replaceWith } from '../ui/router.js';
 
-/** @param {import('../app.js').Context} context @returns {import('../app.js').Screen} */
+/** @import { Context, Screen } from '../app.js' */
+/** @import { Values } from '../ui/form.js' */
+
+/** @param {Context} context @returns {Screen} */
 export function openAccount({ bank }) {
+  /** @param {Values} values */
   const submit = async ({ label, currency }) => {
     const account = await bank.openAccount({ ...(label && { label }), ...(currency && { currency }) });
     replaceWith(`/accounts/${account.account_number}`);

@@ -9,14 +9,18 @@ import { add, formatMoney } from '../domain/money.js';
 import { segmented } from '../ui/segmented.js';
 import { empty, later } from '../ui/states.js';
 
+/** @import { Account, Coffer } from '../api/coffer.js' */
+/** @import { Context, Screen } from '../app.js' */
+
 const DAY_MS = 86_400_000;
+/** @type {[number, string][]} */
 const PERIODS = [
   [30, '30 days'],
   [90, '90 days'],
   [365, '1 year'],
 ];
 
-/** @param {import('../app.js').Context} context @returns {Promise<import('../app.js').Screen>} */
+/** @param {Context} context @returns {Promise<Screen>} */
 export async function overview({ bank, me, signal }) {
   const accounts = await bank.allAccounts({}, { signal });
   const living = oldestFirst(accounts).filter(({ status }) => status !== 'closed');
@@ -35,7 +39,7 @@ export async function overview({ bank, me, signal }) {
       living.length ? accountList(accounts) : noAccounts(),
     ),
   ];
-  return { title: 'Overview', content: content.filter(Boolean) };
+  return { title: 'Overview', content };
 }
 
 function noAccounts() {
@@ -43,10 +47,10 @@ function noAccounts() {
   return empty('No account yet', 'Open one to pay in, send and receive money.', action);
 }
 
-/** The totals; the chosen one with its chart. */
+/** The totals; the chosen one with its chart. @param {Coffer} bank @param {Account[]} accounts @param {AbortSignal} signal */
 function hero(bank, accounts, signal) {
   const groups = byCurrency(accounts);
-  const chosen = { currency: groups.keys().next().value, days: 30 };
+  const chosen = { currency: accounts[0].currency, days: 30 };
   const chart = h('div', { class: 'hero-chart' });
   let round = new AbortController();
   const draw = () => {
@@ -55,10 +59,12 @@ function hero(bank, accounts, signal) {
     const { signal: mine } = round;
     const since = Date.now() - chosen.days * DAY_MS;
     const { currency } = chosen;
-    const load = async () => balanceChart({ ...(await totalSince(bank, groups.get(currency), since, mine)), currency });
+    const load = async () =>
+      balanceChart({ ...(await totalSince(bank, groups.get(currency) ?? [], since, mine)), currency });
     chart.replaceChildren(later(load, mine, 1));
   };
   signal.addEventListener('abort', () => round.abort());
+  /** @param {Partial<typeof chosen>} change */
   const choose = (change) => (Object.assign(chosen, change), draw());
   draw();
   return h(
@@ -70,6 +76,7 @@ function hero(bank, accounts, signal) {
   );
 }
 
+/** @param {Map<string, Account[]>} groups @param {(currency: string) => void} choose */
 function totals(groups, choose) {
   const rows = [...groups].map(([currency, accounts], index) => {
     const sum = accounts.map(({ balance }) => balance).reduce(add);
@@ -78,12 +85,13 @@ function totals(groups, choose) {
       h('span', { class: 'hero-amount' }, formatMoney(sum, currency)),
     ];
     if (groups.size === 1) return h('p', { class: 'total' }, value);
-    const onclick = ({ currentTarget }) => {
-      for (const each of currentTarget.parentElement.children)
-        each.setAttribute('aria-pressed', String(each === currentTarget));
+    const onclick = () => {
+      for (const each of button.parentElement?.children ?? [])
+        each.setAttribute('aria-pressed', String(each === button));
       choose(currency);
     };
-    return h('button', { type: 'button', class: 'total', 'aria-pressed': String(index === 0), onclick }, value);
+    const button = h('button', { type: 'button', class: 'total', 'aria-pressed': String(index === 0), onclick }, value);
+    return button;
   });
   return h('div', { class: 'totals' }, rows);
 }

@@ -2,12 +2,16 @@
 
 import { ask } from '../ui/dialog.js';
 import { h, toast } from '../ui/dom.js';
-import { actions, field, form, submitButton } from '../ui/form.js';
+import { actions, field, form, part, submitButton } from '../ui/form.js';
 import { passwordField } from '../ui/password.js';
 import { later } from '../ui/states.js';
 import { sessionList } from './sessions.js';
 
-/** @param {import('../app.js').Context} context @returns {import('../app.js').Screen} */
+/** @import { Context, Screen } from '../app.js' */
+/** @import { Child } from '../ui/dom.js' */
+/** @import { Values } from '../ui/form.js' */
+
+/** @param {Context} context @returns {Screen} */
 export function profile(context) {
   const { bank, signal } = context;
   const content = h(
@@ -27,8 +31,10 @@ export function profile(context) {
   return { title: 'Profile', content };
 }
 
+/** @param {string} title @param {...Child} content */
 const section = (title, ...content) => h('section', { class: 'block' }, h('h2', null, title), content);
 
+/** @param {Context} context */
 function details({ bank, me, session }) {
   const email = field({
     name: 'email',
@@ -49,6 +55,7 @@ function details({ bank, me, session }) {
   };
   email.control.addEventListener('input', update);
   update();
+  /** @param {Values} values */
   const submit = async ({ name, email: address, current_password: secret }) => {
     await bank.updateMe({ name, email: address, ...(secret && { current_password: secret }) });
     await session.reload();
@@ -65,6 +72,7 @@ function details({ bank, me, session }) {
   return form({ submit, class: 'card' }, name, email, current, actions(submitButton('Save')));
 }
 
+/** @param {Context} context */
 function password({ bank, me }) {
   const element = form(
     {
@@ -72,7 +80,7 @@ function password({ bank, me }) {
       submit: async (values) => {
         await bank.changePassword({ current_password: values.current_password, new_password: values.new_password });
         element.reset();
-        element.querySelector('.strength').dataset.level = '';
+        part(element, '.strength').dataset.level = '';
         toast('The password is changed. Every other session has ended.');
       },
     },
@@ -97,6 +105,7 @@ function password({ bank, me }) {
   return element;
 }
 
+/** @param {{enabled: boolean, recovery_codes_left: number}} state */
 function factor({ enabled, recovery_codes_left: left }) {
   const words = enabled
     ? `Signing in asks for a code from your authenticator app. You have ${left} recovery ${left === 1 ? 'code' : 'codes'} left.`
@@ -110,6 +119,7 @@ function factor({ enabled, recovery_codes_left: left }) {
   );
 }
 
+/** @param {Context} context */
 function confirmation({ bank, me, session }) {
   const limit = field({
     name: 'confirm_above',
@@ -121,6 +131,7 @@ function confirmation({ bank, me, session }) {
     value: me.confirm_above ?? '',
     maxlength: 13,
   });
+  /** @param {Values} values */
   const submit = async ({ confirm_above: units }) => {
     await bank.updateMe({ confirm_above: units || null });
     await session.reload();
@@ -129,6 +140,7 @@ function confirmation({ bank, me, session }) {
   return form({ submit, class: 'card' }, limit, actions(submitButton('Set the limit')));
 }
 
+/** @param {Context} context */
 function leave({ bank, session }) {
   const act = async () => {
     await bank.closeMe();

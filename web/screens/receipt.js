@@ -9,13 +9,17 @@ import { field } from '../ui/form.js';
 import { icon } from '../ui/icons.js';
 import { formatMoney } from '../domain/money.js';
 import { link, replaceWith } from '../ui/router.js';
-import { actsForOthers } from '../ui/staff_ways.js';
+import { actsForOthers } from '../domain/roles.js';
 import { signed } from './history.js';
 import { leaveForApproval } from './movement.js';
 
+/** @import { Coffer, Entry, Transaction } from '../api/coffer.js' */
+/** @import { Context, Screen } from '../app.js' */
+/** @import { Child } from '../ui/dom.js' */
+
 const TITLES = { deposit: 'Deposit', withdrawal: 'Withdrawal', transfer: 'Transfer' };
 
-/** @param {import('../app.js').Context} context @returns {Promise<import('../app.js').Screen>} */
+/** @param {Context} context @returns {Promise<Screen>} */
 export async function receipt(context) {
   const { bank, me, params, query, signal } = context;
   const entry = await find(bank, params, signal);
@@ -46,7 +50,7 @@ export async function receipt(context) {
   return { title: `${title} receipt`, content };
 }
 
-/** A transfer between two of one's own accounts has two lines; the bank gives the sender's unless asked for a history. */
+/** A transfer between two of one's own accounts has two lines; the bank gives the sender's unless asked for a history. @param {Coffer} bank @param {Context['params']} params @param {AbortSignal} signal @returns {Promise<Entry>} */
 async function find(bank, { number, id }, signal) {
   const entry = await bank.transaction(id, { signal });
   if (entry.account_number === number) return entry;
@@ -56,11 +60,11 @@ async function find(bank, { number, id }, signal) {
   return entry;
 }
 
-/** Asks why, and undoes the movement by another one: once, however often it is pressed. */
+/** Asks why, and undoes the movement by another one: once, however often it is pressed. @param {Context} context @param {Entry} entry */
 async function reverse({ bank, params, query }, entry) {
   const idempotencyKey = newIdempotencyKey();
-  let order;
-  const done = await ask({
+  let order = /** @type {Transaction | null} */ (null);
+  await ask({
     title: `Reverse this ${entry.type}?`,
     text: `${formatMoney(entry.amount, entry.currency)} goes back to where it came from, as a new movement. A reversal cannot be reversed.`,
     verb: 'Reverse',
@@ -79,13 +83,15 @@ async function reverse({ bank, params, query }, entry) {
       order = await bank.reverse(entry.id, reason || undefined, { idempotencyKey });
     },
   });
-  if (!done) return;
+  if (!order) return;
   if (order.status !== 'posted') return leaveForApproval();
   toast(`The ${entry.type} is reversed.`);
   replaceWith(`/accounts/${params.number}/entries/${order.id}`, { for: query.get('for') });
 }
 
+/** @param {Entry} entry @param {(id: string) => string} hrefOf */
 function facts(entry, hrefOf) {
+  /** @param {string} term @param {...Child} value */
   const line = (term, ...value) => h('div', null, h('dt', null, term), h('dd', null, value));
   return h(
     'dl',
@@ -102,6 +108,7 @@ function facts(entry, hrefOf) {
   );
 }
 
+/** @param {string} hash */
 function seal(hash) {
   const copy = async () => {
     await navigator.clipboard.writeText(hash);

@@ -1,12 +1,15 @@
 /** The second factor: setting it up, its recovery codes, and turning it off. */
 
 import { h, toast } from '../ui/dom.js';
-import { actions, field, form, submitButton } from '../ui/form.js';
+import { actions, field, form, part, submitButton } from '../ui/form.js';
 import { icon } from '../ui/icons.js';
 import { passwordField } from '../ui/password.js';
 import { replaceWith } from '../ui/router.js';
 
-/** @param {import('../app.js').Context} context @returns {Promise<import('../app.js').Screen>} */
+/** @import { Context, Screen } from '../app.js' */
+/** @import { Values } from '../ui/form.js' */
+
+/** @param {Context} context @returns {Promise<Screen>} */
 export async function secondFactor(context) {
   const { bank, me, signal } = context;
   const { enabled, required } = await bank.secondFactor({ signal });
@@ -25,6 +28,7 @@ export async function secondFactor(context) {
 
 const cancel = () => h('a', { class: 'button quiet', href: '#/profile' }, 'Cancel');
 
+/** @param {string} hint */
 const codeField = (hint) =>
   field({
     name: 'code',
@@ -36,11 +40,13 @@ const codeField = (hint) =>
     maxlength: 64,
   });
 
+/** @param {Context} context @param {HTMLElement} stage */
 function confirmPassword({ bank, me, session }, stage) {
+  /** @param {Values} values */
   const submit = async ({ password }) => {
     const enrolment = await bank.enrolSecondFactor(password);
     stage.replaceChildren(scan({ bank, session }, enrolment, stage));
-    stage.querySelector('h2').focus();
+    part(stage, 'h2').focus();
   };
   return form(
     { submit, class: 'card' },
@@ -50,11 +56,17 @@ function confirmPassword({ bank, me, session }, stage) {
   );
 }
 
+/**
+ * @param {Pick<Context, 'bank' | 'session'>} context
+ * @param {{secret: string, otpauth_uri: string, qr_svg: string}} enrolment
+ * @param {HTMLElement} stage
+ */
 function scan({ bank, session }, { secret, otpauth_uri: uri, qr_svg: picture }, stage) {
+  /** @param {Values} values */
   const submit = async ({ code }) => {
     const { recovery_codes: codes } = await bank.confirmSecondFactor(code);
     stage.replaceChildren(recoveryCodes(codes, session));
-    stage.querySelector('h2').focus();
+    part(stage, 'h2').focus();
   };
   return form(
     { submit, class: 'card' },
@@ -78,6 +90,7 @@ function scan({ bank, session }, { secret, otpauth_uri: uri, qr_svg: picture }, 
   );
 }
 
+/** @param {string[]} codes @param {Context['session']} session */
 function recoveryCodes(codes, session) {
   const finish = async () => {
     await session.reload();
@@ -106,7 +119,9 @@ function recoveryCodes(codes, session) {
   );
 }
 
+/** @param {Context} context @param {boolean} required */
 function turnOff({ bank }, required) {
+  /** @param {Values} values */
   const submit = async ({ password, code }) => {
     await bank.removeSecondFactor(password, code);
     toast('The second factor is off.');

@@ -5,12 +5,16 @@ import { ask } from '../ui/dialog.js';
 import { h, toast } from '../ui/dom.js';
 import { paged } from '../ui/paged.js';
 
+/** @import { Session } from '../api/coffer.js' */
+/** @import { Context } from '../app.js' */
+
 /** At once: most people have fewer. */
 const PAGE = 20;
 
-/** @param {import('../app.js').Context} context */
+/** @param {Context} context */
 export function sessionList({ bank, signal }) {
   const list = h('ul', { class: 'card rows', tabindex: -1, 'aria-label': 'Sessions' });
+  /** @param {Session} session @param {HTMLElement} row */
   const end = (session, row) =>
     ask({
       title: 'End this session?',
@@ -34,6 +38,7 @@ export function sessionList({ bank, signal }) {
   });
 }
 
+/** @param {Session} session @param {(session: Session, row: HTMLElement) => void} end */
 function rowOf(session, end) {
   const device = deviceOf(session.user_agent);
   const button = h(
@@ -42,6 +47,7 @@ function rowOf(session, end) {
     'End',
   );
   const since = `Since ${formatMoment(session.created_at)} · last used ${formatMoment(session.last_used_at)} · ${session.address ?? 'unknown address'}`;
+  /** @type {HTMLElement} */
   const row = h(
     'li',
     { class: 'row' },
@@ -61,9 +67,10 @@ function rowOf(session, end) {
   return row;
 }
 
-/** The browser and system of a `User-Agent`, as far as it says; otherwise its beginning. */
+/** The browser and system of a `User-Agent`, as far as it says; otherwise its beginning. @param {string | null} agent */
 function deviceOf(agent) {
   if (!agent) return 'Unknown device';
+  /** @param {[RegExp, string][]} names */
   const first = (names) => names.find(([pattern]) => pattern.test(agent))?.[1];
   const browser = first([
     [/Edg\//, 'Edge'],

@@ -14,15 +14,26 @@ import { later } from '../ui/states.js';
 import { about } from './history.js';
 import { periodChooser, periodOf } from './statement_period.js';
 
+/** @import { Account, Coffer, Entry, Statement } from '../api/coffer.js' */
+/** @import { Context, Screen } from '../app.js' */
+/** @import { Line } from '../domain/passbook.js' */
+/** @import { Period } from '../domain/dates.js' */
+/** @import { Child } from '../ui/dom.js' */
+
 /** Movements of a period that is drawn whole, some 50 pages on paper. A browser that lays out many more of them stands still. */
 const MAX_MOVEMENTS = 2_000;
 
-/** @param {import('../app.js').Context} context @returns {Promise<import('../app.js').Screen>} */
+/**
+ * @typedef {{bank: Coffer, account: Account, holder: {name: string}, period: Period, signal: AbortSignal}} Asked
+ */
+
+/** @param {Context} context @returns {Promise<Screen>} */
 export async function statement(context) {
   const { bank, me, params, query, path, signal } = context;
   const account = await bank.account(params.number, { signal });
   const customer = await customerOf(context, account);
   const sheet = h('div');
+  /** @param {Period} period */
   const show = (period) => {
     rememberInAddress(path, { for: customer?.id, ...period });
     sheet.replaceChildren(
@@ -41,14 +52,18 @@ export async function statement(context) {
       nameOf(account),
     ),
     h('h1', { class: 'no-print' }, 'Statement'),
-    periods,
+    periods.element,
     sheet,
   );
   show(asked ?? usualPeriods()['this-month']);
   return { title: `Statement ${groupDigits(params.number)}`, content };
 }
 
-/** The statement, or, when it is too long for a page, what can be done about that. */
+/**
+ * The statement, or, when it is too long for a page, what can be done about that.
+ * @param {Asked} asked
+ * @param {(period: Period) => void} shorten
+ */
 async function read(asked, shorten) {
   const { bank, account, period, signal } = asked;
   const [before, last] = await Promise.all([
@@ -67,8 +82,14 @@ async function read(asked, shorten) {
   return sheetOf(asked, [printButton], [sums(shown), movements(shown)]);
 }
 
+/**
+ * @param {Asked} asked
+ * @param {{before: Line, last: Line, length: number}} extent
+ * @param {(period: Period) => void} shorten
+ */
 function tooLong(asked, { before, last, length }, shorten) {
   const { account, period } = asked;
+  /** @param {Line} line */
   const money = ({ minor }) => fromMinor(minor, decimalsOf(account.balance));
   const count = new Intl.NumberFormat(LOCALE).format;
   const isOneDay = period.from === period.to;
@@ -97,11 +118,14 @@ function tooLong(asked, { before, last, length }, shorten) {
   );
 }
 
+/** @param {Asked} asked @param {Child[]} buttons @param {Child[]} content */
 function sheetOf({ bank, account, holder, period }, buttons, content) {
+  /** @param {'csv' | 'json'} format */
   const file = (format) => async () => ({
     blob: await bank.statementFile(account.account_number, period, format),
     name: `coffer-${account.account_number}-${period.from}-${period.to}.${format}`,
   });
+  /** @param {'csv' | 'json'} format @param {string} words */
   const button = (format, words) => downloadButton(words, file(format));
   return [
     h('div', { class: 'actions no-print' }, button('csv', 'CSV'), button('json', 'JSON'), buttons),
@@ -109,6 +133,7 @@ function sheetOf({ bank, account, holder, period }, buttons, content) {
   ];
 }
 
+/** @param {Account} account @param {{name: string}} holder @param {Period} period */
 function letterhead(account, holder, { from, to }) {
   return h(
     'header',
@@ -125,8 +150,12 @@ function letterhead(account, holder, { from, to }) {
   );
 }
 
-/** Totals are left out where they are not known. */
+/**
+ * Totals are left out where they are not known.
+ * @param {Pick<Statement, 'currency' | 'opening_balance' | 'closing_balance'> & Partial<Statement>} shown
+ */
 function sums(shown) {
+  /** @param {string} term @param {string} [amount] */
   const sum = (term, amount) =>
     amount && h('div', null, h('dt', null, term), h('dd', { class: 'amount' }, formatMoney(amount, shown.currency)));
   return h(
@@ -139,11 +168,15 @@ function sums(shown) {
   );
 }
 
+/** @param {Statement} shown */
 function movements({ movements: entries, currency }) {
   if (!entries.length) return h('p', { class: 'hint centred' }, 'No movements in this period.');
   // Roles are written out: on a small screen the style makes this no table any more, and browsers then forget.
+  /** @param {string} words @param {string} [name] */
   const head = (words, name) => h('th', { role: 'columnheader', scope: 'col', class: name }, words);
+  /** @param {string} name @param {...Child} content */
   const cell = (name, ...content) => h('td', { role: 'cell', class: name }, content);
+  /** @param {Entry} entry */
   const row = (entry) =>
     h(
       'tr',

@@ -1,10 +1,15 @@
 /** Which days a statement is about. */
 
-import { startOfUtcDay, usualPeriods } from '../domain/dates.js';
+import { isDay, usualPeriods } from '../domain/dates.js';
 import { h } from '../ui/dom.js';
-import { FieldProblem, actions, field, form, submitButton } from '../ui/form.js';
+import { FieldProblem, actions, controlOf, field, form, part, submitButton } from '../ui/form.js';
 import { segmented } from '../ui/segmented.js';
 
+/** @import { Period } from '../domain/dates.js' */
+/** @import { Values } from '../ui/form.js' */
+/** @typedef {keyof ReturnType<typeof usualPeriods>} UsualPeriod */
+
+/** @type {[UsualPeriod | 'custom', string][]} */
 const PERIODS = [
   ['this-month', 'This month'],
   ['last-month', 'Last month'],
@@ -12,22 +17,24 @@ const PERIODS = [
   ['custom', 'Other'],
 ];
 
-/** The period that an address asks for, if it does. @param {URLSearchParams} query */
+/** The period that an address asks for, if it does. @param {URLSearchParams} query @returns {Period | null} */
 export function periodOf(query) {
   const [from, to] = [query.get('from'), query.get('to')];
-  return startOfUtcDay(from) !== null && startOfUtcDay(to) !== null ? { from, to } : null;
+  return isDay(from) && isDay(to) ? { from, to } : null;
 }
 
 /**
- * @param {{from: string, to: string} | null} asked
- * @param {(period: {from: string, to: string}) => void} show
- * @returns {HTMLElement & {shorten: (period: {from: string, to: string}) => void}} `shorten` asks for a part of a period
+ * @param {Period | null} asked
+ * @param {(period: Period) => void} show
+ * @returns {{element: HTMLElement, shorten: (period: Period) => void}} `shorten` asks for a part of a period
  */
 export function periodChooser(asked, show) {
   const periods = usualPeriods();
-  const isUsual = ([, period]) => period.from === asked.from && period.to === asked.to;
-  const chosen = asked ? (Object.entries(periods).find(isUsual)?.[0] ?? 'custom') : 'this-month';
+  const usual = Object.entries(periods).find(([, period]) => period.from === asked?.from && period.to === asked.to);
+  const chosen = asked ? (usual?.[0] ?? 'custom') : 'this-month';
+  /** @param {keyof Period} name @param {string} label */
   const day = (name, label) => field({ name, label, type: 'date', value: (asked ?? periods['this-month'])[name] });
+  /** @param {Values} values */
   const submit = async ({ from, to }) => {
     if (to < from) throw new FieldProblem('to', 'The last day is before the first.');
     show({ from, to });
@@ -39,9 +46,10 @@ export function periodChooser(asked, show) {
     actions(submitButton('Show', { class: 'secondary' })),
   );
   custom.hidden = chosen !== 'custom';
+  /** @param {string} name */
   const choose = (name) => {
     custom.hidden = name !== 'custom';
-    if (name !== 'custom') show(periods[name]);
+    if (name !== 'custom') show(periods[/** @type {UsualPeriod} */ (name)]);
   };
   const choices = segmented('Period', PERIODS, chosen, choose);
   const element = h(
@@ -51,11 +59,13 @@ export function periodChooser(asked, show) {
     custom,
     h('p', { class: 'hint' }, 'The bank’s days begin and end at midnight UTC.'),
   );
-  element.shorten = ({ from, to }) => {
-    choices.querySelector('[value=custom]').checked = true;
+  /** @param {Period} period */
+  const shorten = ({ from, to }) => {
+    /** @type {HTMLInputElement} */ (part(choices, '[value=custom]')).checked = true;
     choose('custom');
-    [custom.elements.from.value, custom.elements.to.value] = [from, to];
-    custom.elements.from.focus();
+    const first = controlOf(custom, 'from');
+    [first.value, controlOf(custom, 'to').value] = [from, to];
+    first.focus();
   };
-  return element;
+  return { element, shorten };
 }

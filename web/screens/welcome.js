@@ -6,7 +6,11 @@ import { actions, field, form, select, submitButton } from '../ui/form.js';
 import { currencyChoices } from '../domain/currencies.js';
 import { passwordField } from '../ui/password.js';
 
-/** @param {import('../app.js').Context} context @returns {Promise<import('../app.js').Screen>} */
+/** @import { Coffer } from '../api/coffer.js' */
+/** @import { Context, Screen } from '../app.js' */
+/** @import { Values } from '../ui/form.js' */
+
+/** @param {Context} context @returns {Promise<Screen>} */
 export async function signIn({ bank, session, signal }) {
   const signUpIsOpen = await isOpen(bank, signal);
   const email = emailField();
@@ -14,6 +18,7 @@ export async function signIn({ bank, session, signal }) {
   const code = codeField();
   code.hidden = true;
   code.control.required = false;
+  /** @param {Values} values */
   const submit = async (values) => {
     try {
       await session.signIn(values.email, values.password, values.code || undefined);
@@ -41,10 +46,11 @@ export async function signIn({ bank, session, signal }) {
   return { title: 'Sign in', class: 'welcome', content: [pitch(), card] };
 }
 
-/** @param {import('../app.js').Context} context @returns {Promise<import('../app.js').Screen>} */
+/** @param {Context} context @returns {Promise<Screen>} */
 export async function signUp(context) {
   const { bank, session, signal } = context;
   if (!(await isOpen(bank, signal))) return signIn(context);
+  /** @param {Values} values */
   const submit = async ({ name, email, password, currency }) => {
     await bank.signUp({ name, email, password, ...(currency && { currency }) });
     history.replaceState(null, '', '#/');
@@ -75,7 +81,7 @@ export async function signUp(context) {
 
 const BY_STAFF = 'The bank opens the first account for you: please ask its staff.';
 
-/** Whether people sign up themselves. Where the bank does not say, it will when they try. */
+/** Whether people sign up themselves. Where the bank does not say, it will when they try. @param {Coffer} bank @param {AbortSignal} signal */
 async function isOpen(bank, signal) {
   try {
     return (await bank.about({ signal })).sign_up !== 'staff';

@@ -6,23 +6,26 @@ import { icon } from './icons.js';
 import { formatMoney } from '../domain/money.js';
 import { link } from './router.js';
 
-/** @param {import('../api/coffer.js').Account} account @returns {string} */
+/** @import { Account } from '../api/coffer.js' */
+
+/** @param {Account} account @returns {string} */
 export const nameOf = (account) => account.label ?? `${account.currency} account`;
 
-/** @param {'open' | 'frozen' | 'closed' | 'active' | string} status */
+/** @param {string} status */
 export const chip = (status) => h('span', { class: `chip ${status}` }, status);
 
-/** The bank lists accounts by their numbers, which mean nothing. @param {import('../api/coffer.js').Account[]} accounts */
+/** The bank lists accounts by their numbers, which mean nothing. @param {Account[]} accounts */
 export const oldestFirst = (accounts) =>
   [...accounts].sort((a, b) => Date.parse(a.opened_at) - Date.parse(b.opened_at));
 
 /**
- * @param {import('../api/coffer.js').Account[]} accounts
+ * @param {Account[]} accounts
  * @param {{owner?: string}} [options] `owner`: the customer for whom staff acts
  */
 export function accountList(accounts, { owner } = {}) {
-  const isClosed = ({ status }) => status === 'closed';
-  const inOrder = oldestFirst(accounts).sort((a, b) => isClosed(a) - isClosed(b));
+  /** @param {Account} account */
+  const closed = ({ status }) => Number(status === 'closed');
+  const inOrder = oldestFirst(accounts).sort((a, b) => closed(a) - closed(b));
   return h(
     'ul',
     { class: 'accounts card' },
@@ -30,6 +33,7 @@ export function accountList(accounts, { owner } = {}) {
   );
 }
 
+/** @param {Account} account @param {string | undefined} owner */
 function row(account, owner) {
   return h(
     'li',

@@ -5,22 +5,30 @@ import { formatDay, formatMoment } from '../domain/dates.js';
 import { h } from './dom.js';
 import { LOCALE, formatMoney, fromMinor } from '../domain/money.js';
 
+/** @import { Point } from '../domain/balances.js' */
+/** @import uPlot from '../vendor/uplot.js' */
+/** @import { AlignedData, Options } from '../vendor/uplot.js' */
+/** @typedef {typeof uPlot} Plot */
+/** @typedef {{line: string, fill: string, grid: string, text: string}} Colors */
+
 const HEIGHT = 180;
 
 /**
- * @param {{points: import('../domain/balances.js').Point[], decimals: number, isSampled: boolean, currency: string}} series
+ * @param {{points: Point[], decimals: number, isSampled: boolean, currency: string}} series
  * @returns {Promise<HTMLElement>}
  */
 export async function balanceChart({ points, decimals, isSampled, currency }) {
   if (!isSampled && points.every(({ minor }) => minor === 0n))
     return h('p', { class: 'chart-note' }, 'The line of your balance begins with the first movement.');
   const { default: UPlot } = await import('../vendor/uplot.js').catch(asNetworkError);
+  /** @param {bigint} minor */
   const money = (minor) => formatMoney(fromMinor(minor, decimals), currency);
   const readout = h('p', { class: 'chart-readout', 'aria-hidden': 'true' });
   const plot = h('div', { class: 'chart-plot' });
   const scope = isSampled && `Too many movements to draw each: this is the balance at ${points.length} moments.`;
   const words = [inWords(points, money), scope].filter(Boolean).join(' ');
   const picture = h('div', { class: 'chart', role: 'img', 'aria-label': words }, readout, plot);
+  /** @param {number} index */
   const say = (index) => {
     const { at, minor } = points[index];
     readout.textContent = index === points.length - 1 ? 'Now' : formatMoment(at);
@@ -28,8 +36,11 @@ export async function balanceChart({ points, decimals, isSampled, currency }) {
   };
   say(points.length - 1);
   // Pixels are no money: here, and only here, an amount may become a float.
+  /** @type {AlignedData} */
   const data = [points.map(({ at }) => at / 1000), points.map(({ minor }) => Number(minor) / 10 ** decimals)];
+  /** @type {InstanceType<Plot> | null} */
   let chart = null;
+  /** @param {number} width */
   const draw = (width) => {
     chart?.destroy();
     chart = new UPlot(options(UPlot, { width, say, last: points.length - 1, colors: colorsOf(plot) }), data, plot);
@@ -38,10 +49,16 @@ export async function balanceChart({ points, decimals, isSampled, currency }) {
   return scope ? h('div', null, picture, h('p', { class: 'chart-scope', 'aria-hidden': 'true' }, scope)) : picture;
 }
 
+/** @param {unknown} cause @returns {never} */
 function asNetworkError(cause) {
   throw new NetworkError('The chart did not arrive.', { cause });
 }
 
+/**
+ * @param {Plot} UPlot
+ * @param {{width: number, say: (index: number) => void, last: number, colors: Colors}} look
+ * @returns {Options}
+ */
 function options(UPlot, { width, say, last, colors }) {
   const axis = { stroke: colors.text, font: '12px system-ui, sans-serif', ticks: { show: false } };
   const short = new Intl.NumberFormat(LOCALE, { notation: 'compact', maximumFractionDigits: 1 });
@@ -68,7 +85,7 @@ function options(UPlot, { width, say, last, colors }) {
         stroke: colors.line,
         width: 2,
         fill: colors.fill,
-        paths: UPlot.paths.stepped({ align: 1 }),
+        paths: UPlot.paths.stepped?.({ align: 1 }),
         points: { show: false },
       },
     ],
@@ -76,21 +93,30 @@ function options(UPlot, { width, say, last, colors }) {
   };
 }
 
-/** From zero, so that a small change does not look like a large one. */
+/**
+ * From zero, so that a small change does not look like a large one.
+ * @param {number} min
+ * @param {number} max
+ * @returns {[number, number]}
+ */
 function rangeAround(min, max) {
   const low = Math.min(0, min);
   return [low, max > low ? max + (max - low) * 0.08 : low + 1];
 }
 
+/** @param {number[]} ticks */
 function dateTicks(ticks) {
   const step = ticks.length > 1 ? ticks[1] - ticks[0] : 86_400;
+  /** @type {Intl.DateTimeFormatOptions} */
   const clock = { hour: 'numeric', minute: '2-digit', ...(step < 60 && { second: '2-digit' }) };
   const format = new Intl.DateTimeFormat(LOCALE, step < 86_400 ? clock : { day: 'numeric', month: 'short' });
   return ticks.map((tick) => format.format(tick * 1000));
 }
 
+/** @param {HTMLElement} element @returns {Colors} */
 function colorsOf(element) {
   const style = getComputedStyle(element);
+  /** @param {string} name */
   const color = (name) => style.getPropertyValue(name).trim();
   return {
     line: color('--chart-line'),
@@ -100,9 +126,9 @@ function colorsOf(element) {
   };
 }
 
-/** What those learn who do not see it. */
+/** What those learn who do not see it. @param {Point[]} points @param {(minor: bigint) => string} money */
 function inWords(points, money) {
-  const [first, last] = [points[0], points.at(-1)];
+  const [first, last] = [points[0], points[points.length - 1]];
   const sorted = points.map(({ minor }) => minor).sort((a, b) => (a < b ? -1 : a > b ? 1 : 0));
-  return `Balance from ${money(first.minor)} on ${formatDay(first.at)} to ${money(last.minor)} now; lowest ${money(sorted[0])}, highest ${money(sorted.at(-1))}.`;
+  return `Balance from ${money(first.minor)} on ${formatDay(first.at)} to ${money(last.minor)} now; lowest ${money(sorted[0])}, highest ${money(sorted[sorted.length - 1])}.`;
 }

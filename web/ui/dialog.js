@@ -3,16 +3,19 @@
 import { h, newId } from './dom.js';
 import { actions, form, submitButton } from './form.js';
 
+/** @import { Values } from './form.js' */
+
 /**
  * Asks. Resolves to whether it was done: `act` has run and not thrown; what it throws is shown in the dialog.
  * @param {{title: string, text: string, verb: string, danger?: boolean, fields?: HTMLElement[],
- *   act: (values: Record<string, string>) => Promise<unknown>}} question
+ *   act: (values: Values) => Promise<unknown>}} question
  * @returns {Promise<boolean>}
  */
 export function ask({ title, text, verb, danger, fields = [], act }) {
   const id = newId('dialog');
   let done = false;
   const dialog = h('dialog', { 'aria-labelledby': id });
+  /** @param {Values} values */
   const submit = async (values) => {
     await act(values);
     done = true;

@@ -1,51 +1,92 @@
 /** Elements without markup: whatever is text stays text. */
 
+/** @typedef {Node | string | number | false | null | undefined | Children} Child */
+/** @typedef {{readonly length: number, readonly [index: number]: Child}} Children an array of them */
+/**
+ * @typedef {Record<string, unknown> & {class?: string, dataset?: Record<string, string>,
+ *   onclick?: (event: MouseEvent) => unknown, onchange?: (event: Event) => unknown,
+ *   onsubmit?: (event: SubmitEvent) => unknown}} Properties
+ */
+
 /**
  * An element. Properties: `class`, `dataset`, `on…` for listeners, anything else as an attribute; `true` sets an empty
  * attribute, and `false`, `null` and `undefined` none. Children: nodes, strings, numbers; `null` and `false` are left out.
  *
- * @param {string} tag
- * @param {Record<string, any> | null} [properties]
- * @param {...any} children
- * @returns {HTMLElement}
+ * @template {keyof HTMLElementTagNameMap} T
+ * @param {T} tag
+ * @param {Properties | null} [properties]
+ * @param {...Child} children
+ * @returns {HTMLElementTagNameMap[T]}
  */
 export function h(tag, properties, ...children) {
   return fill(document.createElement(tag), properties, children);
 }
 
-/** @returns {SVGElement} */
+/**
+ * @template {keyof SVGElementTagNameMap} T
+ * @param {T} tag
+ * @param {Properties | null} [properties]
+ * @param {...Child} children
+ * @returns {SVGElementTagNameMap[T]}
+ */
 export function svg(tag, properties, ...children) {
   return fill(document.createElementNS('http://www.w3.org/2000/svg', tag), properties, children);
 }
 
+/**
+ * @template {HTMLElement | SVGElement} E
+ * @param {E} element
+ * @param {Properties | null | undefined} properties
+ * @param {Child[]} children
+ */
 function fill(element, properties, children) {
   for (const [name, value] of Object.entries(properties ?? {})) {
     if (value === undefined || value === null || value === false) continue;
-    if (name.startsWith('on')) element.addEventListener(name.slice(2), value);
+    if (name.startsWith('on')) element.addEventListener(name.slice(2), /** @type {EventListener} */ (value));
     else if (name === 'dataset') Object.assign(element.dataset, value);
     else element.setAttribute(name, value === true ? '' : String(value));
   }
-  element.append(
-    ...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false),
-  );
+  element.append(...flat(children));
   return element;
+}
+
+/**
+ * What is there of it, in order.
+ * @param {Child} children
+ * @returns {(Node | string)[]}
+ */
+export function flat(children) {
+  if (children instanceof Array) return children.flatMap(flat);
+  if (children === null || children === undefined || children === false) return [];
+  return [typeof children === 'number' ? String(children) : /** @type {Node | string} */ (children)];
 }
 
 let lastId = 0;
 /** @returns {string} an id that no other element of the page has */
 export const newId = (prefix = 'id') => `${prefix}-${++lastId}`;
 
-/** Says something to a screen reader without moving anybody's focus. */
+/**
+ * The element that the page has for this.
+ * @param {string} id
+ * @returns {HTMLElement}
+ */
+export function byId(id) {
+  const element = document.getElementById(id);
+  if (!element) throw new Error(`The page has no #${id}.`);
+  return element;
+}
+
+/** Says something to a screen reader without moving anybody's focus. @param {string} text */
 export function announce(text) {
-  const place = document.getElementById('announcer');
+  const place = byId('announcer');
   place.textContent = '';
   // Emptied and filled in one go, the same words would not be said again.
   requestAnimationFrame(() => (place.textContent = text));
 }
 
-/** A short word about what has just happened, for everybody. */
+/** A short word about what has just happened, for everybody. @param {string} text */
 export function toast(text) {
   const element = h('p', { class: 'toast' }, text);
-  document.getElementById('toasts').append(element);
+  byId('toasts').append(element);
   element.addEventListener('animationend', () => element.remove());
 }

@@ -23,6 +23,7 @@ export function downloadButton(words, fetchFile) {
   return [button, line];
 }
 
+/** @param {Blob} blob @param {string} name */
 function save(blob, name) {
   const url = URL.createObjectURL(blob);
   h('a', { href: url, download: name }).click();

@@ -3,14 +3,19 @@
 import { NetworkError, ProblemError, isAskedForProof } from '../api/coffer.js';
 import { h, newId } from './dom.js';
 
+/** @import { Child, Properties } from './dom.js' */
+/** @typedef {HTMLInputElement | HTMLSelectElement} Control */
+/** @typedef {HTMLElement & {control: Control, characters?: number}} Field with its control, and how much that may have */
+/** @typedef {Record<string, string>} Values by the names of their fields */
+
 /**
  * A labelled field, with room for a hint and an error. `name` is the field's in the request body, so that a pointer of a
  * problem document, `/name`, finds it. `characters` is the most that it may have, counted as the bank does: not in units of
  * UTF-16 as `maxlength`, of which an emoji has two and more, and after normalization.
  *
- * @param {{name: string, label: string, hint?: string | Node, optional?: boolean, control?: HTMLElement,
- *   characters?: number}} options and attributes of the input
- * @returns {HTMLElement} with `control` on it
+ * @param {{name: string, label: string, hint?: string | Node, optional?: boolean, control?: Control, after?: Child,
+ *   characters?: number} & Properties} options and attributes of the input
+ * @returns {Field}
  */
 export function field({ name, label, hint, optional, control, after, characters, ...attributes }) {
   const id = newId(name);
@@ -35,13 +40,29 @@ export function field({ name, label, hint, optional, control, after, characters,
 
 /** @param {HTMLElement} element of {@link field} @param {string} text empty for no error */
 export function setFieldError(element, text) {
-  element.querySelector('.error').textContent = text;
+  part(element, '.error').textContent = text;
   element.classList.toggle('wrong', Boolean(text));
-  if (text) element.control.setAttribute('aria-invalid', 'true');
-  else element.control.removeAttribute('aria-invalid');
+  const control = part(element, 'input, select');
+  if (text) control.setAttribute('aria-invalid', 'true');
+  else control.removeAttribute('aria-invalid');
 }
 
-/** @param {[string, string][]} options values and words @returns {HTMLSelectElement} */
+/**
+ * The part of a form that is always there.
+ * @param {HTMLElement} element
+ * @param {string} selector
+ * @returns {HTMLElement}
+ */
+export function part(element, selector) {
+  const found = element.querySelector(selector);
+  if (!(found instanceof HTMLElement)) throw new Error(`There is no ${selector} here.`);
+  return found;
+}
+
+/**
+ * @param {[string, string][]} options values and words
+ * @param {{value?: string} & Properties} [attributes]
+ */
 export function select(options, { value, ...attributes } = {}) {
   const choices = options.map(([key, words]) => h('option', { value: key, selected: key === value }, words));
   return h('select', attributes, choices);
@@ -51,14 +72,14 @@ export function select(options, { value, ...attributes } = {}) {
  * A form. `submit` gets the trimmed values and runs once at a time; what it throws is shown beside the fields that
  * caused it, or above the button.
  *
- * @param {{class?: string, submit: (values: Record<string, string>) => Promise<void>}} options
- * @param {...any} children
+ * @param {{submit: (values: Values) => Promise<void>} & Properties} options
+ * @param {...Child} children
  * @returns {HTMLFormElement}
  */
 export function form({ submit, ...attributes }, ...children) {
   const problem = h('div', { class: 'form-problem', role: 'alert' });
   const element = h('form', { novalidate: true, ...attributes }, children);
-  element.querySelector('.actions').before(problem);
+  part(element, '.actions').before(problem);
   let busy = false;
   element.addEventListener('submit', async (event) => {
     event.preventDefault();
@@ -79,15 +100,33 @@ export function form({ submit, ...attributes }, ...children) {
   return element;
 }
 
-/** Passwords as they were typed, everything else without white space around it. */
+/**
+ * Passwords as they were typed, everything else without white space around it.
+ * @param {HTMLFormElement} element
+ * @returns {Values}
+ */
 function valuesOf(element) {
   const entries = [...new FormData(element)].map(([name, value]) => {
-    const isPassword = element.elements[name].autocomplete?.endsWith('-password');
-    return [name, isPassword ? value : value.trim()];
+    const isPassword = controlOf(element, name).autocomplete.endsWith('-password');
+    const text = String(value);
+    return [name, isPassword ? text : text.trim()];
   });
   return Object.fromEntries(entries);
 }
 
+/**
+ * The control of this name, which the form has.
+ * @param {HTMLFormElement} element
+ * @param {string} name
+ */
+export function controlOf(element, name) {
+  return /** @type {Control} */ (element.elements.namedItem(name));
+}
+
+/** @param {HTMLElement} element @returns {Field[]} */
+const fieldsOf = (element) => [...element.querySelectorAll('.field')].map((each) => /** @type {Field} */ (each));
+
+/** @param {HTMLFormElement} element @param {boolean} busy */
 function setBusy(element, busy) {
   const button = element.querySelector('button[type=submit]');
   if (!button) return;
@@ -96,22 +135,23 @@ function setBusy(element, busy) {
   button.classList.toggle('busy', busy);
 }
 
+/** @param {HTMLFormElement} element */
 function clearProblems(element) {
-  element.querySelector('.form-problem').replaceChildren();
-  for (const each of element.querySelectorAll('.field')) setFieldError(each, '');
+  part(element, '.form-problem').replaceChildren();
+  for (const each of fieldsOf(element)) setFieldError(each, '');
 }
 
+/** @param {HTMLFormElement} element */
 function checkRequired(element) {
-  const empty = [...element.querySelectorAll('.field')].filter(
-    ({ control }) => control.required && !control.value.trim(),
-  );
+  const empty = fieldsOf(element).filter(({ control }) => control.required && !control.value.trim());
   for (const each of empty) setFieldError(each, 'Please fill this in.');
   empty[0]?.control.focus();
   return empty.length === 0;
 }
 
+/** @param {HTMLFormElement} element */
 function checkLengths(element) {
-  const tooLong = [...element.querySelectorAll('.field')].filter(
+  const tooLong = fieldsOf(element).filter(
     ({ control, characters }) => characters && [...control.value.trim().normalize('NFC')].length > characters,
   );
   for (const each of tooLong) setFieldError(each, `Enter at most ${each.characters} characters.`);
@@ -121,6 +161,7 @@ function checkLengths(element) {
 
 /** A field's own complaint, from a check before anything is sent. */
 export class FieldProblem extends Error {
+  /** @param {string} name @param {string} message */
   constructor(name, message) {
     super(message);
     this.field = name;
@@ -129,20 +170,24 @@ export class FieldProblem extends Error {
 
 /** @param {HTMLFormElement} element @param {unknown} error */
 export function showProblem(element, error) {
-  const found = pointed(element, error).map(([name, text]) => [
-    element.querySelector(`[data-field="${CSS.escape(name)}"]`),
+  const fields = fieldsOf(element);
+  const found = pointed(element, error).map(([name, text]) => ({
+    at: fields.find((each) => each.dataset.field === name),
     text,
-  ]);
-  for (const [each, text] of found) if (each) setFieldError(each, text);
-  const first = found.find(([each]) => each);
-  if (first) first[0].control.focus();
-  const homeless = found.filter(([each]) => !each).map(([, text]) => text);
+  }));
+  for (const { at, text } of found) if (at) setFieldError(at, text);
+  const first = found.find(({ at }) => at)?.at;
+  first?.control.focus();
+  const homeless = found.filter(({ at }) => !at).map(({ text }) => text);
   if (first && !homeless.length) return;
   const words = homeless.length ? homeless : [explain(error)];
-  element.querySelector('.form-problem').replaceChildren(...words.map((text) => h('p', null, text)));
+  part(element, '.form-problem').replaceChildren(...words.map((text) => h('p', null, text)));
 }
 
-/** Problems that are about one field, although the bank names none: the first of these that the form has. */
+/**
+ * Problems that are about one field, although the bank names none: the first of these that the form has.
+ * @type {Record<string, string[]>}
+ */
 const FIELDS_OF_CODES = {
   invalid_credentials: ['password'],
   wrong_password: ['current_password', 'password'],
@@ -150,7 +195,12 @@ const FIELDS_OF_CODES = {
   email_taken: ['email'],
 };
 
-/** Field names and complaints of an error. */
+/**
+ * Field names and complaints of an error.
+ * @param {HTMLFormElement} element
+ * @param {unknown} error
+ * @returns {[string, string][]}
+ */
 function pointed(element, error) {
   if (error instanceof FieldProblem) return [[error.field, error.message]];
   if (!(error instanceof ProblemError)) return [];
@@ -162,7 +212,7 @@ function pointed(element, error) {
   ]);
 }
 
-/** What went wrong, for a person. */
+/** What went wrong, for a person. @param {unknown} error @returns {string} */
 export function explain(error) {
   if (error instanceof NetworkError) return 'The bank did not answer. Check your connection and try again.';
   if (isAskedForProof(error)) return 'This was not done, because you did not confirm that it is you.';
@@ -171,20 +221,22 @@ export function explain(error) {
   return 'Something went wrong in this page. Reload it and try again.';
 }
 
+/** @param {ProblemError} error */
 function withWait({ detail, status, retryAfterSeconds: seconds }) {
   if (status !== 429 || !seconds) return asSentence(detail);
   const wait = seconds < 90 ? `${Math.ceil(seconds)} seconds` : `${Math.ceil(seconds / 60)} minutes`;
   return `Too many tries. Please try again in ${wait}.`;
 }
 
+/** @param {string} text */
 function asSentence(text) {
   return text.charAt(0).toUpperCase() + text.slice(1) + (/[.!?]$/.test(text) ? '' : '.');
 }
 
-/** @param {string} words */
+/** @param {string} words @param {Properties} [attributes] */
 export function submitButton(words, attributes) {
   return h('button', { type: 'submit', class: 'primary', ...attributes }, words);
 }
 
-/** The row of buttons that ends a form. */
+/** The row of buttons that ends a form. @param {...Child} children */
 export const actions = (...children) => h('div', { class: 'actions' }, children);

@@ -24,7 +24,9 @@ const PATHS = {
   alert: ['M12 4 3 20h18z', 'M12 10v4', 'M12 17v.5'],
 };
 
-/** @param {keyof typeof PATHS} name @returns {SVGElement} */
+/** @typedef {keyof typeof PATHS} Picture */
+
+/** @param {Picture} name @returns {SVGElement} */
 export function icon(name) {
   const line = {
     fill: 'none',

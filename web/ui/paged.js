@@ -1,24 +1,29 @@
 /** A list that grows while one scrolls, page by page. */
 
-import { h } from './dom.js';
+import { flat, h } from './dom.js';
 import { empty as emptyState, partFailure, skeleton } from './states.js';
+
+/** @import { Page } from '../api/coffer.js' */
+/** @import { Child } from './dom.js' */
 
 /**
  * @template T
  * @param {object} options
  * @param {HTMLElement} options.into where rows go: a `tbody`, a `ul`
  * @param {HTMLElement} [options.frame] what is hidden while there are no rows; `into` if left out
- * @param {(cursor: string | undefined, signal: AbortSignal) => Promise<import('../api/coffer.js').Page<T>>} options.load
- * @param {(item: T, previous: T | undefined) => any} options.row
+ * @param {(cursor: string | null | undefined, signal: AbortSignal) => Promise<Page<T>>} options.load
+ * @param {(item: T, previous: T | undefined) => Child} options.row
  * @param {() => [string, string]} options.empty title and text when there is nothing
  * @param {AbortSignal} options.signal when the screen is left
  * @returns {HTMLElement & {restart: () => void}}
  */
 export function paged({ into, frame = into, load, row, empty, signal }) {
   const foot = h('div', { class: 'list-foot' });
-  const element = h('div', { class: 'paged' }, frame, foot);
+  const list = h('div', { class: 'paged' }, frame, foot);
   let round = new AbortController();
+  /** @type {string | null | undefined} */
   let cursor;
+  /** @type {T | undefined} */
   let previous;
 
   const fetchPage = async () => {
@@ -32,9 +37,10 @@ export function paged({ into, frame = into, load, row, empty, signal }) {
     }
   };
 
+  /** @param {Page<T>} page */
   const show = (page) => {
     for (const item of page.data) {
-      into.append(...[row(item, previous)].flat());
+      into.append(...flat(row(item, previous)));
       previous = item;
     }
     frame.hidden = !into.childElementCount;
@@ -43,7 +49,10 @@ export function paged({ into, frame = into, load, row, empty, signal }) {
     foot.replaceChildren(into.childElementCount ? '' : emptyState(...empty()));
   };
 
-  /** A filter may leave nothing of a page although more follow: then the next one is read at once. */
+  /**
+   * A filter may leave nothing of a page although more follow: then the next one is read at once.
+   * @param {boolean} pageWasEmpty
+   */
   const offerMore = (pageWasEmpty) => {
     if (pageWasEmpty) return fetchPage();
     const button = h('button', { type: 'button', class: 'secondary', onclick: fetchPage }, 'Show more');
@@ -59,7 +68,7 @@ export function paged({ into, frame = into, load, row, empty, signal }) {
     whenSeen.observe(button);
   };
 
-  element.restart = () => {
+  const restart = () => {
     round.abort();
     round = new AbortController();
     cursor = previous = undefined;
@@ -68,6 +77,6 @@ export function paged({ into, frame = into, load, row, empty, signal }) {
     fetchPage();
   };
   signal.addEventListener('abort', () => round.abort());
-  element.restart();
-  return element;
+  restart();
+  return Object.assign(list, { restart });
 }

@@ -16,12 +16,15 @@ export function strength(password) {
   const kinds = [/\p{Ll}/u, /\p{Lu}/u, /\d/, /[^\p{L}\d]/u].filter((kind) => kind.test(password)).length;
   // Repeats and runs such as "aaaa" and "12345" add little.
   const surprising = characters.filter((char, at) => {
-    const step = at ? char.codePointAt(0) - characters[at - 1].codePointAt(0) : 2;
+    const step = at ? codeOf(char) - codeOf(characters[at - 1]) : 2;
     return Math.abs(step) > 1;
   }).length;
   const score = surprising + (kinds - 1) * 2;
   return score < 9 ? 1 : score < 13 ? 2 : score < 19 ? 3 : 4;
 }
+
+/** @param {string} character */
+const codeOf = (character) => character.codePointAt(0) ?? 0;
 
 /**
  * A password field that can be looked at and, for a new password, says how strong it is.
@@ -35,7 +38,7 @@ export function passwordField({ name, label, isNew = false, hint }) {
     h('div', { class: 'strength', role: 'status' }, h('span', { class: 'strength-bars' }, ...segments()), h('span'));
   const autocomplete = isNew ? 'new-password' : 'current-password';
   const element = field({ name, label, hint, type: 'password', autocomplete, maxlength: 128, after: meter });
-  const input = element.control;
+  const input = /** @type {HTMLInputElement} */ (element.control);
   const box = h('div', { class: 'with-toggle' });
   input.replaceWith(box);
   box.append(input, toggle);
@@ -51,8 +54,10 @@ export function passwordField({ name, label, isNew = false, hint }) {
 
 const segments = () => Array.from({ length: 4 }, () => h('i'));
 
+/** @param {HTMLElement} meter @param {string} password */
 function showStrength(meter, password) {
   const level = strength(password);
   meter.dataset.level = password ? String(level) : '';
-  meter.lastElementChild.textContent = password ? WORDS[level] : '';
+  const words = meter.lastElementChild;
+  if (words) words.textContent = password ? WORDS[level] : '';
 }

@@ -1,18 +1,31 @@
 /** People of whom a screen has only an id, or the number of an account. */
 
+import { ProblemError } from '../api/coffer.js';
 import { h } from './dom.js';
 
+/** @import { Account, Coffer, User } from '../api/coffer.js' */
+/** @typedef {{name: string, id?: string, email?: string}} Person */
+/** @typedef {{bank: Coffer, me: User, signal: AbortSignal}} Context */
+
+/** @type {Person} */
 const YOU = { name: 'you' };
-/** The bank has forgotten who that was. */
+/** The bank has forgotten who that was. @type {Person} */
 const GONE = { name: 'somebody who has left' };
 
 /**
  * Reads each of them once, and puts the name into its place when it comes.
- * @param {{bank: import('../api/coffer.js').Coffer, me: import('../api/coffer.js').User, signal: AbortSignal}} context
+ * @param {Context} context
  */
 export function peopleReader({ bank, me, signal }) {
-  const user = once((id) => (id === me.id ? Promise.resolve(YOU) : bank.user(id, { signal }).catch(asGone)));
+  /** @param {string} id @returns {Promise<Person>} */
+  const read = async (id) => (id === me.id ? YOU : bank.user(id, { signal }).catch(asGone));
+  const user = once(read);
   const owner = once((number) => bank.account(number, { signal }).then((account) => user(account.owner_id)));
+  /**
+   * @param {Promise<Person>} reading
+   * @param {string} fallback
+   * @param {(person: Person) => (Node | string)[]} draw
+   */
   const place = (reading, fallback, draw) => {
     const element = h('span', null, '…');
     reading.then(
@@ -21,6 +34,7 @@ export function peopleReader({ bank, me, signal }) {
     );
     return element;
   };
+  /** @param {Person} person */
   const linked = ({ id, name }) => (id ? h('a', { href: `#/staff/users/${id}` }, name) : name);
   return {
     /** @param {string} id of a user */
@@ -34,8 +48,9 @@ export function peopleReader({ bank, me, signal }) {
 
 /**
  * Whose account it is; null if it is the caller's own.
- * @param {{bank: import('../api/coffer.js').Coffer, me: import('../api/coffer.js').User, signal: AbortSignal}} context
- * @param {import('../api/coffer.js').Account} account
+ * @param {Context} context
+ * @param {Account} account
+ * @returns {Promise<{id: string, name: string} | null>}
  */
 export async function customerOf({ bank, me, signal }, account) {
   if (account.owner_id === me.id) return null;
@@ -44,14 +59,17 @@ export async function customerOf({ bank, me, signal }, account) {
 
 /** @template T @param {(key: string) => Promise<T>} read @returns {(key: string) => Promise<T>} which reads each key once */
 function once(read) {
+  /** @type {Map<string, Promise<T>>} */
   const known = new Map();
   return (key) => {
-    if (!known.has(key)) known.set(key, read(key));
-    return known.get(key);
+    const reading = known.get(key) ?? read(key);
+    known.set(key, reading);
+    return reading;
   };
 }
 
+/** @param {unknown} error */
 function asGone(error) {
-  if (error.status === 404) return GONE;
+  if (error instanceof ProblemError && error.status === 404) return GONE;
   throw error;
 }

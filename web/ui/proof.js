@@ -5,10 +5,13 @@ import { h } from './dom.js';
 import { field } from './form.js';
 import { passwordField } from './password.js';
 
+/** @import { Coffer } from '../api/coffer.js' */
+/** @import { Field } from './form.js' */
+
 const TEXT = 'What you are about to do cannot be taken back, or is above your own limit.';
 
 /**
- * @param {import('../api/coffer.js').Coffer} bank
+ * @param {Coffer} bank
  * @returns {Promise<boolean>} whether it was shown
  */
 export async function askForProof(bank) {
@@ -35,6 +38,7 @@ function passwordOrCode() {
     maxlength: 64,
   });
   const change = h('button', { type: 'button', class: 'link' });
+  /** @param {Field} shown @param {Field} other @param {string} words */
   const show = (shown, other, words) => {
     shown.hidden = false;
     other.hidden = true;

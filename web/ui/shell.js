@@ -1,17 +1,19 @@
 /** What stays while screens change: the header with its ways, and the word about the connection. */
 
-import { h, toast } from './dom.js';
+import { worksHere } from '../domain/roles.js';
+import { byId, h, toast } from './dom.js';
 import { explain } from './form.js';
 import { icon, mark } from './icons.js';
 
-/** Who looks after others. */
-export const worksHere = (me) => ['staff', 'admin', 'auditor'].includes(me.role);
+/** @import { User } from '../api/coffer.js' */
+/** @import { Picture } from './icons.js' */
+/** @typedef {'overview' | 'staff' | 'profile'} Part of the app */
 
 /**
- * @param {{me: import('../api/coffer.js').User | null, here: 'overview' | 'staff' | 'profile', signOut: () => Promise<void>}} options
+ * @param {{me: User | null, here: Part, signOut: () => Promise<void>}} options
  */
 export function drawHeader({ me, here, signOut }) {
-  const header = document.getElementById('header');
+  const header = byId('header');
   document.body.classList.toggle('signed-in', Boolean(me));
   const brand = h('a', { class: 'brand', href: '#/' }, mark(), h('span', null, 'Coffer'));
   if (!me) return header.replaceChildren(brand);
@@ -22,7 +24,9 @@ export function drawHeader({ me, here, signOut }) {
   }
 }
 
+/** @param {User} me @param {Part} here */
 function navigation(me, here) {
+  /** @param {Part} name @param {string} href @param {Picture} picture @param {string} words */
   const way = (name, href, picture, words) =>
     h('a', { href, 'aria-current': here === name && 'page' }, icon(picture), h('span', null, words));
   return h(
@@ -34,6 +38,7 @@ function navigation(me, here) {
   );
 }
 
+/** @param {() => Promise<void>} signOut */
 function signOutButton(signOut) {
   const onclick = () => signOut().catch((error) => toast(`You are still signed in. ${explain(error)}`));
   return h('button', { type: 'button', class: 'quiet sign-out', onclick }, icon('out'), h('span', null, 'Sign out'));
@@ -41,7 +46,7 @@ function signOutButton(signOut) {
 
 /** @param {(text: string) => void} announce */
 export function watchConnection(announce) {
-  const banner = document.getElementById('offline');
+  const banner = byId('offline');
   const update = () => (banner.hidden = navigator.onLine);
   addEventListener('offline', update);
   addEventListener('online', () => (update(), announce('You are online again.')));

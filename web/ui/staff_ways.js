@@ -1,14 +1,13 @@
 /** The ways between the staff's screens. */
 
+import { readsAudit } from '../domain/roles.js';
 import { h } from './dom.js';
 
-/** Who may change something for others. */
-export const actsForOthers = (me) => ['staff', 'admin'].includes(me.role);
-/** Who reads the audit log. */
-export const readsAudit = (me) => ['admin', 'auditor'].includes(me.role);
+/** @import { User } from '../api/coffer.js' */
 
-/** @param {import('../api/coffer.js').User} me @param {string} path */
+/** @param {User} me @param {string} path */
 export function staffWays(me, path) {
+  /** @param {string} href @param {string} words */
   const way = (href, words) => h('a', { href: `#${href}`, 'aria-current': path === href && 'page' }, words);
   return h(
     'nav',

@@ -1,9 +1,12 @@
 /** What is shown when there is nothing to show: not yet, not at all, or not now. */
 
 import { NetworkError, ProblemError } from '../api/coffer.js';
-import { h } from './dom.js';
+import { flat, h } from './dom.js';
 import { explain } from './form.js';
 import { icon } from './icons.js';
+
+/** @import { Screen } from '../app.js' */
+/** @import { Child } from './dom.js' */
 
 /** Grey shapes where the content will be. */
 export function skeleton(lines = 4) {
@@ -15,7 +18,7 @@ export function skeleton(lines = 4) {
  * Nothing there, and what to do about it.
  * @param {string} title
  * @param {string} text
- * @param {...any} actions
+ * @param {...Child} actions
  */
 export function empty(title, text, ...actions) {
   return h('div', { class: 'state' }, h('p', { class: 'state-title' }, title), h('p', null, text), actions);
@@ -44,7 +47,7 @@ export function failure(error, retry) {
   );
 }
 
-/** @returns {import('../app.js').Screen} */
+/** @returns {Screen} */
 export function notFound() {
   const content = empty(
     'There is nothing here',
@@ -56,7 +59,7 @@ export function notFound() {
 
 /**
  * A part of a screen that comes later than the rest.
- * @param {() => Promise<any>} load to the content
+ * @param {() => Promise<Child>} load to the content
  * @param {AbortSignal} signal
  * @param {number} [lines] of the placeholder
  */
@@ -65,7 +68,7 @@ export function later(load, signal, lines = 3) {
   const attempt = async () => {
     try {
       const content = await load();
-      if (!signal.aborted) place.replaceChildren(...[content].flat());
+      if (!signal.aborted) place.replaceChildren(...flat(content));
     } catch (error) {
       if (!signal.aborted) place.replaceChildren(partFailure(error, attempt));
     }
@@ -75,7 +78,7 @@ export function later(load, signal, lines = 3) {
   return place;
 }
 
-/** {@link failure} of a part of a screen. */
+/** {@link failure} of a part of a screen. @param {unknown} error @param {() => void} retry */
 export function partFailure(error, retry) {
   const again = h('button', { type: 'button', class: 'link', onclick: retry }, 'Try again');
   return h('p', { class: 'part-failure', role: 'alert' }, explain(error), ' ', again);

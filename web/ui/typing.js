@@ -11,10 +11,12 @@ const PAUSE_MS = 300;
  * @param {AbortSignal} signal when the screen is left
  */
 export function whenTypedOut(element, act, signal) {
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
   let timer;
   element.addEventListener('input', ({ target }) => {
     clearTimeout(timer);
-    timer = setTimeout(act, target.type === 'search' ? PAUSE_MS : 0);
+    const isTyped = target instanceof HTMLInputElement && target.type === 'search';
+    timer = setTimeout(act, isTyped ? PAUSE_MS : 0);
   });
   signal.addEventListener('abort', () => clearTimeout(timer));
 }

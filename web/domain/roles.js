@@ -1,0 +1,12 @@
+/** What the roles at the bank may do. */
+
+/** @import { User } from '../api/coffer.js' */
+
+/** Who looks after others. @param {User} me */
+export const worksHere = (me) => ['staff', 'admin', 'auditor'].includes(me.role);
+
+/** Who may change something for others. @param {User} me */
+export const actsForOthers = (me) => ['staff', 'admin'].includes(me.role);
+
+/** Who reads the audit log. @param {User} me */
+export const readsAudit = (me) => ['admin', 'auditor'].includes(me.role);
