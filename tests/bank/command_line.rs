@@ -179,16 +179,20 @@ fn flags_win_over_the_environment_and_the_environment_over_the_file() {
 }
 
 #[test]
-fn every_setting_is_in_the_example_file() {
+fn every_setting_is_in_the_example_file_and_in_the_docs() {
     let directory = TempDir::new().expect("a directory");
     let help = text(&run(directory.path(), &["--help"]).stdout);
-    let example = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/.env.example")).expect("the example");
+    let read = |file: &str| std::fs::read_to_string(file).expect(file);
+    let (example, docs) = (read(".env.example"), read("docs/SETTINGS.md"));
     let named =
         |line: &str| line.split("[env: ").nth(1).and_then(|rest| rest.split(['=', ']']).next()).map(str::to_owned);
     let settings: Vec<String> = help.lines().filter_map(named).collect();
     assert!(settings.len() > 10, "{help}");
     for setting in settings {
         assert!(example.contains(&format!("{setting}=")), "{setting} is not in .env.example");
+        let flag = format!("`--{}`", setting.trim_start_matches("COFFER_").to_lowercase().replace('_', "-"));
+        let row = docs.lines().find(|line| line.starts_with('|') && line.contains(&format!("`{setting}`")));
+        assert!(row.is_some_and(|row| row.contains(&flag)), "docs/SETTINGS.md has no row with {setting} and {flag}");
     }
     for command in ["serve", "migrate", "openapi", "doctor", "demo", "healthcheck"] {
         assert!(run(directory.path(), &[command, "--help"]).status.success(), "{command} --help");

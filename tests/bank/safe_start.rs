@@ -15,7 +15,7 @@ use crate::command_line::{Server, coffer, run, text};
 use crate::databases::{Kind, TestDatabase};
 use crate::harness::{PASSWORD, bank_tests, eventually};
 
-const README: &str = include_str!("../../README.md");
+const OPERATING: &str = include_str!("../../docs/OPERATING.md");
 /// What a bank for production is given, as flags. A proxy before it does TLS.
 const ALL_THAT_IS_NEEDED: [&str; 6] = [
     "--production",
@@ -240,9 +240,9 @@ fn files_of_others_are_warned_of_with_the_command_that_closes_them() {
     }
 }
 
-/// The expression that the README gives to fail2ban, with its word for an address written out.
+/// The expression that docs/OPERATING.md gives to fail2ban, with its word for an address written out.
 fn failregex() -> Regex {
-    let line = README.lines().find_map(|line| line.strip_prefix("failregex = ")).expect("a failregex in the README");
+    let line = OPERATING.lines().find_map(|line| line.strip_prefix("failregex = ")).expect("a failregex in docs/OPERATING.md");
     Regex::new(&line.replace("<ADDR>", "(?P<address>[0-9a-fA-F.:]+)")).expect("an expression")
 }
 
