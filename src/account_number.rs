@@ -7,6 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::money::Currency;
 use crate::problem_code::ProblemCode;
+use crate::schema::{scalar_schema, string};
 
 /// Digits of a customer's account number, check digits included.
 const LENGTH: usize = 14;
@@ -113,6 +114,12 @@ impl de::Visitor<'_> for AccountNumberVisitor {
         Err(E::custom(AccountNumberError::Malformed))
     }
 }
+
+scalar_schema!(
+    AccountNumber,
+    "14 digits, of which the last two are check digits.",
+    string().pattern(Some("^[1-9][0-9]{13}$")).examples(["10000000000180"])
+);
 
 #[cfg(test)]
 mod tests {

@@ -5,7 +5,10 @@ use std::fmt;
 use serde::{Deserialize, Deserializer, de};
 use validator::ValidateEmail;
 
+use utoipa::openapi::schema::{KnownFormat, SchemaFormat};
+
 use crate::problem_code::ProblemCode;
+use crate::schema::{scalar_schema, string};
 
 /// RFC 5321: a path of 256 octets with its angle brackets.
 pub const MAX_LENGTH: usize = 254;
@@ -60,6 +63,15 @@ impl<'de> Deserialize<'de> for Email {
         Self::parse(&text).map_err(de::Error::custom)
     }
 }
+
+scalar_schema!(
+    Email,
+    "An e-mail address.",
+    string()
+        .format(Some(SchemaFormat::KnownFormat(KnownFormat::Email)))
+        .max_length(Some(MAX_LENGTH))
+        .examples(["ada@example.com"])
+);
 
 #[cfg(test)]
 mod tests {

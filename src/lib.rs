@@ -21,7 +21,7 @@
 //!   [`disk`] measures how full the disk is; [`connection_limits`] counts who is connected.
 //! - [`db`]: one file for each family of tables.
 //! - [`books`]: accounts, entries, commands, approvals, refusals, audit events, the rules and the chain of hashes.
-//! - [`problem_code`]: the one table of what can go wrong, explained.
+//! - [`problem_code`]: the one table of what can go wrong, explained; [`schema`]: how types describe themselves in OpenAPI.
 //! - What is parsed once and right from then on: [`money`], [`account_number`], [`timestamp`], [`text`], [`email`],
 //!   [`web_origin`]; how far the [`clock`] can be trusted; one client's [`connection`] and its [`presence`]; [`tls`],
 //!   [`files`] (who may open the books and the secrets) and [`signals`] (what tells the bank to close).
@@ -50,6 +50,7 @@ pub mod limits;
 pub mod money;
 pub mod presence;
 pub mod problem_code;
+pub mod schema;
 pub mod server;
 pub mod signals;
 pub mod text;

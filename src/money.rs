@@ -8,6 +8,7 @@ use std::fmt;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::problem_code::ProblemCode;
+use crate::schema::{scalar_schema, string};
 
 /// The most digits an amount may have, signs and point included. `i64::MAX` has 19 digits; more cannot be money here.
 const MAX_AMOUNT_LENGTH: usize = 32;
@@ -392,6 +393,23 @@ impl de::Visitor<'_> for AmountVisitor {
         Err(E::custom(AmountError::not_a_string(number)))
     }
 }
+
+scalar_schema!(Currency, "ISO 4217.", string().pattern(Some("^[A-Z]{3}$")).examples(["USD"]));
+scalar_schema!(
+    CurrentCurrency,
+    "ISO 4217; none that was withdrawn.",
+    string().pattern(Some("^[A-Z]{3}$")).examples(["USD"])
+);
+scalar_schema!(
+    Amount,
+    "A positive decimal as a string, with at most as many decimals as the currency has.",
+    string().pattern(Some(r"^([1-9][0-9]{0,9}(\.[0-9]{1,4})?|0\.0{0,3}[1-9][0-9]{0,3})$")).examples(["100.50"])
+);
+scalar_schema!(
+    Money,
+    "A decimal as a string, with as many decimals as the currency has.",
+    string().pattern(Some(r"^-?[0-9]+(\.[0-9]{1,4})?$")).examples(["100.50"])
+);
 
 #[cfg(test)]
 mod tests {

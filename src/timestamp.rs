@@ -14,7 +14,10 @@ use time::format_description::well_known::Rfc3339;
 use time::macros::format_description;
 use time::{Date, OffsetDateTime};
 
+use utoipa::openapi::schema::{KnownFormat, SchemaFormat};
+
 use crate::problem_code::ProblemCode;
+use crate::schema::{scalar_schema, string};
 
 /// The years 0000 to 9999 in UTC, in seconds since 1970.
 const RFC_3339_SECONDS: RangeInclusive<i64> = -62_167_219_200..=253_402_300_799;
@@ -171,6 +174,17 @@ impl<'de> Deserialize<'de> for Timestamp {
         std::borrow::Cow::<str>::deserialize(deserializer)?.parse().map_err(de::Error::custom)
     }
 }
+
+scalar_schema!(
+    Timestamp,
+    "RFC 3339, in UTC.",
+    string().format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime))).examples(["2026-01-31T12:00:00.000000Z"])
+);
+scalar_schema!(
+    DayOrMoment,
+    "A date, which is the whole day in UTC, or an RFC 3339 date and time.",
+    string().pattern(Some("^[0-9]{4}-[0-9]{2}-[0-9]{2}([Tt ].+)?$"))
+);
 
 #[cfg(test)]
 mod tests {

@@ -28,7 +28,7 @@ pub fn router(app: App) -> Router {
     let cors = app.origins.layer();
     let (routes, document) = documented_routes().split_for_parts();
     routes
-        .merge(openapi::pages(openapi::complete(document), app.swagger_ui))
+        .merge(openapi::pages(&openapi::complete(document), app.swagger_ui))
         .route("/", get(web_app::index))
         .route("/web/{*path}", get(web_app::file))
         .fallback(|| async { StatusCode::NOT_FOUND })

@@ -13,7 +13,10 @@ use tokio::runtime::{Handle, Runtime};
 
 use super::hashing::{Asker, HashError, HashQueue};
 
+use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, SchemaFormat};
+
 use crate::problem_code::ProblemCode;
+use crate::schema::{scalar_schema, string};
 
 /// NIST SP 800-63B: at least 8 characters, and room for a passphrase. The upper end bounds the work of one hash.
 pub const MIN_LENGTH: usize = 8;
@@ -245,6 +248,16 @@ fn is_common(lower: &str) -> bool {
     }
     false
 }
+
+fn password_schema() -> ObjectBuilder {
+    string()
+        .format(Some(SchemaFormat::KnownFormat(KnownFormat::Password)))
+        .max_length(Some(MAX_LENGTH))
+        .examples(["correct horse battery staple"])
+}
+
+scalar_schema!(Password, "A password.", password_schema());
+scalar_schema!(NewPassword, "A password that is not a common one.", password_schema().min_length(Some(MIN_LENGTH)));
 
 #[cfg(test)]
 mod tests {

@@ -8,7 +8,7 @@ use super::AnyError;
 use super::output::deliver;
 
 pub fn run() -> Result<ExitCode, AnyError> {
-    deliver(&openapi::document().to_pretty_json()?)
+    deliver(&serde_json::to_string_pretty(&openapi::document())?)
         .map_err(|error| format!("the document cannot be written to standard output: {error}"))?;
     Ok(ExitCode::SUCCESS)
 }

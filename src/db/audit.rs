@@ -52,13 +52,11 @@ pub struct AuditRecord {
     /// 1 for the first record, then without gaps.
     #[schema(example = 1, minimum = 1)]
     pub sequence: i64,
-    #[schema(value_type = String, format = DateTime, example = "2026-01-31T12:00:00.000000Z")]
     pub created_at: Timestamp,
     /// What happened.
     #[schema(value_type = Action)]
     pub action: String,
     /// The user who did it; null when nobody was signed in, or when it was the command line.
-    #[schema(example = "019a8f3e-7c4b-7d21-9b1e-2f6a5c0d4e88")]
     pub actor_id: Option<Uuid>,
     /// What it was done to: the id of a user, an approval or a movement, the number of an account, a route.
     #[schema(example = "10000000000180")]
@@ -70,7 +68,6 @@ pub struct AuditRecord {
     #[schema(example = "019a8f3e-7c4b-7d21-9b1e-2f6a5c0d4e88")]
     pub request_id: Option<String>,
     /// What the client called the request, in its own `X-Request-Id`: it may be anything.
-    #[schema(example = json!(null))]
     pub client_request_id: Option<String>,
     pub detail: Option<String>,
     /// The accounts, by number, and the people, by id, that it is about beside the subject.

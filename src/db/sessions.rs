@@ -21,7 +21,6 @@ pub struct TokenHashes {
 /// One login. Lives until it is ended or `expires_at`.
 #[derive(Clone, Debug, Serialize, sqlx::FromRow, ToSchema)]
 pub struct Session {
-    #[schema(example = "019a8f3e-7c4b-7d21-9b1e-2f6a5c0d4e88")]
     pub id: Uuid,
     /// The `User-Agent` of the login.
     #[schema(example = "curl/8.5.0")]
@@ -29,17 +28,13 @@ pub struct Session {
     /// Where the login came from.
     #[schema(example = "192.0.2.1")]
     pub address: Option<String>,
-    #[schema(value_type = String, format = DateTime, example = "2026-01-31T12:00:00.000000Z")]
     pub created_at: Timestamp,
     /// When the session last got an access token.
-    #[schema(value_type = String, format = DateTime, example = "2026-01-31T12:00:00.000000Z")]
     pub last_used_at: Timestamp,
-    #[schema(value_type = String, format = DateTime, example = "2026-03-02T12:00:00.000000Z")]
     pub expires_at: Timestamp,
     /// Whether the login took a second factor.
     pub second_factor: bool,
     /// When the password or a code was last shown in this session.
-    #[schema(value_type = String, format = DateTime, example = "2026-01-31T12:00:00.000000Z")]
     pub proven_at: Timestamp,
     #[serde(skip)]
     pub user_id: Uuid,

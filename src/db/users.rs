@@ -12,7 +12,6 @@ use crate::timestamp::Timestamp;
 /// A person who can sign in. Row and response in one; what is private is skipped on the wire.
 #[derive(Clone, Debug, Serialize, sqlx::FromRow, ToSchema)]
 pub struct User {
-    #[schema(example = "019a8f3e-7c4b-7d21-9b1e-2f6a5c0d4e88")]
     pub id: Uuid,
     #[schema(example = "Ada Lovelace")]
     pub name: String,
@@ -20,7 +19,6 @@ pub struct User {
     pub email: String,
     pub role: Role,
     pub status: UserStatus,
-    #[schema(value_type = String, format = DateTime, example = "2026-01-31T12:00:00.000000Z")]
     pub created_at: Timestamp,
     #[serde(skip)]
     pub password_hash: String,

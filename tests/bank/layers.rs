@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 /// From the ground up. What stands on one floor does not know each other.
 const FLOORS: [&[&str]; 12] = [
-    &["problem_code", "web_origin", "presence", "signals", "tls", "files"],
+    &["problem_code", "schema", "web_origin", "presence", "signals", "tls", "files"],
     &["money", "timestamp", "text"],
     &["account_number", "email", "clock", "connection"],
     // What there is, and what becomes of it: pure.

@@ -11,16 +11,17 @@ use axum::http::{HeaderMap, HeaderValue, Uri};
 use axum::response::{Redirect, Response as HttpResponse};
 use axum::routing::get;
 use axum::{Extension, Router};
+use serde_json::Value;
 use utoipa::openapi::content::ContentBuilder;
 use utoipa::openapi::path::Operation;
 use utoipa::openapi::response::ResponseBuilder;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::tag::TagBuilder;
-use utoipa::openapi::{Ref, RefOr, Response, ServerBuilder};
+use utoipa::openapi::{OpenApi, Ref, RefOr, Response, ServerBuilder};
 use utoipa::{PartialSchema, ToSchema};
 
-use crate::api::docs::links;
 use crate::api::docs::static_file::{REVALIDATE, StaticFile};
+use crate::api::docs::{links, scalars};
 use crate::api::http::problem::{Error, FieldError, Problem, Result};
 use crate::api::{App, router};
 use crate::connection::Peer;
@@ -57,13 +58,13 @@ const TAGS: [(&str, &str); 8] = [
 ];
 
 /// The document that `coffer openapi` prints and `/openapi.json` serves.
-pub fn document() -> utoipa::openapi::OpenApi {
+pub fn document() -> Value {
     complete(router::documented_routes().into_openapi())
 }
 
 /// Adds what belongs to every operation: descriptions, the bearer scheme, the problems that any of its kind can answer,
 /// and links.
-pub fn complete(mut document: utoipa::openapi::OpenApi) -> utoipa::openapi::OpenApi {
+pub fn complete(mut document: OpenApi) -> Value {
     document.info = utoipa::openapi::InfoBuilder::new()
         .title("Coffer")
         .version(env!("CARGO_PKG_VERSION"))
@@ -90,13 +91,12 @@ pub fn complete(mut document: utoipa::openapi::OpenApi) -> utoipa::openapi::Open
         changing.into_iter().flatten().for_each(|operation| add_problems(operation, true));
     }
     links::add(&mut document);
-    document
+    scalars::inline(document)
 }
 
 /// The document at `/openapi.json` and, if `with_swagger_ui`, Swagger UI at `/swagger-ui/`.
-pub fn pages(document: utoipa::openapi::OpenApi, with_swagger_ui: bool) -> Router<App> {
-    // It is made of literals and cannot fail to be written.
-    let document = StaticFile::new(JSON, serde_json::to_vec(&document).unwrap_or_default());
+pub fn pages(document: &Value, with_swagger_ui: bool) -> Router<App> {
+    let document = StaticFile::new(JSON, document.to_string());
     let page = Router::new()
         .route("/openapi.json", get(async move |headers: HeaderMap| document.answer(&headers, REVALIDATE)));
     if !with_swagger_ui {

@@ -1,15 +1,19 @@
 //! Cursors: where a page ended, opaque to clients so that what they hold may change.
 
+use std::borrow::Cow;
+
 use base64::alphabet::URL_SAFE;
 use base64::engine::GeneralPurpose;
 use base64::engine::general_purpose::NO_PAD;
 use base64::{DecodeError, Engine};
 
+use serde::{Deserialize, Deserializer, de};
 use uuid::Uuid;
 
 use crate::account_number::AccountNumber;
-use crate::api::http::problem::{Error, Result};
+use crate::api::http::problem::{Error, FieldError};
 use crate::problem_code::ProblemCode;
+use crate::schema::{scalar_schema, string};
 
 /// 16 bytes make 22 characters with 4 bits to spare; whatever those say, the cursor is the same.
 const ENCODING: GeneralPurpose = GeneralPurpose::new(&URL_SAFE, NO_PAD.with_decode_allow_trailing_bits(true));
@@ -56,26 +60,34 @@ impl Cursor {
         ENCODING.encode([self.account_number.to_be_bytes(), self.sequence.to_be_bytes()].concat())
     }
 
-    pub fn decode(text: &str) -> Result<Self> {
+    pub fn decode(text: &str) -> Result<Self, CursorError> {
         let bytes = ENCODING
             .decode(text)
             .and_then(|bytes| <[u8; 16]>::try_from(bytes).map_err(|bytes| DecodeError::InvalidLength(bytes.len())));
-        let both = u128::from_be_bytes(bytes.map_err(|_| invalid())?);
+        let both = u128::from_be_bytes(bytes.map_err(|_| CursorError)?);
         Ok(Self { account_number: (both >> 64) as i64, sequence: both as i64 })
     }
 }
 
-/// A page of at most `limit` rows, out of one row more than that if there is one, and the cursor of the next page.
-pub fn page<R>(mut rows: Vec<R>, limit: u32, cursor_of: impl Fn(&R) -> Cursor) -> (Vec<R>, Option<String>) {
-    let has_more = rows.len() > limit as usize;
-    rows.truncate(limit as usize);
-    let next_cursor = rows.last().filter(|_| has_more).map(|last| cursor_of(last).encode());
-    (rows, next_cursor)
+/// The text is no cursor of ours, or of another list. Prints as `code: what to send instead`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{code}: send the next_cursor of a page of the same list, unchanged; leave it out to start over",
+    code = ProblemCode::CursorInvalid
+)]
+pub struct CursorError;
+
+impl<'de> Deserialize<'de> for Cursor {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::decode(&Cow::<str>::deserialize(deserializer)?).map_err(de::Error::custom)
+    }
 }
 
+scalar_schema!(Cursor, "`next_cursor` of the page before.", string().pattern(Some("^[A-Za-z0-9_-]{22}$")));
+
+/// The cursor of another list.
 pub fn invalid() -> Error {
-    let detail = "send the next_cursor of a page of the same list, unchanged; leave it out to start over";
-    Error::invalid("?cursor", ProblemCode::CursorInvalid, detail)
+    Error::Invalid(vec![FieldError::coded("?cursor", &CursorError.to_string())])
 }
 
 #[cfg(test)]

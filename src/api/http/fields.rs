@@ -8,15 +8,7 @@ use validator::ValidationError;
 
 use crate::email;
 use crate::problem_code::ProblemCode;
-
-/// A page's size in a query: a number from 1 to `MAX`.
-pub fn limit<'de, D: Deserializer<'de>, const MAX: u32>(deserializer: D) -> Result<Option<u32>, D::Error> {
-    let text = Cow::<str>::deserialize(deserializer)?;
-    let number = text.parse().ok().filter(|number| (1..=MAX).contains(number));
-    let refusal =
-        || de::Error::custom(format!("{code}: send a number from 1 to {MAX}", code = ProblemCode::LimitOutOfRange));
-    number.map(Some).ok_or_else(refusal)
-}
+use crate::schema::{scalar_schema, string};
 
 /// A user's id in a query.
 pub fn user_id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Uuid>, D::Error> {
@@ -32,6 +24,12 @@ pub fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) 
 /// An amount in whole units of whatever currency it is compared with: `"500"`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WholeUnits(pub i64);
+
+scalar_schema!(
+    WholeUnits,
+    "Whole units of a currency, as a string.",
+    string().pattern(Some("^(0|[1-9][0-9]{0,12})$")).examples(["500"])
+);
 
 /// Of whole units: more than any account can hold.
 const MAX_WHOLE_UNITS_DIGITS: usize = 13;

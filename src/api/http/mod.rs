@@ -10,6 +10,7 @@ pub mod extract;
 pub mod fields;
 pub mod middleware;
 pub mod negotiation;
+pub mod page;
 pub mod pieces;
 pub mod problem;
 pub mod protocol;

@@ -23,7 +23,7 @@ const COOKIE_NAME: &str = "__Host-coffer_refresh";
 #[expect(dead_code, reason = "describes the header for the OpenAPI document; Client reads it")]
 pub struct ClientHeader {
     /// `web` keeps the refresh token in a cookie that scripts cannot read.
-    #[param(rename = "Coffer-Client", required = false, pattern = "^web$", example = json!(null))]
+    #[param(rename = "Coffer-Client", required = false, pattern = "^web$")]
     client: String,
 }
 

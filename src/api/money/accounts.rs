@@ -14,9 +14,10 @@ use crate::account_number::AccountNumber;
 use crate::api::App;
 use crate::api::http::caller::{Actor, Caller, Proven};
 use crate::api::http::context::RequestContext;
-use crate::api::http::cursor::{self, Cursor};
+use crate::api::http::cursor::Cursor;
 use crate::api::http::extract::{Json, PathParam, Query};
 use crate::api::http::fields;
+use crate::api::http::page::{self, Limit, Page};
 use crate::api::http::problem::{Error, Result};
 use crate::api::http::views::AccountLook;
 use crate::api::people::{proof, users};
@@ -31,8 +32,6 @@ use crate::text::Label;
 use crate::timestamp::Timestamp;
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-const DEFAULT_LIMIT: u32 = 50;
-const MAX_LIMIT: u32 = 100;
 /// Open accounts per user: enough for any household, too few to fill a database with.
 const MAX_OPEN_ACCOUNTS: i64 = 100;
 /// A random number is taken once in a trillion tries; several times in a row means that something is broken.
@@ -43,62 +42,40 @@ const MAX_NUMBER_TRIES: u32 = 5;
 #[schema(as = Account)]
 pub struct AccountBody {
     /// 14 digits, the last two are check digits (ISO 7064 MOD 97-10).
-    #[schema(value_type = String, example = "10000000000180")]
     account_number: AccountNumber,
     /// The user whose it is.
-    #[schema(value_type = Uuid, example = "019a8f3e-6a10-7c52-8f7d-0b1c2d3e4f50")]
+    #[schema(value_type = Uuid)]
     owner_id: Option<Uuid>,
-    #[schema(value_type = String, example = "USD")]
     currency: Currency,
     #[schema(example = "Savings")]
     label: Option<String>,
     status: AccountStatus,
-    #[schema(value_type = String, example = "100.50")]
     balance: Money,
     /// What could be withdrawn now.
-    #[schema(value_type = String, example = "100.50")]
     available: Money,
     /// The part of the balance that is reserved, because the movements that brought it wait to be reversed.
-    #[schema(value_type = String, example = "0.00")]
     held: Money,
     /// How many entries its passbook has.
     #[schema(example = 1, minimum = 0)]
     sequence: i64,
-    #[schema(value_type = String, format = DateTime, example = "2026-01-31T12:00:00.000000Z")]
     opened_at: Timestamp,
-}
-
-/// A page of accounts.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct AccountList {
-    data: Vec<AccountBody>,
-    has_more: bool,
-    /// Send it as `cursor` to get the next page.
-    #[schema(example = json!(null))]
-    next_cursor: Option<String>,
 }
 
 /// What an account holds, or held.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Balance {
-    #[schema(value_type = String, example = "10000000000180")]
     account_number: AccountNumber,
-    #[schema(value_type = String, example = "100.50")]
     balance: Money,
     /// What could be withdrawn.
-    #[schema(value_type = String, example = "100.50")]
     available: Money,
     /// The part of the balance that is reserved, because the movements that brought it wait to be reversed; 0 for a moment
     /// in the past.
-    #[schema(value_type = String, example = "0.00")]
     held: Money,
-    #[schema(value_type = String, example = "USD")]
     currency: Currency,
     /// The last entry counted in.
     #[schema(example = 1, minimum = 0)]
     sequence: i64,
     /// The moment this is true of.
-    #[schema(value_type = String, format = DateTime, example = "2026-01-31T12:00:00.000000Z")]
     as_of: Timestamp,
 }
 
@@ -107,15 +84,11 @@ pub struct Balance {
 #[into_params(parameter_in = Query)]
 pub struct AccountsQuery {
     /// How many accounts, 1 to 100.
-    #[serde(default, deserialize_with = "fields::limit::<_, MAX_LIMIT>")]
-    #[param(minimum = 1, maximum = 100, default = 50)]
-    limit: Option<u32>,
+    limit: Option<Limit<100>>,
     /// `next_cursor` of the page before.
-    #[param(pattern = "^[A-Za-z0-9_-]{22}$", example = json!(null))]
-    cursor: Option<String>,
+    cursor: Option<Cursor>,
     /// Whose accounts, for staff, admins and auditors; the caller's own if left out.
     #[serde(default, deserialize_with = "fields::user_id")]
-    #[param(example = json!(null))]
     owner_id: Option<Uuid>,
 }
 
@@ -123,10 +96,8 @@ pub struct AccountsQuery {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct BalanceQuery {
-    #[param(value_type = String, pattern = "^[1-9][0-9]{13}$", example = "10000000000180")]
     account_number: AccountNumber,
     /// A moment in the past; now if left out.
-    #[param(value_type = Option<String>, format = DateTime, example = json!(null))]
     at: Option<Timestamp>,
 }
 
@@ -135,7 +106,6 @@ pub struct BalanceQuery {
 #[schema(example = json!({"currency": "EUR", "label": "Savings"}))]
 pub struct OpenAccountRequest {
     /// ISO 4217; the bank's default if left out.
-    #[schema(value_type = Option<String>, pattern = "^[A-Z]{3}$", example = "EUR")]
     currency: Option<CurrentCurrency>,
     /// A name for it, up to 50 characters.
     #[schema(example = "Savings")]
@@ -197,7 +167,7 @@ pub async fn balance(
     tag = "Accounts",
     params(AccountsQuery),
     responses(
-        (status = OK, description = "A page of accounts, by number", body = AccountList),
+        (status = OK, description = "A page of accounts, by number", body = Page<AccountBody>),
         (status = NOT_FOUND, description = "No such user whose accounts the caller may see"),
     ),
     security(("bearer" = []))
@@ -207,16 +177,16 @@ pub async fn list(
     context: RequestContext,
     caller: Caller,
     Query(query): Query<AccountsQuery>,
-) -> Result<Json<AccountList>> {
-    let limit = query.limit.unwrap_or(DEFAULT_LIMIT);
-    let after = query.cursor.as_deref().map(Cursor::decode).transpose()?.map(|cursor| cursor.account_number);
+) -> Result<Json<Page<AccountBody>>> {
+    let limit = query.limit.unwrap_or_default().rows();
+    let after = query.cursor.map(|cursor| cursor.account_number);
     let owner_id = query.owner_id.unwrap_or(caller.user_id);
     if owner_id != caller.user_id && !(caller.role.reads_any_account() && app.db.user(owner_id).await?.is_some()) {
         return Err(Error::user_not_found());
     }
     let accounts = app.db.accounts_of(owner_id, after, i64::from(limit) + 1).await?;
 
-    let (accounts, next_cursor) = cursor::page(accounts, limit, |account| Cursor::at_account(account.account_number));
+    let (accounts, next_cursor) = page::cut(accounts, limit, |account| Cursor::at_account(account.account_number));
     if owner_id == caller.user_id {
         context.set_on_record();
     } else {
@@ -224,7 +194,7 @@ pub async fn list(
         app.viewed(accounts.iter().map(|account| account.account_number).fold(look, Event::about))?;
     }
     let data = accounts.into_iter().map(AccountBody::from).collect();
-    Ok(Json(AccountList { data, has_more: next_cursor.is_some(), next_cursor }))
+    Ok(Json(Page::new(data, next_cursor)))
 }
 
 /// Open another account

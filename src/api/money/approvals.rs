@@ -18,9 +18,10 @@ use crate::account_number::AccountNumber;
 use crate::api::App;
 use crate::api::http::caller::{Caller, Proven, Reader, Staff};
 use crate::api::http::context::RequestContext;
-use crate::api::http::cursor::{self, Cursor};
+use crate::api::http::cursor::Cursor;
 use crate::api::http::extract::{Json, PathParam, Query};
-use crate::api::http::fields::{self, ApprovalId};
+use crate::api::http::fields::ApprovalId;
+use crate::api::http::page::{self, Limit, Page};
 use crate::api::http::problem::{Error, Result};
 use crate::api::people::{access_changes, proof};
 use crate::books::approval::{Approval, ApprovalStatus};
@@ -35,14 +36,10 @@ use crate::money::{Amount, Currency, Money};
 use crate::problem_code::ProblemCode;
 use crate::timestamp::Timestamp;
 
-const DEFAULT_LIMIT: u32 = 50;
-const MAX_LIMIT: u32 = 200;
-
 /// A movement or a change of access that waits for somebody else's approval, or has waited.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Approval)]
 pub struct ApprovalBody {
-    #[schema(example = "019a8f3e-7c4b-7d21-9b1e-2f6a5c0d4e88")]
     id: Uuid,
     status: ApprovalStatus,
     #[serde(rename = "type")]
@@ -50,52 +47,38 @@ pub struct ApprovalBody {
     approval_type: ApprovalType,
     /// Of a deposit or a withdrawal.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>, example = "10000000000180")]
     account_number: Option<AccountNumber>,
     /// Of a transfer.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>, example = json!(null))]
     from_account: Option<AccountNumber>,
     /// Of a transfer.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>, example = json!(null))]
     to_account: Option<AccountNumber>,
     /// Present for movements of money only.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>, example = "25000.00")]
     amount: Option<Money>,
     /// Present for movements of money only.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>, example = "USD")]
     currency: Option<Currency>,
     /// Whose role or second factor is to change.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(example = json!(null))]
     user_id: Option<Uuid>,
     /// The new role, of a role change.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(example = json!(null))]
     role: Option<Role>,
     #[schema(example = "House sale")]
     description: Option<String>,
     /// The booked movement that this one is to undo.
-    #[schema(example = json!(null))]
     reverses: Option<Uuid>,
     /// The user who gave the order.
-    #[schema(example = "019a8f3e-6a10-7c52-8f7d-0b1c2d3e4f50")]
     requested_by: Uuid,
-    #[schema(value_type = String, format = DateTime, example = "2026-01-31T12:00:00.000000Z")]
     requested_at: Timestamp,
     /// Nobody can approve it from then on.
-    #[schema(value_type = String, format = DateTime, example = "2026-02-07T12:00:00.000000Z")]
     expires_at: Timestamp,
     /// The user who approved or rejected it.
-    #[schema(example = json!(null))]
     decided_by: Option<Uuid>,
-    #[schema(value_type = Option<String>, format = DateTime, example = json!(null))]
     decided_at: Option<Timestamp>,
     /// The movement, once it is approved.
-    #[schema(example = json!(null))]
     transaction_id: Option<Uuid>,
 }
 
@@ -112,29 +95,16 @@ pub enum ApprovalType {
     SecondFactorReset,
 }
 
-/// A page of approvals.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct ApprovalList {
-    data: Vec<ApprovalBody>,
-    has_more: bool,
-    /// Send it as `cursor` to get the next page.
-    #[schema(example = json!(null))]
-    next_cursor: Option<String>,
-}
-
 #[derive(Debug, Deserialize, Validate, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct ApprovalsQuery {
-    #[param(inline, example = json!(null))]
+    #[param(inline)]
     status: Option<ApprovalStatus>,
     /// How many approvals, 1 to 200.
-    #[serde(default, deserialize_with = "fields::limit::<_, MAX_LIMIT>")]
-    #[param(minimum = 1, maximum = 200, default = 50)]
-    limit: Option<u32>,
+    limit: Option<Limit<200>>,
     /// `next_cursor` of the page before.
-    #[param(pattern = "^[A-Za-z0-9_-]{22}$", example = json!(null))]
-    cursor: Option<String>,
+    cursor: Option<Cursor>,
 }
 
 /// Kept until somebody else approves it
@@ -175,7 +145,7 @@ pub fn waiting(approval: ApprovalBody, replayed: bool) -> Response {
     tag = "Staff",
     params(ApprovalsQuery),
     responses(
-        (status = OK, description = "A page of approvals", body = ApprovalList),
+        (status = OK, description = "A page of approvals", body = Page<ApprovalBody>),
         (status = FORBIDDEN, description = "For staff, admins and auditors"),
     ),
     security(("bearer" = []))
@@ -185,9 +155,9 @@ pub async fn list(
     context: RequestContext,
     _: Reader,
     Query(query): Query<ApprovalsQuery>,
-) -> Result<Json<ApprovalList>> {
-    let limit = query.limit.unwrap_or(DEFAULT_LIMIT);
-    let before = query.cursor.as_deref().map(Cursor::decode).transpose()?.map(Cursor::id);
+) -> Result<Json<Page<ApprovalBody>>> {
+    let limit = query.limit.unwrap_or_default().rows();
+    let before = query.cursor.map(Cursor::id);
     let filter = ApprovalFilter { status: query.status, before };
     let (now, rows) = (Timestamp::now(), i64::from(limit) + 1);
     let movements = app.db.approvals(filter, now, rows).await?.into_iter().map(ApprovalBody::from);
@@ -196,12 +166,12 @@ pub async fn list(
     let mut all: Vec<ApprovalBody> = movements.chain(changes).collect();
     all.sort_by_key(|approval| Reverse(approval.id));
 
-    let (data, next_cursor) = cursor::page(all, limit, |approval| Cursor::at_id(approval.id));
+    let (data, next_cursor) = page::cut(all, limit, |approval| Cursor::at_id(approval.id));
     let look = data.iter().fold(context.event(Action::ApprovalsListed), |look, approval| approval.concerns(look));
     if !look.concerns.is_empty() {
         app.viewed(look)?;
     }
-    Ok(Json(ApprovalList { data, has_more: next_cursor.is_some(), next_cursor }))
+    Ok(Json(Page::new(data, next_cursor)))
 }
 
 /// Show what waits for approval

@@ -15,7 +15,6 @@ pub struct Bank {
     /// Who may make somebody a customer: everybody themselves, or only staff for others.
     sign_up: SignUp,
     /// Of accounts that are opened without naming one.
-    #[schema(value_type = String, example = "USD")]
     currency: Currency,
     /// Whether customers may book deposits to their own accounts.
     self_service_deposits: bool,

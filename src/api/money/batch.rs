@@ -58,15 +58,10 @@ pub struct BatchRequest {
 pub struct BatchItem {
     #[serde(rename = "type")]
     movement_type: MovementType,
-    #[schema(value_type = Option<String>, pattern = "^[1-9][0-9]{13}$")]
     account_number: Option<AccountNumber>,
-    #[schema(value_type = Option<String>, pattern = "^[1-9][0-9]{13}$")]
     from_account: Option<AccountNumber>,
-    #[schema(value_type = Option<String>, pattern = "^[1-9][0-9]{13}$")]
     to_account: Option<AccountNumber>,
-    #[schema(value_type = String, pattern = r"^([1-9][0-9]{0,9}(\.[0-9]{1,4})?|0\.0{0,3}[1-9][0-9]{0,3})$", example = "100.50")]
     amount: Amount,
-    #[schema(value_type = Option<String>, pattern = "^[A-Z]{3}$", example = "USD")]
     currency: Option<Currency>,
     description: Option<Description>,
 }

@@ -32,13 +32,10 @@ use crate::text::Description;
 #[schema(example = json!({"account_number": "10000000000180", "amount": "100.50", "description": "Salary"}))]
 pub struct MovementRequest {
     /// 14 digits, the last two are check digits.
-    #[schema(value_type = String, pattern = "^[1-9][0-9]{13}$", example = "10000000000180")]
     account_number: AccountNumber,
     /// A positive decimal as a string, with at most as many decimals as the account's currency has.
-    #[schema(value_type = String, pattern = r"^([1-9][0-9]{0,9}(\.[0-9]{1,4})?|0\.0{0,3}[1-9][0-9]{0,3})$", example = "100.50")]
     amount: Amount,
     /// If sent, must be the account's currency.
-    #[schema(value_type = Option<String>, pattern = "^[A-Z]{3}$", example = "USD")]
     currency: Option<Currency>,
     /// What the statement says, up to 140 characters.
     #[schema(example = "Salary")]
@@ -51,16 +48,12 @@ pub struct MovementRequest {
 #[schema(example = json!({"from_account": "10000000000180", "to_account": "10000000000277", "amount": "25.00", "description": "Rent"}))]
 pub struct TransferRequest {
     /// 14 digits, the last two are check digits.
-    #[schema(value_type = String, pattern = "^[1-9][0-9]{13}$", example = "10000000000180")]
     from_account: AccountNumber,
     /// 14 digits, the last two are check digits.
-    #[schema(value_type = String, pattern = "^[1-9][0-9]{13}$", example = "10000000000277")]
     to_account: AccountNumber,
     /// A positive decimal as a string, with at most as many decimals as the accounts' currency has.
-    #[schema(value_type = String, pattern = r"^([1-9][0-9]{0,9}(\.[0-9]{1,4})?|0\.0{0,3}[1-9][0-9]{0,3})$", example = "25.00")]
     amount: Amount,
     /// If sent, must be the accounts' currency.
-    #[schema(value_type = Option<String>, pattern = "^[A-Z]{3}$", example = "USD")]
     currency: Option<Currency>,
     /// What both statements say, up to 140 characters.
     #[schema(example = "Rent")]

@@ -15,7 +15,8 @@ use crate::api::http::caller::Caller;
 use crate::api::http::context::RequestContext;
 use crate::api::http::cursor::{self, Cursor};
 use crate::api::http::extract::{Json, PathParam, Query};
-use crate::api::http::fields::{self, TransactionId};
+use crate::api::http::fields::TransactionId;
+use crate::api::http::page::{self, Limit, Page};
 use crate::api::http::problem::{Error, Result};
 use crate::api::http::views::AccountLook;
 use crate::api::money::accounts::readable_account;
@@ -28,8 +29,6 @@ use crate::problem_code::ProblemCode;
 use crate::text::{self, DescriptionSearch};
 use crate::timestamp::Timestamp;
 
-const DEFAULT_LIMIT: u32 = 50;
-const MAX_LIMIT: u32 = 200;
 /// Entries that one request may look through for those that it asks for: some milliseconds of the database's time. A page
 /// may end there with less than was asked for, or nothing.
 const MAX_LOOKED_THROUGH: i64 = 5_000;
@@ -41,40 +40,31 @@ const LOOKED_THROUGH_AT_ONCE: i64 = 200;
 #[schema(as = Entry)]
 pub struct EntryBody {
     /// The movement. Both sides of a transfer have the same.
-    #[schema(example = "019a8f3e-7c4b-7d21-9b1e-2f6a5c0d4e88")]
     id: Uuid,
     #[serde(rename = "type")]
     movement_type: MovementType,
-    #[schema(value_type = String, example = "10000000000180")]
     account_number: AccountNumber,
     /// The other account of a transfer; null for cash.
-    #[schema(value_type = Option<String>, example = json!(null))]
     counterparty: Option<AccountNumber>,
     direction: Direction,
-    #[schema(value_type = String, example = "100.50")]
     amount: Money,
-    #[schema(value_type = String, example = "USD")]
     currency: Currency,
     /// The account's balance after this line.
-    #[schema(value_type = String, example = "100.50")]
     balance: Money,
     /// 1 for the account's first line, then without gaps.
     #[schema(example = 1, minimum = 1)]
     sequence: i64,
     #[schema(example = "Salary")]
     description: Option<String>,
-    #[schema(value_type = String, format = DateTime, example = "2026-01-31T12:00:00.000000Z")]
     created_at: Timestamp,
     /// SHA-256 over the line before and this one, in hex.
     #[schema(example = "5f2b1d0c9e8a7f6b5d4c3b2a190807f6e5d4c3b2a1908f7e6d5c4b3a29180706")]
     hash: String,
     /// The movement that this one undoes, where it does. Lists leave it out.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(example = json!(null))]
     reverses: Option<Uuid>,
     /// The movement that has undone this one, where one has. Lists leave it out.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(example = json!(null))]
     reversed_by: Option<Uuid>,
 }
 
@@ -94,44 +84,27 @@ enum Direction {
     Debit,
 }
 
-/// A page of an account's passbook, newest first.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct EntryList {
-    data: Vec<EntryBody>,
-    /// Whether older entries follow.
-    has_more: bool,
-    /// Send it as `cursor` to get them.
-    #[schema(example = json!(null))]
-    next_cursor: Option<String>,
-}
-
 #[derive(Debug, Deserialize, Validate, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct HistoryQuery {
-    #[param(value_type = String, pattern = "^[1-9][0-9]{13}$", example = "10000000000180")]
     account_number: AccountNumber,
     /// How many entries, 1 to 200.
-    #[serde(default, deserialize_with = "fields::limit::<_, MAX_LIMIT>")]
-    #[param(minimum = 1, maximum = 200, default = 50)]
-    limit: Option<u32>,
+    limit: Option<Limit<200>>,
     /// `next_cursor` of the page before.
-    #[param(pattern = "^[A-Za-z0-9_-]{22}$", example = json!(null))]
-    cursor: Option<String>,
+    cursor: Option<Cursor>,
     /// Only movements of this type. At most 5,000 entries are looked through for a page: one with few entries or none is
-    /// not the last while `has_more` is true. Every 500 count as one request.
+    /// not the last while `has_more` is true. Every 200 count as one request.
     #[serde(rename = "type")]
     movement_type: Option<MovementType>,
     /// Only movements with this text in their description, whatever its case and accents. At most 5,000 entries are looked
-    /// through for a page: one with few entries or none is not the last while `has_more` is true. Every 500 count as one
+    /// through for a page: one with few entries or none is not the last while `has_more` is true. Every 200 count as one
     /// request.
-    #[param(inline, example = json!(null))]
+    #[param(inline)]
     text: Option<DescriptionSearch>,
     /// Only entries made at this moment or later.
-    #[param(value_type = Option<String>, format = DateTime, example = json!(null))]
     from: Option<Timestamp>,
     /// Only entries made before this moment.
-    #[param(value_type = Option<String>, format = DateTime, example = json!(null))]
     to: Option<Timestamp>,
 }
 
@@ -161,7 +134,7 @@ pub struct IdempotencyKeyHeader {
     tag = "History",
     params(HistoryQuery),
     responses(
-        (status = OK, description = "A page of entries", body = EntryList,
+        (status = OK, description = "A page of entries", body = Page<EntryBody>,
          headers(("Link" = Option<String>, description = "`rel=\"next\"` while there are older entries"))),
         (status = NOT_FOUND, description = "No such account among the caller's"),
     ),
@@ -175,10 +148,10 @@ pub async fn list(
 ) -> Result<Response> {
     let look = AccountLook::new(Action::HistoryViewed);
     let head = readable_account(&app, &context, caller, query.account_number, look).await?.sequence;
-    let limit = query.limit.unwrap_or(DEFAULT_LIMIT);
+    let limit = query.limit.unwrap_or_default().rows();
     let range = query.range(&app, head, i64::from(limit) + 1).await?;
     let (entries, next_cursor) = if query.text.is_none() && query.movement_type.is_none() {
-        cursor::page(app.db.entries(range).await?, limit, cursor_at)
+        page::cut(app.db.entries(range).await?, limit, cursor_at)
     } else {
         let wanted = query.text.as_ref().map(|text| text.folded()).unwrap_or_default();
         let may_go_on = || app.auth.requests.take(caller.user_id).is_ok();
@@ -186,7 +159,7 @@ pub async fn list(
     };
     let link = next_cursor.as_deref().and_then(|cursor| query.next_link(cursor));
     let data = entries.into_iter().map(EntryBody::from).collect();
-    let mut response = Json(EntryList { data, has_more: next_cursor.is_some(), next_cursor }).into_response();
+    let mut response = Json(Page::new(data, next_cursor)).into_response();
     if let Some(link) = link {
         response.headers_mut().insert(LINK, link);
     }
@@ -264,7 +237,7 @@ async fn page_looked_for(
         found.extend(entries.into_iter().filter(is_wanted));
         below = above + 1;
     }
-    let (found, next_cursor) = cursor::page(found, limit, cursor_at);
+    let (found, next_cursor) = page::cut(found, limit, cursor_at);
     let goes_on = || (below > range.above + 1).then(|| Cursor::at_entry(range.account_number, below).encode());
     Ok((found, next_cursor.or_else(goes_on)))
 }
@@ -283,9 +256,8 @@ impl HistoryQuery {
     /// The part of the passbook that is asked for. `head` is the account's last sequence.
     async fn range(&self, app: &App, head: i64, limit: i64) -> Result<EntryRange> {
         let account_number = self.account_number;
-        let mut below = match &self.cursor {
+        let mut below = match self.cursor {
             Some(cursor) => {
-                let cursor = Cursor::decode(cursor)?;
                 if cursor.account_number != account_number.as_i64() || !(1..=head).contains(&cursor.sequence) {
                     return Err(cursor::invalid());
                 }
@@ -308,7 +280,7 @@ impl HistoryQuery {
         let mut query = form_urlencoded::Serializer::new(String::new());
         query.append_pair("account_number", &self.account_number.to_string());
         for (name, value) in [
-            ("limit", self.limit.map(|limit| limit.to_string())),
+            ("limit", self.limit.map(|limit| limit.rows().to_string())),
             ("type", self.movement_type.map(|movement_type| movement_type.name().to_owned())),
             ("text", self.text.as_ref().map(|text| text.as_str().to_owned())),
             ("from", self.from.map(|from| from.to_string())),

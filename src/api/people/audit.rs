@@ -7,9 +7,9 @@ use axum::extract::State;
 use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE, VARY};
 use axum::http::{HeaderMap, HeaderValue};
 use axum::response::{IntoResponse, Response};
-use serde::{Deserialize, Deserializer, Serialize, de};
+use serde::{Deserialize, Deserializer, de};
 use sha2::{Digest, Sha256};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::IntoParams;
 use uuid::Uuid;
 use validator::Validate;
 
@@ -19,6 +19,7 @@ use crate::api::http::caller::Overseer;
 use crate::api::http::context::RequestContext;
 use crate::api::http::cursor::{self, Cursor};
 use crate::api::http::extract::{Json, Query};
+use crate::api::http::page::{self, Limit, Page};
 use crate::api::http::pieces::{self, Format, Pieces};
 use crate::api::http::problem::Result;
 use crate::api::http::{csv, fields};
@@ -33,8 +34,6 @@ use crate::db::audit_search::{AuditFilter, Position};
 use crate::problem_code::ProblemCode;
 use crate::timestamp::Timestamp;
 
-const DEFAULT_LIMIT: u32 = 50;
-const MAX_LIMIT: u32 = 200;
 /// Records that one page may be looked for among: some ten milliseconds of the database's time. It may end there with less
 /// than was asked for, or nothing.
 const MAX_LOOKED_AT: usize = 5_000;
@@ -47,46 +46,27 @@ const RECORDS_IN_A_PIECE: i64 = 500;
 pub struct AuditQuery {
     /// Only this kind of event, or one of several, with commas between them.
     #[serde(default, deserialize_with = "actions")]
-    #[param(inline, value_type = Option<Vec<Action>>, style = Form, explode = false, min_items = 1, example = json!(null))]
+    #[param(inline, value_type = Option<Vec<Action>>, style = Form, explode = false, min_items = 1)]
     action: Vec<Action>,
     /// Only what this user did.
     #[serde(default, deserialize_with = "fields::user_id")]
-    #[param(example = json!(null))]
     actor_id: Option<Uuid>,
     /// Only what this user did, and what others did to or saw of them or their accounts.
     #[serde(default, deserialize_with = "fields::user_id")]
-    #[param(example = json!(null))]
     user_id: Option<Uuid>,
     /// Only what is about this account.
-    #[param(value_type = Option<String>, pattern = "^[1-9][0-9]{13}$", example = json!(null))]
     account_number: Option<AccountNumber>,
     /// Only from this moment on.
-    #[param(value_type = Option<String>, format = DateTime, example = json!(null))]
     from: Option<Timestamp>,
     /// Only before this moment.
-    #[param(value_type = Option<String>, format = DateTime, example = json!(null))]
     to: Option<Timestamp>,
     /// How many records, 1 to 200; 50 if left out, and all in CSV.
-    #[serde(default, deserialize_with = "fields::limit::<_, MAX_LIMIT>")]
-    #[param(minimum = 1, maximum = 200, default = 50)]
-    limit: Option<u32>,
+    limit: Option<Limit<200>>,
     /// `next_cursor` of the page before, with the same filters.
-    #[param(pattern = "^[A-Za-z0-9_-]{22}$", example = json!(null))]
-    cursor: Option<String>,
+    cursor: Option<Cursor>,
     /// In what form, whatever `Accept` says.
-    #[param(inline, example = json!(null))]
+    #[param(inline)]
     format: Option<Format>,
-}
-
-/// A page of the audit log.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct AuditPage {
-    data: Vec<AuditRecord>,
-    /// Whether there may be older ones.
-    has_more: bool,
-    /// Send it as `cursor` to get the next page.
-    #[schema(example = json!(null))]
-    next_cursor: Option<String>,
 }
 
 /// Read the audit log
@@ -106,7 +86,7 @@ pub struct AuditPage {
     params(AuditQuery),
     responses(
         (status = OK, description = "A page of records, or a file of all", content(
-            (AuditPage = "application/json"),
+            (Page<AuditRecord> = "application/json"),
             (String = "text/csv", example = "sequence,created_at,action,actor_id,subject,concerns,detail,address,request_id,client_request_id,hash\r\n\
                 1,2026-01-31T12:00:00.000000Z,login,019a8f3e-6a10-7c52-8f7d-0b1c2d3e4f50,019a8f3e-7c4b-7d21-9b1e-2f6a5c0d4e88,,,192.0.2.1,\
                 019a8f3e-7c4b-7d21-9b1e-2f6a5c0d4e88,,9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08\r\n"),
@@ -126,18 +106,18 @@ pub async fn list(
 ) -> Result<Response> {
     let format = Format::wanted(query.format, &headers, "The audit log")?;
     let filter = query.filter();
-    let before = match &query.cursor {
-        Some(text) => Some(position(&app.db, &filter, text).await?),
+    let before = match query.cursor {
+        Some(cursor) => Some(position(&app.db, &filter, cursor).await?),
         None => None,
     };
     record(&app, &context, &filter, format)?;
     match format {
         Format::Json => {
-            let page = page(&app.db, &filter, before, query.limit.unwrap_or(DEFAULT_LIMIT)).await?;
+            let page = page(&app.db, &filter, before, query.limit.unwrap_or_default().rows()).await?;
             Ok(([(VARY, "Accept")], page).into_response())
         }
         Format::Csv => {
-            let left = query.limit.map(i64::from);
+            let left = query.limit.map(|limit| i64::from(limit.rows()));
             let mut writing = Writing {
                 db: app.db.clone(),
                 statements: app.statements.clone(),
@@ -166,7 +146,12 @@ fn record(app: &App, context: &RequestContext, filter: &AuditFilter, format: For
     app.viewed(filter.account_number.into_iter().fold(look, Event::about))
 }
 
-async fn page(db: &Db, filter: &AuditFilter, mut before: Option<Position>, limit: u32) -> Result<Json<AuditPage>> {
+async fn page(
+    db: &Db,
+    filter: &AuditFilter,
+    mut before: Option<Position>,
+    limit: u32,
+) -> Result<Json<Page<AuditRecord>>> {
     let wanted = limit as usize;
     let (mut records, mut looked_at) = (Vec::new(), 0);
     loop {
@@ -179,15 +164,14 @@ async fn page(db: &Db, filter: &AuditFilter, mut before: Option<Position>, limit
         }
     }
     let tag = filter.tag();
-    let (data, next_cursor) = cursor::page(records, limit, |record| Cursor::at_record(tag, record.sequence));
+    let (data, next_cursor) = page::cut(records, limit, |record| Cursor::at_record(tag, record.sequence));
     let goes_on = || before.map(|position| Cursor::at_record(tag, position.sequence).encode());
     let next_cursor = next_cursor.or_else(goes_on);
-    Ok(Json(AuditPage { data, has_more: next_cursor.is_some(), next_cursor }))
+    Ok(Json(Page::new(data, next_cursor)))
 }
 
 /// Where the page before ended. A cursor belongs to the filters that it came with: among others, its place means nothing.
-async fn position(db: &Db, filter: &AuditFilter, text: &str) -> Result<Position> {
-    let cursor = Cursor::decode(text)?;
+async fn position(db: &Db, filter: &AuditFilter, cursor: Cursor) -> Result<Position> {
     if cursor.tag() != filter.tag() {
         return Err(cursor::invalid());
     }

@@ -43,11 +43,10 @@ pub const REQUIRED_ABOVE: &str = "No access token that counts; or the caller's o
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"password": "correct horse battery staple"}))]
 pub struct ProofRequest {
-    #[schema(value_type = Option<String>, format = Password, max_length = 128, example = "correct horse battery staple")]
     password: Option<Password>,
     /// In its place: six digits of the authenticator app, or a recovery code.
     #[validate(custom(function = fields::code_length))]
-    #[schema(max_length = 64, example = json!(null))]
+    #[schema(max_length = 64)]
     code: Option<String>,
 }
 

@@ -43,7 +43,6 @@ pub struct SecondFactorStatus {
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"password": "correct horse battery staple"}))]
 pub struct EnrolRequest {
-    #[schema(value_type = String, format = Password, max_length = 128, example = "correct horse battery staple")]
     password: Password,
 }
 
@@ -84,7 +83,6 @@ pub struct RecoveryCodes {
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"password": "correct horse battery staple", "code": "287082"}))]
 pub struct RemoveRequest {
-    #[schema(value_type = String, format = Password, max_length = 128, example = "correct horse battery staple")]
     password: Password,
     /// Six digits of the app, or a recovery code.
     #[validate(custom(function = fields::code_length))]

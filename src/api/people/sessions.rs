@@ -16,9 +16,10 @@ use validator::Validate;
 use crate::api::App;
 use crate::api::http::caller::Caller;
 use crate::api::http::context::RequestContext;
-use crate::api::http::cursor::{self, Cursor};
+use crate::api::http::cursor::Cursor;
 use crate::api::http::extract::{Json, MAX_AUTH_BODY_BYTES, PathParam, Query};
 use crate::api::http::fields::{self, SessionId};
+use crate::api::http::page::{self, Limit, Page};
 use crate::api::http::problem::{Error, Result};
 use crate::api::http::web_client::{self, Client};
 use crate::api::people::failed_sign_ins::{self, Failure};
@@ -43,9 +44,6 @@ const REFUSAL_GRID: Duration = Duration::from_millis(100);
 /// Of the `User-Agent` that a session remembers, in characters.
 const MAX_USER_AGENT_LENGTH: usize = 200;
 
-const DEFAULT_LIMIT: u32 = 50;
-const MAX_LIMIT: u32 = 100;
-
 #[derive(Debug, Deserialize, Validate, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"email": "ada@example.com", "password": "correct horse battery staple"}))]
@@ -53,11 +51,10 @@ pub struct LoginRequest {
     #[validate(custom(function = fields::email_length))]
     #[schema(max_length = 254, example = "ada@example.com")]
     email: String,
-    #[schema(value_type = String, format = Password, max_length = 128, example = "correct horse battery staple")]
     password: Password,
     /// Of those who have a second factor: six digits of the authenticator app, or a recovery code.
     #[validate(custom(function = fields::code_length))]
-    #[schema(max_length = 64, example = json!(null))]
+    #[schema(max_length = 64)]
     code: Option<String>,
 }
 
@@ -96,22 +93,9 @@ type TokensAnswer = (AppendHeaders<Option<(HeaderName, String)>>, Json<Tokens>);
 #[into_params(parameter_in = Query)]
 pub struct SessionsQuery {
     /// How many sessions, 1 to 100.
-    #[serde(default, deserialize_with = "fields::limit::<_, MAX_LIMIT>")]
-    #[param(minimum = 1, maximum = 100, default = 50)]
-    limit: Option<u32>,
+    limit: Option<Limit<100>>,
     /// `next_cursor` of the page before.
-    #[param(pattern = "^[A-Za-z0-9_-]{22}$", example = json!(null))]
-    cursor: Option<String>,
-}
-
-/// A page of the caller's sessions.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct SessionList {
-    data: Vec<SessionBody>,
-    has_more: bool,
-    /// Send it as `cursor` to get the next page.
-    #[schema(example = json!(null))]
-    next_cursor: Option<String>,
+    cursor: Option<Cursor>,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -357,24 +341,24 @@ pub async fn logout(
     operation_id = "list_sessions",
     tag = "Profile",
     params(SessionsQuery),
-    responses((status = OK, description = "A page of living sessions, newest first", body = SessionList)),
+    responses((status = OK, description = "A page of living sessions, newest first", body = Page<SessionBody>)),
     security(("bearer" = []))
 )]
 pub async fn list(
     State(app): State<App>,
     caller: Caller,
     Query(query): Query<SessionsQuery>,
-) -> Result<Json<SessionList>> {
-    let limit = query.limit.unwrap_or(DEFAULT_LIMIT);
-    let before = query.cursor.as_deref().map(Cursor::decode).transpose()?.map(Cursor::id);
+) -> Result<Json<Page<SessionBody>>> {
+    let limit = query.limit.unwrap_or_default().rows();
+    let before = query.cursor.map(Cursor::id);
     let now = Timestamp::now();
     let idle_since = now.minus(sessions::IDLE_LIFETIME);
     let sessions = app.db.sessions_of(caller.user_id, before, i64::from(limit) + 1, now, idle_since).await?;
 
-    let (sessions, next_cursor) = cursor::page(sessions, limit, |session| Cursor::at_id(session.id));
+    let (sessions, next_cursor) = page::cut(sessions, limit, |session| Cursor::at_id(session.id));
     let with_mark = |session: Session| SessionBody { current: session.id == caller.session_id, session };
     let data = sessions.into_iter().map(with_mark).collect();
-    Ok(Json(SessionList { data, has_more: next_cursor.is_some(), next_cursor }))
+    Ok(Json(Page::new(data, next_cursor)))
 }
 
 /// End one of the caller's sessions

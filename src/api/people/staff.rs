@@ -3,7 +3,7 @@
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 use validator::Validate;
@@ -12,9 +12,10 @@ use crate::account_number::AccountNumber;
 use crate::api::App;
 use crate::api::http::caller::{Admin, Caller, Proven, Reader, Staff};
 use crate::api::http::context::RequestContext;
-use crate::api::http::cursor::{self, Cursor};
+use crate::api::http::cursor::Cursor;
 use crate::api::http::extract::{Json, PathParam, Query};
-use crate::api::http::fields::{self, UserId};
+use crate::api::http::fields::UserId;
+use crate::api::http::page::{self, Limit, Page};
 use crate::api::http::problem::{Error, Result};
 use crate::api::money::accounts::{self, AccountBody};
 use crate::api::money::approvals::{self, ApprovalBody, WaitingResponse};
@@ -29,8 +30,6 @@ use crate::problem_code::ProblemCode;
 use crate::text::{Reason, UserSearch};
 use crate::timestamp::Timestamp;
 
-const DEFAULT_LIMIT: u32 = 50;
-const MAX_LIMIT: u32 = 100;
 /// Requests that a search costs beside itself: it looks at everybody.
 const SEARCH_COST: u32 = 20;
 
@@ -41,25 +40,12 @@ pub struct UsersQuery {
     /// Part of a name or an address, whatever its case and accents, or the number of an account for its owner.
     #[param(inline, example = "ada")]
     search: Option<UserSearch>,
-    #[param(inline, example = json!(null))]
+    #[param(inline)]
     role: Option<Role>,
     /// How many users, 1 to 100.
-    #[serde(default, deserialize_with = "fields::limit::<_, MAX_LIMIT>")]
-    #[param(minimum = 1, maximum = 100, default = 50)]
-    limit: Option<u32>,
+    limit: Option<Limit<100>>,
     /// `next_cursor` of the page before.
-    #[param(pattern = "^[A-Za-z0-9_-]{22}$", example = json!(null))]
-    cursor: Option<String>,
-}
-
-/// A page of users.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct UserList {
-    data: Vec<User>,
-    has_more: bool,
-    /// Send it as `cursor` to get the next page.
-    #[schema(example = json!(null))]
-    next_cursor: Option<String>,
+    cursor: Option<Cursor>,
 }
 
 #[derive(Debug, Deserialize, Validate, ToSchema)]
@@ -107,7 +93,7 @@ pub struct AccountStatusRequest {
     tag = "Staff",
     params(UsersQuery),
     responses(
-        (status = OK, description = "A page of users", body = UserList),
+        (status = OK, description = "A page of users", body = Page<User>),
         (status = FORBIDDEN, description = "For staff, admins and auditors"),
     ),
     security(("bearer" = []))
@@ -117,9 +103,9 @@ pub async fn list(
     context: RequestContext,
     Reader(caller): Reader,
     Query(query): Query<UsersQuery>,
-) -> Result<Json<UserList>> {
-    let limit = query.limit.unwrap_or(DEFAULT_LIMIT);
-    let before = query.cursor.as_deref().map(Cursor::decode).transpose()?.map(Cursor::id);
+) -> Result<Json<Page<User>>> {
+    let limit = query.limit.unwrap_or_default().rows();
+    let before = query.cursor.map(Cursor::id);
     if query.search.is_some() {
         app.auth.requests.take_many(caller.user_id, SEARCH_COST)?;
     }
@@ -129,10 +115,10 @@ pub async fn list(
     let filter = UserFilter { search, account_number, role: query.role, before };
     let users = app.db.users(&filter, i64::from(limit) + 1).await?;
 
-    let (data, next_cursor) = cursor::page(users, limit, |user| Cursor::at_id(user.id));
+    let (data, next_cursor) = page::cut(users, limit, |user| Cursor::at_id(user.id));
     let others = data.iter().map(|user| user.id).filter(|id| *id != caller.user_id);
     app.viewed(others.fold(look, Event::about))?;
-    Ok(Json(UserList { data, has_more: next_cursor.is_some(), next_cursor }))
+    Ok(Json(Page::new(data, next_cursor)))
 }
 
 /// Show somebody's profile

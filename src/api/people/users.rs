@@ -36,13 +36,10 @@ pub struct CreateAccountRequest {
     /// Up to 100 characters.
     #[schema(example = "Ada Lovelace")]
     name: Name,
-    #[schema(value_type = String, format = Email, max_length = 254, example = "ada@example.com")]
     email: Email,
     /// 8 to 128 characters, none of the common ones.
-    #[schema(value_type = String, format = Password, min_length = 8, max_length = 128, example = "correct horse battery staple")]
     password: NewPassword,
     /// ISO 4217; the bank's default if left out.
-    #[schema(value_type = Option<String>, pattern = "^[A-Z]{3}$", example = "USD")]
     currency: Option<CurrentCurrency>,
 }
 
@@ -61,14 +58,11 @@ pub struct UpdateMeRequest {
     #[schema(example = "Ada King")]
     name: Option<Name>,
     /// A new address needs `current_password` beside it.
-    #[schema(value_type = Option<String>, format = Email, max_length = 254, example = "ada.king@example.com")]
     email: Option<Email>,
-    #[schema(value_type = Option<String>, format = Password, max_length = 128, example = "correct horse battery staple")]
     current_password: Option<Password>,
     /// Own withdrawals and transfers above it ask for the password or a code within the last five minutes: whole units of
     /// the account's currency, or null for none. Raising it, and null, ask for the same.
     #[serde(default, deserialize_with = "fields::present")]
-    #[schema(value_type = Option<String>, pattern = "^(0|[1-9][0-9]{0,12})$", example = "500")]
     confirm_above: Option<Option<WholeUnits>>,
 }
 
@@ -78,7 +72,6 @@ pub struct Profile {
     #[serde(flatten)]
     user: User,
     /// Own withdrawals and transfers above it ask for a recent proof: whole units of the account's currency.
-    #[schema(value_type = Option<String>, example = "500")]
     confirm_above: Option<WholeUnits>,
 }
 
@@ -92,10 +85,8 @@ impl From<User> for Profile {
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"current_password": "correct horse battery staple", "new_password": "an even longer passphrase"}))]
 pub struct ChangePasswordRequest {
-    #[schema(value_type = String, format = Password, max_length = 128, example = "correct horse battery staple")]
     current_password: Password,
     /// 8 to 128 characters, none of the common ones.
-    #[schema(value_type = String, format = Password, min_length = 8, max_length = 128, example = "an even longer passphrase")]
     new_password: NewPassword,
 }
 

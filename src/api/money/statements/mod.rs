@@ -61,31 +61,23 @@ const NO_MOVEMENTS: &str = "\"movements\":[]";
 /// Everything that happened on an account in a period.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Statement {
-    #[schema(value_type = String, example = "10000000000180")]
     account_number: AccountNumber,
-    #[schema(value_type = String, example = "USD")]
     currency: Currency,
     #[schema(example = "Savings")]
     label: Option<String>,
     /// The first moment of the period.
-    #[schema(value_type = String, format = DateTime, example = "2026-01-01T00:00:00.000000Z")]
     from: Timestamp,
     /// The first moment after the period; never later than when the statement was made.
-    #[schema(value_type = String, format = DateTime, example = "2026-02-01T00:00:00.000000Z")]
     to: Timestamp,
     /// Before the first movement.
-    #[schema(value_type = String, example = "0.00")]
     opening_balance: Money,
     /// The oldest first.
     movements: Vec<EntryBody>,
     /// The sum of what came in.
-    #[schema(value_type = String, example = "100.50")]
     total_in: Money,
     /// The sum of what went out.
-    #[schema(value_type = String, example = "0.00")]
     total_out: Money,
     /// After the last movement: the opening balance, plus what came in, less what went out.
-    #[schema(value_type = String, example = "100.50")]
     closing_balance: Money,
 }
 
@@ -94,13 +86,11 @@ pub struct Statement {
 #[into_params(parameter_in = Query)]
 pub struct StatementQuery {
     /// Where the period begins: a date, or a moment. The account's opening if left out.
-    #[param(value_type = Option<String>, pattern = "^[0-9]{4}-[0-9]{2}-[0-9]{2}([Tt ].+)?$", example = json!(null))]
     from: Option<DayOrMoment>,
     /// Where it ends: a date, which counts in as a whole, or a moment, which does not. Now if left out.
-    #[param(value_type = Option<String>, pattern = "^[0-9]{4}-[0-9]{2}-[0-9]{2}([Tt ].+)?$", example = json!(null))]
     to: Option<DayOrMoment>,
     /// In what form, whatever `Accept` says.
-    #[param(inline, example = json!(null))]
+    #[param(inline)]
     format: Option<Format>,
 }
 
