@@ -8,7 +8,7 @@ import { Visitor, openBrowser } from './visitor.js';
 /** Of a page that is opened for the first time, what it asks the API included. */
 const MAX_REQUESTS = 12;
 /** Of all that it loads, as it comes over the wire. */
-const MAX_BYTES = 110_000;
+const MAX_BYTES = 125_000;
 /** What is smaller gains nothing by being compressed. */
 const SMALL_BYTES = 1_000;
 
@@ -27,9 +27,10 @@ describe('the app', () => {
   async function coldLoad(visitor, heading) {
     const devtools = await visitor.context.newCDPSession(visitor.page);
     await devtools.send('Network.clearBrowserCache');
+    // What is still under way for the page before is not counted.
+    await visitor.page.goto('about:blank');
     const requests = [];
     visitor.page.on('requestfinished', (request) => requests.push(request));
-    await visitor.page.goto('about:blank');
     await visitor.page.goto(bank.url, { waitUntil: 'networkidle' });
     await visitor.heading(heading);
     const answers = [];
@@ -57,22 +58,23 @@ describe('the app', () => {
     for (const { path, headers, bytes: size } of answers.filter((each) => each.path.startsWith('/web/'))) {
       assert.ok(headers['content-encoding'] === 'gzip' || size < SMALL_BYTES, `${path} has ${size} bytes`);
     }
-    console.log(`${answers.length} requests, ${bytes} bytes`);
+    return `${answers.length} requests, ${bytes} bytes`;
   }
 
-  test('needs few requests before one is signed in', async () => {
+  test('needs few requests before one is signed in', async (t) => {
     const visitor = await Visitor.arrive(browser, bank);
-    assertLight(await coldLoad(visitor, 'Sign in'));
+    await visitor.heading('Sign in');
+    t.diagnostic(assertLight(await coldLoad(visitor, 'Sign in')));
     await visitor.leave();
   });
 
-  test('needs few requests afterwards', async () => {
+  test('needs few requests afterwards', async (t) => {
     const ada = await bank.customer({ amount: '100' });
     const visitor = await Visitor.arrive(browser, bank);
     await visitor.signedInAs(ada);
     const answers = await coldLoad(visitor, `Hello, ${ada.name}`);
     await visitor.page.locator('.u-over').waitFor();
-    assertLight(answers);
+    t.diagnostic(assertLight(answers));
     await visitor.leave();
   });
 
