@@ -24,6 +24,12 @@ fn operations(document: &Value) -> Vec<(String, String, &Value)> {
     named.map(|(path, method)| (path.clone(), method.clone(), &document["paths"][&path][&method])).collect()
 }
 
+/// Whether there is no other way in.
+fn takes_token(operation: &Value) -> bool {
+    let ways = operation["security"].as_array().expect("it is said of every operation");
+    !ways.is_empty() && ways.iter().all(|way| way.get("bearer").is_some())
+}
+
 #[test]
 fn the_stored_document_is_current() {
     let current = serde_json::to_string_pretty(&openapi::document()).expect("JSON") + "\n";
@@ -72,7 +78,7 @@ fn every_operation_says_what_can_go_wrong() {
         let name = format!("{method} {path}");
         assert!(operation["summary"].is_string(), "{name} has no summary");
         let responses = operation["responses"].as_object().expect("responses");
-        if operation["security"].is_array() {
+        if takes_token(operation) {
             assert!(responses.contains_key("401"), "{name} needs a token and names no 401");
         }
         for (status, response) in responses.iter().filter(|(status, _)| status.starts_with(['4', '5'])) {
@@ -123,7 +129,7 @@ bank_tests! {
             let status = answer.status.as_u16();
             assert!(operation["responses"].get(status.to_string()).is_some(), "{method} {path} answers {status}");
             // An empty one says that the call may do without.
-            let takes_token = operation["security"].as_array().is_some_and(|ways| ways.iter().all(|way| way.get("bearer").is_some()));
+            let takes_token = takes_token(operation);
             if takes_token {
                 answer.expect_problem(401, "missing_token");
             }
@@ -135,5 +141,48 @@ bank_tests! {
         assert_eq!(bank.get("/readyz").send().await.expect_status(200).body["status"], "ok");
         let metrics = bank.get("/metrics").send().await.expect_status(200);
         assert!(metrics.body.as_str().is_some_and(|text| text.contains("coffer_http_requests_total")), "{}", metrics.body);
+    }
+}
+
+/// What generated clients decode badly, and what people copy.
+#[test]
+fn answers_leave_no_doubt_and_examples_are_none_of_null() {
+    fn look(value: &Value, path: &str, is_of_answer: bool, wrong: &mut Vec<String>) {
+        match value {
+            Value::Object(members) => {
+                let required = members.get("required").and_then(Value::as_array).cloned().unwrap_or_default();
+                for (name, schema) in members.get("properties").and_then(Value::as_object).into_iter().flatten() {
+                    let choices = schema["oneOf"].as_array().cloned().unwrap_or_default();
+                    let is_nullable = schema["type"].as_array().is_some_and(|types| types.contains(&"null".into()))
+                        || choices.iter().any(|choice| choice["type"] == "null");
+                    if is_of_answer && is_nullable && !required.contains(&name.as_str().into()) {
+                        wrong.push(format!("{path}: {name} may be absent and null"));
+                    }
+                }
+                if members.get("example").is_some_and(Value::is_null) {
+                    wrong.push(format!("{path} has null for an example"));
+                }
+                members.iter().for_each(|(key, value)| look(value, &format!("{path}/{key}"), is_of_answer, wrong));
+            }
+            Value::Array(items) => items.iter().for_each(|item| look(item, path, is_of_answer, wrong)),
+            _ => {}
+        }
+    }
+    let document = document();
+    let mut wrong = Vec::new();
+    for (name, schema) in document["components"]["schemas"].as_object().expect("schemas") {
+        let is_asked = ["Request", "Item"].iter().any(|end| name.ends_with(end));
+        look(schema, name, !is_asked, &mut wrong);
+    }
+    look(&document["paths"], "paths", false, &mut wrong);
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn every_operation_describes_itself_and_says_whether_it_takes_a_token() {
+    let document = document();
+    for (path, method, operation) in operations(&document) {
+        assert!(operation["description"].as_str().is_some_and(|text| !text.is_empty()), "{method} {path}");
+        assert!(operation["security"].is_array(), "{method} {path}");
     }
 }

@@ -116,11 +116,19 @@ fn module_of(path: &str) -> String {
 
 /// The modules that the code names from the root of the crate, once each. `main.rs` and `cli` call the crate by its name.
 fn imports(code: &str) -> Vec<String> {
-    let after = |root: &str| code.split(root).skip(1).map(name_at_start).collect::<Vec<_>>();
-    let mut names: Vec<_> = after("crate::").into_iter().chain(after("use coffer::")).collect();
+    let mut names: Vec<_> = ["crate::", "use coffer::"].into_iter().flat_map(|root| named_after(code, root)).collect();
     names.sort_unstable();
     names.dedup();
     names
+}
+
+/// `crate::a::b` names `a`, and `crate::{a, b::c}` names `a` and `b`.
+fn named_after(code: &str, root: &str) -> Vec<String> {
+    let names = |rest: &str| match rest.strip_prefix('{').and_then(|list| list.split_once('}')) {
+        Some((list, _)) => list.split(',').map(|item| name_at_start(item.trim())).collect(),
+        None => vec![name_at_start(rest)],
+    };
+    code.split(root).skip(1).flat_map(names).filter(|name| !name.is_empty()).collect()
 }
 
 fn name_at_start(text: &str) -> String {

@@ -242,7 +242,8 @@ fn files_of_others_are_warned_of_with_the_command_that_closes_them() {
 
 /// The expression that docs/OPERATING.md gives to fail2ban, with its word for an address written out.
 fn failregex() -> Regex {
-    let line = OPERATING.lines().find_map(|line| line.strip_prefix("failregex = ")).expect("a failregex in docs/OPERATING.md");
+    let line =
+        OPERATING.lines().find_map(|line| line.strip_prefix("failregex = ")).expect("a failregex in docs/OPERATING.md");
     Regex::new(&line.replace("<ADDR>", "(?P<address>[0-9a-fA-F.:]+)")).expect("an expression")
 }
 

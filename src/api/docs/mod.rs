@@ -4,6 +4,7 @@ pub mod links;
 pub mod openapi;
 pub mod probes;
 pub mod problem_pages;
+pub mod refine;
 pub mod scalars;
 pub mod static_file;
 pub mod web_app;

@@ -13,6 +13,7 @@ use axum::routing::get;
 use axum::{Extension, Router};
 use serde_json::Value;
 use utoipa::openapi::content::ContentBuilder;
+use utoipa::openapi::info::{ContactBuilder, InfoBuilder, LicenseBuilder};
 use utoipa::openapi::path::Operation;
 use utoipa::openapi::response::ResponseBuilder;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
@@ -21,7 +22,7 @@ use utoipa::openapi::{OpenApi, Ref, RefOr, Response, ServerBuilder};
 use utoipa::{PartialSchema, ToSchema};
 
 use crate::api::docs::static_file::{REVALIDATE, StaticFile};
-use crate::api::docs::{links, scalars};
+use crate::api::docs::{links, refine, scalars};
 use crate::api::http::problem::{Error, FieldError, Problem, Result};
 use crate::api::{App, router};
 use crate::connection::Peer;
@@ -65,11 +66,12 @@ pub fn document() -> Value {
 /// Adds what belongs to every operation: descriptions, the bearer scheme, the problems that any of its kind can answer,
 /// and links.
 pub fn complete(mut document: OpenApi) -> Value {
-    document.info = utoipa::openapi::InfoBuilder::new()
+    document.info = InfoBuilder::new()
         .title("Coffer")
         .version(env!("CARGO_PKG_VERSION"))
         .description(Some(DESCRIPTION))
-        .license(Some(utoipa::openapi::License::new("MIT")))
+        .contact(Some(ContactBuilder::new().name(Some("Coffer")).build()))
+        .license(Some(LicenseBuilder::new().name("MIT").identifier(Some("MIT")).build()))
         .build();
     document.servers = Some(vec![ServerBuilder::new().url("/").build()]);
     document.tags =
@@ -91,7 +93,9 @@ pub fn complete(mut document: OpenApi) -> Value {
         changing.into_iter().flatten().for_each(|operation| add_problems(operation, true));
     }
     links::add(&mut document);
-    scalars::inline(document)
+    let mut document = scalars::inline(document);
+    refine::complete(&mut document);
+    document
 }
 
 /// The document at `/openapi.json` and, if `with_swagger_ui`, Swagger UI at `/swagger-ui/`.
@@ -209,6 +213,8 @@ fn add_problems(operation: &mut Operation, changes_something: bool) {
     let takes_body = operation.request_body.is_some();
     let takes_parameters = operation.parameters.as_ref().is_some_and(|parameters| !parameters.is_empty());
     let takes_token = operation.security.as_ref().is_some_and(|security| !security.is_empty());
+    // Said of every operation: of those that take no token, that they take none.
+    operation.security.get_or_insert_default();
     let is_probe = operation.tags.as_ref().is_some_and(|tags| tags.iter().any(|tag| tag == "Operations"));
     let mut add = |status: &str, description: &str| {
         let responses = &mut operation.responses.responses;

@@ -35,6 +35,8 @@ pub struct Readiness {
 }
 
 /// Is the process alive?
+///
+/// Says nothing about the database: see `GET /readyz`.
 #[utoipa::path(get, path = "/livez", tag = "Operations", responses((status = OK, description = "Alive", body = Health)))]
 pub async fn livez() -> Json<Health> {
     Json(Health { status: "ok" })
@@ -67,6 +69,8 @@ pub async fn readyz(State(app): State<App>) -> Result<Json<Readiness>> {
 }
 
 /// Prometheus metrics
+///
+/// In the text format, version 0.0.4.
 #[utoipa::path(
     get,
     path = "/metrics",

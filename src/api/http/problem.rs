@@ -102,6 +102,7 @@ pub struct Problem {
     pub request_id: String,
     /// The movement to look up, when it is unknown whether it was booked.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub transaction_id: Option<Uuid>,
     /// The fields to correct, when that is the problem.
     #[serde(skip_serializing_if = "Vec::is_empty")]

@@ -198,6 +198,8 @@ pub async fn list(
 }
 
 /// Open another account
+///
+/// In any currency that ISO 4217 has not withdrawn. It starts at zero.
 #[utoipa::path(
     post,
     path = "/accounts",
@@ -233,6 +235,8 @@ pub async fn open(
 }
 
 /// Show an account
+///
+/// With its balance now. Staff, admins and auditors may look at anybody's, on record.
 #[utoipa::path(
     get,
     path = "/accounts/{account_number}",
@@ -256,6 +260,8 @@ pub async fn show(
 }
 
 /// Rename an account
+///
+/// The label is its owner's own; null takes it away.
 #[utoipa::path(
     patch,
     path = "/accounts/{account_number}",

@@ -47,24 +47,31 @@ pub struct ApprovalBody {
     approval_type: ApprovalType,
     /// Of a deposit or a withdrawal.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     account_number: Option<AccountNumber>,
     /// Of a transfer.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     from_account: Option<AccountNumber>,
     /// Of a transfer.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     to_account: Option<AccountNumber>,
     /// Present for movements of money only.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     amount: Option<Money>,
     /// Present for movements of money only.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     currency: Option<Currency>,
     /// Whose role or second factor is to change.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     user_id: Option<Uuid>,
     /// The new role, of a role change.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     role: Option<Role>,
     #[schema(example = "House sale")]
     description: Option<String>,
@@ -175,6 +182,8 @@ pub async fn list(
 }
 
 /// Show what waits for approval
+///
+/// Or what has waited, and how it was decided.
 #[utoipa::path(
     get,
     path = "/approvals/{id}",

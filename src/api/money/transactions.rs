@@ -62,9 +62,11 @@ pub struct EntryBody {
     hash: String,
     /// The movement that this one undoes, where it does. Lists leave it out.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     reverses: Option<Uuid>,
     /// The movement that has undone this one, where one has. Lists leave it out.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     reversed_by: Option<Uuid>,
 }
 

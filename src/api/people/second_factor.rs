@@ -91,6 +91,8 @@ pub struct RemoveRequest {
 }
 
 /// See whether there is a second factor
+///
+/// And how many recovery codes are left.
 #[utoipa::path(
     get,
     path = "/me/second_factor",

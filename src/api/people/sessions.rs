@@ -81,7 +81,7 @@ pub struct Tokens {
     /// Good for one `POST /refresh`, which gives the next one. The web app gets it in a cookie instead. `POST /me/proof`
     /// leaves it as it is.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(example = "q83vEjRWeJCrze8SNFZ4kKvN7xI0VniQq83vEjRWeJA")]
+    #[schema(nullable = false, example = "q83vEjRWeJCrze8SNFZ4kKvN7xI0VniQq83vEjRWeJA")]
     refresh_token: Option<String>,
 }
 
@@ -335,6 +335,8 @@ pub async fn logout(
 }
 
 /// List the caller's sessions
+///
+/// Those that live, the newest first; `current` marks the one that asks.
 #[utoipa::path(
     get,
     path = "/me/sessions",
@@ -362,6 +364,8 @@ pub async fn list(
 }
 
 /// End one of the caller's sessions
+///
+/// Its access token counts no more from the next request on, on other instances within a second.
 #[utoipa::path(
     delete,
     path = "/me/sessions/{id}",

@@ -122,6 +122,8 @@ pub async fn list(
 }
 
 /// Show somebody's profile
+///
+/// For staff, admins and auditors, on record.
 #[utoipa::path(
     get,
     path = "/users/{user_id}",

@@ -149,6 +149,8 @@ pub async fn create_account(
 }
 
 /// Show the caller's profile
+///
+/// Name, address, role and what the caller has set for themselves.
 #[utoipa::path(
     get,
     path = "/me",
