@@ -93,7 +93,7 @@ pub struct Settings {
           value_parser = number(1..=1_000_000_000_000_i64))]
     pub max_amount: i64,
 
-    /// Movements by staff above this amount, in whole units of their currency, wait for a second person's approval.
+    /// Movements by staff above this amount, in whole units of their currency, wait for a second approver.
     /// Default: none do
     #[arg(long, env = "COFFER_APPROVAL_ABOVE", global = true, value_name = "UNITS",
           value_parser = number(0..=1_000_000_000_000_i64))]

@@ -86,7 +86,7 @@ pub async fn examine(db: &Db, mut report: impl FnMut(&Finding)) -> sqlx::Result<
         note(finding);
     }
     note(journal(&mut tx).await?);
-    for finding in passbooks(&mut tx).await? {
+    for finding in entries(&mut tx).await? {
         note(finding);
     }
     if let Some(finding) = fresh_entries(&mut tx).await? {
@@ -152,8 +152,8 @@ async fn journal(tx: &mut Tx<'_>) -> sqlx::Result<Finding> {
     Ok(finding)
 }
 
-/// One walk over every line of every passbook.
-async fn passbooks(tx: &mut Tx<'_>) -> sqlx::Result<Vec<Finding>> {
+/// One walk over every entry of every account.
+async fn entries(tx: &mut Tx<'_>) -> sqlx::Result<Vec<Finding>> {
     let mut walk = PassbookWalk::new(Timestamp::now());
     tx.visit_entries(|line| walk.visit(&line)).await?;
     walk.finish_account();
@@ -228,7 +228,7 @@ impl PassbookWalk {
     fn new(now: Timestamp) -> Self {
         Self {
             previous: None,
-            sequences: Finding::new("passbooks have no gaps and never go back in time", "entries"),
+            sequences: Finding::new("histories have no gaps and never go back in time", "entries"),
             balances: Finding::new("running balances add up", "entries"),
             hashes: Finding::new("hash chains are unbroken", "entries"),
             journal: Finding::new("every entry is in the journal", "entries"),

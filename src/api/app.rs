@@ -42,7 +42,7 @@ pub struct Parts {
     pub swagger_ui: bool,
     /// Whether customers may book deposits to their own accounts, or only staff.
     pub self_service_deposits: bool,
-    /// What staff move alone, in whole units of the currency; above it a second person must agree. None for any amount.
+    /// What staff move alone, in whole units of the currency; above it a second approver must agree. None for any amount.
     pub approval_above: Option<i64>,
     pub statements: statements::Statements,
     pub clock: Arc<Clock>,

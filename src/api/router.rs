@@ -1,4 +1,4 @@
-//! Every route, and what surrounds all of them, on one screen.
+//! Every route, and the middleware around all of them, on one screen.
 
 use std::time::Duration;
 

@@ -8,10 +8,10 @@ use crate::account_number::AccountNumber;
 use crate::money::Currency;
 use crate::timestamp::Timestamp;
 
-/// The hash that the first entry of every passbook builds on.
+/// The hash that the first entry of every account builds on.
 pub const GENESIS_HASH: [u8; 32] = [0; 32];
 
-/// An account with the head of its passbook.
+/// An account with the head of its history.
 #[derive(Clone, Debug, FromRow)]
 pub struct Account {
     pub account_number: AccountNumber,

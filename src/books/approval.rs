@@ -1,4 +1,4 @@
-//! Movements that wait for a second person's word.
+//! Pending approvals: movements that wait for a second approver.
 
 use std::time::Duration;
 

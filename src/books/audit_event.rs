@@ -71,9 +71,9 @@ actions! {
     AccountFrozen = "account_frozen",
     AccountReleased = "account_released",
     AccountClosed = "account_closed",
-    /// A movement waits for a second person's word.
+    /// A movement waits for a second approver.
     ApprovalRequested = "approval_requested",
-    /// A second person gave it, and the movement was booked.
+    /// A second approver agreed, and the movement was booked.
     ApprovalApproved = "approval_approved",
     /// Somebody refused it, or whoever asked for it took it back.
     ApprovalRejected = "approval_rejected",

@@ -1,4 +1,4 @@
-//! The hash chain of a passbook: each line's hash covers the line before it, so that nothing in the past can be changed,
+//! The hash chain of an account's entries: each hash covers the entry before it, so that nothing in the past can be changed,
 //! added or removed without every later hash, and the account's head, telling.
 
 use sha2::{Digest, Sha256};
@@ -11,7 +11,7 @@ const LAYOUT: &[u8] = b"coffer.entry.1";
 /// SHA-256 of the previous line's hash and the canonical bytes of `entry`, whose own `hash` is not looked at.
 ///
 /// Canonical bytes: the layout's name, then account number, sequence, transaction id, movement type, counterparty (0 for
-/// the bank), signed amount, currency, balance after, user who gave the order, microseconds, description with its length
+/// the bank), signed amount, currency, balance after, user who asked for it, microseconds, description with its length
 /// (all ones for none).
 /// Integers are 64 bits, big-endian.
 pub fn entry_hash(previous: &[u8; 32], entry: &Entry) -> [u8; 32] {

@@ -12,7 +12,7 @@ use crate::account_number::AccountNumber;
 use crate::money::{Amount, Currency, Money};
 use crate::timestamp::Timestamp;
 
-/// An order to move money, complete before it is queued: trying it twice is the same order.
+/// A request to move money, complete before it is queued: trying it twice is the same command.
 #[derive(Clone, Debug)]
 pub struct Command {
     /// The UUIDv7 of the transaction that the command becomes.
@@ -46,12 +46,12 @@ impl Command {
     }
 }
 
-/// What somebody else has to say to an order that nobody may give alone.
+/// What becomes of a command that nobody may give alone.
 #[derive(Clone, Debug)]
 pub enum DualControl {
-    /// Nobody is asked: such an order is refused.
+    /// Nobody is asked: such a command is refused.
     Refuse,
-    /// Such an order is kept as an approval with the same id, until somebody else decides. `record` goes into the audit
+    /// Such a command is stored as a pending approval with the same id, until somebody else decides. `record` goes into the audit
     /// log; what is asked for is added to it.
     Request { record: Box<Event> },
     /// Somebody has approved it. It is only carried out while the approval is pending, and `record` then goes into the
@@ -67,7 +67,7 @@ pub struct Reverses {
     pub record: Box<Event>,
 }
 
-/// Who gives the order.
+/// Whose command it is.
 #[derive(Clone, Copy, Debug)]
 pub struct Requester {
     pub user_id: Uuid,
@@ -80,7 +80,7 @@ pub struct Requester {
 }
 
 impl Command {
-    /// What waits for somebody else from `now` on, when the order is not for one person to give.
+    /// The pending approval that waits from `now` on, when the command is not for one person to give.
     pub fn approval(&self, money: Money, now: Timestamp) -> Approval {
         let (from_account, to_account) = self.movement.sides();
         Approval {

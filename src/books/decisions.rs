@@ -20,9 +20,9 @@ use crate::timestamp::Timestamp;
 /// What became of an accepted command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Receipt {
-    /// Committed just now, with the line it made in the passbook of the account the caller acted on.
+    /// Committed just now, with the entry it made in the account that the requester acted on.
     Posted(Entry),
-    /// Nothing is booked: it was kept just now, until a second person decides.
+    /// Nothing is booked: it was stored just now as a pending approval.
     Pending(Approval),
     /// An earlier request used the same key: this is what it booked, or what it became an approval of.
     Replay { transaction_id: Uuid },
@@ -168,7 +168,7 @@ impl Decisions {
         }
     }
 
-    /// Notes what is to be kept until a second person decides.
+    /// Stages a pending approval.
     fn stage_approval(&mut self, command: &Command, money: Money, record: &Event) -> Result<Approval, Refusal> {
         let caller = command.requester.user_id;
         let count = self.pending_counts.get(&caller).copied().unwrap_or_default();

@@ -14,7 +14,7 @@ pub struct Transaction {
     pub id: Uuid,
     pub movement_type: MovementType,
     pub debit_account: AccountNumber,
-    /// The line this movement made in the debited account's passbook; None for the bank's own accounts.
+    /// The entry it made in the debited account; None for the bank's own accounts.
     pub debit_sequence: Option<i64>,
     pub credit_account: AccountNumber,
     pub credit_sequence: Option<i64>,
@@ -45,7 +45,7 @@ impl Transaction {
     }
 }
 
-/// A line of a passbook, with what the journal says of its movement.
+/// An entry of an account's history, with what the journal says of its movement.
 #[derive(Clone, Debug, PartialEq, Eq, FromRow)]
 pub struct Entry {
     pub account_number: AccountNumber,
@@ -62,7 +62,7 @@ pub struct Entry {
     /// The account's balance after this line, in minor units.
     pub balance: i64,
     pub description: Option<String>,
-    /// The user who gave the order.
+    /// The requester.
     pub initiated_by: Uuid,
     pub created_at: Timestamp,
     #[sqlx(try_from = "Vec<u8>")]

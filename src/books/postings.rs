@@ -15,7 +15,7 @@ pub struct Postings {
     pub entries: Vec<Entry>,
     pub used_keys: Vec<UsedKey>,
     pub approved: Vec<Approved>,
-    /// What waits for a second person from now on.
+    /// What waits for a second approver from now on.
     pub approvals: Vec<Approval>,
     pub reversals: Vec<Reversal>,
     pub unapproved: Vec<UnapprovedTotal>,

@@ -28,7 +28,7 @@ pub struct Book {
     unapproved: Unapproved,
 }
 
-/// What a command adds to the journal and the passbooks.
+/// What a command adds to the journal and to the accounts' histories.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outcome {
     pub transaction: Transaction,
@@ -278,7 +278,7 @@ impl Book {
     }
 }
 
-/// Writes the next line of the account's passbook and moves its head there.
+/// Makes the account's next entry and moves its head there.
 fn append_entry(
     account: &mut Account,
     command: &Command,
@@ -309,7 +309,7 @@ fn append_entry(
     entry
 }
 
-/// The journal row: a side without a passbook line is the bank's cash account.
+/// The journal row: a side without an entry is the bank's cash account.
 fn outcome(command: &Command, money: Money, at: Timestamp, debit: Option<Entry>, credit: Option<Entry>) -> Outcome {
     let cash = AccountNumber::cash(money.currency);
     let transaction = Transaction {

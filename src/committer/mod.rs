@@ -390,7 +390,7 @@ impl Writers {
     }
 }
 
-/// Whether the order has left something in the books: a movement, or what waits to become one.
+/// Whether the command has left something in the books: a movement, or a pending approval.
 fn is_written(verdict: &Verdict) -> bool {
     match verdict {
         Ok(Receipt::Posted(_) | Receipt::Pending(_)) => true,

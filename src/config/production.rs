@@ -31,7 +31,7 @@ pub fn shortcomings(settings: &Settings) -> Vec<String> {
             "whoever works here needs no second factor: set COFFER_STAFF_SECOND_FACTOR=true".to_owned()
         }),
         settings.approval_above.is_none().then(|| {
-            "staff move any amount without a second person: set COFFER_APPROVAL_ABOVE to the most that one may move alone"
+            "staff move any amount without a second approver: set COFFER_APPROVAL_ABOVE to the most that one may move alone"
                 .to_owned()
         }),
         public_metrics(settings),

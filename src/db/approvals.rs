@@ -1,4 +1,4 @@
-//! Movements that wait for a second person's word. The ledger decides which wait and books what is approved, so
+//! Pending approvals of movements. The ledger decides which wait and books what is approved, so
 //! [`super::ledger`] writes that.
 
 use uuid::Uuid;

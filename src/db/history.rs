@@ -1,4 +1,4 @@
-//! Reading the journal and the passbooks.
+//! Reading the journal and the history of accounts.
 
 use uuid::Uuid;
 
@@ -8,7 +8,7 @@ use crate::books::entry::{Entry, Transaction};
 use crate::books::movement::MovementType;
 use crate::timestamp::Timestamp;
 
-/// The two sides of a movement: which passbook lines it made; and its other half, if it is a reversal or has one.
+/// The two sides of a movement: which entries it made; and its other half, if it is a reversal or has one.
 #[derive(Clone, Debug, sqlx::FromRow)]
 pub struct Sides {
     pub debit_account: AccountNumber,
@@ -24,7 +24,7 @@ pub struct Sides {
     pub reversed_by: Option<Uuid>,
 }
 
-/// Which entries of a passbook to read: newest first, sequences in `(above, below)`.
+/// Which entries of an account to read: newest first, sequences in `(above, below)`.
 #[derive(Clone, Copy, Debug)]
 pub struct EntryRange {
     pub account_number: AccountNumber,
@@ -65,14 +65,14 @@ impl Db {
         .await)
     }
 
-    /// One line of a passbook.
+    /// One entry of an account.
     pub async fn entry(&self, account_number: AccountNumber, sequence: i64) -> sqlx::Result<Option<Entry>> {
         let one =
             EntryRange { account_number, below: sequence + 1, above: sequence - 1, movement_type: None, limit: 1 };
         Ok(self.entries(one).await?.pop())
     }
 
-    /// Lines of a passbook, newest first.
+    /// Entries of an account, newest first.
     pub async fn entries(&self, range: EntryRange) -> sqlx::Result<Vec<Entry>> {
         on_reader!(self, conn => sqlx::query_as(
             concat!("select ", entry_columns!(), ", t.currency, t.initiated_by
@@ -104,7 +104,7 @@ impl Db {
     }
 
     /// The sequence of the last entry made at or before `at`; 0 when there was none. `head` is the account's last
-    /// sequence. Times never go back within a passbook, so this halves the range on the primary key instead of asking
+    /// sequence. Times never go back within an account, so this halves the range on the primary key instead of asking
     /// for a second index on the money path.
     pub async fn sequence_at(&self, account_number: AccountNumber, head: i64, at: Timestamp) -> sqlx::Result<i64> {
         let (mut at_or_before, mut after) = (0, head + 1);

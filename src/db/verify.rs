@@ -10,7 +10,7 @@ use crate::books::entry::Entry;
 use crate::books::movement::MovementType;
 use crate::timestamp::Timestamp;
 
-/// A passbook line with its journal row and its account, as far as those exist.
+/// An entry with its journal row and its account, as far as those exist.
 #[derive(Clone, Debug, FromRow)]
 pub struct EntryInContext {
     #[sqlx(flatten)]
@@ -45,7 +45,7 @@ impl CurrencySum {
 }
 
 impl Tx<'_> {
-    /// Hands every passbook line to `visit`, by account and sequence.
+    /// Hands every entry to `visit`, by account and sequence.
     pub async fn visit_entries(&mut self, mut visit: impl FnMut(EntryInContext)) -> sqlx::Result<()> {
         in_snapshot!(self, conn => drain(
             sqlx::query_as(
@@ -83,7 +83,7 @@ impl Tx<'_> {
     }
 
     /// Hands `visit` every journal row without two whole sides: each must be an account of the row's currency, and
-    /// either the bank's own with no passbook line, or a customer's with exactly the line the row names.
+    /// either the bank's own without an entry, or a customer's with exactly the entry that the row names.
     pub async fn visit_transactions_without_two_sides(&mut self, mut visit: impl FnMut(Uuid)) -> sqlx::Result<()> {
         in_snapshot!(self, conn => drain(
             sqlx::query_scalar(

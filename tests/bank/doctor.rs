@@ -41,12 +41,12 @@ const FORGERIES: [Forgery; 15] = [
     },
     Forgery {
         sql: "update {entries} set created_at = created_at - 1000000000 where account_number = {a} and sequence = 2",
-        claim: "passbooks have no gaps and never go back in time",
+        claim: "histories have no gaps and never go back in time",
         named: "account {a} entry 2",
     },
     Forgery {
         sql: "delete from {entries} where account_number = {a} and sequence = 2",
-        claim: "passbooks have no gaps and never go back in time",
+        claim: "histories have no gaps and never go back in time",
         named: "account {a} entry 3",
     },
     Forgery {

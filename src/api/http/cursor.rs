@@ -18,7 +18,7 @@ use crate::schema::{scalar_schema, string};
 /// 16 bytes make 22 characters with 4 bits to spare; whatever those say, the cursor is the same.
 const ENCODING: GeneralPurpose = GeneralPurpose::new(&URL_SAFE, NO_PAD.with_decode_allow_trailing_bits(true));
 
-/// The last row of a page: an account in a list of accounts, an entry in an account's passbook, a user, a record. It may
+/// The last row of a page: an account in a list of accounts, an entry in an account's history, a user, a record. It may
 /// come from anyone, so it names a place and gives no right to see it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cursor {

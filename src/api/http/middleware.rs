@@ -1,4 +1,4 @@
-//! What surrounds every handler: request ids, problem bodies, metrics, panics, clients that hang up.
+//! Middleware around every handler: request ids, problem bodies, metrics, panics, clients that hang up.
 
 use std::any::Any;
 use std::net::Ipv4Addr;

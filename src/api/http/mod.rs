@@ -1,4 +1,4 @@
-//! What all resources share of HTTP: requests into types, errors into problem documents, and what surrounds each answer.
+//! What all resources share of HTTP: requests into types, errors into problem documents, and the middleware around each answer.
 
 pub mod caller;
 pub mod context;

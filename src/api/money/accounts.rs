@@ -55,7 +55,7 @@ pub struct AccountBody {
     available: Money,
     /// The part of the balance that is reserved, because the movements that brought it wait to be reversed.
     held: Money,
-    /// How many entries its passbook has.
+    /// How many entries its history has.
     #[schema(example = 1, minimum = 0)]
     sequence: i64,
     opened_at: Timestamp,

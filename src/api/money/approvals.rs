@@ -1,4 +1,4 @@
-//! Movements that wait for a second person's word: `GET /approvals`, and approving and rejecting them.
+//! Pending approvals: listing, approving and rejecting them.
 //!
 //! The rules say which ([`Refusal::ApprovalRequired`]), and the ledger keeps them, under the id that the transaction will
 //! have. Approving one is part of booking it: see [`crate::committer`] for why it is booked once.
@@ -77,7 +77,7 @@ pub struct ApprovalBody {
     description: Option<String>,
     /// The booked movement that this one is to undo.
     reverses: Option<Uuid>,
-    /// The user who gave the order.
+    /// The user who asked for it.
     requested_by: Uuid,
     requested_at: Timestamp,
     /// Nobody can approve it from then on.
@@ -325,7 +325,7 @@ pub async fn reject(
     Ok(Json(rejected.into()))
 }
 
-/// The order of whoever asked for it, now on two people's word. It has no key: the approval takes effect once by itself.
+/// The requester's command, now approved by another. It has no key: the approval takes effect once by itself.
 fn approved_command(app: &App, approval: &Approval, dual_control: DualControl) -> Result<Command> {
     let movement = Movement::between(approval.from_account, approval.to_account)
         .filter(|movement| movement.movement_type() == approval.movement_type)

@@ -62,7 +62,7 @@ pub struct TransferRequest {
 
 /// Pay money in
 ///
-/// Books cash into the account and answers with the new line of its passbook. Durable when it answers.
+/// Books cash into the account and answers with the new entry of its history. Durable when it answers.
 #[utoipa::path(
     post,
     path = "/deposit",
@@ -92,7 +92,7 @@ pub async fn deposit(
 
 /// Take money out
 ///
-/// Pays cash out of the account and answers with the new line of its passbook. Never more than is available.
+/// Pays cash out of the account and answers with the new entry of its history. Never more than is available.
 #[utoipa::path(
     post,
     path = "/withdraw",
@@ -186,7 +186,7 @@ impl IntoResponse for Booked {
     }
 }
 
-/// What becomes of an order that is not refused.
+/// What becomes of a command that is not refused.
 pub enum Answer {
     Booked(Booked),
     Waiting(Waiting),

@@ -35,7 +35,7 @@ const MAX_LOOKED_THROUGH: i64 = 5_000;
 /// Of those, how many are read at once, and how many cost the caller as much as one request.
 const LOOKED_THROUGH_AT_ONCE: i64 = 200;
 
-/// A line of an account's passbook: one movement as that account saw it.
+/// An entry of an account's history: one movement as that account saw it.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Entry)]
 pub struct EntryBody {
@@ -202,7 +202,7 @@ pub async fn show(
     Ok(Json(EntryBody::from(entry).with_other_half(sides.reverses, sides.reversed_by)))
 }
 
-/// The entry to answer an order with that an earlier request booked: the sender's, or the only one.
+/// The entry to answer a command with that an earlier request booked: the sender's, or the only one.
 pub async fn booked_entry(app: &App, transaction_id: Uuid) -> Result<Entry> {
     let missing = || Error::Internal(format!("{transaction_id} is not in the journal"));
     let sides = app.db.sides_of(transaction_id).await?.ok_or_else(missing)?;
@@ -255,7 +255,7 @@ impl Sides {
 }
 
 impl HistoryQuery {
-    /// The part of the passbook that is asked for. `head` is the account's last sequence.
+    /// The part of the history that is asked for. `head` is the account's last sequence.
     async fn range(&self, app: &App, head: i64, limit: i64) -> Result<EntryRange> {
         let account_number = self.account_number;
         let mut below = match self.cursor {

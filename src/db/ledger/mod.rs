@@ -264,7 +264,7 @@ impl Batch<'_> {
         }
     }
 
-    /// Writes a batch: journal, passbooks, heads of the accounts, keys, approvals that are thereby carried out or asked
+    /// Writes a batch: journal, entries, heads of the accounts, keys, approvals that are thereby carried out or asked
     /// for, what is reversed, and what of it goes on record.
     ///
     /// `heads` are the accounts as they are after the batch, `key_stamp` is the time of the keys. Fails when a row that must be there is not: the caller

@@ -1,7 +1,7 @@
 //! Statements: `GET /accounts/{account_number}/statement`.
 //!
 //! A statement is as long as the account's history and costs the memory of one page of it. What it covers is settled
-//! before its first byte: passbooks only grow and their sequence has no gaps, so the numbers of the first and the last
+//! before its first byte: histories only grow and their sequence has no gaps, so the numbers of the first and the last
 //! movement say it all, and no transaction is held while a slow client reads.
 
 pub mod csv;
