@@ -1,10 +1,13 @@
-//! The records of a statement in CSV.
+//! A statement in CSV: a row for the opening balance, one for each movement, one for the closing balance.
 
+use super::{Heading, Totals};
 use crate::api::http::csv::{self, row, without_formulas};
 use crate::api::http::problem::Result;
 use crate::books::entry::Entry;
 use crate::money::Money;
 use crate::timestamp::Timestamp;
+
+pub use crate::api::http::csv::CONTENT_TYPE;
 
 const COLUMNS: [&str; 10] = [
     "date",
@@ -19,27 +22,39 @@ const COLUMNS: [&str; 10] = [
     "hash",
 ];
 
-pub fn header() -> Result<Vec<u8>> {
-    csv::header(&COLUMNS)
+pub struct Writer;
+
+impl Writer {
+    pub fn begin(&self, heading: &Heading, piece: &mut Vec<u8>) -> Result<()> {
+        piece.extend(csv::header(&COLUMNS)?);
+        piece.extend(balance("opening_balance", heading.from, heading.opening_balance)?);
+        Ok(())
+    }
+
+    pub fn entry(&self, entry: &Entry, piece: &mut Vec<u8>) -> Result<()> {
+        let money = |minor_units| Money::new(minor_units, entry.currency).to_string();
+        piece.extend(row(&[
+            &entry.created_at.to_string(),
+            entry.movement_type.name(),
+            &without_formulas(entry.description.as_deref().unwrap_or_default()),
+            &entry.counterparty.map(|number| number.to_string()).unwrap_or_default(),
+            &money(entry.amount),
+            &money(entry.balance),
+            entry.currency.code(),
+            &entry.transaction_id.to_string(),
+            &entry.sequence.to_string(),
+            &hex::encode(entry.hash),
+        ])?);
+        Ok(())
+    }
+
+    pub fn end(&self, heading: &Heading, totals: &Totals, piece: &mut Vec<u8>) -> Result<()> {
+        piece.extend(balance("closing_balance", heading.to, totals.closing_balance)?);
+        Ok(())
+    }
 }
 
 /// What was there at a moment; it has no amount.
-pub fn balance(kind: &str, at: Timestamp, balance: Money) -> Result<Vec<u8>> {
+fn balance(kind: &str, at: Timestamp, balance: Money) -> Result<Vec<u8>> {
     row(&[&at.to_string(), kind, "", "", "", &balance.to_string(), balance.currency.code(), "", "", ""])
-}
-
-pub fn movement(entry: &Entry) -> Result<Vec<u8>> {
-    let money = |minor_units| Money::new(minor_units, entry.currency).to_string();
-    row(&[
-        &entry.created_at.to_string(),
-        entry.movement_type.name(),
-        &without_formulas(entry.description.as_deref().unwrap_or_default()),
-        &entry.counterparty.map(|number| number.to_string()).unwrap_or_default(),
-        &money(entry.amount),
-        &money(entry.balance),
-        entry.currency.code(),
-        &entry.transaction_id.to_string(),
-        &entry.sequence.to_string(),
-        &hex::encode(entry.hash),
-    ])
 }

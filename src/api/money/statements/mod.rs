@@ -4,8 +4,10 @@
 //! before its first byte: histories only grow and their sequence has no gaps, so the numbers of the first and the last
 //! movement say it all, and no transaction is held while a slow client reads.
 
-pub mod csv;
+mod csv;
+mod json;
 pub mod places;
+mod writer;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -20,16 +22,16 @@ use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 use validator::Validate;
 
+use self::places::{Place, Places};
+use self::writer::Writer;
 use crate::account_number::AccountNumber;
 use crate::api::App;
 use crate::api::http::caller::Caller;
 use crate::api::http::context::RequestContext;
-use crate::api::http::csv::CONTENT_TYPE as CSV;
 use crate::api::http::extract::{PathParam, Query};
 use crate::api::http::pieces::{self, Format, Pieces};
 use crate::api::http::problem::{Error, Result};
 use crate::api::http::views::AccountLook;
-use crate::api::money::statements::places::{Place, Places};
 use crate::api::money::transactions::EntryBody;
 use crate::api::router::HANDLER_TIMEOUT;
 use crate::books::account::Account;
@@ -54,12 +56,9 @@ const PAGES_OF_A_CALLER: Quota = Quota { burst: 1_000, interval: Duration::from_
 /// Databases keep microseconds.
 const ONE_MICROSECOND: Duration = Duration::from_micros(1);
 
-/// Where the list of movements stands in the JSON of a statement that has none. No text in it can look like this: JSON
-/// puts a backslash before each quotation mark.
-const NO_MOVEMENTS: &str = "\"movements\":[]";
-
 /// Everything that happened on an account in a period.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, ToSchema)]
+#[expect(dead_code, reason = "describes the answer for the OpenAPI document; the writers write its parts")]
 pub struct Statement {
     account_number: AccountNumber,
     currency: Currency,
@@ -78,6 +77,25 @@ pub struct Statement {
     /// The sum of what went out.
     total_out: Money,
     /// After the last movement: the opening balance, plus what came in, less what went out.
+    closing_balance: Money,
+}
+
+/// What is known before the first movement.
+#[derive(Debug, Serialize)]
+pub struct Heading {
+    account_number: AccountNumber,
+    currency: Currency,
+    label: Option<String>,
+    from: Timestamp,
+    to: Timestamp,
+    opening_balance: Money,
+}
+
+/// What is known after the last one.
+#[derive(Debug, Serialize)]
+pub struct Totals {
+    total_in: Money,
+    total_out: Money,
     closing_balance: Money,
 }
 
@@ -205,9 +223,10 @@ struct Writing {
     caller: Uuid,
     /// Of a statement that takes more than one page: its place among those under way, until it ends.
     place: Option<Place>,
-    format: Format,
-    /// Its totals are of what has been written; its movements are never in it.
-    statement: Statement,
+    writer: Writer,
+    heading: Heading,
+    /// Of what has been written, and the balance that it is to come to.
+    totals: Totals,
     /// After the last movement that has been written.
     balance: i64,
     /// The last movement before the period.
@@ -235,25 +254,23 @@ impl Writing {
         let opening = balance_after(db, number, above).await?;
         let closing = balance_after(db, number, last).await?;
         let money = |minor_units| Money::new(minor_units, account.currency);
-        let statement = Statement {
+        let heading = Heading {
             account_number: number,
             currency: account.currency,
             label: account.label,
             from,
             to,
             opening_balance: money(opening),
-            movements: Vec::new(),
-            total_in: money(0),
-            total_out: money(0),
-            closing_balance: money(closing),
         };
+        let totals = Totals { total_in: money(0), total_out: money(0), closing_balance: money(closing) };
         Ok(Self {
             db: db.clone(),
             statements: app.statements.clone(),
             caller: caller.user_id,
             place: None,
-            format,
-            statement,
+            writer: Writer::new(format),
+            heading,
+            totals,
             balance: opening,
             above,
             written: above,
@@ -268,38 +285,34 @@ impl Writing {
     }
 
     fn headers(&self) -> HeaderMap {
-        let content_type = match self.format {
-            Format::Json => "application/json",
-            Format::Csv => CSV,
-        };
         let mut headers = HeaderMap::new();
         headers.insert(VARY, HeaderValue::from_static("Accept"));
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-        let disposition = format!("attachment; filename=\"{}\"", self.statement.file_name());
-        if let Some(disposition) = HeaderValue::from_str(&disposition).ok().filter(|_| self.format == Format::Csv) {
-            headers.insert(CONTENT_DISPOSITION, disposition);
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(self.writer.content_type()));
+        if let Some(extension) = self.writer.extension() {
+            let disposition = format!("attachment; filename=\"{}.{extension}\"", self.heading.file_name());
+            headers.extend(HeaderValue::from_str(&disposition).ok().map(|value| (CONTENT_DISPOSITION, value)));
         }
         headers
     }
 
     async fn write_page(&mut self) -> Result<Vec<u8>> {
-        let mut piece = if self.written == self.above { self.statement.beginning(self.format)? } else { Vec::new() };
+        let mut piece = Vec::new();
+        if self.written == self.above {
+            self.writer.begin(&self.heading, &mut piece)?;
+        }
         let page_end = self.last.min(self.written + PAGE);
         let reading = tokio::time::timeout(HANDLER_TIMEOUT, self.page_up_to(page_end));
         for entry in reading.await.map_err(|_| sqlx::Error::PoolTimedOut)?? {
             self.count(&entry)?;
-            match self.format {
-                Format::Json => write_json(&mut piece, entry, self.written == self.above + 1)?,
-                Format::Csv => piece.extend(csv::movement(&entry)?),
-            }
+            self.writer.entry(entry, &mut piece)?;
         }
         if self.written != page_end {
-            let number = self.statement.account_number;
+            let number = self.heading.account_number;
             return Err(Error::Internal(format!("account {number}: entries up to {page_end} are missing")));
         }
         if self.written == self.last {
             self.is_done = true;
-            piece.extend(self.end()?);
+            self.end(&mut piece)?;
         }
         Ok(piece)
     }
@@ -307,7 +320,7 @@ impl Writing {
     /// The movements after the last one written, the oldest first.
     async fn page_up_to(&self, page_end: i64) -> sqlx::Result<Vec<Entry>> {
         let range = EntryRange {
-            account_number: self.statement.account_number,
+            account_number: self.heading.account_number,
             below: page_end + 1,
             above: self.written,
             movement_type: None,
@@ -325,7 +338,7 @@ impl Writing {
 
     /// Adds a movement to the totals. Refuses one that does not follow from the one before.
     fn count(&mut self, entry: &Entry) -> Result<()> {
-        let total = if entry.amount < 0 { &mut self.statement.total_out } else { &mut self.statement.total_in };
+        let total = if entry.amount < 0 { &mut self.totals.total_out } else { &mut self.totals.total_in };
         let sum = entry.amount.checked_abs().and_then(|amount| total.minor_units.checked_add(amount));
         total.minor_units = sum.ok_or_else(|| wrong_books(entry, "the total is larger than the bank can count"))?;
         if entry.sequence != self.written + 1 || self.balance.checked_add(entry.amount) != Some(entry.balance) {
@@ -335,14 +348,12 @@ impl Writing {
         Ok(())
     }
 
-    fn end(&self) -> Result<Vec<u8>> {
-        if self.balance != self.statement.closing_balance.minor_units {
-            return Err(Error::Internal(format!(
-                "account {}: its entries do not add up",
-                self.statement.account_number
-            )));
+    fn end(&mut self, piece: &mut Vec<u8>) -> Result<()> {
+        if self.balance != self.totals.closing_balance.minor_units {
+            let number = self.heading.account_number;
+            return Err(Error::Internal(format!("account {number}: its entries do not add up")));
         }
-        self.statement.ending(self.format)
+        self.writer.end(&self.heading, &self.totals, piece)
     }
 }
 
@@ -387,44 +398,11 @@ impl StatementQuery {
     }
 }
 
-impl Statement {
-    /// Up to the first movement.
-    fn beginning(&self, format: Format) -> Result<Vec<u8>> {
-        match format {
-            Format::Json => Ok(format!("{}\"movements\":[", self.around_movements()?.0).into_bytes()),
-            Format::Csv => {
-                let mut piece = csv::header()?;
-                piece.extend(csv::balance("opening_balance", self.from, self.opening_balance)?);
-                Ok(piece)
-            }
-        }
-    }
-
-    /// From the last movement on.
-    fn ending(&self, format: Format) -> Result<Vec<u8>> {
-        match format {
-            Format::Json => Ok(format!("]{}", self.around_movements()?.1).into_bytes()),
-            Format::Csv => csv::balance("closing_balance", self.to, self.closing_balance),
-        }
-    }
-
-    fn around_movements(&self) -> Result<(String, String)> {
-        let whole = serde_json::to_string(self).map_err(|error| Error::Internal(error.to_string()))?;
-        let (before, after) = whole.split_once(NO_MOVEMENTS).unwrap_or_default();
-        Ok((before.to_owned(), after.to_owned()))
-    }
-
+impl Heading {
     /// Names the account and the first and the last day.
     fn file_name(&self) -> String {
         let day = |moment: Timestamp| moment.to_string().chars().take_while(|c| *c != 'T').collect::<String>();
         let last = self.from.max(Timestamp::from_micros(self.to.as_micros().saturating_sub(1)));
-        format!("statement-{}-{}-{}.csv", self.account_number, day(self.from), day(last))
+        format!("statement-{}-{}-{}", self.account_number, day(self.from), day(last))
     }
-}
-
-fn write_json(piece: &mut Vec<u8>, entry: Entry, is_first: bool) -> Result<()> {
-    if !is_first {
-        piece.push(b',');
-    }
-    serde_json::to_writer(piece, &EntryBody::from(entry)).map_err(|error| Error::Internal(error.to_string()))
 }

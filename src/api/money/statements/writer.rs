@@ -1,0 +1,57 @@
+//! Statements in their formats. Each has a writer of its own; a new one is an arm here and a file beside it.
+
+use super::{Heading, Totals, csv, json};
+use crate::api::http::pieces::Format;
+use crate::api::http::problem::Result;
+use crate::books::entry::Entry;
+
+/// Writes a statement piece by piece: its heading, each entry, the oldest first, and its totals.
+pub enum Writer {
+    Json(json::Writer),
+    Csv(csv::Writer),
+}
+
+impl Writer {
+    pub fn new(format: Format) -> Self {
+        match format {
+            Format::Json => Self::Json(json::Writer::default()),
+            Format::Csv => Self::Csv(csv::Writer),
+        }
+    }
+
+    pub fn content_type(&self) -> &'static str {
+        match self {
+            Self::Json(_) => json::CONTENT_TYPE,
+            Self::Csv(_) => csv::CONTENT_TYPE,
+        }
+    }
+
+    /// The end of the file's name, of a format that is kept as a file.
+    pub fn extension(&self) -> Option<&'static str> {
+        match self {
+            Self::Json(_) => None,
+            Self::Csv(_) => Some("csv"),
+        }
+    }
+
+    pub fn begin(&mut self, heading: &Heading, piece: &mut Vec<u8>) -> Result<()> {
+        match self {
+            Self::Json(writer) => writer.begin(heading, piece),
+            Self::Csv(writer) => writer.begin(heading, piece),
+        }
+    }
+
+    pub fn entry(&mut self, entry: Entry, piece: &mut Vec<u8>) -> Result<()> {
+        match self {
+            Self::Json(writer) => writer.entry(entry, piece),
+            Self::Csv(writer) => writer.entry(&entry, piece),
+        }
+    }
+
+    pub fn end(&mut self, heading: &Heading, totals: &Totals, piece: &mut Vec<u8>) -> Result<()> {
+        match self {
+            Self::Json(writer) => writer.end(totals, piece),
+            Self::Csv(writer) => writer.end(heading, totals, piece),
+        }
+    }
+}
