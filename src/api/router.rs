@@ -13,7 +13,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::App;
-use super::docs::{openapi, probes, problem_pages, web_app};
+use super::docs::{openapi, postman, probes, problem_pages, swagger_ui, web_app};
 use super::http::caller::ChangesSomething;
 use super::http::middleware;
 use super::money::{accounts, approvals, bank, batch, movements, reversals, statements, transactions};
@@ -28,7 +28,8 @@ pub fn router(app: App) -> Router {
     let cors = app.origins.layer();
     let (routes, document) = documented_routes().split_for_parts();
     routes
-        .merge(openapi::pages(&openapi::complete(document), app.swagger_ui))
+        .merge(openapi::routes(&openapi::complete(document)))
+        .merge(if app.swagger_ui { swagger_ui::routes() } else { Router::new() })
         .route("/", get(web_app::index))
         .route("/web/{*path}", get(web_app::file))
         .fallback(|| async { StatusCode::NOT_FOUND })
@@ -81,7 +82,7 @@ pub fn documented_routes() -> OpenApiRouter<App> {
         .routes(routes!(probes::livez))
         .routes(routes!(probes::readyz))
         .routes(routes!(probes::metrics))
-        .routes(routes!(openapi::postman))
+        .routes(routes!(postman::postman))
         .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, HANDLER_TIMEOUT));
 
     // Not counted with other changes. Signing out takes a session that a sign-in has made, and guesses have a limit of their

@@ -1,0 +1,53 @@
+//! The OpenAPI document in the words of version 3.0.3, which has no type that is null and no list of examples in a schema.
+
+use serde_json::{Map, Value, json};
+
+pub fn of(mut document: Value) -> Value {
+    document["openapi"] = json!("3.0.3");
+    if let Some(license) = document.pointer_mut("/info/license").and_then(Value::as_object_mut) {
+        license.shift_remove("identifier");
+    }
+    translate(&mut document);
+    document
+}
+
+fn translate(value: &mut Value) {
+    match value {
+        Value::Array(items) => items.iter_mut().for_each(translate),
+        Value::Object(members) => {
+            translate_nullable_type(members);
+            translate_nullable_choice(members);
+            translate_examples(members);
+            members.values_mut().for_each(translate);
+        }
+        _ => {}
+    }
+}
+
+/// `type: [string, null]` becomes `type: string, nullable: true`.
+fn translate_nullable_type(members: &mut Map<String, Value>) {
+    let Some(types) = members.get("type").and_then(Value::as_array) else { return };
+    if let Some(only) = types.iter().find(|kind| **kind != "null").cloned() {
+        members.insert("type".to_owned(), only);
+        members.insert("nullable".to_owned(), json!(true));
+    }
+}
+
+/// `oneOf: [{$ref}, {type: null}]` becomes `allOf: [{$ref}], nullable: true`.
+fn translate_nullable_choice(members: &mut Map<String, Value>) {
+    let null = json!({"type": "null"});
+    let Some(choices) = members.get("oneOf").and_then(Value::as_array).filter(|it| it.contains(&null)) else { return };
+    let others: Vec<Value> = choices.iter().filter(|choice| **choice != null).cloned().collect();
+    members.shift_remove("oneOf");
+    members.insert("allOf".to_owned(), Value::Array(others));
+    members.insert("nullable".to_owned(), json!(true));
+}
+
+/// `examples: [x]` of a schema becomes `example: x`. Elsewhere `examples` is an object, in both versions.
+fn translate_examples(members: &mut Map<String, Value>) {
+    let Some(example) = members.get("examples").and_then(Value::as_array).and_then(|it| it.first()).cloned() else {
+        return;
+    };
+    members.shift_remove("examples");
+    members.insert("example".to_owned(), example);
+}
