@@ -24,8 +24,8 @@ use crate::api::{App, router};
 const DESCRIPTION: &str = "\
 A bank in one binary: accounts, deposits, withdrawals, transfers, balances and history over a double-entry ledger.
 
-**Try it**: `POST /create_account`, `POST /login`, copy the `access_token` into *Authorize*, then `POST /deposit`. \
-The examples work as they stand: in Swagger UI their account number is replaced by your own.
+**Try it**: `POST /create_account`, `POST /login`, then `POST /deposit`. In Swagger UI the examples work as they stand: \
+whoever signs in there is authorized, and the account numbers are replaced by your own.
 
 Amounts are decimal strings (`\"100.50\"`), never JSON numbers. Every error is a problem document (RFC 9457) with a \
 stable `code` and a sentence that says what to send instead. Send an `Idempotency-Key` with each movement of money and \

@@ -1,16 +1,20 @@
-// Swagger UI as it comes, with two additions: the account number of the examples stands for the first account of whoever
-// has signed in on this page, so that each example works as it stands. And whoever has signed out leaves nothing behind.
+// Swagger UI as it comes, with three additions. Whoever signs in here is authorized for all calls. The account numbers of
+// the examples stand for two accounts of theirs, so that each example works as it stands: the second one is opened when an
+// example needs it. And whoever has signed out leaves nothing behind.
 const EXAMPLE_ACCOUNT = '10000000000180';
+const EXAMPLE_RECEIVER = '10000000000277';
 const OWN_ACCOUNT = 'coffer-own-account';
+const OWN_RECEIVER = 'coffer-own-receiver';
 // Where Swagger UI keeps the token over a reload.
 const AUTHORIZED = 'authorized';
 const SCHEME = 'bearer';
 
-const remember = (number) => number && sessionStorage.setItem(OWN_ACCOUNT, number);
+const remember = (number, as = OWN_ACCOUNT) => number && sessionStorage.setItem(as, number);
 
 function forgetWhatIsStored() {
   localStorage.removeItem(AUTHORIZED);
   sessionStorage.removeItem(OWN_ACCOUNT);
+  sessionStorage.removeItem(OWN_RECEIVER);
 }
 
 function signOutHere() {
@@ -18,9 +22,17 @@ function signOutHere() {
   forgetWhatIsStored();
 }
 
-async function rememberFirstAccountOf(token) {
-  const answer = await fetch('/accounts?limit=1', { headers: { Authorization: `Bearer ${token}` } });
-  if (answer.ok) remember((await answer.json()).data[0]?.account_number);
+async function rememberAccountsOf(token) {
+  const answer = await fetch('/accounts?limit=2', { headers: { Authorization: `Bearer ${token}` } });
+  if (!answer.ok) return;
+  const [first, second] = (await answer.json()).data;
+  remember(first?.account_number);
+  remember(second?.account_number, OWN_RECEIVER);
+}
+
+function authorize(token) {
+  const value = { name: SCHEME, schema: { type: 'http', scheme: 'bearer' }, value: token };
+  window.ui.authActions.authorizeWithPersistOption({ [SCHEME]: value });
 }
 
 // The bank counts the token no more: after a logout, or because it has expired, or its user has left.
@@ -32,17 +44,41 @@ function endsTheToken(response, path) {
 async function learn(response) {
   const path = new URL(response.url, location.href).pathname;
   if (response.status === 201 && path === '/create_account') remember(JSON.parse(response.text).account.account_number);
-  if (response.status === 200 && path === '/login')
-    await rememberFirstAccountOf(JSON.parse(response.text).access_token);
+  if (response.status === 200 && ['/login', '/refresh', '/me/proof'].includes(path)) {
+    const token = JSON.parse(response.text).access_token;
+    authorize(token);
+    if (path === '/login') await rememberAccountsOf(token);
+  }
   if (endsTheToken(response, path)) signOutHere();
   return response;
 }
 
-function fillIn(request) {
-  const own = sessionStorage.getItem(OWN_ACCOUNT);
-  if (!own || request.loadSpec) return request;
-  request.url = request.url.replaceAll(EXAMPLE_ACCOUNT, own);
-  if (typeof request.body === 'string') request.body = request.body.replaceAll(EXAMPLE_ACCOUNT, own);
+// Another account of whoever sends the request, in the currency of the first.
+async function openReceiver(headers) {
+  const json = { 'Content-Type': 'application/json', Authorization: headers.Authorization };
+  const first = await fetch(`/accounts/${sessionStorage.getItem(OWN_ACCOUNT)}`, { headers: json });
+  if (!first.ok) return;
+  const body = JSON.stringify({ currency: (await first.json()).currency, label: 'Receiver of the examples' });
+  const opened = await fetch('/accounts', { method: 'POST', headers: json, body });
+  if (opened.ok) remember((await opened.json()).account_number, OWN_RECEIVER);
+}
+
+async function fillIn(request) {
+  if (request.loadSpec) return request;
+  // Behind a proxy that the bank does not know it takes itself for one on plain HTTP: what is asked here stays here.
+  const { pathname, search } = new URL(request.url, location.href);
+  request.url = `${location.origin}${pathname}${search}`;
+  if (!sessionStorage.getItem(OWN_ACCOUNT)) return request;
+  const needsReceiver = typeof request.body === 'string' && request.body.includes(EXAMPLE_RECEIVER);
+  if (needsReceiver && !sessionStorage.getItem(OWN_RECEIVER)) await openReceiver(request.headers);
+  for (const [example, as] of [
+    [EXAMPLE_ACCOUNT, OWN_ACCOUNT],
+    [EXAMPLE_RECEIVER, OWN_RECEIVER],
+  ]) {
+    const own = sessionStorage.getItem(as) ?? example;
+    request.url = request.url.replaceAll(example, own);
+    if (typeof request.body === 'string') request.body = request.body.replaceAll(example, own);
+  }
   return request;
 }
 
