@@ -84,8 +84,18 @@ where
 
 impl<T: Serialize> IntoResponse for Json<T> {
     fn into_response(self) -> Response {
-        axum::Json(self.0).into_response()
+        match json_line(&self.0) {
+            Ok(body) => ([(CONTENT_TYPE, "application/json")], body).into_response(),
+            Err(error) => Error::Internal(error.to_string()).into_response(),
+        }
     }
+}
+
+/// JSON with a line break behind it: whoever sees an answer in a terminal has the prompt on a line of its own.
+pub fn json_line(value: &impl Serialize) -> serde_json::Result<Vec<u8>> {
+    let mut body = serde_json::to_vec(value)?;
+    body.push(b'\n');
+    Ok(body)
 }
 
 /// Compressed bodies are not taken: a small one can become a large one.

@@ -10,6 +10,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::api::http::context::RequestIds;
+use crate::api::http::extract::json_line;
 use crate::audit::NoRoomForRecord;
 use crate::auth::hashing::HashError;
 use crate::auth::tokens;
@@ -348,7 +349,7 @@ impl Problem {
             let (request_id, client_request_id) = (ids.own(), ids.client());
             tracing::error!(request_id, client_request_id, cause, code = problem.code.name(), "a request failed");
         }
-        let body = serde_json::to_vec(&problem).unwrap_or_default();
+        let body = json_line(&problem).unwrap_or_default();
         let mut written = (status, body).into_response();
         let headers = written.headers_mut();
         if status == StatusCode::SERVICE_UNAVAILABLE {

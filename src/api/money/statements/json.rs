@@ -34,7 +34,7 @@ impl Writer {
     pub fn end(&mut self, totals: &Totals, piece: &mut Vec<u8>) -> Result<()> {
         piece.extend(b"],");
         write_members(totals, piece)?;
-        piece.push(b'}');
+        piece.extend(b"}\n");
         Ok(())
     }
 }
