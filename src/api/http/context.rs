@@ -72,12 +72,12 @@ struct Inner {
     presence: Presence,
     caller: OnceLock<(Caller, Option<Allowance>)>,
     is_on_record: AtomicBool,
-    ordered: Mutex<Ordered>,
+    requested: Mutex<Requested>,
 }
 
-/// What staff have ordered on accounts that may be other people's.
+/// What staff have asked for on accounts that may be other people's.
 #[derive(Debug, Default)]
-struct Ordered {
+struct Requested {
     accounts: BTreeSet<AccountNumber>,
     /// Some of it was refused in an answer that is none.
     is_partly_refused: bool,
@@ -85,8 +85,8 @@ struct Ordered {
 
 impl RequestContext {
     pub fn new(ids: RequestIds, address: IpAddr, presence: Presence) -> Self {
-        let (caller, is_on_record, ordered) = Default::default();
-        Self(Arc::new(Inner { ids, address, presence, caller, is_on_record, ordered }))
+        let (caller, is_on_record, requested) = Default::default();
+        Self(Arc::new(Inner { ids, address, presence, caller, is_on_record, requested }))
     }
 
     pub fn ids(&self) -> &RequestIds {
@@ -143,26 +143,26 @@ impl RequestContext {
     }
 
     /// Remembers which accounts the request is to move money on, if the caller may do so on other people's.
-    pub fn order_on(&self, accounts: impl IntoIterator<Item = AccountNumber>) {
+    pub fn note_accounts(&self, accounts: impl IntoIterator<Item = AccountNumber>) {
         if self.caller().is_some_and(|caller| caller.role.acts_on_any_account()) {
-            self.ordered().accounts.extend(accounts);
+            self.requested().accounts.extend(accounts);
         }
     }
 
-    pub fn ordered_accounts(&self) -> BTreeSet<AccountNumber> {
-        self.ordered().accounts.clone()
+    pub fn noted_accounts(&self) -> BTreeSet<AccountNumber> {
+        self.requested().accounts.clone()
     }
 
     pub fn set_partly_refused(&self) {
-        self.ordered().is_partly_refused = true;
+        self.requested().is_partly_refused = true;
     }
 
     pub fn is_partly_refused(&self) -> bool {
-        self.ordered().is_partly_refused
+        self.requested().is_partly_refused
     }
 
-    fn ordered(&self) -> MutexGuard<'_, Ordered> {
-        self.0.ordered.lock().unwrap_or_else(PoisonError::into_inner)
+    fn requested(&self) -> MutexGuard<'_, Requested> {
+        self.0.requested.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -181,7 +181,7 @@ pub async fn record_refusal(app: &App, context: &RequestContext, response: Respo
 
 /// None when no other people's accounts were ordered on. An account that cannot be looked up now counts as somebody else's.
 async fn refusal_of(app: &App, context: &RequestContext, caller: Caller, code: ProblemCode) -> Option<Event> {
-    let numbers = context.ordered_accounts();
+    let numbers = context.noted_accounts();
     let owners = join_all(numbers.iter().map(|&number| async move {
         let found = tokio::time::timeout(LOOK_UP_WITHIN, app.db.account(number)).await;
         (

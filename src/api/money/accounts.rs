@@ -316,7 +316,7 @@ pub async fn close(
     PathParam(number): PathParam<AccountNumber>,
 ) -> Result<StatusCode> {
     let account = managed_account(&app, caller, number).await?;
-    context.order_on([number]);
+    context.note_accounts([number]);
     let mut tx = app.db.begin().await?;
     let closed = tx.close_account(number, Timestamp::now()).await?;
     if closed {

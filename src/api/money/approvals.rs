@@ -261,7 +261,7 @@ async fn approve_movement(app: &App, context: &RequestContext, caller: Caller, a
     refuse_unless_both_are_staff(app, &approval, caller.user_id).await?;
     let record = context.event(Action::ApprovalApproved).on(id).detail(approval.in_words());
     let record = approval.accounts().fold(record, Event::about);
-    context.order_on(approval.accounts());
+    context.note_accounts(approval.accounts());
     let dual_control = DualControl::Approved { by: caller.user_id, record: Box::new(record) };
     // On record for whoever has it booked now; who ordered it stands in the journal.
     let record = || Box::new(context.event(Action::MovementReversed));

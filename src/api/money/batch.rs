@@ -144,7 +144,7 @@ pub async fn batch(
     }
     app.auth.requests.take_many(caller.user_id, (commands.len() / ITEMS_FOR_A_REQUEST) as u32)?;
     proof::confirm_amounts(&app, caller, &debits_of(&commands)).await?;
-    context.order_on(commands.iter().flat_map(|command| command.movement.accounts()));
+    context.note_accounts(commands.iter().flat_map(|command| command.movement.accounts()));
     let verdicts = app.committer.submit_all(commands, request.atomic).await?;
     if request.atomic && verdicts.iter().any(Result::is_err) {
         return Err(Error::BatchRefused(verdicts.into_iter().map(Result::err).collect()));

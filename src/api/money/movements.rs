@@ -217,7 +217,7 @@ pub fn command(
     terms: Terms,
 ) -> Command {
     let requester = app.requester(caller);
-    context.order_on(movement.accounts());
+    context.note_accounts(movement.accounts());
     Command {
         id: Uuid::now_v7(),
         requester,
