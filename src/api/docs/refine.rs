@@ -15,17 +15,24 @@ const PAGE_OF: &str = "Page_";
 pub fn complete(document: &mut Value) {
     name_pages(document);
     require_nullable_fields(document);
-    leave_optional_parameters_empty(document);
+    fill_in_required_parameters_only(document);
 }
 
-fn leave_optional_parameters_empty(document: &mut Value) {
+/// Swagger UI fills in the example of a parameter, and knows none of its schema's.
+fn fill_in_required_parameters_only(document: &mut Value) {
     for_each_object(document, &mut |members| {
-        if members.contains_key("in") && members.get("required") != Some(&json!(true)) {
+        if !members.contains_key("in") {
+            return;
+        }
+        let schema = members.get_mut("schema").and_then(Value::as_object_mut);
+        let example = schema.and_then(|schema| {
+            schema.shift_remove("example");
+            schema.shift_remove("examples")?.get(0).cloned()
+        });
+        if members.get("required") != Some(&json!(true)) {
             members.shift_remove("example");
-            if let Some(schema) = members.get_mut("schema").and_then(Value::as_object_mut) {
-                schema.shift_remove("example");
-                schema.shift_remove("examples");
-            }
+        } else if let Some(example) = example {
+            members.entry("example").or_insert(example);
         }
     });
 }
