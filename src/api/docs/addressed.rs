@@ -31,9 +31,12 @@ impl FromRequestParts<App> for BankAddress {
     }
 }
 
+/// Writes a document for the bank at an address, if that is known.
+type Write = dyn Fn(Option<&str>) -> String + Send + Sync;
+
 /// A JSON document, written once for each of the few addresses that it is asked at.
 pub struct AddressedDocument {
-    write: Box<dyn Fn(Option<&str>) -> String + Send + Sync>,
+    write: Box<Write>,
     written: Mutex<Vec<(Option<String>, StaticFile)>>,
 }
 
