@@ -59,7 +59,7 @@ pub enum DualControl {
     Approved { by: Uuid, record: Box<Event> },
 }
 
-/// A booked movement that is undone by the one that is ordered: its [mirror](Movement::mirror), of the same amount.
+/// The booked movement that this command undoes: the command is its [mirror](Movement::mirror), of the same amount.
 #[derive(Clone, Debug)]
 pub struct Reverses {
     pub transaction_id: Uuid,

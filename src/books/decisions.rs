@@ -195,7 +195,7 @@ impl Decisions {
         }
     }
 
-    /// Notes what is to be written and returns the caller's entry.
+    /// Stages the transaction and its entries. Returns the entry of the account that the requester acted on.
     fn stage_transaction(&mut self, command: &Command, outcome: Outcome) -> Entry {
         self.use_key(command);
         if let DualControl::Approved { by, record } = &command.dual_control {

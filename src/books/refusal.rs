@@ -50,7 +50,7 @@ pub enum Refusal {
     #[error("This movement has been reversed before, by {by}: it is not reversed twice.")]
     AlreadyReversed { by: Uuid },
     /// Decided where reversals are looked up, not here.
-    #[error("This movement is itself the reversal of {of}. Order the movement anew if it should stand after all.")]
+    #[error("This movement is itself the reversal of {of}. Request the movement anew if it should stand after all.")]
     IsAReversal { of: Uuid },
     /// Decided where keys are looked up, not here.
     #[error("This Idempotency-Key was used for another request. Send a new key for a new request.")]
@@ -60,7 +60,7 @@ pub enum Refusal {
     BatchRefused,
 }
 
-/// Why a movement is not for one person to order.
+/// Why a command needs a second approver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NeedsApproval {
     #[error("You have this done by the power of your role, and one of the accounts is yours.")]

@@ -229,7 +229,7 @@ enum Power {
 }
 
 /// A reversal always takes the power of the role, also of one's own movement: no customer may reverse, it stands in the
-/// books for good as the correction of somebody's order, and there is only one. Taking back one's own withdrawal is
+/// books for good as the correction of somebody's command, and there is only one. Taking back one's own withdrawal is
 /// moreover a deposit: the cash is gone and the balance is back.
 fn power(command: &Command, debited: Option<&Account>, credited: Option<&Account>) -> Power {
     let is_own = |account: Option<&Account>| account.is_some_and(|a| a.owner_id == Some(command.requester.user_id));
@@ -259,7 +259,7 @@ fn refuse_approval_by_owner(
 
 impl Book {
     /// Whether staff need a second approver for it: whatever the amount, where they have to do with themselves; otherwise
-    /// when they have moved more than the limit within a day, with all that this order moves.
+    /// when they have moved more than the limit within a day, with all that this request moves.
     fn refuse_alone(&self, command: &Command, power: Power, money: Money) -> Result<(), Refusal> {
         let Some(units) = command.requester.approval_above else { return Ok(()) };
         let why = match power {

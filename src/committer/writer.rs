@@ -21,7 +21,7 @@ use crate::db::errors::{self, Failure};
 use crate::db::ledger::{Batch, WriterConnection};
 use crate::timestamp::Timestamp;
 
-/// Commands in one database transaction, give or take one order. More would only lengthen the wait of the first.
+/// Commands in one database transaction, give or take one request. More would only lengthen the wait of the first.
 const MAX_BATCH: usize = 1_024;
 /// How long a batch that fails for a passing reason is tried again, before its callers are told to come back.
 const RETRY_FOR: Duration = Duration::from_secs(4);
@@ -383,7 +383,7 @@ fn leave_unknown(batch: &mut Vec<QueuedRequest>) {
     }
 }
 
-/// Empties the batch. Who has hung up is not told, but what they ordered is done.
+/// Empties the batch. Callers who have hung up hear nothing, but their commands took effect.
 fn answer(batch: &mut Vec<QueuedRequest>, verdicts: Vec<Verdicts>) {
     for (request, verdicts) in batch.drain(..).zip(verdicts) {
         let _ = request.answer.send(Ok(verdicts));

@@ -53,7 +53,7 @@ const SQLITE_WRITERS: u32 = 1;
 /// Each SQLite connection is a thread of its own; more of them than cores only adds switching.
 const SQLITE_READERS: u32 = 4;
 
-/// For everything but money: each of the ledger's ledger_writers has its own.
+/// For everything but money: each of the ledger's writers has its own.
 const POSTGRES_WRITERS: u32 = 4;
 /// A connection that was used so recently is taken to be alive.
 const POSTGRES_TRUSTED: Duration = Duration::from_secs(1);

@@ -88,11 +88,13 @@ fn every_operation_says_what_can_go_wrong() {
     }
 }
 
-/// What version 3.0 does not know: types that are lists, the type null, lists of examples in a schema.
+/// What version 3.0 does not know: anything beside a reference, types that are lists, the type null, lists of examples in a schema.
 fn newer_words(value: &Value, path: &str, found: &mut Vec<String>) {
     match value {
         Value::Object(members) => {
-            if members.get("type").is_some_and(|kind| kind.is_array() || kind == "null")
+            let has_more_than_a_reference = members.get("$ref").is_some_and(Value::is_string) && members.len() > 1;
+            if has_more_than_a_reference
+                || members.get("type").is_some_and(|kind| kind.is_array() || kind == "null")
                 || members.get("examples").is_some_and(Value::is_array)
             {
                 found.push(path.to_owned());

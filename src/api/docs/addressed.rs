@@ -1,4 +1,7 @@
 //! Documents that name the bank's own address: where the client asked for them.
+//!
+//! Anybody may ask, with whatever address they make up, so that must cost next to nothing: a document is serialized once,
+//! and the compressed form is kept for the first few addresses only. The others get it uncompressed.
 
 use std::convert::Infallible;
 use std::str::FromStr;
@@ -15,7 +18,9 @@ use crate::api::docs::static_file::StaticFile;
 use crate::connection::Peer;
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
-/// Addresses for which a document is kept. The bank has one or two; a client may make up any number.
+/// Stands for the bank's address until somebody asks.
+pub const ADDRESS: &str = "https://address-of-the-bank.invalid";
+/// Addresses for which a compressed document is kept. The bank has one or two; a client may make up any number.
 const MAX_ADDRESSES: usize = 8;
 
 /// The address that the client asked at, such as `https://bank.example`; None when it did not name one that is plain.
@@ -31,32 +36,34 @@ impl FromRequestParts<App> for BankAddress {
     }
 }
 
-/// Writes a document for the bank at an address, if that is known.
-type Write = dyn Fn(Option<&str>) -> String + Send + Sync;
-
-/// A JSON document, written once for each of the few addresses that it is asked at.
+/// A JSON document that has [`ADDRESS`] once, where the bank's address belongs.
 pub struct AddressedDocument {
-    write: Box<Write>,
-    written: Mutex<Vec<(Option<String>, StaticFile)>>,
+    text: String,
+    /// In place of the address of a client that named none.
+    otherwise: &'static str,
+    kept: Mutex<Vec<(Option<String>, StaticFile)>>,
 }
 
 impl AddressedDocument {
-    pub fn new(write: impl Fn(Option<&str>) -> String + Send + Sync + 'static) -> Self {
-        Self { write: Box::new(write), written: Mutex::default() }
+    pub fn new(text: String, otherwise: &'static str) -> Self {
+        debug_assert_eq!(text.matches(ADDRESS).count(), 1);
+        Self { text, otherwise, kept: Mutex::default() }
     }
 
     pub fn at(&self, BankAddress(address): BankAddress) -> StaticFile {
-        // Held while a document is compressed, so that it is done once.
-        let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, file)) = written.iter().find(|(known, _)| *known == address) {
+        let text = || self.text.replacen(ADDRESS, address.as_deref().unwrap_or(self.otherwise), 1);
+        // Held while a document is compressed, so that it is done once for each address.
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, file)) = kept.iter().find(|(known, _)| *known == address) {
             return file.clone();
         }
-        let file = StaticFile::new(JSON, (self.write)(address.as_deref()));
-        if written.len() == MAX_ADDRESSES {
-            written.remove(0);
+        if kept.len() < MAX_ADDRESSES {
+            let file = StaticFile::new(JSON, text());
+            kept.push((address, file.clone()));
+            return file;
         }
-        written.push((address, file.clone()));
-        file
+        drop(kept);
+        StaticFile::uncompressed(JSON, text())
     }
 }
 

@@ -15,7 +15,7 @@ use utoipa::openapi::tag::TagBuilder;
 use utoipa::openapi::{OpenApi, Ref, RefOr, Response, ServerBuilder};
 use utoipa::{PartialSchema, ToSchema};
 
-use crate::api::docs::addressed::{AddressedDocument, BankAddress};
+use crate::api::docs::addressed::{ADDRESS, AddressedDocument, BankAddress};
 use crate::api::docs::static_file::REVALIDATE;
 use crate::api::docs::{links, refine, scalars, version_3_0};
 use crate::api::http::problem::{FieldError, Problem};
@@ -92,12 +92,9 @@ pub fn routes(document: &Value) -> Router<App> {
 }
 
 /// The document with the address that was asked as its server.
-fn served(document: Value) -> MethodRouter<App> {
-    let document = Arc::new(AddressedDocument::new(move |address| {
-        let mut document = document.clone();
-        document["servers"] = json!([{"url": address.unwrap_or("/")}]);
-        document.to_string()
-    }));
+fn served(mut document: Value) -> MethodRouter<App> {
+    document["servers"] = json!([{"url": ADDRESS}]);
+    let document = Arc::new(AddressedDocument::new(document.to_string(), "/"));
     get(async move |address: BankAddress, headers: HeaderMap| document.at(address).answer(&headers, REVALIDATE))
 }
 

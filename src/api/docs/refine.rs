@@ -48,7 +48,7 @@ fn name_pages(document: &mut Value) {
         if let Some(items) = schema.pointer_mut("/properties/data/items") {
             *items = json!({"$ref": format!("{REFERENCE}{item}")});
         }
-        let name = format!("{}Page", item.trim_end_matches("Record"));
+        let name = format!("{}Page", item.trim_end_matches("Record").trim_end_matches("Body"));
         schemas.insert(name.clone(), schema);
         renamed.push((format!("{REFERENCE}{page}"), format!("{REFERENCE}{name}")));
     }

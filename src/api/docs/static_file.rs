@@ -33,12 +33,18 @@ pub struct StaticFile {
 }
 
 impl StaticFile {
-    /// Compresses it: some ten milliseconds for a megabyte.
+    /// Compresses it, which takes long for a large one: keep what is returned.
     pub fn new(content_type: HeaderValue, content: impl Into<Bytes>) -> Self {
+        let file = Self::uncompressed(content_type, content);
+        let gzip = gzip(&file.plain).filter(|compressed| compressed.len() < file.plain.len());
+        Self { gzip, ..file }
+    }
+
+    /// For what is sent once.
+    pub fn uncompressed(content_type: HeaderValue, content: impl Into<Bytes>) -> Self {
         let plain = content.into();
         let version = hex::encode(&Sha256::digest(&plain)[..VERSION_BYTES]);
-        let gzip = gzip(&plain).filter(|compressed| compressed.len() < plain.len());
-        Self { content_type, version, plain, gzip }
+        Self { content_type, version, plain, gzip: None }
     }
 
     pub fn version(&self) -> &str {

@@ -9,12 +9,18 @@ const OWN_RECEIVER = 'coffer-own-receiver';
 const AUTHORIZED = 'authorized';
 const SCHEME = 'bearer';
 
-const remember = (number, as = OWN_ACCOUNT) => number && sessionStorage.setItem(as, number);
+function remember(account, as) {
+  if (account) sessionStorage.setItem(as, account.account_number);
+}
+
+function forgetAccounts() {
+  sessionStorage.removeItem(OWN_ACCOUNT);
+  sessionStorage.removeItem(OWN_RECEIVER);
+}
 
 function forgetWhatIsStored() {
   localStorage.removeItem(AUTHORIZED);
-  sessionStorage.removeItem(OWN_ACCOUNT);
-  sessionStorage.removeItem(OWN_RECEIVER);
+  forgetAccounts();
 }
 
 function signOutHere() {
@@ -23,11 +29,15 @@ function signOutHere() {
 }
 
 async function rememberAccountsOf(token) {
-  const answer = await fetch('/accounts?limit=2', { headers: { Authorization: `Bearer ${token}` } });
+  forgetAccounts();
+  const answer = await fetch('/accounts?limit=100', { headers: { Authorization: `Bearer ${token}` } });
   if (!answer.ok) return;
-  const [first, second] = (await answer.json()).data;
-  remember(first?.account_number);
-  remember(second?.account_number, OWN_RECEIVER);
+  const [first, ...others] = (await answer.json()).data.filter((account) => account.status === 'open');
+  remember(first, OWN_ACCOUNT);
+  remember(
+    others.find((account) => account.currency === first.currency),
+    OWN_RECEIVER,
+  );
 }
 
 function authorize(token) {
@@ -38,12 +48,15 @@ function authorize(token) {
 // The bank counts the token no more: after a logout, or because it has expired, or its user has left.
 function endsTheToken(response, path) {
   if (response.status === 204) return path === '/logout' || path === '/me';
-  return response.status === 401 && JSON.parse(response.text || '{}').code === 'invalid_token';
+  return response.status === 401 && /"code":"invalid_token"/.test(response.text);
 }
 
 async function learn(response) {
   const path = new URL(response.url, location.href).pathname;
-  if (response.status === 201 && path === '/create_account') remember(JSON.parse(response.text).account.account_number);
+  if (response.status === 201 && path === '/create_account') {
+    forgetAccounts();
+    remember(JSON.parse(response.text).account, OWN_ACCOUNT);
+  }
   if (response.status === 200 && ['/login', '/refresh', '/me/proof'].includes(path)) {
     const token = JSON.parse(response.text).access_token;
     authorize(token);
@@ -60,7 +73,7 @@ async function openReceiver(headers) {
   if (!first.ok) return;
   const body = JSON.stringify({ currency: (await first.json()).currency, label: 'Receiver of the examples' });
   const opened = await fetch('/accounts', { method: 'POST', headers: json, body });
-  if (opened.ok) remember((await opened.json()).account_number, OWN_RECEIVER);
+  if (opened.ok) remember(await opened.json(), OWN_RECEIVER);
 }
 
 async function fillIn(request) {

@@ -44,7 +44,7 @@ impl SwaggerFiles {
     }
 }
 
-/// With settings of our own: the token survives a reload of the page.
+/// With settings of our own, which authorize whoever signs in and fill in their accounts.
 fn swagger_file(path: &str) -> Result<StaticFile> {
     if path == "swagger-initializer.js" {
         let script = include_str!("swagger-initializer.js");

@@ -15,12 +15,23 @@ fn translate(value: &mut Value) {
     match value {
         Value::Array(items) => items.iter_mut().for_each(translate),
         Value::Object(members) => {
+            translate_reference(members);
             translate_nullable_type(members);
             translate_nullable_choice(members);
             translate_examples(members);
             members.values_mut().for_each(translate);
         }
         _ => {}
+    }
+}
+
+/// A reference with a description of its own becomes `allOf: [{$ref}]` beside it: 3.0 looks at nothing beside a reference.
+fn translate_reference(members: &mut Map<String, Value>) {
+    if members.len() > 1
+        && let Some(reference) = members.get("$ref").filter(|it| it.is_string()).cloned()
+    {
+        members.shift_remove("$ref");
+        members.insert("allOf".to_owned(), json!([{"$ref": reference}]));
     }
 }
 
@@ -38,8 +49,9 @@ fn translate_nullable_choice(members: &mut Map<String, Value>) {
     let null = json!({"type": "null"});
     let Some(choices) = members.get("oneOf").and_then(Value::as_array).filter(|it| it.contains(&null)) else { return };
     let others: Vec<Value> = choices.iter().filter(|choice| **choice != null).cloned().collect();
+    let word = if others.len() == 1 { "allOf" } else { "oneOf" };
     members.shift_remove("oneOf");
-    members.insert("allOf".to_owned(), Value::Array(others));
+    members.insert(word.to_owned(), Value::Array(others));
     members.insert("nullable".to_owned(), json!(true));
 }
 

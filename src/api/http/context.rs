@@ -171,6 +171,6 @@ impl<S: Send + Sync> FromRequestParts<S> for RequestContext {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Error> {
         let context = parts.extensions.get::<Self>().cloned();
-        context.ok_or_else(|| Error::Internal("a request without an context".to_owned()))
+        context.ok_or_else(|| Error::Internal("a request without a context".to_owned()))
     }
 }

@@ -148,6 +148,11 @@ pub fn style(path: &str, read: Read) -> Result<String> {
         };
         let (to, medium) = import.split_once('"').unwrap_or((import, ""));
         let sheet = read(&resolve(path, to))?;
+        if sheet.lines().any(|line| line.starts_with("@import")) {
+            return Err(Error::Internal(format!(
+                "web/{to} imports another sheet: browsers ignore that within a sheet"
+            )));
+        }
         let _ = match medium.trim() {
             "" => writeln!(text, "{sheet}"),
             medium => writeln!(text, "@media {medium} {{\n{sheet}}}"),
