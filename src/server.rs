@@ -10,6 +10,7 @@ use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 use uuid::Uuid;
 
+use crate::api::docs::postman;
 use crate::api::http::cors::Origins;
 use crate::api::http::edge::Edge;
 use crate::api::money::statements::Statements;
@@ -132,6 +133,7 @@ impl Bank {
             origins: Origins::new(settings.cors_origins.clone()),
             audit,
             views: Default::default(),
+            collection: postman::collection(),
             sign_up: settings.sign_up,
             swagger_ui: settings.swagger_ui,
             self_service_deposits: settings.self_service_deposits,

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use axum::extract::FromRef;
 use metrics_exporter_prometheus::PrometheusHandle;
 
+use crate::api::docs::addressed::AddressedDocument;
 use crate::api::http::caller::Caller;
 use crate::api::http::cors::Origins;
 use crate::api::http::edge::Edge;
@@ -37,6 +38,8 @@ pub struct Parts {
     pub origins: Origins,
     pub audit: AuditLog,
     pub views: views::Views,
+    /// For Postman.
+    pub collection: AddressedDocument,
     pub sign_up: sign_up::SignUp,
     /// Whether `/swagger-ui/` is served.
     pub swagger_ui: bool,

@@ -166,6 +166,20 @@ bank_tests! {
         }
     }
 
+    async fn made_up_hosts_cost_no_compression_and_get_their_document(bank: &TestBank) {
+        for path in ["/openapi.json", "/postman.json"] {
+            let mut compressed = 0;
+            for number in 0..20 {
+                let host = format!("bank{number}.example");
+                let asked = bank.get(path).header("host", &host).header("accept-encoding", "gzip");
+                compressed += u32::from(asked.send().await.expect_status(200).header("content-encoding").is_some());
+                let plain = bank.get(path).header("host", &host).send().await.expect_status(200);
+                assert!(String::from_utf8_lossy(&plain.bytes).contains(&format!("http://{host}\"")), "{path} {host}");
+            }
+            assert_eq!(compressed, 8, "{path}");
+        }
+    }
+
     async fn what_is_the_same_for_everybody_is_compressed_and_sent_once(bank: &TestBank) {
         for path in [
             "/", "/web/app.js", "/web/ui/style/app.css", "/web/vendor/uplot.js", "/web/api/coffer.js", "/web/api/coffer.d.ts",

@@ -199,7 +199,7 @@ const PROBE: &str = "GET /livez HTTP/1.1\r\nHost: bank\r\n\r\n";
 /// One answer of a connection that stays open, or all there is if it ends before.
 async fn read_one(stream: &mut (impl AsyncRead + Unpin)) -> String {
     let (mut answer, mut buffer) = (Vec::new(), vec![0; 4096]);
-    while !answer.ends_with(b"}") {
+    while !answer.ends_with(b"}\n") {
         let read = tokio::time::timeout(PATIENCE, stream.read(&mut buffer)).await.expect("in time");
         match read {
             Ok(length @ 1..) => answer.extend_from_slice(&buffer[..length]),

@@ -27,7 +27,7 @@ async fn probe(stream: &mut TcpStream) -> String {
     let _ = stream.write_all(PROBE.as_bytes()).await;
     let (mut answer, mut buffer) = (Vec::new(), [0; 4096]);
     let reading = async {
-        while !answer.ends_with(b"}") {
+        while !answer.ends_with(b"}\n") {
             match stream.read(&mut buffer).await {
                 Ok(length @ 1..) => answer.extend_from_slice(&buffer[..length]),
                 _ => break,

@@ -1,10 +1,10 @@
 //! The Postman collection.
 
-use std::sync::LazyLock;
-
+use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
 
+use crate::api::App;
 use crate::api::docs::addressed::{ADDRESS, AddressedDocument, BankAddress};
 use crate::api::docs::static_file::REVALIDATE;
 
@@ -23,10 +23,12 @@ const BASE_URL: &str = "http://127.0.0.1:8080";
     tag = "Operations",
     responses((status = OK, description = "A collection, version 2.1", body = serde_json::Value))
 )]
-pub async fn postman(address: BankAddress, headers: HeaderMap) -> Response {
-    static DOCUMENT: LazyLock<AddressedDocument> =
-        LazyLock::new(|| AddressedDocument::new(with_placeholder(), BASE_URL));
-    DOCUMENT.at(address).answer(&headers, REVALIDATE)
+pub async fn postman(State(app): State<App>, address: BankAddress, headers: HeaderMap) -> Response {
+    app.collection.at(address).answer(&headers, REVALIDATE)
+}
+
+pub fn collection() -> AddressedDocument {
+    AddressedDocument::new(with_placeholder(), BASE_URL)
 }
 
 fn with_placeholder() -> String {
