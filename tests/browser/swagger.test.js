@@ -40,7 +40,9 @@ describe('Swagger UI', () => {
     if (!(await operation.getByRole('button', { name: 'Execute' }).isVisible())) {
       await operation.locator('.opblock-summary-control').click();
     }
-    const answered = page.waitForResponse((response) => new URL(response.url()).pathname === PATHS[id.split('-').pop()]);
+    const answered = page.waitForResponse(
+      (response) => new URL(response.url()).pathname === PATHS[id.split('-').pop()],
+    );
     await operation.getByRole('button', { name: 'Execute' }).click();
     const response = await answered;
     await operation.locator('.live-responses-table .response-col_status').first().waitFor();
