@@ -8,7 +8,8 @@ use std::collections::HashSet;
 
 use serde_json::{Map, Value, json};
 
-const REFERENCE: &str = "#/components/schemas/";
+use super::scalars::REFERENCE;
+
 /// utoipa's name for a page of items.
 const PAGE_OF: &str = "Page_";
 
@@ -122,7 +123,8 @@ fn follow(document: &Value, value: &Value, found: &mut HashSet<String>) {
     }
 }
 
-fn for_each_object(value: &mut Value, change: &mut impl FnMut(&mut Map<String, Value>)) {
+/// Changes every object of the document, the outer ones first.
+pub fn for_each_object(value: &mut Value, change: &mut impl FnMut(&mut Map<String, Value>)) {
     match value {
         Value::Array(items) => items.iter_mut().for_each(|item| for_each_object(item, change)),
         Value::Object(members) => {

@@ -17,7 +17,8 @@ use crate::money::{Amount, Currency, CurrentCurrency, Money};
 use crate::text::{Description, DescriptionSearch, Label, Name, Reason, UserSearch};
 use crate::timestamp::{DayOrMoment, Timestamp};
 
-const REFERENCE: &str = "#/components/schemas/";
+/// What references to schemas begin with.
+pub const REFERENCE: &str = "#/components/schemas/";
 
 macro_rules! scalars {
     ($($scalar:ty),* $(,)?) => {

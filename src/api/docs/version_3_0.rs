@@ -2,27 +2,20 @@
 
 use serde_json::{Map, Value, json};
 
+use super::refine::for_each_object;
+
 pub fn of(mut document: Value) -> Value {
     document["openapi"] = json!("3.0.3");
     if let Some(license) = document.pointer_mut("/info/license").and_then(Value::as_object_mut) {
         license.shift_remove("identifier");
     }
-    translate(&mut document);
+    for_each_object(&mut document, &mut |members| {
+        translate_reference(members);
+        translate_nullable_type(members);
+        translate_nullable_choice(members);
+        translate_examples(members);
+    });
     document
-}
-
-fn translate(value: &mut Value) {
-    match value {
-        Value::Array(items) => items.iter_mut().for_each(translate),
-        Value::Object(members) => {
-            translate_reference(members);
-            translate_nullable_type(members);
-            translate_nullable_choice(members);
-            translate_examples(members);
-            members.values_mut().for_each(translate);
-        }
-        _ => {}
-    }
 }
 
 /// A reference with a description of its own becomes `allOf: [{$ref}]` beside it: 3.0 looks at nothing beside a reference.

@@ -1,30 +1,39 @@
-//! Which of several forms of an answer a client wants: `Accept`, as RFC 9110 section 12.5.1 has it.
+//! Which of several forms of an answer a client wants: `Accept` and `Accept-Encoding`, as RFC 9110 sections 12.5.1 and
+//! 12.5.3 have them.
 
-use axum::http::HeaderMap;
-use axum::http::header::ACCEPT;
+use axum::http::header::{ACCEPT, ACCEPT_ENCODING};
+use axum::http::{HeaderMap, HeaderName};
 
 /// Of what is `offered` by media type, what the client likes best, and the first of what it likes equally; also the first
 /// when it says nothing. None when it takes none of them.
 pub fn preferred<T: Copy>(headers: &HeaderMap, offered: &[(&str, T)]) -> Option<T> {
-    let values = headers.get_all(ACCEPT);
-    if values.iter().next().is_none() {
+    if !headers.contains_key(ACCEPT) {
         return offered.first().map(|(_, form)| *form);
     }
-    let ranges: Vec<Range> = values
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .map(Range::of)
-        .collect();
+    let ranges = ranges(headers, ACCEPT);
     let liked = |(media_type, form): &(&str, T)| Some((quality(&ranges, media_type)?, *form));
     // `max_by` takes the last of equals.
     let best = offered.iter().rev().filter_map(liked).max_by(|(a, _), (b, _)| a.total_cmp(b));
     best.map(|(_, form)| form)
 }
 
-/// A media range such as `text/*;q=0.5`. Parameters other than its quality make no difference.
+/// Whether `Accept-Encoding` names the coding, or everything, and not with a quality of zero.
+pub fn takes_coding(headers: &HeaderMap, coding: &str) -> bool {
+    let ranges = ranges(headers, ACCEPT_ENCODING);
+    let quality_of =
+        |name| ranges.iter().find(|range| range.name.eq_ignore_ascii_case(name)).map(|range| range.quality);
+    quality_of(coding).or_else(|| quality_of("*")).is_some_and(|quality| quality > 0.0)
+}
+
+/// The members of such a header, over all of its lines.
+fn ranges(headers: &HeaderMap, name: HeaderName) -> Vec<Range<'_>> {
+    let lines = headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
+    lines.flat_map(|line| line.split(',')).map(Range::of).collect()
+}
+
+/// A media range such as `text/*;q=0.5`, or a coding. Parameters other than its quality make no difference.
 struct Range<'a> {
-    media_range: &'a str,
+    name: &'a str,
     quality: f32,
 }
 
@@ -32,16 +41,17 @@ impl<'a> Range<'a> {
     /// A quality that is none counts as zero: the client did not say that it wants this.
     fn of(text: &'a str) -> Self {
         let mut parts = text.split(';').map(str::trim);
-        let media_range = parts.next().unwrap_or_default();
-        let named = parts.filter_map(|part| part.split_once('=')).find(|(name, _)| name.eq_ignore_ascii_case("q"));
+        let name = parts.next().unwrap_or_default();
+        let named =
+            parts.filter_map(|part| part.split_once('=')).find(|(parameter, _)| parameter.eq_ignore_ascii_case("q"));
         let quality = named.map_or(Some(1.0), |(_, value)| value.parse().ok().filter(|q| (0.0..=1.0).contains(q)));
-        Self { media_range, quality: quality.unwrap_or(0.0) }
+        Self { name, quality: quality.unwrap_or(0.0) }
     }
 
     /// How closely the range names the media type; None when it does not.
     fn closeness(&self, media_type: &str) -> Option<u8> {
         let of_its_kind = || media_type.split_once('/').map(|(kind, _)| format!("{kind}/*")).unwrap_or_default();
-        match self.media_range {
+        match self.name {
             "*/*" => Some(0),
             range if range.eq_ignore_ascii_case(&of_its_kind()) => Some(1),
             range if range.eq_ignore_ascii_case(media_type) => Some(2),
@@ -98,5 +108,27 @@ mod tests {
         fn no_header_makes_it_panic(accept in "[ -~]{0,60}|[a-z*/;=q0-9., ]{0,60}") {
             let _ = chosen(&accept);
         }
+    }
+
+    #[test]
+    fn gzip_is_sent_to_those_who_take_it() {
+        for (accepted, takes) in [
+            ("gzip", true),
+            ("br, GZIP;q=0.8", true),
+            ("deflate, *", true),
+            ("*;q=0.1", true),
+            ("gzip;q=0", false),
+            ("gzip; q=0.0, *", false),
+            ("gzip;q=nonsense", false),
+            ("br, deflate", false),
+            ("identity", false),
+            ("x-gzipped", false),
+            ("", false),
+        ] {
+            let value = HeaderValue::from_str(accepted).expect("a header");
+            let headers = HeaderMap::from_iter([(ACCEPT_ENCODING, value)]);
+            assert_eq!(takes_coding(&headers, "gzip"), takes, "{accepted}");
+        }
+        assert!(!takes_coding(&HeaderMap::new(), "gzip"));
     }
 }

@@ -27,12 +27,6 @@ impl<T> Page<T> {
     pub fn new(data: Vec<T>, next_cursor: Option<String>) -> Self {
         Self { data, has_more: next_cursor.is_some(), next_cursor }
     }
-
-    /// A page of at most `limit` rows, out of one row more than that if there is one.
-    pub fn of<R>(rows: Vec<R>, limit: u32, cursor_of: impl Fn(&R) -> Cursor, body_of: impl Fn(R) -> T) -> Self {
-        let (rows, next_cursor) = cut(rows, limit, cursor_of);
-        Self::new(rows.into_iter().map(body_of).collect(), next_cursor)
-    }
 }
 
 /// At most `limit` of the rows, and the cursor of the next page if there are more.
