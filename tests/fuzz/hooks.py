@@ -21,6 +21,7 @@ import schemathesis
 BANK = os.environ["FUZZ_BANK"]
 ROLE = os.environ["FUZZ_ROLE"]
 PASSWORD = os.environ["FUZZ_PASSWORD"]
+APPROVAL_ABOVE = int(os.environ["FUZZ_APPROVAL_ABOVE"])
 # Customers who come and go: what they do may end the session that asks, and then the next of them takes over.
 PASSES_BY = ROLE == "passer-by"
 
@@ -78,6 +79,7 @@ class Caller:
 
 
 resident = Caller(os.environ["FUZZ_TOKEN"])
+clerk = Caller(None)
 lock = threading.RLock()
 passer_by = None
 next_refresh_token = None
@@ -241,6 +243,28 @@ def give_refresh_token(case):
         case.headers.pop("Coffer-Client", None)
 
 
+def new_account():
+    """An account of the caller with no money on it: it can be closed, once."""
+    return call("POST", "/accounts", {}, resident)["account_number"]
+
+
+def new_approval():
+    """The request of a clerk that has not been decided yet: it can be, once."""
+    with lock:
+        if clerk.token is None or time.monotonic() - clerk.proven_at > PROOF_SECONDS:
+            clerk.token, clerk.proven_at = sign_in("clerk@example.com", clerk), time.monotonic()
+    deposit = {"account_number": entries_of("others")[0], "amount": str(APPROVAL_ABOVE + next(turns))}
+    return call("POST", "/deposit", deposit, clerk)["id"]
+
+
+# What can be done to a thing once only, and what makes one more: without, a run could use up what there is.
+MADE_TO_ORDER = {}
+if not PASSES_BY:
+    MADE_TO_ORDER["close_account"] = ("account_number", new_account)
+if ROLE in ("staff", "admin"):
+    MADE_TO_ORDER["approve"] = MADE_TO_ORDER["reject"] = ("id", new_approval)
+
+
 @schemathesis.hook
 def before_call(context, case, kwargs):
     operation = operation_id(case)
@@ -248,6 +272,9 @@ def before_call(context, case, kwargs):
         case.path_parameters["user_id"] = USER  # an admin's own session must not end in the midst of the run
     if operation == "reverse_transaction" and is_good(case) and case.path_parameters.get("id") in MISTAKES:
         case.path_parameters["id"] = MISTAKES[next(reversals) % len(MISTAKES)]  # each can be reversed once
+    if operation in MADE_TO_ORDER and is_good(case) and not is_step(case) and next(turns) % 2:
+        parameter, make = MADE_TO_ORDER[operation]
+        case.path_parameters[parameter] = make()
     if operation in ("login", "refresh") and is_step(case) and case.headers:
         case.headers.pop("Coffer-Client", None)  # who has the refresh token in a cookie has no link to follow
     if operation == "refresh" and is_good(case) and not is_step(case) and next(turns) % 2:
