@@ -74,18 +74,25 @@ bank_tests! {
             let waiting = request.send().await.expect_status(202);
             let id = waiting.text_at("/id");
             assert_eq!(waiting.header("location"), Some(&*format!("/approvals/{id}")));
-            assert_eq!((waiting.text_at("/status"), waiting.text_at("/type")), ("pending".to_owned(), movement.to_owned()));
-            for (member, value) in members.as_object().expect("an object") {
-                assert_eq!(&waiting.body[member], value);
-            }
-            assert_eq!(waiting.body.as_object().map(|body| body.contains_key("account_number")), Some(movement != "transfer"));
-            assert_eq!(waiting.text_at("/requested_by"), clerk.who().await);
-            for open in ["decided_by", "decided_at", "transaction_id"] {
-                assert!(waiting.body[open].is_null(), "{open}: {}", waiting.body);
+            assert_eq!((waiting.text_at("/status"), waiting.text_at("/type")), ("pending_approval".to_owned(), movement.to_owned()));
+            assert_eq!(waiting.body["account_number"], json!(ada.account));
+            assert_eq!(waiting.body["counterparty"], members.get("to_account").cloned().unwrap_or(Value::Null));
+            for posted in ["balance", "sequence", "hash"] {
+                assert!(waiting.body[posted].is_null(), "{posted}: {}", waiting.body);
             }
             assert_eq!(ada.balance().await, before);
             ada.get(&format!("/transactions/{id}")).send().await.expect_problem(404, "transaction_not_found");
-            assert_eq!((clerk.approval(&id).await, ids(&admin.approvals("status=pending").await)), (waiting.body, vec![&*id]));
+            assert_eq!(clerk.movement(&id).await, waiting.body);
+            let approval = clerk.approval(&id).await;
+            for (member, value) in members.as_object().expect("an object") {
+                assert_eq!(&approval[member], value);
+            }
+            assert_eq!(approval.as_object().map(|body| body.contains_key("account_number")), Some(movement != "transfer"));
+            assert_eq!(approval["requested_by"], json!(clerk.who().await));
+            for open in ["decided_by", "decided_at", "transaction_id"] {
+                assert!(approval[open].is_null(), "{open}: {approval}");
+            }
+            assert_eq!(ids(&admin.approvals("status=pending").await), vec![&*id]);
 
             let approved = admin.approve(&id).await.expect_status(200);
             assert_eq!((approved.text_at("/status"), approved.text_at("/decided_by")), ("approved".to_owned(), admin.who().await));
@@ -93,9 +100,12 @@ bank_tests! {
             assert_eq!(ada.balance().await, after);
             let path = format!("/transactions/{}", approved.text_at("/transaction_id"));
             let entry = ada.get(&path).send().await.expect_status(200);
-            for member in ["type", "amount", "currency", "description"] {
-                assert_eq!(entry.body[member], approved.body[member], "{member}");
+            for member in ["id", "type", "amount", "currency", "description", "account_number", "counterparty", "direction"] {
+                assert_eq!(entry.body[member], waiting.body[member], "{member}");
             }
+            assert_eq!(entry.text_at("/status"), "posted");
+            let members = |answer: &Answer| answer.body.as_object().map(|body| body.keys().cloned().collect::<Vec<_>>());
+            assert_eq!(members(&waiting), members(&entry));
             assert_eq!(clerk.approval(&id).await, approved.body);
         }
         assert_eq!(bob.balance().await, "2000.00");
@@ -189,8 +199,7 @@ bank_tests! {
             let (winner, loser) = if was_approved { (approved, rejected) } else { (rejected, approved) };
             loser.expect_problem(409, "approval_not_pending");
             assert_eq!(winner.expect_status(200).body, one.approval(&id).await);
-            let movement = one.get(&format!("/transactions/{id}")).send().await;
-            assert_eq!(movement.status, if was_approved { 200 } else { 404 });
+            assert_eq!(one.movement(&id).await["status"], if was_approved { "posted" } else { "rejected" });
             *(if was_approved { &mut approvals } else { &mut rejections }) += 1;
         }
         assert!(approvals > 0 && rejections > 0, "{approvals} approved, {rejections} rejected: no race");
@@ -222,10 +231,11 @@ bank_tests! {
         assert_eq!(there.body, first.body);
         twin.close().await;
 
-        let approved = other.approve(&id).await.expect_status(200);
-        let again = ask("5000").await.expect_status(202);
-        assert_eq!((again.header("idempotent-replayed"), &again.body), (Some("true"), &approved.body));
-        assert_eq!(again.text_at("/transaction_id"), approved.text_at("/transaction_id"));
+        other.approve(&id).await.expect_status(200);
+        let again = ask("5000").await.expect_status(201);
+        assert_eq!((again.header("idempotent-replayed"), &again.body), (Some("true"), &clerk.movement(&id).await));
+        assert_eq!((again.text_at("/id"), again.text_at("/balance")), (id.clone(), "5000.00".to_owned()));
+        assert_eq!(again.header("location"), Some(&*format!("/transactions/{id}")));
         ask("1").await.expect_problem(422, "idempotency_key_reused");
         assert_eq!((ada.balance().await, ids(&clerk.approvals("").await)), ("5000.00".to_owned(), vec![&*id]));
     }
@@ -237,6 +247,7 @@ bank_tests! {
         other.reject(&id).await.expect_status(200);
         let again = ask("k").await.expect_status(202);
         assert_eq!((again.text_at("/id"), again.text_at("/status")), (id.clone(), "rejected".to_owned()));
+        assert_eq!(clerk.movement(&id).await, again.body);
         assert_ne!(ask("another").await.expect_status(202).text_at("/id"), id);
     }
 

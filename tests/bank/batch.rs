@@ -31,7 +31,7 @@ bank_tests! {
         assert_eq!(statuses, [201, 409, 201, 404, 201]);
         assert_eq!((&answer.body["booked"], &answer.body["refused"]), (&json!(3), &json!(2)));
         assert_eq!(answer.body["data"][1]["problem"]["code"], "insufficient_funds");
-        assert_eq!(answer.body["data"][2]["entry"]["balance"], "6.00");
+        assert_eq!(answer.body["data"][2]["transaction"]["balance"], "6.00");
         assert_eq!((ada.balance().await, bob.balance().await), ("0.00".to_owned(), "4.00".to_owned()));
     }
 
@@ -62,7 +62,7 @@ bank_tests! {
         let first = batch(true, "1").send().await.expect_status(200);
         let again = batch(true, "1").send().await.expect_status(200);
         assert_eq!(again.body["data"][0]["replayed"], true);
-        assert_eq!(again.body["data"][1]["entry"], first.body["data"][1]["entry"]);
+        assert_eq!(again.body["data"][1]["transaction"], first.body["data"][1]["transaction"]);
         let other = batch(true, "7").send().await.expect_problem(409, "batch_refused");
         assert_eq!(other.body["errors"][0]["code"], "idempotency_key_reused");
         // The key of a batch is none of the keys of single requests.

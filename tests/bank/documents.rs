@@ -115,7 +115,7 @@ bank_tests! {
         assert!(found.is_empty(), "{found:?}");
         let ids = |document: &Value| operations(document).iter().map(|(_, _, operation)| operation["operationId"].clone()).collect::<Vec<_>>();
         assert_eq!(ids(&older), ids(&document()));
-        let entry = &older["components"]["schemas"]["Entry"];
+        let entry = &older["components"]["schemas"]["Transaction"];
         assert_eq!((&entry["properties"]["counterparty"]["type"], &entry["properties"]["counterparty"]["nullable"]), (&json!("string"), &json!(true)));
         assert!(entry["required"].as_array().is_some_and(|names| names.contains(&json!("counterparty"))), "{entry}");
     }

@@ -19,7 +19,7 @@ impl Customer<'_> {
         self.order_reversal(id, json!({"reason": "Booked twice"})).send().await
     }
 
-    async fn movement(&self, id: &str) -> Value {
+    pub async fn movement(&self, id: &str) -> Value {
         self.get(&format!("/transactions/{id}")).send().await.expect_status(200).body
     }
 
@@ -325,7 +325,7 @@ mod large_ones {
             let approval = waiting.text_at("/id");
             assert_eq!(waiting.header("location"), Some(&*format!("/approvals/{approval}")));
             for (member, value) in [
-                ("status", json!("pending")),
+                ("status", json!("pending_approval")),
                 ("type", json!("withdrawal")),
                 ("account_number", json!(ada.account)),
                 ("amount", json!("5000.00")),
@@ -342,7 +342,7 @@ mod large_ones {
             assert_eq!((approved.text_at("/reverses"), approved.text_at("/transaction_id")), (id.clone(), approval.clone()));
             assert_eq!((ada.balance().await, clerk.movement(&id).await["reversed_by"].clone()), ("1000.00".to_owned(), json!(approval)));
             assert_eq!(clerk.movement(&approval).await["reverses"], json!(id));
-            assert_eq!(ask().await.expect_status(202).body, approved.body);
+            assert_eq!(ask().await.expect_status(201).body, clerk.movement(&approval).await);
             clerk.reverse(&id).await.expect_problem(409, "already_reversed");
             clerk.reverse(&approval).await.expect_problem(409, "is_a_reversal");
             // What is not above the amount does not wait.

@@ -452,9 +452,9 @@ export type Balance = {
 };
 export type MovementType = "deposit" | "withdrawal" | "transfer";
 /**
- * One account's line of a booked transaction. `reverses` and `reversed_by` are only in the answer for one transaction.
+ * One movement as one account sees it. `reverses` and `reversed_by` are only in the answer for one transaction.
  */
-export type Entry = {
+export type Terms = {
     id: string;
     type: MovementType;
     account_number: string;
@@ -462,25 +462,31 @@ export type Entry = {
     direction: "credit" | "debit";
     amount: string;
     currency: string;
-    balance: string;
-    sequence: number;
     description: string | null;
     created_at: string;
-    hash: string;
     reverses?: string;
     reversed_by?: string;
 };
-export type TransactionStatus = "posted" | "pending_approval" | "rejected" | "expired";
 /**
- * What has become of a movement that somebody ordered. Until it is `posted`, it has no `balance`, `sequence` and `hash`.
- * While it is `pending_approval`, `id` is that of the approval that somebody else has to give.
+ * one that is in the books
  */
-export type Transaction = Omit<Entry, "balance" | "sequence" | "hash"> & {
-    status: TransactionStatus;
-    balance: string | null;
-    sequence: number | null;
-    hash: string | null;
+export type Entry = Terms & {
+    status: "posted";
+    balance: string;
+    sequence: number;
+    hash: string;
 };
+/**
+ * One that is not: while it is `pending_approval`, somebody else has to approve it, under the same id.
+ */
+export type Unposted = Terms & {
+    status: "pending_approval" | "rejected" | "expired";
+    balance: null;
+    sequence: null;
+    hash: null;
+};
+export type Transaction = Entry | Unposted;
+export type TransactionStatus = Transaction["status"];
 export type Approval = {
     id: string;
     status: "pending" | "approved" | "rejected" | "expired";
@@ -525,7 +531,7 @@ export type BatchResult = {
     refused: number;
     data: {
         status: number;
-        entry?: Entry;
+        transaction?: Entry;
         replayed?: boolean;
         problem?: Problem;
     }[];

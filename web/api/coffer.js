@@ -321,21 +321,21 @@ export class Coffer extends EventTarget {
    * @param {MovementOptions} [options]
    * @returns {Promise<Transaction>}
    */
-  deposit = (movement, options) => this.#order('deposit', movement, options);
+  deposit = (movement, options) => this.#move('deposit', movement, options);
 
   /**
    * @param {Movement} movement
    * @param {MovementOptions} [options]
    * @returns {Promise<Transaction>}
    */
-  withdraw = (movement, options) => this.#order('withdraw', movement, options);
+  withdraw = (movement, options) => this.#move('withdraw', movement, options);
 
   /**
    * @param {Transfer} transfer
    * @param {MovementOptions} [options]
    * @returns {Promise<Transaction>}
    */
-  transfer = (transfer, options) => this.#order('transfer', transfer, options);
+  transfer = (transfer, options) => this.#move('transfer', transfer, options);
 
   /**
    * @param {Batch} batch
@@ -396,7 +396,7 @@ export class Coffer extends EventTarget {
    * @param {MovementOptions} [options]
    * @returns {Promise<Transaction>}
    */
-  reverse = (id, reason, options) => this.#order(`transactions/${id}/reverse`, { reason }, options);
+  reverse = (id, reason, options) => this.#move(`transactions/${id}/reverse`, { reason }, options);
 
   /**
    * @param {PageQuery & {search?: string, role?: Role | ''}} [query]
@@ -508,20 +508,6 @@ export class Coffer extends EventTarget {
    */
   async #get(path, query, { signal } = {}) {
     return read(await this.#authorized(this.#url(path, query), { method: 'GET', signal }, true));
-  }
-
-  /**
-   * @param {string} path
-   * @param {object} body
-   * @param {MovementOptions} [options]
-   * @returns {Promise<Transaction>}
-   */
-  async #order(path, body, options) {
-    const answer = await this.#move(path, body, options);
-    // What was approved meanwhile has been booked.
-    return asTransaction(
-      answer.status === 'approved' ? await this.transaction(answer.transaction_id, options) : answer,
-    );
   }
 
   /**
@@ -665,32 +651,6 @@ async function* pages(readPage) {
     page = await readPage(page ? { cursor: page.next_cursor } : {});
     yield* page.data;
   } while (page.has_more);
-}
-
-/**
- * The bank answers 201 with an entry, or 202 with an approval. Whoever ordered the movement gets one thing.
- * @param {Entry | Approval} answer
- * @returns {Transaction}
- */
-function asTransaction(answer) {
-  if ('sequence' in answer) return { status: 'posted', ...answer };
-  const type = /** @type {MovementType} */ (answer.type);
-  return {
-    id: answer.id,
-    type,
-    status: answer.status === 'pending' ? 'pending_approval' : /** @type {TransactionStatus} */ (answer.status),
-    account_number: answer.account_number ?? answer.from_account ?? '',
-    counterparty: answer.to_account ?? null,
-    direction: type === 'deposit' ? 'credit' : 'debit',
-    amount: answer.amount ?? '',
-    currency: answer.currency ?? '',
-    balance: null,
-    sequence: null,
-    description: answer.description,
-    created_at: answer.requested_at,
-    hash: null,
-    ...(answer.reverses && { reverses: answer.reverses }),
-  };
 }
 
 // Who is signed in: two ways to keep it. Both have the same face. `accessToken` is what requests carry; `renew` gets the
@@ -940,18 +900,19 @@ function retryAfterSeconds(response) {
  */
 /** @typedef {'deposit' | 'withdrawal' | 'transfer'} MovementType */
 /**
- * One account's line of a booked transaction. `reverses` and `reversed_by` are only in the answer for one transaction.
+ * One movement as one account sees it. `reverses` and `reversed_by` are only in the answer for one transaction.
  * @typedef {{id: string, type: MovementType, account_number: string, counterparty: string | null,
- *   direction: 'credit' | 'debit', amount: string, currency: string, balance: string, sequence: number,
- *   description: string | null, created_at: string, hash: string, reverses?: string, reversed_by?: string}} Entry
+ *   direction: 'credit' | 'debit', amount: string, currency: string, description: string | null, created_at: string,
+ *   reverses?: string, reversed_by?: string}} Terms
  */
-/** @typedef {'posted' | 'pending_approval' | 'rejected' | 'expired'} TransactionStatus */
+/** @typedef {Terms & {status: 'posted', balance: string, sequence: number, hash: string}} Entry one that is in the books */
 /**
- * What has become of a movement that somebody ordered. Until it is `posted`, it has no `balance`, `sequence` and `hash`.
- * While it is `pending_approval`, `id` is that of the approval that somebody else has to give.
- * @typedef {Omit<Entry, 'balance' | 'sequence' | 'hash'> & {status: TransactionStatus, balance: string | null,
- *   sequence: number | null, hash: string | null}} Transaction
+ * One that is not: while it is `pending_approval`, somebody else has to approve it, under the same id.
+ * @typedef {Terms & {status: 'pending_approval' | 'rejected' | 'expired', balance: null, sequence: null,
+ *   hash: null}} Unposted
  */
+/** @typedef {Entry | Unposted} Transaction */
+/** @typedef {Transaction['status']} TransactionStatus */
 /**
  * @typedef {{id: string, status: 'pending' | 'approved' | 'rejected' | 'expired',
  *   type: MovementType | 'role_change' | 'second_factor_reset', account_number?: string, from_account?: string,
@@ -965,7 +926,7 @@ function retryAfterSeconds(response) {
  */
 /** @typedef {{atomic?: boolean, transactions: ({type: MovementType} & (Movement | Transfer))[]}} Batch */
 /**
- * @typedef {{booked: number, refused: number, data: {status: number, entry?: Entry, replayed?: boolean,
+ * @typedef {{booked: number, refused: number, data: {status: number, transaction?: Entry, replayed?: boolean,
  *   problem?: Problem}[]}} BatchResult
  */
 /** @typedef {{type?: MovementType | '', from?: string, to?: string, text?: string, limit?: number}} HistoryFilter */

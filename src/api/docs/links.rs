@@ -61,10 +61,10 @@ fn steps_from(operation_id: &str) -> Vec<Step> {
         }
         "deposit" => {
             let undo = vec![out_of_an_account("201", ACCOUNT), reversal()];
-            [after_a_movement(), undo, of_an_approval("202", ID)].concat()
+            [after_a_movement(), undo, after_a_request()].concat()
         }
-        "withdraw" | "transfer" => [after_a_movement(), vec![reversal()], of_an_approval("202", ID)].concat(),
-        "reverse_transaction" => [after_a_movement(), of_an_approval("202", ID)].concat(),
+        "withdraw" | "transfer" => [after_a_movement(), vec![reversal()], after_a_request()].concat(),
+        "reverse_transaction" => [after_a_movement(), after_a_request()].concat(),
         "list_transactions" => {
             vec![
                 with_parameter("200", "show_transaction", "id", FIRST_ID),
@@ -111,6 +111,10 @@ fn after_a_movement() -> Vec<Step> {
 
 fn reversal() -> Step {
     with_parameter("201", "reverse_transaction", "id", ID)
+}
+
+fn after_a_request() -> Vec<Step> {
+    [of_an_approval("202", ID), vec![with_parameter("202", "show_transaction", "id", ID)]].concat()
 }
 
 fn of_an_approval(status: &'static str, id: &'static str) -> Vec<Step> {

@@ -6,8 +6,8 @@
 use std::cmp::Reverse;
 
 use axum::extract::State;
+use axum::http::StatusCode;
 use axum::http::header::LOCATION;
-use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, IntoResponses, ToSchema};
@@ -114,32 +114,16 @@ pub struct ApprovalsQuery {
     cursor: Option<Cursor>,
 }
 
-/// Kept until somebody else approves it
+/// Waits until another admin approves it
 #[derive(IntoResponses)]
-#[response(status = ACCEPTED, headers(
-    ("Location" = String, description = "The approval"),
-    ("Idempotent-Replayed" = Option<String>, description = "`true` when an earlier request used the same key: this is what became of it")
-))]
+#[response(status = ACCEPTED, headers(("Location" = String, description = "The approval")))]
 #[expect(dead_code, reason = "describes the answer for the OpenAPI document")]
 pub struct WaitingResponse(ApprovalBody);
 
-/// A movement that waits for approval, and whether an earlier request asked for it.
-pub struct Waiting {
-    pub approval: Approval,
-    pub replayed: bool,
-}
-
-/// 202 with the approval, its address, and whether an earlier request asked for it.
-pub fn waiting(approval: ApprovalBody, replayed: bool) -> Response {
+/// 202 with the change of access that waits, and its address.
+pub fn waiting(approval: ApprovalBody) -> Response {
     let location = format!("/approvals/{}", approval.id);
-    let mut response = (StatusCode::ACCEPTED, Json(approval)).into_response();
-    if let Ok(location) = HeaderValue::from_str(&location) {
-        response.headers_mut().insert(LOCATION, location);
-    }
-    if replayed {
-        response.headers_mut().insert("idempotent-replayed", HeaderValue::from_static("true"));
-    }
-    response
+    (StatusCode::ACCEPTED, [(LOCATION, location)], Json(approval)).into_response()
 }
 
 /// List what waits for approval
@@ -493,11 +477,5 @@ impl From<AccessChangeKind> for ApprovalType {
             AccessChangeKind::RoleChange => Self::RoleChange,
             AccessChangeKind::SecondFactorReset => Self::SecondFactorReset,
         }
-    }
-}
-
-impl IntoResponse for Waiting {
-    fn into_response(self) -> Response {
-        waiting(self.approval.into(), self.replayed)
     }
 }

@@ -13,12 +13,12 @@ use crate::api::http::context::RequestContext;
 use crate::api::http::extract::{IdempotencyKey, Json, MAX_CHARACTER_BYTES, Object};
 use crate::api::http::problem::{Error, FieldError, Problem, Result};
 use crate::api::money::movements;
-use crate::api::money::transactions::{self, EntryBody};
+use crate::api::money::transaction::TransactionBody;
+use crate::api::money::transactions;
 use crate::api::people::proof;
 use crate::books::audit_event::Event;
 use crate::books::command::{self, Command, DualControl};
 use crate::books::decisions::{Receipt, Verdicts};
-use crate::books::entry::Entry;
 use crate::books::movement::{Movement, MovementType};
 use crate::money::{Amount, Currency};
 use crate::problem_code::ProblemCode;
@@ -76,7 +76,7 @@ pub struct BatchResult {
     data: Vec<ItemResult>,
 }
 
-/// What became of one item: an `entry` if it was booked, a `problem` if it was refused.
+/// What became of one item: a `transaction` if it was booked, a `problem` if it was refused.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ItemResult {
     /// What the item alone would have been answered with.
@@ -84,7 +84,7 @@ pub struct ItemResult {
     status: u16,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
-    entry: Option<EntryBody>,
+    transaction: Option<TransactionBody>,
     /// Whether an earlier request with the same key booked it.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     #[schema(required = false)]
@@ -221,8 +221,8 @@ fn refuse_surplus(pointer: &'static str, sent: Option<AccountNumber>) -> Result<
 }
 
 impl ItemResult {
-    fn booked(entry: Entry, replayed: bool) -> Self {
-        Self { status: 201, entry: Some(entry.into()), replayed, problem: None }
+    fn booked(transaction: TransactionBody, replayed: bool) -> Self {
+        Self { status: 201, transaction: Some(transaction), replayed, problem: None }
     }
 }
 
@@ -230,19 +230,19 @@ async fn result(app: &App, verdicts: Verdicts) -> Result<BatchResult> {
     let mut data = Vec::with_capacity(verdicts.len());
     for verdict in verdicts {
         data.push(match verdict {
-            Ok(Receipt::Posted(entry)) => ItemResult::booked(entry, false),
+            Ok(Receipt::Posted(entry)) => ItemResult::booked(entry.into(), false),
             Ok(Receipt::Replay { transaction_id }) => {
-                ItemResult::booked(transactions::booked_entry(app, transaction_id).await?, true)
+                ItemResult::booked(transactions::earlier(app, transaction_id).await?, true)
             }
             Ok(Receipt::Pending(approval)) => {
                 return Err(Error::Internal(format!("approval {} came out of a batch", approval.id)));
             }
             Err(refusal) => {
                 let problem = Problem::from(refusal);
-                ItemResult { status: problem.status, entry: None, replayed: false, problem: Some(problem) }
+                ItemResult { status: problem.status, transaction: None, replayed: false, problem: Some(problem) }
             }
         });
     }
-    let booked = data.iter().filter(|item| item.entry.is_some()).count();
+    let booked = data.iter().filter(|item| item.transaction.is_some()).count();
     Ok(BatchResult { booked, refused: data.len() - booked, data })
 }

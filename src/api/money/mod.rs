@@ -7,4 +7,5 @@ pub mod batch;
 pub mod movements;
 pub mod reversals;
 pub mod statements;
+pub mod transaction;
 pub mod transactions;

@@ -15,13 +15,12 @@ use crate::api::http::caller::{Actor, Caller};
 use crate::api::http::context::RequestContext;
 use crate::api::http::extract::{IdempotencyKey, Json};
 use crate::api::http::problem::Result;
-use crate::api::money::approvals::{Waiting, WaitingResponse};
-use crate::api::money::transactions::{self, EntryBody};
+use crate::api::money::transaction::{TransactionBody, TransactionStatus};
+use crate::api::money::transactions;
 use crate::api::people::proof;
 use crate::books::audit_event::{Action, Event};
 use crate::books::command::{Command, DualControl, Requester};
 use crate::books::decisions::Receipt;
-use crate::books::entry::Entry;
 use crate::books::movement::Movement;
 use crate::money::{Amount, Currency};
 use crate::text::Description;
@@ -70,8 +69,8 @@ pub struct TransferRequest {
     request_body = MovementRequest,
     params(transactions::IdempotencyKeyHeader),
     responses(
-        BookedResponse,
-        WaitingResponse,
+        PostedResponse,
+        PendingResponse,
         (status = NOT_FOUND, description = "No such account among the caller's"),
         (status = CONFLICT, description = "The account is closed, frozen, or full"),
     ),
@@ -100,8 +99,8 @@ pub async fn deposit(
     request_body = MovementRequest,
     params(transactions::IdempotencyKeyHeader),
     responses(
-        BookedResponse,
-        WaitingResponse,
+        PostedResponse,
+        PendingResponse,
         (status = NOT_FOUND, description = "No such account among the caller's"),
         (status = UNAUTHORIZED, description = proof::REQUIRED_ABOVE),
         (status = CONFLICT, description = "Insufficient funds, or the account is closed or frozen"),
@@ -132,8 +131,8 @@ pub async fn withdraw(
     request_body = TransferRequest,
     params(transactions::IdempotencyKeyHeader),
     responses(
-        BookedResponse,
-        WaitingResponse,
+        PostedResponse,
+        PendingResponse,
         (status = NOT_FOUND, description = "No such account among the caller's, or no such receiver"),
         (status = UNAUTHORIZED, description = proof::REQUIRED_ABOVE),
         (status = CONFLICT, description = "Insufficient funds, or one of the accounts takes no movements"),
@@ -154,50 +153,45 @@ pub async fn transfer(
     carry_out(&app, command(&app, &context, caller, key, movement, terms)).await
 }
 
-/// Booked
+/// Posted
 #[derive(IntoResponses)]
 #[response(status = CREATED, headers(
     ("Location" = String, description = "The movement"),
     ("Idempotent-Replayed" = Option<String>, description = "`true` when an earlier request used the same key: this is its answer")
 ))]
 #[expect(dead_code, reason = "describes the answer for the OpenAPI document")]
-pub struct BookedResponse(EntryBody);
+pub struct PostedResponse(TransactionBody);
 
-/// 201 with the entry, the movement's address, and whether this is an earlier request's answer.
-pub struct Booked {
-    entry: Entry,
-    /// What the movement undoes, if it does.
-    reverses: Option<Uuid>,
+/// Waits until somebody else approves it
+#[derive(IntoResponses)]
+#[response(status = ACCEPTED, headers(
+    ("Location" = String, description = "The approval, which has the movement's id"),
+    ("Idempotent-Replayed" = Option<String>, description = "`true` when an earlier request used the same key: this is what became of it")
+))]
+#[expect(dead_code, reason = "describes the answer for the OpenAPI document")]
+pub struct PendingResponse(TransactionBody);
+
+/// What became of a command that is not refused, and whether an earlier request has sent it: 201 when it is posted, else
+/// 202.
+pub struct Answer {
+    transaction: TransactionBody,
     replayed: bool,
-}
-
-impl IntoResponse for Booked {
-    fn into_response(self) -> Response {
-        let location = format!("/transactions/{}", self.entry.transaction_id);
-        let body = EntryBody::from(self.entry).with_other_half(self.reverses, None);
-        let mut response = (StatusCode::CREATED, Json(body)).into_response();
-        if let Ok(location) = HeaderValue::from_str(&location) {
-            response.headers_mut().insert(LOCATION, location);
-        }
-        if self.replayed {
-            response.headers_mut().insert("idempotent-replayed", HeaderValue::from_static("true"));
-        }
-        response
-    }
-}
-
-/// What becomes of a command that is not refused.
-pub enum Answer {
-    Booked(Booked),
-    Waiting(Waiting),
 }
 
 impl IntoResponse for Answer {
     fn into_response(self) -> Response {
-        match self {
-            Self::Booked(booked) => booked.into_response(),
-            Self::Waiting(waiting) => waiting.into_response(),
+        let id = self.transaction.id;
+        let (status, location) = match self.transaction.status {
+            TransactionStatus::Posted => (StatusCode::CREATED, format!("/transactions/{id}")),
+            TransactionStatus::PendingApproval | TransactionStatus::Rejected | TransactionStatus::Expired => {
+                (StatusCode::ACCEPTED, format!("/approvals/{id}"))
+            }
+        };
+        let mut response = (status, [(LOCATION, location)], Json(self.transaction)).into_response();
+        if self.replayed {
+            response.headers_mut().insert("idempotent-replayed", HeaderValue::from_static("true"));
         }
+        response
     }
 }
 
@@ -249,16 +243,10 @@ pub fn record(context: &RequestContext, requester: Requester) -> Option<Box<Even
 /// Hands the command to the ledger: decided in [`crate::books::rules`], written by [`crate::committer`].
 pub async fn carry_out(app: &App, command: Command) -> Result<Answer> {
     let reverses = command.reverses.as_ref().map(|reverses| reverses.transaction_id);
-    let (entry, replayed) = match app.committer.submit(command).await?? {
-        Receipt::Posted(entry) => (entry, false),
-        Receipt::Pending(approval) => return Ok(Answer::Waiting(Waiting { approval, replayed: false })),
-        Receipt::Replay { transaction_id } => {
-            // A key may also stand for what waits for approval, or has waited: then that is the first answer again.
-            if let Some(approval) = app.db.approval(transaction_id).await? {
-                return Ok(Answer::Waiting(Waiting { approval, replayed: true }));
-            }
-            (transactions::booked_entry(app, transaction_id).await?, true)
-        }
+    let (transaction, replayed) = match app.committer.submit(command).await?? {
+        Receipt::Posted(entry) => (TransactionBody::from(entry).with_other_half(reverses, None), false),
+        Receipt::Pending(approval) => (approval.try_into()?, false),
+        Receipt::Replay { transaction_id } => (transactions::earlier(app, transaction_id).await?, true),
     };
-    Ok(Answer::Booked(Booked { entry, reverses, replayed }))
+    Ok(Answer { transaction, replayed })
 }

@@ -14,8 +14,7 @@ use crate::api::http::context::RequestContext;
 use crate::api::http::extract::{IdempotencyKey, Json, PathParam};
 use crate::api::http::fields::TransactionId;
 use crate::api::http::problem::{Error, Result};
-use crate::api::money::approvals::WaitingResponse;
-use crate::api::money::movements::{self, Answer, BookedResponse, Terms};
+use crate::api::money::movements::{self, Answer, PendingResponse, PostedResponse, Terms};
 use crate::api::money::transactions;
 use crate::books::audit_event::Action;
 use crate::books::command::{Command, Reverses};
@@ -51,8 +50,8 @@ pub struct ReversalRequest {
         transactions::IdempotencyKeyHeader,
     ),
     responses(
-        BookedResponse,
-        WaitingResponse,
+        PostedResponse,
+        PendingResponse,
         (status = FORBIDDEN, description = "For staff and admins"),
         (status = NOT_FOUND, description = "No such movement"),
         (status = CONFLICT, description = "It has been reversed before or is a reversal, the money is no longer there, or one of the accounts takes no movements"),

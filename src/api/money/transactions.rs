@@ -4,8 +4,8 @@ use axum::extract::State;
 use axum::http::HeaderValue;
 use axum::http::header::LINK;
 use axum::response::{IntoResponse, Response};
-use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
+use serde::Deserialize;
+use utoipa::IntoParams;
 use uuid::Uuid;
 use validator::Validate;
 
@@ -20,11 +20,12 @@ use crate::api::http::page::{self, Limit, Page};
 use crate::api::http::problem::{Error, Result};
 use crate::api::http::views::AccountLook;
 use crate::api::money::accounts::readable_account;
+use crate::api::money::transaction::TransactionBody;
+use crate::books::approval::ApprovalStatus;
 use crate::books::audit_event::Action;
 use crate::books::entry::Entry;
 use crate::books::movement::MovementType;
 use crate::db::history::{EntryRange, Sides};
-use crate::money::{Currency, Money};
 use crate::problem_code::ProblemCode;
 use crate::text::{self, DescriptionSearch};
 use crate::timestamp::Timestamp;
@@ -34,57 +35,6 @@ use crate::timestamp::Timestamp;
 const MAX_LOOKED_THROUGH: i64 = 5_000;
 /// Of those, how many are read at once, and how many cost the caller as much as one request.
 const LOOKED_THROUGH_AT_ONCE: i64 = 200;
-
-/// An entry of an account's history: one movement as that account saw it.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(as = Entry)]
-pub struct EntryBody {
-    /// The movement. Both sides of a transfer have the same.
-    id: Uuid,
-    #[serde(rename = "type")]
-    movement_type: MovementType,
-    account_number: AccountNumber,
-    /// The other account of a transfer; null for cash.
-    counterparty: Option<AccountNumber>,
-    direction: Direction,
-    amount: Money,
-    currency: Currency,
-    /// The account's balance after this line.
-    balance: Money,
-    /// 1 for the account's first line, then without gaps.
-    #[schema(example = 1, minimum = 1)]
-    sequence: i64,
-    #[schema(example = "Salary")]
-    description: Option<String>,
-    created_at: Timestamp,
-    /// SHA-256 over the line before and this one, in hex.
-    #[schema(example = "5f2b1d0c9e8a7f6b5d4c3b2a190807f6e5d4c3b2a1908f7e6d5c4b3a29180706")]
-    hash: String,
-    /// The movement that this one undoes, where it does. Lists leave it out.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    reverses: Option<Uuid>,
-    /// The movement that has undone this one, where one has. Lists leave it out.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    reversed_by: Option<Uuid>,
-}
-
-impl EntryBody {
-    /// Says of a reversal what it undoes, and of what was undone by which.
-    pub fn with_other_half(self, reverses: Option<Uuid>, reversed_by: Option<Uuid>) -> Self {
-        Self { reverses, reversed_by, ..self }
-    }
-}
-
-#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-enum Direction {
-    /// The money came in.
-    Credit,
-    /// The money went out.
-    Debit,
-}
 
 #[derive(Debug, Deserialize, Validate, IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -136,7 +86,7 @@ pub struct IdempotencyKeyHeader {
     tag = "History",
     params(HistoryQuery),
     responses(
-        (status = OK, description = "A page of entries", body = Page<EntryBody>,
+        (status = OK, description = "A page of entries", body = Page<TransactionBody>,
          headers(("Link" = Option<String>, description = "`rel=\"next\"` while there are older entries"))),
         (status = NOT_FOUND, description = "No such account among the caller's"),
     ),
@@ -160,7 +110,7 @@ pub async fn list(
         page_looked_for(&app, range, limit, &wanted, may_go_on).await?
     };
     let link = next_cursor.as_deref().and_then(|cursor| query.next_link(cursor));
-    let data = entries.into_iter().map(EntryBody::from).collect();
+    let data = entries.into_iter().map(TransactionBody::from).collect();
     let mut response = Json(Page::new(data, next_cursor)).into_response();
     if let Some(link) = link {
         response.headers_mut().insert(LINK, link);
@@ -171,6 +121,7 @@ pub async fn list(
 /// Show one movement
 ///
 /// As the caller's account saw it; for a transfer between two of the caller's accounts, and for staff, as the sender's.
+/// Staff also see what waits for approval, or has waited: it has the same id before it is posted and after.
 #[utoipa::path(
     get,
     path = "/transactions/{id}",
@@ -178,7 +129,7 @@ pub async fn list(
     tag = "History",
     params(("id" = Uuid, Path, description = "The movement", example = "019a8f3e-7c4b-7d21-9b1e-2f6a5c0d4e88")),
     responses(
-        (status = OK, description = "The entry", body = EntryBody),
+        (status = OK, description = "The movement", body = TransactionBody),
         (status = NOT_FOUND, description = "No such movement on the caller's accounts"),
     ),
     security(("bearer" = []))
@@ -188,26 +139,44 @@ pub async fn show(
     context: RequestContext,
     caller: Caller,
     PathParam(TransactionId(id)): PathParam<TransactionId>,
-) -> Result<Json<EntryBody>> {
+) -> Result<Json<TransactionBody>> {
     let not_found =
         || Error::not_found(ProblemCode::TransactionNotFound, "There is no such movement on your accounts.");
+    let look = AccountLook::at(Action::TransactionViewed, id);
+    if caller.role.reads_any_account()
+        && let Some(waiting) = unposted(&app, id).await?
+    {
+        readable_account(&app, &context, caller, waiting.account_number, look).await?;
+        return Ok(Json(waiting));
+    }
     let sides = app.db.sides_of(id).await?.ok_or_else(not_found)?;
     let may_see = |owner: Option<Uuid>| owner == Some(caller.user_id) || caller.role.reads_any_account();
     let debit = sides.debit().filter(|_| may_see(sides.debit_owner));
     let credit = sides.credit().filter(|_| may_see(sides.credit_owner));
     let (account, sequence) = debit.or(credit).ok_or_else(not_found)?;
-    let look = AccountLook::at(Action::TransactionViewed, id);
     readable_account(&app, &context, caller, account, look).await?;
     let entry = app.db.entry(account, sequence).await?.ok_or_else(not_found)?;
-    Ok(Json(EntryBody::from(entry).with_other_half(sides.reverses, sides.reversed_by)))
+    Ok(Json(TransactionBody::from(entry).with_other_half(sides.reverses, sides.reversed_by)))
 }
 
-/// The entry to answer a command with that an earlier request booked: the sender's, or the only one.
-pub async fn booked_entry(app: &App, transaction_id: Uuid) -> Result<Entry> {
-    let missing = || Error::Internal(format!("{transaction_id} is not in the journal"));
-    let sides = app.db.sides_of(transaction_id).await?.ok_or_else(missing)?;
+/// The movement that a command stands for which an earlier request has sent: as the sender's account saw it, or the only
+/// one.
+pub async fn earlier(app: &App, id: Uuid) -> Result<TransactionBody> {
+    if let Some(waiting) = unposted(app, id).await? {
+        return Ok(waiting);
+    }
+    let missing = || Error::Internal(format!("movement {id} is neither in the journal nor among the approvals"));
+    let sides = app.db.sides_of(id).await?.ok_or_else(missing)?;
     let (account, sequence) = sides.debit().or(sides.credit()).ok_or_else(missing)?;
-    app.db.entry(account, sequence).await?.ok_or_else(missing)
+    let entry = app.db.entry(account, sequence).await?.ok_or_else(missing)?;
+    Ok(TransactionBody::from(entry).with_other_half(sides.reverses, sides.reversed_by))
+}
+
+/// What waits for approval under this id, or has waited in vain. It is looked for before the journal is, so that what is
+/// approved in between is not missed.
+async fn unposted(app: &App, id: Uuid) -> Result<Option<TransactionBody>> {
+    let approval = app.db.approval(id).await?.filter(|approval| approval.status != ApprovalStatus::Approved);
+    approval.map(TransactionBody::try_from).transpose()
 }
 
 fn cursor_at(entry: &Entry) -> Cursor {
@@ -294,27 +263,5 @@ impl HistoryQuery {
         }
         query.append_pair("cursor", cursor);
         HeaderValue::from_str(&format!("</transactions?{}>; rel=\"next\"", query.finish())).ok()
-    }
-}
-
-impl From<Entry> for EntryBody {
-    fn from(entry: Entry) -> Self {
-        Self {
-            id: entry.transaction_id,
-            movement_type: entry.movement_type,
-            account_number: entry.account_number,
-            counterparty: entry.counterparty,
-            direction: if entry.amount < 0 { Direction::Debit } else { Direction::Credit },
-            // Amounts are positive and below i64::MAX when they are booked, so the sign can be dropped.
-            amount: Money::new(entry.amount.saturating_abs(), entry.currency),
-            currency: entry.currency,
-            balance: Money::new(entry.balance, entry.currency),
-            sequence: entry.sequence,
-            description: entry.description,
-            created_at: entry.created_at,
-            hash: hex::encode(entry.hash),
-            reverses: None,
-            reversed_by: None,
-        }
     }
 }

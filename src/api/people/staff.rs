@@ -368,7 +368,7 @@ impl<T: IntoResponse> IntoResponse for Changed<T> {
     fn into_response(self) -> Response {
         match self {
             Self::Done(done) => done.into_response(),
-            Self::Waiting(approval) => approvals::waiting(*approval, false),
+            Self::Waiting(approval) => approvals::waiting(*approval),
         }
     }
 }

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::{Heading, Totals};
 use crate::api::http::problem::{Error, Result};
-use crate::api::money::transactions::EntryBody;
+use crate::api::money::transaction::TransactionBody;
 use crate::books::entry::Entry;
 
 pub const CONTENT_TYPE: &str = "application/json";
@@ -28,7 +28,7 @@ impl Writer {
             piece.push(b',');
         }
         self.has_entries = true;
-        serde_json::to_writer(piece, &EntryBody::from(entry)).map_err(failed)
+        serde_json::to_writer(piece, &TransactionBody::from(entry)).map_err(failed)
     }
 
     pub fn end(&mut self, totals: &Totals, piece: &mut Vec<u8>) -> Result<()> {

@@ -32,7 +32,7 @@ use crate::api::http::extract::{PathParam, Query};
 use crate::api::http::pieces::{self, Format, Pieces};
 use crate::api::http::problem::{Error, Result};
 use crate::api::http::views::AccountLook;
-use crate::api::money::transactions::EntryBody;
+use crate::api::money::transaction::TransactionBody;
 use crate::api::router::HANDLER_TIMEOUT;
 use crate::books::account::Account;
 use crate::books::audit_event::Action;
@@ -71,7 +71,7 @@ pub struct Statement {
     /// Before the first movement.
     opening_balance: Money,
     /// The oldest first.
-    movements: Vec<EntryBody>,
+    movements: Vec<TransactionBody>,
     /// The sum of what came in.
     total_in: Money,
     /// The sum of what went out.

@@ -1,0 +1,143 @@
+//! A movement of money as every answer shows it: posted, or waiting, or refused after it has waited.
+
+use serde::Serialize;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use crate::account_number::AccountNumber;
+use crate::api::http::problem::Error;
+use crate::books::approval::{Approval, ApprovalStatus};
+use crate::books::entry::Entry;
+use crate::books::movement::MovementType;
+use crate::money::{Currency, Money};
+use crate::timestamp::Timestamp;
+
+/// One movement, as one account sees it. What only an entry in the books has (`balance`, `sequence`, `hash`) is null until
+/// it is posted.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Transaction)]
+pub struct TransactionBody {
+    /// The movement. Both sides of a transfer have the same.
+    pub id: Uuid,
+    #[serde(rename = "type")]
+    movement_type: MovementType,
+    pub status: TransactionStatus,
+    pub account_number: AccountNumber,
+    /// The other account of a transfer; null for cash.
+    counterparty: Option<AccountNumber>,
+    direction: Direction,
+    amount: Money,
+    currency: Currency,
+    /// The account's balance after this movement.
+    balance: Option<Money>,
+    /// 1 for the account's first entry, then without gaps.
+    #[schema(example = 1, minimum = 1)]
+    sequence: Option<i64>,
+    #[schema(example = "Salary")]
+    description: Option<String>,
+    /// When it was posted, or asked for while it is not.
+    created_at: Timestamp,
+    /// SHA-256 over the entry before and this one, in hex.
+    #[schema(example = "5f2b1d0c9e8a7f6b5d4c3b2a190807f6e5d4c3b2a1908f7e6d5c4b3a29180706")]
+    hash: Option<String>,
+    /// The movement that this one undoes, where it does. Lists leave it out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    reverses: Option<Uuid>,
+    /// The movement that has undone this one, where one has. Lists leave it out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    reversed_by: Option<Uuid>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum TransactionStatus {
+    /// In the books, for good.
+    Posted,
+    /// Waits for somebody else's approval, under the same id: see `/approvals/{id}`.
+    PendingApproval,
+    /// Somebody else has refused it, or whoever asked has withdrawn it.
+    Rejected,
+    /// Nobody has decided in time.
+    Expired,
+}
+
+#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+enum Direction {
+    /// The money came in.
+    Credit,
+    /// The money went out.
+    Debit,
+}
+
+impl TransactionBody {
+    /// Says of a reversal what it undoes, and of what was undone by which.
+    pub fn with_other_half(self, reverses: Option<Uuid>, reversed_by: Option<Uuid>) -> Self {
+        Self { reverses, reversed_by, ..self }
+    }
+}
+
+impl From<Entry> for TransactionBody {
+    fn from(entry: Entry) -> Self {
+        Self {
+            id: entry.transaction_id,
+            movement_type: entry.movement_type,
+            status: TransactionStatus::Posted,
+            account_number: entry.account_number,
+            counterparty: entry.counterparty,
+            direction: if entry.amount < 0 { Direction::Debit } else { Direction::Credit },
+            // Amounts are positive and below i64::MAX when they are booked, so the sign can be dropped.
+            amount: Money::new(entry.amount.saturating_abs(), entry.currency),
+            currency: entry.currency,
+            balance: Some(Money::new(entry.balance, entry.currency)),
+            sequence: Some(entry.sequence),
+            description: entry.description,
+            created_at: entry.created_at,
+            hash: Some(hex::encode(entry.hash)),
+            reverses: None,
+            reversed_by: None,
+        }
+    }
+}
+
+/// As the sender's account sees it, or the only one.
+impl TryFrom<Approval> for TransactionBody {
+    type Error = Error;
+
+    fn try_from(approval: Approval) -> Result<Self, Error> {
+        let amount = approval.money();
+        let mut accounts = approval.accounts();
+        let account_number =
+            accounts.next().ok_or_else(|| Error::Internal(format!("approval {} lacks an account", approval.id)))?;
+        Ok(Self {
+            id: approval.id,
+            movement_type: approval.movement_type,
+            status: approval.status_at(Timestamp::now()).into(),
+            account_number,
+            counterparty: accounts.next(),
+            direction: if approval.from_account.is_some() { Direction::Debit } else { Direction::Credit },
+            amount,
+            currency: approval.currency,
+            balance: None,
+            sequence: None,
+            description: approval.description,
+            created_at: approval.requested_at,
+            hash: None,
+            reverses: approval.reverses,
+            reversed_by: None,
+        })
+    }
+}
+
+impl From<ApprovalStatus> for TransactionStatus {
+    fn from(status: ApprovalStatus) -> Self {
+        match status {
+            ApprovalStatus::Pending => Self::PendingApproval,
+            ApprovalStatus::Approved => Self::Posted,
+            ApprovalStatus::Rejected => Self::Rejected,
+            ApprovalStatus::Expired => Self::Expired,
+        }
+    }
+}
