@@ -79,16 +79,16 @@ batch=$(jq -n --arg account "$account" '{atomic: true, transactions: [
     {type: "withdrawal", account_number: $account, amount: "20", description: "Groceries"}]}')
 expect 'booked' "$(call POST /transactions/batch "$batch" "$(new_key)" | jq -r .booked)" 2
 
-say 'Read the history, two lines at a time'
-cursor='' lines=0
+say 'Read the history, two entries at a time'
+cursor='' entries=0
 while :; do
     page=$(call GET "/transactions?account_number=$account&limit=2$cursor")
     jq -r '.data[] | "\(.created_at[:10])  \(if .direction == "debit" then "-" else "+" end)\(.amount)  \(.description)"' <<<"$page"
-    lines=$((lines + $(jq '.data | length' <<<"$page")))
+    entries=$((entries + $(jq '.data | length' <<<"$page")))
     [ "$(jq .has_more <<<"$page")" = true ] || break
     cursor="&cursor=$(jq -r .next_cursor <<<"$page")"
 done
-expect 'lines' "$lines" 4
+expect 'entries' "$entries" 4
 
 say 'Take a statement for a spreadsheet'
 call GET "/accounts/$account/statement?format=csv" | cut -d, -f1-7

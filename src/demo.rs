@@ -390,8 +390,8 @@ mod tests {
         fill(&db, LARGEST, |_, _| (), show).await.expect("the rest");
         let opened = db.accounts_of(user.id, None, 10).await.expect("accounts");
         let entries: i64 = opened.iter().map(|account| account.sequence).sum();
-        let lines = |planned: &Planned| planned.movement.accounts().count();
-        assert_eq!(entries, year[..movements].iter().map(lines).sum::<usize>() as i64);
+        let entries_of = |planned: &Planned| planned.movement.accounts().count();
+        assert_eq!(entries, year[..movements].iter().map(entries_of).sum::<usize>() as i64);
         let refused = fill(&db, LARGEST, |_, _| (), |_| Ok(())).await.expect_err("a refusal");
         assert!(refused.to_string().contains("customers already"), "{refused}");
         db.close().await;

@@ -154,11 +154,11 @@ async fn journal(tx: &mut Tx<'_>) -> sqlx::Result<Finding> {
 
 /// One walk over every entry of every account.
 async fn entries(tx: &mut Tx<'_>) -> sqlx::Result<Vec<Finding>> {
-    let mut walk = PassbookWalk::new(Timestamp::now());
-    tx.visit_entries(|line| walk.visit(&line)).await?;
+    let mut walk = HistoryWalk::new(Timestamp::now());
+    tx.visit_entries(|entry| walk.visit(&entry)).await?;
     walk.finish_account();
     walk.heads.counted = tx.count_accounts().await? as u64;
-    tx.visit_accounts_with_wrong_empty_passbook(|number| walk.heads.blame(format_args!("account {number}"))).await?;
+    tx.visit_accounts_with_wrong_empty_history(|number| walk.heads.blame(format_args!("account {number}"))).await?;
     Ok(vec![walk.sequences, walk.balances, walk.hashes, walk.journal, walk.heads, walk.dates])
 }
 
@@ -212,7 +212,7 @@ impl SumOfRows {
     }
 }
 
-struct PassbookWalk {
+struct HistoryWalk {
     previous: Option<EntryInContext>,
     sequences: Finding,
     balances: Finding,
@@ -224,7 +224,7 @@ struct PassbookWalk {
     latest: Timestamp,
 }
 
-impl PassbookWalk {
+impl HistoryWalk {
     fn new(now: Timestamp) -> Self {
         Self {
             previous: None,
@@ -238,8 +238,8 @@ impl PassbookWalk {
         }
     }
 
-    fn visit(&mut self, line: &EntryInContext) {
-        let entry = &line.entry;
+    fn visit(&mut self, found: &EntryInContext) {
+        let entry = &found.entry;
         let is_same_account =
             self.previous.as_ref().is_some_and(|previous| previous.entry.account_number == entry.account_number);
         if !is_same_account {
@@ -260,13 +260,13 @@ impl PassbookWalk {
         if entry_hash(&hash, entry) != entry.hash {
             self.hashes.blame(name(entry));
         }
-        if !agrees_with_journal(line) {
+        if !agrees_with_journal(found) {
             self.journal.blame(name(entry));
         }
-        self.previous = Some(line.clone());
+        self.previous = Some(found.clone());
     }
 
-    /// The line before was the account's last: the account itself must say the same.
+    /// The previous entry was the account's last: the account's row must say the same.
     fn finish_account(&mut self) {
         let Some(last) = self.previous.take() else { return };
         let entry = &last.entry;
@@ -285,18 +285,18 @@ impl PassbookWalk {
     }
 }
 
-fn agrees_with_journal(line: &EntryInContext) -> bool {
-    let entry = &line.entry;
+fn agrees_with_journal(found: &EntryInContext) -> bool {
+    let entry = &found.entry;
     let (account, sequence) = if entry.amount < 0 {
-        (line.debit_account, line.debit_sequence)
+        (found.debit_account, found.debit_sequence)
     } else {
-        (line.credit_account, line.credit_sequence)
+        (found.credit_account, found.credit_sequence)
     };
     account == Some(entry.account_number)
         && sequence == Some(entry.sequence)
-        && line.journal_amount == entry.amount.checked_abs()
-        && line.journal_type == Some(entry.movement_type)
-        && line.journal_created_at == Some(entry.created_at)
+        && found.journal_amount == entry.amount.checked_abs()
+        && found.journal_type == Some(entry.movement_type)
+        && found.journal_created_at == Some(entry.created_at)
 }
 
 fn name(entry: &Entry) -> String {

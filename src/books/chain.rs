@@ -5,10 +5,10 @@ use sha2::{Digest, Sha256};
 
 use super::entry::Entry;
 
-/// Names the layout below. A change of layout gets a new name, and old lines keep theirs.
+/// Names the layout below. A change of layout gets a new name, and old entries keep theirs.
 const LAYOUT: &[u8] = b"coffer.entry.1";
 
-/// SHA-256 of the previous line's hash and the canonical bytes of `entry`, whose own `hash` is not looked at.
+/// SHA-256 of the previous entry's hash and the canonical bytes of `entry`, whose own `hash` is not looked at.
 ///
 /// Canonical bytes: the layout's name, then account number, sequence, transaction id, movement type, counterparty (0 for
 /// the bank), signed amount, currency, balance after, user who asked for it, microseconds, description with its length

@@ -49,7 +49,7 @@ impl Transaction {
 #[derive(Clone, Debug, PartialEq, Eq, FromRow)]
 pub struct Entry {
     pub account_number: AccountNumber,
-    /// 1 for the account's first line, then without gaps.
+    /// 1 for the account's first entry, then without gaps.
     pub sequence: i64,
     pub transaction_id: Uuid,
     pub movement_type: MovementType,
@@ -59,7 +59,7 @@ pub struct Entry {
     pub amount: i64,
     #[sqlx(try_from = "String")]
     pub currency: Currency,
-    /// The account's balance after this line, in minor units.
+    /// The account's balance after this entry, in minor units.
     pub balance: i64,
     pub description: Option<String>,
     /// The requester.

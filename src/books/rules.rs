@@ -32,9 +32,9 @@ pub struct Book {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outcome {
     pub transaction: Transaction,
-    /// The line of the account the caller acted on.
+    /// The entry of the account that the requester acted on.
     pub entry: Entry,
-    /// The receiver's line of a transfer.
+    /// The receiver's entry of a transfer.
     pub counter_entry: Option<Entry>,
 }
 

@@ -116,7 +116,7 @@ impl Tx<'_> {
     }
 
     /// Hands `visit` every customer's account that is said to have entries and has none, or the other way round.
-    pub async fn visit_accounts_with_wrong_empty_passbook(
+    pub async fn visit_accounts_with_wrong_empty_history(
         &mut self,
         mut visit: impl FnMut(AccountNumber),
     ) -> sqlx::Result<()> {

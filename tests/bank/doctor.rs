@@ -12,7 +12,7 @@ struct Forgery {
     named: &'static str,
 }
 
-/// `{a}` and `{b}` are two account numbers, `{entries}` the table that holds their lines.
+/// `{a}` and `{b}` are two account numbers, `{entries}` the table that holds their entries.
 const FORGERIES: [Forgery; 15] = [
     Forgery {
         sql: "update accounts set balance = balance + 1 where account_number = {a}",
@@ -91,9 +91,9 @@ const FORGERIES: [Forgery; 15] = [
     },
 ];
 
-/// What a forger does to entries that are not filed yet, and to where keys are.
+/// What a forger does to entries that are not flushed yet, and to the index of keys.
 const FORGERIES_ON_SQLITE: [Forgery; 12] = [
-    // Lines that an account takes for filed are dropped one day: a wrong count has to be found before.
+    // Entries that an account takes for flushed are dropped one day: a wrong count has to be found before.
     Forgery {
         sql: "update accounts set fresh_entries = fresh_entries - 1 where account_number = {a}",
         claim: "entries that are not filed yet can be",
@@ -131,7 +131,7 @@ const FORGERIES_ON_SQLITE: [Forgery; 12] = [
         claim: "every idempotency key is there once and can be found",
         named: "key of transaction",
     },
-    // Where all keys are placed.
+    // Where all keys are indexed.
     Forgery {
         sql: "insert into key_positions select substr(key, 1, 6), position from idempotency_keys;
               update keys_placed set up_to = (select max(position) from idempotency_keys);
@@ -166,7 +166,7 @@ const FORGERIES_ON_SQLITE: [Forgery; 12] = [
     },
 ];
 
-/// `entries`: where the lines are. On SQLite they are in `fresh_entries` until an account has some more.
+/// `entries`: the table of the entries. On SQLite that is `fresh_entries` until an account has some more.
 async fn every_forgery_is_found(kind: Kind, forgeries: &[Forgery], entries: &str) {
     for forgery in forgeries {
         let bank = TestBank::open(kind).await;

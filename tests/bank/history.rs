@@ -1,4 +1,4 @@
-//! The passbook as `GET /transactions` shows it.
+//! An account's history as `GET /transactions` shows it.
 
 use serde_json::{Value, json};
 
@@ -32,8 +32,8 @@ bank_tests! {
         assert_eq!(ada.history().await.len(), 8);
     }
 
-    /// On SQLite the last lines of a passbook lie elsewhere than those before them.
-    async fn a_passbook_is_one_wherever_its_lines_are(bank: &TestBank) {
+    /// On SQLite the last entries of an account are in another table than those before them.
+    async fn a_history_is_one_wherever_its_entries_are(bank: &TestBank) {
         let (ada, bob) = (bank.customer().await, bank.customer().await);
         for _ in 0..18 {
             ada.deposit("1").await.expect_status(201);

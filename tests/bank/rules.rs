@@ -123,7 +123,7 @@ fn model(order: &Order, accounts: &[Account], balances: &[i64]) -> Option<Vec<i6
     Some(after)
 }
 
-/// Debits equal credits, passbooks go on where they were, and hashes chain.
+/// Debits equal credits, histories go on where they were, and hashes chain.
 fn check_outcome(outcome: &Outcome, heads: &mut HashMap<AccountNumber, ([u8; 32], i64, i64)>) {
     let transaction = &outcome.transaction;
     let mut sides = HashMap::new();

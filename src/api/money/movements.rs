@@ -123,7 +123,7 @@ pub async fn withdraw(
 
 /// Send money to another account
 ///
-/// Moves money between two accounts of one currency, both sides or neither, and answers with the sender's line.
+/// Moves money between two accounts of one currency, both sides or neither, and answers with the sender's entry.
 #[utoipa::path(
     post,
     path = "/transfer",

@@ -37,8 +37,8 @@ pub struct ReversalRequest {
 /// Reverse a movement
 ///
 /// Books the same amount the other way round, once: a withdrawal for a deposit, a deposit for a withdrawal, a transfer
-/// back from the receiver to the sender. Answers with the new line of whoever gives the money back, or gets it back in
-/// cash. A reversal itself is not reversed.
+/// back from the receiver to the sender. Answers with the new entry of the account that gives the money back, or
+/// gets it back in cash. A reversal itself is not reversed.
 #[utoipa::path(
     post,
     path = "/transactions/{id}/reverse",
