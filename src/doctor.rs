@@ -34,7 +34,7 @@ pub struct Finding {
     pub bad: u64,
     /// The first bad ones.
     pub named: Vec<String>,
-    /// Whether bad ones are worth knowing and yet leave the books right.
+    /// Whether the books are right all the same; bad rows are then only worth knowing.
     pub is_remark: bool,
 }
 
@@ -194,7 +194,7 @@ async fn audit_log(tx: &mut Tx<'_>) -> sqlx::Result<[Finding; 2]> {
     Ok([finding, keys])
 }
 
-/// The same for the same rows in any order, and for no others: so that two tables of any length can be compared.
+/// A sum over hashes of rows, in any order: two tables of any length have the same rows if they have the same sum.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct SumOfRows {
     rows: u64,
@@ -304,7 +304,7 @@ fn name(entry: &Entry) -> String {
 }
 
 async fn fresh_entries(tx: &mut Tx<'_>) -> sqlx::Result<Option<Finding>> {
-    let mut finding = Finding::new("entries that are not filed yet can be", "accounts");
+    let mut finding = Finding::new("entries in the buffer can be flushed", "accounts");
     let visited =
         tx.visit_accounts_with_wrong_fresh_entries(|number| finding.blame(format_args!("account {number}"))).await?;
     let Some(()) = visited else { return Ok(None) };
@@ -361,7 +361,7 @@ async fn key_positions(tx: &mut Tx<'_>) -> sqlx::Result<Option<Finding>> {
     Ok(Some(finding))
 }
 
-/// Two people's word and the money that moved on it must be the same story.
+/// What two people approved must be in the journal as requested, and nothing else may be there under an approval's id.
 async fn approvals(tx: &mut Tx<'_>) -> sqlx::Result<Finding> {
     let mut finding = Finding::new("what was approved is booked, and nothing that was not", "approvals");
     finding.counted = tx.count_approvals().await? as u64;
@@ -369,7 +369,7 @@ async fn approvals(tx: &mut Tx<'_>) -> sqlx::Result<Finding> {
     Ok(finding)
 }
 
-/// What waits to be reversed must not be spent meanwhile.
+/// Pending reversals must find their money.
 async fn reservations(tx: &mut Tx<'_>) -> sqlx::Result<Finding> {
     let mut finding = Finding::new("what waits to be reversed is still there", "accounts");
     finding.counted = tx.count_accounts().await? as u64;
@@ -378,7 +378,7 @@ async fn reservations(tx: &mut Tx<'_>) -> sqlx::Result<Finding> {
     Ok(finding)
 }
 
-/// Roles and second factors change on two admins' word, neither of them about themselves.
+/// A role or a second factor changes when two admins agree, neither of whom it is about.
 async fn access_changes(tx: &mut Tx<'_>) -> sqlx::Result<Finding> {
     let mut finding = Finding::new("changes of access were approved by a second admin", "changes");
     finding.counted = tx.count_access_changes().await? as u64;
@@ -386,7 +386,7 @@ async fn access_changes(tx: &mut Tx<'_>) -> sqlx::Result<Finding> {
     Ok(finding)
 }
 
-/// Whatever was undone was undone whole, and once.
+/// A movement is reversed whole, and once.
 async fn reversals(tx: &mut Tx<'_>) -> sqlx::Result<Finding> {
     let mut finding = Finding::new("every reversal mirrors the movement it names", "reversals");
     finding.counted = tx.count_reversals().await? as u64;

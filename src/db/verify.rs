@@ -133,25 +133,25 @@ impl Tx<'_> {
         .await)
     }
 
-    /// SQLite only: hands `visit` every account whose row and fresh entries do not fit together, by number, so that one of
-    /// its entries would not be filed, or not found; `None` elsewhere, where all are filed at once.
+    /// SQLite only: hands `visit`, by number, every account whose row does not agree with its entries in the buffer
+    /// `fresh_entries`, so that one of them would not be flushed, or not found; `None` elsewhere, where there is none.
     pub async fn visit_accounts_with_wrong_fresh_entries(
         &mut self,
         mut visit: impl FnMut(AccountNumber),
     ) -> sqlx::Result<Option<()>> {
         let Tx::Sqlite(tx, _) = self else { return Ok(None) };
         let rows = sqlx::query_scalar(
-            "with unfiled as (
+            "with buffered as (
                  select f.account_number, count(*) as entries
                  from fresh_entries f left join accounts a on a.account_number = f.account_number
                  where a.account_number is null or f.sequence > a.sequence - a.fresh_entries
                  group by f.account_number
              )
-             select account_number from unfiled where account_number not in (select account_number from accounts)
+             select account_number from buffered where account_number not in (select account_number from accounts)
              union
              select a.account_number
-             from accounts a left join unfiled on unfiled.account_number = a.account_number
-             where a.fresh_entries <> coalesce(unfiled.entries, 0)
+             from accounts a left join buffered on buffered.account_number = a.account_number
+             where a.fresh_entries <> coalesce(buffered.entries, 0)
                 or a.fresh_entries
                    <> (select count(*) from unfiled_entries u
                        where u.account_number = a.account_number and u.sequence > a.sequence - a.fresh_entries)
@@ -199,8 +199,8 @@ impl Tx<'_> {
         .await)
     }
 
-    /// SQLite only: hands `visit` the transaction of every key that the bank would not find, or that is there twice; `None`
-    /// elsewhere, where keys are in one sorted table.
+    /// SQLite only: hands `visit` the transaction of every key that the bank would not find, or that is there twice;
+    /// `None` elsewhere, where keys are in one sorted table.
     pub async fn visit_keys_out_of_place(&mut self, mut visit: impl FnMut(Uuid)) -> sqlx::Result<Option<()>> {
         let Tx::Sqlite(tx, _) = self else { return Ok(None) };
         let rows = sqlx::query_scalar(
@@ -224,8 +224,8 @@ impl Tx<'_> {
         in_snapshot!(self, conn => sqlx::query_scalar("select count(*) from approvals").fetch_one(conn).await)
     }
 
-    /// Hands `visit` every approval that was given but not booked as asked for, or booked but not given, or given by
-    /// whoever asked for it.
+    /// Hands `visit` every approval that was approved but not booked as requested, or booked but not approved, or
+    /// approved by its requester.
     pub async fn visit_approvals_at_odds_with_journal(&mut self, mut visit: impl FnMut(Uuid)) -> sqlx::Result<()> {
         in_snapshot!(self, conn => drain(
             sqlx::query_scalar(
@@ -248,8 +248,8 @@ impl Tx<'_> {
         .await)
     }
 
-    /// Hands `visit` every account that does not hold what pending reversals reserve on it at `now`, or does not say that
-    /// it has to.
+    /// Hands `visit` every account that has less than pending reversals reserve on it at `now`, or whose
+    /// `reserved_until` does not cover them.
     pub async fn visit_accounts_without_what_is_reserved(
         &mut self,
         now: Timestamp,
@@ -274,7 +274,7 @@ impl Tx<'_> {
         in_snapshot!(self, conn => sqlx::query_scalar("select count(*) from access_changes").fetch_one(conn).await)
     }
 
-    /// Hands `visit` every change of access that was approved by whoever asked for it, or by whom it is about.
+    /// Hands `visit` every change of access that was approved by its requester, or by the user whose access it changes.
     pub async fn visit_access_changes_by_one_person(&mut self, mut visit: impl FnMut(Uuid)) -> sqlx::Result<()> {
         in_snapshot!(self, conn => drain(
             sqlx::query_scalar(

@@ -96,34 +96,34 @@ const FORGERIES_ON_SQLITE: [Forgery; 12] = [
     // Entries that an account takes for flushed are dropped one day: a wrong count has to be found before.
     Forgery {
         sql: "update accounts set fresh_entries = fresh_entries - 1 where account_number = {a}",
-        claim: "entries that are not filed yet can be",
+        claim: "entries in the buffer can be flushed",
         named: "account {a}",
     },
     Forgery {
         sql: "update fresh_entries set account_number = {b} where account_number = {a} and sequence = 1",
-        claim: "entries that are not filed yet can be",
+        claim: "entries in the buffer can be flushed",
         named: "account {a}",
     },
     Forgery {
         sql: "update fresh_entries set account_number = 77 where account_number = {a} and sequence = 1",
-        claim: "entries that are not filed yet can be",
+        claim: "entries in the buffer can be flushed",
         named: "account 00000000000077",
     },
     Forgery {
         sql: "update fresh_entries set previous = 999999 where account_number = {a} and sequence = 1",
-        claim: "entries that are not filed yet can be",
+        claim: "entries in the buffer can be flushed",
         named: "account {a}",
     },
     Forgery {
         sql: "update fresh_entries set previous = position where account_number = {a} and sequence = 1",
-        claim: "entries that are not filed yet can be",
+        claim: "entries in the buffer can be flushed",
         named: "account {a}",
     },
     Forgery {
         sql: "insert into fresh_entries
               select 500, null, account_number, 50, transaction_id, type, amount, balance, created_at, hash
               from fresh_entries where account_number = {a} and sequence = 1",
-        claim: "entries that are not filed yet can be",
+        claim: "entries in the buffer can be flushed",
         named: "account {a}",
     },
     Forgery {
