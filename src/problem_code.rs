@@ -100,7 +100,7 @@ problem_codes! {
         "Close each of them with DELETE /accounts/{account_number}, then try again.";
     AlreadyReversed = "already_reversed":
         "The movement has been reversed before, and a movement is reversed once. Nothing was booked now.",
-        "See the reversal with GET /transactions/{id} of what `reversed_by` names. To move the money once more, order a new movement.";
+        "See the reversal with GET /transactions/{id} of what `reversed_by` names. To move the money once more, request a new movement.";
     AmountAboveMaximum = "amount_above_maximum":
         "The amount is above what this bank lets one movement be.",
         "Send a smaller amount, or several; the detail says how much is allowed.";
@@ -151,10 +151,10 @@ problem_codes! {
         "Compare the id with those that GET /approvals lists.";
     ApprovalNotPending = "approval_not_pending":
         "The approval was approved, rejected or has expired: there is nothing left to decide.",
-        "See what became of it with GET /approvals/{id}. Order the movement again if it is still wanted.";
+        "See what became of it with GET /approvals/{id}. Request the movement again if it is still wanted.";
     ApprovalRequired = "approval_required":
-        "One person at the bank may not order this alone: it has to do with their own account, or takes what they moved within a day above the approval amount. A batch does not wait for a second person.",
-        "Send it alone, with POST /deposit, /withdraw or /transfer: it is then kept until somebody else approves it.";
+        "One person at the bank may not have this booked alone: it has to do with their own account, or takes what they moved within a day above the approval amount. In a batch nothing waits for a second approver.",
+        "Send it alone, with POST /deposit, /withdraw or /transfer: it is then stored as a pending approval until somebody else decides.";
     AtInTheFuture = "at_in_the_future":
         "A balance was asked for at a moment that has not come yet.",
         "Send a moment that has passed, or leave out `at` for now.";
@@ -277,7 +277,7 @@ problem_codes! {
         "The detail says what to send instead.";
     IsAReversal = "is_a_reversal":
         "The movement undoes another one, and a reversal is not reversed.",
-        "If the movement that it has undone should stand after all, order that one anew.";
+        "If the movement that it has undone should stand after all, request that one anew.";
     LabelBlank = "label_blank":
         "The account's name has no visible character.",
         "Write something, or send null for no name.";
@@ -345,7 +345,7 @@ problem_codes! {
         "Nobody at the bank decides what goes to or from their own account, or what is about their own access.",
         "Ask somebody else at the bank to decide it.";
     OwnApproval = "own_approval":
-        "Nobody approves what they ordered themselves.",
+        "Nobody approves what they have asked for themselves.",
         "Ask somebody else at the bank. You may reject it, which takes it back.";
     PasswordCommon = "password_common":
         "This password is among the first that a guesser tries.",
@@ -390,8 +390,8 @@ problem_codes! {
         "The request took too long to arrive.",
         "Send it again, in one go.";
     RequesterNotStaff = "requester_not_staff":
-        "Whoever ordered the movement no longer works at the bank, or is frozen, so it is not carried out.",
-        "Reject it, and order it yourself if it is still wanted.";
+        "Whoever asked for the movement no longer works at the bank, or is frozen, so it is not carried out.",
+        "Reject it, and request it yourself if it is still wanted.";
     ReversalPending = "reversal_pending":
         "A reversal of this movement waits for approval already. Its money is reserved once, so only one waits at a time.",
         "Have the one that the detail names approved or rejected.";

@@ -81,7 +81,7 @@ actions! {
     MovementReversed = "movement_reversed",
     /// Staff moved money on somebody else's account, by themselves.
     MovementByStaff = "movement_by_staff",
-    /// A movement that staff ordered on somebody else's account was refused: the refusal tells how the account stands.
+    /// Staff requested a movement on somebody else's account and were refused: the refusal tells how the account stands.
     MovementRefused = "movement_refused",
     AdminCreated = "admin_created",
     /// The bank was filled with a customer and a past that nobody had, to try it out.

@@ -150,7 +150,7 @@ bank_tests! {
         assert!(answer.ends_with("0\r\n\r\n"), "the last chunk is missing");
     }
 
-    async fn what_a_client_that_vanished_has_ordered_is_booked_or_not_but_never_by_halves(bank: &TestBank) {
+    async fn what_a_client_that_vanished_has_sent_is_booked_or_not_but_never_by_halves(bank: &TestBank) {
         let (ada, bob) = (bank.customer().await, bank.customer().await);
         ada.deposit("1000").await.expect_status(201);
         let body = json!({"from_account": ada.account, "to_account": bob.account, "amount": "1"});

@@ -13,20 +13,20 @@ use coffer::timestamp::Timestamp;
 use proptest::prelude::*;
 use uuid::Uuid;
 
-use crate::rules::{MAXIMUM, Order, accounts, command, orders};
+use crate::rules::{Draft, MAXIMUM, accounts, command, drafts};
 
 /// One request: its commands, each perhaps with one of few keys or as the reversal of an earlier command; all or nothing,
 /// or each by itself.
 #[derive(Clone, Debug)]
 struct Request {
-    orders: Vec<(Order, Option<u8>, Option<usize>)>,
+    drafts: Vec<(Draft, Option<u8>, Option<usize>)>,
     atomic: bool,
 }
 
 fn requests() -> impl Strategy<Value = Vec<Request>> {
-    let order = (orders(), prop::option::weighted(0.3, 0..4u8), prop::option::weighted(0.2, 0..20usize));
-    let request = (prop::collection::vec(order, 1..6), any::<bool>());
-    prop::collection::vec(request.prop_map(|(orders, atomic)| Request { orders, atomic }), 1..12)
+    let draft = (drafts(), prop::option::weighted(0.3, 0..4u8), prop::option::weighted(0.2, 0..20usize));
+    let request = (prop::collection::vec(draft, 1..6), any::<bool>());
+    prop::collection::vec(request.prop_map(|(drafts, atomic)| Request { drafts, atomic }), 1..12)
 }
 
 /// The commands of each request. A reversal mirrors the command that it names, by whoever may do everything.
@@ -34,8 +34,8 @@ fn commands(requests: &[Request], accounts: &[Account]) -> Vec<(Vec<Command>, bo
     let mut all: Vec<Command> = Vec::new();
     let build = |request: &Request| {
         let mut commands = Vec::new();
-        for (order, key, reverses) in &request.orders {
-            let mut command = command(order, accounts, all.len());
+        for (draft, key, reverses) in &request.drafts {
+            let mut command = command(draft, accounts, all.len());
             command.idempotency_key = key.map(|key| [key; 16]);
             if let Some(original) = reverses.and_then(|index| all.get(index)) {
                 let record = Box::new(Event::at(Action::MovementReversed, Timestamp::from_micros(5)));

@@ -60,7 +60,7 @@ fn transfers(count: usize, from: &str, to: &str, amount: &str) -> Vec<Value> {
 bank_tests! {
     with ABOVE_1000;
 
-    async fn what_staff_order_by_their_role_for_themselves_waits_whatever_the_amount(bank: &TestBank) {
+    async fn what_staff_request_by_their_role_for_themselves_waits_whatever_the_amount(bank: &TestBank) {
         let (clerk, other, ada) = (bank.employee("staff").await, bank.employee("staff").await, bank.customer().await);
         ada.deposit("500").await.expect_status(201);
         // To their own account, from it for a customer's mistake, and back again.
@@ -164,13 +164,13 @@ bank_tests! {
     async fn the_sum_is_exact_however_many_come_at_once(bank: &TestBank) {
         let (clerk, ada, bob) = (bank.employee("staff").await, bank.customer().await, bank.customer().await);
         let (address, twin) = bank.twin_with(ABOVE_1000).await;
-        let order = |index: usize| {
+        let request = |index: usize| {
             let account = if index.is_multiple_of(3) { &ada.account } else { &bob.account };
             let there = if index.is_multiple_of(2) { address } else { bank.address };
             let body = json!({"account_number": account, "amount": "100"});
             bank.request_to(there, Method::POST, "/deposit").bearer(&clerk.token).json(body).send()
         };
-        let answers = join_all((0..40).map(order)).await;
+        let answers = join_all((0..40).map(request)).await;
         let count = |status: u16| answers.iter().filter(|answer| answer.status.as_u16() == status).count();
         assert_eq!((count(201), count(202)), (10, 30));
         twin.close().await;
@@ -303,12 +303,12 @@ bank_tests! {
         let (address, twin) = bank.twin_with(ABOVE_1000).await;
         let wrong = ada.deposit("5000").await.expect_status(201).text_at("/id");
         let path = format!("/transactions/{wrong}/reverse");
-        let order = |index: usize| {
+        let request = |index: usize| {
             let there = if index.is_multiple_of(2) { address } else { bank.address };
             let token = if index.is_multiple_of(3) { &clerk.token } else { &other.token };
             bank.request_to(there, Method::POST, &path).bearer(token).json(json!({})).send()
         };
-        let answers = join_all((0..16).map(order)).await;
+        let answers = join_all((0..16).map(request)).await;
         assert_eq!(answers.iter().filter(|answer| answer.status == 202).count(), 1);
         assert_eq!(answers.iter().filter(|answer| answer.body["code"] == "reversal_pending").count(), 15);
         assert_eq!(clerk.account_of(&ada.account).await["held"], "5000.00");

@@ -40,9 +40,9 @@ pub fn accounts() -> Vec<Account> {
     accounts
 }
 
-/// One random order: who, what, from where, to where, how much in cents.
+/// A random command in small numbers: who, what, from where, to where, how much in cents.
 #[derive(Clone, Debug)]
-pub struct Order {
+pub struct Draft {
     user: u128,
     staff: bool,
     kind: u8,
@@ -53,30 +53,30 @@ pub struct Order {
 }
 
 prop_compose! {
-    pub fn orders()(user in 1..=3u128, staff in prop::bool::weighted(0.2), kind in 0..3u8, from in 0..=ACCOUNTS,
-                to in 0..=ACCOUNTS, amount in 1..2_000u32, decimals in prop::bool::weighted(0.8)) -> Order {
-        Order { user, staff, kind, from, to, amount, decimals }
+    pub fn drafts()(user in 1..=3u128, staff in prop::bool::weighted(0.2), kind in 0..3u8, from in 0..=ACCOUNTS,
+                to in 0..=ACCOUNTS, amount in 1..2_000u32, decimals in prop::bool::weighted(0.8)) -> Draft {
+        Draft { user, staff, kind, from, to, amount, decimals }
     }
 }
 
-pub fn command(order: &Order, accounts: &[Account], index: usize) -> Command {
+pub fn command(draft: &Draft, accounts: &[Account], index: usize) -> Command {
     let unknown = AccountNumber::random().expect("random");
     let number = |at: usize| accounts.get(at).map_or(unknown, |account| account.account_number);
-    let movement = match order.kind {
-        0 => Movement::Deposit { to: number(order.to) },
-        1 => Movement::Withdrawal { from: number(order.from) },
-        _ => Movement::Transfer { from: number(order.from), to: number(order.to) },
+    let movement = match draft.kind {
+        0 => Movement::Deposit { to: number(draft.to) },
+        1 => Movement::Withdrawal { from: number(draft.from) },
+        _ => Movement::Transfer { from: number(draft.from), to: number(draft.to) },
     };
-    let amount = if order.decimals {
-        format!("{}.{:02}", order.amount / 100, order.amount % 100)
+    let amount = if draft.decimals {
+        format!("{}.{:02}", draft.amount / 100, draft.amount % 100)
     } else {
-        order.amount.to_string()
+        draft.amount.to_string()
     };
     Command {
         id: Uuid::from_u128(1_000 + index as u128),
         requester: Requester {
-            user_id: owner(order.user),
-            acts_on_any_account: order.staff,
+            user_id: owner(draft.user),
+            acts_on_any_account: draft.staff,
             deposits_to_own: true,
             approval_above: None,
         },
@@ -92,24 +92,24 @@ pub fn command(order: &Order, accounts: &[Account], index: usize) -> Command {
     }
 }
 
-/// What the model thinks of an order: the balances after it, or None for "refused".
-fn model(order: &Order, accounts: &[Account], balances: &[i64]) -> Option<Vec<i64>> {
-    let (from, to) = match order.kind {
-        0 => (None, Some(order.to)),
-        1 => (Some(order.from), None),
-        _ => (Some(order.from), Some(order.to)),
+/// What the model thinks of a command: the balances after it, or None for "refused".
+fn model(draft: &Draft, accounts: &[Account], balances: &[i64]) -> Option<Vec<i64>> {
+    let (from, to) = match draft.kind {
+        0 => (None, Some(draft.to)),
+        1 => (Some(draft.from), None),
+        _ => (Some(draft.from), Some(draft.to)),
     };
     let acted_on = from.or(to)?;
     let own = accounts.get(acted_on)?;
-    let is_allowed = own.owner_id == Some(owner(order.user)) || order.staff;
+    let is_allowed = own.owner_id == Some(owner(draft.user)) || draft.staff;
     let involved = [from, to].into_iter().flatten();
     let all_open = involved.clone().all(|at| accounts.get(at).is_some_and(|a| a.status == AccountStatus::Open));
     let one_currency = involved.clone().all(|at| accounts.get(at).is_some_and(|a| a.currency == own.currency));
     let is_yen = own.currency.decimals() == 0;
-    if !is_allowed || !all_open || !one_currency || from == to || (is_yen && order.decimals) {
+    if !is_allowed || !all_open || !one_currency || from == to || (is_yen && draft.decimals) {
         return None;
     }
-    let minor = i64::from(order.amount) * if order.decimals || is_yen { 1 } else { 100 };
+    let minor = i64::from(draft.amount) * if draft.decimals || is_yen { 1 } else { 100 };
     let mut after = balances.to_vec();
     if let Some(from) = from {
         after[from] -= minor;
@@ -155,11 +155,11 @@ fn balances(book: &Book, accounts: &[Account]) -> Vec<i64> {
 fn what_happened_before_is_dated_back_but_never_before_the_last_entry_or_into_the_future() {
     let accounts = accounts();
     let mut book = Book::new(accounts.clone(), Timestamp::from_micros(1_000), MAXIMUM);
-    let order = Order { user: 1, staff: false, kind: 0, from: 0, to: 0, amount: 1, decimals: true };
+    let draft = Draft { user: 1, staff: false, kind: 0, from: 0, to: 0, amount: 1, decimals: true };
     for (index, (at, dated)) in
         [(Some(10), 10), (Some(5), 10), (Some(20), 20), (Some(2_000), 1_000), (None, 1_000)].into_iter().enumerate()
     {
-        let command = Command { at: at.map(Timestamp::from_micros), ..command(&order, &accounts, index) };
+        let command = Command { at: at.map(Timestamp::from_micros), ..command(&draft, &accounts, index) };
         let outcome = decide(&mut book, &command).expect("a deposit");
         let dated = Timestamp::from_micros(dated);
         assert_eq!((outcome.entry.created_at, outcome.transaction.created_at), (dated, dated), "{at:?}");
@@ -170,19 +170,19 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
 
     #[test]
-    fn random_orders_do_what_the_model_says(orders in prop::collection::vec(orders(), 1..60)) {
+    fn random_commands_do_what_the_model_says(drafts in prop::collection::vec(drafts(), 1..60)) {
         let accounts = accounts();
         let mut book = Book::new(accounts.clone(), Timestamp::from_micros(2), MAXIMUM);
         let (mut expected, mut heads) = (vec![0; ACCOUNTS], HashMap::new());
-        for (index, order) in orders.iter().enumerate() {
+        for (index, draft) in drafts.iter().enumerate() {
             let before = format!("{book:?}");
-            match (decide(&mut book, &command(order, &accounts, index)), model(order, &accounts, &expected)) {
+            match (decide(&mut book, &command(draft, &accounts, index)), model(draft, &accounts, &expected)) {
                 (Ok(outcome), Some(after)) => {
                     check_outcome(&outcome, &mut heads);
                     expected = after;
                 }
                 (Err(_), None) => prop_assert_eq!(before, format!("{book:?}"), "a refused command left a trace"),
-                (decided, modelled) => prop_assert!(false, "{:?} gave {:?}, the model {:?}", order, decided, modelled),
+                (decided, modelled) => prop_assert!(false, "{:?} gave {:?}, the model {:?}", draft, decided, modelled),
             }
             prop_assert_eq!(&balances(&book, &accounts), &expected);
             for (balance, account) in expected.iter().zip(&accounts) {
@@ -195,13 +195,13 @@ proptest! {
     /// large sum with all that they moved for others or out of nothing.
     #[test]
     fn staff_need_a_second_person_for_what_is_large_in_all_or_their_own(
-        orders in prop::collection::vec(orders(), 1..60), units in 0..10i64,
+        drafts in prop::collection::vec(drafts(), 1..60), units in 0..10i64,
     ) {
         let accounts = accounts();
         let mut book = Book::new(accounts.clone(), Timestamp::from_micros(2), MAXIMUM);
         let mut moved_alone: HashMap<_, i64> = HashMap::new();
-        for (index, order) in orders.iter().enumerate() {
-            let command = command(order, &accounts, index);
+        for (index, draft) in drafts.iter().enumerate() {
+            let command = command(draft, &accounts, index);
             let requester = Requester { approval_above: Some(units), ..command.requester };
             let before = format!("{book:?}");
             let alone = decide(&mut book, &Command { requester, ..command.clone() });
@@ -213,7 +213,7 @@ proptest! {
             let needs_two = any.is_ok_and(|Outcome { transaction, entry, counter_entry }| {
                 let owns = |number| book.account(number).expect("loaded").owner_id == Some(requester.user_id);
                 let is_own = owns(entry.account_number);
-                if is_own && order.kind != 0 {
+                if is_own && draft.kind != 0 {
                     return false;
                 }
                 let sum = moved_alone.entry((requester.user_id, transaction.currency)).or_default();
@@ -224,7 +224,7 @@ proptest! {
                 }
                 is_large || is_for_oneself
             });
-            prop_assert_eq!(is_refused, needs_two, "{:?}", order);
+            prop_assert_eq!(is_refused, needs_two, "{:?}", draft);
         }
     }
 
@@ -232,10 +232,10 @@ proptest! {
     fn a_balance_never_wraps(start in i64::MAX - 100_000..=i64::MAX, amount in 1..200_000u32) {
         let mut account = accounts().swap_remove(0);
         account.balance = start;
-        let order = Order { user: 1, staff: false, kind: 0, from: 0, to: 0, amount, decimals: true };
+        let draft = Draft { user: 1, staff: false, kind: 0, from: 0, to: 0, amount, decimals: true };
         let accounts = vec![account];
         let mut book = Book::new(accounts.clone(), Timestamp::from_micros(2), MAXIMUM);
-        let decided = decide(&mut book, &command(&order, &accounts, 0));
+        let decided = decide(&mut book, &command(&draft, &accounts, 0));
         match start.checked_add(amount.into()) {
             Some(sum) => prop_assert_eq!(decided.expect("room for it").entry.balance, sum),
             None => prop_assert_eq!(decided, Err(Refusal::BalanceOverflow)),
@@ -248,11 +248,11 @@ fn an_entry_is_never_dated_before_the_one_ahead_of_it() {
     let mut accounts = accounts();
     accounts[0].last_entry_at = Timestamp::from_micros(50);
     accounts[2].last_entry_at = Timestamp::from_micros(90);
-    let order = |kind, amount| Order { user: 1, staff: false, kind, from: 0, to: 2, amount, decimals: true };
+    let draft = |kind, amount| Draft { user: 1, staff: false, kind, from: 0, to: 2, amount, decimals: true };
     let mut book = Book::new(accounts.clone(), Timestamp::from_micros(10), MAXIMUM);
-    let first = Order { to: 0, ..order(0, 500) };
+    let first = Draft { to: 0, ..draft(0, 500) };
     let deposit = decide(&mut book, &command(&first, &accounts, 0)).expect("accepted");
-    let transfer = decide(&mut book, &command(&order(2, 100), &accounts, 1)).expect("accepted");
+    let transfer = decide(&mut book, &command(&draft(2, 100), &accounts, 1)).expect("accepted");
     assert_eq!(deposit.entry.created_at, Timestamp::from_micros(50));
     assert_eq!(transfer.entry.created_at, Timestamp::from_micros(90));
     assert_eq!(transfer.counter_entry.expect("two sides").created_at, Timestamp::from_micros(90));

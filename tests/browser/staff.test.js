@@ -202,9 +202,9 @@ describe('the staff', () => {
     const { page } = boss;
     const token = await bank.token(clerk.email);
     const body = { account_number: ada.number, amount: String(APPROVAL_ABOVE * 4), description: 'House sold late' };
-    const order = await bank.call('POST', '/deposit', { token, body });
+    const requested = await bank.call('POST', '/deposit', { token, body });
     // A week is too long for a test: the bank's answer of then.
-    const expired = { ...order, status: 'expired', expires_at: '2026-01-08T12:00:00.000000Z' };
+    const expired = { ...requested, status: 'expired', expires_at: '2026-01-08T12:00:00.000000Z' };
     await page.route('**/approvals?status=expired*', (route) =>
       route.fulfill({ json: { data: [expired], has_more: false, next_cursor: null } }),
     );
@@ -218,7 +218,7 @@ describe('the staff', () => {
     await boss.go('#/staff', 'Staff');
     await boss.go('#/staff/approvals?status=expired', 'Staff');
     await boss.text('Everything was decided in time.');
-    await bank.call('POST', `/approvals/${order.id}/reject`, { token });
+    await bank.call('POST', `/approvals/${requested.id}/reject`, { token });
   });
 
   test('need a second person to undo a large movement, who is told what it undoes', async () => {

@@ -281,10 +281,10 @@ function review(task, plan, back) {
 async function carryOut(task, plan, { confirm, change, back }) {
   const { context, account, customer, idempotencyKey } = task;
   try {
-    const booked = await order(context.bank, task, plan, { idempotencyKey });
-    if (booked.status !== 'posted') return leaveForApproval();
+    const answer = await send(context.bank, task, plan, { idempotencyKey });
+    if (answer.status !== 'posted') return leaveForApproval();
     toast(`The ${task.kind.noun} is booked.`);
-    replaceWith(`/accounts/${account.account_number}/entries/${booked.id}`, { for: customer?.id });
+    replaceWith(`/accounts/${account.account_number}/entries/${answer.id}`, { for: customer?.id });
   } catch (error) {
     if (isUncertain(error)) return stayUncertain(confirm, change, error);
     if (error instanceof ProblemError && error.errors.length) return back(withFormsNames(error));
@@ -293,7 +293,7 @@ async function carryOut(task, plan, { confirm, change, back }) {
 }
 
 /** @param {Coffer} bank @param {Task} task @param {Plan} plan @param {MovementOptions} options */
-function order(bank, { kind, account }, { amount, description, receiver }, options) {
+function send(bank, { kind, account }, { amount, description, receiver }, options) {
   const common = { amount, currency: account.currency, ...(description && { description }) };
   if (receiver)
     return bank.transfer({ from_account: account.account_number, to_account: receiver, ...common }, options);

@@ -63,7 +63,7 @@ async function find(bank, { number, id }, signal) {
 /** Asks why, and undoes the movement by another one: once, however often it is pressed. @param {Context} context @param {Entry} entry */
 async function reverse({ bank, params, query }, entry) {
   const idempotencyKey = newIdempotencyKey();
-  let order = /** @type {Transaction | null} */ (null);
+  let reversal = /** @type {Transaction | null} */ (null);
   await ask({
     title: `Reverse this ${entry.type}?`,
     text: `${formatMoney(entry.amount, entry.currency)} goes back to where it came from, as a new movement. A reversal cannot be reversed.`,
@@ -80,13 +80,13 @@ async function reverse({ bank, params, query }, entry) {
       }),
     ],
     act: async ({ reason }) => {
-      order = await bank.reverse(entry.id, reason || undefined, { idempotencyKey });
+      reversal = await bank.reverse(entry.id, reason || undefined, { idempotencyKey });
     },
   });
-  if (!order) return;
-  if (order.status !== 'posted') return leaveForApproval();
+  if (!reversal) return;
+  if (reversal.status !== 'posted') return leaveForApproval();
   toast(`The ${entry.type} is reversed.`);
-  replaceWith(`/accounts/${params.number}/entries/${order.id}`, { for: query.get('for') });
+  replaceWith(`/accounts/${params.number}/entries/${reversal.id}`, { for: query.get('for') });
 }
 
 /** @param {Entry} entry @param {(id: string) => string} hrefOf */

@@ -160,7 +160,7 @@ fn concern(segment: &str) -> Option<Concern> {
     number.or_else(|| Uuid::try_parse(segment).ok().map(Concern::User))
 }
 
-/// Records a refusal of what somebody who works here ordered on other people's accounts: it tells how those stand.
+/// Records a refusal of what somebody who works here requested on other people's accounts: it tells how those stand.
 pub async fn record_refusal(app: &App, context: &RequestContext, response: Response) -> Response {
     let Some(caller) = context.caller() else { return response };
     if context.is_partly_refused() {
@@ -179,7 +179,7 @@ pub async fn record_refusal(app: &App, context: &RequestContext, response: Respo
     }
 }
 
-/// None when no other people's accounts were ordered on. An account that cannot be looked up now counts as somebody else's.
+/// None when the request named no account of somebody else. An account that cannot be looked up now counts as one.
 async fn refusal_of(app: &App, context: &RequestContext, caller: Caller, code: ProblemCode) -> Option<Event> {
     let numbers = context.noted_accounts();
     let owners = join_all(numbers.iter().map(|&number| async move {

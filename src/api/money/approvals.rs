@@ -247,7 +247,7 @@ async fn approve_movement(app: &App, context: &RequestContext, caller: Caller, a
     let record = approval.accounts().fold(record, Event::about);
     context.note_accounts(approval.accounts());
     let dual_control = DualControl::Approved { by: caller.user_id, record: Box::new(record) };
-    // On record for whoever has it booked now; who ordered it stands in the journal.
+    // The audit log names the approver; the journal names the requester.
     let record = || Box::new(context.event(Action::MovementReversed));
     let reverses = approval.reverses.map(|transaction_id| Reverses { transaction_id, record: record() });
     let command = Command { reverses, ..approved_command(app, &approval, dual_control)? };
@@ -384,7 +384,7 @@ async fn owns_an_account(app: &App, approval: &Approval, user_id: Uuid) -> Resul
 async fn refuse_unless_both_are_staff(app: &App, approval: &Approval, approver: Uuid) -> Result<()> {
     if !is_staff(app, approval.requested_by).await? {
         let detail =
-            "Whoever asked for this is no longer staff, or is frozen: reject it, and order the movement yourself.";
+            "Whoever asked for this is no longer staff, or is frozen: reject it, and request the movement yourself.";
         return Err(Error::conflict(ProblemCode::RequesterNotStaff, detail));
     }
     if !is_staff(app, approver).await? {
