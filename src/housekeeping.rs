@@ -1,6 +1,6 @@
-//! What happens by the clock, and to it: hearing of what other instances decided about sessions and people, renewing the
-//! TLS certificate, folding SQLite's WAL, making search texts that an older version has left out, forgetting what is too
-//! old to matter, and noticing a clock that is wrong.
+//! Periodic work, beside the requests: reading what other instances decided about sessions and people, renewing the TLS
+//! certificate, checkpoints of SQLite's WAL, making search texts that an older version has left out, deleting what has
+//! expired, and noticing a clock that is wrong.
 
 use std::time::{Duration, Instant};
 
@@ -131,7 +131,7 @@ impl Housekeeping {
     pub async fn run(self) {
         let db = self.app.db.clone();
         let disk = self.app.disk.clone();
-        tokio::join!(self.run_by_the_tick(), fold_wal(&db), fill_search_texts(&db), watch_disk(disk));
+        tokio::join!(self.run_by_the_tick(), checkpoint_wal(&db), fill_search_texts(&db), watch_disk(disk));
     }
 
     async fn run_by_the_tick(mut self) {
@@ -205,13 +205,13 @@ impl Housekeeping {
     }
 }
 
-async fn fold_wal(db: &Db) {
+async fn checkpoint_wal(db: &Db) {
     let mut ticks = tokio::time::interval(WAL_TICK);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        if let Err(error) = db.fold_wal().await {
-            tracing::warn!(%error, "the WAL could not be folded; it will be tried again");
+        if let Err(error) = db.checkpoint_wal().await {
+            tracing::warn!(%error, "the WAL could not be checkpointed; it will be tried again");
         }
     }
 }

@@ -63,8 +63,8 @@ const SQLITE_PRAGMAS: [(&str, &str); 4] = [
     // A commit is on disk before it is acknowledged. NORMAL could lose the last ones in a power cut.
     ("synchronous", "full"),
     ("foreign_keys", "on"),
-    // Whoever commits folds the WAL into the file when it has this many pages, 256 MiB: a last resort, because money would
-    // wait for it. `Db::fold_wal` comes first.
+    // A commit checkpoints the WAL when it has this many pages, 256 MiB: a last resort, because money would wait for
+    // it. `Db::checkpoint_wal` comes first.
     ("wal_autocheckpoint", "65536"),
     // A statement of many rows keeps what it overwrites, to undo itself: in memory, not in a temporary file.
     ("temp_store", "memory"),
@@ -72,11 +72,12 @@ const SQLITE_PRAGMAS: [(&str, &str); 4] = [
 /// Page cache of a reader, negative for KiB: a page of a history at a time needs little of it.
 const READER_CACHE_KIB: &str = "-512";
 const SQLITE_ROW_BUFFER: usize = 1_024;
-/// Pages in the WAL before they are folded into the file: 32 MiB. A hot page is written many times to the WAL and once to
-/// the file, so a checkpoint seldom saves most of that work.
-const SQLITE_FOLD_PAGES: i64 = 8_192;
-/// Foldings beside the running ledger before the last one. Each leaves what was written during it, which is ever less.
-const SQLITE_FOLDINGS: usize = 3;
+/// Pages in the WAL before a checkpoint copies them to the file: 32 MiB. A hot page is written many times to the WAL, but
+/// copied once, so checkpoints that are rare copy less.
+const SQLITE_CHECKPOINT_PAGES: i64 = 8_192;
+/// Checkpoints beside the running ledger, before the last one, for which it waits. Each leaves the pages that were
+/// written during it, which are ever fewer.
+const SQLITE_CHECKPOINT_PASSES: usize = 3;
 
 /// Where the books are, and how to connect.
 #[derive(Clone, Debug)]
@@ -212,17 +213,17 @@ impl Db {
         })
     }
 
-    /// SQLite: folds a WAL that has grown long into the file, so that it can start anew. All but the last few pages are
+    /// SQLite: checkpoints a WAL that has grown long, so that it can start anew. All but the last few pages are
     /// copied while the ledger goes on writing; only for those does it wait.
-    pub async fn fold_wal(&self) -> sqlx::Result<()> {
+    pub async fn checkpoint_wal(&self) -> sqlx::Result<()> {
         let Self::Sqlite { checkpoint_pool, write_lock, .. } = self else { return Ok(()) };
         let mut conn = checkpoint_pool.acquire().await?;
-        let (_, in_wal, folded): (i64, i64, i64) =
+        let (_, in_wal, copied): (i64, i64, i64) =
             sqlx::query_as("pragma wal_checkpoint(noop)").fetch_one(&mut *conn).await?;
-        if in_wal - folded < SQLITE_FOLD_PAGES {
+        if in_wal - copied < SQLITE_CHECKPOINT_PAGES {
             return Ok(());
         }
-        for _ in 0..SQLITE_FOLDINGS {
+        for _ in 0..SQLITE_CHECKPOINT_PASSES {
             sqlx::query("pragma wal_checkpoint(passive)").execute(&mut *conn).await?;
         }
         let _write_lock = write_lock.lock().await;
@@ -260,7 +261,7 @@ impl Db {
         }
     }
 
-    /// Closes every connection after the work in flight on it; on SQLite this also folds the WAL into the file.
+    /// Closes every connection after the work in flight on it; on SQLite this also checkpoints the WAL.
     pub async fn close(&self) {
         match self {
             Self::Sqlite { write_pool, read_pool, checkpoint_pool, look_ups, .. } => {
