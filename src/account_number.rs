@@ -23,7 +23,8 @@ const BODIES: u64 = 900_000_000_000;
 pub struct AccountNumber(i64);
 
 impl AccountNumber {
-    /// A fresh customer's number from the operating system's random source. Uniqueness is the database's to check.
+    /// A new number for a customer's account, from the operating system's random source. The database checks that it is
+    /// unique.
     pub fn random() -> Result<Self, getrandom::Error> {
         // The modulo favours some bodies by one part in twenty million: a number is a name here, not a secret.
         Ok(Self::with_check_digits((FIRST_BODY + getrandom::u64()? % BODIES) as i64))

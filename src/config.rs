@@ -260,19 +260,19 @@ pub enum ConfigError {
 }
 
 /// A secret that is generated into a file when none is set.
-struct KeptSecret {
+struct GeneratedSecret {
     file: &'static str,
     what: &'static str,
     /// What to do when the file is cut short.
     way_out: &'static str,
 }
 
-const SIGNING_SECRET: KeptSecret = KeptSecret {
+const SIGNING_SECRET: GeneratedSecret = GeneratedSecret {
     file: SECRET_FILE,
     what: "the signing secret",
     way_out: "Remove it and start again to get a new one; everyone must sign in again",
 };
-const FACTOR_KEY: KeptSecret = KeptSecret {
+const FACTOR_KEY: GeneratedSecret = GeneratedSecret {
     file: FACTOR_KEY_FILE,
     what: "the key of the second factors",
     way_out: "Put back the whole file from a copy: without it nobody's authenticator app counts any more",
@@ -325,7 +325,7 @@ impl Settings {
         let previous = self.jwt_secret_previous.clone();
         refuse_short("COFFER_JWT_SECRET_PREVIOUS (--jwt-secret-previous)", previous.as_ref())?;
         refuse_short("COFFER_JWT_SECRET (--jwt-secret)", self.jwt_secret.as_ref())?;
-        let current = self.jwt_secret.clone().map_or_else(|| self.kept_secret(&SIGNING_SECRET), Ok)?;
+        let current = self.jwt_secret.clone().map_or_else(|| self.generated_secret(&SIGNING_SECRET), Ok)?;
         Ok(SigningSecrets { current, previous })
     }
 
@@ -334,7 +334,7 @@ impl Settings {
         let previous = self.second_factor_key_previous.as_ref();
         refuse_short("COFFER_SECOND_FACTOR_KEY_PREVIOUS (--second-factor-key-previous)", previous)?;
         refuse_short("COFFER_SECOND_FACTOR_KEY (--second-factor-key)", self.second_factor_key.as_ref())?;
-        let current = self.second_factor_key.clone().map_or_else(|| self.kept_secret(&FACTOR_KEY), Ok)?;
+        let current = self.second_factor_key.clone().map_or_else(|| self.generated_secret(&FACTOR_KEY), Ok)?;
         Ok(FactorKeys::new(&current, previous)?)
     }
 
@@ -344,19 +344,20 @@ impl Settings {
         if is_there { self.factor_keys().map(Some) } else { Ok(None) }
     }
 
-    /// The secret that is kept in the data directory, made on first use.
-    fn kept_secret(&self, kept: &KeptSecret) -> Result<SecretString, ConfigError> {
+    /// The secret that is stored in the data directory, generated on first use.
+    fn generated_secret(&self, generated: &GeneratedSecret) -> Result<SecretString, ConfigError> {
         self.create_data_dir()?;
-        let path = self.data_dir.join(kept.file);
+        let path = self.data_dir.join(generated.file);
         let unusable = |cause| ConfigError::DataDir { path: path.display().to_string(), cause };
         let secret = match fs::read_to_string(&path) {
             Ok(secret) => secret.trim().to_owned(),
-            Err(error) if error.kind() == ErrorKind::NotFound => keep_new_secret(&path)?,
+            Err(error) if error.kind() == ErrorKind::NotFound => store_new_secret(&path)?,
             Err(error) => return Err(unusable(error)),
         };
         if secret.len() < MIN_SECRET_BYTES {
             let (path, bytes) = (path.display().to_string(), secret.len());
-            return Err(ConfigError::ShortSecretFile { path, what: kept.what, bytes, way_out: kept.way_out });
+            let GeneratedSecret { what, way_out, .. } = *generated;
+            return Err(ConfigError::ShortSecretFile { path, what, bytes, way_out });
         }
         Ok(secret.into())
     }
@@ -380,7 +381,7 @@ impl Settings {
         self.data_dir.join(FACTOR_KEY_FILE)
     }
 
-    /// Every secret that is kept in the data directory.
+    /// The files of all generated secrets.
     fn secret_files(&self) -> [PathBuf; 2] {
         [self.secret_file(), self.factor_key_file()]
     }
@@ -434,7 +435,7 @@ fn prepare_file(file: SqliteConnectOptions, create: bool) -> Result<SqliteConnec
 
 /// Writes a new secret next to `path` and links it there, so that of two instances that start at once both end up with
 /// the same whole secret.
-fn keep_new_secret(path: &Path) -> Result<String, ConfigError> {
+fn store_new_secret(path: &Path) -> Result<String, ConfigError> {
     let unusable = |cause| ConfigError::DataDir { path: path.display().to_string(), cause };
     let mut bytes = [0; MIN_SECRET_BYTES];
     getrandom::fill(&mut bytes)?;
@@ -475,7 +476,7 @@ mod tests {
         for round in 0..50 {
             let path = directory.path().join(format!("secret{round}"));
             let secrets: Vec<String> = std::thread::scope(|scope| {
-                let makers: Vec<_> = (0..8).map(|_| scope.spawn(|| keep_new_secret(&path))).collect();
+                let makers: Vec<_> = (0..8).map(|_| scope.spawn(|| store_new_secret(&path))).collect();
                 makers.into_iter().map(|maker| maker.join().expect("no panic").expect("a secret")).collect()
             });
             assert_eq!(secrets[0].len(), 2 * MIN_SECRET_BYTES);

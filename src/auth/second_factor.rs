@@ -74,7 +74,7 @@ impl Enrolment {
     }
 }
 
-/// New recovery codes, as they are shown, and the hash to keep of each.
+/// New recovery codes, as they are shown, and the hash to store of each.
 pub fn new_recovery_codes() -> Result<Vec<(String, [u8; 32])>, getrandom::Error> {
     (0..RECOVERY_CODES)
         .map(|_| {

@@ -20,7 +20,8 @@ pub const IDLE_LIFETIME: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 /// The most living sessions of one user. A person has a few devices; a program that signs in for each request and never
 /// signs out must not fill the database.
 pub const MAX_LIVING: i64 = 100;
-/// The ended sessions of one user that are kept, for those who look into what happened. More go at the next sign-in.
+/// The ended sessions of one user that stay stored, for those who look into what happened. Older ones are deleted at
+/// the next sign-in.
 pub const MAX_ENDED: i64 = 1_000;
 
 const ID_BYTES: usize = 16;

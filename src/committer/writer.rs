@@ -61,7 +61,7 @@ struct Doubt {
     /// The transactions that were to be committed. All of them: one that was approved has had its id for long, and may be
     /// in the journal because another instance booked it.
     transaction_ids: Vec<Uuid>,
-    /// The approvals that were to be kept.
+    /// The pending approvals that were to be stored.
     approval_ids: Vec<Uuid>,
     /// The accounts of the batch, which a COMMIT that is still under way holds.
     accounts: Vec<AccountNumber>,

@@ -72,8 +72,8 @@ const SQLITE_PRAGMAS: [(&str, &str); 4] = [
 /// Page cache of a reader, negative for KiB: a page of a history at a time needs little of it.
 const READER_CACHE_KIB: &str = "-512";
 const SQLITE_ROW_BUFFER: usize = 1_024;
-/// Pages in the WAL before a checkpoint copies them to the file: 32 MiB. A hot page is written many times to the WAL, but
-/// copied once, so checkpoints that are rare copy less.
+/// Pages in the WAL before a checkpoint copies them to the file: 32 MiB. A hot page is written many times to the WAL,
+/// but copied once, so rare checkpoints copy less.
 const SQLITE_CHECKPOINT_PAGES: i64 = 8_192;
 /// Checkpoints beside the running ledger, before the last one, for which it waits. Each leaves the pages that were
 /// written during it, which are ever fewer.

@@ -133,8 +133,8 @@ impl Tx<'_> {
         Ok(Some(Reset { ended, standing }))
     }
 
-    /// Forgets secret and recovery codes, also of an enrolment that was not confirmed, and that sessions have shown it.
-    /// None when there was none. Access tokens say otherwise until they hear of the standing.
+    /// Deletes secret and recovery codes, also of an enrolment that was not confirmed; no session counts any more as
+    /// having shown the factor. None when there was none. Access tokens say otherwise until the standing is known.
     pub async fn remove_second_factor(
         &mut self,
         user_id: Uuid,
@@ -199,7 +199,7 @@ impl Tx<'_> {
         .await)
     }
 
-    /// Forgets an enrolment of the user's that was begun and not confirmed.
+    /// Deletes the user's enrolment that was begun and not confirmed.
     pub async fn delete_pending_second_factor_of(&mut self, user_id: Uuid) -> sqlx::Result<()> {
         in_transaction!(self, conn => sqlx::query(
             "delete from second_factors where user_id = $1 and confirmed_at is null",
@@ -210,7 +210,7 @@ impl Tx<'_> {
         .map(|_| ()))
     }
 
-    /// Forgets the enrolments that were begun and not confirmed.
+    /// Deletes the enrolments that were begun and not confirmed.
     pub async fn delete_pending_second_factors(&mut self) -> sqlx::Result<()> {
         in_transaction!(self, conn => sqlx::query("delete from second_factors where confirmed_at is null")
             .execute(conn)

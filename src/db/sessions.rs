@@ -325,7 +325,7 @@ impl Tx<'_> {
         .map(|done| done.rows_affected()))
     }
 
-    /// Forgets sessions that expired or ended before `before`, with their tokens.
+    /// Deletes sessions that expired or ended before `before`, with their tokens.
     pub async fn delete_sessions_older_than(&mut self, before: Timestamp) -> sqlx::Result<u64> {
         in_transaction!(self, conn => sqlx::query("delete from sessions where expires_at < $1 or ended_at < $1")
             .bind(before)

@@ -27,13 +27,13 @@ const CONSTRAINT_UNIQUE: i32 = 2_067;
 const STATEMENT_CACHE: usize = 48;
 
 /// Page cache of a ledger writer's connection, negative for KiB: the ends of some thousand histories, and the entries that are flushed to them.
-const LANE_CACHE_KIB: i64 = -8_192;
+const WRITER_CACHE_KIB: i64 = -8_192;
 
 /// Page cache of a connection for look-ups, negative for KiB: the upper pages of the trees.
 const LOOK_UP_CACHE_KIB: i64 = -1_024;
 
-/// How long the ledger's writer waits for another process at a time: it tries again, and looks between whether it shall.
-const LANE_BUSY_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long the ledger's writer waits for another process before it looks whether to try again.
+const WRITER_BUSY_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long a look-up waits: it keeps a thread that serves requests. Readers wait for nothing but a WAL that is recovered.
 const LOOK_UP_BUSY_TIMEOUT: Duration = Duration::from_millis(250);
 
@@ -74,8 +74,8 @@ impl LookUps {
 
 /// Opens a file that exists, for writing, with the settings that sqlx's connections have.
 pub fn open_for_writing(file: &Path) -> sqlx::Result<Connection> {
-    let connection = open(file, OpenFlags::SQLITE_OPEN_READ_WRITE, LANE_BUSY_TIMEOUT)?;
-    connection.pragma_update(None, "cache_size", LANE_CACHE_KIB).map_err(into_sqlx)?;
+    let connection = open(file, OpenFlags::SQLITE_OPEN_READ_WRITE, WRITER_BUSY_TIMEOUT)?;
+    connection.pragma_update(None, "cache_size", WRITER_CACHE_KIB).map_err(into_sqlx)?;
     Ok(connection)
 }
 

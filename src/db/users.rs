@@ -418,7 +418,7 @@ impl Tx<'_> {
             .map(|_| ()))
     }
 
-    /// Closes the user and forgets who it was: name and address are replaced, the password can never match again.
+    /// Closes the user and deletes who it was: name and address are replaced, and no password matches any more.
     /// Lock the user and see that every account is closed before.
     pub async fn close_user(&mut self, id: Uuid) -> sqlx::Result<()> {
         in_transaction!(self, conn => sqlx::query(

@@ -352,7 +352,7 @@ async fn refuse_to_open_too_many(app: &App, tx: &mut Tx<'_>, owner_id: Uuid) -> 
     }
 }
 
-/// Opens an account with a fresh number, in the transaction of the caller.
+/// Opens an account with a new number, in the caller's transaction.
 pub async fn insert_account(
     app: &App,
     tx: &mut Tx<'_>,

@@ -1,7 +1,7 @@
 //! Pending approvals: listing, approving and rejecting them.
 //!
-//! The rules say which ([`Refusal::ApprovalRequired`]), and the ledger keeps them, under the id that the transaction will
-//! have. Approving one is part of booking it: see [`crate::committer`] for why it is booked once.
+//! The rules say which commands need one ([`Refusal::ApprovalRequired`]), and the ledger stores it, under the id that
+//! the transaction will have. Approving one is part of booking it: see [`crate::committer`] for why it is booked once.
 
 use std::cmp::Reverse;
 

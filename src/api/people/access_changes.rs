@@ -24,7 +24,8 @@ use crate::timestamp::Timestamp;
 
 const LAST_ADMIN: &str = "This is the last admin who could act: make another one first.";
 
-/// Keeps the change until another admin decides. Asked for again, it is the same one. The user must be locked.
+/// Stores the change until another admin decides. The same change, requested again, is the same row. The user must be
+/// locked.
 pub async fn ask_for(
     mut tx: Tx<'static>,
     context: &RequestContext,
