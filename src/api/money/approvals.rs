@@ -153,7 +153,7 @@ pub async fn list(
     let (now, rows) = (Timestamp::now(), i64::from(limit) + 1);
     let movements = app.db.approvals(filter, now, rows).await?.into_iter().map(ApprovalBody::from);
     let changes = app.db.access_changes(filter, now, rows).await?.into_iter().map(ApprovalBody::from);
-    // Both are in the order of their ids, which are made as time goes on.
+    // Both are sorted by their ids, which grow with time.
     let mut all: Vec<ApprovalBody> = movements.chain(changes).collect();
     all.sort_by_key(|approval| Reverse(approval.id));
 
@@ -253,7 +253,7 @@ async fn approve_movement(app: &App, context: &RequestContext, caller: Caller, a
     let command = Command { reverses, ..approved_command(app, &approval, dual_control)? };
     app.committer.submit(command).await??;
 
-    // It is booked, or somebody else has booked it: nothing that sounds like "try again".
+    // It is booked, by this request or by another: a failure from here on must not sound like "try again".
     let unknown = |_| Error::OutcomeUnknown { transactions: vec![id] };
     let approved = app.db.approval(id).await.map_err(unknown)?.ok_or_else(not_found)?;
     // A commit whose answer was lost may turn out to have been somebody else's, of the same movement.
@@ -334,7 +334,7 @@ fn approved_command(app: &App, approval: &Approval, dual_control: DualControl) -
     })
 }
 
-/// What has an id among the approvals.
+/// An approval of either kind, found by its id.
 enum Found {
     Movement(Approval),
     AccessChange(AccessChange),
@@ -380,7 +380,7 @@ async fn owns_an_account(app: &App, approval: &Approval, user_id: Uuid) -> Resul
     Ok(false)
 }
 
-/// By the database's word: what another instance has changed a moment ago counts for both.
+/// Reads both users from the database, because another instance may have changed them a moment ago.
 async fn refuse_unless_both_are_staff(app: &App, approval: &Approval, approver: Uuid) -> Result<()> {
     if !is_staff(app, approval.requested_by).await? {
         let detail =

@@ -26,13 +26,14 @@ use crate::text::{Description, MAX_DESCRIPTION_LENGTH};
 
 /// Movements in one batch: as many as the ledger writes in one commit.
 pub const MAX_ITEMS: usize = 1_000;
-/// So many cost the caller one request more: those that are refused or repeated are work, too, and no movement counts them.
+/// This many items cost the caller one request more: items that are refused or repeated are work, too, and count as no
+/// movement.
 const ITEMS_FOR_A_REQUEST: usize = 100;
 /// Everything in an item but its description, with the white space of a program that prints it for people.
 const MAX_ITEM_FRAME_BYTES: usize = 320;
 /// A whole batch, 2 MB, however it is written: every character of every description may be two escapes (`\ud83d\ude00`).
-/// It is held in memory until it is parsed. Only who has signed in may send one, and the limits on requests are what bounds
-/// how many there are at once.
+/// It is held in memory until it is parsed. Only signed-in users may send one, and the limits on requests bound how
+/// many there are at once.
 pub const MAX_BODY_BYTES: usize =
     MAX_ITEMS * (MAX_DESCRIPTION_LENGTH * MAX_CHARACTER_BYTES + MAX_ITEM_FRAME_BYTES) + MAX_ITEM_FRAME_BYTES;
 
@@ -179,7 +180,7 @@ impl BatchItem {
             currency: self.currency,
             description: self.description.map(Into::into),
             idempotency_key,
-            // One item that waits would hold up the batch, or let it go half-way.
+            // A pending item would hold up the batch, or split it.
             dual_control: DualControl::Refuse,
             reverses: None,
             record,

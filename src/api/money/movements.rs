@@ -195,7 +195,7 @@ impl IntoResponse for Answer {
     }
 }
 
-/// What a request says of the money.
+/// Amount, currency and description, as a request has them.
 pub struct Terms {
     pub amount: Amount,
     pub currency: Option<Currency>,
@@ -227,7 +227,7 @@ pub fn command(
     }
 }
 
-/// What becomes of a command that one person may not give alone.
+/// How a command is handled that needs a second approver.
 fn dual_control(context: &RequestContext, requester: Requester) -> DualControl {
     match requester.approval_above {
         None => DualControl::Refuse,

@@ -1,7 +1,7 @@
 //! Undoing a movement: `POST /transactions/{id}/reverse`.
 //!
-//! The books are append-only, so this books another movement the other way round, by the same rules. That it happens once
-//! is the ledger's to see to: [`crate::committer`].
+//! The books are append-only, so this books another movement the other way round, by the same rules. The ledger sees
+//! that it happens once: [`crate::committer`].
 
 use axum::extract::State;
 use serde::Deserialize;
@@ -24,7 +24,7 @@ use crate::money::Amount;
 use crate::problem_code::ProblemCode;
 use crate::text::Reason;
 
-/// What is undone is the whole movement, so there is nothing to say but why.
+/// The whole movement is undone, so there is nothing to say but why.
 #[derive(Debug, Deserialize, Validate, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"reason": "Booked twice"}))]

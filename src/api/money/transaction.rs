@@ -1,4 +1,4 @@
-//! A movement of money as every answer shows it: posted, or waiting, or refused after it has waited.
+//! A movement of money as every answer shows it: posted, pending, rejected or expired.
 
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -73,7 +73,7 @@ enum Direction {
 }
 
 impl TransactionBody {
-    /// Says of a reversal what it undoes, and of what was undone by which.
+    /// Names the movement that this one reverses, and the one that has reversed it.
     pub fn with_other_half(self, reverses: Option<Uuid>, reversed_by: Option<Uuid>) -> Self {
         Self { reverses, reversed_by, ..self }
     }
@@ -102,7 +102,7 @@ impl From<Entry> for TransactionBody {
     }
 }
 
-/// As the sender's account sees it, or the only one.
+/// As the sender's account sees it, or the only account.
 impl TryFrom<Approval> for TransactionBody {
     type Error = Error;
 

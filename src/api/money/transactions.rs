@@ -33,7 +33,7 @@ use crate::timestamp::Timestamp;
 /// Entries that one request may look through for those that it asks for: some milliseconds of the database's time. A page
 /// may end there with less than was asked for, or nothing.
 const MAX_LOOKED_THROUGH: i64 = 5_000;
-/// Of those, how many are read at once, and how many cost the caller as much as one request.
+/// Of those, how many are read at once; so many cost the caller as much as one request.
 const LOOKED_THROUGH_AT_ONCE: i64 = 200;
 
 #[derive(Debug, Deserialize, Validate, IntoParams)]
@@ -159,8 +159,7 @@ pub async fn show(
     Ok(Json(TransactionBody::from(entry).with_other_half(sides.reverses, sides.reversed_by)))
 }
 
-/// The movement that a command stands for which an earlier request has sent: as the sender's account saw it, or the only
-/// one.
+/// The movement of a command that an earlier request has sent: as the sender's account saw it, or the only account.
 pub async fn earlier(app: &App, id: Uuid) -> Result<TransactionBody> {
     if let Some(waiting) = unposted(app, id).await? {
         return Ok(waiting);
@@ -172,8 +171,8 @@ pub async fn earlier(app: &App, id: Uuid) -> Result<TransactionBody> {
     Ok(TransactionBody::from(entry).with_other_half(sides.reverses, sides.reversed_by))
 }
 
-/// What waits for approval under this id, or has waited in vain. It is looked for before the journal is, so that what is
-/// approved in between is not missed.
+/// The approval with this id that is pending, rejected or expired. It is looked up before the journal, so that one that
+/// is approved in between is not missed.
 async fn unposted(app: &App, id: Uuid) -> Result<Option<TransactionBody>> {
     let approval = app.db.approval(id).await?.filter(|approval| approval.status != ApprovalStatus::Approved);
     approval.map(TransactionBody::try_from).transpose()
@@ -183,9 +182,9 @@ fn cursor_at(entry: &Entry) -> Cursor {
     Cursor::at_entry(entry.account_number, entry.sequence)
 }
 
-/// The entries of a range that are of its type and whose folded description has `wanted` in it, at most `limit`, and the
-/// cursor of the next page. When that many are not found among the newest [`MAX_LOOKED_THROUGH`], or when the caller may
-/// not go on, the next page goes on behind those that were looked through.
+/// At most `limit` entries of a range that are of its type and whose [folded](text::fold) description contains
+/// `wanted`, and the cursor of the next page. When fewer are found among the newest [`MAX_LOOKED_THROUGH`], or when the
+/// caller has no requests left, the next page begins behind the entries that were looked through.
 async fn page_looked_for(
     app: &App,
     range: EntryRange,

@@ -37,7 +37,7 @@ use crate::timestamp::Timestamp;
 /// Records that one page may be looked for among: some ten milliseconds of the database's time. It may end there with less
 /// than was asked for, or nothing.
 const MAX_LOOKED_AT: usize = 5_000;
-/// Records of one read of a file, where all that are read are wanted.
+/// Records in one read for a file, for which all records that are read are wanted.
 const RECORDS_IN_A_PIECE: i64 = 500;
 
 #[derive(Debug, Deserialize, Validate, IntoParams)]
@@ -138,7 +138,7 @@ pub async fn list(
     }
 }
 
-/// Who looks through the log is on record: it tells where people signed in from, and what they were looked at for.
+/// Reading the log is on record: it tells where people signed in from, and what they were looked at for.
 fn record(app: &App, context: &RequestContext, filter: &AuditFilter, format: Format) -> Result<()> {
     let how = if format == Format::Csv { "as a file" } else { "on the screen" };
     let mut look = context.event(Action::AuditRead).detail(how);
@@ -170,7 +170,8 @@ async fn page(
     Ok(Json(Page::new(data, next_cursor)))
 }
 
-/// Where the page before ended. A cursor belongs to the filters that it came with: among others, its place means nothing.
+/// Where the page before ended. A cursor belongs to the filters that it came with: with others, its place means
+/// nothing.
 async fn position(db: &Db, filter: &AuditFilter, cursor: Cursor) -> Result<Position> {
     if cursor.tag() != filter.tag() {
         return Err(cursor::invalid());
@@ -189,11 +190,11 @@ fn file_headers() -> HeaderMap {
     headers
 }
 
-/// A file under way. It holds one read of the log.
+/// A file that is being written. It holds one read of the log in memory.
 struct Writing {
     db: Db,
     statements: Statements,
-    /// Of a file that takes more than one read: its place among the long answers under way, until it ends.
+    /// The place of a file of more than one read among the long answers under way, until it ends.
     place: Option<Place>,
     filter: AuditFilter,
     before: Option<Position>,
@@ -237,7 +238,7 @@ impl AuditQuery {
 }
 
 impl AuditFilter {
-    /// The same for the same filters, and hardly ever for others.
+    /// A hash of the filters: the same for the same ones, and hardly ever for others.
     fn tag(&self) -> i64 {
         let digest: [u8; 32] = Sha256::digest(format!("{self:?}")).into();
         digest.first_chunk().copied().map(i64::from_be_bytes).unwrap_or_default()

@@ -47,13 +47,13 @@ use crate::timestamp::{DayOrMoment, Timestamp};
 /// Movements in one read and one piece of the answer, some 90 KB: enough to make the round trip cheap, few enough to be
 /// held for every statement under way.
 const PAGE: i64 = 200;
-/// Pages read at once, for all statements and searches. Half of what SQLite is read with: the rest is for whoever wants
-/// one page.
+/// Pages read at once, for all statements and searches. Half of SQLite's connections for reading: the others are for
+/// requests that read one page.
 const READS_AT_ONCE: usize = 2;
 /// Pages of long statements that one caller may read, of all that are under way: 200,000 movements at once, then 20,000 a
 /// second. Whoever has read so much is kept waiting, not refused: a statement that breaks off is worth nothing.
 const PAGES_OF_A_CALLER: Quota = Quota { burst: 1_000, interval: Duration::from_millis(10) };
-/// Databases keep microseconds.
+/// Databases store times in microseconds.
 const ONE_MICROSECOND: Duration = Duration::from_micros(1);
 
 /// Everything that happened on an account in a period.
@@ -171,13 +171,13 @@ pub async fn show(
     Ok((headers, body).into_response())
 }
 
-/// What long answers under way share: statements, and the audit log as a file. Clones share it.
+/// The limits that long answers share: statements, and the audit log as a file. Clones share it.
 #[derive(Clone)]
 pub struct Statements(Arc<Shared>);
 
 struct Shared {
     places: Places,
-    /// Turns to read a page.
+    /// Permits to read a page.
     reads: Semaphore,
     /// Pages of long statements, by caller. None for any number.
     pages: Option<Limiter<Uuid>>,
@@ -221,11 +221,11 @@ struct Writing {
     db: Db,
     statements: Statements,
     caller: Uuid,
-    /// Of a statement that takes more than one page: its place among those under way, until it ends.
+    /// The place of a statement of more than one page among those under way, until it ends.
     place: Option<Place>,
     writer: Writer,
     heading: Heading,
-    /// Of what has been written, and the balance that it is to come to.
+    /// The totals of what has been written, and the balance that it must come to.
     totals: Totals,
     /// After the last movement that has been written.
     balance: i64,

@@ -1,4 +1,4 @@
-//! Who reads a long statement: so many at once, and few of them for one caller.
+//! Limits how many long statements are read at once, in all and by one caller.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,9 +8,9 @@ use uuid::Uuid;
 use crate::api::http::problem::{Error, Result};
 use crate::problem_code::ProblemCode;
 
-/// Statements of more than one page under way at once. Each holds a page, and a slow client holds it for long.
+/// The most statements of more than one page at once. Each holds a page in memory, and a slow client holds it for long.
 const MAX_UNDER_WAY: usize = 256;
-/// Of these for one caller: nobody keeps the others from theirs.
+/// Of these, the most for one caller: so that no caller keeps others from theirs.
 pub const MAX_OF_A_CALLER: usize = 8;
 
 /// How many each caller has under way. Clones share it.
