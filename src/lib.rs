@@ -15,7 +15,7 @@
 //! - The program: [`server`] opens the bank and serves it, behind [`door`] (who may connect); [`config`] has the settings,
 //!   [`housekeeping`] does what is due by the clock; [`admin`], [`demo`] and [`doctor`] do what the commands of those names
 //!   do.
-//! - [`api`]: HTTP, in wings by resource: `money`, `people`, `docs`, and `http` for what they share.
+//! - [`api`]: HTTP, in groups of resources: `money`, `people`, `docs`, and `http` for what they share.
 //! - [`committer`] for what moves money; [`auth`] for who is calling: passwords, second factors, access tokens, sessions.
 //! - [`audit`] writes the log of what matters to security, [`limits`] counts how often anything was asked,
 //!   [`disk`] measures how full the disk is; [`connection_limits`] counts who is connected.

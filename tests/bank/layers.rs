@@ -21,8 +21,8 @@ const FLOORS: [&[&str]; 12] = [
 ];
 
 /// Within the API: what all resources share knows none of them.
-const SHARED_BY_ALL_WINGS: &str = "src/api/http/";
-const WINGS: [&str; 3] = ["api::money", "api::people", "api::docs"];
+const SHARED_BY_ALL_GROUPS: &str = "src/api/http/";
+const RESOURCE_GROUPS: [&str; 3] = ["api::money", "api::people", "api::docs"];
 
 /// Which crates a floor must do without, whatever it is called in the code.
 const STRANGERS: [(&str, &[&str]); 6] = [
@@ -54,10 +54,10 @@ fn every_import_leads_down() {
 
 #[test]
 fn what_all_resources_share_knows_none_of_them() {
-    let shared = sources().into_iter().filter(|(path, _)| path.starts_with(SHARED_BY_ALL_WINGS));
+    let shared = sources().into_iter().filter(|(path, _)| path.starts_with(SHARED_BY_ALL_GROUPS));
     for (path, code) in shared {
-        for wing in WINGS {
-            assert!(!code.contains(&format!("crate::{wing}")), "{path} imports {wing}");
+        for group in RESOURCE_GROUPS {
+            assert!(!code.contains(&format!("crate::{group}")), "{path} imports {group}");
         }
     }
 }

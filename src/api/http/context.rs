@@ -79,7 +79,7 @@ struct Inner {
 #[derive(Debug, Default)]
 struct Requested {
     accounts: BTreeSet<AccountNumber>,
-    /// Some of it was refused in an answer that is none.
+    /// Some of it was refused, although the answer as a whole is no refusal.
     is_partly_refused: bool,
 }
 
@@ -102,7 +102,7 @@ impl RequestContext {
         self.0.address
     }
 
-    /// Whoever has a password hashed by this request.
+    /// For the queue of password hashes: who asks for one by this request.
     pub fn asker(&self, purpose: Purpose) -> Asker {
         Asker { network: network_of(self.0.address), purpose, presence: self.0.presence.clone() }
     }

@@ -1,4 +1,4 @@
-//! CSV (RFC 4180), as spreadsheets take it, and what keeps them from running it.
+//! CSV (RFC 4180) that spreadsheets can open, with texts that they do not run as formulas.
 
 use crate::api::http::problem::{Error, Result};
 

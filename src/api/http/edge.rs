@@ -50,9 +50,9 @@ const CROSS_ORIGIN_RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-
 
 const ONE_YEAR_OF_TLS: HeaderValue = HeaderValue::from_static("max-age=31536000; includeSubDomains");
 
-/// From one network: each of some balancers and orchestrators asks once a second or so. They cost next to nothing.
+/// From one network: several balancers and orchestrators may ask once a second or so each. Probes cost next to nothing.
 const PROBES_PER_SECOND: u32 = 100;
-/// From one network: each of some scrapers asks a few times a minute. An answer takes a millisecond or so to write.
+/// From one network: several scrapers may ask a few times a minute each. An answer takes a millisecond or so to write.
 const METRICS_PER_SECOND: u32 = 5;
 
 /// What is settled before a handler sees the request.
@@ -68,7 +68,7 @@ pub struct Edge {
 
 impl Edge {
     pub fn new(trusted_proxies: Vec<IpNet>, requests_per_second: u32, serves_tls: bool) -> Self {
-        // Whoever wants no limit wants none here either.
+        // Without a limit on requests there is none here either.
         let rate = |per_second| if requests_per_second == 0 { 0 } else { per_second };
         Self {
             trusted_proxies,

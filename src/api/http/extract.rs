@@ -29,8 +29,8 @@ use crate::text::{MAX_DESCRIPTION_LENGTH, MAX_NAME_LENGTH};
 
 /// No request of this API needs more, but for batches.
 pub const MAX_BODY_BYTES: usize = 16 * 1024;
-/// Of requests that carry passwords or tokens, which are read before anybody has shown who they are. A name and a password
-/// fit, or two passwords, however their characters are escaped.
+/// For requests that carry passwords or tokens, which are read before anybody has shown who they are. A name and a
+/// password fit, or two passwords, however their characters are escaped.
 pub const MAX_AUTH_BODY_BYTES: usize = 4 * 1024;
 const _: () = {
     const FRAME_BYTES: usize = 256;
@@ -39,7 +39,7 @@ const _: () = {
     assert!(sign_up + FRAME_BYTES <= MAX_AUTH_BODY_BYTES && change + FRAME_BYTES <= MAX_AUTH_BODY_BYTES);
     assert!(MAX_DESCRIPTION_LENGTH * MAX_CHARACTER_BYTES + FRAME_BYTES <= MAX_BODY_BYTES);
 };
-/// Of a body that is too large, what is read before the connection is closed on it.
+/// How much of a body that is too large is read before the connection is closed.
 const MAX_DISCARDED_BYTES: usize = 8 * 1024 * 1024;
 /// The most that a character of a JSON string takes on the wire: two escapes of six, `\ud83d\ude00`.
 pub const MAX_CHARACTER_BYTES: usize = 12;
@@ -49,7 +49,7 @@ const MAX_ERRORS: usize = 20;
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long the body of a refused request may take to arrive.
 const DISCARD_TIMEOUT: Duration = Duration::from_secs(1);
-/// Of an Idempotency-Key.
+/// The longest Idempotency-Key, in characters.
 const MAX_KEY_LENGTH: usize = 255;
 
 /// A JSON body of at most `MAX` bytes: read, parsed and validated. Also answers with JSON.
@@ -154,7 +154,7 @@ async fn read_body(mut body: Body, max_bytes: usize) -> Result<Vec<u8>> {
     }
 }
 
-/// Takes in the body of a request that is refused in any case, as far as it comes soon: a client that is still sending
+/// Reads the body of a request that is refused in any case, as far as it arrives soon: a client that is still sending
 /// when the connection closes may never see the answer.
 pub async fn discard(body: Body) {
     let _ = tokio::time::timeout(DISCARD_TIMEOUT, read_body(body, 0)).await;

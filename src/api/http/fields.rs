@@ -31,7 +31,7 @@ scalar_schema!(
     string().pattern(Some("^(0|[1-9][0-9]{0,12})$")).examples(["500"])
 );
 
-/// Of whole units: more than any account can hold.
+/// The most digits of whole units: more than any account can hold.
 const MAX_WHOLE_UNITS_DIGITS: usize = 13;
 
 impl Serialize for WholeUnits {

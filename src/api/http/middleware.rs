@@ -19,7 +19,7 @@ use crate::connection::Peer;
 use crate::limits::network_of;
 use crate::presence::Presence;
 
-/// How long whoever asks too often waits to be told so: to refuse as fast as somebody asks would cost as much as to answer.
+/// How long a refusal of a client that asks too often is held back: to refuse at once would cost as much as to answer.
 /// A connection takes no other request meanwhile, and connections are few.
 const REFUSAL_PAUSE: Duration = Duration::from_millis(200);
 
@@ -41,7 +41,7 @@ pub async fn seal(State(app): State<App>, mut request: Request, next: Next) -> R
     let headers = response.headers_mut();
     ids.tell(headers);
     app.edge.protect(policy, headers);
-    // Balances and names are nobody's to keep: not a proxy's, not a browser's. The documentation sets its own.
+    // No proxy and no browser may cache balances and names. The documentation sets its own header.
     headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     response
 }
@@ -103,7 +103,8 @@ pub async fn finish(State(app): State<App>, mut request: Request, next: Next) ->
     response
 }
 
-/// Refuses a request that HTTP does not allow, and the connection with it: where the next one begins is anybody's guess.
+/// Refuses a request that HTTP does not allow, and closes the connection: nobody can tell where the next request
+/// begins.
 async fn refuse_form(request: Request, error: Error) -> Response {
     if !request.headers().contains_key(EXPECT) {
         extract::discard(request.into_body()).await;

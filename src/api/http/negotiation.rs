@@ -4,8 +4,8 @@
 use axum::http::header::{ACCEPT, ACCEPT_ENCODING};
 use axum::http::{HeaderMap, HeaderName};
 
-/// Of what is `offered` by media type, what the client likes best, and the first of what it likes equally; also the first
-/// when it says nothing. None when it takes none of them.
+/// Which of the `offered` media types the client prefers: the first of those that it likes equally, and the first of
+/// all when it says nothing. None when it takes none of them.
 pub fn preferred<T: Copy>(headers: &HeaderMap, offered: &[(&str, T)]) -> Option<T> {
     if !headers.contains_key(ACCEPT) {
         return offered.first().map(|(_, form)| *form);

@@ -10,7 +10,7 @@ use utoipa::{PartialSchema, ToSchema};
 use crate::api::http::cursor::Cursor;
 use crate::problem_code::ProblemCode;
 
-/// Rows of a page whose size nobody asked for.
+/// How many rows a page has at most when the request does not say.
 const DEFAULT_LIMIT: u32 = 50;
 
 /// A page of a list.

@@ -39,7 +39,7 @@ impl Format {
 
 /// What is written piece by piece.
 pub trait Pieces: Send + Sized + 'static {
-    /// Of the log, when it breaks off.
+    /// What the log calls it when it breaks off.
     const NAME: &'static str;
 
     fn is_done(&self) -> bool;
@@ -47,8 +47,8 @@ pub trait Pieces: Send + Sized + 'static {
     fn next_piece(&mut self) -> impl Future<Output = Result<Vec<u8>>> + Send;
 }
 
-/// The whole of it, of which the first piece is written already. After a failure the body breaks off, which no client can
-/// take for its end.
+/// The whole body: the first piece, which is written already, and the rest. After a failure the body breaks off in a
+/// way that no client can take for its end.
 pub fn body(first: Vec<u8>, rest: impl Pieces, context: &RequestContext) -> Body {
     if rest.is_done() {
         return Body::from(first);

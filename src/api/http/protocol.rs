@@ -1,5 +1,5 @@
-//! The rules of HTTP/1.1 (RFC 9112) that hyper leaves to those who use it. They hold before anything else looks at a
-//! request: what two programs in a row could read in two ways is refused by the last of them.
+//! The rules of HTTP/1.1 (RFC 9112) that hyper leaves to those who use it. They are checked before anything else looks
+//! at a request: the bank refuses what two programs in a row could read in two ways.
 
 use std::net::Ipv6Addr;
 
@@ -35,8 +35,8 @@ fn check_host(request: &Request) -> Result<()> {
     Err(Error::client(StatusCode::BAD_REQUEST, ProblemCode::HostInvalid, detail))
 }
 
-/// A host with or without a port, as RFC 3986 section 3.2.2 writes it. No comma, although a name could have one: it is
-/// two headers that something has made one of.
+/// A host with or without a port, as RFC 3986 section 3.2.2 writes it. No comma, although a name could have one: that
+/// would be two headers that a proxy has joined.
 fn is_host(text: &[u8]) -> bool {
     let Ok(text) = std::str::from_utf8(text) else { return false };
     let (host, port) = match text.rfind(':') {

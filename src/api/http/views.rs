@@ -26,7 +26,8 @@ use crate::problem_code::ProblemCode;
 /// The same user who looks at the same thing in the same way again within this time makes no other record: a screen that
 /// asks every few seconds would fill the log, and would tell nothing that one record does not.
 const SAME_LOOK: Duration = Duration::from_secs(60);
-/// Looks that are remembered for that. When it is full, all are forgotten: then some are recorded twice, and none is lost.
+/// How many looks are remembered for that. When there are more, all are forgotten: some are then recorded twice, and
+/// none is lost.
 const MAX_REMEMBERED: usize = 100_000;
 
 /// How long an account may take to be looked up for the record of a refusal.
@@ -37,7 +38,7 @@ const LOOK_UP_WITHIN: Duration = Duration::from_secs(2);
 pub struct Views(Mutex<HashMap<[u8; 32], Instant>>);
 
 impl Views {
-    /// Whether the log has no record of the same look within [`SAME_LOOK`]. From now on it counts as one that has.
+    /// Whether the log has no record of the same look within [`SAME_LOOK`]. Remembers the look as recorded from now on.
     fn is_new(&self, look: &Event, now: Instant) -> bool {
         let key = key_of(look);
         let mut recorded = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -55,7 +56,7 @@ impl Views {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&key_of(look));
     }
 
-    /// Forgets those after which another look makes a record again.
+    /// Forgets looks that are older than [`SAME_LOOK`]: the next one makes a record again.
     pub fn forget_old(&self, now: Instant) {
         let mut recorded = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         recorded.retain(|_, at| now.duration_since(*at) < SAME_LOOK);
@@ -69,8 +70,8 @@ fn key_of(look: &Event) -> [u8; 32] {
 }
 
 impl App {
-    /// Has it recorded that the caller looks at somebody else's. Call it before the answer is made: when there can be no
-    /// record, there is nothing to see.
+    /// Has it recorded that the caller looks at somebody else's data. Call it before the answer is made: when it cannot
+    /// be recorded, the caller gets an error instead.
     pub fn viewed(&self, look: Event) -> Result<()> {
         if !self.views.is_new(&look, Instant::now()) {
             return Ok(());
@@ -123,8 +124,8 @@ impl AccountLook {
     }
 }
 
-/// Records what somebody who works here was shown although no handler has said so. What they have of their own lies under
-/// `/me`. The routes that move money are left out: what they show is what they record, or refuse.
+/// Records what somebody who works here was shown, when no handler has recorded it. Their own data is under `/me`. The
+/// routes that move money are left out: they record what they do, and [`record_refusal`] what they refuse.
 pub fn record_unless_recorded(
     app: &App,
     context: &RequestContext,
