@@ -1,4 +1,4 @@
-//! Encrypts the secrets of authenticator apps where they lie: AES-256-GCM under a key of their own.
+//! Encrypts the secrets of authenticator apps in the database: AES-256-GCM under a key of their own.
 //!
 //! A sealed secret is one version byte, the 8-byte id of the key, a random 96-bit nonce, the ciphertext and a 128-bit tag
 //! (NIST SP 800-38D). Version and user id are authenticated along with it, so that one user's row is worth nothing in
@@ -25,7 +25,7 @@ pub struct FactorKeys {
     previous: Option<FactorKey>,
 }
 
-/// What secrets begin with that the key with this id has sealed.
+/// The first bytes of every secret that the key with this id has sealed.
 fn prefix_of(key_id: KeyId) -> Vec<u8> {
     [&[VERSION], &key_id[..]].concat()
 }
@@ -91,9 +91,9 @@ pub enum FactorKeyError {
 }
 
 impl FactorKeys {
-    /// Makes the current one of these the key of the bank, and seals everything with it that is not: what lies there
-    /// plain, and what the previous key has sealed. Any number of instances may do it at the same time. Returns the
-    /// users whose secrets no key at hand opens.
+    /// Makes the current key the key of the bank, and encrypts every secret with it that is stored in the clear, or
+    /// that the previous key has encrypted. Any number of instances may do it at the same time. Returns the users whose
+    /// secrets none of these keys can decrypt.
     pub async fn adopt(&self, db: &Db) -> Result<Vec<Uuid>, FactorKeyError> {
         self.agree_on_current(db).await?;
         let current = self.current_id();

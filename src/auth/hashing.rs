@@ -17,16 +17,17 @@ use crate::presence::{Client, Presence};
 
 /// How long anybody waits before they are told to come back.
 const MAX_WAIT: Duration = Duration::from_secs(5);
-/// Of one kind from one network: a classroom that signs in at once, and about a second's work on two cores.
+/// The most that wait of one kind from one network: a classroom that signs in at once, about a second's work on two
+/// cores.
 const MAX_OF_A_NETWORK: usize = 64;
-/// Of one kind from all networks: more than can be hashed before those at the end have waited for too long.
+/// The most that wait of one kind: more than can be hashed before those at the end have waited for too long.
 const MAX_OF_A_KIND: usize = 512;
 /// A network takes at most this part of the places that are free: however many greedy ones there are, some are left.
 const SHARE_OF_WHAT_IS_FREE: usize = 4;
 /// Networks that are known to have customers. When there are more, the next ones are strangers.
 const MAX_FAMILIAR: usize = 65_536;
 
-/// Whose hash it is: what decides how soon it is begun.
+/// Who asks for a hash: this decides how soon it is begun.
 #[derive(Clone, Debug)]
 pub struct Asker {
     pub network: IpAddr,
@@ -36,13 +37,13 @@ pub struct Asker {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
-    /// To find out whether somebody is who they say, at the door or in a session, and what follows from it.
+    /// To find out whether somebody is who they say, at sign-in or in a session, and to hash their new password.
     Proof,
     /// To become a customer.
     SignUp,
 }
 
-/// In the order in which they come when a core is free that is nobody's share.
+/// Kinds of hashes, by priority: a core whose share nobody waits for goes to the first kind that waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Familiar,
@@ -50,7 +51,7 @@ enum Kind {
     SignUp,
 }
 
-/// Whose share each hash is, in turn.
+/// Which kind has the share that each hash is, round and round.
 const SHARES: [Kind; 8] = [
     Kind::Familiar,
     Kind::Familiar,
@@ -86,7 +87,7 @@ struct State {
     running: usize,
     /// Of these, for new customers.
     sign_ups: usize,
-    /// How many have begun, to know whose share the next one is.
+    /// How many have begun: it tells which kind has the next share.
     begun: usize,
     kinds: [Turns; 3],
     /// Clients that had ended their side when their turn came.
@@ -136,7 +137,7 @@ impl HashQueue {
         }
     }
 
-    /// Somebody has shown to be a customer there.
+    /// A customer has signed in from this network.
     pub fn note_customer_at(&self, network: IpAddr) {
         let mut state = self.lock();
         if state.familiar.len() < MAX_FAMILIAR {
@@ -201,7 +202,7 @@ impl State {
         self.ended.remove(first)
     }
 
-    /// When there are too many, the oldest is refused: it has waited in vain for longest.
+    /// When there are too many, the oldest is refused: it has waited longest.
     fn put_behind(&mut self, waiting: Waiting) {
         self.ended.retain(|waiting| !waiting.begin.is_closed());
         if self.ended.len() >= MAX_OF_A_NETWORK {

@@ -1,6 +1,6 @@
 //! Finding records of the audit log: by what happened, who did it, whom and what it is about, and when.
 //!
-//! One index leads to the records (see [`Way`]); what else is asked of them is looked at when they have been read. So
+//! Records are read by scanning one index (see [`Scan`]); the other filters are applied to what has been read. So
 //! each read costs the same, however long the log is and however little of it is wanted: it may find nothing, and say
 //! where to go on.
 
@@ -34,7 +34,7 @@ pub struct AuditFilter {
     pub to: Option<Timestamp>,
 }
 
-/// A place in the order of the list: by time, and among records of one moment by number.
+/// A place in the list, which is sorted by time, and within one moment by sequence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Position {
     pub created_at: Timestamp,
@@ -51,9 +51,9 @@ pub struct Found {
     pub next: Option<Position>,
 }
 
-/// The index that leads to the records, and what it is asked for.
+/// An index of the log, and the key in it whose records are read.
 #[derive(Clone, Debug)]
-enum Way {
+enum Scan {
     Concern(String),
     Actor(Uuid),
     Action(Action),
@@ -65,29 +65,29 @@ impl Position {
         Self { created_at: record.created_at, sequence: record.sequence }
     }
 
-    /// Behind every record.
+    /// After every record.
     const END: Self = Self { created_at: Timestamp::from_micros(i64::MAX), sequence: i64::MAX };
 }
 
 impl AuditFilter {
-    /// The ways that lead to every record that is wanted: those that pass by the fewest others. And whether they lead to
-    /// others, too.
-    fn ways(&self) -> (Vec<Way>, bool) {
+    /// The scans that find every record that is wanted, those that read the fewest others; and whether they read others
+    /// at all.
+    fn scans(&self) -> (Vec<Scan>, bool) {
         let by_action = !self.actions.is_empty();
         if let Some(number) = self.account_number {
             let others = by_action || self.user_id.is_some() || self.actor_id.is_some();
-            return (vec![Way::Concern(number.to_string())], others);
+            return (vec![Scan::Concern(number.to_string())], others);
         }
         if let Some(id) = self.user_id {
-            return (vec![Way::Actor(id), Way::Concern(id.to_string())], by_action || self.actor_id.is_some());
+            return (vec![Scan::Actor(id), Scan::Concern(id.to_string())], by_action || self.actor_id.is_some());
         }
         if let Some(id) = self.actor_id {
-            return (vec![Way::Actor(id)], by_action);
+            return (vec![Scan::Actor(id)], by_action);
         }
         if by_action {
-            (self.actions.iter().copied().map(Way::Action).collect(), false)
+            (self.actions.iter().copied().map(Scan::Action).collect(), false)
         } else {
-            (vec![Way::Time], false)
+            (vec![Scan::Time], false)
         }
     }
 
@@ -103,8 +103,8 @@ impl AuditFilter {
 }
 
 impl Db {
-    /// Some of the records that are wanted, from the newest before `before` on: at least `limit` of them, or all, or
-    /// as many as are among those that were read.
+    /// Some of the records that are wanted, from the newest before `before` on: at least `limit` of them, or all that
+    /// there are, or those among the records that one read takes.
     pub async fn find_audit_records(
         &self,
         filter: &AuditFilter,
@@ -114,13 +114,13 @@ impl Db {
         let until = filter.to.map(|to| Position { created_at: to, sequence: 0 });
         let before = before.unwrap_or(Position::END).min(until.unwrap_or(Position::END));
         let from = filter.from.unwrap_or(Timestamp::from_micros(i64::MIN));
-        let (ways, lead_to_others) = filter.ways();
+        let (scans, lead_to_others) = filter.scans();
         let limit = if lead_to_others { READ_AT_ONCE.max(limit) } else { limit };
         let mut read = BTreeMap::new();
-        // Up to where every way has been followed. One that had less than it was asked for has been followed to its end.
+        // Up to where every scan has read. One that has returned less than it was asked for has read to its end.
         let mut followed_to: Option<Position> = None;
-        for way in ways {
-            let records = self.audit_records_by(way, from, before, limit).await?;
+        for scan in scans {
+            let records = self.audit_records_by(scan, from, before, limit).await?;
             if records.len() as i64 == limit {
                 followed_to = followed_to.max(records.last().map(Position::of));
             }
@@ -135,14 +135,14 @@ impl Db {
 
     async fn audit_records_by(
         &self,
-        way: Way,
+        scan: Scan,
         from: Timestamp,
         before: Position,
         limit: i64,
     ) -> sqlx::Result<Vec<AuditRecord>> {
         let Position { created_at, sequence } = before;
-        match way {
-            Way::Time => on_reader!(self, conn => sqlx::query_as(
+        match scan {
+            Scan::Time => on_reader!(self, conn => sqlx::query_as(
                 concat!(
                     "select ", audit_columns!(), " from audit_log
                      where created_at >= $1 and (created_at, sequence) < ($2, $3)
@@ -155,7 +155,7 @@ impl Db {
             .bind(limit)
             .fetch_all(conn)
             .await),
-            Way::Actor(id) => on_reader!(self, conn => sqlx::query_as(
+            Scan::Actor(id) => on_reader!(self, conn => sqlx::query_as(
                 concat!(
                     "select ", audit_columns!(), " from audit_log
                      where actor_id = $5 and created_at >= $1 and (created_at, sequence) < ($2, $3)
@@ -169,7 +169,7 @@ impl Db {
             .bind(id)
             .fetch_all(conn)
             .await),
-            Way::Action(action) => on_reader!(self, conn => sqlx::query_as(
+            Scan::Action(action) => on_reader!(self, conn => sqlx::query_as(
                 concat!(
                     "select ", audit_columns!(), " from audit_log
                      where action = $5 and created_at >= $1 and (created_at, sequence) < ($2, $3)
@@ -183,7 +183,7 @@ impl Db {
             .bind(action.name())
             .fetch_all(conn)
             .await),
-            Way::Concern(concern) => on_reader!(self, conn => sqlx::query_as(
+            Scan::Concern(concern) => on_reader!(self, conn => sqlx::query_as(
                 concat!(
                     "select ", audit_columns!(), " from audit_log
                      join (select sequence as number from audit_concerns

@@ -278,9 +278,9 @@ pub async fn confirmed(tx: &mut Tx<'_>, user_id: Uuid) -> Result<Option<SecondFa
     Ok(tx.second_factor(user_id).await?.filter(|factor| factor.confirmed_at.is_some()))
 }
 
-/// Whether the code opens the front door; it is used up with the transaction. Six digits can be guessed, so tries at them
-/// are limited for each user, wherever they come from; a recovery code cannot, so that it opens the door even while
-/// somebody uses up those tries.
+/// Whether the code completes a sign-in; it is used up with the transaction. Six digits can be guessed, so tries at
+/// them are limited for each user, wherever they come from. A recovery code cannot, so it counts even while somebody
+/// uses up those tries.
 pub async fn check_code_at_sign_in(
     app: &App,
     context: &RequestContext,
@@ -312,7 +312,7 @@ pub async fn begin_with_code(app: &App, context: &RequestContext, caller: Caller
     begin_with_code_of(Which::Confirmed, app, context, caller, code).await
 }
 
-/// The second factor that a code is of.
+/// The second factor that a code belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Which {
     Confirmed,
@@ -393,7 +393,7 @@ fn unreadable(user_id: Uuid) -> Error {
     ))
 }
 
-/// 401 at the front door; 403 inside, where the caller is known and need not sign in again.
+/// 401 at sign-in; 403 within a session, where the caller is known and need not sign in again.
 pub fn wrong_code(status: StatusCode) -> Error {
     let detail = "The code is wrong, or was used before. Wait for the next one, or send a recovery code.";
     Error::client(status, ProblemCode::InvalidSecondFactor, detail)
