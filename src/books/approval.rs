@@ -14,7 +14,8 @@ use crate::timestamp::Timestamp;
 /// How long an approval waits: a week has a working day for everybody, and what nobody approved by then was not urgent.
 pub const LIFETIME: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
-/// Approvals that wait of those that one person has asked for: enough for a busy day, too few to bury what others ask for.
+/// The most pending approvals that one person has asked for: enough for a busy day, too few to bury what others ask
+/// for.
 pub const MAX_PENDING_PER_PERSON: i64 = 100;
 
 /// A movement that somebody of the staff has asked for.
@@ -37,7 +38,7 @@ pub struct Approval {
     pub requested_by: Uuid,
     pub requested_at: Timestamp,
     pub expires_at: Timestamp,
-    /// As stored, where nothing ever expires: ask [`Approval::status_at`].
+    /// As stored. Nothing is stored as expired: ask [`Approval::status_at`].
     pub status: ApprovalStatus,
     pub decided_by: Option<Uuid>,
     pub decided_at: Option<Timestamp>,
@@ -49,7 +50,7 @@ pub struct Approval {
 pub enum ApprovalStatus {
     /// Waits for somebody else.
     Pending,
-    /// Booked, in the same moment.
+    /// Booked, in the same database transaction.
     Approved,
     /// Refused by somebody else, or withdrawn by whoever asked.
     Rejected,
@@ -71,7 +72,7 @@ impl Approval {
         }
     }
 
-    /// What a reversal that waits reserves on the account that it takes the money from.
+    /// What a pending reversal reserves on the account that it debits.
     pub fn reservation(&self) -> Option<Reservation> {
         let account_number = self.reverses.and(self.from_account)?;
         Some(Reservation { approval_id: self.id, account_number, amount: self.amount })
@@ -88,7 +89,7 @@ impl Approval {
 }
 
 impl ApprovalStatus {
-    /// What was stored as this, is now.
+    /// The status at `now` of an approval that is stored with this one.
     pub fn at(self, now: Timestamp, expires_at: Timestamp) -> Self {
         match self {
             Self::Pending if expires_at <= now => Self::Expired,
@@ -100,7 +101,7 @@ impl ApprovalStatus {
 /// An amount that nobody else may take off an account, because a pending reversal needs it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, sqlx::FromRow)]
 pub struct Reservation {
-    /// Of the reversal that waits.
+    /// The pending reversal.
     pub approval_id: Uuid,
     pub account_number: AccountNumber,
     /// Minor units, positive.

@@ -1,4 +1,4 @@
-//! What the audit log has to say: who did what, to whom, and when.
+//! Events of the audit log: who did what, to whom, and when.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -11,7 +11,7 @@ use crate::account_number::AccountNumber;
 use crate::text::{self, Reason};
 use crate::timestamp::Timestamp;
 
-/// Of what a record quotes, in characters.
+/// The longest text that a record quotes, in characters.
 const MAX_TEXT_LENGTH: usize = 300;
 
 /// Declares the actions, each with its name as stored and on the wire.
@@ -84,7 +84,7 @@ actions! {
     /// Staff requested a movement on somebody else's account and were refused: the refusal tells how the account stands.
     MovementRefused = "movement_refused",
     AdminCreated = "admin_created",
-    /// The bank was filled with a customer and a past that nobody had, to try it out.
+    /// `coffer demo` filled the bank with a customer and made-up movements, to try it out.
     DemoFilled = "demo_filled",
     /// Somebody other than its owner took an account's statement.
     StatementExported = "statement_exported",

@@ -1,4 +1,4 @@
-//! What callers ask the ledger for.
+//! Commands: complete requests to move money.
 
 use std::collections::BTreeSet;
 
@@ -20,13 +20,13 @@ pub struct Command {
     pub requester: Requester,
     pub movement: Movement,
     pub amount: Amount,
-    /// What the caller believes the currency to be; a belief that is wrong is refused.
+    /// The currency that the caller expects; refused if the account has another one.
     pub currency: Option<Currency>,
     pub description: Option<String>,
     /// The first 16 bytes of SHA-256(caller, Idempotency-Key).
     pub idempotency_key: Option<[u8; 16]>,
     pub dual_control: DualControl,
-    /// What this movement undoes, if it does.
+    /// The movement that this one reverses, if it is a reversal.
     pub reverses: Option<Reverses>,
     /// Goes into the audit log if the movement is booked on somebody else's account by the caller alone; what moved is added
     /// to it. None for those who have only accounts of their own.
@@ -37,7 +37,7 @@ pub struct Command {
 }
 
 impl Command {
-    /// The user who has it carried out now: of what was approved, the one who approved it.
+    /// The user who has it carried out now: the approver, if it was approved, otherwise the requester.
     pub fn given_by(&self) -> Uuid {
         match self.dual_control {
             DualControl::Approved { by, .. } => by,
@@ -46,15 +46,15 @@ impl Command {
     }
 }
 
-/// What becomes of a command that nobody may give alone.
+/// How a command is handled that needs a second approver.
 #[derive(Clone, Debug)]
 pub enum DualControl {
-    /// Nobody is asked: such a command is refused.
+    /// It is refused.
     Refuse,
-    /// Such a command is stored as a pending approval with the same id, until somebody else decides. `record` goes into the audit
+    /// It is stored as a pending approval with the same id, until somebody else decides. `record` goes into the audit
     /// log; what is asked for is added to it.
     Request { record: Box<Event> },
-    /// Somebody has approved it. It is only carried out while the approval is pending, and `record` then goes into the
+    /// Somebody has approved it. It is only carried out while the approval is pending; `record` then goes into the
     /// audit log.
     Approved { by: Uuid, record: Box<Event> },
 }
@@ -73,14 +73,14 @@ pub struct Requester {
     pub user_id: Uuid,
     /// Staff: may act for any customer.
     pub acts_on_any_account: bool,
-    /// Whether deposits to the caller's own accounts are taken on the caller's word.
+    /// Whether the bank takes deposits by customers to their own accounts.
     pub deposits_to_own: bool,
     /// The most that staff move within a day without a second approver, in whole units of the currency; None for any amount.
     pub approval_above: Option<i64>,
 }
 
 impl Command {
-    /// The pending approval that waits from `now` on, when the command is not for one person to give.
+    /// The approval that is pending from `now` on, when the command needs a second approver.
     pub fn approval(&self, money: Money, now: Timestamp) -> Approval {
         let (from_account, to_account) = self.movement.sides();
         Approval {

@@ -40,13 +40,13 @@ pub struct Decisions {
     book: Book,
     /// Keys that took effect, before this batch or within it.
     used_keys: Staged<[u8; 16], UsedKey>,
-    /// Approvals that are still to be carried out, of those that the batch names.
+    /// The approvals named in the batch that are still pending.
     pending: Staged<Uuid, ()>,
-    /// Reversals before this batch, of those that have to do with what it reverses.
+    /// Reversals before this batch that have one of the movements it reverses on either side.
     reversals: Vec<Reversal>,
-    /// Approvals before this batch that wait to reverse what it reverses.
+    /// Pending reversals before this batch of the movements that it reverses.
     pending_reversals: Vec<PendingReversal>,
-    /// How many approvals the callers have asked for who may ask for another.
+    /// How many pending approvals each caller has asked for, of those who may ask for another.
     pending_counts: Staged<Uuid, i64>,
     /// The time of new approvals.
     now: Timestamp,
@@ -56,12 +56,12 @@ pub struct Decisions {
     staged: Postings,
 }
 
-/// What waited for approval before the batch, as far as it has to do with it.
+/// The approvals that were pending before the batch, as far as it needs to know them.
 #[derive(Default)]
 pub struct PendingBefore {
-    /// Reversals of what the batch reverses.
+    /// Pending reversals of the movements that the batch reverses.
     pub reversals: Vec<PendingReversal>,
-    /// How many approvals the callers have asked for who may ask for another.
+    /// How many pending approvals each caller has asked for, of those who may ask for another.
     pub counts: HashMap<Uuid, i64>,
 }
 
@@ -102,7 +102,7 @@ impl Decisions {
         verdicts
     }
 
-    /// What the request has staged joins the batch.
+    /// Moves what the request has staged to the batch.
     fn accept(&mut self) {
         self.book.accept();
         self.used_keys.accept();
@@ -111,7 +111,7 @@ impl Decisions {
         self.postings.append(&mut self.staged);
     }
 
-    /// The request was refused: it has changed nothing.
+    /// Discards what the request has staged, because it was refused.
     fn discard(&mut self) {
         self.book.discard();
         self.used_keys.discard();
@@ -157,11 +157,11 @@ impl Decisions {
         }
     }
 
-    /// Of a movement one reversal waits at a time: otherwise its money would have to be reserved twice.
+    /// A movement has one pending reversal at a time: otherwise its money would have to be reserved twice.
     fn refuse_while_another_waits(&self, command_id: Uuid, transaction_id: Uuid) -> Result<(), Refusal> {
         let before = self.pending_reversals.iter().map(|waiting| (waiting.approval_id, Some(waiting.transaction_id)));
         let since = self.postings.approvals.iter().chain(&self.staged.approvals);
-        let mut all = before.chain(since.map(|kept| (kept.id, kept.reverses)));
+        let mut all = before.chain(since.map(|approval| (approval.id, approval.reverses)));
         match all.find(|&(id, reverses)| id != command_id && reverses == Some(transaction_id)) {
             Some((approval_id, _)) => Err(Refusal::ReversalPending { approval_id }),
             None => Ok(()),
@@ -223,7 +223,8 @@ impl Decisions {
         self.staged.reversals.push(Reversal { transaction_id: *transaction_id, reversal_id: reversal.id });
     }
 
-    /// What staff do on somebody else's account by themselves. Approvals and reversals have records of their own.
+    /// Records what staff do on somebody else's account by themselves. Approvals and reversals have records of their
+    /// own.
     fn stage_record(&mut self, command: &Command, outcome: &Outcome) {
         let acted_on = outcome.entry.account_number;
         let owner = self.book.account(acted_on).and_then(|account| account.owner_id);

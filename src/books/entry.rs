@@ -1,4 +1,4 @@
-//! What is booked: a transaction of the journal, and the entry that it makes in each account's history.
+//! Transactions of the journal, and the entries that they make in the accounts' histories.
 
 use sqlx::FromRow;
 use uuid::Uuid;

@@ -1,4 +1,4 @@
-//! The books on the ground floor: what there is (accounts, entries, commands, approvals), and what becomes of a command.
+//! The books: what there is (accounts, entries, commands, approvals), and what becomes of a command.
 //! Pure: nothing here waits for anything, reads a clock or talks to a database.
 
 pub mod account;

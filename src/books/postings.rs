@@ -1,4 +1,4 @@
-//! Everything that a batch adds to the books, and what it has to know of what was added before.
+//! Postings, which are everything that a batch adds to the books, and what it must know of earlier ones.
 
 use sqlx::FromRow;
 use uuid::Uuid;
@@ -15,16 +15,16 @@ pub struct Postings {
     pub entries: Vec<Entry>,
     pub used_keys: Vec<UsedKey>,
     pub approved: Vec<Approved>,
-    /// What waits for a second approver from now on.
+    /// Pending approvals that are new.
     pub approvals: Vec<Approval>,
     pub reversals: Vec<Reversal>,
     pub unapproved: Vec<UnapprovedTotal>,
-    /// What the audit log has to say of it.
+    /// Events for the audit log.
     pub records: Vec<Event>,
 }
 
 impl Postings {
-    /// Moves everything of `other` behind what is here, and keeps its room for the next.
+    /// Moves everything from `other` to the end of this; `other` keeps its capacity for the next request.
     pub fn append(&mut self, other: &mut Self) {
         let Self { transactions, entries, used_keys, approved, approvals, reversals, unapproved, records } = other;
         self.transactions.append(transactions);
@@ -47,11 +47,11 @@ pub struct UsedKey {
     /// SHA-256 of the request.
     #[sqlx(try_from = "Vec<u8>")]
     pub fingerprint: [u8; 32],
-    /// Booked, or what an approval that the request became will be booked as.
+    /// The transaction that was booked, or that the pending approval is to become.
     pub transaction_id: Uuid,
 }
 
-/// An approval that is carried out, and whose word it was. Its id is that of the transaction.
+/// An approval that is carried out, and its approver. Its id is that of the transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Approved {
     pub id: Uuid,
@@ -67,7 +67,7 @@ pub struct Reversal {
     pub reversal_id: Uuid,
 }
 
-/// An approval that waits to undo a movement.
+/// A pending approval of a reversal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromRow)]
 pub struct PendingReversal {
     pub approval_id: Uuid,

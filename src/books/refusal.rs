@@ -32,7 +32,7 @@ pub enum Refusal {
     BalanceOverflow,
     #[error("{0}")]
     Amount(#[from] AmountError),
-    /// Nothing else speaks against the movement.
+    /// Only said when the movement would be accepted otherwise.
     #[error("{why} Send it by itself, outside of a batch: it then waits for somebody else's approval.")]
     ApprovalRequired { requested: Money, why: NeedsApproval },
     #[error("One of the accounts is yours: somebody else must approve this.")]

@@ -59,7 +59,7 @@ impl Book {
         }
     }
 
-    /// The reversal that it was for is about to be decided.
+    /// Ends a reservation, because its reversal is about to be decided.
     fn release(&mut self, approval_id: Uuid) {
         if let Some(reservation) = self.reservations.remove(&approval_id)
             && let Some(account) = self.accounts.get_mut(&reservation.account_number)
@@ -68,21 +68,21 @@ impl Book {
         }
     }
 
-    /// Before the commands of one request are decided: together they count as their sum, whatever becomes of each.
+    /// Call it before deciding the commands of a request: they count together as their sum, whatever becomes of each.
     /// `commands` are those that have not taken effect before, of callers who need a second approver for large sums.
     pub fn begin_request<'a>(&mut self, commands: impl Iterator<Item = &'a Command>) {
         let amounts = commands.filter_map(|command| self.amount_by_role(command)).collect();
         self.unapproved.begin_request(amounts);
     }
 
-    /// What the request has changed stands.
+    /// Accepts the request's changes.
     pub fn accept(&mut self) {
         self.accounts.accept();
         self.reservations.accept();
         self.unapproved.accept();
     }
 
-    /// The request has changed nothing.
+    /// Discards the request's changes.
     pub fn discard(&mut self) {
         self.accounts.discard();
         self.reservations.discard();
@@ -93,7 +93,7 @@ impl Book {
         &self.unapproved
     }
 
-    /// What the command would move without a second approver by the power of the caller's role.
+    /// What the command would move without a second approver, by the power of the requester's role.
     fn amount_by_role(&self, command: &Command) -> Option<(Uuid, Money)> {
         let (from, to) = command.movement.sides();
         let (debited, credited) =
@@ -214,17 +214,17 @@ fn balance_after_credit(account: &Account, money: Money) -> Result<i64, Refusal>
     account.balance.checked_add(money.minor_units).ok_or(Refusal::BalanceOverflow)
 }
 
-/// By which right a command moves money.
+/// The right by which a command moves money.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Power {
-    /// Any customer may: the caller's money goes out, or to somebody else.
+    /// Any customer may: the requester's money goes out, or to somebody else.
     Own,
     /// Any customer of a bank with self-service deposits may. Of staff it counts all the same, because money that they
     /// give themselves comes from nobody who would miss it.
     OwnDeposit,
-    /// Only the caller's role allows it, and none of the accounts is the caller's.
+    /// Only the requester's role allows it, and none of the accounts is the requester's.
     Role,
-    /// Only the caller's role allows it, and one of the accounts is the caller's.
+    /// Only the requester's role allows it, and one of the accounts is the requester's.
     RoleForOneself,
 }
 
@@ -258,8 +258,8 @@ fn refuse_approval_by_owner(
 }
 
 impl Book {
-    /// Whether staff need a second approver for it: whatever the amount, where they have to do with themselves; otherwise
-    /// when they have moved more than the limit within a day, with all that this request moves.
+    /// Refuses a command for which staff need a second approver: by their role on an account of their own, whatever the
+    /// amount; otherwise when they would have moved more than the limit within a day, with all that this request moves.
     fn refuse_alone(&self, command: &Command, power: Power, money: Money) -> Result<(), Refusal> {
         let Some(units) = command.requester.approval_above else { return Ok(()) };
         let why = match power {

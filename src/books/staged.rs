@@ -1,4 +1,4 @@
-//! What a request changes, beside what stood before it, until all of the request is accepted or none of it.
+//! The changes of a request, staged beside what was there before, until the whole request is accepted or discarded.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -47,7 +47,7 @@ impl<K: Copy + Eq + Hash, V> Staged<K, V> {
         Some(removed)
     }
 
-    /// The request's changes stand.
+    /// Accepts the request's changes.
     pub fn accept(&mut self) {
         for (key, changed) in self.changed.drain() {
             match changed {
@@ -57,7 +57,7 @@ impl<K: Copy + Eq + Hash, V> Staged<K, V> {
         }
     }
 
-    /// The request has changed nothing.
+    /// Discards the request's changes.
     pub fn discard(&mut self) {
         self.changed.clear();
     }
@@ -100,7 +100,7 @@ mod tests {
     }
 
     proptest! {
-        /// After each request the map is what a copy is that the request was tried on first.
+        /// After each request the map equals a copy that the same steps were tried on.
         #[test]
         fn what_is_discarded_never_was_and_what_is_accepted_is_there(
             requests in prop::collection::vec((steps(), any::<bool>()), 0..12)

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use crate::money::{Currency, Money};
 use crate::timestamp::Timestamp;
 
-/// What counts against the approval amount: everything within the last day, so that it cannot be had in small pieces.
+/// Everything within this time counts against the approval amount, so that nobody evades it by small movements.
 pub const WINDOW: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// What somebody of the staff moved without a second approver, in one currency and one batch.
@@ -52,13 +52,13 @@ impl Unapproved {
         increase(&mut self.accepted, user_id, money);
     }
 
-    /// Nothing of the request stands.
+    /// Discards what the request would add.
     pub fn discard(&mut self) {
         self.planned.clear();
         self.accepted.clear();
     }
 
-    /// What was accepted of the request stands.
+    /// Adds what was accepted of the request.
     pub fn accept(&mut self) {
         self.planned.clear();
         for ((user_id, currency), amount) in self.accepted.drain() {

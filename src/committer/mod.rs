@@ -72,7 +72,7 @@ const STUCK_AFTER: Duration = Duration::from_secs(2);
 const CLOSING_WITHIN: Duration = Duration::from_secs(3);
 /// How long a caller waits to hear what became of a commit that has begun.
 const VERDICT_WITHIN: Duration = Duration::from_secs(30);
-/// What a writer has shown so lately is taken as how it is.
+/// For how long what a writer has shown counts: that it could write, or could not.
 const PULSE_LIFETIME: Duration = Duration::from_secs(1);
 /// How long [`Committer::readiness`] waits for a writer to show that it can write.
 const PULSE_WITHIN: Duration = Duration::from_millis(700);
@@ -81,7 +81,7 @@ const PULSE_WITHIN: Duration = Duration::from_millis(700);
 #[derive(Clone)]
 pub struct Committer {
     writers: Vec<WriterHandle>,
-    /// What bounds the queues: a permit for each command that waits.
+    /// Bounds the queues: a permit for each command that waits.
     room: Arc<Semaphore>,
     closing_since: Arc<OnceLock<Instant>>,
     limits: MovementLimits,
@@ -129,7 +129,7 @@ pub enum SubmitError {
     /// The bank is shutting down. Nothing was booked.
     #[error("the ledger is closing")]
     Closing,
-    /// Somebody else holds what the commands need. Nothing was booked.
+    /// Somebody else has locked a row that the commands need. Nothing was booked.
     #[error("an account is locked by somebody else")]
     AccountBusy,
     /// The database takes no writes now. Nothing was booked.
@@ -161,7 +161,7 @@ struct QueuedRequest {
     _room: OwnedSemaphorePermit,
 }
 
-/// Who has the say over a request: its caller, who may give it up, until the writer begins to commit it.
+/// Whether a request may still be given up: by its caller, until the writer begins to commit it.
 #[derive(Default)]
 struct Stage(AtomicU8);
 
@@ -221,7 +221,7 @@ impl Committer {
         (Self { writers, room, closing_since: closing_since.clone(), limits, disk }, Writers { tasks, closing_since })
     }
 
-    /// The same writers for callers who may move only so much, onto a disk that keeps a reserve.
+    /// The same writers, with limits on the movements of each caller, and with a reserve on the disk.
     pub fn within(self, limits: MovementLimits, disk: DiskReserve) -> Self {
         Self { limits, disk, ..self }
     }
@@ -337,7 +337,7 @@ impl WriterHandle {
 }
 
 impl WriterState {
-    /// Of a writer that is about to start: it has shown nothing, and is given the time to.
+    /// The state of a writer that is about to start: it has shown nothing yet, and has the usual time to do so.
     fn new() -> Self {
         let (pulse, _) = watch::channel(Pulse { at: Instant::now(), outcome: Ok(()) });
         Self {
@@ -357,7 +357,7 @@ impl WriterState {
         self.commit_began.store(0, Release);
     }
 
-    /// Whether a COMMIT takes so long that whoever is behind it had better come back.
+    /// Whether a COMMIT takes so long that requests behind it are told to come back.
     fn commit_is_stuck(&self) -> bool {
         let began = self.commit_began.load(Acquire);
         began > 0 && self.milliseconds().saturating_sub(began) >= STUCK_AFTER.as_millis() as u64

@@ -29,7 +29,7 @@ const FIRST_PAUSE: Duration = Duration::from_millis(5);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// A request that has waited longer is not begun any more.
 const BEGUN_WITHIN: Duration = Duration::from_secs(7);
-/// How long accounts that somebody else holds are not asked for again: as long as `Retry-After` advises.
+/// How long accounts that somebody else has locked are not asked for again: as long as `Retry-After` advises.
 const LOCKED_FOR: Duration = Duration::from_secs(1);
 /// How long one look-up of a commit may take. A connection that was merely cut is replaced in less, and nobody notices.
 const LOOK_UP_WITHIN: Duration = Duration::from_secs(1);
@@ -45,7 +45,7 @@ pub(super) struct Writer {
     pub closing_since: Arc<OnceLock<Instant>>,
     pub clock: Arc<Clock>,
     pub maximum_major_units: i64,
-    /// Accounts that somebody else held, and when that was found.
+    /// Accounts that somebody else had locked, and when that was found.
     pub locked: Vec<(BTreeSet<AccountNumber>, Instant)>,
 }
 
@@ -65,7 +65,7 @@ struct Doubt {
     approval_ids: Vec<Uuid>,
     /// The accounts of the batch, which a COMMIT that is still under way holds.
     accounts: Vec<AccountNumber>,
-    /// What to answer if it was.
+    /// The answers if it took effect.
     verdicts: Vec<Verdicts>,
 }
 
@@ -126,7 +126,8 @@ impl Writer {
                 answer(batch, verdicts);
                 return Ok(());
             }
-            // Nothing was booked. Until what a failed commit has left is buried, nobody may take that for certain.
+            // Nothing was booked. That is only certain once nothing of a failed commit can come back: see
+            // `bury_failed_commit`.
             if !is_to_bury {
                 batch.iter().for_each(|request| request.stage.reopen());
             }
@@ -147,11 +148,12 @@ impl Writer {
         }
     }
 
-    /// The batch could not be carried out. Finds out whose fault it is.
+    /// After the batch has failed: refuses everybody if the database is at fault. Otherwise carries out each request by
+    /// itself, so that only the one at fault fails.
     async fn carry_out_one_by_one(&mut self, batch: &mut Vec<QueuedRequest>, error: sqlx::Error) {
         let is_everyones = errors::is_transient(&error) && !errors::is_lock_timeout(&error);
         if is_everyones {
-            // So it would be for whoever came meanwhile: they have waited as long.
+            // Requests that came meanwhile would fail, too, and they have waited as long.
             self.give_up(batch, &error);
             self.refuse_queue(errors::failure(&error));
             return;
@@ -169,7 +171,8 @@ impl Writer {
         }
     }
 
-    /// Refuses what names accounts that somebody else held a moment ago: that is waited for once, not once a request.
+    /// Refuses requests that name accounts which somebody else had locked a moment ago: one request waits for the lock,
+    /// not each.
     fn refuse_locked(&mut self, batch: &mut Vec<QueuedRequest>) {
         self.locked.retain(|(_, found_at)| found_at.elapsed() < LOCKED_FOR);
         if self.locked.is_empty() {
@@ -243,7 +246,7 @@ impl Writer {
         Ok(took_effect)
     }
 
-    /// Tells everybody in the queue that nothing was booked.
+    /// Refuses every request in the queue: nothing of it was booked.
     fn refuse_queue(&mut self, failure: Failure) {
         while let Ok(request) = self.queue.try_recv() {
             let _ = request.answer.send(Err(SubmitError::NotBooked(failure)));
@@ -365,7 +368,7 @@ pub(super) async fn on_its_own_thread(writer: impl Future<Output = ()> + Send + 
     let _ = has_ended.await;
 }
 
-/// Drops what its caller has given up, and refuses what its caller is about to: that would only spoil the batch.
+/// Drops requests that their callers have given up, and refuses those that are about to be: they would fail the batch.
 fn refuse_late(batch: &mut Vec<QueuedRequest>) {
     let is_late = |request: &QueuedRequest| {
         request.stage.is_given_up() || request.asked_at.elapsed() >= BEGUN_WITHIN && request.stage.give_up()
