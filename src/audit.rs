@@ -1,8 +1,8 @@
 //! The audit log: what matters to security, in an append-only chain of hashes.
 //!
-//! What changes anything (a role, a freeze, an approval) is recorded in the same transaction as the change. What only
-//! happened (a wrong password, a denial) is [noted](AuditLog::note) and written soon after, many to a transaction. So is
-//! that staff looked at somebody else's, but nobody sees anything without a [promise](AuditLog::promise) of a record.
+//! A change (of a role, a freeze, an approval) is recorded in the same transaction as the change. Other events (a wrong
+//! password, a denial) are [noted](AuditLog::note) and written soon after, many to a transaction. So are reads of other
+//! people's data by staff, but nobody sees anything without a [promise](AuditLog::promise) of a record.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use crate::db::{Db, errors};
 const MAX_WAITING: usize = 10_000;
 /// Notes in one transaction: few, because sign-ins wait for its lock.
 const MAX_BATCH: usize = 32;
-/// Between two tries to write notes while the database is out of reach.
+/// The pause between two tries to write notes while the database is out of reach.
 const PAUSE: Duration = Duration::from_millis(500);
 
 /// Too many events wait to be written for another one.
@@ -44,13 +44,13 @@ impl AuditLog {
         }
     }
 
-    /// The same for what nobody may see off the record: where there is no room for the event, the answer is a refusal.
+    /// The same for what nobody may see off the record: fails when there is no room for the event.
     pub fn promise(&self, event: Event) -> Result<(), NoRoomForRecord> {
         self.0.try_send(event).map_err(|_| NoRoomForRecord)
     }
 }
 
-/// Events that cannot be in the table are in the log, each.
+/// Writes events to the table; those that cannot be written there go to the log.
 async fn write(db: Db, mut waiting: mpsc::Receiver<Event>) {
     let mut batch = Vec::new();
     let mut is_within_reach = true;
@@ -59,14 +59,14 @@ async fn write(db: Db, mut waiting: mpsc::Receiver<Event>) {
             for event in &batch {
                 tracing::error!(?event, "this event could not be recorded");
             }
-            // There is no time for the same with every batch when the bank closes.
+            // When the bank closes there is no time to try again with every batch.
             is_within_reach = !waiting.is_closed();
         }
         batch.clear();
     }
 }
 
-/// Whether the events are in the table. What may pass is waited for however long it takes, but not when the bank closes.
+/// Whether the events were written. Tries again for as long as a failure may pass, but not when the bank closes.
 async fn write_batch(db: &Db, batch: &[Event], waiting: &mpsc::Receiver<Event>) -> bool {
     let mut is_told = false;
     loop {

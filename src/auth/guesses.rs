@@ -1,4 +1,4 @@
-//! What slows a guesser of passwords and codes, and locks nobody out.
+//! Limits on guesses at passwords and codes, which lock nobody out.
 //!
 //! Every sign-in takes a guess from three quotas before anything is hashed; one that succeeds gives them back. So a
 //! person who mistypes waits a little, from where they mistyped. The third quota meets those who guess at one account
@@ -32,7 +32,7 @@ const SECOND_FACTOR: Quota = Quota { burst: 10, interval: Duration::from_secs(15
 /// At one user's recovery codes from one network, at sign-in. Nobody guesses 120 bits; this bounds what trying them costs.
 const RECOVERY_CODES: Quota = Quota { burst: 10, interval: Duration::from_secs(60) };
 
-/// How often the audit log is told of it, for each network: that a flood goes on needs no record of every drop.
+/// Refusals that are recorded in the audit log, for each network: a flood needs no record of every try.
 const RECORDS: Quota = Quota { burst: 5, interval: Duration::from_secs(60) };
 
 /// Complete sign-ins of one user, wherever from: each writes a session and a record. Its access token is good for 15

@@ -29,7 +29,7 @@ const HOUR: Duration = Duration::from_secs(60 * 60);
 /// People and accounts that one person may look at in a day: a page of a hundred every three minutes, around the clock.
 const LOOKS_PER_DAY: u32 = 50_000;
 
-/// Of one caller: somebody who tries everything is on record well enough.
+/// Denials of one caller that are recorded: somebody who tries everything is on record well enough.
 const DENIALS_ON_RECORD: Quota = Quota { burst: 50, interval: Duration::from_secs(10) };
 
 /// What callers may do how often. 0 stands for any number.
@@ -57,7 +57,7 @@ pub struct Parts {
     pub requests: RequestLimit<Uuid>,
     /// Writes beside the money: each leaves something behind, a row or a record.
     pub changes: RequestLimit<Uuid>,
-    /// What the audit log takes in a day of one person's looking at others: a record, and a row for each account and person.
+    /// How many people and accounts one person may look at in a day: each is a row of the audit log, beside the record.
     pub looks: RequestLimit<Uuid>,
     /// By network: see [`crate::limits::network_of`].
     pub sign_ups: RequestLimit<IpAddr>,

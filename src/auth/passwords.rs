@@ -21,9 +21,9 @@ use crate::schema::{scalar_schema, string};
 /// NIST SP 800-63B: at least 8 characters, and room for a passphrase. The upper end bounds the work of one hash.
 pub const MIN_LENGTH: usize = 8;
 pub const MAX_LENGTH: usize = 128;
-/// Of a password that the bank thinks of: 144 random bits, 24 characters.
+/// Random bytes of a password that the bank generates: 144 bits, 24 characters.
 const GENERATED_BYTES: usize = 18;
-/// Of threads that hash (nice(2)): beside busy threads they get about a tenth of a core, alone all of it.
+/// Niceness of threads that hash (nice(2)): beside busy threads they get about a tenth of a core, alone all of it.
 #[cfg(target_os = "linux")]
 const NICENESS: i32 = 10;
 
@@ -98,7 +98,7 @@ impl Password {
     }
 }
 
-/// A password that nobody has thought of before.
+/// A new random password.
 pub fn generate() -> Result<String, getrandom::Error> {
     let mut bytes = [0; GENERATED_BYTES];
     getrandom::fill(&mut bytes)?;
@@ -108,7 +108,7 @@ pub fn generate() -> Result<String, getrandom::Error> {
 /// Hashes and verifies with Argon2id, off the async threads and never more at once than there are cores: each hash takes
 /// 19 MiB, so a crowd of logins must not become a crowd of hashes.
 pub struct Passwords {
-    /// Who hashes next.
+    /// Decides whose password is hashed next.
     pub queue: HashQueue,
     hashers: Hashers,
     /// Verified when there is no such user, so that the answer takes as long as for one that exists.

@@ -67,7 +67,7 @@ impl RefreshToken {
         URL_SAFE_NO_PAD.encode([&self.session_id.as_bytes()[..], &self.family, &self.nonce].concat())
     }
 
-    /// What the database knows this token by.
+    /// The hashes by which the database finds this token.
     pub fn hashes(&self) -> TokenHashes {
         TokenHashes {
             session_id: self.session_id,

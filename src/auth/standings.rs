@@ -14,13 +14,13 @@ use crate::timestamp::Timestamp;
 pub struct Standings(RwLock<HashMap<Uuid, (Standing, Timestamp)>>);
 
 impl Standings {
-    /// None when the token's word still holds.
+    /// None when what the token says still holds.
     pub fn get(&self, user_id: Uuid) -> Option<Standing> {
         let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
         known.get(&user_id).map(|(standing, _)| *standing)
     }
 
-    /// Takes in what was decided at `changed_at`, unless something later is known.
+    /// Stores a decision of `changed_at`, unless a later one is known.
     pub fn set(&self, user_id: Uuid, standing: Standing, changed_at: Timestamp) {
         let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
         let entry = known.entry(user_id).or_insert((standing, changed_at));

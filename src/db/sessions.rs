@@ -8,7 +8,7 @@ use super::{Db, Tx, in_transaction, on_reader};
 use crate::db::users::Role;
 use crate::timestamp::Timestamp;
 
-/// What the database knows a refresh token by.
+/// The hashes by which the database finds a refresh token.
 #[derive(Clone, Copy, Debug)]
 pub struct TokenHashes {
     pub session_id: Uuid,

@@ -101,7 +101,7 @@ pub async fn approve(app: &App, context: &RequestContext, approver: Caller, id: 
     Ok(approved)
 }
 
-/// The request was about the factor that the user had then. A user who has enrolled another one since has not lost it.
+/// Refuses when the user has enrolled another factor since the request: that one is not lost.
 async fn refuse_another_factor(tx: &mut Tx<'_>, change: &AccessChange) -> Result<()> {
     let confirmed_at = tx.second_factor(change.user_id).await?.and_then(|factor| factor.confirmed_at);
     if confirmed_at.is_none_or(|at| at > change.requested_at) {
@@ -132,7 +132,7 @@ pub async fn reject(app: &App, context: &RequestContext, caller: Caller, id: Uui
     Ok(rejected)
 }
 
-/// Gives the role within the transaction; tell [`crate::auth::standings`] once it is committed.
+/// Gives the role within the transaction. Tell [`crate::auth::standings`] of it after the commit.
 pub async fn set_role(
     tx: &mut Tx<'_>,
     context: &RequestContext,
@@ -152,7 +152,7 @@ pub async fn set_role(
     Ok((user, changed_at))
 }
 
-/// Takes the second factor away within the transaction; [`tell_of_reset`] once it is committed.
+/// Takes the second factor away within the transaction. Call [`tell_of_reset`] after the commit.
 pub async fn reset_second_factor(
     tx: &mut Tx<'_>,
     context: &RequestContext,
@@ -167,7 +167,7 @@ pub async fn reset_second_factor(
     Ok(reset)
 }
 
-/// The sessions have ended, and tokens that were made with the factor count for as much as others.
+/// Tells this instance that the sessions have ended, and that tokens made with the factor count no more than others.
 pub fn tell_of_reset(app: &App, reset: Reset, now: Timestamp) {
     app.auth.ended_sessions.add(reset.ended, now);
     app.auth.standings.take_in(reset.standing);

@@ -30,11 +30,11 @@ use crate::money::{Amount, Currency, Money};
 use crate::problem_code::ProblemCode;
 use crate::timestamp::Timestamp;
 
-/// Of operations behind [`Proven`](crate::auth::Proven), what 401 means.
+/// What 401 means for operations behind [`Proven`](crate::auth::Proven).
 pub const REQUIRED: &str = "No access token that counts, or neither password nor code was shown within the last five \
      minutes (`recent_sign_in_required`): `POST /me/proof` takes one";
 
-/// Of operations that ask for it above the customer's own limit, what 401 means.
+/// What 401 means for operations that ask for a proof above the customer's own limit.
 pub const REQUIRED_ABOVE: &str = "No access token that counts; or the caller's own `confirm_above` is exceeded, and neither \
      password nor code was shown within the last five minutes (`recent_sign_in_required`): `POST /me/proof` takes one";
 
@@ -102,8 +102,8 @@ pub async fn prove(
     Ok(Json(Tokens::access(&app, Subject::from(&proven))?))
 }
 
-/// A guess at password or code that was taken before anything was looked at. What is neither right, nor wrong, nor given
-/// back stays taken: whoever hangs up in between has guessed.
+/// A guess at password or code, counted before it is checked. If it turns out neither right nor wrong and is not given
+/// back, it stays counted: a client that hangs up in between has guessed.
 #[must_use]
 pub struct Guess<'a> {
     app: &'a App,
@@ -113,7 +113,7 @@ pub struct Guess<'a> {
 }
 
 impl<'a> Guess<'a> {
-    /// When none is left, the session ends: that which has guessed. Where others have, this one is told to sign in again.
+    /// Counts a guess. When none is left, a session that has guessed before ends; another is told to sign in again.
     pub async fn take(app: &'a App, context: &'a RequestContext, caller: Caller) -> Result<Self> {
         let mut tx = app.db.begin().await?;
         let (of_user, of_session) = tx.take_guess(caller.user_id, caller.session_id, MAX_WITHIN_SESSIONS).await?;
@@ -134,12 +134,12 @@ impl<'a> Guess<'a> {
         }
     }
 
-    /// Gives it back, together with what it was sent for.
+    /// Gives it back, in the transaction of what it was sent for.
     pub async fn was_right(self, tx: &mut Tx<'_>) -> Result<()> {
         Ok(tx.give_back_guess(self.caller.user_id, self.caller.session_id).await?)
     }
 
-    /// Nothing was looked at.
+    /// Gives it back, because it was not checked.
     pub async fn give_back(self) -> Result<()> {
         let mut tx = self.app.db.begin().await?;
         tx.give_back_guess(self.caller.user_id, self.caller.session_id).await?;
@@ -192,7 +192,7 @@ pub async fn confirm_password(
     match app.auth.passwords.verify(password, Some(user.password_hash.clone()), &asker).await {
         Ok(true) => guess.give_back().await,
         Ok(false) => Err(guess.was_wrong(wrong_password()).await),
-        // Too busy to look.
+        // The queue of hashes is full.
         Err(error) => {
             guess.give_back().await?;
             Err(error.into())

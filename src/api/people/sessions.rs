@@ -41,7 +41,7 @@ use crate::timestamp::Timestamp;
 /// A refused sign-in is answered at a multiple of this after it came: the database finds somebody in some ten microseconds
 /// more than nobody, which many tries would show.
 const REFUSAL_GRID: Duration = Duration::from_millis(100);
-/// Of the `User-Agent` that a session remembers, in characters.
+/// How much of the `User-Agent` a session stores, in characters.
 const MAX_USER_AGENT_LENGTH: usize = 200;
 
 #[derive(Debug, Deserialize, Validate, ToSchema)]
@@ -129,7 +129,7 @@ pub async fn login(
 ) -> Result<TokensAnswer> {
     let came = Instant::now();
     let answer = sign_in(&app, &context, client, &headers, request).await;
-    // Whatever the reason: no refusal tells by its time whether there is such a user.
+    // For every reason alike: no refusal tells by its time whether there is such a user.
     if answer.is_err() {
         wait_for_the_next_100_ms(came).await;
     }
@@ -186,14 +186,14 @@ async fn sign_in(
     Tokens::answer(app, client, subject, &token)
 }
 
-/// Finds the user whose password this is. The guess stays taken: what becomes of it depends on the code.
+/// Finds the user whose password this is. The guess stays counted until the code is checked as well.
 async fn check_password(
     app: &App,
     context: &RequestContext,
     asker: &Asker,
     request: &LoginRequest,
 ) -> Result<(User, Taken)> {
-    // Nobody is registered with what is no address: it is not looked up, and answered like one that is unknown.
+    // A text that is no address is not looked up, and answered like an unknown address.
     let email = Email::parse(&request.email).ok();
     let known = match &email {
         Some(email) => app.db.login_addresses_of(email.as_str()).await?,

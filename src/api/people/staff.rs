@@ -30,7 +30,7 @@ use crate::problem_code::ProblemCode;
 use crate::text::{Reason, UserSearch};
 use crate::timestamp::Timestamp;
 
-/// Requests that a search costs beside itself: it looks at everybody.
+/// How many requests a search costs beside itself: it reads every user.
 const SEARCH_COST: u32 = 20;
 
 #[derive(Debug, Deserialize, Validate, IntoParams)]
@@ -152,7 +152,7 @@ pub async fn show(
     Ok(Json(user))
 }
 
-/// What people were looked up by, for the audit log.
+/// The search terms, for the audit log.
 fn describe(search: &str, role: Option<Role>) -> String {
     let role = role.map(|role| format!("role {}", role.name()));
     let search = (!search.is_empty()).then(|| format!("search {search}"));

@@ -118,8 +118,8 @@ pub async fn create_account(
     let (name, email) = (String::from(request.name), String::from(request.email));
     refuse_own_name("/password", &request.password, &name, &email)?;
     app.disk.refuse_if_reached()?;
-    // Before anything is hashed, and it stays taken, whatever comes of it: so nobody finds out by many tries who is a customer,
-    // nor keeps the queue for hashing full. Clerks, who sign up many, are known.
+    // Counted before anything is hashed, and never given back: so nobody finds out by many tries who is a customer, nor
+    // keeps the queue for hashing full. Staff, who sign up many, are known.
     if by.is_none() {
         app.auth.sign_ups.take(network_of(context.address()))?;
     }
