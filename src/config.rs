@@ -93,8 +93,8 @@ pub struct Settings {
           value_parser = number(1..=1_000_000_000_000_i64))]
     pub max_amount: i64,
 
-    /// Movements by staff above this amount, in whole units of their currency, wait for a second approver.
-    /// Default: none do
+    /// What one person at the bank moves alone in 24 hours, in whole units of the currency: more waits for a second
+    /// approver, and so do roles. Default: nothing waits
     #[arg(long, env = "COFFER_APPROVAL_ABOVE", global = true, value_name = "UNITS",
           value_parser = number(0..=1_000_000_000_000_i64))]
     pub approval_above: Option<i64>,
@@ -297,8 +297,8 @@ impl Settings {
         })
     }
 
-    /// The files of a SQLite database are the owner's alone, whatever has become of them. SQLite gives the side files that
-    /// it makes the mode of the database file.
+    /// Gives the files of a SQLite database mode 0600 again, if something has widened it. SQLite gives its side files
+    /// the mode of the database file.
     fn narrowed_database_target(&self, create: bool) -> Result<DbTarget, ConfigError> {
         let target = self.database_target(create)?;
         if let DbTarget::Sqlite(file) = &target {
@@ -390,8 +390,8 @@ impl Settings {
         Duration::from_secs(self.shutdown_seconds)
     }
 
-    /// At least as long as an approval waits, where there are any: a request that is sent again in the meantime must not
-    /// become another one.
+    /// At least as long as approvals wait, if there are any: a request that is sent again meanwhile must not become
+    /// another one.
     pub fn idempotency_retention(&self) -> Duration {
         let configured = Duration::from_secs(u64::from(self.idempotency_days) * 24 * 60 * 60);
         if self.approval_above.is_some() { configured.max(approval::LIFETIME) } else { configured }
@@ -403,7 +403,7 @@ impl Settings {
     }
 
     fn create_data_dir(&self) -> Result<(), ConfigError> {
-        // The owner's alone: it holds the books and the secret.
+        // For the owner alone: it holds the books and the secrets.
         fs::DirBuilder::new()
             .recursive(true)
             .mode(0o700)

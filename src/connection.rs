@@ -49,12 +49,12 @@ pub struct TwoLengths;
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a client may take to send a request's headers, and to send the next request on a kept connection.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a client may leave an answer lying that it has asked for: a reader that takes nothing holds memory.
+/// How long a client may not read any of its answer: a reader that takes nothing holds memory.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Request line and headers together. A token and a few headers need less than one of them.
 const MAX_HEADER_BYTES: usize = 16 * 1024;
-/// When the bank closes, how long it listens to a connection that is silent, or stuck within its handshake or headers: as
-/// long as a request takes to cross a continent that was on its way already.
+/// When the bank closes, how long it listens to a connection that is silent, or stuck within its handshake or headers:
+/// long enough for a request that is on its way across a continent.
 const LAST_CALL: Duration = Duration::from_millis(250);
 
 /// Serves one client until either side ends. `closing` turns true when the bank closes; holding it keeps the bank open.

@@ -1,5 +1,4 @@
-//! How many connections there may be, and how many of one network: so that nobody who takes all that they can get keeps
-//! others out.
+//! Limits on connections, in all and of one network, so that nobody who takes all that they can get keeps others out.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -11,8 +10,8 @@ use crate::limits::network_of;
 
 /// This part of the places is kept for networks that have next to none.
 const KEPT_FOR_OTHERS: usize = 4;
-/// Of the others, a network takes at most this part of those that are free, whatever its limit: greedy ones get less the
-/// more of them there are.
+/// A network takes at most this part of the other places that are free, whatever its limit: the more greedy networks
+/// there are, the less each gets.
 const SHARE_OF_WHAT_IS_FREE: usize = 4;
 /// What is next to none: this part of all places, 8 by default. So it takes hundreds of networks to keep others out.
 const NEXT_TO_NONE: usize = 2_048;
@@ -24,11 +23,11 @@ const KEPT_FROM_PROXIES: usize = 16;
 pub struct ConnectionLimits(Arc<Inner>);
 
 struct Inner {
-    /// All connections together.
+    /// The most of all networks together.
     whole: usize,
-    /// Those of one network; None for any number.
+    /// The most of one network; None for any number.
     per_network: Option<usize>,
-    /// Each has many clients behind it.
+    /// Trusted proxies, each with many clients behind it.
     proxies: Vec<IpNet>,
     taken: Mutex<Taken>,
 }

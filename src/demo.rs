@@ -1,7 +1,7 @@
-//! `coffer demo`: a customer with a year behind them, so that there is something to look at.
+//! `coffer demo`: a customer with a year of movements, so that there is something to look at.
 //!
-//! Everything goes through the ledger as requests do, decided by its rules and written by its committer; only that each
-//! command says when it happened. The past is made up, but the same each time.
+//! Everything goes through the ledger as requests do, decided by its rules and written by its committer; but each
+//! command says when it happened. The past is made up, and the same each time.
 
 use std::sync::Arc;
 
@@ -26,9 +26,9 @@ type AnyError = Box<dyn std::error::Error + Send + Sync>;
 const NAME: &str = "Robin Sample";
 /// RFC 2606: nobody's address.
 const EMAIL: &str = "robin@example.com";
-/// Of the accounts for every day, for savings and for travel.
+/// Labels of the accounts: for every day, for savings and for travel.
 const LABELS: [&str; 3] = ["Everyday", "Savings", "Travel"];
-/// In place of a hash until everything is booked: no password fits it, and it tells a run that was broken off.
+/// Stored in place of a hash until everything is booked: no password fits it, and it shows that a run was broken off.
 const NO_PASSWORD: &str = "the demo is not finished";
 const DAYS: u16 = 365;
 /// The largest movement in whole units; a bank that is set to allow less cannot have this past.
@@ -36,11 +36,11 @@ const LARGEST: i64 = 4_000;
 /// Movements in one commit: few enough to show how it goes, many enough not to wait for each.
 const AT_ONCE: usize = 50;
 
-/// What there is now, for the terminal.
+/// What was filled in, for the terminal.
 pub struct Filled {
     pub name: &'static str,
     pub email: &'static str,
-    /// It is nowhere else.
+    /// It is stored nowhere.
     pub password: String,
     pub movements: usize,
     pub since: Date,
@@ -151,7 +151,7 @@ async fn open_accounts(db: &Db) -> Result<(User, Accounts), AnyError> {
     Ok((user, accounts))
 }
 
-/// A movement that will have happened.
+/// A movement of the made-up year.
 struct Planned {
     at: Timestamp,
     movement: Movement,

@@ -1,7 +1,7 @@
 //! Room on the disk: while less is free than a reserve, nothing is written that makes the books grow, so that the bank
 //! can still be read, signed in to, and tidied up.
 //!
-//! Measured beside the requests, a few times a second; they look at a flag.
+//! It is measured beside the requests, a few times a second; they only read a flag.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::db::errors::Failure;
 
-/// The reserve counts as reached until this many bytes more are free, or a part of a small one: a log line each way, not
-/// many.
+/// Once reached, the reserve counts as reached until this many bytes more are free (less for a small reserve), so that
+/// the log gets one line each way, not many.
 const SLACK: u64 = 16 << 20;
 const SLACK_PART: u64 = 16;
 
@@ -39,7 +39,7 @@ impl DiskReserve {
         Self(Arc::new(Inner { file, bytes, ..Inner::default() }))
     }
 
-    /// For whatever makes the books grow and can wait.
+    /// Call it before anything that makes the books grow and can wait.
     pub fn refuse_if_reached(&self) -> Result<(), DiskFull> {
         if self.is_reached() { Err(DiskFull) } else { Ok(()) }
     }
@@ -48,7 +48,7 @@ impl DiskReserve {
         self.0.is_reached.load(Ordering::Relaxed)
     }
 
-    /// Looks how much is free. Blocks for as long as the file system takes.
+    /// Measures how much is free. Blocks for as long as the file system takes.
     pub fn measure(&self) {
         let Inner { file: Some(file), bytes, is_reached, cannot_tell } = &*self.0 else { return };
         let free = match rustix::fs::statvfs(file) {

@@ -20,8 +20,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Connections that may wait to be accepted when the bank closes: more than fit into the queue that tokio asks for. They
 /// come in order, so that whoever connects later does not keep it open.
 const MAX_WAITING: usize = 1_100;
-/// Of a request whose connection is refused, what is read before that ends: a client that has sent one and is hung up on
-/// with it unread may never see the answer.
+/// How much of a request is read from a connection that is refused: a client that is hung up on with its request unread
+/// may never see the answer.
 const MAX_UNREAD: usize = 16 * 1024;
 
 /// Serves one listener's clients.

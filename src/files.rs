@@ -1,7 +1,7 @@
 //! Files that only their owner should read: the books, secrets, keys.
 //!
-//! What the bank makes itself it makes with mode 0600, and narrows to that where a copy or a restored backup has widened it.
-//! What somebody else has made (`.env`, a TLS key) may be meant for a group: of that it only warns.
+//! The bank makes its own files with mode 0600, and narrows them to that when a copy or a restored backup has widened
+//! it. Files that somebody else has made (`.env`, a TLS key) may be meant for a group: it only warns of those.
 
 use std::ffi::OsString;
 use std::fs::{self, Permissions};
@@ -9,13 +9,13 @@ use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-/// What a file may have: its owner reads and writes it.
+/// The widest mode that a file may have: its owner reads and writes it.
 const OWNERS: u32 = 0o600;
 const MODE: u32 = 0o7777;
-/// What SQLite keeps beside a database file.
+/// The endings of the files that SQLite has beside a database file.
 const SQLITE_SIDE_FILES: [&str; 3] = ["-wal", "-shm", "-journal"];
 
-/// Takes from everybody but the owner what they may do with these files of the bank. Says which it has narrowed, and warns of
+/// Takes all rights on these files of the bank from everybody but their owner. Says which it has narrowed, and warns of
 /// one that cannot be. Opens none of them: closing a SQLite file would drop the locks that this process has on it.
 pub fn narrow<P: AsRef<Path>>(files: impl IntoIterator<Item = P>) {
     for file in files {

@@ -1,4 +1,4 @@
-//! Limits on how often: of requests, of movements, and of guesses at a password.
+//! Limits on how often something may happen: requests, movements, and guesses at a password.
 //!
 //! The generic cell rate algorithm (ITU-T I.371): each key remembers one moment, the time at which its bucket is full
 //! again. Written out because a guess that turns out right is given back, and a movement that is refused never counts,
@@ -63,9 +63,9 @@ pub struct Limiter<K> {
 /// What is known of a key.
 #[derive(Clone, Copy)]
 struct Cell {
-    /// When the quota is whole again, but for what is reserved.
+    /// When the quota is whole again, apart from what is reserved.
     full_at: Instant,
-    /// What is kept for work under way, of which it is not known yet how much will count.
+    /// What is reserved for work under way, until it is known how much of it counts.
     reserved: u32,
     /// What has counted and is not [stored](Limiter::take_unsaved) yet.
     unsaved: u32,
@@ -92,9 +92,9 @@ impl<K: Hash + Eq> Limiter<K> {
         self.change(key, count, now, |cell, interval| cell.full_at += interval * count)
     }
 
-    /// Keeps so many of the key's quota for work under way, or nothing. Each reservation must be [settled](Self::settle).
-    /// What it keeps does not come back with time: so whatever is reserved and settled, and when, what counts is never more
-    /// than the quota.
+    /// Reserves so many of the key's quota for work under way, or nothing. Each reservation must be
+    /// [settled](Self::settle). What is reserved does not come back with time, so that what counts is never more than
+    /// the quota, whatever is reserved and settled, and when.
     pub fn reserve(&self, key: K, count: u32, now: Instant) -> Result<Allowance, Allowance> {
         self.change(key, count, now, |cell, _| cell.reserved += count)
     }

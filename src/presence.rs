@@ -9,7 +9,7 @@ use futures_util::FutureExt;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 
-/// What can be told of a client without asking it.
+/// What the server knows of a client without asking it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Client {
     Here,

@@ -1,6 +1,6 @@
-//! Where the books are, from the one address that `DATABASE_URL` is.
+//! Where the books are, as `DATABASE_URL` says.
 //!
-//! What the drivers would ignore, or log with its value, is refused or left out here.
+//! Parameters that the drivers would ignore, or log with their values, are refused or left out here.
 
 use std::borrow::Cow;
 use std::path::PathBuf;
@@ -76,7 +76,7 @@ fn is_known(name: &str) -> bool {
     name.is_empty() || KNOWN.contains(&name) || (name.starts_with("options[") && name.ends_with(']'))
 }
 
-/// The ledger writes, from several connections, to a file.
+/// Refuses addresses that name no file: the ledger uses several connections to one.
 fn check_sqlite(address: &str) -> Result<(), ConfigError> {
     let (file, parameters) = address.split_once('?').unwrap_or((address, ""));
     if file.is_empty() {
@@ -95,8 +95,8 @@ fn check_sqlite(address: &str) -> Result<(), ConfigError> {
     Ok(())
 }
 
-/// A sign of a password that ends the part it stands in would have the rest taken for a host, a database or a parameter,
-/// and shown.
+/// Refuses a password with a sign such as `/` or `@`, by which the rest of it would be taken for a host, a database or
+/// a parameter, and shown.
 fn check_postgres(server: &str) -> Result<(), ConfigError> {
     let (address, parameters) = server.split_once('?').unwrap_or((server, ""));
     let database = address.split_once('/').map_or("", |(_, database)| database);

@@ -4,11 +4,11 @@ use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 use std::str::FromStr;
 
-/// Of addresses that name none.
+/// The port of addresses that name none.
 const DEFAULT_PORT: u16 = 8080;
-/// Of ports that stand alone: a bank is open to other machines only if that is said.
+/// The host of ports that stand alone: a bank is open to other machines only if that is said.
 const LOOPBACK: &str = "127.0.0.1";
-/// Of a port behind a colon, as in other servers.
+/// The host of a port behind a colon, as in other servers.
 const EVERYWHERE: &str = "0.0.0.0";
 const HINT: &str = "send an address and a port such as 127.0.0.1:8080, 0.0.0.0:8080 or [::1]:8080, a name and a port \
                     such as localhost:8080, or a port alone";

@@ -1,4 +1,4 @@
-//! What a bank needs that holds other people's money, and what of it the settings lack.
+//! What the settings lack for a bank that holds other people's money.
 //!
 //! [`shortcomings`] is one list for both: `--production` refuses to start while it has an item, and a bank that serves
 //! other machines without that warns of each.
@@ -60,7 +60,7 @@ fn transport(settings: &Settings) -> Option<String> {
 /// No network of proxies is larger than 10.0.0.0/8.
 const SMALLEST_PREFIX: u8 = 8;
 
-/// A network that everybody belongs to lets everybody choose an address.
+/// A trusted network that everybody belongs to would let everybody choose an address.
 fn believed_proxies(settings: &Settings) -> Option<String> {
     let all = settings.trusted_proxies.iter().find(|network| network.prefix_len() < SMALLEST_PREFIX)?;
     Some(format!("everybody is believed to be a proxy: list your own in COFFER_TRUSTED_PROXIES in place of {all}"))
@@ -119,7 +119,7 @@ fn unlimited(settings: &Settings) -> Option<String> {
     })
 }
 
-/// What a page came by over plain HTTP, anybody on the way can change, and have the bank's tokens.
+/// Anybody on the way can change a page that comes over plain HTTP, and so get the bank's tokens.
 fn plain_origins(settings: &Settings) -> Option<String> {
     let is_plain = |origin: &&str| {
         let Some(host) = origin.strip_prefix("http://") else { return false };

@@ -19,7 +19,7 @@ use crate::timestamp::Timestamp;
 /// The largest batch: each must fit into the quota of a short time.
 pub const MIN_BURST: u32 = 1_000;
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-/// What is less than this part of a day's quota is not stored before the bank closes.
+/// Use of less than this part of a day's quota is not stored before the bank closes.
 const STORED_PART: u32 = 100;
 /// Callers whose use is stored in one transaction: a few milliseconds of the database's time.
 const STORED_AT_ONCE: usize = 200;
@@ -36,7 +36,7 @@ struct Limits {
     day: Option<Limiter<Uuid>>,
 }
 
-/// Movements under way. Without a word about what became of them, all of them count.
+/// A reservation for movements under way. If it is dropped without being settled, all of them count.
 pub struct Reservation {
     limits: MovementLimits,
     caller: Uuid,
@@ -51,7 +51,7 @@ impl MovementLimits {
         Self(Arc::new(Limits { soon: soon.map(Limiter::new), day: Quota::per(DAY, per_day).map(Limiter::new) }))
     }
 
-    /// Keeps room for so many movements of a caller, or refuses all of them.
+    /// Reserves so many movements of a caller, or refuses all of them.
     pub fn reserve(&self, caller: Uuid, count: usize) -> Result<Reservation, Exceeded> {
         let count = u32::try_from(count).unwrap_or(u32::MAX);
         let now = Instant::now();
@@ -77,7 +77,7 @@ impl MovementLimits {
         }
     }
 
-    /// Takes up what was stored before the bank opened, here or by other instances.
+    /// Loads what was stored before the bank opened, here or by other instances.
     pub async fn load(&self, db: &Db) -> sqlx::Result<()> {
         let Some(day) = &self.0.day else { return Ok(()) };
         let (now, instant) = (Timestamp::now(), Instant::now());
