@@ -31,7 +31,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tower::ServiceExt;
 
-use crate::presence::{Line, Presence};
+use crate::presence::{ClientStream, Presence};
 
 /// The other end of the connection that a request came by, in the request's extensions.
 #[derive(Clone, Debug)]
@@ -67,7 +67,7 @@ pub async fn serve(
 ) {
     // Answers are written whole; waiting to fill a packet would only delay them.
     let _ = stream.set_nodelay(true);
-    let stream = Line::new(stream);
+    let stream = ClientStream::new(stream);
     match tls {
         None => serve_http(stream, peer, router, closing).await,
         // In a box of its own: a connection without TLS would be three times as large.
@@ -75,7 +75,13 @@ pub async fn serve(
     }
 }
 
-async fn serve_tls(stream: Line, peer: IpAddr, tls: TlsAcceptor, router: Router, mut closing: watch::Receiver<bool>) {
+async fn serve_tls(
+    stream: ClientStream,
+    peer: IpAddr,
+    tls: TlsAcceptor,
+    router: Router,
+    mut closing: watch::Receiver<bool>,
+) {
     let last_call = async {
         let _ = closing.wait_for(|closing| *closing).await;
         tokio::time::sleep(LAST_CALL).await;
@@ -118,7 +124,7 @@ where
     S: Socket,
 {
     let heads = Heads::default();
-    let peer = Peer { address: peer, presence: stream.line().presence() };
+    let peer = Peer { address: peer, presence: stream.client().presence() };
     let mut stream = TimeoutStream::new(Listening { stream, traffic: traffic.clone(), heads });
     stream.set_write_timeout(Some(WRITE_TIMEOUT));
     let service = service_fn(move |request: Request<Incoming>| {
@@ -199,17 +205,17 @@ impl Traffic {
 
 /// A stream over TCP.
 trait Socket: AsyncRead + AsyncWrite + Unpin + Send + 'static {
-    fn line(&self) -> &Line;
+    fn client(&self) -> &ClientStream;
 }
 
-impl Socket for Line {
-    fn line(&self) -> &Line {
+impl Socket for ClientStream {
+    fn client(&self) -> &ClientStream {
         self
     }
 }
 
-impl Socket for TlsStream<Line> {
-    fn line(&self) -> &Line {
+impl Socket for TlsStream<ClientStream> {
+    fn client(&self) -> &ClientStream {
         self.get_ref().0
     }
 }
@@ -245,7 +251,7 @@ impl<S: Socket> Listening<S> {
     fn note(&self, read: &Poll<io::Result<()>>, length: usize, context: &Context<'_>) {
         let Self { stream, traffic, .. } = self;
         let mut is_waiting = read.is_pending();
-        if is_waiting && stream.line().has_unread() {
+        if is_waiting && stream.client().has_unread() {
             // The system has more, which the runtime has not heard of yet.
             is_waiting = false;
             context.waker().wake_by_ref();

@@ -42,9 +42,9 @@ impl Presence {
 
 /// A TCP connection that can be looked at while something else reads and writes it. Its lock is held for a read or a write
 /// that does not wait, and for a look.
-pub struct Line(Arc<Mutex<TcpStream>>);
+pub struct ClientStream(Arc<Mutex<TcpStream>>);
 
-impl Line {
+impl ClientStream {
     pub fn new(stream: TcpStream) -> Self {
         Self(Arc::new(Mutex::new(stream)))
     }
@@ -63,13 +63,13 @@ fn lock(stream: &Mutex<TcpStream>) -> MutexGuard<'_, TcpStream> {
     stream.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl AsyncRead for Line {
+impl AsyncRead for ClientStream {
     fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut *lock(&self.0)).poll_read(context, buffer)
     }
 }
 
-impl AsyncWrite for Line {
+impl AsyncWrite for ClientStream {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut *lock(&self.0)).poll_write(context, bytes)
     }
@@ -118,8 +118,8 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
         let mut client = TcpStream::connect(address).await.expect("a connection");
-        let line = Line::new(listener.accept().await.expect("a client").0);
-        let presence = line.presence();
+        let stream = ClientStream::new(listener.accept().await.expect("a client").0);
+        let presence = stream.presence();
         client.write_all(b"something that nobody reads").await.expect("sent");
         becomes(&presence, Client::Here).await;
         client.shutdown().await.expect("its side ended");
@@ -129,10 +129,10 @@ mod tests {
         becomes(&presence, Client::Gone).await;
 
         let client = TcpStream::connect(address).await.expect("a connection");
-        let line = Line::new(listener.accept().await.expect("a client").0);
-        let presence = line.presence();
+        let stream = ClientStream::new(listener.accept().await.expect("a client").0);
+        let presence = stream.presence();
         becomes(&presence, Client::Here).await;
-        drop(line);
+        drop(stream);
         becomes(&presence, Client::Gone).await;
         drop(client);
         assert_eq!(Presence::default().look(), Client::Here);
