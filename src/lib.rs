@@ -12,9 +12,9 @@
 //!
 //! Imports lead down only; `tests/bank/layers.rs` fails on any other.
 //!
-//! - The program: [`server`] opens the bank and serves it, behind [`door`] (who may connect); [`config`] has the settings,
-//!   [`housekeeping`] does what is due by the clock; [`admin`], [`demo`] and [`doctor`] do what the commands of those names
-//!   do.
+//! - The program: [`server`] opens the bank and serves it; an [`acceptor`] for each listener takes connections; [`config`]
+//!   has the settings; [`housekeeping`] does periodic work; [`admin`], [`demo`] and [`doctor`] carry out the commands of
+//!   those names.
 //! - [`api`]: HTTP, in groups of resources: `money`, `people`, `docs`, and `http` for what they share.
 //! - [`committer`] for what moves money; [`auth`] for who is calling: passwords, second factors, access tokens, sessions.
 //! - [`audit`] writes the log of what matters to security, [`limits`] counts how often anything was asked,
@@ -27,6 +27,7 @@
 //!   [`files`] (who may open the books and the secrets) and [`signals`] (what tells the bank to close).
 #![forbid(unsafe_code)]
 
+pub mod acceptor;
 pub mod account_number;
 pub mod admin;
 pub mod api;
@@ -42,7 +43,6 @@ pub mod db;
 pub mod demo;
 pub mod disk;
 pub mod doctor;
-pub mod door;
 pub mod email;
 pub mod files;
 pub mod housekeeping;

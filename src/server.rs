@@ -10,6 +10,7 @@ use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 use uuid::Uuid;
 
+use crate::acceptor::Acceptor;
 use crate::api::docs::postman;
 use crate::api::http::cors::Origins;
 use crate::api::http::edge::Edge;
@@ -24,7 +25,6 @@ use crate::config::{ConfigError, Settings, production};
 use crate::connection_limits::ConnectionLimits;
 use crate::db::{ConnectError, Db, errors};
 use crate::disk::DiskReserve;
-use crate::door::Door;
 use crate::housekeeping::Housekeeping;
 use crate::limits::movements::MovementLimits;
 use crate::tls::{Certificate, TlsError};
@@ -177,11 +177,11 @@ impl Bank {
         let Listeners { public, admin } = listeners.into();
         let (db, movement_limits) = (app.db.clone(), app.movement_limits.clone());
         let of_admin = ConnectionLimits::new(ADMIN_CONNECTIONS, 0, Vec::new());
-        let admin = admin.map(|listener| (Door::new(router::admin_router(app.clone()), None, of_admin), listener));
-        let door = Door::new(router::router(app), tls, connection_limits);
+        let admin = admin.map(|listener| (Acceptor::new(router::admin_router(app.clone()), None, of_admin), listener));
+        let acceptor = Acceptor::new(router::router(app), tls, connection_limits);
         let housekeeping = tokio::spawn(housekeeping.run());
         let ended = tokio::select! {
-            () = door.accept(&public) => Ok(()),
+            () = acceptor.accept(&public) => Ok(()),
             () = accept_if_any(admin.as_ref()) => Ok(()),
             () = shutdown => Ok(()),
             // A bank that cannot book must not stay up and look healthy.
@@ -191,11 +191,11 @@ impl Bank {
         writers.close();
         let closing = async {
             let admin = async {
-                if let Some((door, listener)) = admin {
-                    door.close(listener).await;
+                if let Some((acceptor, listener)) = admin {
+                    acceptor.close(listener).await;
                 }
             };
-            tokio::join!(door.close(public), admin);
+            tokio::join!(acceptor.close(public), admin);
             writers.all_ended().await;
             store_quotas(&movement_limits, &db).await;
             if tokio::time::timeout(LAST_NOTES_WITHIN, audit_writer).await.is_err() {
@@ -223,9 +223,9 @@ fn warn_of_unreadable_secrets(users: &[Uuid]) {
 }
 
 /// Never ends, whether there is such a listener or not.
-async fn accept_if_any(admin: Option<&(Door, TcpListener)>) {
+async fn accept_if_any(admin: Option<&(Acceptor, TcpListener)>) {
     match admin {
-        Some((door, listener)) => door.accept(listener).await,
+        Some((acceptor, listener)) => acceptor.accept(listener).await,
         None => std::future::pending().await,
     }
 }

@@ -14,7 +14,7 @@ const FLOORS: [&[&str]; 12] = [
     &["disk", "limits", "audit"],
     &["auth", "committer", "connection_limits"],
     &["api"],
-    &["config", "admin", "demo", "doctor", "door", "housekeeping"],
+    &["config", "acceptor", "admin", "demo", "doctor", "housekeeping"],
     &["server"],
     &["cli"],
     &["main"],

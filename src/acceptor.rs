@@ -1,4 +1,4 @@
-//! Where clients come in: accepting connections, refusing those that are too many, and having all of them end.
+//! Accepts connections, refuses those that are too many, and has all of them end when the bank closes.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{IpAddr, Shutdown};
@@ -24,8 +24,8 @@ const MAX_WAITING: usize = 1_100;
 /// may never see the answer.
 const MAX_UNREAD: usize = 16 * 1024;
 
-/// Serves one listener's clients.
-pub struct Door {
+/// Accepts and serves the clients of one listener.
+pub struct Acceptor {
     router: Router,
     tls: Option<TlsAcceptor>,
     limits: ConnectionLimits,
@@ -33,7 +33,7 @@ pub struct Door {
     closing: watch::Sender<bool>,
 }
 
-impl Door {
+impl Acceptor {
     pub fn new(router: Router, tls: Option<TlsAcceptor>, limits: ConnectionLimits) -> Self {
         Self { router, tls, limits, closing: watch::Sender::new(false) }
     }
