@@ -97,7 +97,7 @@ const asksForEnrolment = (error) => error instanceof ProblemError && error.code 
 /** Nobody is signed in any more. Who signs in again comes back to this address. @param {string} words why */
 function forget(words) {
   me = null;
-  // A question to somebody who is no longer signed in.
+  // Dialogs that ask a user who is no longer signed in.
   for (const dialog of document.querySelectorAll('dialog')) if (dialog.open) dialog.close();
   if (words) toast(words);
   show();
@@ -124,7 +124,7 @@ async function show() {
   main.setAttribute('aria-busy', 'true');
   main.replaceChildren(skeleton());
   const screen = place.screen ?? (me ? notFound : signIn);
-  // A screen for everybody asks for nobody.
+  // A screen for everybody needs no session.
   const context = /** @type {Context} */ ({ ...place, bank, me, signal, session });
   const shown = await tryScreen(screen, context);
   if (shown && !signal.aborted) settle(shown);

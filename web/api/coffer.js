@@ -499,7 +499,7 @@ export class Coffer extends EventTarget {
    */
   reject = (id) => this.#call('POST', `approvals/${id}/reject`);
 
-  // How
+  // Requests
 
   /**
    * @param {string} path
@@ -653,11 +653,12 @@ async function* pages(readPage) {
   } while (page.has_more);
 }
 
-// Who is signed in: two ways to keep it. Both have the same face. `accessToken` is what requests carry; `renew` gets the
-// next one, once for all who ask at the same time; `accept` takes the answer of a sign-in; `exchange` takes an access token
-// alone; `end` forgets. `onChange` is called whenever it was somebody else, such as another tab, who changed it.
+// Two kinds of sessions, which differ in where they store tokens, with one interface. Requests carry `accessToken`;
+// `renew` gets the next one, once for all who ask at the same time; `accept` stores the answer of a sign-in; `exchange`
+// stores an access token alone; `end` deletes the tokens. `onChange` is called when another tab has changed the
+// session.
 
-/** Tokens in this object and nowhere else: for pages of other origins, and for programs. */
+/** Stores the tokens in this object and nowhere else: for pages of other origins, and for programs. */
 class BearerSession {
   /** @type {SentHeaders} of the calls that sign in, renew and sign out */
   headers = {};

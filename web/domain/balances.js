@@ -1,12 +1,12 @@
-/** How balances went over time, out of the lines of the passbooks. */
+/** Balances over time, computed from the entries of accounts. */
 
 import { decimalsOf, toMinor } from './money.js';
-import { lineBefore } from './passbook.js';
+import { entryBefore } from './passbook.js';
 
 /** @import { Account, Coffer } from '../api/coffer.js' */
-/** @import { Line } from './passbook.js' */
+/** @import { EntryBalance } from './passbook.js' */
 
-/** Drawn one by one. More would take long to read and could not be told apart on a chart. */
+/** Movements that are drawn one by one. More would take long to read and could not be told apart on a chart. */
 const MAX_MOVEMENTS = 2_000;
 /** Where there are more, the line goes through this many moments at most: as fine as a chart shows. */
 const MAX_MOMENTS = 90;
@@ -15,7 +15,7 @@ const MAX_READINGS = 180;
 
 /**
  * @typedef {{at: number, minor: bigint}} Point at `at` (milliseconds) the balance was `minor`
- * @typedef {{account: Account, opening: Line}} Passbook `opening`: the last line before the start
+ * @typedef {{account: Account, opening: EntryBalance}} Passbook `opening`: the last entry before the start
  * @typedef {Point & {id: string}} Change of a balance by `minor`, by the movement `id`
  */
 
@@ -31,7 +31,7 @@ const MAX_READINGS = 180;
 export async function totalSince(bank, accounts, since, signal) {
   const start = Math.max(since, Math.min(...accounts.map((account) => Date.parse(account.opened_at))));
   /** @param {Account} account */
-  const open = async (account) => ({ account, opening: await lineBefore(bank, account, start, signal) });
+  const open = async (account) => ({ account, opening: await entryBefore(bank, account, start, signal) });
   const passbooks = await Promise.all(accounts.map(open));
   const movements = passbooks.reduce((count, { account, opening }) => count + account.sequence - opening.sequence, 0);
   const isSampled = movements > MAX_MOVEMENTS;
@@ -84,7 +84,7 @@ async function changesIn(bank, { account, opening }, from, signal) {
 }
 
 /**
- * In order, and one per movement: what goes from one of these accounts to another changes nothing.
+ * Sorted by time, and one per movement: a transfer from one of these accounts to another changes nothing.
  * @param {Change[]} changes
  */
 function together(changes) {
@@ -95,7 +95,7 @@ function together(changes) {
 }
 
 /**
- * Every account at the same moments: what goes from one to another must not show.
+ * Every account at the same moments: a transfer from one to another must not show.
  * @param {Coffer} bank
  * @param {Account[]} accounts
  * @param {number} start
@@ -107,8 +107,8 @@ function evenlySpaced(bank, accounts, start, signal) {
   const step = (Date.now() - start) / parts;
   /** @param {number} at */
   const read = async (at) => {
-    const lines = await Promise.all(accounts.map((account) => lineBefore(bank, account, at, signal)));
-    return { at, minor: sum(lines.map(({ minor }) => minor)) };
+    const entries = await Promise.all(accounts.map((account) => entryBefore(bank, account, at, signal)));
+    return { at, minor: sum(entries.map(({ minor }) => minor)) };
   };
   return Promise.all(Array.from({ length: parts - 1 }, (_, index) => read(Math.round(start + (index + 1) * step))));
 }

@@ -1,19 +1,19 @@
-/** What a passbook says about a moment, without reading all of it. */
+/** The balance of an account at a moment, without reading its whole history. */
 
 import { toMinor } from './money.js';
 
 /** @import { Account, Coffer } from '../api/coffer.js' */
-/** @typedef {{sequence: number, minor: bigint}} Line its number, and the balance after it in minor units */
+/** @typedef {{sequence: number, minor: bigint}} EntryBalance an entry's sequence, and the balance after it in minor units */
 
 /**
- * The last line before a moment.
+ * The last entry before a moment; sequence 0 when there is none.
  * @param {Coffer} bank
  * @param {Account} account
  * @param {number} moment in milliseconds
  * @param {AbortSignal} signal
- * @returns {Promise<Line>}
+ * @returns {Promise<EntryBalance>}
  */
-export async function lineBefore(bank, account, moment, signal) {
+export async function entryBefore(bank, account, moment, signal) {
   if (account.sequence === 0 || Date.parse(account.opened_at) >= moment) return { sequence: 0, minor: 0n };
   const to = new Date(moment).toISOString();
   const { data } = await bank.historyPage(account.account_number, { to, limit: 1 }, { signal });

@@ -1,4 +1,4 @@
-/** Staff: what waits for a second person. */
+/** Staff: pending approvals, and those that were decided. */
 
 import { groupDigits } from '../domain/account_number.js';
 import { formatMoment } from '../domain/dates.js';
@@ -33,7 +33,7 @@ const EMPTY = {
   rejected: ['None', 'Nothing has been rejected.'],
   expired: ['None', 'Everything was decided in time.'],
 };
-/** At once: the names beside each take up to six requests. */
+/** Approvals on a page: few, because the names beside each take up to six requests. */
 const PAGE = 20;
 const NAMES = {
   deposit: 'Deposit',
@@ -145,7 +145,7 @@ function stateChip(approval) {
   return h('span', { class: `chip ${approval.status}` }, words);
 }
 
-/** What has become of it so far: a line each. @param {Tools} tools @param {Approval} approval */
+/** The steps of an approval so far: a line each. @param {Tools} tools @param {Approval} approval */
 function story({ me, people }, approval) {
   const {
     status,

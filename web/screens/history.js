@@ -1,4 +1,4 @@
-/** The passbook of an account: filtered, and read on as one scrolls. */
+/** The passbook of an account: its entries, filtered, loaded page by page as one scrolls. */
 
 import { startOfDay, formatDay, formatTime } from '../domain/dates.js';
 import { groupDigits } from '../domain/account_number.js';

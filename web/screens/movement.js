@@ -1,4 +1,4 @@
-/** Deposit, withdraw, transfer: what is asked for, what it would do, and then, once, doing it. */
+/** Deposit, withdraw, transfer: the form, a review of its effect, and then the request, which takes effect once. */
 
 import { NetworkError, ProblemError, newIdempotencyKey } from '../api/coffer.js';
 import { nameOf } from '../ui/account_list.js';
@@ -235,7 +235,7 @@ function effectOf(task, amount) {
 }
 
 /**
- * What will happen, and the button that makes it happen.
+ * The review of a movement, and the button that sends it.
  * @param {Task} task
  * @param {Plan} plan
  * @param {(error?: unknown) => void} back
@@ -310,7 +310,7 @@ export function leaveForApproval() {
 const isUncertain = (error) => error instanceof NetworkError || (error instanceof ProblemError && error.status >= 500);
 
 /**
- * From here on only the same thing may be sent again, which moves the money once.
+ * From here on only the same request may be sent again, which moves the money once.
  * @param {HTMLButtonElement} confirm
  * @param {HTMLButtonElement} change
  * @param {unknown} error
@@ -322,7 +322,7 @@ function stayUncertain(confirm, change, error) {
   if (confirm.form) part(confirm.form, '.form-problem').replaceChildren(h('p', null, words));
 }
 
-/** The bank's names of fields are not all this form's. @param {ProblemError} error */
+/** Replaces the API's names of fields by this form's, where they differ. @param {ProblemError} error */
 function withFormsNames(error) {
   /** @type {Record<string, string>} */
   const names = { '/to_account': '/number' };

@@ -1,4 +1,4 @@
-/** One line of a passbook, with the hash that seals it. */
+/** One entry of an account's history, with the hash that seals it. */
 
 import { groupDigits } from '../domain/account_number.js';
 import { newIdempotencyKey } from '../api/coffer.js';
@@ -50,7 +50,7 @@ export async function receipt(context) {
   return { title: `${title} receipt`, content };
 }
 
-/** A transfer between two of one's own accounts has two lines; the bank gives the sender's unless asked for a history. @param {Coffer} bank @param {Context['params']} params @param {AbortSignal} signal @returns {Promise<Entry>} */
+/** A transfer between two of one's own accounts has two entries; the bank gives the sender's unless asked for a history. @param {Coffer} bank @param {Context['params']} params @param {AbortSignal} signal @returns {Promise<Entry>} */
 async function find(bank, { number, id }, signal) {
   const entry = await bank.transaction(id, { signal });
   if (entry.account_number === number) return entry;
@@ -60,7 +60,7 @@ async function find(bank, { number, id }, signal) {
   return entry;
 }
 
-/** Asks why, and undoes the movement by another one: once, however often it is pressed. @param {Context} context @param {Entry} entry */
+/** Asks for a reason, and reverses the movement: once, however often the button is pressed. @param {Context} context @param {Entry} entry */
 async function reverse({ bank, params, query }, entry) {
   const idempotencyKey = newIdempotencyKey();
   let reversal = /** @type {Transaction | null} */ (null);
@@ -101,7 +101,7 @@ function facts(entry, hrefOf) {
     entry.counterparty && line(entry.direction === 'credit' ? 'From' : 'To', groupDigits(entry.counterparty)),
     line('When', formatExactMoment(entry.created_at)),
     line('Balance afterwards', h('span', { class: 'amount' }, formatMoney(entry.balance, entry.currency))),
-    line('Line in the passbook', `No. ${entry.sequence}`),
+    line('Entry in the passbook', `No. ${entry.sequence}`),
     line('Movement', h('code', null, entry.id)),
     entry.reverses && line('Reverses', h('a', { href: hrefOf(entry.reverses) }, 'an earlier movement')),
     entry.reversed_by && line('Reversed', h('a', { href: hrefOf(entry.reversed_by) }, 'by a later movement')),
@@ -126,7 +126,7 @@ function seal(hash) {
       h(
         'p',
         { class: 'hint' },
-        'SHA-256 over this line and the seal of the line before. Whoever changes a line breaks every seal after it.',
+        'SHA-256 over this entry and the seal of the entry before. Whoever changes an entry breaks every seal after it.',
       ),
     ),
     navigator.clipboard &&

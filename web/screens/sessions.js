@@ -8,7 +8,7 @@ import { paged } from '../ui/paged.js';
 /** @import { Session } from '../api/coffer.js' */
 /** @import { Context } from '../app.js' */
 
-/** At once: most people have fewer. */
+/** Sessions on a page: most people have fewer. */
 const PAGE = 20;
 
 /** @param {Context} context */

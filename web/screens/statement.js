@@ -1,4 +1,4 @@
-/** A statement of a period: to read, to print, and to take along. */
+/** A statement of a period: to read, to print, and to download. */
 
 import { nameOf } from '../ui/account_list.js';
 import { groupDigits } from '../domain/account_number.js';
@@ -7,7 +7,7 @@ import { h } from '../ui/dom.js';
 import { downloadButton } from '../ui/download.js';
 import { icon, mark } from '../ui/icons.js';
 import { LOCALE, decimalsOf, formatMoney, formatPlain, fromMinor } from '../domain/money.js';
-import { lineBefore } from '../domain/passbook.js';
+import { entryBefore } from '../domain/passbook.js';
 import { customerOf } from '../ui/people.js';
 import { link, rememberInAddress } from '../ui/router.js';
 import { later } from '../ui/states.js';
@@ -16,7 +16,7 @@ import { periodChooser, periodOf } from './statement_period.js';
 
 /** @import { Account, Coffer, Entry, Statement } from '../api/coffer.js' */
 /** @import { Context, Screen } from '../app.js' */
-/** @import { Line } from '../domain/passbook.js' */
+/** @import { EntryBalance } from '../domain/passbook.js' */
 /** @import { Period } from '../domain/dates.js' */
 /** @import { Child } from '../ui/dom.js' */
 
@@ -60,15 +60,15 @@ export async function statement(context) {
 }
 
 /**
- * The statement, or, when it is too long for a page, what can be done about that.
+ * The statement or, when it is too long for a page, its balances and other ways to get it.
  * @param {Asked} asked
  * @param {(period: Period) => void} shorten
  */
 async function read(asked, shorten) {
   const { bank, account, period, signal } = asked;
   const [before, last] = await Promise.all([
-    lineBefore(bank, account, startOfUtcDay(period.from), signal),
-    lineBefore(bank, account, startOfUtcDay(period.to, 1), signal),
+    entryBefore(bank, account, startOfUtcDay(period.from), signal),
+    entryBefore(bank, account, startOfUtcDay(period.to, 1), signal),
   ]);
   const length = last.sequence - before.sequence;
   if (length > MAX_MOVEMENTS) return tooLong(asked, { before, last, length }, shorten);
@@ -84,12 +84,12 @@ async function read(asked, shorten) {
 
 /**
  * @param {Asked} asked
- * @param {{before: Line, last: Line, length: number}} extent
+ * @param {{before: EntryBalance, last: EntryBalance, length: number}} extent
  * @param {(period: Period) => void} shorten
  */
 function tooLong(asked, { before, last, length }, shorten) {
   const { account, period } = asked;
-  /** @param {Line} line */
+  /** @param {EntryBalance} entry */
   const money = ({ minor }) => fromMinor(minor, decimalsOf(account.balance));
   const count = new Intl.NumberFormat(LOCALE).format;
   const isOneDay = period.from === period.to;

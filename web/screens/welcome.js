@@ -99,7 +99,7 @@ function pitch() {
       'ul',
       null,
       h('li', null, 'Exact to the last cent'),
-      h('li', null, 'Every line sealed by the one before it'),
+      h('li', null, 'Every entry sealed by the one before it'),
       h('li', null, 'Yours to see, download and check'),
     ),
   );

@@ -35,7 +35,7 @@ export async function balanceChart({ points, decimals, isSampled, currency }) {
     readout.append(h('b', null, money(minor)));
   };
   say(points.length - 1);
-  // Pixels are no money: here, and only here, an amount may become a float.
+  // Pixels are not money: here, and only here, an amount may become a float.
   /** @type {AlignedData} */
   const data = [points.map(({ at }) => at / 1000), points.map(({ minor }) => Number(minor) / 10 ** decimals)];
   /** @type {InstanceType<Plot> | null} */
@@ -126,7 +126,7 @@ function colorsOf(element) {
   };
 }
 
-/** What those learn who do not see it. @param {Point[]} points @param {(minor: bigint) => string} money */
+/** The chart in words, for screen readers. @param {Point[]} points @param {(minor: bigint) => string} money */
 function inWords(points, money) {
   const [first, last] = [points[0], points[points.length - 1]];
   const sorted = points.map(({ minor }) => minor).sort((a, b) => (a < b ? -1 : a > b ? 1 : 0));

@@ -6,7 +6,7 @@ import { actions, form, submitButton } from './form.js';
 /** @import { Values } from './form.js' */
 
 /**
- * Asks. Resolves to whether it was done: `act` has run and not thrown; what it throws is shown in the dialog.
+ * Asks. Resolves to true when `act` has run without throwing; what it throws is shown in the dialog.
  * @param {{title: string, text: string, verb: string, danger?: boolean, fields?: HTMLElement[],
  *   act: (values: Values) => Promise<unknown>}} question
  * @returns {Promise<boolean>}

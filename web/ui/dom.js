@@ -51,7 +51,7 @@ function fill(element, properties, children) {
 }
 
 /**
- * What is there of it, in order.
+ * Flattens children into nodes and strings, in order, and leaves out `null`, `undefined` and `false`.
  * @param {Child} children
  * @returns {(Node | string)[]}
  */
@@ -66,7 +66,7 @@ let lastId = 0;
 export const newId = (prefix = 'id') => `${prefix}-${++lastId}`;
 
 /**
- * The element that the page has for this.
+ * The element with this id, which the page must have.
  * @param {string} id
  * @returns {HTMLElement}
  */

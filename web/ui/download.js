@@ -1,4 +1,4 @@
-/** Files to take along. */
+/** Files to download. */
 
 import { h } from './dom.js';
 import { icon } from './icons.js';
@@ -27,6 +27,6 @@ export function downloadButton(words, fetchFile) {
 function save(blob, name) {
   const url = URL.createObjectURL(blob);
   h('a', { href: url, download: name }).click();
-  // The browser has taken hold of the data by the next turn.
+  // The browser has taken the data by the next task of the event loop.
   setTimeout(() => URL.revokeObjectURL(url));
 }

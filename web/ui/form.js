@@ -48,7 +48,7 @@ export function setFieldError(element, text) {
 }
 
 /**
- * The part of a form that is always there.
+ * A part of a form, which must be there.
  * @param {HTMLElement} element
  * @param {string} selector
  * @returns {HTMLElement}

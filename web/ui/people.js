@@ -1,4 +1,4 @@
-/** People of whom a screen has only an id, or the number of an account. */
+/** Names of people of whom a screen has only an id, or the number of an account. */
 
 import { ProblemError } from '../api/coffer.js';
 import { h } from './dom.js';
@@ -13,7 +13,7 @@ const YOU = { name: 'you' };
 const GONE = { name: 'somebody who has left' };
 
 /**
- * Reads each of them once, and puts the name into its place when it comes.
+ * Reads each person once, and shows the name when it has arrived.
  * @param {Context} context
  */
 export function peopleReader({ bank, me, signal }) {

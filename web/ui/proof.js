@@ -1,4 +1,4 @@
-/** Has whoever is signed in show password or code once more, in front of whatever the bank has asked it for. */
+/** Asks the signed-in user for password or code once more, in a dialog above the screen that the bank asks it for. */
 
 import { ask } from './dialog.js';
 import { h } from './dom.js';

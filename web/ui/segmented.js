@@ -1,7 +1,7 @@
 import { h, newId } from './dom.js';
 
 /**
- * One of a few, all in sight.
+ * A choice of one among a few options, all of them in sight.
  * @param {string} label
  * @param {[string | number, string][]} options values and words
  * @param {string | number} value

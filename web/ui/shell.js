@@ -1,4 +1,4 @@
-/** What stays while screens change: the header with its ways, and the word about the connection. */
+/** The parts that stay while screens change: the header with its links, and the notice about the connection. */
 
 import { worksHere } from '../domain/roles.js';
 import { byId, h, toast } from './dom.js';

@@ -1,4 +1,4 @@
-/** The ways between the staff's screens. */
+/** Links between the staff's screens. */
 
 import { readsAudit } from '../domain/roles.js';
 import { h } from './dom.js';

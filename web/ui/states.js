@@ -1,4 +1,4 @@
-/** What is shown when there is nothing to show: not yet, not at all, or not now. */
+/** Placeholders: while content loads, when there is none, and when it could not be loaded. */
 
 import { NetworkError, ProblemError } from '../api/coffer.js';
 import { flat, h } from './dom.js';
@@ -15,7 +15,7 @@ export function skeleton(lines = 4) {
 }
 
 /**
- * Nothing there, and what to do about it.
+ * For an empty list: says that it is empty, and what to do about it.
  * @param {string} title
  * @param {string} text
  * @param {...Child} actions
@@ -25,7 +25,7 @@ export function empty(title, text, ...actions) {
 }
 
 /**
- * It did not work, and it can be tried again.
+ * For a failure: says what went wrong, with a button that tries again.
  * @param {unknown} error
  * @param {() => void} retry
  */
