@@ -25,8 +25,8 @@ impl Clock {
         self.behind_seconds.load(Ordering::Relaxed)
     }
 
-    /// The time for what is forgotten when it is old: `now`, unless the clock is behind what is certain. A clock that was
-    /// behind must not make anything look old.
+    /// The time to stamp rows with that are deleted when they are old: `now`, unless the clock is behind what is
+    /// certain. A clock that was behind must not make anything look old.
     pub fn stamp(&self, now: Timestamp) -> Timestamp {
         now.max(Timestamp::from_micros(self.certain.load(Ordering::Relaxed)))
     }
@@ -46,8 +46,8 @@ impl Clock {
         self.booked.fetch_max(at.as_micros(), Ordering::Relaxed);
     }
 
-    /// Takes in when the newest movement of the bank was booked. True when the clock has just been found to be behind it by more than
-    /// the tolerance.
+    /// Compares the clock with the date of the bank's newest movement. True when it has just been found to be behind it
+    /// by more than the tolerance.
     pub fn compare(&self, newest: Timestamp, now: Timestamp) -> bool {
         let newest = newest.max(Timestamp::from_micros(self.booked.load(Ordering::Relaxed)));
         let seconds = newest.since(now).as_secs();
@@ -61,9 +61,9 @@ impl Clock {
 /// still while the bank is closed.
 const CATCHING_UP: u32 = 4;
 
-/// Time that has certainly passed: what is forgotten is old by it. It follows the wall clock, but no quicker than four times
-/// the monotonic one, and is stored. So neither a clock that jumps ahead nor one that was ahead at the start makes anything
-/// old before it has been wrong for days, and what waits to be forgotten lives a little longer.
+/// Time that has certainly passed: by it rows are old enough to be deleted. It follows the wall clock, but no quicker
+/// than four times the monotonic one, and is stored. So neither a clock that jumps ahead nor one that was ahead at the
+/// start makes anything old before it has been wrong for days, and what waits to be forgotten lives a little longer.
 #[derive(Clone, Copy, Debug)]
 pub struct CertainTime {
     last: Instant,
@@ -71,7 +71,7 @@ pub struct CertainTime {
 }
 
 impl CertainTime {
-    /// At a start: `stored` is what was certain at the last look, or when the newest movement was booked.
+    /// At a start. `stored` is the certain time that was stored last, or when the newest movement was booked.
     pub fn new(instant: Instant, wall: Timestamp, stored: Option<Timestamp>) -> Self {
         Self { last: instant, at: stored.map_or(wall, |stored| stored.min(wall)) }
     }

@@ -48,7 +48,7 @@ pub struct Housekeeping {
 }
 
 impl Housekeeping {
-    /// Hears at once of everything that access tokens which may still run do not know: a restart must not revive them.
+    /// Reads at once every change that access tokens which may still run do not know: a restart must not revive them.
     pub async fn start(
         app: &App,
         certificate: Option<Certificate>,
@@ -113,7 +113,7 @@ impl Housekeeping {
         Ok(())
     }
 
-    /// Once, when it is found to be.
+    /// Warns once, when the clock is found to be behind.
     fn tell_whether_behind(&self, newest: Option<Timestamp>, now: Timestamp) {
         if let Some(newest) = newest
             && self.app.clock.compare(newest, now)
@@ -227,7 +227,7 @@ async fn watch_disk(disk: DiskReserve) {
     }
 }
 
-/// What fails is no reason not to serve: it is tried again beside.
+/// A failure is no reason not to serve: it is tried again meanwhile.
 async fn fill_first_search_texts(db: &Db) {
     let mut filled = 0;
     while filled < SEARCH_TEXTS_AT_START

@@ -31,7 +31,7 @@ use crate::tls::{Certificate, TlsError};
 
 /// File descriptors kept for the database, the log and the runtime.
 const RESERVED_FILES: u64 = 128;
-/// How long what only happened (a wrong password, say) may take to be recorded at the end.
+/// How long it may take at the end to write the last notes to the audit log.
 const LAST_NOTES_WITHIN: Duration = Duration::from_secs(2);
 /// Connections to the listener of those who run the bank: some probes and scrapers, each with a few.
 const ADMIN_CONNECTIONS: usize = 64;
@@ -51,7 +51,7 @@ pub enum ServerError {
     Database(#[from] ConnectError),
     #[error("DATABASE_URL (--database-url): the database does not answer: {0}")]
     Query(#[from] sqlx::Error),
-    /// Random numbers, or what passwords are hashed on.
+    /// There are no random numbers, or no threads to hash passwords on.
     #[error("passwords cannot be checked: {0}")]
     Passwords(#[source] std::io::Error),
     #[error("TLS: {0}")]
@@ -210,7 +210,8 @@ impl Bank {
     }
 }
 
-/// Of secrets that were changed behind the bank's back, say: whose they are cannot sign in with a code.
+/// Warns of secrets that no key decrypts, because somebody changed them in the database, say: their users cannot sign
+/// in with a code.
 fn warn_of_unreadable_secrets(users: &[Uuid]) {
     if let Some(first) = users.first() {
         tracing::warn!(
@@ -237,7 +238,7 @@ async fn store_quotas(limits: &MovementLimits, db: &Db) {
     }
 }
 
-/// A bank for production has all that it needs, or does not start. Another one that serves other machines warns.
+/// Refuses to start a bank for production that lacks something. Another bank that serves other machines only warns.
 fn require_what_is_needed(settings: &Settings) -> Result<(), ServerError> {
     let shortcomings = production::shortcomings(settings);
     if settings.production && !shortcomings.is_empty() {
@@ -251,7 +252,7 @@ fn require_what_is_needed(settings: &Settings) -> Result<(), ServerError> {
     Ok(())
 }
 
-/// As many as configured, or as the limit on open files leaves room for.
+/// The most connections: as configured, or fewer if the limit on open files leaves room for fewer.
 fn affordable_connections(configured: u32) -> usize {
     let limit = rlimit::getrlimit(rlimit::Resource::NOFILE).map_or(u64::MAX, |(soft, _)| soft);
     let affordable = limit.saturating_sub(RESERVED_FILES).max(1);

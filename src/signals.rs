@@ -1,11 +1,11 @@
-//! What tells the bank to close, from outside: a signal.
+//! The signals that tell the bank to close.
 
 use std::io;
 use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// A signal that comes within this time of the first says the same: a terminal and the program that started the bank
+/// A signal that comes within this time of the first means the same: a terminal and the program that started the bank
 /// may both pass on one Ctrl-C, and a session that ends sends several.
 const ONE_WISH: Duration = Duration::from_secs(1);
 
@@ -35,7 +35,7 @@ impl Signals {
         futures_util::future::select_all(signals).await;
     }
 
-    /// A signal by somebody who has seen that the first was not enough.
+    /// Waits for another signal, by somebody for whom the first was not enough.
     pub async fn insistent(&mut self) {
         let once_more = async {
             loop {

@@ -86,9 +86,9 @@ macro_rules! texts {
 texts! {
     /// The name of a person.
     Name, MAX_NAME_LENGTH, [NameBlank, NameTooLong, NameControlCharacters], "Ada Lovelace";
-    /// What its owner calls an account.
+    /// The name that its owner gives an account.
     Label, MAX_LABEL_LENGTH, [LabelBlank, LabelTooLong, LabelControlCharacters], "Savings";
-    /// What statements say of a movement.
+    /// The description of a movement, as statements show it.
     Description, MAX_DESCRIPTION_LENGTH,
     [DescriptionBlank, DescriptionTooLong, DescriptionControlCharacters], "Salary";
     /// Why somebody of the staff did something.

@@ -1,4 +1,4 @@
-//! Moments: microseconds since 1970 in UTC, as the databases keep them; RFC 3339 on the wire.
+//! Moments: microseconds since 1970 in UTC, as the databases store them; RFC 3339 on the wire.
 
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -35,7 +35,7 @@ pub struct Timestamp(i64);
 /// microseconds. From there time goes by the monotonic clock, so that steps of this machine's clock never show.
 static SERVER: AtomicI64 = AtomicI64::new(NO_SERVER);
 const NO_SERVER: i64 = i64::MIN;
-/// Clocks that differ by less are left alone: so much may be the way to the server and back.
+/// The clock is not set for a smaller difference: the way to the server and back may take as long.
 const SMALLEST_CORRECTION: i64 = 250_000;
 
 /// How long the program has run, in microseconds.
@@ -45,7 +45,7 @@ fn running() -> i64 {
 }
 
 impl Timestamp {
-    /// By this machine's clock or, once [`follow`](Self::follow) has been told of another, by that.
+    /// The time by this machine's clock or, after [`follow`](Self::follow), by the server's.
     pub fn now() -> Self {
         match SERVER.load(Relaxed) {
             NO_SERVER => {

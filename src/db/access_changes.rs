@@ -22,7 +22,7 @@ pub struct AccessChange {
     pub requested_by: Uuid,
     pub requested_at: Timestamp,
     pub expires_at: Timestamp,
-    /// As stored, where nothing ever expires: ask [`ApprovalStatus::at`].
+    /// As stored. Nothing is stored as expired: ask [`ApprovalStatus::at`].
     pub status: ApprovalStatus,
     pub decided_by: Option<Uuid>,
     pub decided_at: Option<Timestamp>,

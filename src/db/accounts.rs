@@ -1,4 +1,4 @@
-//! Accounts: opening, listing, labelling, closing. Balances are the ledger's to change.
+//! Accounts: opening, listing, labelling, closing. Only the ledger changes balances.
 
 use rusqlite::OptionalExtension;
 use uuid::Uuid;

@@ -1,5 +1,5 @@
-//! Pending approvals of movements. The ledger decides which wait and books what is approved, so
-//! [`super::ledger`] writes that.
+//! Pending approvals of movements. [`super::ledger`] stores them and marks them approved, in the transaction that
+//! books.
 
 use uuid::Uuid;
 

@@ -1,4 +1,4 @@
-//! The audit log's tables. What is read of it, and how it is found: [`super::audit_search`].
+//! The audit log's tables. [`super::audit_search`] finds records.
 
 use std::collections::BTreeSet;
 
@@ -12,10 +12,10 @@ use super::{Tx, in_snapshot, in_transaction, verify};
 use crate::books::audit_event::{Action, Concern, Event};
 use crate::timestamp::Timestamp;
 
-/// Rows in one statement that has a place for each value: SQLite takes 32,766 values, PostgreSQL 65,535.
+/// The most rows in one statement, which binds each value: SQLite takes 32,766 values, PostgreSQL 65,535.
 const MAX_ROWS: usize = 1_000;
 
-/// The words of all concerns of a record, with a space between them: as they are stored, and hashed.
+/// All concerns of a record, with a space between them: as they are stored, and hashed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Concerns(Option<String>);
 
@@ -157,7 +157,7 @@ pub(super) fn chained(mut head: AuditHead, events: &[Event]) -> (Vec<AuditRecord
 }
 
 impl Tx<'_> {
-    /// Appends to the log. Take every other lock of the transaction before: this one everybody waits for.
+    /// Appends to the log. Take every other lock of the transaction before, because everybody waits for this one.
     pub async fn append_to_audit_log(&mut self, events: &[Event]) -> sqlx::Result<()> {
         let (records, head) = chained(self.lock_audit_head().await?, events);
         for rows in records.chunks(MAX_ROWS) {

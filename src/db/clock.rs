@@ -1,11 +1,11 @@
-//! What the database says of the time.
+//! The time by the database, and the times that it stores.
 
 use std::time::{Duration, Instant};
 
 use super::{Db, Tx, in_time, in_transaction, on_reader};
 use crate::timestamp::Timestamp;
 
-/// Less than clocks must differ to be corrected.
+/// An answer that took longer is not used. Shorter than the difference for which the clock is set.
 const LONGEST_WAY: Duration = Duration::from_millis(200);
 
 impl Db {

@@ -30,9 +30,9 @@ const MIGRATION_PATIENCE: Duration = Duration::from_secs(60);
 const RACE_PATIENCE: Duration = Duration::from_secs(5);
 /// How long to wait for SQLite's own lock, which is held for moments while another process opens or closes the file.
 const BUSY_PATIENCE: Duration = Duration::from_secs(10);
-/// How long to wait without a word.
+/// How long to wait before the log says why.
 const SILENCE: Duration = Duration::from_secs(1);
-/// Before trying again.
+/// The pause before another try.
 const PAUSE: Duration = Duration::from_millis(50);
 /// The oldest PostgreSQL that understands the migrations: 11 has `execute function` in triggers.
 const POSTGRES_OLDEST: i64 = 110_000;
@@ -156,7 +156,7 @@ impl Db {
         ConnectError::Migrate { place, reason }
     }
 
-    /// How the tables stand.
+    /// Compares the schema of the database with the one that this program knows.
     pub async fn schema(&self) -> sqlx::Result<Schema> {
         let newest = self.newest_migration().await?;
         Ok(match newest {
@@ -180,7 +180,7 @@ impl Db {
     }
 }
 
-/// Trying again for a while, and saying why if that takes long.
+/// Retries for a while, and logs the reason if that takes long.
 struct Wait {
     reason: &'static str,
     started: Instant,

@@ -106,7 +106,7 @@ pub const POSTGRES_LOCK_TIMEOUT: &str = "55P03";
 /// SQLSTATE statement_completion_unknown.
 const POSTGRES_COMPLETION_UNKNOWN: &str = "40003";
 
-/// A COMMIT without an answer, outside of the ledger, where nothing looks up what became of it.
+/// A COMMIT without an answer outside of the ledger: nothing looks up what became of it.
 #[derive(Debug)]
 struct CommitInDoubt(sqlx::Error);
 

@@ -1,8 +1,9 @@
 //! The two databases behind one type.
 //!
 //! A query is written once: `on_reader!` and `in_transaction!` expand the same sqlx body for SQLite and for PostgreSQL,
-//! so types stay concrete and no SQL is kept twice. `$1` placeholders, `returning` and `on conflict` mean the same on
-//! both. Only [`ledger`] has SQL in two dialects. Each other file here is one table family: row structs, then queries.
+//! so types stay concrete and no SQL is written twice. `$1` placeholders, `returning` and `on conflict` mean the same
+//! on both. Only [`ledger`] has SQL in two dialects. Each other file here is one table family: row structs, then
+//! queries.
 //!
 //! Mind on SQLite: a parameter that is not bound is silently NULL, and violations have no constraint name.
 
@@ -58,7 +59,7 @@ const POSTGRES_WRITERS: u32 = 4;
 /// A connection that was used so recently is taken to be alive.
 const POSTGRES_TRUSTED: Duration = Duration::from_secs(1);
 
-/// What every SQLite connection is set to.
+/// The settings of every SQLite connection.
 const SQLITE_PRAGMAS: [(&str, &str); 4] = [
     // A commit is on disk before it is acknowledged. NORMAL could lose the last ones in a power cut.
     ("synchronous", "full"),
@@ -112,7 +113,7 @@ pub enum Db {
         look_ups: Arc<sqlite::LookUps>,
         write_lock: Arc<Mutex<()>>,
     },
-    /// Writers have a pool of their own, so that a crowd of read_pool never keeps money waiting.
+    /// Writers have a pool of their own, so that a crowd of readers never keeps money waiting.
     Postgres {
         write_pool: PgPool,
         read_pool: PgPool,
@@ -231,7 +232,7 @@ impl Db {
         Ok(())
     }
 
-    /// The file that the books are in. None when that is the server's to know.
+    /// The file that the books are in; None on PostgreSQL.
     pub fn file(&self) -> Option<&Path> {
         match self {
             Self::Sqlite { file, .. } => Some(file),
@@ -294,7 +295,7 @@ impl Tx<'_> {
         self.release().await.map_err(errors::of_commit)
     }
 
-    /// Ends a transaction within another one, which has the last word.
+    /// Ends a transaction within another one, whose commit or rollback decides.
     pub async fn release(self) -> sqlx::Result<()> {
         match self {
             Self::Sqlite(tx, _write_lock) => in_time(tx.commit()).await,
@@ -322,7 +323,7 @@ fn sqlite_pool(connections: u32) -> PoolOptions<Sqlite> {
         .max_lifetime(None)
 }
 
-/// What every writing session is set to: it waits for nothing for ever, nor does the server wait for us.
+/// The settings of every writing session: it waits for nothing for ever, nor does the server wait for us.
 const POSTGRES_SESSION: &str = "
     -- Somebody's forgotten `select ... for update` must cost one account's requests, not the writer's.
     set lock_timeout = '2s';

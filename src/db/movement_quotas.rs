@@ -1,4 +1,4 @@
-//! What callers have used of the movements that one may have booked in a day: see [`crate::limits::movements`].
+//! How many of the movements that one may have booked in a day callers have used: see [`crate::limits::movements`].
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::{Db, Tx, in_transaction, on_reader};
 use crate::timestamp::Timestamp;
 
-/// Callers that are taken up at a start: those who have used most. The others have used little.
+/// Callers whose use is loaded at a start: those who have used most. The others have used little.
 const TAKEN_UP: i64 = 100_000;
 
 impl Db {

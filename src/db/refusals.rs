@@ -118,7 +118,7 @@ pub(super) fn of_postgres(error: &sqlx::Error) -> String {
     }
 }
 
-/// The database is there, but text would not survive in it.
+/// Why an encoding is refused in which text would not survive.
 pub(super) fn of_encoding(server: &str, client: &str) -> Option<String> {
     let is_utf8 = |encoding: &str| encoding.eq_ignore_ascii_case("UTF8");
     if !is_utf8(server) {
@@ -161,7 +161,7 @@ fn of_tls(error: &rustls::Error) -> String {
     }
 }
 
-/// What rustls had against the other side, wherever the driver has put it.
+/// The error of rustls, wherever in the driver's error it is.
 pub(super) fn tls_error(error: &sqlx::Error) -> Option<&rustls::Error> {
     let cause: &(dyn StdError + 'static) = match error {
         sqlx::Error::Io(cause) => cause.get_ref()?,

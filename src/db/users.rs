@@ -1,4 +1,4 @@
-//! People with a password.
+//! Users: people with a password.
 
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -131,7 +131,7 @@ macro_rules! standing_columns {
     };
 }
 
-/// What a user may do since when.
+/// What a user may do, and since when.
 #[derive(Clone, Copy, Debug, sqlx::FromRow)]
 pub struct ChangedStanding {
     pub id: Uuid,
@@ -140,7 +140,7 @@ pub struct ChangedStanding {
     pub changed_at: Timestamp,
 }
 
-/// By which staff find people: folded by this program, so that both databases compare the same.
+/// The text that staff search people by: folded by this program, so that both databases compare the same.
 fn search_text(name: &str, email: &str) -> String {
     format!("{} {}", text::fold(name), text::fold(email))
 }
@@ -262,8 +262,8 @@ impl Tx<'_> {
         self.set_search_text(id, name, email).await
     }
 
-    /// By itself, because any change of name or address takes the old one away. Does nothing if there was another change
-    /// since name and address were read.
+    /// Stored by itself, because any change of name or address deletes the old one. Does nothing if there was another
+    /// change since name and address were read.
     async fn set_search_text(&mut self, id: Uuid, name: &str, email: &str) -> sqlx::Result<()> {
         in_transaction!(self, conn => sqlx::query(
             "update users set search_text = $4 where id = $1 and name = $2 and email = $3",
@@ -337,8 +337,8 @@ impl Tx<'_> {
         .await)
     }
 
-    /// Has all instances hear of what is stored of the user now. The moment is one after the last change, as in
-    /// [`Tx::set_standing`].
+    /// Marks the user's standing as changed, so that all instances read it. The moment is one after the last change, as
+    /// in [`Tx::set_standing`].
     pub async fn standing_has_changed(&mut self, id: Uuid, now: Timestamp) -> sqlx::Result<ChangedStanding> {
         in_transaction!(self, conn => sqlx::query_as(
             concat!(
