@@ -132,7 +132,7 @@ bank_tests! {
         ada.transfer(&clerk.account, "4000").await.expect_status(201);
         clerk.withdraw("1500").await.expect_status(201);
         clerk.transfer(&ada.account, "1500").await.expect_status(201);
-        // Money from nowhere is another matter, and so is somebody else's for oneself.
+        // Deposits count, which bring money from nowhere; so do transfers of somebody else's money to oneself.
         for employee in [&clerk, &admin] {
             let own = employee.deposit("5000").await.expect_status(202);
             employee.approve(&own.text_at("/id")).await.expect_problem(403, "own_approval");
@@ -223,7 +223,7 @@ bank_tests! {
         }
         let withdrawal = clerk.ask_for_withdrawal(&ada.account, "5000").header("idempotency-key", "k");
         withdrawal.send().await.expect_problem(422, "idempotency_key_reused");
-        // And where nobody needs anybody, the same.
+        // The same holds in a bank without an approval amount.
         let (address, twin) = bank.twin().await;
         let body = json!({"account_number": ada.account, "amount": "5000", "description": "Large"});
         let there = bank.request_to(address, Method::POST, "/deposit").bearer(&clerk.token).json(body);
@@ -280,7 +280,7 @@ bank_tests! {
 
     async fn what_the_books_refuse_now_goes_on_waiting(bank: &TestBank) {
         let (clerk, other, ada) = (bank.employee("staff").await, bank.employee("staff").await, bank.customer().await);
-        // What could not be booked anyway does not bother a second person.
+        // A command that could not be booked anyway does not wait for an approver.
         clerk.ask_for_withdrawal(&ada.account, "2000").send().await.expect_problem(409, "insufficient_funds");
         clerk.ask_for_withdrawal("10000000000180", "2000").send().await.expect_problem(404, "account_not_found");
         ada.deposit("2000").await.expect_status(201);

@@ -1,5 +1,5 @@
-//! What one person at the bank may not do alone: deal with themselves, split what would need approval, give roles, and
-//! take the last admin's.
+//! What one person at the bank may not do alone: move their own money by their role, split a movement that needs
+//! approval, give roles, and take the role of the last admin.
 
 use futures_util::future::join_all;
 use reqwest::Method;
@@ -434,7 +434,7 @@ mod whatever_the_settings {
                 let open = if path.starts_with("/accounts") { "open" } else { "active" };
                 clerk.sets_status(&path, "frozen").await.expect_status(200);
                 clerk.sets_status(&path, open).await.expect_status(200);
-                // An admin's word stands above theirs, before and after.
+                // What an admin has frozen, staff cannot release, before and after.
                 for (by, status) in [(&admin, "frozen"), (&clerk, "frozen")] {
                     by.sets_status(&path, status).await.expect_status(200);
                     clerk.sets_status(&path, open).await.expect_problem(403, "frozen_by_admin");

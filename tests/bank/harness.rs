@@ -22,7 +22,7 @@ use tokio::task::JoinHandle;
 
 use crate::databases::{Kind, TestDatabase};
 
-/// How long anything may take to come about by itself, on a busy machine.
+/// How long something may take to happen by itself, on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(20);
 pub const PASSWORD: &str = "correct horse battery staple";
 pub const JWT_SECRET: &str = "a secret for tests, long enough for HS256";
@@ -88,7 +88,7 @@ pub struct TestBank {
     instance: Instance,
 }
 
-/// One running server process, so to speak.
+/// A running server, in a task of this process.
 pub struct Instance {
     stop: oneshot::Sender<()>,
     serving: JoinHandle<Result<(), ServerError>>,
@@ -300,7 +300,7 @@ pub fn with_old_proof(token: &str) -> String {
     jsonwebtoken::encode(&header, &claims, &EncodingKey::from_secret(JWT_SECRET.as_bytes())).expect("a token")
 }
 
-/// Waits until something holds that comes about by itself.
+/// Waits until a condition holds that comes true by itself.
 pub async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
     let started = Instant::now();
     while !holds().await {

@@ -1,9 +1,9 @@
-//! The house stands on its floors: nothing imports what stands on its own floor or above it.
+//! Imports lead down: nothing imports a module on its own floor or above it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// From the ground up. What stands on one floor does not know each other.
+/// From the ground up. Modules on one floor do not import each other.
 const FLOORS: [&[&str]; 12] = [
     &["problem_code", "schema", "web_origin", "presence", "signals", "tls", "files"],
     &["money", "timestamp", "text"],
@@ -20,7 +20,7 @@ const FLOORS: [&[&str]; 12] = [
     &["main"],
 ];
 
-/// Within the API: what all resources share knows none of them.
+/// Within the API: what all resources share imports none of them.
 const SHARED_BY_ALL_GROUPS: &str = "src/api/http/";
 const RESOURCE_GROUPS: [&str; 3] = ["api::money", "api::people", "api::docs"];
 

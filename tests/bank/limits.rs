@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::databases::{Kind, TestDatabase};
 use crate::harness::{Answer, PASSWORD, TestBank, bank_tests};
 
-/// A bank that takes the client's word for its address, so that a test can come from many.
+/// A bank that believes the client's `X-Forwarded-For`, so that a test can come from many addresses.
 async fn open_behind_a_proxy(kind: Kind, flags: &[&str]) -> TestBank {
     let flags = [&["--trusted-proxies", "127.0.0.1"], flags].concat();
     TestBank::open_on(TestDatabase::create(kind).await, &flags).await

@@ -219,7 +219,7 @@ async fn nobody_waits_long_while_another_program_holds_the_lock() {
     let mut other = SqliteConnection::connect(&bank.database.url).await.expect("a connection");
     sqlx::raw_sql("begin immediate").execute(&mut other).await.expect("the lock");
     assert_eq!(all_are_told_in_time(&bank, &ada).await, 0);
-    // What only reads goes on.
+    // Reads go on.
     assert_eq!(ada.balance().await, "0.00");
     sqlx::raw_sql("rollback").execute(&mut other).await.expect("released");
     becomes_ready(&bank).await;

@@ -370,7 +370,7 @@ mod large_ones {
             }
         }
 
-        /// With their own money staff do alone what customers may; but reversing is no customer's business.
+        /// With their own money staff do alone what customers may; but customers may not reverse.
         async fn wait_on_an_own_account_too(bank: &TestBank) {
             let (clerk, other, ada) = (bank.employee("staff").await, bank.employee("staff").await, bank.customer().await);
             for who in [&clerk, &ada] {

@@ -1,4 +1,4 @@
-//! The rules of money against a model that is too simple to be wrong.
+//! The rules of money, compared with a model that is too simple to be wrong.
 
 use std::collections::HashMap;
 
@@ -191,8 +191,8 @@ proptest! {
         }
     }
 
-    /// Staff need a second approver for what their role lets them do with an account of their own, and for what makes a
-    /// large sum with all that they moved for others or out of nothing.
+    /// Staff need a second approver for what only their role lets them do with an account of their own, and for
+    /// movements for others and deposits that together make a large sum.
     #[test]
     fn staff_need_a_second_person_for_what_is_large_in_all_or_their_own(
         drafts in prop::collection::vec(drafts(), 1..60), units in 0..10i64,
