@@ -102,7 +102,7 @@ mod tests {
         let event = || Event::at(Action::UserViewed, Timestamp::now());
         assert!(log.promise(event()).is_ok());
         assert!(log.promise(event()).is_err());
-        // What only happened is not kept from happening.
+        // A note is no reason to refuse: what it is about has happened already.
         log.note(event());
         assert!(waiting.try_recv().is_ok());
         assert!(log.promise(event()).is_ok());

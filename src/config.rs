@@ -61,7 +61,7 @@ pub struct Settings {
     pub data_dir: PathBuf,
 
     /// Secret that signs access tokens, at least 32 bytes; the same on every instance. Default: one is generated and
-    /// kept in the data directory
+    /// stored in the data directory
     #[arg(long, env = "COFFER_JWT_SECRET", global = true, hide_env_values = true, value_name = "SECRET")]
     pub jwt_secret: Option<SecretString>,
 
@@ -70,7 +70,7 @@ pub struct Settings {
     pub jwt_secret_previous: Option<SecretString>,
 
     /// Secret that the keys of authenticator apps are encrypted with in the database, at least 32 bytes; the same on every
-    /// instance. Default: one is generated and kept in the data directory. Without it those keys are lost
+    /// instance. Default: one is generated and stored in the data directory. Without it those keys are lost
     #[arg(long, env = "COFFER_SECOND_FACTOR_KEY", global = true, hide_env_values = true, value_name = "SECRET")]
     pub second_factor_key: Option<SecretString>,
 

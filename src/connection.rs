@@ -47,7 +47,8 @@ pub struct TwoLengths;
 
 /// How long a TLS handshake may take: less than the usual deadline for closing.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long a client may take to send a request's headers, and to send the next request on a kept connection.
+/// How long a client may take to send a request's headers, and to send the next request on a connection that stays
+/// open.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a client may not read any of its answer: a reader that takes nothing holds memory.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);

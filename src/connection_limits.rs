@@ -8,7 +8,7 @@ use ipnet::IpNet;
 
 use crate::limits::network_of;
 
-/// This part of the places is kept for networks that have next to none.
+/// This part of the places is reserved for networks that have next to none.
 const KEPT_FOR_OTHERS: usize = 4;
 /// A network takes at most this part of the other places that are free, whatever its limit: the more greedy networks
 /// there are, the less each gets.

@@ -29,7 +29,7 @@ use crate::housekeeping::Housekeeping;
 use crate::limits::movements::MovementLimits;
 use crate::tls::{Certificate, TlsError};
 
-/// File descriptors kept for the database, the log and the runtime.
+/// File descriptors reserved for the database, the log and the runtime.
 const RESERVED_FILES: u64 = 128;
 /// How long it may take at the end to write the last notes to the audit log.
 const LAST_NOTES_WITHIN: Duration = Duration::from_secs(2);

@@ -271,7 +271,7 @@ fn is_busy(error: &sqlx::Error) -> bool {
     matches!(refusals::sqlite_code(error), Some(5 | 6))
 }
 
-/// SQLite opens a file that it may not write for reading alone, without a word.
+/// SQLite silently opens a file that it may not write for reading alone.
 async fn confirm_writable(write_pool: &SqlitePool) -> sqlx::Result<()> {
     match write_pool.begin_with("begin immediate").await {
         Ok(tx) => tx.rollback().await,
@@ -281,7 +281,7 @@ async fn confirm_writable(write_pool: &SqlitePool) -> sqlx::Result<()> {
     }
 }
 
-/// A pragma that SQLite does not like is ignored without a word, so the ones that matter are read back.
+/// SQLite silently ignores a pragma that it does not like, so the ones that matter are read back.
 async fn confirm_pragmas(file: &Path, write_pool: &SqlitePool) -> Result<(), ConnectError> {
     let ask = async {
         let journal_mode: String = sqlx::query_scalar("pragma journal_mode").fetch_one(write_pool).await?;

@@ -42,8 +42,8 @@ pub use refusals::ConnectError;
 
 /// How long a request may wait for a connection before it is told to come back.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
-/// How long any statement may take, with the wait for its connection. A database that hangs, or whose packets are lost
-/// without a word, must not keep a request: every one has its answer within 10 seconds.
+/// How long any statement may take, with the wait for its connection. A database that hangs, or whose packets are
+/// silently lost, must not hold up a request: every one has its answer within 10 seconds.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a connection that goes back to its pool may take to show that it is alive; after that it is dropped.
 const PING_TIMEOUT: Duration = Duration::from_secs(2);
@@ -330,7 +330,7 @@ const POSTGRES_SESSION: &str = "
     -- Longer than we wait for an answer ourselves: what is left behind then ends, with its locks.
     set statement_timeout = '8s';
     set idle_in_transaction_session_timeout = '8s';
-    -- The same when we are gone without a word. Without effect on a Unix socket, which tells at once.
+    -- The same when we are gone silently. Without effect on a Unix socket, which tells at once.
     set tcp_keepalives_idle = 5;
     set tcp_keepalives_interval = 2;
     set tcp_keepalives_count = 3;

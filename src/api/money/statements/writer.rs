@@ -26,7 +26,7 @@ impl Writer {
         }
     }
 
-    /// The end of the file's name, of a format that is kept as a file.
+    /// The end of the file's name, for a format that is saved as a file.
     pub fn extension(&self) -> Option<&'static str> {
         match self {
             Self::Json(_) => None,
