@@ -15,6 +15,7 @@ use crate::books::account::Account;
 use crate::books::audit_event::{Action, Event};
 use crate::books::command::{Command, DualControl, Requester};
 use crate::books::movement::Movement;
+use crate::books::texts::Texts;
 use crate::committer::Committer;
 use crate::db::users::{Role, User, UserStatus};
 use crate::db::{Db, errors};
@@ -306,7 +307,7 @@ impl Planned {
             movement: self.movement,
             amount: Amount::parse(&format!("{}.{:02}", self.cents / 100, self.cents % 100))?,
             currency: None,
-            description: Some(self.description.to_owned()),
+            texts: Texts::new(Some(self.description.to_owned()), Uuid::new_v4().into_bytes()),
             idempotency_key: key.first_chunk().copied(),
             at: Some(self.at),
             dual_control: DualControl::Refuse,

@@ -9,10 +9,10 @@ use sha2::{Digest, Sha256};
 
 use crate::account_number::AccountNumber;
 use crate::auth::factor_keys::FactorKeys;
-use crate::auth::second_factor::SECRET_BYTES;
 use crate::books::account::GENESIS_HASH;
 use crate::books::chain::entry_hash;
 use crate::books::entry::Entry;
+use crate::books::texts::Kept;
 use crate::clock;
 use crate::db::audit::record_hash;
 use crate::db::verify::EntryInContext;
@@ -89,14 +89,11 @@ pub async fn examine(db: &Db, mut report: impl FnMut(&Finding)) -> sqlx::Result<
     for finding in entries(&mut tx).await? {
         note(finding);
     }
-    if let Some(finding) = fresh_entries(&mut tx).await? {
-        note(finding);
-    }
     note(limits(&mut tx).await?);
     note(owners(&mut tx).await?);
     note(books(&mut tx).await?);
     note(keys(&mut tx).await?);
-    if let Some(finding) = key_positions(&mut tx).await? {
+    if let Some(finding) = key_index(&mut tx).await? {
         note(finding);
     }
     note(approvals(&mut tx).await?);
@@ -126,8 +123,7 @@ pub async fn examine_secrets(
         finding.counted += 1;
         let user = stored.user_id;
         match keys.map(|keys| keys.open(user, &stored.secret)) {
-            Some(Some(_)) if stored.secret.len() > SECRET_BYTES => {}
-            Some(Some(_)) => finding.blame(format_args!("user {user}, not encrypted yet")),
+            Some(Some(_)) => {}
             Some(None) => finding.blame(format_args!("user {user}")),
             None => finding.blame("not looked at without COFFER_SECOND_FACTOR_KEY"),
         }
@@ -159,7 +155,7 @@ async fn entries(tx: &mut Tx<'_>) -> sqlx::Result<Vec<Finding>> {
     walk.finish_account();
     walk.heads.counted = tx.count_accounts().await? as u64;
     tx.visit_accounts_with_wrong_empty_history(|number| walk.heads.blame(format_args!("account {number}"))).await?;
-    Ok(vec![walk.sequences, walk.balances, walk.hashes, walk.journal, walk.heads, walk.dates])
+    Ok(vec![walk.sequences, walk.balances, walk.hashes, walk.texts, walk.erased, walk.journal, walk.heads, walk.dates])
 }
 
 /// One walk over every record of the audit log.
@@ -217,6 +213,8 @@ struct HistoryWalk {
     sequences: Finding,
     balances: Finding,
     hashes: Finding,
+    texts: Finding,
+    erased: Finding,
     journal: Finding,
     heads: Finding,
     dates: Finding,
@@ -231,6 +229,8 @@ impl HistoryWalk {
             sequences: Finding::new("histories have no gaps and never go back in time", "entries"),
             balances: Finding::new("running balances add up", "entries"),
             hashes: Finding::new("hash chains are unbroken", "entries"),
+            texts: Finding::new("texts are as they were written, or erased", "entries"),
+            erased: Finding::remark("no text was erased", "entries"),
             journal: Finding::new("every entry is in the journal", "entries"),
             heads: Finding::new("accounts agree with their last entry", "accounts"),
             dates: Finding::remark("no account books ahead of the clock", "accounts"),
@@ -248,7 +248,14 @@ impl HistoryWalk {
         let previous = self.previous.as_ref().map(|previous| &previous.entry);
         let (sequence, balance, hash) =
             previous.map_or((0, 0, GENESIS_HASH), |entry| (entry.sequence, entry.balance, entry.hash));
-        for finding in [&mut self.sequences, &mut self.balances, &mut self.hashes, &mut self.journal] {
+        for finding in [
+            &mut self.sequences,
+            &mut self.balances,
+            &mut self.hashes,
+            &mut self.texts,
+            &mut self.erased,
+            &mut self.journal,
+        ] {
             finding.counted += 1;
         }
         if entry.sequence != sequence + 1 || previous.is_some_and(|previous| previous.created_at > entry.created_at) {
@@ -259,6 +266,11 @@ impl HistoryWalk {
         }
         if entry_hash(&hash, entry) != entry.hash {
             self.hashes.blame(name(entry));
+        }
+        match entry.texts.kept() {
+            Kept::Whole => {}
+            Kept::Erased => self.erased.blame(name(entry)),
+            Kept::Forged => self.texts.blame(name(entry)),
         }
         if !agrees_with_journal(found) {
             self.journal.blame(name(entry));
@@ -303,15 +315,6 @@ fn name(entry: &Entry) -> String {
     format!("account {} entry {}", entry.account_number, entry.sequence)
 }
 
-async fn fresh_entries(tx: &mut Tx<'_>) -> sqlx::Result<Option<Finding>> {
-    let mut finding = Finding::new("entries in the buffer can be flushed", "accounts");
-    let visited =
-        tx.visit_accounts_with_wrong_fresh_entries(|number| finding.blame(format_args!("account {number}"))).await?;
-    let Some(()) = visited else { return Ok(None) };
-    finding.counted = tx.count_accounts().await? as u64;
-    Ok(Some(finding))
-}
-
 async fn limits(tx: &mut Tx<'_>) -> sqlx::Result<Finding> {
     let mut finding = Finding::new("no balance is below its limit", "accounts");
     finding.counted = tx.count_accounts().await? as u64;
@@ -353,9 +356,9 @@ async fn keys(tx: &mut Tx<'_>) -> sqlx::Result<Finding> {
     Ok(finding)
 }
 
-async fn key_positions(tx: &mut Tx<'_>) -> sqlx::Result<Option<Finding>> {
+async fn key_index(tx: &mut Tx<'_>) -> sqlx::Result<Option<Finding>> {
     let mut finding = Finding::new("every idempotency key is there once and can be found", "keys");
-    let visited = tx.visit_keys_out_of_place(|id| finding.blame(format_args!("key of transaction {id}"))).await?;
+    let visited = tx.visit_keys_out_of_index(|id| finding.blame(format_args!("key of transaction {id}"))).await?;
     let Some(()) = visited else { return Ok(None) };
     finding.counted = tx.count_keys().await? as u64;
     Ok(Some(finding))

@@ -1,6 +1,5 @@
 //! Periodic work, beside the requests: reading what other instances decided about sessions and people, renewing the TLS
-//! certificate, checkpoints of SQLite's WAL, making search texts that an older version has left out, deleting what has
-//! expired, and noticing a clock that is wrong.
+//! certificate, checkpoints of SQLite's WAL, deleting what has expired, and noticing a clock that is wrong.
 
 use std::time::{Duration, Instant};
 
@@ -27,13 +26,6 @@ const TICKS_PER_HOUR: u64 = 7_200;
 const WAL_TICK: Duration = Duration::from_millis(200);
 /// How often the disk is looked at: at full speed the books grow by some 10 MB meanwhile.
 const DISK_TICK: Duration = Duration::from_millis(250);
-
-/// Search texts that are made in one transaction: a few milliseconds of the database's time.
-const SEARCH_TEXTS_AT_ONCE: i64 = 200;
-/// Search texts that are made before the bank serves: a second or so, and all of them for most banks.
-const SEARCH_TEXTS_AT_START: usize = 10_000;
-/// An older instance may run beside this one for a while, and sign people up.
-const SEARCH_TEXT_TICK: Duration = Duration::from_secs(5);
 
 pub struct Housekeeping {
     app: App,
@@ -77,7 +69,6 @@ impl Housekeeping {
         for user in this.app.db.frozen_users().await? {
             this.app.auth.standings.set(user.id, user.standing, user.changed_at);
         }
-        fill_first_search_texts(&this.app.db).await;
         Ok(this)
     }
 
@@ -131,7 +122,7 @@ impl Housekeeping {
     pub async fn run(self) {
         let db = self.app.db.clone();
         let disk = self.app.disk.clone();
-        tokio::join!(self.run_by_the_tick(), checkpoint_wal(&db), fill_search_texts(&db), watch_disk(disk));
+        tokio::join!(self.run_by_the_tick(), checkpoint_wal(&db), watch_disk(disk));
     }
 
     async fn run_by_the_tick(mut self) {
@@ -224,28 +215,5 @@ async fn watch_disk(disk: DiskReserve) {
         ticks.tick().await;
         let disk = disk.clone();
         let _ = tokio::task::spawn_blocking(move || disk.measure()).await;
-    }
-}
-
-/// A failure is no reason not to serve: it is tried again meanwhile.
-async fn fill_first_search_texts(db: &Db) {
-    let mut filled = 0;
-    while filled < SEARCH_TEXTS_AT_START
-        && let Ok(more @ 1..) = db.fill_search_texts(SEARCH_TEXTS_AT_ONCE).await
-    {
-        filled += more;
-    }
-}
-
-async fn fill_search_texts(db: &Db) {
-    loop {
-        match db.fill_search_texts(SEARCH_TEXTS_AT_ONCE).await {
-            Ok(0) => tokio::time::sleep(SEARCH_TEXT_TICK).await,
-            Ok(_) => {}
-            Err(error) => {
-                tracing::warn!(%error, "search texts could not be made; it will be tried again");
-                tokio::time::sleep(SEARCH_TEXT_TICK).await;
-            }
-        }
     }
 }

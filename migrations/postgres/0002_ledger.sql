@@ -1,24 +1,30 @@
--- Amounts are minor units of the account's ISO 4217 currency, always 64-bit integers.
+-- Amounts are minor units of the account's currency, always 64-bit integers. A currency is three capitals: of ISO 4217, or
+-- a unit of the bank's own.
 
 -- Customers' accounts, and the bank's own: `cash` accounts, one per currency, have no owner and no running balance;
 -- theirs is derived from the journal, so that no deposit anywhere waits for a shared row.
 create table accounts (
     -- 14 digits, the last two are ISO 7064 check digits.
-    account_number  bigint not null primary key,
-    owner_id        uuid   references users (id),
-    currency        text   not null check (length(currency) = 3),
+    account_number  bigint  not null primary key,
+    owner_id        uuid    references users (id),
+    currency        text    not null check (length(currency) = 3),
     label           text,
-    status          text   not null default 'open' check (status in ('open', 'frozen', 'closed')),
-    balance         bigint not null default 0,
+    status          text    not null default 'open' check (status in ('open', 'frozen', 'closed')),
+    -- What an admin has frozen, only an admin releases.
+    frozen_by_admin boolean not null default false,
+    balance         bigint  not null default 0,
     -- How far below zero the balance may go.
-    overdraft_limit bigint not null default 0 check (overdraft_limit >= 0),
-    -- The number of passbook entries, and so the sequence of the last one.
-    sequence        bigint not null default 0 check (sequence >= 0),
-    -- Hash of the last passbook entry; 32 zero bytes before the first.
-    head_hash       bytea  not null default decode(repeat('00', 32), 'hex') check (length(head_hash) = 32),
-    -- When the last entry was made: the clock may step back, a passbook's times never do.
-    last_entry_at   bigint not null,
-    opened_at       bigint not null,
+    overdraft_limit bigint  not null default 0 check (overdraft_limit >= 0),
+    -- Until when something may be held on the account. 0, or the latest expiry of whatever ever held some of its money; never
+    -- set back. So only accounts that have one look for it.
+    held_until      bigint  not null default 0,
+    -- The number of entries, and so the sequence of the last one.
+    sequence        bigint  not null default 0 check (sequence >= 0),
+    -- Hash of the last entry; 32 zero bytes before the first.
+    head_hash       bytea   not null default decode(repeat('00', 32), 'hex') check (length(head_hash) = 32),
+    -- When the last entry was made: the clock may step back, the times of a history never do.
+    last_entry_at   bigint  not null,
+    opened_at       bigint  not null,
     closed_at       bigint,
     -- The last line of defence: whatever a program gets wrong, nobody's money goes below its limit.
     check (balance >= -overdraft_limit),
@@ -28,38 +34,47 @@ create table accounts (
 with (fillfactor = 50);
 
 create index accounts_by_owner on accounts (owner_id, account_number) where owner_id is not null;
+-- How many accounts an owner has opened lately is counted at each opening, closed ones too. Written once an account: a
+-- movement does not touch it.
+create index accounts_by_opening on accounts (owner_id, opened_at) where owner_id is not null;
 
 -- The journal: one immutable row per movement, money going from the debited to the credited account.
 create table transactions (
     id              uuid     not null primary key,
-    -- 1 deposit, 2 withdrawal, 3 transfer.
-    type            smallint not null check (type between 1 and 3),
+    -- 1 deposit, 2 withdrawal, 3 transfer; the program knows which there are.
+    type            smallint not null check (type > 0),
     debit_account   bigint   not null,
-    -- The passbook line of each side; null for the bank's own accounts, which keep none. With them a movement is found
-    -- in both passbooks by primary key, and entries need no second index.
+    -- The entry of each side; null for the bank's own accounts, which have none. With them a movement is found in both
+    -- histories by their key, and entries need no second index.
     debit_sequence  bigint,
     credit_account  bigint   not null,
     credit_sequence bigint,
     amount          bigint   not null check (amount > 0),
     currency        text     not null check (length(currency) = 3),
+    -- What people wrote. The hashes of the entries cover `text_commitment`, which is SHA-256 over the salt and the text, so
+    -- text and salt can be erased and the chain stays whole. All three are null where nothing was written.
     description     text,
+    text_salt       bytea    check (length(text_salt) = 16),
+    text_commitment bytea    check (length(text_commitment) = 32),
     initiated_by    uuid     not null,
     created_at      bigint   not null,
-    check (debit_account <> credit_account)
+    check (debit_account <> credit_account),
+    check (description is null or (text_salt is not null and text_commitment is not null))
 );
 
--- The passbook: one immutable line per movement and customer account, in the order it happened.
+-- The entries: one immutable row per movement and customer account, in the order of its history.
 create table entries (
     account_number bigint   not null,
     sequence       bigint   not null check (sequence > 0),
     transaction_id uuid     not null,
-    type           smallint not null check (type between 1 and 3),
+    -- As in transactions.
+    type           smallint not null check (type > 0),
     -- Signed: a credit is positive, a debit negative.
     amount         bigint   not null check (amount <> 0),
-    -- The account's balance after this line.
+    -- The account's balance after this entry.
     balance        bigint   not null,
     created_at     bigint   not null,
-    -- SHA-256 of the previous line's hash and this line's contents.
+    -- SHA-256 of the hash of the entry before and this one's contents.
     hash           bytea    not null check (length(hash) = 32),
     primary key (account_number, sequence)
 );
@@ -74,12 +89,100 @@ create table idempotency_keys (
     created_at     bigint not null
 );
 
--- History is added to, never rewritten: a mistake is corrected by a movement the other way.
-create function refuse_to_rewrite_history() returns trigger language plpgsql as $$
-begin
-    raise exception '% is append-only', tg_table_name;
-end
-$$;
+-- Which movement undoes which. The books are append-only: a mistake is corrected by a movement the other way round, and
+-- this row, written in the transaction that books it, is what keeps the mistake from being corrected twice.
+--
+-- A table of its own, because the journal is large, never altered, and seldom wrong.
+create table reversals (
+    -- The movement that is undone. Its being the key is the last line of defence: whatever a program gets wrong, nothing
+    -- is undone twice.
+    transaction_id uuid not null primary key,
+    -- The movement that undoes it.
+    reversal_id    uuid not null,
+    check (transaction_id <> reversal_id)
+);
+
+-- To know a reversal, which is not reversed itself. Not unique, because a unique key would have to contain the column that
+-- the table would be spread by; the journal takes each id once, and `coffer doctor` looks, too.
+create index reversals_by_reversal on reversals (reversal_id);
+
+-- Movements that staff have asked for and may not make alone: they wait for a second approver, or have waited.
+--
+-- The id is the one that the transaction gets, fixed when the movement is asked for: the journal's primary key lets it be
+-- booked once, whatever else goes wrong, and an Idempotency-Key names the approval before and the transaction after with
+-- the same id. No foreign keys: accounts, users and transactions would be spread by other columns than this table;
+-- `coffer doctor` compares them.
+create table approvals (
+    id           uuid     not null primary key,
+    -- As in transactions.
+    type         smallint not null check (type > 0),
+    -- Customers' accounts; null where the other side is the bank's own.
+    from_account bigint,
+    to_account   bigint,
+    amount       bigint   not null check (amount > 0),
+    currency     text     not null check (length(currency) = 3),
+    description  text,
+    -- The movement that this one will undo; null for any other.
+    reverses     uuid,
+    requested_by uuid     not null,
+    requested_at bigint   not null,
+    -- As in access_changes, nobody writes down that one has expired.
+    expires_at   bigint   not null,
+    status       text     not null default 'pending' check (status in ('pending', 'approved', 'rejected')),
+    decided_by   uuid,
+    decided_at   bigint,
+    check (from_account is not null or to_account is not null),
+    check ((status = 'pending') = (decided_by is null) and (decided_by is null) = (decided_at is null)),
+    -- What all of this is for, as the last line of defence. Whoever asked may still withdraw, which is to reject.
+    check (status <> 'approved' or decided_by <> requested_by)
+);
+
+-- Of a movement one reversal waits at a time.
+create index approvals_that_reverse on approvals (reverses, expires_at) where status = 'pending' and reverses is not null;
+-- What is held on an account.
+create index approvals_that_hold on approvals (from_account, expires_at)
+where status = 'pending' and reverses is not null and from_account is not null;
+-- How much waits that one person has asked for.
+create index approvals_by_requester on approvals (requested_by, expires_at) where status = 'pending';
+
+-- What staff moved without a second approver, summed up by the minute: what counts against the approval amount is the sum
+-- of 24 hours. By the minute, so that however many movements there are, few rows are added up. Deleted when older.
+create table unapproved_totals (
+    user_id  uuid   not null,
+    currency text   not null check (length(currency) = 3),
+    -- The beginning of the minute, in microseconds.
+    minute   bigint not null,
+    -- Minor units.
+    amount   bigint not null check (amount > 0),
+    primary key (user_id, currency, minute)
+);
+create index unapproved_totals_by_age on unapproved_totals (minute);
+
+-- What each caller has used of the movements that one may have booked in a day, so that a restart gives nobody a new
+-- quota and instances share one. Written beside the money and only for those who use much of it, so most callers never
+-- have a row; one whose quota is whole again is deleted.
+create table movement_quotas (
+    user_id uuid   not null primary key,
+    -- When the quota is whole again.
+    full_at bigint not null
+);
+
+-- Who has used most, for a start; and who has nothing left to remember.
+create index movement_quotas_by_time on movement_quotas (full_at);
+
+-- What a writer of the ledger writes when nothing else is to be written and somebody asks whether it could. A row goes an
+-- hour after its writer's last time.
+create table heartbeats (
+    writer     uuid   not null primary key,
+    written_at bigint not null
+);
+
+-- One row: the time that had certainly passed when it was written. What is pruned by age goes by it, because a wall clock
+-- may be wrong.
+create table certain_time (
+    id integer not null primary key check (id = 1),
+    at bigint  not null
+);
 
 -- An entry needs no foreign key to its account: it is only written with the account locked and updated in the same
 -- transaction, and no account ever goes away or changes its number. (The key would be checked once a row, on the hottest
@@ -95,17 +198,47 @@ for each statement execute function refuse_to_remove_accounts();
 create trigger accounts_refuse_renumbering before update of account_number on accounts
 for each statement execute function refuse_to_remove_accounts();
 
-create trigger transactions_refuse_change before update or delete or truncate on transactions
-for each statement execute function refuse_to_rewrite_history();
+-- History is added to, never rewritten: a mistake is corrected by a movement the other way. Only what people wrote can be
+-- erased, which leaves the commitment to it in place.
+create function refuse_to_rewrite_history() returns trigger language plpgsql as $$
+begin
+    raise exception '% is append-only', tg_table_name;
+end
+$$;
+
+create trigger transactions_refuse_change
+before delete or truncate or update of id, type, debit_account, debit_sequence, credit_account, credit_sequence, amount, currency,
+                                       text_commitment, initiated_by, created_at
+on transactions for each statement execute function refuse_to_rewrite_history();
+create trigger transactions_refuse_other_texts before update of description, text_salt on transactions
+for each row when (new.description is not null or new.text_salt is not null) execute function refuse_to_rewrite_history();
 create trigger entries_refuse_change before update or delete or truncate on entries
 for each statement execute function refuse_to_rewrite_history();
+create trigger reversals_refuse_change before update or delete or truncate on reversals
+for each statement execute function refuse_to_rewrite_history();
+
+-- What was asked for is what is approved, and what was decided stays decided.
+create function refuse_to_change_approvals() returns trigger language plpgsql as $$
+begin
+    raise exception 'an approval stays as it was asked for and is decided once';
+end
+$$;
+
+create trigger approvals_refuse_change
+before update of id, type, from_account, to_account, amount, currency, description, requested_by, requested_at, reverses
+on approvals
+for each statement execute function refuse_to_change_approvals();
+create trigger approvals_refuse_second_decision before update on approvals
+for each row when (old.status <> 'pending') execute function refuse_to_change_approvals();
+create trigger approvals_refuse_delete before delete or truncate on approvals
+for each statement execute function refuse_to_change_approvals();
 
 -- For people with `psql`: readable moments and types. The program does not use it.
 create view readable_entries as
 select lpad(e.account_number::text, 14, '0') as account_number,
        e.sequence,
        e.transaction_id,
-       case e.type when 1 then 'deposit' when 2 then 'withdrawal' else 'transfer' end as type,
+       case e.type when 1 then 'deposit' when 2 then 'withdrawal' when 3 then 'transfer' else e.type::text end as type,
        e.amount as amount_in_minor_units,
        e.balance as balance_in_minor_units,
        t.currency,

@@ -33,9 +33,9 @@ pub struct Account {
     pub last_entry_at: Timestamp,
     pub opened_at: Timestamp,
     /// Nothing is reserved on the account from then on.
-    pub reserved_until: Timestamp,
+    pub held_until: Timestamp,
     /// Minor units that pending reversals need, so that nobody else may take them. Not stored: looked up while
-    /// `reserved_until` has not passed.
+    /// `held_until` has not passed.
     #[sqlx(skip)]
     pub reserved: i64,
 }
@@ -70,7 +70,7 @@ impl Account {
             head_hash: GENESIS_HASH,
             last_entry_at: now,
             opened_at: now,
-            reserved_until: Timestamp::from_micros(0),
+            held_until: Timestamp::from_micros(0),
             reserved: 0,
         }
     }

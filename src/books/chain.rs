@@ -6,16 +6,14 @@ use sha2::{Digest, Sha256};
 use super::entry::Entry;
 
 /// Names the layout below. A change of layout gets a new name, and old entries keep theirs.
-const LAYOUT: &[u8] = b"coffer.entry.1";
+const LAYOUT: &[u8] = b"coffer.entry.2";
 
 /// SHA-256 of the previous entry's hash and the canonical bytes of `entry`, whose own `hash` is not looked at.
 ///
 /// Canonical bytes: the layout's name, then account number, sequence, transaction id, movement type, counterparty (0 for
-/// the bank), signed amount, currency, balance after, user who asked for it, microseconds, description with its length
-/// (all ones for none).
-/// Integers are 64 bits, big-endian.
+/// the bank), signed amount, currency, balance after, user who asked for it, microseconds, commitment to the
+/// [texts](super::texts) (32 zero bytes for none). Integers are 64 bits, big-endian.
 pub fn entry_hash(previous: &[u8; 32], entry: &Entry) -> [u8; 32] {
-    let description_length = entry.description.as_ref().map_or(u64::MAX, |text| text.len() as u64);
     let mut bytes = Vec::with_capacity(192);
     bytes.extend_from_slice(previous);
     bytes.extend_from_slice(LAYOUT);
@@ -29,7 +27,6 @@ pub fn entry_hash(previous: &[u8; 32], entry: &Entry) -> [u8; 32] {
     bytes.extend_from_slice(&entry.balance.to_be_bytes());
     bytes.extend_from_slice(entry.initiated_by.as_bytes());
     bytes.extend_from_slice(&entry.created_at.as_micros().to_be_bytes());
-    bytes.extend_from_slice(&description_length.to_be_bytes());
-    bytes.extend_from_slice(entry.description.as_deref().unwrap_or_default().as_bytes());
+    bytes.extend_from_slice(&entry.texts.commitment());
     Sha256::digest(&bytes).into()
 }

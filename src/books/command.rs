@@ -8,6 +8,7 @@ use uuid::Uuid;
 use super::approval::{Approval, ApprovalStatus, LIFETIME};
 use super::audit_event::Event;
 use super::movement::Movement;
+use super::texts::Texts;
 use crate::account_number::AccountNumber;
 use crate::money::{Amount, Currency, Money};
 use crate::timestamp::Timestamp;
@@ -22,7 +23,7 @@ pub struct Command {
     pub amount: Amount,
     /// The currency that the caller expects; refused if the account has another one.
     pub currency: Option<Currency>,
-    pub description: Option<String>,
+    pub texts: Texts,
     /// The first 16 bytes of SHA-256(caller, Idempotency-Key).
     pub idempotency_key: Option<[u8; 16]>,
     pub dual_control: DualControl,
@@ -90,7 +91,7 @@ impl Command {
             to_account,
             amount: money.minor_units,
             currency: money.currency,
-            description: self.description.clone(),
+            description: self.texts.description.clone(),
             reverses: self.reverses.as_ref().map(|reverses| reverses.transaction_id),
             requested_by: self.requester.user_id,
             requested_at: now,
@@ -112,10 +113,9 @@ impl Command {
             .chain_update(number(to).to_be_bytes())
             .chain_update(self.amount.canonical_bytes())
             .chain_update(self.currency.map_or("---", Currency::code))
-            .chain_update([self.description.is_some() as u8])
-            .chain_update(self.description.as_deref().unwrap_or_default());
+            .chain_update([self.texts.description.is_some() as u8])
+            .chain_update(self.texts.description.as_deref().unwrap_or_default());
         match &self.reverses {
-            // As it was before there were reversals, because keys outlive an upgrade.
             None => digest.finalize().into(),
             // No text has this byte in UTF-8, so no description ends like this.
             Some(reverses) => digest.chain_update([0xff]).chain_update(reverses.transaction_id).finalize().into(),

@@ -215,7 +215,7 @@ impl Decisions {
 
     fn stage_reversal(&mut self, reverses: &Reverses, reversal: &Transaction) {
         let Reverses { transaction_id, record } = reverses;
-        let why = reversal.description.as_deref().unwrap_or_default();
+        let why = reversal.texts.description.as_deref().unwrap_or_default();
         let detail = format!("{}: {why}", reversal.in_words());
         let record = record.clone().on(transaction_id).detail(detail);
         let (from, to) = reversal.sides();

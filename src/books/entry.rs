@@ -4,6 +4,7 @@ use sqlx::FromRow;
 use uuid::Uuid;
 
 use super::movement::{MovementType, in_words};
+use super::texts::Texts;
 use crate::account_number::AccountNumber;
 use crate::money::{Currency, Money};
 use crate::timestamp::Timestamp;
@@ -22,7 +23,8 @@ pub struct Transaction {
     pub amount: i64,
     #[sqlx(try_from = "String")]
     pub currency: Currency,
-    pub description: Option<String>,
+    #[sqlx(flatten)]
+    pub texts: Texts,
     pub initiated_by: Uuid,
     pub created_at: Timestamp,
 }
@@ -61,7 +63,8 @@ pub struct Entry {
     pub currency: Currency,
     /// The account's balance after this entry, in minor units.
     pub balance: i64,
-    pub description: Option<String>,
+    #[sqlx(flatten)]
+    pub texts: Texts,
     /// The requester.
     pub initiated_by: Uuid,
     pub created_at: Timestamp,

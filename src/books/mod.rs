@@ -13,4 +13,5 @@ pub mod postings;
 pub mod refusal;
 pub mod rules;
 pub mod staged;
+pub mod texts;
 pub mod unapproved;

@@ -105,7 +105,7 @@ struct WriterHandle {
 struct WriterState {
     /// Whether a COMMIT has no answer yet.
     is_in_doubt: AtomicBool,
-    /// Whether a request that only asks for a sign of life is in the queue.
+    /// Whether a request that only asks for a heartbeat is in the queue.
     is_asked: AtomicBool,
     /// When the COMMIT that is under way began, in milliseconds after `started`; 0 when none is.
     commit_began: AtomicU64,
@@ -149,7 +149,7 @@ pub enum SubmitError {
     Internal(String),
 }
 
-/// The commands of one request, and who waits for them. Without commands, it asks for a sign of life: the writer then writes
+/// The commands of one request, and who waits for them. Without commands, it asks for a heartbeat: the writer then writes
 /// something even if nothing else is to be written.
 struct QueuedRequest {
     commands: Vec<Command>,

@@ -271,7 +271,7 @@ impl Writer {
         let to_reverse: Vec<_> = commands().filter_map(|c| c.reverses.as_ref()).map(|r| r.transaction_id).collect();
         let reversals = if to_reverse.is_empty() { Vec::new() } else { tx.reversals(&to_reverse).await? };
 
-        let has_reservations = accounts.iter().any(|account| account.reserved_until > now);
+        let has_reservations = accounts.iter().any(|account| account.held_until > now);
         let reservations = if has_reservations { tx.reservations(&numbers, now).await? } else { Vec::new() };
         let supervised = supervised(commands());
         let pending_before = load_pending(&mut tx, &to_reverse, &supervised, now).await?;
@@ -290,7 +290,7 @@ impl Writer {
         if !transactions.is_empty() || !approvals.is_empty() {
             tx.write(&decisions.postings, &decisions.heads(), now, self.clock.stamp(now)).await?;
         } else if batch.iter().any(|request| request.commands.is_empty()) {
-            tx.write_sign_of_life(writer, now).await?;
+            tx.write_heartbeat(writer, now).await?;
         } else {
             // Nothing to write, so nothing can be lost: how the transaction ends does not matter.
             let _ = tx.rollback().await;
@@ -314,7 +314,7 @@ impl Writer {
                 Ok(verdicts)
             }
             Err(error) => {
-                // A sign of life that is missing matters to nobody.
+                // A heartbeat that is missing matters to nobody.
                 let is_nothing = transactions.is_empty() && approvals.is_empty();
                 let doubt = (!is_nothing && errors::leaves_doubt(&error)).then(|| Doubt {
                     transaction_ids: transactions.iter().map(|booked| booked.id).collect(),

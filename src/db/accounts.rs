@@ -26,9 +26,9 @@ impl Db {
 
     /// Looks up what is reserved on the accounts, most of which have never had anything reserved.
     async fn add_reservations(&self, accounts: &mut [Account]) -> sqlx::Result<()> {
-        for account in accounts.iter_mut().filter(|account| account.reserved_until > Timestamp::from_micros(0)) {
+        for account in accounts.iter_mut().filter(|account| account.held_until > Timestamp::from_micros(0)) {
             let now = Timestamp::now();
-            if account.reserved_until > now {
+            if account.held_until > now {
                 account.reserved = self.reserved_on(account.account_number, now).await?;
             }
         }

@@ -41,7 +41,7 @@ impl Db {
     pub async fn transaction(&self, id: Uuid) -> sqlx::Result<Option<Transaction>> {
         on_reader!(self, conn => sqlx::query_as(
             "select id, type as movement_type, debit_account, debit_sequence, credit_account, credit_sequence, amount,
-                    currency, description, initiated_by, created_at
+                    currency, description, text_salt, text_commitment, initiated_by, created_at
              from transactions where id = $1",
         )
         .bind(id)

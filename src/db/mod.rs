@@ -12,6 +12,7 @@ pub mod accounts;
 pub mod approvals;
 pub mod audit;
 pub mod audit_search;
+pub mod claim;
 mod clock;
 mod connect;
 pub mod errors;
@@ -175,7 +176,7 @@ macro_rules! in_snapshot {
 macro_rules! entry_columns {
     () => {
         "e.account_number, e.sequence, e.transaction_id, e.type as movement_type, e.amount, e.balance, e.created_at,
-         e.hash, t.description,
+         e.hash, t.description, t.text_salt, t.text_commitment,
          case when t.debit_account <> e.account_number and t.debit_sequence is not null then t.debit_account
               when t.credit_account <> e.account_number and t.credit_sequence is not null then t.credit_account
          end as counterparty"
@@ -186,7 +187,7 @@ macro_rules! entry_columns {
 macro_rules! account_columns {
     () => {
         "account_number, owner_id, currency, label, status, balance, overdraft_limit, sequence, head_hash,
-         last_entry_at, opened_at, reserved_until"
+         last_entry_at, opened_at, held_until"
     };
 }
 pub(crate) use {account_columns, entry_columns, in_snapshot, in_transaction, on_reader};

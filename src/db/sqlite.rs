@@ -154,7 +154,7 @@ pub fn account(row: &Row<'_>) -> rusqlite::Result<Account> {
         head_hash: row.get(8)?,
         last_entry_at: row.get(9)?,
         opened_at: row.get(10)?,
-        reserved_until: row.get(11)?,
+        held_until: row.get(11)?,
         reserved: 0,
     })
 }

@@ -177,7 +177,7 @@ impl Db {
             concat!(
                 "select ", user_columns!(), " from users
                  where status = 'active' and ($1 is null or id < $1) and ($2 is null or role = $2)
-                   and (coalesce(search_text, lower(name) || ' ' || email) like $3 escape '!'
+                   and (search_text like $3 escape '!'
                         or id = (select owner_id from accounts where account_number = $4))
                  order by id desc limit $5",
             ),
@@ -189,25 +189,6 @@ impl Db {
         .bind(limit)
         .fetch_all(conn)
         .await)
-    }
-
-    /// Makes the search texts of some users who have none, because an older version of this program has written them.
-    /// Returns how many. In the order of ids, so that two instances that do it at once do not lock each other out.
-    pub async fn fill_search_texts(&self, limit: i64) -> sqlx::Result<usize> {
-        let users: Vec<(Uuid, String, String)> = on_reader!(self, conn => sqlx::query_as(
-            "select id, name, email from users where search_text is null order by id limit $1",
-        )
-        .bind(limit)
-        .fetch_all(conn)
-        .await)?;
-        if !users.is_empty() {
-            let mut tx = self.begin().await?;
-            for (id, name, email) in &users {
-                tx.set_search_text(*id, name, email).await?;
-            }
-            tx.commit().await?;
-        }
-        Ok(users.len())
     }
 
     /// Standings that were changed after `since`, on whichever instance.
@@ -252,21 +233,8 @@ impl Tx<'_> {
 
     /// Fails with a unique violation when the new address is taken.
     pub async fn update_user(&mut self, id: Uuid, name: &str, email: &str) -> sqlx::Result<()> {
-        in_transaction!(self, conn => sqlx::query("update users set name = $2, email = $3 where id = $1")
-            .bind(id)
-            .bind(name)
-            .bind(email)
-            .execute(conn)
-            .await
-            .map(|_| ()))?;
-        self.set_search_text(id, name, email).await
-    }
-
-    /// Stored by itself, because any change of name or address deletes the old one. Does nothing if there was another
-    /// change since name and address were read.
-    async fn set_search_text(&mut self, id: Uuid, name: &str, email: &str) -> sqlx::Result<()> {
         in_transaction!(self, conn => sqlx::query(
-            "update users set search_text = $4 where id = $1 and name = $2 and email = $3",
+            "update users set name = $2, email = $3, search_text = $4 where id = $1",
         )
         .bind(id)
         .bind(name)

@@ -133,37 +133,6 @@ impl Tx<'_> {
         .await)
     }
 
-    /// SQLite only: hands `visit`, by number, every account whose row does not agree with its entries in the buffer
-    /// `fresh_entries`, so that one of them would not be flushed, or not found; `None` elsewhere, where there is none.
-    pub async fn visit_accounts_with_wrong_fresh_entries(
-        &mut self,
-        mut visit: impl FnMut(AccountNumber),
-    ) -> sqlx::Result<Option<()>> {
-        let Tx::Sqlite(tx, _) = self else { return Ok(None) };
-        let rows = sqlx::query_scalar(
-            "with buffered as (
-                 select f.account_number, count(*) as entries
-                 from fresh_entries f left join accounts a on a.account_number = f.account_number
-                 where a.account_number is null or f.sequence > a.sequence - a.fresh_entries
-                 group by f.account_number
-             )
-             select account_number from buffered where account_number not in (select account_number from accounts)
-             union
-             select a.account_number
-             from accounts a left join buffered on buffered.account_number = a.account_number
-             where a.fresh_entries <> coalesce(buffered.entries, 0)
-                or a.fresh_entries
-                   <> (select count(*) from unfiled_entries u
-                       where u.account_number = a.account_number and u.sequence > a.sequence - a.fresh_entries)
-                or a.sequence - a.fresh_entries
-                   <> (select coalesce(max(f.sequence), 0) from filed_entries f where f.account_number = a.account_number)
-                or exists (select 1 from unfiled_entries u
-                           where u.account_number = a.account_number
-                             and (u.sequence = a.sequence - a.fresh_entries + 1) <> (u.previous is null))",
-        );
-        drain(rows.fetch(&mut **tx), &mut visit).await.map(Some)
-    }
-
     pub async fn visit_accounts_below_limit(&mut self, mut visit: impl FnMut(AccountNumber)) -> sqlx::Result<()> {
         in_snapshot!(self, conn => drain(
             sqlx::query_scalar("select account_number from accounts where balance < -overdraft_limit").fetch(conn),
@@ -199,23 +168,23 @@ impl Tx<'_> {
         .await)
     }
 
-    /// SQLite only: hands `visit` the transaction of every key that the bank would not find, or that is there twice;
-    /// `None` elsewhere, where keys are in one sorted table.
-    pub async fn visit_keys_out_of_place(&mut self, mut visit: impl FnMut(Uuid)) -> sqlx::Result<Option<()>> {
+    /// SQLite only: hands `visit` the transaction of every key that the bank would not find, or that is there twice; `None`
+    /// elsewhere, where the primary key sees to that.
+    pub async fn visit_keys_out_of_index(&mut self, mut visit: impl FnMut(Uuid)) -> sqlx::Result<Option<()>> {
         let Tx::Sqlite(tx, _) = self else { return Ok(None) };
         let rows = sqlx::query_scalar(
             "with twice as (
                  select key from idempotency_keys
-                 where position > (select up_to from keys_placed) group by key having count(*) > 1
+                 where position > (select up_to from key_index_flushed) group by key having count(*) > 1
              )
              select k.transaction_id from idempotency_keys k
-             where not exists (select 1 from keys_placed)
+             where not exists (select 1 from key_index_flushed)
                 or k.key in (select key from twice)
-                or exists (select 1 from key_positions p join idempotency_keys other on other.position = p.position
-                           where p.beginning = substr(k.key, 1, 6) and p.position <> k.position and other.key = k.key)
-                or (k.position <= (select up_to from keys_placed)
-                    and not exists (select 1 from key_positions p
-                                    where p.beginning = substr(k.key, 1, 6) and p.position = k.position))",
+                or exists (select 1 from key_index p join idempotency_keys other on other.position = p.position
+                           where p.prefix = substr(k.key, 1, 6) and p.position <> k.position and other.key = k.key)
+                or (k.position <= (select up_to from key_index_flushed)
+                    and not exists (select 1 from key_index p
+                                    where p.prefix = substr(k.key, 1, 6) and p.position = k.position))",
         );
         drain(rows.fetch(&mut **tx), &mut visit).await.map(Some)
     }
@@ -236,7 +205,8 @@ impl Tx<'_> {
                     or (a.status = 'approved'
                         and (t.id is null or t.type <> a.type or t.amount <> a.amount or t.currency <> a.currency
                              or t.debit_account <> a.from_account or t.credit_account <> a.to_account
-                             or coalesce(t.description, '') <> coalesce(a.description, '')
+                             or (t.text_commitment is null) <> (a.description is null)
+                             or t.description <> a.description
                              or t.initiated_by <> a.requested_by
                              or a.reverses is distinct from r.transaction_id
                              or a.decided_by is null or a.decided_by = a.requested_by))
@@ -259,8 +229,8 @@ impl Tx<'_> {
             sqlx::query_scalar(
                 "select a.account_number from approvals p join accounts a on a.account_number = p.from_account
                  where p.reverses is not null and p.status = 'pending' and p.expires_at > $1
-                 group by a.account_number, a.balance, a.overdraft_limit, a.reserved_until
-                 having a.balance + a.overdraft_limit < sum(p.amount) or a.reserved_until < max(p.expires_at)
+                 group by a.account_number, a.balance, a.overdraft_limit, a.held_until
+                 having a.balance + a.overdraft_limit < sum(p.amount) or a.held_until < max(p.expires_at)
                  order by a.account_number",
             )
             .bind(now)

@@ -1,5 +1,6 @@
 //! Books that are tampered with do not pass the doctor.
 
+use coffer::doctor;
 use serde_json::json;
 
 use crate::databases::Kind;
@@ -12,8 +13,8 @@ struct Forgery {
     named: &'static str,
 }
 
-/// `{a}` and `{b}` are two account numbers, `{entries}` the table that holds their entries.
-const FORGERIES: [Forgery; 15] = [
+/// `{a}` and `{b}` are two account numbers.
+const FORGERIES: [Forgery; 17] = [
     Forgery {
         sql: "update accounts set balance = balance + 1 where account_number = {a}",
         claim: "accounts agree with their last entry",
@@ -30,32 +31,32 @@ const FORGERIES: [Forgery; 15] = [
         named: "account {a}",
     },
     Forgery {
-        sql: "update {entries} set amount = amount + 1 where account_number = {a} and sequence = 2",
+        sql: "update entries set amount = amount + 1 where account_number = {a} and sequence = 2",
         claim: "running balances add up",
         named: "account {a} entry 2",
     },
     Forgery {
-        sql: "update {entries} set amount = amount + 1, balance = balance + 1 where account_number = {a} and sequence = 3",
+        sql: "update entries set amount = amount + 1, balance = balance + 1 where account_number = {a} and sequence = 3",
         claim: "hash chains are unbroken",
         named: "account {a} entry 3",
     },
     Forgery {
-        sql: "update {entries} set created_at = created_at - 1000000000 where account_number = {a} and sequence = 2",
+        sql: "update entries set created_at = created_at - 1000000000 where account_number = {a} and sequence = 2",
         claim: "histories have no gaps and never go back in time",
         named: "account {a} entry 2",
     },
     Forgery {
-        sql: "delete from {entries} where account_number = {a} and sequence = 2",
+        sql: "delete from entries where account_number = {a} and sequence = 2",
         claim: "histories have no gaps and never go back in time",
         named: "account {a} entry 3",
     },
     Forgery {
-        sql: "delete from {entries} where account_number = {a} and sequence = 3",
+        sql: "delete from entries where account_number = {a} and sequence = 3",
         claim: "every transaction has its two sides",
         named: "transaction",
     },
     Forgery {
-        sql: "delete from {entries} where account_number = {b}",
+        sql: "delete from entries where account_number = {b}",
         claim: "accounts agree with their last entry",
         named: "account {b}",
     },
@@ -71,6 +72,17 @@ const FORGERIES: [Forgery; 15] = [
     },
     Forgery {
         sql: "update transactions set description = 'forged' where credit_account = {a} and credit_sequence = 1",
+        claim: "texts are as they were written, or erased",
+        named: "account {a} entry 1",
+    },
+    Forgery {
+        sql: "update transactions set description = null where credit_account = {a} and credit_sequence = 1",
+        claim: "texts are as they were written, or erased",
+        named: "account {a} entry 1",
+    },
+    Forgery {
+        sql: "update transactions set description = null, text_salt = null, text_commitment = null
+              where credit_account = {a} and credit_sequence = 1",
         claim: "hash chains are unbroken",
         named: "account {a} entry 1",
     },
@@ -91,51 +103,18 @@ const FORGERIES: [Forgery; 15] = [
     },
 ];
 
-/// What a forger does to entries that are not flushed yet, and to the index of keys.
-const FORGERIES_ON_SQLITE: [Forgery; 12] = [
-    // Entries that an account takes for flushed are dropped one day: a wrong count has to be found before.
+/// What a forger does to the index of keys.
+const FORGERIES_ON_SQLITE: [Forgery; 6] = [
     Forgery {
-        sql: "update accounts set fresh_entries = fresh_entries - 1 where account_number = {a}",
-        claim: "entries in the buffer can be flushed",
-        named: "account {a}",
-    },
-    Forgery {
-        sql: "update fresh_entries set account_number = {b} where account_number = {a} and sequence = 1",
-        claim: "entries in the buffer can be flushed",
-        named: "account {a}",
-    },
-    Forgery {
-        sql: "update fresh_entries set account_number = 77 where account_number = {a} and sequence = 1",
-        claim: "entries in the buffer can be flushed",
-        named: "account 00000000000077",
-    },
-    Forgery {
-        sql: "update fresh_entries set previous = 999999 where account_number = {a} and sequence = 1",
-        claim: "entries in the buffer can be flushed",
-        named: "account {a}",
-    },
-    Forgery {
-        sql: "update fresh_entries set previous = position where account_number = {a} and sequence = 1",
-        claim: "entries in the buffer can be flushed",
-        named: "account {a}",
-    },
-    Forgery {
-        sql: "insert into fresh_entries
-              select 500, null, account_number, 50, transaction_id, type, amount, balance, created_at, hash
-              from fresh_entries where account_number = {a} and sequence = 1",
-        claim: "entries in the buffer can be flushed",
-        named: "account {a}",
-    },
-    Forgery {
-        sql: "update keys_placed set up_to = 1",
+        sql: "update key_index_flushed set up_to = 1",
         claim: "every idempotency key is there once and can be found",
         named: "key of transaction",
     },
-    // Where all keys are indexed.
+    // Where all keys are in the index.
     Forgery {
-        sql: "insert into key_positions select substr(key, 1, 6), position from idempotency_keys;
-              update keys_placed set up_to = (select max(position) from idempotency_keys);
-              delete from keys_placed",
+        sql: "insert into key_index select substr(key, 1, 6), position from idempotency_keys;
+              update key_index_flushed set up_to = (select max(position) from idempotency_keys);
+              delete from key_index_flushed",
         claim: "every idempotency key is there once and can be found",
         named: "key of transaction",
     },
@@ -146,47 +125,42 @@ const FORGERIES_ON_SQLITE: [Forgery; 12] = [
         named: "key of transaction",
     },
     Forgery {
-        sql: "insert into key_positions select substr(key, 1, 6), position from idempotency_keys;
-              update keys_placed set up_to = (select max(position) from idempotency_keys);
+        sql: "insert into key_index select substr(key, 1, 6), position from idempotency_keys;
+              update key_index_flushed set up_to = (select max(position) from idempotency_keys);
               insert into idempotency_keys (key, fingerprint, transaction_id, created_at)
               select key, fingerprint, transaction_id, created_at from idempotency_keys",
         claim: "every idempotency key is there once and can be found",
         named: "key of transaction",
     },
     Forgery {
-        sql: "delete from keys_placed",
+        sql: "delete from key_index_flushed",
         claim: "every idempotency key is there once and can be found",
         named: "key of transaction",
     },
     Forgery {
-        sql: "update keys_placed set up_to = 1;
-              insert into key_positions select x'000000000000', position from idempotency_keys",
+        sql: "update key_index_flushed set up_to = 1;
+              insert into key_index select x'000000000000', position from idempotency_keys",
         claim: "every idempotency key is there once and can be found",
         named: "key of transaction",
     },
 ];
 
-/// `entries`: the table of the entries. On SQLite that is `fresh_entries` until an account has some more.
-async fn every_forgery_is_found(kind: Kind, forgeries: &[Forgery], entries: &str) {
+async fn every_forgery_is_found(kind: Kind, forgeries: &[Forgery]) {
     for forgery in forgeries {
         let bank = TestBank::open(kind).await;
         let (one, other) = (bank.customer().await, bank.customer().await);
         // The doctor goes by number: where both are wrong, the lower one is named first.
         let (ada, bob) = if one.account < other.account { (one, other) } else { (other, one) };
         for amount in ["10", "20", "30"] {
-            ada.deposit(amount).await.expect_status(201);
+            let body = json!({"account_number": ada.account, "amount": amount, "description": "Salary"});
+            ada.post("/deposit", body).send().await.expect_status(201);
         }
         ada.transfer(&bob.account, "5").await.expect_status(201);
         let body = json!({"account_number": ada.account, "amount": "1"});
         ada.post("/deposit", body).header("idempotency-key", "k").send().await.expect_status(201);
-        if entries != "fresh_entries" {
-            ada.deposit_many(20).await.expect_status(200);
-            bob.deposit_many(20).await.expect_status(200);
-        }
         assert_eq!(bank.books_wrong().await, []);
 
-        let fill =
-            |text: &str| text.replace("{a}", &ada.account).replace("{b}", &bob.account).replace("{entries}", entries);
+        let fill = |text: &str| text.replace("{a}", &ada.account).replace("{b}", &bob.account);
         disarm(&bank).await;
         bank.tamper(&fill(forgery.sql)).await;
         let wrong = bank.books_wrong().await;
@@ -202,17 +176,17 @@ pub async fn disarm(bank: &TestBank) {
         Kind::Sqlite => {
             for trigger in [
                 "transactions_refuse_update",
+                "transactions_refuse_other_texts",
                 "transactions_refuse_delete",
                 "entries_refuse_update",
                 "entries_refuse_delete",
-                "fresh_entries_refuse_update",
-                "fresh_entries_refuse_delete",
             ] {
                 bank.tamper(&format!("drop trigger {trigger}")).await;
             }
         }
         Kind::Postgres => {
             bank.tamper("drop trigger transactions_refuse_change on transactions").await;
+            bank.tamper("drop trigger transactions_refuse_other_texts on transactions").await;
             bank.tamper("drop trigger entries_refuse_change on entries").await;
             bank.tamper("alter table accounts drop constraint accounts_check").await;
         }
@@ -221,36 +195,29 @@ pub async fn disarm(bank: &TestBank) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_forgery_is_found_on_sqlite() {
-    every_forgery_is_found(Kind::Sqlite, &FORGERIES, "filed_entries").await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_forgery_is_found_among_sqlites_fresh_entries() {
-    every_forgery_is_found(Kind::Sqlite, &FORGERIES, "fresh_entries").await;
-    every_forgery_is_found(Kind::Sqlite, &FORGERIES_ON_SQLITE, "fresh_entries").await;
+    every_forgery_is_found(Kind::Sqlite, &FORGERIES).await;
+    every_forgery_is_found(Kind::Sqlite, &FORGERIES_ON_SQLITE).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_forgery_is_found_on_postgres() {
-    every_forgery_is_found(Kind::Postgres, &FORGERIES, "entries").await;
+    every_forgery_is_found(Kind::Postgres, &FORGERIES).await;
 }
 
 /// The databases themselves refuse to rewrite history and to go below a limit.
 async fn the_database_is_the_last_line_of_defence(kind: Kind) {
     let bank = TestBank::open(kind).await;
     let ada = bank.customer().await;
-    ada.deposit_many(20).await.expect_status(200);
-    ada.deposit("10").await.expect_status(201);
-    let tables: &[&str] = match kind {
-        Kind::Sqlite => &["filed_entries", "fresh_entries", "transactions"],
-        Kind::Postgres => &["entries", "transactions"],
-    };
-    for table in tables {
+    let body = json!({"account_number": ada.account, "amount": "10", "description": "Salary"});
+    ada.post("/deposit", body).send().await.expect_status(201);
+    for table in ["entries", "transactions"] {
         for sql in [format!("update {table} set amount = amount + 1"), format!("delete from {table}")] {
             assert!(bank.try_to_tamper(&sql).await.is_err(), "{sql} was let through");
         }
     }
     for sql in [
+        "update transactions set description = 'Gift'",
+        "update transactions set text_commitment = null",
         "update accounts set balance = -1 where owner_id is not null",
         "update accounts set account_number = account_number + 97",
         "delete from accounts",
@@ -268,4 +235,31 @@ async fn sqlite_is_the_last_line_of_defence() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn postgres_is_the_last_line_of_defence() {
     the_database_is_the_last_line_of_defence(Kind::Postgres).await;
+}
+
+/// Privacy may ask that what people wrote goes. The books stay right, and say how much is gone.
+async fn erased_texts_leave_the_books_right(kind: Kind) {
+    let bank = TestBank::open(kind).await;
+    let ada = bank.customer().await;
+    let body = json!({"account_number": ada.account, "amount": "10", "description": "Salary"});
+    let id = ada.post("/deposit", body).send().await.expect_status(201).text_at("/id");
+    bank.tamper("update transactions set description = null, text_salt = null").await;
+    assert!(ada.movement(&id).await["description"].is_null());
+    let mut remarks = Vec::new();
+    let good =
+        doctor::examine(&bank.db, |finding| remarks.extend(finding.is_remark.then(|| finding.to_string()))).await;
+    assert!(good.expect("an answer"));
+    let expected = format!("NOTE no text was erased: 1 entries, 1 not so, first: account {} entry 1", ada.account);
+    assert!(remarks.contains(&expected), "{remarks:?}");
+    bank.close_with_books_right().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn erased_texts_leave_the_books_right_on_sqlite() {
+    erased_texts_leave_the_books_right(Kind::Sqlite).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn erased_texts_leave_the_books_right_on_postgres() {
+    erased_texts_leave_the_books_right(Kind::Postgres).await;
 }

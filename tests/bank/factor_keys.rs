@@ -11,9 +11,6 @@ use crate::harness::{PASSWORD, TestBank, bank_tests};
 
 const NEW: &str = "another key, of as many bytes as one needs";
 
-/// A secret of SHA-1's length, as it lay in the database before there was a key.
-const PLAIN: [u8; 20] = *b"twenty plain bytes!!";
-
 async fn stored(bank: &TestBank) -> Vec<StoredSecret> {
     bank.db.snapshot().await.expect("a snapshot").all_secrets().await.expect("secrets")
 }
@@ -40,28 +37,6 @@ bank_tests! {
         assert_eq!(stored[0].secret.len(), 57);
         assert!(!stored[0].secret.windows(20).any(|window| window == secret.as_ref()));
         assert_eq!(generated_key(bank).trim().len(), 64);
-    }
-
-    async fn plain_secrets_are_encrypted_at_a_start_by_however_many(bank: &TestBank) {
-        let (ada, bob) = (bank.customer().await, bank.customer().await);
-        for customer in [&ada, &bob] {
-            customer.use_second_factor().await;
-        }
-        bank.tamper(&format!("update second_factors set secret = {}, last_step = 0", literal(bank, &PLAIN))).await;
-        let twins = futures_util::future::join_all((0..4).map(|_| bank.twin())).await;
-        let stored = stored(bank).await;
-        assert!(stored.len() == 2 && stored.iter().all(|each| each.secret.len() == 57), "{stored:?}");
-        assert_ne!(stored[0].secret, stored[1].secret);
-        // They still are what they were.
-        let code = totp_rs::Builder::new().with_secret(Secret::from(&PLAIN[..])).build_noncompliant();
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("a clock").as_secs();
-        for customer in [&ada, &bob] {
-            let body = json!({"email": customer.email, "password": PASSWORD, "code": code.generate(now).to_string()});
-            bank.post("/login", body).send().await.expect_status(200);
-        }
-        for (_, twin) in twins {
-            twin.close().await;
-        }
     }
 
     async fn a_row_in_anothers_place_opens_nothing(bank: &TestBank) {

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::databases::{Kind, TestDatabase};
-use crate::harness::{Answer, Customer, PASSWORD, TestBank, bank_tests, eventually};
+use crate::databases::Kind;
+use crate::harness::{Answer, Customer, PASSWORD, bank_tests, eventually};
 
 impl Customer<'_> {
     async fn user_id_of_mine(&self) -> String {
@@ -377,80 +377,4 @@ bank_tests! {
             assert!(bank.books_wrong().await.is_empty(), "{table}: {undo}");
         }
     }
-}
-
-/// A log of before the younger fields: its records are found by their subjects, and its chain is the same.
-async fn an_older_log_stays_whole(kind: Kind) {
-    use coffer::db::audit::{AuditRecord, Concerns, record_hash};
-    let bank = TestBank::open_on(TestDatabase::create(kind).await, &[]).await;
-    let auditor = bank.employee("auditor").await;
-    let (id, account, token) = (auditor.user_id_of_mine().await, auditor.account.clone(), auditor.token.clone());
-    let ways_back: &[&str] = match kind {
-        Kind::Sqlite => &["drop trigger audit_log_refuse_delete"],
-        Kind::Postgres => &["alter table audit_log disable trigger user"],
-    };
-    for sql in ways_back.iter().chain(&[
-        "drop table audit_concerns",
-        "delete from audit_log",
-        "drop index audit_by_actor",
-        "drop index audit_by_action",
-        "drop index audit_by_time",
-        "create index audit_by_actor on audit_log (actor_id, sequence) where actor_id is not null",
-        "create index audit_by_action on audit_log (action, sequence)",
-        "alter table audit_log drop column client_request_id",
-        "alter table audit_log drop column concerns",
-        "delete from _sqlx_migrations where version = 15",
-    ]) {
-        bank.tamper(sql).await;
-    }
-    let mut hash = [0; 32];
-    let bytes = |hash: [u8; 32]| match kind {
-        Kind::Sqlite => format!("x'{}'", hex::encode(hash)),
-        Kind::Postgres => format!("decode('{}', 'hex')", hex::encode(hash)),
-    };
-    for (sequence, subject) in [(1, &*id), (2, &*account), (3, "GET /users")] {
-        let record = AuditRecord {
-            sequence,
-            created_at: coffer::timestamp::Timestamp::from_micros(1_700_000_000_000_000 + sequence),
-            action: "user_frozen".to_owned(),
-            actor_id: None,
-            subject: Some(subject.to_owned()),
-            address: None,
-            request_id: None,
-            client_request_id: None,
-            detail: None,
-            concerns: Concerns::default(),
-            hash: [0; 32],
-        };
-        hash = record_hash(&hash, &record);
-        bank.tamper(&format!(
-            "insert into audit_log (sequence, created_at, action, subject, hash) values ({sequence}, {}, 'user_frozen', '{subject}', {})",
-            record.created_at.as_micros(),
-            bytes(hash)
-        ))
-        .await;
-    }
-    bank.tamper(&format!("update audit_head set sequence = 3, hash = {}", bytes(hash))).await;
-    if kind == Kind::Postgres {
-        bank.tamper("alter table audit_log enable trigger user").await;
-    }
-    let bank = bank.restart().await;
-    assert!(bank.books_wrong().await.is_empty(), "{:?}", bank.books_wrong().await);
-    for filter in [format!("user_id={id}"), format!("account_number={account}")] {
-        let found =
-            bank.get(&format!("/audit?action=user_frozen&{filter}")).bearer(&token).send().await.expect_status(200);
-        assert_eq!(found.body["data"].as_array().map(Vec::len), Some(1), "{filter}: {}", found.body);
-        assert_eq!(found.body["data"][0]["concerns"], json!([]));
-    }
-    bank.close_with_books_right().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn an_older_log_stays_whole_on_sqlite() {
-    an_older_log_stays_whole(Kind::Sqlite).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn an_older_log_stays_whole_on_postgres() {
-    an_older_log_stays_whole(Kind::Postgres).await;
 }

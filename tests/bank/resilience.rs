@@ -94,7 +94,7 @@ async fn a_connection_that_met_a_full_disk_is_replaced() {
     let mut tx = bank.db.begin().await.expect("a transaction");
     let coffer::db::Tx::Sqlite(connection, _) = &mut tx else { unreachable!("SQLite was asked for") };
     // A table that has no trigger: SQLite then gives up the whole transaction, and not only the statement.
-    let fill = "insert into signs_of_life (lane, written_at)
+    let fill = "insert into heartbeats (writer, written_at)
                 with recursive n(i) as (select 1 union all select i + 1 from n where i < 10000)
                 select randomblob(16), 1 from n";
     let filled = sqlx::query(fill).execute(&mut **connection).await;

@@ -9,6 +9,7 @@ use coffer::books::command::{Command, DualControl, Requester};
 use coffer::books::movement::Movement;
 use coffer::books::refusal::Refusal;
 use coffer::books::rules::{Book, Outcome, decide};
+use coffer::books::texts::Texts;
 use coffer::money::{Amount, Currency};
 use coffer::timestamp::Timestamp;
 use proptest::prelude::*;
@@ -83,7 +84,7 @@ pub fn command(draft: &Draft, accounts: &[Account], index: usize) -> Command {
         movement,
         amount: Amount::parse(&amount).expect("a plain decimal"),
         currency: None,
-        description: None,
+        texts: Texts::default(),
         idempotency_key: None,
         dual_control: DualControl::Refuse,
         reverses: None,

@@ -176,8 +176,10 @@ bank_tests! {
             Kind::Postgres => format!("gen_random_uuid() from {table}"),
         };
         bank.tamper(&format!(
-            "insert into sessions (user_id, created_at, last_used_at, expires_at, ended_at, id)
-             select user_id, created_at - {hour}, last_used_at - {hour}, expires_at, created_at - {hour}, {}",
+            "insert into sessions (user_id, family_hash, token_hash, second_factor, proven_at, created_at, last_used_at,
+                                   expires_at, ended_at, id)
+             select user_id, family_hash, token_hash, second_factor, proven_at, created_at - {hour}, last_used_at - {hour},
+                    expires_at, created_at - {hour}, {}",
             copy(&format!("sessions s, (select 1 as n union all select 2 union all select 3 union all select 4) a,
                   (select 1 as m union all select 2 union all select 3 union all select 4 union all select 5) b,
                   (select 1 as l union all select 2 union all select 3 union all select 4 union all select 5) c

@@ -1,7 +1,5 @@
 //! What people write: one policy at every field, and finding it again.
 
-use std::time::Duration;
-
 use coffer::account_number::AccountNumber;
 use coffer::books::account::Account;
 use coffer::money::{Currency, CurrentCurrency};
@@ -10,7 +8,6 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::databases::Kind;
 use crate::harness::{Answer, Customer, PASSWORD, Request, TestBank, bank_tests};
 
 /// Texts that show nothing, hide something, or make what follows read otherwise, by the end of their code.
@@ -286,25 +283,6 @@ bank_tests! {
         }
     }
 
-    async fn people_whom_an_older_version_wrote_are_found(bank: &TestBank) {
-        let staff = bank.employee("staff").await;
-        sign_up(bank, "Mesut Ozil", "mesut@example.net").await;
-        sign_up(bank, "Zoë", "zoe@example.net").await;
-        // As a version would do it that knows nothing of the column.
-        bank.tamper("update users set name = 'Jürgen Klopp' where email = 'mesut@example.net'").await;
-        bank.tamper("update users set search_text = null where email = 'zoe@example.net'").await;
-        assert_eq!(found(&staff, "ozil").await, Vec::<String>::new());
-        assert_eq!(found(&staff, "Zo").await, ["Zoë"]);
-        for (search, name) in [("JURGEN", "Jürgen Klopp"), ("zoe", "Zoë")] {
-            let mut tries = 0;
-            while found(&staff, search).await != [name] {
-                tries += 1;
-                assert!(tries < 200, "{search} is still not found");
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
-        }
-    }
-
     async fn descriptions_are_found_without_case_and_accents(bank: &TestBank) {
         let ada = bank.customer().await;
         for description in ["Café Ümlaut", "Аренда", "ΕΝΟΊΚΙΟ", "Straße"] {
@@ -397,27 +375,6 @@ bank_tests! {
         assert!(answer.bytes.starts_with(b"\xef\xbb\xbfdate,"), "{:?}", &answer.bytes[..20]);
         assert!(answer.body.as_str().is_some_and(|text| text.contains("Müller")));
     }
-}
-
-/// A bank of the version before has people whom it could not find.
-async fn people_of_an_older_bank_are_found(kind: Kind) {
-    let bank = TestBank::open(kind).await;
-    sign_up(&bank, "Анна", "anna@example.net").await;
-    bank.tamper("update users set search_text = null").await;
-    let bank = bank.restart().await;
-    let staff = bank.employee("staff").await;
-    assert_eq!(found(&staff, "АННА").await, ["Анна"]);
-    bank.close_with_books_right().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn people_of_an_older_bank_are_found_on_sqlite() {
-    people_of_an_older_bank_are_found(Kind::Sqlite).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn people_of_an_older_bank_are_found_on_postgres() {
-    people_of_an_older_bank_are_found(Kind::Postgres).await;
 }
 
 #[test]

@@ -23,6 +23,7 @@ use crate::api::http::extract::{Json, PathParam, Query};
 use crate::api::http::fields::ApprovalId;
 use crate::api::http::page::{self, Limit, Page};
 use crate::api::http::problem::{Error, Result};
+use crate::api::money::movements;
 use crate::api::people::{access_changes, proof};
 use crate::books::approval::{Approval, ApprovalStatus};
 use crate::books::audit_event::{Action, Event};
@@ -106,7 +107,6 @@ pub enum ApprovalType {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct ApprovalsQuery {
-    #[param(inline)]
     status: Option<ApprovalStatus>,
     /// How many approvals, 1 to 200.
     limit: Option<Limit<200>>,
@@ -325,7 +325,7 @@ fn approved_command(app: &App, approval: &Approval, dual_control: DualControl) -
         movement,
         amount: Amount::from(approval.money()),
         currency: Some(approval.currency),
-        description: approval.description.clone(),
+        texts: movements::texts(approval.description.clone()),
         idempotency_key: None,
         dual_control,
         reverses: None,

@@ -178,7 +178,7 @@ impl BatchItem {
             movement: self.movement()?,
             amount: self.amount,
             currency: self.currency,
-            description: self.description.map(Into::into),
+            texts: movements::texts(self.description.map(Into::into)),
             idempotency_key,
             // A pending item would hold up the batch, or split it.
             dual_control: DualControl::Refuse,

@@ -22,6 +22,7 @@ use crate::books::audit_event::{Action, Event};
 use crate::books::command::{Command, DualControl, Requester};
 use crate::books::decisions::Receipt;
 use crate::books::movement::Movement;
+use crate::books::texts::{Salt, Texts};
 use crate::money::{Amount, Currency};
 use crate::text::Description;
 
@@ -202,6 +203,12 @@ pub struct Terms {
     pub description: Option<String>,
 }
 
+/// A description with a new salt for its commitment.
+pub fn texts(description: Option<String>) -> Texts {
+    let salt = if description.is_some() { Uuid::new_v4().into_bytes() } else { Salt::default() };
+    Texts::new(description, salt)
+}
+
 pub fn command(
     app: &App,
     context: &RequestContext,
@@ -218,7 +225,7 @@ pub fn command(
         movement,
         amount: terms.amount,
         currency: terms.currency,
-        description: terms.description,
+        texts: texts(terms.description),
         idempotency_key: key.of_caller(caller.user_id),
         dual_control: dual_control(context, requester),
         reverses: None,

@@ -93,7 +93,7 @@ impl From<Entry> for TransactionBody {
             currency: entry.currency,
             balance: Some(Money::new(entry.balance, entry.currency)),
             sequence: Some(entry.sequence),
-            description: entry.description,
+            description: entry.texts.description,
             created_at: entry.created_at,
             hash: Some(hex::encode(entry.hash)),
             reverses: None,

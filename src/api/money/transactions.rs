@@ -193,7 +193,7 @@ async fn page_looked_for(
     may_go_on: impl Fn() -> bool,
 ) -> sqlx::Result<(Vec<Entry>, Option<String>)> {
     let is_wanted = |entry: &Entry| {
-        wanted.is_empty() || entry.description.as_deref().is_some_and(|it| text::fold(it).contains(wanted))
+        wanted.is_empty() || entry.texts.description.as_deref().is_some_and(|it| text::fold(it).contains(wanted))
     };
     // Sequences have no gaps, so this bounds the rows, too, whatever their type.
     let floor = range.above.max(range.below - 1 - MAX_LOOKED_THROUGH);

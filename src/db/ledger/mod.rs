@@ -3,8 +3,6 @@
 //! The only folder with SQL in two dialects, because the two databases are quick in different ways: [`postgres`] takes a
 //! whole batch in one statement per table, [`sqlite`] a row at a time without leaving the thread.
 
-mod fresh_entries;
-mod key_positions;
 mod postgres;
 mod sqlite;
 
@@ -16,8 +14,8 @@ use sqlx::{Connection, FromRow, PgConnection, Postgres};
 use tokio::sync::Mutex;
 use uuid::Uuid;
 
-use self::key_positions::{KeyPositions, MAX_HELD};
 use self::sqlite::SqliteBatch;
+use self::sqlite::key_index::{BUFFER_SIZE, KeyIndex};
 use super::{Db, Tx, account_columns, errors, in_time, in_transaction, wait_for_write_lock};
 use crate::account_number::AccountNumber;
 use crate::books::account::Account;
@@ -29,7 +27,7 @@ use crate::books::unapproved::UnapprovedTotal;
 use crate::money::{Currency, Money};
 use crate::timestamp::Timestamp;
 
-/// Of SQLite's keys, the oldest: as many as take some milliseconds, which is 10,000 a second. None while the first that many
+/// On SQLite, the oldest keys: as many as take some milliseconds, which is 10,000 a second. None while the first that many
 /// came when the clock was ahead, until it is where it was. The last one stays: see the migration.
 const PRUNE_KEYS_IN_ORDER: &str = "
     delete from idempotency_keys where position in (
@@ -41,8 +39,11 @@ const PRUNE_KEYS_IN_ORDER: &str = "
 const MINUTE: Duration = Duration::from_secs(60);
 
 /// Rows of writers that have ended are dropped after this long.
-const SIGN_OF_LIFE_RETENTION: Duration = Duration::from_secs(60 * 60);
-const DROP_SIGNS_OF_LIFE: &str = "delete from signs_of_life where written_at < $1";
+const HEARTBEAT_RETENTION: Duration = Duration::from_secs(60 * 60);
+const DROP_HEARTBEATS: &str = "delete from heartbeats where written_at < $1";
+const WRITE_HEARTBEAT: &str = "insert into heartbeats (writer, written_at) values ($1, $2)
+     on conflict (writer) do update set written_at = excluded.written_at";
+
 /// All of a user's sums, each for one currency.
 macro_rules! select_unapproved_sums {
     ($users:literal, $since:literal) => {
@@ -57,9 +58,6 @@ macro_rules! select_unapproved_sums {
     };
 }
 use select_unapproved_sums;
-
-const WRITE_SIGN_OF_LIFE: &str = "insert into signs_of_life (lane, written_at) values ($1, $2)
-     on conflict (lane) do update set written_at = excluded.written_at";
 
 /// A user's unapproved totals in one currency.
 #[derive(Clone, Copy, Debug, FromRow)]
@@ -95,13 +93,13 @@ fn reserving(kept: &[Approval]) -> BTreeMap<AccountNumber, Timestamp> {
 /// of its health, would cost every batch several round trips.
 pub struct WriterConnection {
     db: Db,
-    /// The writer's row among the signs of life.
+    /// The writer's row among the heartbeats.
     id: Uuid,
     kept: Option<Kept>,
 }
 
 enum Kept {
-    Sqlite(rusqlite::Connection, KeyPositions, Arc<Mutex<()>>),
+    Sqlite(rusqlite::Connection, KeyIndex, Arc<Mutex<()>>),
     Postgres(PgConnection),
 }
 
@@ -121,24 +119,22 @@ impl WriterConnection {
         let kept = match self.kept.take() {
             Some(kept) => kept,
             None => match &self.db {
-                Db::Sqlite { file, write_lock, .. } => Kept::Sqlite(
-                    super::sqlite::open_for_writing(file)?,
-                    KeyPositions::new(MAX_HELD),
-                    write_lock.clone(),
-                ),
+                Db::Sqlite { file, write_lock, .. } => {
+                    Kept::Sqlite(super::sqlite::open_for_writing(file)?, KeyIndex::new(BUFFER_SIZE), write_lock.clone())
+                }
                 Db::Postgres { settings, .. } => Kept::Postgres(postgres::connect(settings).await?),
             },
         };
         match self.kept.insert(kept) {
-            Kept::Sqlite(connection, key_positions, write_lock) => {
+            Kept::Sqlite(connection, key_index, write_lock) => {
                 let write_lock = wait_for_write_lock(write_lock).await?;
-                Ok(Batch::Sqlite(SqliteBatch::begin(connection, key_positions, write_lock)?))
+                Ok(Batch::Sqlite(SqliteBatch::begin(connection, key_index, write_lock)?))
             }
             Kept::Postgres(connection) => Ok(Batch::Postgres(in_time(connection.begin()).await?)),
         }
     }
 
-    /// Names the writer among the signs of life.
+    /// Names the writer among the heartbeats.
     pub fn id(&self) -> Uuid {
         self.id
     }
@@ -149,7 +145,7 @@ impl WriterConnection {
     }
 
     /// On SQLite, a commit that fails in `fsync` leaves its pages at the end of the WAL. They count for nobody, but after
-    /// a crash, recovery would take them for committed. Writes a sign of life over them; false when not even that can be
+    /// a crash, recovery would take them for committed. Writes a heartbeat over them; false when not even that can be
     /// written.
     pub async fn bury_failed_commit(&mut self) -> bool {
         if matches!(self.db, Db::Postgres { .. }) {
@@ -158,7 +154,7 @@ impl WriterConnection {
         let (writer, now) = (self.id, Timestamp::now());
         let write = async {
             let mut tx = self.begin().await?;
-            tx.write_sign_of_life(writer, now).await?;
+            tx.write_heartbeat(writer, now).await?;
             tx.commit().await
         };
         let written = write.await;
@@ -322,11 +318,11 @@ impl Batch<'_> {
     }
 
     /// Writes a row that says nothing but that the writer could write it.
-    pub async fn write_sign_of_life(&mut self, writer: Uuid, now: Timestamp) -> sqlx::Result<()> {
-        let before = now.minus(SIGN_OF_LIFE_RETENTION);
+    pub async fn write_heartbeat(&mut self, writer: Uuid, now: Timestamp) -> sqlx::Result<()> {
+        let before = now.minus(HEARTBEAT_RETENTION);
         match self {
-            Self::Sqlite(batch) => batch.write_sign_of_life(writer, now, before),
-            Self::Postgres(tx) => in_time(postgres::write_sign_of_life(tx, writer, now, before)).await,
+            Self::Sqlite(batch) => batch.write_heartbeat(writer, now, before),
+            Self::Postgres(tx) => in_time(postgres::write_heartbeat(tx, writer, now, before)).await,
         }
     }
 
@@ -372,8 +368,8 @@ impl Tx<'_> {
             .map(|done| done.rows_affected()))
     }
 
-    /// Forgets idempotency keys that took effect before `before`, as many as take a moment: PostgreSQL those of one
-    /// slice, whose first two bytes are `slice`, SQLite the oldest, and of the slice where they were.
+    /// Deletes idempotency keys that took effect before `before`, as many as take a moment: on PostgreSQL those of one slice,
+    /// whose first two bytes are `slice`; on SQLite the oldest, and from the index those of the slice.
     pub async fn prune_keys(&mut self, slice: u16, before: Timestamp) -> sqlx::Result<()> {
         in_time(self.prune_keys_of(slice.to_be_bytes(), before)).await
     }
@@ -383,8 +379,8 @@ impl Tx<'_> {
             Tx::Sqlite(tx, _) => {
                 sqlx::query(PRUNE_KEYS_IN_ORDER).bind(before).execute(&mut **tx).await?;
                 sqlx::query(
-                    "delete from key_positions
-                     where beginning between $1 and $2 and position < (select min(position) from idempotency_keys)",
+                    "delete from key_index
+                     where prefix between $1 and $2 and position < (select min(position) from idempotency_keys)",
                 )
                 .bind([&slice[..], &[0; 4]].concat())
                 .bind([&slice[..], &[u8::MAX; 4]].concat())
@@ -414,13 +410,13 @@ mod tests {
         sqlx::query(sql).fetch_all(conn).await.expect("rows").iter().map(|row| row.get(0)).collect()
     }
 
-    /// What is placed in `key_positions` takes more keys than a test over HTTP makes.
+    /// More keys are flushed to `key_index` than a test over HTTP makes.
     #[tokio::test]
     async fn old_keys_go_with_their_positions_and_young_ones_stay() {
         let directory = tempfile::TempDir::new().expect("a directory");
         let db = crate::db::new_on_sqlite(&directory).await;
 
-        // Ten keys, the odd ones in another slice, of which the first four are old. All are placed.
+        // Ten keys, the odd ones in another slice, of which the first four are old. All are in the index.
         let mut tx = db.begin().await.expect("a transaction");
         let Tx::Sqlite(conn, _) = &mut tx else { unreachable!("this is SQLite") };
         for position in 1..=10_i64 {
@@ -433,15 +429,15 @@ mod tests {
                 .execute(&mut **conn)
                 .await
                 .expect("a key");
-            let place = "insert into key_positions values ($1, $2)";
-            sqlx::query(place).bind(&key[..6]).bind(position).execute(&mut **conn).await.expect("a position");
+            let index = "insert into key_index values ($1, $2)";
+            sqlx::query(index).bind(&key[..6]).bind(position).execute(&mut **conn).await.expect("a position");
         }
         let long_ago = Timestamp::from_micros(1_000_000);
         for (slice, positions_left) in [(0, &[1, 3, 5, 6, 7, 8, 9, 10][..]), (1, &[5, 6, 7, 8, 9, 10])] {
             tx.prune_keys(slice, long_ago).await.expect("pruned");
             let Tx::Sqlite(conn, _) = &mut tx else { unreachable!("this is SQLite") };
             assert_eq!(rows(conn, "select position from idempotency_keys").await, [5, 6, 7, 8, 9, 10]);
-            assert_eq!(rows(conn, "select position from key_positions order by 1").await, positions_left);
+            assert_eq!(rows(conn, "select position from key_index order by 1").await, positions_left);
         }
 
         // When all are old, the last one stays.

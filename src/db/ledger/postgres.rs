@@ -126,9 +126,9 @@ fn column<'a, R, T>(rows: &'a [R], value: impl Fn(&'a R) -> T) -> Vec<T> {
 pub async fn insert_transactions(conn: &mut PgConnection, rows: &[Transaction]) -> sqlx::Result<u64> {
     sqlx::query(
         "insert into transactions (id, type, debit_account, debit_sequence, credit_account, credit_sequence,
-                                   amount, currency, description, initiated_by, created_at)
+                                   amount, currency, description, text_salt, text_commitment, initiated_by, created_at)
          select * from unnest($1::uuid[], $2::smallint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[],
-                              $7::bigint[], $8::text[], $9::text[], $10::uuid[], $11::bigint[])",
+                              $7::bigint[], $8::text[], $9::text[], $10::bytea[], $11::bytea[], $12::uuid[], $13::bigint[])",
     )
     .bind(column(rows, |t| t.id))
     .bind(column(rows, |t| t.movement_type as i16))
@@ -138,7 +138,9 @@ pub async fn insert_transactions(conn: &mut PgConnection, rows: &[Transaction]) 
     .bind(column(rows, |t| t.credit_sequence))
     .bind(column(rows, |t| t.amount))
     .bind(column(rows, |t| t.currency.code()))
-    .bind(column(rows, |t| t.description.as_deref()))
+    .bind(column(rows, |t| t.texts.description.as_deref()))
+    .bind(column(rows, |t| t.texts.salt()))
+    .bind(column(rows, |t| t.texts.stored_commitment()))
     .bind(column(rows, |t| t.initiated_by))
     .bind(column(rows, |t| t.created_at.as_micros()))
     .execute(conn)
@@ -283,7 +285,7 @@ pub async fn reserve(conn: &mut PgConnection, until: &BTreeMap<AccountNumber, Ti
     let (numbers, moments): (Vec<i64>, Vec<i64>) =
         until.iter().map(|(number, until)| (number.as_i64(), until.as_micros())).unzip();
     sqlx::query(
-        "update accounts a set reserved_until = greatest(a.reserved_until, reserving.until)
+        "update accounts a set held_until = greatest(a.held_until, reserving.until)
          from unnest($1::bigint[], $2::bigint[]) as reserving(account_number, until)
          where a.account_number = reserving.account_number",
     )
@@ -294,12 +296,12 @@ pub async fn reserve(conn: &mut PgConnection, until: &BTreeMap<AccountNumber, Ti
     .map(|done| done.rows_affected())
 }
 
-pub async fn write_sign_of_life(
+pub async fn write_heartbeat(
     conn: &mut PgConnection,
     writer: Uuid,
     now: Timestamp,
     before: Timestamp,
 ) -> sqlx::Result<()> {
-    sqlx::query(DROP_SIGNS_OF_LIFE).bind(before).execute(&mut *conn).await?;
-    sqlx::query(WRITE_SIGN_OF_LIFE).bind(writer).bind(now).execute(conn).await.map(|_| ())
+    sqlx::query(DROP_HEARTBEATS).bind(before).execute(&mut *conn).await?;
+    sqlx::query(WRITE_HEARTBEAT).bind(writer).bind(now).execute(conn).await.map(|_| ())
 }

@@ -36,7 +36,7 @@ impl Writer {
         piece.extend(row(&[
             &entry.created_at.to_string(),
             entry.movement_type.name(),
-            &without_formulas(entry.description.as_deref().unwrap_or_default()),
+            &without_formulas(entry.texts.description.as_deref().unwrap_or_default()),
             &entry.counterparty.map(|number| number.to_string()).unwrap_or_default(),
             &money(entry.amount),
             &money(entry.balance),

@@ -1,10 +1,11 @@
 //! A batch on SQLite: one prepared statement per table, run once a row, on the writer's own thread.
 
+pub mod key_index;
+
 use rusqlite::{Connection, OptionalExtension, Params, Row};
 use tokio::sync::OwnedMutexGuard;
 
-use super::fresh_entries::{MAX_FRESH_ENTRIES, Tail, Tails};
-use super::key_positions::KeyPositions;
+use self::key_index::KeyIndex;
 use super::*;
 use crate::db::audit::{AuditHead, audit_columns, chained};
 use crate::db::sqlite::{account, into_sqlx};
@@ -12,19 +13,18 @@ use crate::db::sqlite::{account, into_sqlx};
 /// A transaction with the one write lock, taken at the start, and the lock on it within this process. Rolls back when dropped.
 pub struct SqliteBatch<'a> {
     connection: &'a mut Connection,
-    key_positions: &'a mut KeyPositions,
-    tails: Tails,
+    key_index: &'a mut KeyIndex,
     _write_lock: OwnedMutexGuard<()>,
 }
 
 impl<'a> SqliteBatch<'a> {
     pub fn begin(
         connection: &'a mut Connection,
-        key_positions: &'a mut KeyPositions,
+        key_index: &'a mut KeyIndex,
         write_lock: OwnedMutexGuard<()>,
     ) -> sqlx::Result<Self> {
         connection.execute_batch("begin immediate").map_err(into_sqlx)?;
-        Ok(Self { connection, key_positions, tails: Tails::new(MAX_FRESH_ENTRIES), _write_lock: write_lock })
+        Ok(Self { connection, key_index, _write_lock: write_lock })
     }
 
     pub fn commit(self) -> sqlx::Result<()> {
@@ -32,26 +32,16 @@ impl<'a> SqliteBatch<'a> {
     }
 
     /// Nobody else can write until the end of the transaction: reading is enough.
-    pub fn lock_accounts(&mut self, numbers: &[AccountNumber]) -> sqlx::Result<Vec<Account>> {
-        let select = concat!(
-            "select ",
-            account_columns!(),
-            ", fresh_entries, last_fresh_entry from accounts where account_number = ?"
-        );
-        let locked = self.find_each(select, numbers.iter().map(|&number| (number,)), |row| {
-            Ok((account(row)?, Tail::from_sqlite(row)?))
-        })?;
-        Ok(locked
-            .into_iter()
-            .map(|(account, tail)| {
-                self.tails.lock(account.account_number, tail);
-                account
-            })
-            .collect())
+    pub fn lock_accounts(&self, numbers: &[AccountNumber]) -> sqlx::Result<Vec<Account>> {
+        self.find_each(
+            concat!("select ", account_columns!(), " from accounts where account_number = ?"),
+            numbers.iter().map(|&number| (number,)),
+            account,
+        )
     }
 
     pub fn used_keys(&mut self, keys: &[[u8; 16]]) -> sqlx::Result<Vec<UsedKey>> {
-        self.key_positions.find(self.connection, keys).map_err(into_sqlx)
+        self.key_index.find(self.connection, keys).map_err(into_sqlx)
     }
 
     /// Nobody else can write until the end of the transaction: reading is enough.
@@ -118,8 +108,8 @@ impl<'a> SqliteBatch<'a> {
     pub fn insert_transactions(&self, rows: &[Transaction]) -> sqlx::Result<u64> {
         self.write_each(
             "insert into transactions (id, type, debit_account, debit_sequence, credit_account, credit_sequence,
-                                       amount, currency, description, initiated_by, created_at)
-             values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                                       amount, currency, description, text_salt, text_commitment, initiated_by, created_at)
+             values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             rows.iter().map(|t| {
                 (
                     t.id,
@@ -130,7 +120,9 @@ impl<'a> SqliteBatch<'a> {
                     t.credit_sequence,
                     t.amount,
                     t.currency,
-                    t.description.as_deref(),
+                    t.texts.description.as_deref(),
+                    t.texts.salt(),
+                    t.texts.stored_commitment(),
                     t.initiated_by,
                     t.created_at,
                 )
@@ -138,27 +130,34 @@ impl<'a> SqliteBatch<'a> {
         )
     }
 
-    /// The entries' accounts must be locked, and their heads updated afterwards.
-    pub fn insert_entries(&mut self, rows: &[Entry]) -> sqlx::Result<u64> {
-        self.tails.append(self.connection, rows).map_err(into_sqlx)
+    pub fn insert_entries(&self, rows: &[Entry]) -> sqlx::Result<u64> {
+        self.write_each(
+            "insert into entries (account_number, sequence, transaction_id, type, amount, balance, created_at, hash)
+             values (?, ?, ?, ?, ?, ?, ?, ?)",
+            rows.iter().map(|e| {
+                (
+                    e.account_number,
+                    e.sequence,
+                    e.transaction_id,
+                    e.movement_type as i16,
+                    e.amount,
+                    e.balance,
+                    e.created_at,
+                    e.hash,
+                )
+            }),
+        )
     }
 
     pub fn update_heads(&self, heads: &[&Account]) -> sqlx::Result<u64> {
-        let with_tail = |a: &&Account| {
-            let tail = self.tails.of(a.account_number)?;
-            Ok((a.balance, a.sequence, a.head_hash, a.last_entry_at, tail.length, tail.last, a.account_number))
-        };
-        let rows = heads.iter().map(with_tail).collect::<rusqlite::Result<Vec<_>>>().map_err(into_sqlx)?;
         self.write_each(
-            "update accounts set balance = ?, sequence = ?, head_hash = ?, last_entry_at = ?, fresh_entries = ?,
-                                 last_fresh_entry = ?
-             where account_number = ?",
-            rows,
+            "update accounts set balance = ?, sequence = ?, head_hash = ?, last_entry_at = ? where account_number = ?",
+            heads.iter().map(|a| (a.balance, a.sequence, a.head_hash, a.last_entry_at, a.account_number)),
         )
     }
 
     pub fn insert_keys(&mut self, rows: &[UsedKey], now: Timestamp) -> sqlx::Result<u64> {
-        self.key_positions.add(self.connection, rows, now).map_err(into_sqlx)
+        self.key_index.add(self.connection, rows, now).map_err(into_sqlx)
     }
 
     pub fn mark_approved(&self, rows: &[Approved], now: Timestamp) -> sqlx::Result<u64> {
@@ -208,14 +207,14 @@ impl<'a> SqliteBatch<'a> {
 
     pub fn reserve(&self, until: &BTreeMap<AccountNumber, Timestamp>) -> sqlx::Result<u64> {
         self.write_each(
-            "update accounts set reserved_until = max(reserved_until, ?2) where account_number = ?1",
+            "update accounts set held_until = max(held_until, ?2) where account_number = ?1",
             until.iter().map(|(&number, &until)| (number, until)),
         )
     }
 
-    pub fn write_sign_of_life(&self, writer: Uuid, now: Timestamp, before: Timestamp) -> sqlx::Result<()> {
-        self.write_each(DROP_SIGNS_OF_LIFE, [(before,)])?;
-        self.write_each(WRITE_SIGN_OF_LIFE, [(writer, now)]).map(|_| ())
+    pub fn write_heartbeat(&self, writer: Uuid, now: Timestamp, before: Timestamp) -> sqlx::Result<()> {
+        self.write_each(DROP_HEARTBEATS, [(before,)])?;
+        self.write_each(WRITE_HEARTBEAT, [(writer, now)]).map(|_| ())
     }
 
     /// Nobody else can write until the end of the transaction: reading the head is enough.

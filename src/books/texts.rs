@@ -1,0 +1,105 @@
+//! What people wrote to a movement.
+//!
+//! The hashes of the books cover a commitment to it, and not the text itself: text and salt can be erased, as privacy laws
+//! may ask (GDPR, Article 17), and every hash still holds. The salt is random, so that the commitment does not give away a
+//! text that can be guessed.
+
+use sha2::{Digest, Sha256};
+
+/// Names the layout of what a commitment is made of. A change of layout gets a new name.
+const LAYOUT: &[u8] = b"coffer.texts.1";
+/// What stands for a commitment where nothing was written.
+const NOTHING: [u8; 32] = [0; 32];
+
+/// 128 random bits, new for each movement.
+pub type Salt = [u8; 16];
+
+/// The columns that a transaction has of it. All are null where nothing was written; of erased texts the commitment is left.
+#[derive(Clone, Debug, Default, PartialEq, Eq, sqlx::FromRow)]
+pub struct Texts {
+    pub description: Option<String>,
+    text_salt: Option<Vec<u8>>,
+    text_commitment: Option<Vec<u8>>,
+}
+
+/// How texts and the commitment to them fit together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kept {
+    /// As they were written, or nothing was.
+    Whole,
+    Erased,
+    /// They were changed.
+    Forged,
+}
+
+impl Texts {
+    pub fn new(description: Option<String>, salt: Salt) -> Self {
+        let Some(description) = description else { return Self::default() };
+        let text_commitment = Some(commitment_to(&salt, &description).to_vec());
+        Self { description: Some(description), text_salt: Some(salt.to_vec()), text_commitment }
+    }
+
+    /// What the hashes of the books cover.
+    pub fn commitment(&self) -> [u8; 32] {
+        let stored = self.text_commitment.as_deref().and_then(|stored| stored.try_into().ok());
+        stored.unwrap_or(NOTHING)
+    }
+
+    pub fn kept(&self) -> Kept {
+        match (&self.description, &self.text_salt, &self.text_commitment) {
+            (None, None, None) => Kept::Whole,
+            (None, None, Some(_)) => Kept::Erased,
+            (Some(text), Some(salt), Some(stored)) if commitment_to(salt, text)[..] == stored[..] => Kept::Whole,
+            _ => Kept::Forged,
+        }
+    }
+
+    pub fn salt(&self) -> Option<&[u8]> {
+        self.text_salt.as_deref()
+    }
+
+    pub fn stored_commitment(&self) -> Option<&[u8]> {
+        self.text_commitment.as_deref()
+    }
+}
+
+/// SHA-256 of the layout's name, the salt, and the description.
+fn commitment_to(salt: &[u8], description: &str) -> [u8; 32] {
+    Sha256::new().chain_update(LAYOUT).chain_update(salt).chain_update(description).finalize().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_commitment_holds_for_its_text_and_salt_alone(text in "\\PC{0,20}", other in "\\PC{0,20}", salt: Salt, bit in 0..128usize) {
+            let written = Texts::new(Some(text.clone()), salt);
+            prop_assert_eq!(written.kept(), Kept::Whole);
+            if other != text {
+                let forged = Texts { description: Some(other), ..written.clone() };
+                prop_assert_eq!(forged.kept(), Kept::Forged);
+            }
+            let mut another_salt = salt;
+            another_salt[bit / 8] ^= 1 << (bit % 8);
+            prop_assert_ne!(Texts::new(Some(text), another_salt).commitment(), written.commitment());
+        }
+    }
+
+    #[test]
+    fn erased_texts_leave_the_commitment() {
+        let written = Texts::new(Some("Rent".to_owned()), [7; 16]);
+        let erased = Texts { description: None, text_salt: None, ..written.clone() };
+        assert_eq!((erased.kept(), erased.commitment()), (Kept::Erased, written.commitment()));
+        for half_erased in
+            [Texts { description: None, ..written.clone() }, Texts { text_salt: None, ..written.clone() }]
+        {
+            assert_eq!(half_erased.kept(), Kept::Forged);
+        }
+        assert_eq!(Texts { text_commitment: None, ..written }.kept(), Kept::Forged);
+        assert_eq!(Texts::new(None, [7; 16]), Texts::default());
+    }
+}
