@@ -23,6 +23,7 @@ use crate::clock::Clock;
 use crate::committer::{Committer, Writers};
 use crate::config::{ConfigError, Settings, production};
 use crate::connection_limits::ConnectionLimits;
+use crate::db::claim::Claim;
 use crate::db::{ConnectError, Db, errors};
 use crate::disk::DiskReserve;
 use crate::housekeeping::Housekeeping;
@@ -94,9 +95,21 @@ pub struct Bank {
 }
 
 impl Bank {
-    /// Connects, migrates, and starts the writers.
+    /// Opens the bank as the only server on its SQLite file. The claim must be held for as long as it runs.
+    pub async fn open_alone(settings: &Settings) -> Result<(Self, Option<Claim>), ServerError> {
+        require_what_is_needed(settings)?;
+        let claim = Claim::on(&settings.database(true)?.target)?;
+        Ok((Self::open_sound(settings).await?, claim))
+    }
+
+    /// Opens the bank beside others.
     pub async fn open(settings: &Settings) -> Result<Self, ServerError> {
         require_what_is_needed(settings)?;
+        Self::open_sound(settings).await
+    }
+
+    /// Connects, migrates, and starts the writers.
+    async fn open_sound(settings: &Settings) -> Result<Self, ServerError> {
         let secrets = settings.signing_secrets()?;
         let factor_keys = settings.factor_keys()?;
         let certificate = settings.certificate()?;

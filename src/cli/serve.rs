@@ -21,7 +21,7 @@ pub async fn run(settings: &Settings) -> Result<ExitCode, AnyError> {
         None => None,
     };
     let listeners = Listeners { public, admin };
-    let bank = Bank::open(settings).await?;
+    let (bank, _claim) = Bank::open_alone(settings).await?;
     let mut signals = Signals::catch()?;
     print_banner(settings, &listeners, &bank.db().version().await?)?;
     let (close, closed) = oneshot::channel();

@@ -216,6 +216,27 @@ async fn tables_of_another_version_are_refused_in_words() {
     }
 }
 
+/// Two servers on one file would wait for each other at every commit.
+#[test]
+fn a_second_server_on_a_sqlite_file_is_refused_and_other_commands_work_beside_the_first() {
+    let directory = TempDir::new().expect("a directory");
+    let directory = directory.path();
+    let first = Server::start(directory, &[]);
+    let second = run(directory, &["--listen", "127.0.0.1:0"]);
+    let message = text(&second.stderr);
+    assert_eq!(second.status.code(), Some(1), "{message}");
+    expect_words(
+        &message,
+        &["coffer.db", "another server", &first.process.id().to_string(), "DATABASE_URL", "PostgreSQL"],
+    );
+    for arguments in [&["doctor"][..], &["migrate"], &["admin", "create", "root@example.com"], &["demo"]] {
+        let beside = run(directory, arguments);
+        assert!(beside.status.success(), "{arguments:?}: {}", text(&beside.stderr));
+    }
+    drop(first);
+    drop(Server::start(directory, &[]));
+}
+
 fn finish(process: Child) -> Output {
     process.wait_with_output().expect("an end")
 }
