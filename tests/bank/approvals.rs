@@ -354,7 +354,7 @@ bank_tests! {
             let path = format!("/users/{}/{what}", who.who().await);
             let answer = admin.request(Method::PUT, &path).json(json!({what: value})).send().await;
             match what {
-                "role" => drop(second.approve(&answer.expect_status(202).text_at("/id")).await.expect_status(200)),
+                "role" => drop(second.approve(&answer.expect_status(202).text_at("/approval_id")).await.expect_status(200)),
                 _ => drop(answer.expect_status(200)),
             }
         };
@@ -467,7 +467,7 @@ bank_tests! {
         let there = |path: &str, method| bank.request_to(address, method, path).bearer(&other.token).send();
         there("/approvals", Method::GET).await.expect_status(200);
         let change = admin.request(Method::PUT, &path).json(json!({"role": "customer"})).send().await.expect_status(202);
-        bank.employee("admin").await.approve(&change.text_at("/id")).await.expect_status(200);
+        bank.employee("admin").await.approve(&change.text_at("/approval_id")).await.expect_status(200);
         there(&format!("/approvals/{id}/approve"), Method::POST).await.expect_problem(403, "role_required");
         assert_eq!(ada.balance().await, "0.00");
         twin.close().await;

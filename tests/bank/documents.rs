@@ -55,7 +55,7 @@ fn every_reference_has_its_schema_and_every_schema_is_used() {
         match value {
             Value::Object(members) => {
                 if let Some(Value::String(reference)) = members.get("$ref") {
-                    found.insert(reference.trim_start_matches("#/components/schemas/").to_owned());
+                    found.insert(reference.trim_start_matches("#/components/").to_owned());
                 }
                 members.values().for_each(|member| references(member, found));
             }
@@ -66,9 +66,11 @@ fn every_reference_has_its_schema_and_every_schema_is_used() {
     let document = document();
     let mut used = BTreeSet::new();
     references(&document, &mut used);
-    let defined: BTreeSet<_> =
-        document["components"]["schemas"].as_object().expect("schemas").keys().cloned().collect();
-    assert_eq!(used, defined);
+    let names = |kind: &str| {
+        let names: Vec<_> = document["components"][kind].as_object().expect("components").keys().cloned().collect();
+        names.into_iter().map(|name| format!("{kind}/{name}")).collect::<BTreeSet<_>>()
+    };
+    assert_eq!(used, &names("schemas") | &names("responses"));
 }
 
 #[test]
@@ -81,9 +83,16 @@ fn every_operation_says_what_can_go_wrong() {
         if takes_token(operation) {
             assert!(responses.contains_key("401"), "{name} needs a token and names no 401");
         }
-        for (status, response) in responses.iter().filter(|(status, _)| status.starts_with(['4', '5'])) {
-            let schema = &response["content"]["application/problem+json"]["schema"]["$ref"];
-            assert_eq!(schema, "#/components/schemas/Problem", "{name} {status}");
+        assert!(responses.contains_key("default"), "{name} has no default");
+        for (status, response) in responses.iter().filter(|(status, _)| !status.starts_with(['1', '2', '3'])) {
+            // Shared ones are components.
+            let shared = response["$ref"].as_str().map(|pointer| document.pointer(pointer.trim_start_matches('#')));
+            let response = shared.unwrap_or(Some(response)).unwrap_or_else(|| panic!("{name} {status}: {response}"));
+            let problem = &response["content"]["application/problem+json"];
+            assert_eq!(problem["schema"]["$ref"], "#/components/schemas/Problem", "{name} {status}");
+            if status != "default" {
+                assert_eq!(problem["example"]["status"].to_string(), *status, "{name}: an example of another status");
+            }
         }
     }
 }

@@ -125,7 +125,7 @@ export class Bank {
   async giveRole(user, role) {
     this.#admins ??= [freshEmail(), freshEmail()].map((email) => (this.createAdmin(email), email));
     const [first, second] = await Promise.all(this.#admins.map((email) => this.token(email)));
-    const { id } = await this.call('PUT', `/users/${user.id}/role`, { token: first, body: { role } });
+    const { approval_id: id } = await this.call('PUT', `/users/${user.id}/role`, { token: first, body: { role } });
     await this.call('POST', `/approvals/${id}/approve`, { token: second });
   }
 

@@ -336,9 +336,11 @@ export class Coffer extends EventTarget {
      * Where movements need approval, so does this: by another admin.
      * @param {string} id
      * @param {Role} role
-     * @returns {Promise<User | Approval>}
+     * @returns {Promise<User & {approval_id?: string}>} `approval_id` while another admin has to approve it
      */
-    setUserRole: (id: string, role: Role) => Promise<User | Approval>;
+    setUserRole: (id: string, role: Role) => Promise<User & {
+        approval_id?: string;
+    }>;
     /**
      * For those who have lost their app and their recovery codes. Where movements need approval, so does this.
      * @param {string} id

@@ -433,7 +433,7 @@ export class Coffer extends EventTarget {
    * Where movements need approval, so does this: by another admin.
    * @param {string} id
    * @param {Role} role
-   * @returns {Promise<User | Approval>}
+   * @returns {Promise<User & {approval_id?: string}>} `approval_id` while another admin has to approve it
    */
   setUserRole = (id, role) => this.#call('PUT', `users/${id}/role`, { body: { role } });
 

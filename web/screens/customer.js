@@ -95,19 +95,19 @@ function powers({ bank, me }, user) {
 
 /** @param {Coffer} bank @param {User} user */
 function changeRole(bank, user) {
-  /** @type {User | Approval | undefined} */
-  let answer;
+  let waits = false;
   return ask({
     title: `The role of ${user.name}`,
     text: 'It counts from their next request on.',
     verb: 'Change the role',
     fields: [field({ name: 'role', label: 'Role', control: select(ROLES, { value: user.role }) })],
-    act: async ({ role }) => (answer = await bank.setUserRole(user.id, /** @type {Role} */ (role))),
-  }).then((done) => (waits(answer) ? toast(BY_SECOND_ADMIN) : reloadIf(done)));
+    act: async ({ role }) => {
+      const { approval_id: approval } = await bank.setUserRole(user.id, /** @type {Role} */ (role));
+      waits = approval !== undefined;
+    },
+  }).then((done) => (waits ? toast(BY_SECOND_ADMIN) : reloadIf(done)));
 }
 
-/** @param {User | Approval | undefined} answer */
-const waits = (answer) => answer?.status === 'pending';
 const BY_SECOND_ADMIN = 'A second admin must approve it.';
 
 /** @param {Coffer} bank @param {User} user */
@@ -131,7 +131,7 @@ function removeFactor(bank, user) {
     verb: 'Remove',
     danger: true,
     act: async () => (answer = await bank.removeUserSecondFactor(user.id)),
-  }).then((done) => done && toast(waits(answer) ? BY_SECOND_ADMIN : 'Their second factor is removed.'));
+  }).then((done) => done && toast(answer ? BY_SECOND_ADMIN : 'Their second factor is removed.'));
 }
 
 /** @param {Coffer} bank @param {Account[]} accounts */

@@ -6,6 +6,7 @@ pub mod openapi;
 pub mod postman;
 pub mod probes;
 pub mod problem_pages;
+pub mod problem_responses;
 pub mod refine;
 pub mod scalars;
 pub mod static_file;

@@ -17,7 +17,7 @@ use utoipa::{PartialSchema, ToSchema};
 
 use crate::api::docs::addressed::{ADDRESS, AddressedDocument, BankAddress};
 use crate::api::docs::static_file::REVALIDATE;
-use crate::api::docs::{links, refine, scalars, version_3_0};
+use crate::api::docs::{links, problem_responses, refine, scalars, version_3_0};
 use crate::api::http::problem::{FieldError, Problem};
 use crate::api::{App, router};
 
@@ -80,6 +80,7 @@ pub fn complete(mut document: OpenApi) -> Value {
     links::add(&mut document);
     let mut document = scalars::inline(document);
     refine::complete(&mut document);
+    problem_responses::complete(&mut document);
     document
 }
 

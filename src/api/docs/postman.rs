@@ -21,7 +21,7 @@ const BASE_URL: &str = "http://127.0.0.1:8080";
     path = "/postman.json",
     operation_id = "postman",
     tag = "Operations",
-    responses((status = OK, description = "A collection, version 2.1", body = serde_json::Value))
+    responses((status = OK, description = "A collection, version 2.1", body = Object))
 )]
 pub async fn postman(State(app): State<App>, address: BankAddress, headers: HeaderMap) -> Response {
     app.collection.at(address).answer(&headers, REVALIDATE)

@@ -17,6 +17,19 @@ pub fn complete(document: &mut Value) {
     name_pages(document);
     require_nullable_fields(document);
     fill_in_required_parameters_only(document);
+    have_no_null_headers(document);
+}
+
+/// A header is there or is not: it is never null, as an optional value is elsewhere.
+fn have_no_null_headers(document: &mut Value) {
+    for_each_object(document, &mut |members| {
+        let Some(headers) = members.get_mut("headers").and_then(Value::as_object_mut) else { return };
+        for schema in headers.values_mut().filter_map(|header| header.get_mut("schema")) {
+            if schema.get("type") == Some(&json!(["string", "null"])) {
+                schema["type"] = json!("string");
+            }
+        }
+    });
 }
 
 /// Swagger UI fills in the example of a parameter, and knows none of its schema's.

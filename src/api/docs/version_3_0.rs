@@ -4,16 +4,21 @@ use serde_json::{Map, Value, json};
 
 use super::refine::for_each_object;
 
+/// 3.0 names a licence by its address alone.
+const LICENSE_URL: &str = "https://spdx.org/licenses/MIT.html";
+
 pub fn of(mut document: Value) -> Value {
     document["openapi"] = json!("3.0.3");
     if let Some(license) = document.pointer_mut("/info/license").and_then(Value::as_object_mut) {
         license.shift_remove("identifier");
+        license.insert("url".to_owned(), json!(LICENSE_URL));
     }
     for_each_object(&mut document, &mut |members| {
         translate_reference(members);
         translate_nullable_type(members);
         translate_nullable_choice(members);
         translate_examples(members);
+        leave_out_link_with_body(members);
     });
     document
 }
@@ -55,4 +60,13 @@ fn translate_examples(members: &mut Map<String, Value>) {
     };
     members.shift_remove("examples");
     members.insert("example".to_owned(), example);
+}
+
+/// The standard lets a link give a whole body, but generators of that time take no object there, and refuse the document.
+fn leave_out_link_with_body(members: &mut Map<String, Value>) {
+    let Some(links) = members.get_mut("links").and_then(Value::as_object_mut) else { return };
+    links.retain(|_, link| link.get("requestBody").is_none());
+    if links.is_empty() {
+        members.shift_remove("links");
+    }
 }

@@ -2,6 +2,7 @@
 
 use axum::extract::State;
 use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -13,11 +14,11 @@ use crate::api::http::context::RequestContext;
 use crate::api::http::extract::{Json, MAX_AUTH_BODY_BYTES, PathParam};
 use crate::api::http::fields::{self, UserId};
 use crate::api::http::problem::{Error, Result};
-use crate::api::money::approvals::WaitingResponse;
+use crate::api::money::approvals::{self, WaitingResponse};
 use crate::api::people::access_changes::{self, Admins};
 use crate::api::people::failed_sign_ins::{self, Failure};
 use crate::api::people::proof::{self, Guess};
-use crate::api::people::staff::{self, Changed};
+use crate::api::people::staff;
 use crate::api::people::users;
 use crate::auth::passwords::Password;
 use crate::auth::second_factor::{self, Code, Enrolment};
@@ -42,12 +43,13 @@ pub struct SecondFactorStatus {
 #[derive(Debug, Deserialize, Validate, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"password": "correct horse battery staple"}))]
-pub struct EnrolRequest {
+pub struct EnrolSecondFactorRequest {
     password: Password,
 }
 
 /// What an authenticator app needs. It is shown this once.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Enrolment)]
 pub struct EnrolmentBody {
     /// To be typed into the app, in base 32.
     #[schema(example = "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP")]
@@ -65,7 +67,7 @@ pub struct EnrolmentBody {
 #[derive(Debug, Deserialize, Validate, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"code": "287082"}))]
-pub struct ConfirmRequest {
+pub struct ConfirmSecondFactorRequest {
     /// Six digits, as the app shows them.
     #[validate(custom(function = fields::code_length))]
     #[schema(max_length = 64, example = "287082")]
@@ -82,7 +84,7 @@ pub struct RecoveryCodes {
 #[derive(Debug, Deserialize, Validate, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"password": "correct horse battery staple", "code": "287082"}))]
-pub struct RemoveRequest {
+pub struct RemoveSecondFactorRequest {
     password: Password,
     /// Six digits of the app, or a recovery code.
     #[validate(custom(function = fields::code_length))]
@@ -116,7 +118,7 @@ pub async fn show(State(app): State<App>, caller: Caller) -> Result<Json<SecondF
     path = "/me/second_factor",
     operation_id = "enrol_second_factor",
     tag = "Profile",
-    request_body = EnrolRequest,
+    request_body = EnrolSecondFactorRequest,
     responses(
         (status = OK, description = "Scan the picture with the app, then confirm a code", body = EnrolmentBody),
         (status = FORBIDDEN, description = "The password is wrong"),
@@ -128,7 +130,7 @@ pub async fn enrol(
     State(app): State<App>,
     context: RequestContext,
     caller: Caller,
-    Json(request): Json<EnrolRequest, MAX_AUTH_BODY_BYTES>,
+    Json(request): Json<EnrolSecondFactorRequest, MAX_AUTH_BODY_BYTES>,
 ) -> Result<Json<EnrolmentBody>> {
     caller.refuse_if_frozen()?;
     let user = users::callers_user(&app, caller).await?;
@@ -156,7 +158,7 @@ pub async fn enrol(
     path = "/me/second_factor/confirm",
     operation_id = "confirm_second_factor",
     tag = "Profile",
-    request_body = ConfirmRequest,
+    request_body = ConfirmSecondFactorRequest,
     responses(
         (status = OK, description = "Confirmed; keep the recovery codes safe", body = RecoveryCodes),
         (status = FORBIDDEN, description = "The code is wrong"),
@@ -168,7 +170,7 @@ pub async fn confirm(
     State(app): State<App>,
     context: RequestContext,
     caller: Caller,
-    Json(request): Json<ConfirmRequest, MAX_AUTH_BODY_BYTES>,
+    Json(request): Json<ConfirmSecondFactorRequest, MAX_AUTH_BODY_BYTES>,
 ) -> Result<Json<RecoveryCodes>> {
     caller.refuse_if_frozen()?;
     let codes = second_factor::new_recovery_codes().map_err(|error| Error::Internal(error.to_string()))?;
@@ -196,7 +198,7 @@ pub async fn confirm(
     path = "/me/second_factor/remove",
     operation_id = "remove_second_factor",
     tag = "Profile",
-    request_body = RemoveRequest,
+    request_body = RemoveSecondFactorRequest,
     responses(
         (status = NO_CONTENT, description = "Removed, with the recovery codes"),
         (status = FORBIDDEN, description = "The password or the code is wrong"),
@@ -208,7 +210,7 @@ pub async fn remove(
     State(app): State<App>,
     context: RequestContext,
     caller: Caller,
-    Json(request): Json<RemoveRequest, MAX_AUTH_BODY_BYTES>,
+    Json(request): Json<RemoveSecondFactorRequest, MAX_AUTH_BODY_BYTES>,
 ) -> Result<StatusCode> {
     caller.refuse_if_frozen()?;
     let user = users::callers_user(&app, caller).await?;
@@ -252,7 +254,7 @@ pub async fn reset(
     context: RequestContext,
     Proven(Admin(caller)): Proven<Admin>,
     PathParam(UserId(id)): PathParam<UserId>,
-) -> Result<Changed<StatusCode>> {
+) -> Result<Response> {
     let now = Timestamp::now();
     let mut tx = app.db.begin().await?;
     Admins::lock(&mut tx, caller).await?;
@@ -261,12 +263,12 @@ pub async fn reset(
         tx.second_factor(user.id).await?.ok_or_else(no_second_factor)?;
         let kind = AccessChangeKind::SecondFactorReset;
         let change = access_changes::ask_for(tx, &context, caller, &user, kind, None).await?;
-        return Ok(Changed::Waiting(Box::new(change.into())));
+        return Ok(approvals::waiting(change.into()));
     }
     let reset = access_changes::reset_second_factor(&mut tx, &context, &user, Vec::new()).await?;
     tx.commit().await?;
     access_changes::tell_of_reset(&app, reset, now);
-    Ok(Changed::Done(StatusCode::NO_CONTENT))
+    Ok(StatusCode::NO_CONTENT.into_response())
 }
 
 fn is_required(app: &App, role: Role) -> bool {

@@ -2,8 +2,9 @@
 
 use axum::extract::State;
 use axum::http::StatusCode;
+use axum::http::header::LOCATION;
 use axum::response::{IntoResponse, Response};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 use validator::Validate;
@@ -18,7 +19,6 @@ use crate::api::http::fields::UserId;
 use crate::api::http::page::{self, Limit, Page};
 use crate::api::http::problem::{Error, Result};
 use crate::api::money::accounts::{self, AccountBody};
-use crate::api::money::approvals::{self, ApprovalBody, WaitingResponse};
 use crate::api::people::access_changes::{self, Admins};
 use crate::api::people::proof;
 use crate::books::account::{Account, AccountStatus};
@@ -40,7 +40,6 @@ pub struct UsersQuery {
     /// Part of a name or an address, whatever its case and accents, or the number of an account for its owner.
     #[param(inline, example = "ada")]
     search: Option<UserSearch>,
-    #[param(inline)]
     role: Option<Role>,
     /// How many users, 1 to 100.
     limit: Option<Limit<100>>,
@@ -172,8 +171,9 @@ fn describe(search: &str, role: Option<Role>) -> String {
     params(("user_id" = Uuid, Path, example = "019a8f3e-7c4b-7d21-9b1e-2f6a5c0d4e88")),
     request_body = RoleRequest,
     responses(
-        (status = OK, description = "Given", body = User),
-        WaitingResponse,
+        (status = OK, description = "Given", body = UserChange),
+        (status = ACCEPTED, description = "Waits until another admin approves it: the user as before", body = UserChange,
+         headers(("Location" = String, description = "The approval"))),
         (status = UNAUTHORIZED, description = proof::REQUIRED),
         (status = FORBIDDEN, description = "For admins, and not for oneself"),
         (status = NOT_FOUND, description = "No such user"),
@@ -187,23 +187,23 @@ pub async fn set_role(
     Proven(Admin(caller)): Proven<Admin>,
     PathParam(UserId(id)): PathParam<UserId>,
     Json(request): Json<RoleRequest>,
-) -> Result<Changed<Json<User>>> {
+) -> Result<UserChange> {
     let mut tx = app.db.begin().await?;
     let admins = Admins::lock(&mut tx, caller).await?;
     let user = lock_somebody_else(&mut tx, caller, id).await?;
     if user.role == request.role {
-        return Ok(Changed::Done(Json(user)));
+        return Ok(UserChange::done(user));
     }
     if app.approval_above.is_some() {
         let kind = AccessChangeKind::RoleChange;
         let change = access_changes::ask_for(tx, &context, caller, &user, kind, Some(request.role)).await?;
-        return Ok(Changed::Waiting(Box::new(change.into())));
+        return Ok(UserChange { user, approval_id: Some(change.id) });
     }
     let (user, changed_at) =
         access_changes::set_role(&mut tx, &context, &admins, user, request.role, Vec::new()).await?;
     tx.commit().await?;
     app.auth.standings.set(id, user.standing(), changed_at);
-    Ok(Changed::Done(Json(user)))
+    Ok(UserChange::done(user))
 }
 
 /// Freeze or release somebody
@@ -357,18 +357,28 @@ fn frozen_by_admin() -> Error {
     Error::forbidden(ProblemCode::FrozenByAdmin, "An admin has frozen this: only an admin releases it.")
 }
 
-/// What becomes of a change of somebody's access.
-pub enum Changed<T> {
-    Done(T),
-    /// Another admin must approve it.
-    Waiting(Box<ApprovalBody>),
+/// The user after a change of their role, or before it while another admin has to approve it.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct UserChange {
+    #[serde(flatten)]
+    user: User,
+    /// Present while the change waits: the approval.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    approval_id: Option<Uuid>,
 }
 
-impl<T: IntoResponse> IntoResponse for Changed<T> {
+impl UserChange {
+    fn done(user: User) -> Self {
+        Self { user, approval_id: None }
+    }
+}
+
+impl IntoResponse for UserChange {
     fn into_response(self) -> Response {
-        match self {
-            Self::Done(done) => done.into_response(),
-            Self::Waiting(approval) => approvals::waiting(*approval),
+        match self.approval_id {
+            None => Json(self).into_response(),
+            Some(id) => (StatusCode::ACCEPTED, [(LOCATION, format!("/approvals/{id}"))], Json(self)).into_response(),
         }
     }
 }
