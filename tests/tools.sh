@@ -1,5 +1,5 @@
-# Sourced by the scripts of this folder: installing what is missing, a PostgreSQL for the length of a run, and waiting for
-# a bank to open.
+# Sourced by the scripts of this folder: installing what is missing, a PostgreSQL for the length of a run, waiting for a
+# bank to open, and a recent Node.js.
 
 die() { printf '%s: %s\n' "$0" "$*" >&2; exit 1; }
 
@@ -54,4 +54,13 @@ address_of_bank() {
     done
     echo "the bank did not open" >&2
     return 1
+}
+
+# use_recent_node: where the system's Node.js is older than 20.19, gets a newer one from npm, into ./node_modules.
+use_recent_node() {
+    local is_recent='const [major, minor] = process.versions.node.split("."); process.exit(major > 20 || (major == 20 && minor >= 19) ? 0 : 1)'
+    node -e "$is_recent" || {
+        [ -x node_modules/node/bin/node ] || npm install --silent --no-save --no-fund --no-audit node@22
+        PATH=$PWD/node_modules/node/bin:$PATH
+    }
 }
