@@ -188,6 +188,10 @@ def before_load_schema(context, raw_schema):
         return EXAMPLES.get(value, value) if isinstance(value, str) else value
 
     raw_schema.update(replaced(raw_schema))
+    # Every status that is met must be named: the default would let any pass.
+    for item in raw_schema["paths"].values():
+        for operation in item.values():
+            operation["responses"].pop("default", None)
     for path, item in raw_schema["paths"].items():
         for operation in item.values():
             for parameter in operation.get("parameters", []):
