@@ -1,8 +1,9 @@
 //! One server books on a SQLite file: two would wait for each other's locks at every commit. Programs that look
 //! (`coffer doctor`, a backup) or change little (`coffer admin`) work beside it.
 
-use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{Read, Seek, Write};
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{ErrorKind, Read, Seek, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use super::DbTarget;
@@ -22,10 +23,16 @@ impl Claim {
     pub fn on(database: &DbTarget) -> Result<Option<Self>, ConnectError> {
         let DbTarget::Sqlite(sqlite) = database else { return Ok(None) };
         let database = sqlite.get_filename();
-        let mut path = database.as_os_str().to_owned();
+        // By whatever name it is asked for, it is one file.
+        let mut path = fs::canonicalize(database).unwrap_or_else(|_| database.to_owned()).into_os_string();
         path.push(SUFFIX);
         let path = PathBuf::from(path);
-        let opened = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
+        let opened = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path);
+        // Somebody else's server has made it: its lock counts all the same.
+        let opened = match opened {
+            Err(error) if error.kind() == ErrorKind::PermissionDenied => File::open(&path),
+            opened => opened,
+        };
         let locked = opened.map_err(TryLockError::Error).and_then(|mut file| match file.try_lock() {
             Err(TryLockError::WouldBlock) => Ok(Err(refusal(database, &mut file))),
             other => other.map(|()| Ok(file)),
