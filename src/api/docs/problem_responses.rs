@@ -1,5 +1,4 @@
-//! Problems in the OpenAPI document: each with an example that belongs to its status, those that many operations share written
-//! once, and a `default` for every operation, for clients that know no better than that a problem is a problem.
+//! Problems in the OpenAPI document: those that many operations share written once, with an example of their status, and a `default` for every operation, for clients that know no better than that a problem is a problem.
 
 use std::collections::HashMap;
 
@@ -35,13 +34,6 @@ const EXAMPLES: &[(StatusCode, ProblemCode)] = &[
 
 /// Completes the problems of every operation.
 pub fn complete(document: &mut Value) {
-    for_each_problem(document, &mut |status, response| {
-        let example = EXAMPLES.iter().find(|(example, _)| *example == status).map(|&(_, code)| example(status, code));
-        let content = response.pointer_mut(&format!("/content/{}", MEDIA_TYPE.replace('/', "~1")));
-        if let (Some(content), Some(example)) = (content, example) {
-            content["example"] = example;
-        }
-    });
     let shared = shared(document);
     for_each_problem(document, &mut |status, response| {
         if shared.get(&status) == Some(response) {
@@ -49,7 +41,7 @@ pub fn complete(document: &mut Value) {
         }
     });
     let mut components: Map<String, Value> =
-        shared.into_iter().map(|(status, response)| (name(status), response)).collect();
+        shared.into_iter().map(|(status, response)| (name(status), with_example(status, response))).collect();
     components.insert(DEFAULT.to_owned(), any_problem());
     components.sort_keys();
     document["components"]["responses"] = Value::Object(components);
@@ -71,6 +63,16 @@ fn shared(document: &mut Value) -> HashMap<StatusCode, Value> {
     let most = |of_status: Vec<(Value, usize)>| of_status.into_iter().max_by_key(|(_, count)| *count);
     let many = |(status, of_status)| most(of_status).filter(|(_, count)| *count >= MANY).map(|(it, _)| (status, it));
     counts.into_iter().filter_map(many).collect()
+}
+
+/// What a single operation says of a status has no example: it would be another problem's.
+fn with_example(status: StatusCode, mut response: Value) -> Value {
+    let example = EXAMPLES.iter().find(|(example, _)| *example == status).map(|&(_, code)| example(status, code));
+    let content = response.pointer_mut(&format!("/content/{}", MEDIA_TYPE.replace('/', "~1")));
+    if let (Some(content), Some(example)) = (content, example) {
+        content["example"] = example;
+    }
+    response
 }
 
 /// `TooManyRequests`
