@@ -233,7 +233,7 @@ async fn result(app: &App, verdicts: Verdicts) -> Result<BatchResult> {
         data.push(match verdict {
             Ok(Receipt::Posted(entry)) => ItemResult::booked(entry.into(), false),
             Ok(Receipt::Replay { transaction_id }) => {
-                ItemResult::booked(transactions::earlier(app, transaction_id).await?, true)
+                ItemResult::booked(transactions::posted(app, transaction_id).await?, true)
             }
             Ok(Receipt::Pending(approval)) => {
                 return Err(Error::Internal(format!("approval {} came out of a batch", approval.id)));

@@ -15,6 +15,8 @@ use crate::api::http::caller::{Actor, Caller};
 use crate::api::http::context::RequestContext;
 use crate::api::http::extract::{IdempotencyKey, Json};
 use crate::api::http::problem::Result;
+use crate::api::http::views::AccountLook;
+use crate::api::money::accounts::readable_account;
 use crate::api::money::transaction::{TransactionBody, TransactionStatus};
 use crate::api::money::transactions;
 use crate::api::people::proof;
@@ -87,7 +89,7 @@ pub async fn deposit(
     let movement = Movement::Deposit { to: request.account_number };
     let MovementRequest { amount, currency, description, .. } = request;
     let terms = Terms { amount, currency, description: description.map(Into::into) };
-    carry_out(&app, command(&app, &context, caller, key, movement, terms)).await
+    carry_out(&app, &context, caller, command(&app, &context, caller, key, movement, terms)).await
 }
 
 /// Take money out
@@ -119,7 +121,7 @@ pub async fn withdraw(
     let movement = Movement::Withdrawal { from: request.account_number };
     let MovementRequest { amount, currency, description, .. } = request;
     let terms = Terms { amount, currency, description: description.map(Into::into) };
-    carry_out(&app, command(&app, &context, caller, key, movement, terms)).await
+    carry_out(&app, &context, caller, command(&app, &context, caller, key, movement, terms)).await
 }
 
 /// Send money to another account
@@ -151,7 +153,7 @@ pub async fn transfer(
     let movement = Movement::Transfer { from: request.from_account, to: request.to_account };
     let TransferRequest { amount, currency, description, .. } = request;
     let terms = Terms { amount, currency, description: description.map(Into::into) };
-    carry_out(&app, command(&app, &context, caller, key, movement, terms)).await
+    carry_out(&app, &context, caller, command(&app, &context, caller, key, movement, terms)).await
 }
 
 /// Posted
@@ -248,12 +250,18 @@ pub fn record(context: &RequestContext, requester: Requester) -> Option<Box<Even
 }
 
 /// Hands the command to the ledger: decided in [`crate::books::rules`], written by [`crate::committer`].
-pub async fn carry_out(app: &App, command: Command) -> Result<Answer> {
+pub async fn carry_out(app: &App, context: &RequestContext, caller: Caller, command: Command) -> Result<Answer> {
     let reverses = command.reverses.as_ref().map(|reverses| reverses.transaction_id);
     let (transaction, replayed) = match app.committer.submit(command).await?? {
         Receipt::Posted(entry) => (TransactionBody::from(entry).with_other_half(reverses, None), false),
         Receipt::Pending(approval) => (approval.try_into()?, false),
-        Receipt::Replay { transaction_id } => (transactions::earlier(app, transaction_id).await?, true),
+        Receipt::Replay { transaction_id } => {
+            // It may show what the first answer did not: a movement that waited then. So it is a look like any other.
+            let earlier = transactions::earlier(app, transaction_id).await?;
+            let look = AccountLook::at(Action::TransactionViewed, transaction_id);
+            readable_account(app, context, caller, earlier.account_number, look).await?;
+            (earlier, true)
+        }
     };
     Ok(Answer { transaction, replayed })
 }

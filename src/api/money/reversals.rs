@@ -76,7 +76,8 @@ pub async fn reverse(
     };
     let command = movements::command(&app, &context, caller, key, mirror(&booked)?, terms);
     let record = Box::new(context.event(Action::MovementReversed));
-    movements::carry_out(&app, Command { reverses: Some(Reverses { transaction_id: id, record }), ..command }).await
+    let command = Command { reverses: Some(Reverses { transaction_id: id, record }), ..command };
+    movements::carry_out(&app, &context, caller, command).await
 }
 
 fn mirror(booked: &Transaction) -> Result<Movement> {

@@ -161,10 +161,15 @@ pub async fn show(
 
 /// The movement of a command that an earlier request has sent: as the sender's account saw it, or the only account.
 pub async fn earlier(app: &App, id: Uuid) -> Result<TransactionBody> {
-    if let Some(waiting) = unposted(app, id).await? {
-        return Ok(waiting);
+    match unposted(app, id).await? {
+        Some(waiting) => Ok(waiting),
+        None => posted(app, id).await,
     }
-    let missing = || Error::Internal(format!("movement {id} is neither in the journal nor among the approvals"));
+}
+
+/// The movement with this id, which is in the journal: as the sender's account saw it, or the only one.
+pub async fn posted(app: &App, id: Uuid) -> Result<TransactionBody> {
+    let missing = || Error::Internal(format!("movement {id} is not in the journal"));
     let sides = app.db.sides_of(id).await?.ok_or_else(missing)?;
     let (account, sequence) = sides.debit().or(sides.credit()).ok_or_else(missing)?;
     let entry = app.db.entry(account, sequence).await?.ok_or_else(missing)?;
