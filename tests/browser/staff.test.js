@@ -176,7 +176,8 @@ describe('the staff', () => {
     const { page } = visitor;
     const token = await bank.token(clerk.email);
     const body = { account_number: ada.number, amount: String(APPROVAL_ABOVE * 3), description: 'Boat sold' };
-    const { expires_at: end } = await bank.call('POST', '/deposit', { token, body });
+    const { id } = await bank.call('POST', '/deposit', { token, body });
+    const { expires_at: end } = await bank.call('GET', `/approvals/${id}`, { token });
     const day = new Date(end).toLocaleDateString('en-US', { dateStyle: 'medium', timeZone: 'UTC' });
     await boss.go('#/staff', 'Staff');
     await boss.go('#/staff/approvals', 'Staff');
@@ -202,7 +203,8 @@ describe('the staff', () => {
     const { page } = boss;
     const token = await bank.token(clerk.email);
     const body = { account_number: ada.number, amount: String(APPROVAL_ABOVE * 4), description: 'House sold late' };
-    const requested = await bank.call('POST', '/deposit', { token, body });
+    const { id } = await bank.call('POST', '/deposit', { token, body });
+    const requested = await bank.call('GET', `/approvals/${id}`, { token });
     // A week is too long for a test: the bank's answer of then.
     const expired = { ...requested, status: 'expired', expires_at: '2026-01-08T12:00:00.000000Z' };
     await page.route('**/approvals?status=expired*', (route) =>
