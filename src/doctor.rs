@@ -264,7 +264,8 @@ impl HistoryWalk {
         if balance.checked_add(entry.amount) != Some(entry.balance) {
             self.balances.blame(name(entry));
         }
-        if entry_hash(&hash, entry) != entry.hash {
+        let other_side = if entry.amount < 0 { found.credit_account } else { found.debit_account };
+        if other_side.is_none_or(|other_side| entry_hash(&hash, entry, other_side) != entry.hash) {
             self.hashes.blame(name(entry));
         }
         match entry.texts.kept() {

@@ -23,7 +23,8 @@ create table users (
     confirm_above       bigint  check (confirm_above >= 0),
     -- Wrong passwords and codes that were sent beside a token since the last sign-in, on all instances.
     wrong_guesses       bigint  not null default 0 check (wrong_guesses >= 0),
-    created_at          bigint  not null
+    created_at          bigint  not null,
+    check (status <> 'closed' or search_text = '')
 );
 
 create index users_by_standing on users (standing_changed_at) where standing_changed_at > 0;

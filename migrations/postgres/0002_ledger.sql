@@ -199,7 +199,7 @@ create trigger accounts_refuse_renumbering before update of account_number on ac
 for each statement execute function refuse_to_remove_accounts();
 
 -- History is added to, never rewritten: a mistake is corrected by a movement the other way. Only what people wrote can be
--- erased, which leaves the commitment to it in place.
+-- erased, which leaves the commitment to it in place. A migration that adds a column adds it to the list.
 create function refuse_to_rewrite_history() returns trigger language plpgsql as $$
 begin
     raise exception '% is append-only', tg_table_name;
@@ -217,7 +217,8 @@ for each statement execute function refuse_to_rewrite_history();
 create trigger reversals_refuse_change before update or delete or truncate on reversals
 for each statement execute function refuse_to_rewrite_history();
 
--- What was asked for is what is approved, and what was decided stays decided.
+-- What was asked for is what is approved, and what was decided stays decided. The description can be erased, as in
+-- transactions.
 create function refuse_to_change_approvals() returns trigger language plpgsql as $$
 begin
     raise exception 'an approval stays as it was asked for and is decided once';
@@ -225,10 +226,12 @@ end
 $$;
 
 create trigger approvals_refuse_change
-before update of id, type, from_account, to_account, amount, currency, description, requested_by, requested_at, reverses
+before update of id, type, from_account, to_account, amount, currency, reverses, requested_by, requested_at, expires_at
 on approvals
 for each statement execute function refuse_to_change_approvals();
-create trigger approvals_refuse_second_decision before update on approvals
+create trigger approvals_refuse_other_texts before update of description on approvals
+for each row when (new.description is not null) execute function refuse_to_change_approvals();
+create trigger approvals_refuse_second_decision before update of status, decided_by, decided_at on approvals
 for each row when (old.status <> 'pending') execute function refuse_to_change_approvals();
 create trigger approvals_refuse_delete before delete or truncate on approvals
 for each statement execute function refuse_to_change_approvals();

@@ -24,7 +24,8 @@ create table users (
     confirm_above       integer check (confirm_above >= 0),
     -- Wrong passwords and codes that were sent beside a token since the last sign-in, on all instances.
     wrong_guesses       integer not null default 0 check (wrong_guesses >= 0),
-    created_at          integer not null
+    created_at          integer not null,
+    check (status <> 'closed' or search_text = '')
 ) strict, without rowid;
 
 create index users_by_standing on users (standing_changed_at) where standing_changed_at > 0;

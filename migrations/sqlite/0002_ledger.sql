@@ -213,7 +213,8 @@ create trigger accounts_refuse_renumbering before update of account_number on ac
 begin select raise(abort, 'an account keeps its number'); end;
 
 -- History is added to, never rewritten: a mistake is corrected by a movement the other way. Only what people wrote can be
--- erased, which leaves the commitment to it in place.
+-- erased, which leaves the commitment to it in place. A migration that adds a column adds it to the list. (None of these
+-- refuses `insert or replace`, which would cost each movement two look-ups: the hashes tell, and the program never does it.)
 create trigger transactions_refuse_update
 before update of id, type, debit_account, debit_sequence, credit_account, credit_sequence, amount, currency, text_commitment,
                  initiated_by, created_at on transactions
@@ -237,12 +238,16 @@ begin select raise(abort, 'what is reversed stays reversed'); end;
 create trigger reversals_refuse_delete before delete on reversals
 begin select raise(abort, 'what is reversed stays reversed'); end;
 
--- What was asked for is what is approved, and what was decided stays decided.
+-- What was asked for is what is approved, and what was decided stays decided. The description can be erased, as in
+-- transactions.
 create trigger approvals_refuse_change
-before update of id, type, from_account, to_account, amount, currency, description, requested_by, requested_at, reverses
+before update of id, type, from_account, to_account, amount, currency, reverses, requested_by, requested_at, expires_at
 on approvals
 begin select raise(abort, 'an approval stays as it was asked for'); end;
-create trigger approvals_refuse_second_decision before update on approvals when old.status <> 'pending'
+create trigger approvals_refuse_other_texts before update of description on approvals when new.description is not null
+begin select raise(abort, 'an approval stays as it was asked for'); end;
+create trigger approvals_refuse_second_decision before update of status, decided_by, decided_at on approvals
+when old.status <> 'pending'
 begin select raise(abort, 'an approval is decided once'); end;
 create trigger approvals_refuse_replace before insert on approvals
 when exists (select 1 from approvals where id = new.id)

@@ -301,7 +301,8 @@ fn append_entry(
         created_at: at,
         hash: [0; 32],
     };
-    entry.hash = entry_hash(&account.head_hash, &entry);
+    let other_side = counterparty.unwrap_or_else(|| AccountNumber::cash(account.currency));
+    entry.hash = entry_hash(&account.head_hash, &entry, other_side);
     account.balance = balance;
     account.sequence = entry.sequence;
     account.head_hash = entry.hash;

@@ -11,7 +11,7 @@ const LAYOUT: &[u8] = b"coffer.texts.1";
 /// What stands for a commitment where nothing was written.
 const NOTHING: [u8; 32] = [0; 32];
 
-/// 128 random bits, new for each movement.
+/// At least 120 random bits, new for each movement.
 pub type Salt = [u8; 16];
 
 /// The columns that a transaction has of it. All are null where nothing was written; of erased texts the commitment is left.
@@ -63,9 +63,14 @@ impl Texts {
     }
 }
 
-/// SHA-256 of the layout's name, the salt, and the description.
+/// SHA-256 of the layout's name, the salt and the description, each of those with its length in bytes (64 bits, big-endian).
 fn commitment_to(salt: &[u8], description: &str) -> [u8; 32] {
-    Sha256::new().chain_update(LAYOUT).chain_update(salt).chain_update(description).finalize().into()
+    let mut hasher = Sha256::new().chain_update(LAYOUT);
+    for part in [salt, description.as_bytes()] {
+        hasher.update((part.len() as u64).to_be_bytes());
+        hasher.update(part);
+    }
+    hasher.finalize().into()
 }
 
 #[cfg(test)]
@@ -82,6 +87,13 @@ mod tests {
             if other != text {
                 let forged = Texts { description: Some(other), ..written.clone() };
                 prop_assert_eq!(forged.kept(), Kept::Forged);
+            }
+            // What is taken from the text and added to the salt is noticed, too.
+            if let Some((at, _)) = text.char_indices().nth(1) {
+                let (head, tail) = text.split_at(at);
+                let salt = [&salt[..], head.as_bytes()].concat();
+                let shifted = Texts { description: Some(tail.to_owned()), text_salt: Some(salt), ..written.clone() };
+                prop_assert_eq!(shifted.kept(), Kept::Forged);
             }
             let mut another_salt = salt;
             another_salt[bit / 8] ^= 1 << (bit % 8);

@@ -161,6 +161,7 @@ async fn open_existing(settings: &Settings) -> Result<Db, AnyError> {
     match db.schema().await {
         Ok(Schema::Current) => Ok(db),
         Ok(Schema::Older) => Err(format!("the books at {place} are of an older version; run coffer migrate").into()),
+        Ok(Schema::Unreleased) => Err(format!("the books at {place}: {}", Db::refusal_of_unreleased()).into()),
         Ok(Schema::Newer(version)) => Err(format!("the books at {place}: {}", Db::refusal_of_newer(version)).into()),
         Err(error) => Err(format!("there are no books that can be read at {place}: {error}").into()),
     }

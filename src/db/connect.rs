@@ -48,6 +48,8 @@ pub enum Schema {
     Older,
     /// It has this migration, of a newer program.
     Newer(i64),
+    /// Its migrations were others, before the first release.
+    Unreleased,
 }
 
 impl Db {
@@ -143,6 +145,7 @@ impl Db {
 
     async fn refuse_migration(&self, error: &MigrateError) -> ConnectError {
         let newest = self.newest_migration().await.ok().flatten();
+        let is_unreleased = matches!(self.begins_as_released().await, Ok(false));
         let (place, reason) = match self {
             Self::Sqlite { file, .. } => {
                 let of = |cause: &sqlx::Error| refusals::of_sqlite(file, cause);
@@ -153,17 +156,41 @@ impl Db {
                 refusals::of_migration(error, newest, newest_known(), refusals::of_postgres),
             ),
         };
+        let reason = if is_unreleased { refusals::never_released(1) } else { reason };
         ConnectError::Migrate { place, reason }
     }
 
     /// Compares the schema of the database with the one that this program knows.
     pub async fn schema(&self) -> sqlx::Result<Schema> {
         let newest = self.newest_migration().await?;
+        if !self.begins_as_released().await? {
+            return Ok(Schema::Unreleased);
+        }
         Ok(match newest {
             Some(version) if version > newest_known() => Schema::Newer(version),
             Some(version) if version == newest_known() => Schema::Current,
             _ => Schema::Older,
         })
+    }
+
+    /// Why a database of before the first release is refused.
+    pub fn refusal_of_unreleased() -> String {
+        refusals::never_released(1)
+    }
+
+    /// Whether the first migration of the database is this program's.
+    async fn begins_as_released(&self) -> sqlx::Result<bool> {
+        let stored: Option<Vec<u8>> = on_reader!(self, conn => sqlx::query_scalar(
+            "select checksum from _sqlx_migrations where version = 1",
+        )
+        .fetch_optional(conn)
+        .await)?;
+        let migrations = match self {
+            Self::Sqlite { .. } => &SQLITE_MIGRATIONS,
+            Self::Postgres { .. } => &POSTGRES_MIGRATIONS,
+        };
+        let first = migrations.iter().next().map(|migration| &migration.checksum[..]);
+        Ok(stored.is_none_or(|stored| first == Some(&stored[..])))
     }
 
     /// Why a database of a newer program is refused.

@@ -189,15 +189,20 @@ pub(super) fn of_migration(
             format!("migration {version} failed: {}{advice}", of(cause))
         }
         MigrateError::VersionMissing(version) => newer(newest.unwrap_or(*version), known),
-        MigrateError::VersionMismatch(version) => format!(
-            "they were made by a version of Coffer that was never released, whose migration {version} was another one. \
-             Use the version that made them, or start with a new database"
-        ),
+        MigrateError::VersionMismatch(version) => never_released(*version),
         MigrateError::Dirty(version) => {
             format!("migration {version} was broken off half-way. Restore the backup from before it, and migrate again")
         }
         _ => error.to_string(),
     }
+}
+
+/// A database whose migrations were others, before the first release.
+pub(super) fn never_released(version: i64) -> String {
+    format!(
+        "they were made by a version of Coffer that was never released, whose migration {version} was another one. Use the \
+         version that made them, or start with a new database"
+    )
 }
 
 /// A database that a later version of Coffer has migrated.

@@ -26,7 +26,7 @@ const CONSTRAINT_UNIQUE: i32 = 2_067;
 /// Statements kept prepared per connection; the ledger has some thirty.
 const STATEMENT_CACHE: usize = 48;
 
-/// Page cache of a ledger writer's connection, negative for KiB: the ends of some thousand histories, and the entries that are flushed to them.
+/// Page cache of a ledger writer's connection, negative for KiB: the ends of some thousand histories.
 const WRITER_CACHE_KIB: i64 = -8_192;
 
 /// Page cache of a connection for look-ups, negative for KiB: the upper pages of the trees.

@@ -390,7 +390,8 @@ impl Tx<'_> {
     /// Lock the user and see that every account is closed before.
     pub async fn close_user(&mut self, id: Uuid) -> sqlx::Result<()> {
         in_transaction!(self, conn => sqlx::query(
-            "update users set status = 'closed', name = 'closed', email = $2, password_hash = 'closed' where id = $1",
+            "update users set status = 'closed', name = 'closed', email = $2, search_text = '', password_hash = 'closed'
+             where id = $1",
         )
         .bind(id)
         .bind(format!("closed:{id}"))

@@ -205,7 +205,8 @@ impl Tx<'_> {
                     or (a.status = 'approved'
                         and (t.id is null or t.type <> a.type or t.amount <> a.amount or t.currency <> a.currency
                              or t.debit_account <> a.from_account or t.credit_account <> a.to_account
-                             or (t.text_commitment is null) <> (a.description is null)
+                             or (a.description is not null and t.text_commitment is null)
+                             or (a.description is null and t.description is not null)
                              or t.description <> a.description
                              or t.initiated_by <> a.requested_by
                              or a.reverses is distinct from r.transaction_id
@@ -219,7 +220,7 @@ impl Tx<'_> {
     }
 
     /// Hands `visit` every account that has less than pending reversals reserve on it at `now`, or whose
-    /// `reserved_until` does not cover them.
+    /// `held_until` does not cover them.
     pub async fn visit_accounts_without_what_is_reserved(
         &mut self,
         now: Timestamp,
@@ -315,7 +316,7 @@ impl Tx<'_> {
     pub async fn file_damage(&mut self) -> sqlx::Result<Option<Vec<String>>> {
         match self {
             Tx::Sqlite(tx, _) => {
-                let lines: Vec<String> = sqlx::query_scalar("pragma quick_check").fetch_all(&mut **tx).await?;
+                let lines: Vec<String> = sqlx::query_scalar("pragma integrity_check").fetch_all(&mut **tx).await?;
                 Ok(Some(lines.into_iter().filter(|line| line != "ok").collect()))
             }
             Tx::Postgres(_) => Ok(None),

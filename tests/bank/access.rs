@@ -128,7 +128,7 @@ impl<'a> Scene<'a> {
         let empty_account = owner.open_account(json!({})).await.expect_status(201).text_at("/account_number");
         let large = json!({"account_number": owner.account, "amount": "1000.01"});
         // A person may only have so many that wait.
-        bank.tamper("update approvals set expires_at = 1 where status = 'pending'").await;
+        bank.tamper_with_approvals("update approvals set expires_at = 1 where status = 'pending'").await;
         let approval = staff.clerk.post("/deposit", large).send().await.expect_status(202).text_at("/id");
         let owner_id = owner.get("/me").send().await.text_at("/id");
         let session = owner.get("/me/sessions").send().await.text_at("/data/0/id");

@@ -386,7 +386,7 @@ bank_tests! {
         };
         assert_eq!(moment("expires_at") - moment("requested_at"), 7 * 24 * 3_600 * 1_000_000);
         // Ids of this second begin alike: the older one is the one that comes first.
-        bank.tamper("update approvals set expires_at = requested_at where id = (select id from approvals order by id limit 1)").await;
+        bank.tamper_with_approvals("update approvals set expires_at = requested_at where id = (select id from approvals order by id limit 1)").await;
         assert_eq!(other.approval(&id).await["status"], "expired");
         for decision in ["approve", "reject"] {
             other.decide(&id, decision).await.expect_problem(409, "approval_not_pending");

@@ -97,7 +97,7 @@ const FORGERIES: [Forgery; 17] = [
         named: "account {b}",
     },
     Forgery {
-        sql: "update users set status = 'closed'",
+        sql: "update users set status = 'closed', search_text = ''",
         claim: "every open account has an active owner",
         named: "account",
     },

@@ -289,7 +289,7 @@ bank_tests! {
             ada.withdraw("0.01").await.expect_problem(409, "insufficient_funds");
             match end {
                 "rejected" => drop(other.decides(&waiting, "reject").await.expect_status(200)),
-                _ => bank.tamper("update approvals set expires_at = 1 where status = 'pending'").await,
+                _ => bank.tamper_with_approvals("update approvals set expires_at = 1 where status = 'pending'").await,
             }
             assert_eq!(clerk.account_of(&ada.account).await["held"], "0.00");
             // So the movement may be reversed after all, and the money spent.

@@ -132,7 +132,10 @@ fn check_outcome(outcome: &Outcome, heads: &mut HashMap<AccountNumber, ([u8; 32]
         let (hash, sequence, balance) = heads.get(&entry.account_number).copied().unwrap_or(([0; 32], 0, 0));
         assert_eq!(entry.sequence, sequence + 1);
         assert_eq!(entry.balance, balance + entry.amount);
-        assert_eq!(entry.hash, entry_hash(&hash, entry));
+        assert_eq!(
+            entry.hash,
+            entry_hash(&hash, entry, entry.counterparty.unwrap_or_else(|| AccountNumber::cash(entry.currency)))
+        );
         assert_eq!(entry.transaction_id, transaction.id);
         heads.insert(entry.account_number, (entry.hash, entry.sequence, entry.balance));
         sides.insert(entry.account_number, entry.amount);

@@ -213,6 +213,16 @@ async fn tables_of_another_version_are_refused_in_words() {
                       where version = 2";
         execute(kind, &database.url, edited).await;
         expect_words(&refused(directory, &database.url), &["never released", "migration 2", "new database"]);
+        // As a bank of before has them: other migrations, and more of them.
+        let unreleased =
+            "update _sqlx_migrations set checksum = (select checksum from _sqlx_migrations where version = 3);
+                          insert into _sqlx_migrations (version, description, success, checksum, execution_time)
+                          select 15, 'before', success, checksum, 0 from _sqlx_migrations where version = 1";
+        execute(kind, &database.url, unreleased).await;
+        let words = ["never released", "migration 1", "new database"];
+        expect_words(&refused(directory, &database.url), &words);
+        let output = run(directory, &["doctor", "--database-url", &database.url]);
+        expect_words(&text(&output.stderr), &words);
     }
 }
 
@@ -229,6 +239,12 @@ fn a_second_server_on_a_sqlite_file_is_refused_and_other_commands_work_beside_th
         &message,
         &["coffer.db", "another server", &first.process.id().to_string(), "DATABASE_URL", "PostgreSQL"],
     );
+    // By another name it is the same file.
+    let link = directory.join("link.db");
+    std::os::unix::fs::symlink(directory.join("data/coffer.db"), &link).expect("a link");
+    let by_link =
+        run(directory, &["--listen", "127.0.0.1:0", "--database-url", &format!("sqlite://{}", link.display())]);
+    expect_words(&text(&by_link.stderr), &["another server"]);
     for arguments in [&["doctor"][..], &["migrate"], &["admin", "create", "root@example.com"], &["demo"]] {
         let beside = run(directory, arguments);
         assert!(beside.status.success(), "{arguments:?}: {}", text(&beside.stderr));

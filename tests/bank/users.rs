@@ -100,6 +100,9 @@ bank_tests! {
         ada.request(Method::DELETE, "/me").send().await.expect_status(204);
         ada.get("/me").send().await.expect_problem(401, "invalid_token");
         bank.sign_in(&ada.email, PASSWORD).await.expect_problem(401, "invalid_credentials");
+        // Nor does what staff search keep the name.
+        let kept = "update users set search_text = 'ada' where status = 'closed'";
+        assert!(bank.try_to_tamper(kept).await.is_err());
         let again = json!({"name": "Ada", "email": ada.email, "password": PASSWORD});
         bank.post("/create_account", again).send().await.expect_status(201);
     }
