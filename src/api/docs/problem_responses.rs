@@ -1,4 +1,5 @@
-//! Problems in the OpenAPI document: those that many operations share written once, with an example of their status, and a `default` for every operation, for clients that know no better than that a problem is a problem.
+//! Problems in the OpenAPI document. A response that many operations share is written once, with an example. Every operation
+//! has a `default`, for clients that only need to know that a problem came.
 
 use std::collections::HashMap;
 
@@ -9,19 +10,17 @@ use crate::api::http::problem::FieldError;
 use crate::problem_code::ProblemCode;
 
 const MEDIA_TYPE: &str = "application/problem+json";
-/// What so many operations share is a component.
+/// A response that at least this many operations have becomes a component.
 const MANY: usize = 3;
 const DEFAULT: &str = "AnyProblem";
 
-/// For each status, a problem that has it.
+/// The example of each shared response, by its status.
 const EXAMPLES: &[(StatusCode, ProblemCode)] = &[
     (StatusCode::BAD_REQUEST, ProblemCode::MalformedJson),
     (StatusCode::UNAUTHORIZED, ProblemCode::InvalidToken),
     (StatusCode::FORBIDDEN, ProblemCode::RoleRequired),
     (StatusCode::NOT_FOUND, ProblemCode::AccountNotFound),
-    (StatusCode::NOT_ACCEPTABLE, ProblemCode::NotAcceptable),
     (StatusCode::REQUEST_TIMEOUT, ProblemCode::RequestTimeout),
-    (StatusCode::CONFLICT, ProblemCode::AccountClosed),
     (StatusCode::PAYLOAD_TOO_LARGE, ProblemCode::BodyTooLarge),
     (StatusCode::UNSUPPORTED_MEDIA_TYPE, ProblemCode::UnsupportedMediaType),
     (StatusCode::UNPROCESSABLE_ENTITY, ProblemCode::MissingField),
@@ -50,7 +49,7 @@ pub fn complete(document: &mut Value) {
     });
 }
 
-/// Of each status, the response that most operations have, if they are [`MANY`].
+/// The most common response of each status, if at least [`MANY`] operations have it.
 fn shared(document: &mut Value) -> HashMap<StatusCode, Value> {
     let mut counts: HashMap<StatusCode, Vec<(Value, usize)>> = HashMap::new();
     for_each_problem(document, &mut |status, response| {
@@ -65,7 +64,8 @@ fn shared(document: &mut Value) -> HashMap<StatusCode, Value> {
     counts.into_iter().filter_map(many).collect()
 }
 
-/// What a single operation says of a status has no example: it would be another problem's.
+/// Adds the example of the status. Only shared responses get one: a response that one operation describes for itself means
+/// another problem of that status.
 fn with_example(status: StatusCode, mut response: Value) -> Value {
     let example = EXAMPLES.iter().find(|(example, _)| *example == status).map(|&(_, code)| example(status, code));
     let content = response.pointer_mut(&format!("/content/{}", MEDIA_TYPE.replace('/', "~1")));
