@@ -155,8 +155,7 @@ pub async fn show(
     let credit = sides.credit().filter(|_| may_see(sides.credit_owner));
     let (account, sequence) = debit.or(credit).ok_or_else(not_found)?;
     readable_account(&app, &context, caller, account, look).await?;
-    let entry = app.db.entry(account, sequence).await?.ok_or_else(not_found)?;
-    Ok(Json(TransactionBody::from(entry).with_other_half(sides.reverses, sides.reversed_by)))
+    Ok(Json(of_side(&app, &sides, (account, sequence)).await?.ok_or_else(not_found)?))
 }
 
 /// The movement of a command that an earlier request has sent: as the sender's account saw it, or the only account.
@@ -171,9 +170,18 @@ pub async fn earlier(app: &App, id: Uuid) -> Result<TransactionBody> {
 pub async fn posted(app: &App, id: Uuid) -> Result<TransactionBody> {
     let missing = || Error::Internal(format!("movement {id} is not in the journal"));
     let sides = app.db.sides_of(id).await?.ok_or_else(missing)?;
-    let (account, sequence) = sides.debit().or(sides.credit()).ok_or_else(missing)?;
-    let entry = app.db.entry(account, sequence).await?.ok_or_else(missing)?;
-    Ok(TransactionBody::from(entry).with_other_half(sides.reverses, sides.reversed_by))
+    let side = sides.debit().or(sides.credit()).ok_or_else(missing)?;
+    of_side(app, &sides, side).await?.ok_or_else(missing)
+}
+
+/// The movement as one side saw it: the account, and the sequence of its entry there.
+async fn of_side(
+    app: &App,
+    sides: &Sides,
+    (account, sequence): (AccountNumber, i64),
+) -> sqlx::Result<Option<TransactionBody>> {
+    let entry = app.db.entry(account, sequence).await?;
+    Ok(entry.map(|entry| TransactionBody::from(entry).with_other_half(sides.reverses, sides.reversed_by)))
 }
 
 /// The approval with this id that is pending, rejected or expired. It is looked up before the journal, so that one that
