@@ -91,7 +91,7 @@ done
 expect 'entries' "$entries" 4
 
 say 'Take a statement for a spreadsheet'
-call GET "/accounts/$account/statement?format=csv" | cut -d, -f1-7
+call GET "/accounts/$account/statement.csv" | cut -d, -f1-7
 
 say 'Get new tokens before the old one ends'
 tokens=$(call POST /refresh "$(jq '{refresh_token}' <<<"$tokens")")

@@ -131,7 +131,7 @@ bank_tests! {
             ada.deposit_many(1_000).await.expect_status(200);
         }
         let mut stream = TcpStream::connect(bank.address).await.expect("a connection");
-        let path = format!("/accounts/{}/statement?format=csv", ada.account);
+        let path = format!("/accounts/{}/statement.csv", ada.account);
         let sent = request(&ada, "GET", &path, &Value::Null).replace("Content-Type: ", "Accept: text/csv\r\nX-Was: ");
         stream.write_all(sent.as_bytes()).await.expect("sent");
         stream.shutdown().await.expect("a closed side");

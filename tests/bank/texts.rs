@@ -369,7 +369,7 @@ bank_tests! {
         let ada = bank.customer().await;
         let body = json!({"account_number": ada.account, "amount": "1", "description": "Müller"});
         ada.post("/deposit", body).send().await.expect_status(201);
-        let path = format!("/accounts/{}/statement?format=csv", ada.account);
+        let path = format!("/accounts/{}/statement.csv", ada.account);
         let answer = ada.get(&path).send().await.expect_status(200);
         assert_eq!(answer.header("content-type"), Some("text/csv; charset=utf-8; header=present"));
         assert!(answer.bytes.starts_with(b"\xef\xbb\xbfdate,"), "{:?}", &answer.bytes[..20]);

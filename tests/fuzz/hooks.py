@@ -45,6 +45,7 @@ BEYOND_ANY_SCHEMA = {
 # The same, of single operations.
 BEYOND_THE_SCHEMA_OF = {
     "batch": {"missing_field", "unknown_field"},  # the type of a movement decides which accounts it has
+    "take_statement_as_csv": {"date_malformed"},
     "take_statement": {"date_malformed"},  # the pattern lets a 31st of February pass
     "refresh": {"missing_field", "unknown_field"},  # the header says whether the token is in the cookie
     "prove": {"missing_field", "unknown_field"},  # password or code, one of them
@@ -62,7 +63,7 @@ MAX_GUESSES = 9
 # and what cannot be seen beyond the Basic Multilingual Plane, which no pattern can name for every reader of patterns.
 MAY_HIDE = re.compile("[\u180b-\u180f\u200c\u200d\ufe00-\ufe0f\U00010000-\U0010ffff]")
 
-FOR_ADMINS = {"set_role", "end_sessions_of_user", "reset_second_factor", "list_audit_records"}
+FOR_ADMINS = {"set_role", "end_sessions_of_user", "reset_second_factor", "list_audit_records", "take_audit_log_as_csv"}
 
 
 class Caller:

@@ -375,7 +375,7 @@ export class Coffer extends EventTarget {
    * @returns {Promise<Statement>}
    */
   statement = (number, period, options) =>
-    this.#get(`accounts/${number}/statement`, { ...period, format: 'json' }, options);
+    this.#get(`accounts/${number}/statement`, { ...period }, options);
 
   /**
    * @param {string} number
@@ -384,7 +384,7 @@ export class Coffer extends EventTarget {
    * @returns {Promise<Blob>} the statement as a file
    */
   async statementFile(number, { from, to }, format) {
-    const url = this.#url(`accounts/${number}/statement`, { from, to, format });
+    const url = this.#url(`accounts/${number}/statement${format === 'csv' ? '.csv' : ''}`, { from, to });
     return (await this.#authorized(url, { method: 'GET' }, true)).blob();
   }
 
@@ -462,14 +462,14 @@ export class Coffer extends EventTarget {
    * @param {Options} [options]
    * @returns {Promise<Page<AuditRecord>>} newest first
    */
-  audit = (query, options) => this.#get('audit', { ...query, format: 'json' }, options);
+  audit = (query, options) => this.#get('audit', { ...query }, options);
 
   /**
    * @param {AuditFilter} [query]
    * @returns {Promise<Blob>} all of it as CSV
    */
   async auditFile(query) {
-    return (await this.#authorized(this.#url('audit', { ...query, format: 'csv' }), { method: 'GET' }, true)).blob();
+    return (await this.#authorized(this.#url('audit.csv', { ...query }), { method: 'GET' }, true)).blob();
   }
 
   /**

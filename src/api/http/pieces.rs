@@ -3,39 +3,10 @@
 use std::future::{Future, ready};
 
 use axum::body::{Body, Bytes};
-use axum::http::header::ACCEPT;
-use axum::http::{HeaderMap, StatusCode};
 use futures_util::{StreamExt, stream};
-use serde::Deserialize;
-use utoipa::ToSchema;
 
 use crate::api::http::context::RequestContext;
-use crate::api::http::negotiation::preferred;
-use crate::api::http::problem::{Error, Result};
-use crate::problem_code::ProblemCode;
-
-/// In what form a list is wanted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Format {
-    Json,
-    Csv,
-}
-
-impl Format {
-    /// As `format=` in the query says, otherwise as `Accept` does. `what` is wanted, for those who accept neither.
-    pub fn wanted(in_query: Option<Self>, headers: &HeaderMap, what: &str) -> Result<Self> {
-        let offered = [("application/json", Self::Json), ("text/csv", Self::Csv)];
-        in_query.or_else(|| preferred(headers, &offered)).ok_or_else(|| {
-            debug_assert!(headers.contains_key(ACCEPT));
-            let detail = format!(
-                "{what} comes as application/json or as text/csv. Accept one of them, or add format=json or format=csv to \
-                 the query."
-            );
-            Error::client(StatusCode::NOT_ACCEPTABLE, ProblemCode::NotAcceptable, detail)
-        })
-    }
-}
+use crate::api::http::problem::Result;
 
 /// What is written piece by piece.
 pub trait Pieces: Send + Sized + 'static {

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use axum::extract::State;
-use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE, VARY};
+use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderValue};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Deserializer, de};
@@ -18,10 +18,10 @@ use crate::api::App;
 use crate::api::http::caller::Overseer;
 use crate::api::http::context::RequestContext;
 use crate::api::http::cursor::{self, Cursor};
+use crate::api::http::error::Result;
 use crate::api::http::extract::{Json, Query};
 use crate::api::http::page::{self, Limit, Page};
-use crate::api::http::pieces::{self, Format, Pieces};
-use crate::api::http::problem::Result;
+use crate::api::http::pieces::{self, Pieces};
 use crate::api::http::{csv, fields};
 use crate::api::money::statements::Statements;
 use crate::api::money::statements::places::Place;
@@ -46,7 +46,7 @@ const RECORDS_IN_A_PIECE: i64 = 500;
 pub struct AuditQuery {
     /// Only this kind of event, or one of several, with commas between them.
     #[serde(default, deserialize_with = "actions")]
-    #[param(inline, value_type = Option<Vec<Action>>, style = Form, explode = false, min_items = 1)]
+    #[param(value_type = Option<Vec<Action>>, style = Form, explode = false, min_items = 1)]
     action: Vec<Action>,
     /// Only what this user did.
     #[serde(default, deserialize_with = "fields::user_id")]
@@ -64,20 +64,13 @@ pub struct AuditQuery {
     limit: Option<Limit<200>>,
     /// `next_cursor` of the page before, with the same filters.
     cursor: Option<Cursor>,
-    /// In what form, whatever `Accept` says.
-    #[param(inline)]
-    format: Option<Format>,
 }
 
 /// Read the audit log
 ///
 /// What matters to security, the newest first, and all of it that the filters let through together. Each record's hash
 /// covers the one before it; `coffer doctor` checks them. At most 5,000 records are looked through for a page: one with few
-/// or none is not the last while `has_more` is true.
-///
-/// JSON, or with `Accept: text/csv` or `format=csv` all records in one file of any length: CSV (RFC 4180) in UTF-8 with a
-/// byte order mark, in which a text that a spreadsheet would run as a formula has an apostrophe before it, as in a
-/// statement. A file that breaks off ends in a broken connection. Reading the log is recorded itself.
+/// or none is not the last while `has_more` is true. Reading the log is recorded itself.
 #[utoipa::path(
     get,
     path = "/audit",
@@ -85,62 +78,73 @@ pub struct AuditQuery {
     tag = "Staff",
     params(AuditQuery),
     responses(
-        (status = OK, description = "A page of records, or a file of all", content(
-            (Page<AuditRecord> = "application/json"),
-            (String = "text/csv", example = "sequence,created_at,action,actor_id,subject,concerns,detail,address,request_id,client_request_id,hash\r\n\
-                1,2026-01-31T12:00:00.000000Z,login,019a8f3e-6a10-7c52-8f7d-0b1c2d3e4f50,019a8f3e-7c4b-7d21-9b1e-2f6a5c0d4e88,,,192.0.2.1,\
-                019a8f3e-7c4b-7d21-9b1e-2f6a5c0d4e88,,9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08\r\n"),
-         ),
-         headers(("Content-Disposition" = Option<String>, description = "CSV only: a name for the file"))),
+        (status = OK, description = "A page of records", body = Page<AuditRecord>),
         (status = FORBIDDEN, description = "For admins and auditors"),
-        (status = NOT_ACCEPTABLE, description = "`Accept` names neither JSON nor CSV"),
     ),
     security(("bearer" = []))
 )]
 pub async fn list(
     State(app): State<App>,
     context: RequestContext,
+    _: Overseer,
+    Query(query): Query<AuditQuery>,
+) -> Result<Json<Page<AuditRecord>>> {
+    let filter = query.filter();
+    let before = query.position(&app, &filter).await?;
+    record(&app, &context, &filter, "on the screen")?;
+    page(&app.db, &filter, before, query.limit.unwrap_or_default().rows()).await
+}
+
+/// Take the audit log as CSV
+///
+/// All records that the filters let through, the newest first, in one file of any length: CSV (RFC 4180) in UTF-8 with a
+/// byte order mark, in which a text that a spreadsheet would run as a formula has an apostrophe before it, as in a
+/// statement. A file that breaks off ends in a broken connection. Reading the log is recorded itself.
+#[utoipa::path(
+    get,
+    path = "/audit.csv",
+    operation_id = "take_audit_log_as_csv",
+    tag = "Staff",
+    params(AuditQuery),
+    responses(
+        (status = OK, description = "A file of all records",
+         headers(("Content-Disposition" = String, description = "A name for the file")), body = String, content_type = "text/csv",
+         example = "sequence,created_at,action,actor_id,subject,concerns,detail,address,request_id,client_request_id,hash\r\n\
+            1,2026-01-31T12:00:00.000000Z,login,019a8f3e-6a10-7c52-8f7d-0b1c2d3e4f50,019a8f3e-7c4b-7d21-9b1e-2f6a5c0d4e88,,,192.0.2.1,\
+            019a8f3e-7c4b-7d21-9b1e-2f6a5c0d4e88,,9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08\r\n"),
+        (status = FORBIDDEN, description = "For admins and auditors"),
+    ),
+    security(("bearer" = []))
+)]
+pub async fn download(
+    State(app): State<App>,
+    context: RequestContext,
     Overseer(caller): Overseer,
     Query(query): Query<AuditQuery>,
-    headers: HeaderMap,
 ) -> Result<Response> {
-    let format = Format::wanted(query.format, &headers, "The audit log")?;
     let filter = query.filter();
-    let before = match query.cursor {
-        Some(cursor) => Some(position(&app.db, &filter, cursor).await?),
-        None => None,
+    let before = query.position(&app, &filter).await?;
+    record(&app, &context, &filter, "as a file")?;
+    let mut writing = Writing {
+        db: app.db.clone(),
+        statements: app.statements.clone(),
+        place: None,
+        filter,
+        before,
+        left: query.limit.map(|limit| i64::from(limit.rows())),
+        is_begun: false,
+        is_done: false,
     };
-    record(&app, &context, &filter, format)?;
-    match format {
-        Format::Json => {
-            let page = page(&app.db, &filter, before, query.limit.unwrap_or_default().rows()).await?;
-            Ok(([(VARY, "Accept")], page).into_response())
-        }
-        Format::Csv => {
-            let left = query.limit.map(|limit| i64::from(limit.rows()));
-            let mut writing = Writing {
-                db: app.db.clone(),
-                statements: app.statements.clone(),
-                place: None,
-                filter,
-                before,
-                left,
-                is_begun: false,
-                is_done: false,
-            };
-            // What fails at once is answered with a problem, not with a broken connection.
-            let first = writing.next_piece().await?;
-            if !writing.is_done {
-                writing.place = Some(app.statements.take_place(caller.user_id)?);
-            }
-            Ok((file_headers(), pieces::body(first, writing, &context)).into_response())
-        }
+    // What fails at once is answered with a problem, not with a broken connection.
+    let first = writing.next_piece().await?;
+    if !writing.is_done {
+        writing.place = Some(app.statements.take_place(caller.user_id)?);
     }
+    Ok((file_headers(), pieces::body(first, writing, &context)).into_response())
 }
 
 /// Reading the log is on record: it tells where people signed in from, and what they were looked at for.
-fn record(app: &App, context: &RequestContext, filter: &AuditFilter, format: Format) -> Result<()> {
-    let how = if format == Format::Csv { "as a file" } else { "on the screen" };
+fn record(app: &App, context: &RequestContext, filter: &AuditFilter, how: &str) -> Result<()> {
     let mut look = context.event(Action::AuditRead).detail(how);
     look = filter.user_id.into_iter().chain(filter.actor_id).fold(look, Event::about);
     app.viewed(filter.account_number.into_iter().fold(look, Event::about))
@@ -182,7 +186,6 @@ async fn position(db: &Db, filter: &AuditFilter, cursor: Cursor) -> Result<Posit
 fn file_headers() -> HeaderMap {
     let day: String = Timestamp::now().to_string().chars().take_while(|c| *c != 'T').collect();
     let mut headers = HeaderMap::new();
-    headers.insert(VARY, HeaderValue::from_static("Accept"));
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(csv::CONTENT_TYPE));
     if let Ok(disposition) = HeaderValue::from_str(&format!("attachment; filename=\"audit-{day}.csv\"")) {
         headers.insert(CONTENT_DISPOSITION, disposition);
@@ -231,6 +234,14 @@ impl Pieces for Writing {
 }
 
 impl AuditQuery {
+    /// Where the page before ended, if there is one.
+    async fn position(&self, app: &App, filter: &AuditFilter) -> Result<Option<Position>> {
+        match self.cursor {
+            Some(cursor) => position(&app.db, filter, cursor).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
     fn filter(&self) -> AuditFilter {
         let Self { actor_id, user_id, account_number, from, to, .. } = *self;
         AuditFilter { actions: self.action.clone(), actor_id, user_id, account_number, from, to }

@@ -2,7 +2,7 @@
 
 use super::{Heading, Totals};
 use crate::api::http::csv::{self, row, without_formulas};
-use crate::api::http::problem::Result;
+use crate::api::http::error::Result;
 use crate::books::entry::Entry;
 use crate::money::Money;
 use crate::timestamp::Timestamp;

@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::{Heading, Totals};
-use crate::api::http::problem::{Error, Result};
+use crate::api::http::error::{Error, Result};
 use crate::api::money::transaction::TransactionBody;
 use crate::books::entry::Entry;
 

@@ -1,4 +1,4 @@
-//! Statements: `GET /accounts/{account_number}/statement`.
+//! Statements: `GET /accounts/{account_number}/statement`, and `/statement.csv`.
 //!
 //! A statement is as long as the account's history and costs the memory of one page of it. What it covers is settled
 //! before its first byte: histories only grow and their sequence has no gaps, so the numbers of the first and the last
@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::extract::State;
-use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE, VARY};
+use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderValue};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
@@ -23,14 +23,14 @@ use uuid::Uuid;
 use validator::Validate;
 
 use self::places::{Place, Places};
-use self::writer::Writer;
+use self::writer::{Format, Writer};
 use crate::account_number::AccountNumber;
 use crate::api::App;
 use crate::api::http::caller::Caller;
 use crate::api::http::context::RequestContext;
+use crate::api::http::error::{Error, Result};
 use crate::api::http::extract::{PathParam, Query};
-use crate::api::http::pieces::{self, Format, Pieces};
-use crate::api::http::problem::{Error, Result};
+use crate::api::http::pieces::{self, Pieces};
 use crate::api::http::views::AccountLook;
 use crate::api::money::transaction::TransactionBody;
 use crate::api::router::HANDLER_TIMEOUT;
@@ -107,21 +107,13 @@ pub struct StatementQuery {
     from: Option<DayOrMoment>,
     /// Where it ends: a date, which counts in as a whole, or a moment, which does not. Now if left out.
     to: Option<DayOrMoment>,
-    /// In what form, whatever `Accept` says.
-    #[param(inline)]
-    format: Option<Format>,
 }
 
 /// Take an account's statement
 ///
 /// Opening balance, every movement with the balance after it, the oldest first, and closing balance. Dates are in UTC;
-/// what is booked while the statement is read is not in it. JSON, or with `Accept: text/csv` or `format=csv` CSV (RFC
-/// 4180), whose first and last rows hold the opening and the closing balance and no amount. A statement that breaks off
-/// has no closing balance and ends in a broken connection.
-///
-/// CSV is in UTF-8 and begins with a byte order mark, by which spreadsheets know that it is (Python: `encoding="utf-8-sig"`).
-/// In it a description that a spreadsheet would run as a formula has an apostrophe before it: to undo it, take away one
-/// apostrophe at the beginning and one after each semicolon, quotation marks and spaces before it aside, where there is one.
+/// what is booked while the statement is read is not in it. A statement that breaks off has no closing balance and ends in
+/// a broken connection.
 #[utoipa::path(
     get,
     path = "/accounts/{account_number}/statement",
@@ -132,17 +124,8 @@ pub struct StatementQuery {
         StatementQuery,
     ),
     responses(
-        (status = OK, description = "The statement", content(
-            (Statement = "application/json"),
-            (String = "text/csv", example = "date,type,description,counterparty,amount,balance,currency,transaction_id,sequence,hash\r\n\
-                2026-01-01T00:00:00.000000Z,opening_balance,,,,0.00,USD,,,\r\n\
-                2026-01-31T12:00:00.000000Z,deposit,Salary,,100.50,100.50,USD,019a8f3e-7c4b-7d21-9b1e-2f6a5c0d4e88,1,\
-                5f2b1d0c9e8a7f6b5d4c3b2a190807f6e5d4c3b2a1908f7e6d5c4b3a29180706\r\n\
-                2026-02-01T00:00:00.000000Z,closing_balance,,,,100.50,USD,,,\r\n"),
-         ),
-         headers(("Content-Disposition" = Option<String>, description = "CSV only: a name for the file"))),
+        (status = OK, description = "The statement", body = Statement),
         (status = NOT_FOUND, description = "No such account among the caller's"),
-        (status = NOT_ACCEPTABLE, description = "`Accept` names neither JSON nor CSV"),
     ),
     security(("bearer" = []))
 )]
@@ -152,22 +135,70 @@ pub async fn show(
     caller: Caller,
     PathParam(number): PathParam<AccountNumber>,
     Query(query): Query<StatementQuery>,
-    headers: HeaderMap,
 ) -> Result<Response> {
-    let format = Format::wanted(query.format, &headers, "A statement")?;
+    take(&app, &context, caller, number, query, Format::Json).await
+}
+
+/// Take an account's statement as CSV
+///
+/// The same statement for a spreadsheet (RFC 4180): the first and last rows hold the opening and the closing balance and no
+/// amount.
+///
+/// It is in UTF-8 and begins with a byte order mark, by which spreadsheets know that it is (Python: `encoding="utf-8-sig"`).
+/// In it a description that a spreadsheet would run as a formula has an apostrophe before it: to undo it, take away one
+/// apostrophe at the beginning and one after each semicolon, quotation marks and spaces before it aside, where there is one.
+#[utoipa::path(
+    get,
+    path = "/accounts/{account_number}/statement.csv",
+    operation_id = "take_statement_as_csv",
+    tag = "History",
+    params(
+        ("account_number" = String, Path, pattern = "^[1-9][0-9]{13}$", example = "10000000000180"),
+        StatementQuery,
+    ),
+    responses(
+        (status = OK, description = "The statement as a file",
+         headers(("Content-Disposition" = String, description = "A name for the file")), body = String, content_type = "text/csv",
+         example = "date,type,description,counterparty,amount,balance,currency,transaction_id,sequence,hash\r\n\
+            2026-01-01T00:00:00.000000Z,opening_balance,,,,0.00,USD,,,\r\n\
+            2026-01-31T12:00:00.000000Z,deposit,Salary,,100.50,100.50,USD,019a8f3e-7c4b-7d21-9b1e-2f6a5c0d4e88,1,\
+            5f2b1d0c9e8a7f6b5d4c3b2a190807f6e5d4c3b2a1908f7e6d5c4b3a29180706\r\n\
+            2026-02-01T00:00:00.000000Z,closing_balance,,,,100.50,USD,,,\r\n"),
+        (status = NOT_FOUND, description = "No such account among the caller's"),
+    ),
+    security(("bearer" = []))
+)]
+pub async fn download(
+    State(app): State<App>,
+    context: RequestContext,
+    caller: Caller,
+    PathParam(number): PathParam<AccountNumber>,
+    Query(query): Query<StatementQuery>,
+) -> Result<Response> {
+    take(&app, &context, caller, number, query, Format::Csv).await
+}
+
+async fn take(
+    app: &App,
+    context: &RequestContext,
+    caller: Caller,
+    number: AccountNumber,
+    query: StatementQuery,
+    format: Format,
+) -> Result<Response> {
     let account = app.db.account(number).await?;
     let account = account.filter(|account| caller.may_read(account)).ok_or_else(Error::account_not_found)?;
     let (from, to) = query.period(&account)?;
     let look = AccountLook::at(Action::StatementExported, format_args!("{from} to {to}"));
-    app.viewed_account(&context, caller, &account, look)?;
-    let mut writing = Writing::begin(&app, caller, account, (from, to), format).await?;
+    app.viewed_account(context, caller, &account, look)?;
+    let mut writing = Writing::begin(app, caller, account, (from, to), format).await?;
     if writing.is_long() {
         writing.place = Some(app.statements.take_place(caller.user_id)?);
     }
     let headers = writing.headers();
     // What fails at once is answered with a problem, not with a broken connection.
     let first = writing.next_piece().await?;
-    let body = pieces::body(first, writing, &context);
+    let body = pieces::body(first, writing, context);
     Ok((headers, body).into_response())
 }
 
@@ -286,7 +317,6 @@ impl Writing {
 
     fn headers(&self) -> HeaderMap {
         let mut headers = HeaderMap::new();
-        headers.insert(VARY, HeaderValue::from_static("Accept"));
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(self.writer.content_type()));
         if let Some(extension) = self.writer.extension() {
             let disposition = format!("attachment; filename=\"{}.{extension}\"", self.heading.file_name());

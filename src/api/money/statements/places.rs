@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use uuid::Uuid;
 
-use crate::api::http::problem::{Error, Result};
+use crate::api::http::error::{Error, Result};
 use crate::problem_code::ProblemCode;
 
 /// The most statements of more than one page at once. Each holds a page in memory, and a slow client holds it for long.

@@ -1,9 +1,15 @@
 //! Statements in their formats. Each has a writer of its own; a new one is an arm here and a file beside it.
 
 use super::{Heading, Totals, csv, json};
-use crate::api::http::pieces::Format;
-use crate::api::http::problem::Result;
+use crate::api::http::error::Result;
 use crate::books::entry::Entry;
+
+/// Each is an operation of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    Json,
+    Csv,
+}
 
 /// Writes a statement piece by piece: its heading, each entry, the oldest first, and its totals.
 pub enum Writer {
