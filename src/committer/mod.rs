@@ -35,6 +35,7 @@
 //! - A movement is reversed once: the transaction that books the reversal writes its row in `reversals`, and looks for one
 //!   once the accounts are locked, which are the same for all who would reverse it. What is reversed is that table's key.
 
+mod load;
 mod writer;
 
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Release};

@@ -9,17 +9,15 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use super::load::load;
 use super::{QueuedRequest, SubmitError, WriterState, not_booked_because};
 use crate::account_number::AccountNumber;
-use crate::books::command::{Command, DualControl, accounts_named};
-use crate::books::decisions::{Decisions, PendingBefore, Verdicts};
+use crate::books::command::{Command, accounts_named};
+use crate::books::decisions::Verdicts;
 use crate::books::postings::Postings;
-use crate::books::rules::Book;
-use crate::books::unapproved::{Unapproved, WINDOW};
 use crate::clock::Clock;
 use crate::db::errors::{self, Failure};
-use crate::db::ledger::{Batch, WriterConnection};
-use crate::timestamp::Timestamp;
+use crate::db::ledger::WriterConnection;
 
 /// Commands in one database transaction, give or take one request. More would only lengthen the wait of the first.
 const MAX_BATCH: usize = 1_024;
@@ -256,33 +254,12 @@ impl Writer {
 
     /// One database transaction from lock to commit.
     async fn try_once(&mut self, batch: &[QueuedRequest]) -> Result<Vec<Verdicts>, Failed> {
-        let commands = || batch.iter().flat_map(|request| &request.commands);
+        let commands: Vec<&Command> = batch.iter().flat_map(|request| &request.commands).collect();
         let writer = self.connection.id();
         let mut tx = self.connection.begin().await?;
-        let numbers: Vec<AccountNumber> = accounts_named(commands()).into_iter().collect();
-        let accounts = tx.lock_accounts(&numbers).await?;
-        // Keys are looked up after the lock: whoever held an account before us has written its keys by now.
-        let keys: Vec<_> = commands().filter_map(|command| command.idempotency_key).collect();
-        let used_keys = if keys.is_empty() { Vec::new() } else { tx.used_keys(&keys).await? };
-        let now = Timestamp::now();
-        let is_approved = |c: &&Command| matches!(c.dual_control, DualControl::Approved { .. });
-        let approved: Vec<_> = commands().filter(is_approved).map(|command| command.id).collect();
-        let pending = if approved.is_empty() { Vec::new() } else { tx.lock_pending(&approved, now).await? };
-        let to_reverse: Vec<_> = commands().filter_map(|c| c.reverses.as_ref()).map(|r| r.transaction_id).collect();
-        let reversals = if to_reverse.is_empty() { Vec::new() } else { tx.reversals(&to_reverse).await? };
-
-        let has_reservations = accounts.iter().any(|account| account.held_until > now);
-        let reservations = if has_reservations { tx.reservations(&numbers, now).await? } else { Vec::new() };
-        let supervised = supervised(commands());
-        let pending_before = load_pending(&mut tx, &to_reverse, &supervised, now).await?;
-        let since = self.clock.certain(now).minus(WINDOW);
-        let unapproved = match supervised.is_empty() {
-            true => Unapproved::default(),
-            false => Unapproved::new(tx.lock_unapproved_totals(&supervised, since).await?),
-        };
-
-        let book = Book::new(accounts, now, self.maximum_major_units).with(reservations, unapproved);
-        let mut decisions = Decisions::new(book, used_keys, pending, reversals, pending_before, now);
+        let loaded = load(&mut tx, &commands, &self.clock).await?;
+        let now = loaded.now;
+        let mut decisions = loaded.decisions(self.maximum_major_units);
         let verdicts =
             batch.iter().map(|request| decisions.decide_request(&request.commands, request.atomic)).collect();
         decisions.add_unapproved(self.clock.stamp(now));
@@ -319,36 +296,13 @@ impl Writer {
                 let doubt = (!is_nothing && errors::leaves_doubt(&error)).then(|| Doubt {
                     transaction_ids: transactions.iter().map(|booked| booked.id).collect(),
                     approval_ids: approvals.iter().map(|approval| approval.id).collect(),
-                    accounts: numbers,
+                    accounts: accounts_named(commands.iter().copied()).into_iter().collect(),
                     verdicts,
                 });
                 Err(Failed { error, doubt })
             }
         }
     }
-}
-
-/// Loads what waits for approval, as far as the batch has to do with it. Asks nothing for a batch of customers.
-async fn load_pending(
-    tx: &mut Batch<'_>,
-    to_reverse: &[Uuid],
-    supervised: &[Uuid],
-    now: Timestamp,
-) -> sqlx::Result<PendingBefore> {
-    let mut pending = PendingBefore::default();
-    if !to_reverse.is_empty() {
-        pending.reversals = tx.pending_reversals(to_reverse, now).await?;
-    }
-    if !supervised.is_empty() {
-        pending.counts = tx.count_pending(supervised, now).await?;
-    }
-    Ok(pending)
-}
-
-/// Those whose movements may need a second approver, each once.
-fn supervised<'a>(commands: impl Iterator<Item = &'a Command>) -> Vec<Uuid> {
-    let callers = commands.map(|command| command.requester).filter(|caller| caller.approval_above.is_some());
-    callers.map(|caller| caller.user_id).collect::<BTreeSet<_>>().into_iter().collect()
 }
 
 /// Runs a writer on a thread that serves no requests: SQLite is called without leaving it, and PostgreSQL's answers are not

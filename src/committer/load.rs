@@ -1,0 +1,85 @@
+//! What a batch must know of the books before it is decided.
+
+use std::collections::BTreeSet;
+
+use uuid::Uuid;
+
+use crate::account_number::AccountNumber;
+use crate::books::account::Account;
+use crate::books::approval::Reservation;
+use crate::books::command::{Command, DualControl, accounts_named};
+use crate::books::decisions::{Decisions, PendingBefore};
+use crate::books::postings::{Reversal, UsedKey};
+use crate::books::rules::Book;
+use crate::books::unapproved::{Unapproved, WINDOW};
+use crate::clock::Clock;
+use crate::db::ledger::Batch;
+use crate::timestamp::Timestamp;
+
+/// As locked and loaded for the commands of one batch.
+pub struct Loaded {
+    /// When the accounts were locked: what had ended by then does not count any more.
+    pub now: Timestamp,
+    accounts: Vec<Account>,
+    used_keys: Vec<UsedKey>,
+    pending: Vec<Uuid>,
+    reversals: Vec<Reversal>,
+    pending_before: PendingBefore,
+    reservations: Vec<Reservation>,
+    unapproved: Unapproved,
+}
+
+impl Loaded {
+    pub fn decisions(self, maximum_major_units: i64) -> Decisions {
+        let book = Book::new(self.accounts, self.now, maximum_major_units).with(self.reservations, self.unapproved);
+        Decisions::new(book, self.used_keys, self.pending, self.reversals, self.pending_before, self.now)
+    }
+}
+
+/// Locks the accounts that the commands name and loads what else they name: the round trips of the table in
+/// [`crate::committer`], each only if a command needs it.
+pub async fn load(tx: &mut Batch<'_>, commands: &[&Command], clock: &Clock) -> sqlx::Result<Loaded> {
+    let numbers: Vec<AccountNumber> = accounts_named(commands.iter().copied()).into_iter().collect();
+    let accounts = tx.lock_accounts(&numbers).await?;
+    let now = Timestamp::now();
+    // Keys are looked up after the lock: whoever held an account before us has written its keys by now.
+    let keys: Vec<_> = commands.iter().filter_map(|command| command.idempotency_key).collect();
+    let used_keys = if keys.is_empty() { Vec::new() } else { tx.used_keys(&keys).await? };
+    let is_approved = |c: &&&Command| matches!(c.dual_control, DualControl::Approved { .. });
+    let approved: Vec<_> = commands.iter().filter(is_approved).map(|command| command.id).collect();
+    let pending = if approved.is_empty() { Vec::new() } else { tx.lock_pending(&approved, now).await? };
+    let to_reverse: Vec<_> = commands.iter().filter_map(|c| c.reverses.as_ref()).map(|r| r.transaction_id).collect();
+    let reversals = if to_reverse.is_empty() { Vec::new() } else { tx.reversals(&to_reverse).await? };
+    let has_reservations = accounts.iter().any(|account| account.held_until > now);
+    let reservations = if has_reservations { tx.reservations(&numbers, now).await? } else { Vec::new() };
+    let supervised = supervised(commands.iter().copied());
+    let pending_before = load_pending(tx, &to_reverse, &supervised, now).await?;
+    let unapproved = match supervised.is_empty() {
+        true => Unapproved::default(),
+        false => Unapproved::new(tx.lock_unapproved_totals(&supervised, clock.certain(now).minus(WINDOW)).await?),
+    };
+    Ok(Loaded { now, accounts, used_keys, pending, reversals, pending_before, reservations, unapproved })
+}
+
+/// Loads what waits for approval, as far as the batch has to do with it. Asks nothing for a batch of customers.
+async fn load_pending(
+    tx: &mut Batch<'_>,
+    to_reverse: &[Uuid],
+    supervised: &[Uuid],
+    now: Timestamp,
+) -> sqlx::Result<PendingBefore> {
+    let mut pending = PendingBefore::default();
+    if !to_reverse.is_empty() {
+        pending.reversals = tx.pending_reversals(to_reverse, now).await?;
+    }
+    if !supervised.is_empty() {
+        pending.counts = tx.count_pending(supervised, now).await?;
+    }
+    Ok(pending)
+}
+
+/// Those whose movements may need a second approver, each once.
+fn supervised<'a>(commands: impl Iterator<Item = &'a Command>) -> Vec<Uuid> {
+    let callers = commands.map(|command| command.requester).filter(|caller| caller.approval_above.is_some());
+    callers.map(|caller| caller.user_id).collect::<BTreeSet<_>>().into_iter().collect()
+}
