@@ -29,7 +29,7 @@ use crate::auth::factor_keys::{FactorKeys, SealError};
 use crate::auth::tokens::SigningSecrets;
 use crate::books::approval;
 use crate::db::{DbOptions, DbTarget};
-use crate::money::CurrentCurrency;
+use crate::money::{CurrentCurrency, DEFAULT_MAXIMUM};
 use crate::tls::{Certificate, TlsError};
 use crate::{files, web_origin};
 
@@ -89,7 +89,7 @@ pub struct Settings {
     pub currency: CurrentCurrency,
 
     /// The most that one movement may be, in whole units of its currency
-    #[arg(long, env = "COFFER_MAX_AMOUNT", global = true, default_value_t = 1_000_000_000, value_name = "UNITS",
+    #[arg(long, env = "COFFER_MAX_AMOUNT", global = true, default_value_t = DEFAULT_MAXIMUM, value_name = "UNITS",
           value_parser = number(1..=1_000_000_000_000_i64))]
     pub max_amount: i64,
 

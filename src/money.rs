@@ -13,6 +13,9 @@ use crate::schema::{scalar_schema, string};
 /// The most digits an amount may have, signs and point included. `i64::MAX` has 19 digits; more cannot be money here.
 const MAX_AMOUNT_LENGTH: usize = 32;
 
+/// The most that one movement may be, in whole units, in a bank that does not set it.
+pub const DEFAULT_MAXIMUM: i64 = 1_000_000_000;
+
 /// An ISO 4217 currency that has minor units (gold, test codes and the like have none and are refused).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Currency(iso_currency::Currency);
@@ -296,6 +299,12 @@ impl Amount {
         bytes
     }
 
+    /// The pattern of what may be sent (a regular expression of JSON Schema) where one movement may be so many whole units.
+    pub fn pattern(maximum_major_units: i64) -> String {
+        let more_digits = maximum_major_units.max(1).ilog10();
+        format!(r"^([1-9][0-9]{{0,{more_digits}}}(\.[0-9]{{1,4}})?|0\.0{{0,3}}[1-9][0-9]{{0,3}})$")
+    }
+
     /// The amount as money of `currency`. Refuses more decimals than the currency has, zeros included: "1.00" is no
     /// amount of yen. `maximum_major_units` is the configured ceiling of one movement, in whole units of the currency.
     pub fn to_money(self, currency: Currency, maximum_major_units: i64) -> Result<Money, AmountError> {
@@ -403,7 +412,7 @@ scalar_schema!(
 scalar_schema!(
     Amount,
     "A positive decimal as a string, with at most as many decimals as the currency has.",
-    string().pattern(Some(r"^([1-9][0-9]{0,9}(\.[0-9]{1,4})?|0\.0{0,3}[1-9][0-9]{0,3})$")).examples(["100.50"])
+    string().pattern(Some(Amount::pattern(DEFAULT_MAXIMUM))).examples(["100.50"])
 );
 scalar_schema!(
     Money,
@@ -526,6 +535,15 @@ mod tests {
             let read = Amount::parse(&money.to_string()).expect("printed money is a plain decimal");
             prop_assert_eq!(read.to_money(money.currency, i64::MAX), Ok(money));
             prop_assert_eq!(read, Amount::from(money));
+        }
+
+        #[test]
+        fn the_pattern_lets_through_what_the_bank_takes(minor in 1..=i64::MAX, maximum in 1..=1_000_000_000_000_i64) {
+            let money = Money::new(minor % Money::of_major_units(maximum, currency("USD")).minor_units + 1, currency("USD"));
+            let pattern = regex::Regex::new(&Amount::pattern(maximum)).expect("a pattern");
+            prop_assert!(pattern.is_match(&money.to_string()), "{pattern} of {money}");
+            let ten_times_more = (maximum * 10).to_string();
+            prop_assert!(!pattern.is_match(&ten_times_more), "{pattern} of {ten_times_more}");
         }
 
         #[test]

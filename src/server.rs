@@ -150,6 +150,7 @@ impl Bank {
             sign_up: settings.sign_up,
             swagger_ui: settings.swagger_ui,
             self_service_deposits: settings.self_service_deposits,
+            maximum_major_units: settings.max_amount,
             approval_above: settings.approval_above,
             statements: Statements::new(settings.caller_rate > 0),
             clock,

@@ -45,6 +45,8 @@ pub struct Parts {
     pub swagger_ui: bool,
     /// Whether customers may book deposits to their own accounts, or only staff.
     pub self_service_deposits: bool,
+    /// The most that one movement may be, in whole units of its currency.
+    pub maximum_major_units: i64,
     /// What staff move alone, in whole units of the currency; above it a second approver must agree. None for any amount.
     pub approval_above: Option<i64>,
     pub statements: statements::Statements,

@@ -28,7 +28,7 @@ pub fn router(app: App) -> Router {
     let cors = app.origins.layer();
     let (routes, document) = documented_routes().split_for_parts();
     routes
-        .merge(openapi::routes(&openapi::complete(document)))
+        .merge(openapi::routes(&openapi::complete(document, app.maximum_major_units)))
         .merge(if app.swagger_ui { swagger_ui::routes() } else { Router::new() })
         .route("/", get(web_app::index))
         .route("/web/{*path}", get(web_app::file))

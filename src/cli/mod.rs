@@ -119,7 +119,7 @@ fn variable_of(flag: &str) -> Option<String> {
 pub fn run(cli: Cli) -> Result<ExitCode, AnyError> {
     let command = cli.command.unwrap_or(Command::Serve);
     match command {
-        Command::Openapi => openapi::run(),
+        Command::Openapi => openapi::run(&cli.settings),
         Command::Healthcheck => healthcheck::run(&cli.settings),
         Command::Serve | Command::Migrate | Command::Doctor | Command::Demo | Command::Admin(_) => {
             let mut filter = EnvFilter::try_new(&cli.settings.log)

@@ -3,12 +3,13 @@
 use std::process::ExitCode;
 
 use coffer::api::docs::openapi;
+use coffer::config::Settings;
 
 use super::AnyError;
 use super::output::deliver;
 
-pub fn run() -> Result<ExitCode, AnyError> {
-    deliver(&serde_json::to_string_pretty(&openapi::document())?)
+pub fn run(settings: &Settings) -> Result<ExitCode, AnyError> {
+    deliver(&serde_json::to_string_pretty(&openapi::document(settings.max_amount))?)
         .map_err(|error| format!("the document cannot be written to standard output: {error}"))?;
     Ok(ExitCode::SUCCESS)
 }

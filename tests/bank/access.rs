@@ -324,7 +324,7 @@ bank_tests! {
 
 #[test]
 fn the_document_says_what_asks_for_a_recent_proof() {
-    let document = coffer::api::docs::openapi::document();
+    let document = coffer::api::docs::openapi::document(coffer::money::DEFAULT_MAXIMUM);
     let mut said = BTreeSet::new();
     for (path, item) in document["paths"].as_object().expect("paths") {
         for (method, operation) in item.as_object().expect("an item") {
@@ -340,7 +340,7 @@ fn the_document_says_what_asks_for_a_recent_proof() {
 
 #[test]
 fn every_route_has_a_row() {
-    let document = coffer::api::docs::openapi::document();
+    let document = coffer::api::docs::openapi::document(coffer::money::DEFAULT_MAXIMUM);
     let paths = document["paths"].as_object().expect("paths");
     let documented: BTreeSet<(String, &str)> = paths
         .iter()

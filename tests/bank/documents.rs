@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use coffer::api::docs::openapi;
+use coffer::money::DEFAULT_MAXIMUM;
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -11,7 +12,7 @@ use crate::harness::{Answer, bank_tests};
 const STORED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/openapi/openapi.json");
 
 fn document() -> Value {
-    openapi::document()
+    openapi::document(DEFAULT_MAXIMUM)
 }
 
 /// Every operation with its path and method.
@@ -32,7 +33,7 @@ fn takes_token(operation: &Value) -> bool {
 
 #[test]
 fn the_stored_document_is_current() {
-    let current = serde_json::to_string_pretty(&openapi::document()).expect("JSON") + "\n";
+    let current = serde_json::to_string_pretty(&openapi::document(DEFAULT_MAXIMUM)).expect("JSON") + "\n";
     let stored = std::fs::read_to_string(STORED).unwrap_or_default();
     assert!(
         stored == current,
@@ -227,5 +228,17 @@ fn every_operation_describes_itself_and_says_whether_it_takes_a_token() {
     for (path, method, operation) in operations(&document) {
         assert!(operation["description"].as_str().is_some_and(|text| !text.is_empty()), "{method} {path}");
         assert!(operation["security"].is_array(), "{method} {path}");
+    }
+}
+
+bank_tests! {
+    with &["--max-amount", "1000000000000"];
+
+    async fn the_pattern_of_amounts_is_that_of_the_limit_in_force(bank: &TestBank) {
+        let served = bank.get("/openapi.json").send().await.expect_status(200).body;
+        assert_eq!(served, { let mut expected = openapi::document(1_000_000_000_000); expected["servers"] = served["servers"].clone(); expected });
+        let pattern = served["components"]["schemas"]["MovementRequest"]["properties"]["amount"]["pattern"].as_str();
+        let pattern = regex::Regex::new(pattern.expect("a pattern")).expect("a regular expression");
+        assert!(pattern.is_match("1000000000000") && !pattern.is_match("10000000000000"), "{pattern}");
     }
 }

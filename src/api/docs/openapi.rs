@@ -43,14 +43,15 @@ const TAGS: [(&str, &str); 8] = [
     ("Operations", "For those who run the bank"),
 ];
 
-/// The document that `coffer openapi` prints and `/openapi.json` serves.
-pub fn document() -> Value {
-    complete(router::documented_routes().into_openapi())
+/// The document that `coffer openapi` prints and `/openapi.json` serves, of a bank where one movement may be
+/// `maximum_major_units` at most.
+pub fn document(maximum_major_units: i64) -> Value {
+    complete(router::documented_routes().into_openapi(), maximum_major_units)
 }
 
 /// Adds what belongs to every operation: descriptions, the bearer scheme, the problems that any of its kind can answer,
 /// and links.
-pub fn complete(mut document: OpenApi) -> Value {
+pub fn complete(mut document: OpenApi, maximum_major_units: i64) -> Value {
     document.info = InfoBuilder::new()
         .title("Coffer")
         .version(env!("CARGO_PKG_VERSION"))
@@ -78,7 +79,7 @@ pub fn complete(mut document: OpenApi) -> Value {
         changing.into_iter().flatten().for_each(|operation| add_problems(operation, true));
     }
     links::add(&mut document);
-    let mut document = scalars::inline(document);
+    let mut document = scalars::inline(document, maximum_major_units);
     refine::complete(&mut document);
     problem_responses::complete(&mut document);
     document

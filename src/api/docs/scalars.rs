@@ -26,9 +26,9 @@ macro_rules! scalars {
     };
 }
 
-/// The document as JSON, with the schema of each scalar where it is used.
-pub fn inline(document: OpenApi) -> Value {
-    let scalars: HashMap<String, Value> = HashMap::from(scalars![
+/// The document as JSON, with the schema of each scalar where it is used. One movement may be `maximum_major_units` at most.
+pub fn inline(document: OpenApi, maximum_major_units: i64) -> Value {
+    let mut scalars: HashMap<String, Value> = HashMap::from(scalars![
         AccountNumber,
         Amount,
         Currency,
@@ -50,6 +50,9 @@ pub fn inline(document: OpenApi) -> Value {
         UserSearch,
         WholeUnits,
     ]);
+    if let Some(amount) = scalars.get_mut(&*Amount::name()) {
+        amount["pattern"] = Amount::pattern(maximum_major_units).into();
+    }
     // It is made of literals and cannot fail to be written.
     let mut document = serde_json::to_value(document).unwrap_or_default();
     if let Some(schemas) = document.pointer_mut("/components/schemas").and_then(Value::as_object_mut) {
