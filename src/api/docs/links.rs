@@ -88,8 +88,15 @@ fn steps_from(operation_id: &str) -> Vec<Step> {
 }
 
 fn of_an_account(status: &'static str, number: &'static str) -> Vec<Step> {
-    let targets =
-        ["show_account", "rename_account", "close_account", "take_statement", "take_statement_as_csv", "show_balance", "list_transactions"];
+    let targets = [
+        "show_account",
+        "rename_account",
+        "close_account",
+        "take_statement",
+        "take_statement_as_csv",
+        "show_balance",
+        "list_transactions",
+    ];
     targets.map(|to| with_parameter(status, to, "account_number", number)).into()
 }
 

@@ -8,9 +8,9 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::api::App;
+use crate::api::http::error::{Error, Result};
 use crate::api::http::extract::Json;
 use crate::api::http::middleware::OnAdminListener;
-use crate::api::http::problem::{Error, Result};
 use crate::problem_code::ProblemCode;
 
 /// How Prometheus wants its text format named.

@@ -6,9 +6,9 @@ use axum::response::{Html, IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::api::http::error::{Error, Result};
 use crate::api::http::extract::{Json, PathParam};
 use crate::api::http::negotiation::preferred;
-use crate::api::http::problem::{Error, Result};
 use crate::problem_code::ProblemCode;
 
 /// A kind of problem: what its code means, and what to do.

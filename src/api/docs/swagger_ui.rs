@@ -11,7 +11,7 @@ use axum::routing::get;
 
 use crate::api::App;
 use crate::api::docs::static_file::{REVALIDATE, StaticFile};
-use crate::api::http::problem::{Error, Result};
+use crate::api::http::error::{Error, Result};
 use crate::problem_code::ProblemCode;
 
 /// Swagger UI at `/swagger-ui/`.

@@ -14,7 +14,7 @@ use axum::response::Response;
 use rust_embed::Embed;
 
 use crate::api::docs::static_file::{IMMUTABLE, REVALIDATE, StaticFile};
-use crate::api::http::problem::{Error, Result};
+use crate::api::http::error::{Error, Result};
 use crate::problem_code::ProblemCode;
 
 /// Of a debug build, as they are on the disk; of a release build, as they were when it was built.

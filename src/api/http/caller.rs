@@ -10,7 +10,7 @@ use axum::http::request::Parts;
 use uuid::Uuid;
 
 use crate::api::http::context::RequestContext;
-use crate::api::http::problem::{Error, Result};
+use crate::api::http::error::{Error, Result};
 use crate::auth::Auth;
 use crate::books::account::Account;
 use crate::db::users::Role;

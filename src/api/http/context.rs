@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use crate::account_number::AccountNumber;
 use crate::api::http::caller::Caller;
-use crate::api::http::problem::Error;
+use crate::api::http::error::Error;
 use crate::auth::hashing::{Asker, Purpose};
 use crate::books::audit_event::{Action, Event};
 use crate::limits::{Allowance, network_of};

@@ -9,7 +9,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use crate::api::http::context::{CLIENT_REQUEST_ID, REQUEST_ID};
-use crate::api::http::problem::{RATE_LIMIT, RATE_LIMIT_POLICY};
+use crate::api::http::rate_limits::{RATE_LIMIT, RATE_LIMIT_POLICY};
 
 /// How long a browser may remember the answer to a preflight.
 const PREFLIGHT_LIFETIME: Duration = Duration::from_secs(600);

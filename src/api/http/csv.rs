@@ -1,6 +1,6 @@
 //! CSV (RFC 4180) that spreadsheets can open, with texts that they do not run as formulas.
 
-use crate::api::http::problem::{Error, Result};
+use crate::api::http::error::{Error, Result};
 
 /// U+FEFF in UTF-8.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";

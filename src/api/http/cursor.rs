@@ -11,7 +11,8 @@ use serde::{Deserialize, Deserializer, de};
 use uuid::Uuid;
 
 use crate::account_number::AccountNumber;
-use crate::api::http::problem::{Error, FieldError};
+use crate::api::http::error::Error;
+use crate::api::http::problem::FieldError;
 use crate::problem_code::ProblemCode;
 use crate::schema::{scalar_schema, string};
 

@@ -20,7 +20,8 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 use validator::Validate;
 
-use crate::api::http::problem::{Error, FieldError, Result};
+use crate::api::http::error::{Error, Result};
+use crate::api::http::problem::FieldError;
 use crate::api::http::protocol::tokens;
 use crate::auth::passwords;
 use crate::email;

@@ -12,7 +12,9 @@ use axum::response::{IntoResponse, Response};
 
 use crate::api::App;
 use crate::api::http::context::{RequestContext, RequestIds};
-use crate::api::http::problem::{Error, Problem, RATE_LIMIT, tell_allowance};
+use crate::api::http::error::Error;
+use crate::api::http::problem::Problem;
+use crate::api::http::rate_limits::{RATE_LIMIT, tell_allowance};
 use crate::api::http::{edge, extract, protocol, views};
 use crate::books::audit_event::Action;
 use crate::connection::Peer;

@@ -6,7 +6,7 @@ use axum::body::{Body, Bytes};
 use futures_util::{StreamExt, stream};
 
 use crate::api::http::context::RequestContext;
-use crate::api::http::problem::Result;
+use crate::api::http::error::Result;
 
 /// What is written piece by piece.
 pub trait Pieces: Send + Sized + 'static {

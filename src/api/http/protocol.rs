@@ -7,7 +7,7 @@ use axum::extract::Request;
 use axum::http::header::{EXPECT, HOST, TRANSFER_ENCODING};
 use axum::http::{HeaderMap, HeaderName, StatusCode, Version};
 
-use crate::api::http::problem::{Error, Result};
+use crate::api::http::error::{Error, Result};
 use crate::connection::TwoLengths;
 use crate::problem_code::ProblemCode;
 

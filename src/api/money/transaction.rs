@@ -5,7 +5,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::account_number::AccountNumber;
-use crate::api::http::problem::Error;
+use crate::api::http::error::Error;
 use crate::books::approval::{Approval, ApprovalStatus};
 use crate::books::entry::Entry;
 use crate::books::movement::MovementType;

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use crate::api::App;
 use crate::api::http::caller::Caller;
 use crate::api::http::context::RequestContext;
-use crate::api::http::problem::{Error, Result};
+use crate::api::http::error::{Error, Result};
 use crate::api::money::approvals::not_found;
 use crate::api::people::second_factor::no_second_factor;
 use crate::books::approval::{ApprovalStatus, LIFETIME, MAX_PENDING_PER_PERSON};

@@ -1,7 +1,7 @@
 //! The audit log in CSV.
 
 use crate::api::http::csv::{self, row, without_formulas};
-use crate::api::http::problem::Result;
+use crate::api::http::error::Result;
 use crate::db::audit::AuditRecord;
 
 const COLUMNS: [&str; 11] = [

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::api::App;
 use crate::api::http::caller::{Caller, Staff};
-use crate::api::http::problem::{Error, Result};
+use crate::api::http::error::{Error, Result};
 use crate::problem_code::ProblemCode;
 
 /// Who may sign people up.

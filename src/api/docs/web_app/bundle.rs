@@ -14,7 +14,7 @@
 
 use std::fmt::Write;
 
-use crate::api::http::problem::{Error, Result};
+use crate::api::http::error::{Error, Result};
 
 /// Reads a file of `web/`.
 type Read<'a> = &'a dyn Fn(&str) -> Result<String>;

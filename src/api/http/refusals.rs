@@ -1,0 +1,44 @@
+//! What the ledger refuses, as a problem.
+
+use axum::http::StatusCode;
+
+use crate::api::http::problem::{FieldError, Problem};
+use crate::books::refusal::Refusal;
+use crate::problem_code::ProblemCode;
+
+/// 404 for what the caller may not see, 403 for what the caller may not do, 422 for what no state of the books could
+/// accept, 409 for what another state of the account could.
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        let field = |pointer: &'static str, code: ProblemCode, refusal: &Refusal| {
+            let detail = refusal.to_string();
+            Problem::invalid(vec![FieldError::new(pointer, code, detail.trim_end_matches('.'))])
+        };
+        let plain = |status, code: ProblemCode, refusal: &Refusal| Problem::new(status, code, refusal.to_string());
+        match &refusal {
+            Refusal::AccountNotFound => plain(StatusCode::NOT_FOUND, ProblemCode::AccountNotFound, &refusal),
+            Refusal::DepositsByStaffOnly => plain(StatusCode::FORBIDDEN, ProblemCode::DepositsByStaffOnly, &refusal),
+            Refusal::ReceiverNotFound => plain(StatusCode::NOT_FOUND, ProblemCode::ReceiverNotFound, &refusal),
+            Refusal::AccountClosed => plain(StatusCode::CONFLICT, ProblemCode::AccountClosed, &refusal),
+            Refusal::AccountFrozen => plain(StatusCode::CONFLICT, ProblemCode::AccountFrozen, &refusal),
+            Refusal::ReceiverUnavailable => plain(StatusCode::CONFLICT, ProblemCode::ReceiverUnavailable, &refusal),
+            Refusal::InsufficientFunds { .. } => plain(StatusCode::CONFLICT, ProblemCode::InsufficientFunds, &refusal),
+            Refusal::BalanceOverflow => plain(StatusCode::CONFLICT, ProblemCode::BalanceOverflow, &refusal),
+            Refusal::SameAccount => field("/to_account", ProblemCode::SameAccount, &refusal),
+            Refusal::CurrencyMismatch { .. } => field("/currency", ProblemCode::CurrencyMismatch, &refusal),
+            Refusal::TransferBetweenCurrencies { .. } => field("/to_account", ProblemCode::CurrencyMismatch, &refusal),
+            Refusal::BatchRefused => plain(StatusCode::CONFLICT, ProblemCode::BatchRefused, &refusal),
+            Refusal::IdempotencyKeyReused => field("Idempotency-Key", ProblemCode::IdempotencyKeyReused, &refusal),
+            Refusal::ApprovalRequired { .. } => field("/amount", ProblemCode::ApprovalRequired, &refusal),
+            Refusal::ApproverOwnsAccount => plain(StatusCode::FORBIDDEN, ProblemCode::OwnAccount, &refusal),
+            Refusal::TooManyPending { .. } => {
+                plain(StatusCode::CONFLICT, ProblemCode::TooManyPendingApprovals, &refusal)
+            }
+            Refusal::ReversalPending { .. } => plain(StatusCode::CONFLICT, ProblemCode::ReversalPending, &refusal),
+            Refusal::ApprovalNotPending => plain(StatusCode::CONFLICT, ProblemCode::ApprovalNotPending, &refusal),
+            Refusal::AlreadyReversed { .. } => plain(StatusCode::CONFLICT, ProblemCode::AlreadyReversed, &refusal),
+            Refusal::IsAReversal { .. } => plain(StatusCode::CONFLICT, ProblemCode::IsAReversal, &refusal),
+            Refusal::Amount(error) => Problem::invalid(vec![FieldError::coded("/amount", &error.to_string())]),
+        }
+    }
+}
