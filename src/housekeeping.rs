@@ -144,7 +144,7 @@ impl Housekeeping {
         self.app.auth.forget_idle(Instant::now());
         self.app.edge.forget_idle(Instant::now());
         self.app.movement_limits.forget_idle(Instant::now());
-        self.app.statements.forget_idle(Instant::now());
+        self.app.long_answers.forget_idle(Instant::now());
         self.app.views.forget_old(Instant::now());
         if let Some(metrics) = &self.app.metrics {
             metrics.run_upkeep();

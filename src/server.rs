@@ -14,7 +14,7 @@ use crate::acceptor::Acceptor;
 use crate::api::docs::postman;
 use crate::api::http::cors::Origins;
 use crate::api::http::edge::Edge;
-use crate::api::money::statements::Statements;
+use crate::api::http::long_answers::LongAnswers;
 use crate::api::{App, app, router};
 use crate::audit::AuditLog;
 use crate::auth::factor_keys::FactorKeyError;
@@ -152,7 +152,7 @@ impl Bank {
             self_service_deposits: settings.self_service_deposits,
             maximum_major_units: settings.max_amount,
             approval_above: settings.approval_above,
-            statements: Statements::new(settings.caller_rate > 0),
+            long_answers: LongAnswers::new(settings.caller_rate > 0),
             clock,
             metrics,
             has_admin_listener: settings.admin_listen.is_some(),

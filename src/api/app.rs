@@ -10,8 +10,8 @@ use crate::api::docs::addressed::AddressedDocument;
 use crate::api::http::caller::Caller;
 use crate::api::http::cors::Origins;
 use crate::api::http::edge::Edge;
+use crate::api::http::long_answers::LongAnswers;
 use crate::api::http::views;
-use crate::api::money::statements;
 use crate::api::people::sign_up;
 use crate::audit::AuditLog;
 use crate::auth::Auth;
@@ -49,7 +49,7 @@ pub struct Parts {
     pub maximum_major_units: i64,
     /// What staff move alone, in whole units of the currency; above it a second approver must agree. None for any amount.
     pub approval_above: Option<i64>,
-    pub statements: statements::Statements,
+    pub long_answers: LongAnswers,
     pub clock: Arc<Clock>,
     /// None when `/metrics` is switched off.
     pub metrics: Option<PrometheusHandle>,

@@ -1,7 +1,5 @@
 //! Every route, and the middleware around all of them, on one screen.
 
-use std::time::Duration;
-
 use axum::http::StatusCode;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::get;
@@ -15,12 +13,9 @@ use utoipa_axum::routes;
 use super::App;
 use super::docs::{openapi, postman, probes, problem_pages, swagger_ui, web_app};
 use super::http::caller::ChangesSomething;
-use super::http::middleware;
+use super::http::{HANDLER_TIMEOUT, middleware};
 use super::money::{accounts, approvals, bank, batch, movements, reversals, statements, transactions};
 use super::people::{audit, proof, second_factor, sessions, staff, users};
-
-/// A read, or a write beside the ledger, that takes longer than this has met a database in trouble.
-pub const HANDLER_TIMEOUT: Duration = Duration::from_secs(9);
 
 /// The whole service. Innermost first: routes, timeouts, panics, what every handler's answer gets, cross-origin calls, what
 /// every answer gets.

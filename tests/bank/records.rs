@@ -324,8 +324,7 @@ bank_tests! {
         assert_eq!(&rows[0][6], "'=1+1");
         let taken = auditor.record_of(&file).await;
         assert_eq!((&taken["action"], &taken["detail"]), (&json!("audit_read"), &json!("as a file")));
-        let few = auditor.get("/audit.csv?limit=2&action=login").send().await.expect_status(200);
-        assert_eq!(String::from_utf8_lossy(&few.bytes).lines().count(), 3);
+        auditor.get("/audit.csv?limit=2").send().await.expect_status(422);
     }
 
     async fn a_long_log_is_paged_and_taken_whole(bank: &TestBank) {

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use coffer::api::money::statements::places::MAX_OF_A_CALLER;
+use coffer::api::http::long_answers::MAX_OF_A_CALLER;
 
 use crate::databases::Kind;
 use crate::doctor::disarm;

@@ -9,6 +9,7 @@ pub mod edge;
 pub mod error;
 pub mod extract;
 pub mod fields;
+pub mod long_answers;
 pub mod middleware;
 pub mod negotiation;
 pub mod page;
@@ -19,3 +20,8 @@ pub mod rate_limits;
 mod refusals;
 pub mod views;
 pub mod web_client;
+
+use std::time::Duration;
+
+/// A read, or a write beside the ledger, that takes longer than this has met a database in trouble.
+pub const HANDLER_TIMEOUT: Duration = Duration::from_secs(9);

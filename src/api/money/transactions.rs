@@ -214,7 +214,7 @@ async fn page_looked_for(
     // The first ones are what the request itself has paid for.
     while found.len() <= limit as usize && below > floor + 1 && (below == range.below || may_go_on()) {
         let above = floor.max(below - 1 - LOOKED_THROUGH_AT_ONCE);
-        let permit = app.statements.read_permit().await;
+        let permit = app.long_answers.read_permit().await;
         let entries = app.db.entries(EntryRange { below, above, limit: LOOKED_THROUGH_AT_ONCE, ..range }).await?;
         drop(permit);
         found.extend(entries.into_iter().filter(is_wanted));

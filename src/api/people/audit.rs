@@ -15,18 +15,17 @@ use validator::Validate;
 
 use crate::account_number::AccountNumber;
 use crate::api::App;
+use crate::api::http::HANDLER_TIMEOUT;
 use crate::api::http::caller::Overseer;
 use crate::api::http::context::RequestContext;
 use crate::api::http::cursor::{self, Cursor};
 use crate::api::http::error::Result;
 use crate::api::http::extract::{Json, Query};
+use crate::api::http::long_answers::{LongAnswers, UnderWay};
 use crate::api::http::page::{self, Limit, Page};
 use crate::api::http::pieces::{self, Pieces};
 use crate::api::http::{csv, fields};
-use crate::api::money::statements::Statements;
-use crate::api::money::statements::places::Place;
 use crate::api::people::audit_csv;
-use crate::api::router::HANDLER_TIMEOUT;
 use crate::books::audit_event::{Action, Event};
 use crate::db::Db;
 use crate::db::audit::AuditRecord;
@@ -60,10 +59,32 @@ pub struct AuditQuery {
     from: Option<Timestamp>,
     /// Only before this moment.
     to: Option<Timestamp>,
-    /// How many records, 1 to 200; 50 if left out, and all in CSV.
+    /// How many records, 1 to 200; 50 if left out.
     limit: Option<Limit<200>>,
     /// `next_cursor` of the page before, with the same filters.
     cursor: Option<Cursor>,
+}
+
+#[derive(Debug, Deserialize, Validate, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct AuditFileQuery {
+    /// Only this kind of event, or one of several, with commas between them.
+    #[serde(default, deserialize_with = "actions")]
+    #[param(value_type = Option<Vec<Action>>, style = Form, explode = false, min_items = 1)]
+    action: Vec<Action>,
+    /// Only what this user did.
+    #[serde(default, deserialize_with = "fields::user_id")]
+    actor_id: Option<Uuid>,
+    /// Only what this user did, and what others did to or saw of them or their accounts.
+    #[serde(default, deserialize_with = "fields::user_id")]
+    user_id: Option<Uuid>,
+    /// Only what is about this account.
+    account_number: Option<AccountNumber>,
+    /// Only from this moment on.
+    from: Option<Timestamp>,
+    /// Only before this moment.
+    to: Option<Timestamp>,
 }
 
 /// Read the audit log
@@ -105,7 +126,7 @@ pub async fn list(
     path = "/audit.csv",
     operation_id = "take_audit_log_as_csv",
     tag = "Staff",
-    params(AuditQuery),
+    params(AuditFileQuery),
     responses(
         (status = OK, description = "A file of all records",
          headers(("Content-Disposition" = String, description = "A name for the file")), body = String, content_type = "text/csv",
@@ -120,25 +141,23 @@ pub async fn download(
     State(app): State<App>,
     context: RequestContext,
     Overseer(caller): Overseer,
-    Query(query): Query<AuditQuery>,
+    Query(query): Query<AuditFileQuery>,
 ) -> Result<Response> {
     let filter = query.filter();
-    let before = query.position(&app, &filter).await?;
     record(&app, &context, &filter, "as a file")?;
     let mut writing = Writing {
         db: app.db.clone(),
-        statements: app.statements.clone(),
-        place: None,
+        long_answers: app.long_answers.clone(),
+        under_way: None,
         filter,
-        before,
-        left: query.limit.map(|limit| i64::from(limit.rows())),
+        before: None,
         is_begun: false,
         is_done: false,
     };
     // What fails at once is answered with a problem, not with a broken connection.
     let first = writing.next_piece().await?;
     if !writing.is_done {
-        writing.place = Some(app.statements.take_place(caller.user_id)?);
+        writing.under_way = Some(app.long_answers.begin(caller.user_id)?);
     }
     Ok((file_headers(), pieces::body(first, writing, &context)).into_response())
 }
@@ -196,13 +215,11 @@ fn file_headers() -> HeaderMap {
 /// A file that is being written. It holds one read of the log in memory.
 struct Writing {
     db: Db,
-    statements: Statements,
-    /// The place of a file of more than one read among the long answers under way, until it ends.
-    place: Option<Place>,
+    long_answers: LongAnswers,
+    /// For a file of more than one read.
+    under_way: Option<UnderWay>,
     filter: AuditFilter,
     before: Option<Position>,
-    /// Records that may still be written. None for all.
-    left: Option<i64>,
     is_begun: bool,
     is_done: bool,
 }
@@ -215,20 +232,17 @@ impl Pieces for Writing {
     }
 
     async fn next_piece(&mut self) -> Result<Vec<u8>> {
-        let permit = self.statements.read_permit().await;
-        let limit = self.left.map_or(RECORDS_IN_A_PIECE, |left| left.min(RECORDS_IN_A_PIECE));
-        let reading = self.db.find_audit_records(&self.filter, self.before, limit);
+        let permit = self.long_answers.read_permit().await;
+        let reading = self.db.find_audit_records(&self.filter, self.before, RECORDS_IN_A_PIECE);
         let found = tokio::time::timeout(HANDLER_TIMEOUT, reading).await.map_err(|_| sqlx::Error::PoolTimedOut)??;
         drop(permit);
         let mut piece = if self.is_begun { Vec::new() } else { audit_csv::header()? };
         self.is_begun = true;
-        let most = self.left.map_or(usize::MAX, |left| left as usize);
-        for record in found.records.iter().take(most) {
+        for record in &found.records {
             piece.extend(audit_csv::record(record)?);
         }
-        self.left = self.left.map(|left| left - (found.records.len() as i64).min(left));
         self.before = found.next;
-        self.is_done = self.before.is_none() || self.left == Some(0);
+        self.is_done = self.before.is_none();
         Ok(piece)
     }
 }
@@ -245,6 +259,13 @@ impl AuditQuery {
     fn filter(&self) -> AuditFilter {
         let Self { actor_id, user_id, account_number, from, to, .. } = *self;
         AuditFilter { actions: self.action.clone(), actor_id, user_id, account_number, from, to }
+    }
+}
+
+impl AuditFileQuery {
+    fn filter(self) -> AuditFilter {
+        let Self { action: actions, actor_id, user_id, account_number, from, to } = self;
+        AuditFilter { actions, actor_id, user_id, account_number, from, to }
     }
 }
 

@@ -6,40 +6,36 @@
 
 mod csv;
 mod json;
-pub mod places;
 mod writer;
 
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use axum::extract::State;
 use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderValue};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
-use tokio::sync::{Semaphore, SemaphorePermit};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 use validator::Validate;
 
-use self::places::{Place, Places};
 use self::writer::{Format, Writer};
 use crate::account_number::AccountNumber;
 use crate::api::App;
+use crate::api::http::HANDLER_TIMEOUT;
 use crate::api::http::caller::Caller;
 use crate::api::http::context::RequestContext;
 use crate::api::http::error::{Error, Result};
 use crate::api::http::extract::{PathParam, Query};
+use crate::api::http::long_answers::{LongAnswers, UnderWay};
 use crate::api::http::pieces::{self, Pieces};
 use crate::api::http::views::AccountLook;
 use crate::api::money::transaction::TransactionBody;
-use crate::api::router::HANDLER_TIMEOUT;
 use crate::books::account::Account;
 use crate::books::audit_event::Action;
 use crate::books::entry::Entry;
 use crate::db::Db;
 use crate::db::history::EntryRange;
-use crate::limits::{Limiter, Quota};
 use crate::money::{Currency, Money};
 use crate::problem_code::ProblemCode;
 use crate::timestamp::{DayOrMoment, Timestamp};
@@ -47,12 +43,6 @@ use crate::timestamp::{DayOrMoment, Timestamp};
 /// Movements in one read and one piece of the answer, some 90 KB: enough to make the round trip cheap, few enough to be
 /// held for every statement under way.
 const PAGE: i64 = 200;
-/// Pages read at once, for all statements and searches. Half of SQLite's connections for reading: the others are for
-/// requests that read one page.
-const READS_AT_ONCE: usize = 2;
-/// Pages of long statements that one caller may read, of all that are under way: 200,000 movements at once, then 20,000 a
-/// second. Whoever has read so much is kept waiting, not refused: a statement that breaks off is worth nothing.
-const PAGES_OF_A_CALLER: Quota = Quota { burst: 1_000, interval: Duration::from_millis(10) };
 /// Databases store times in microseconds.
 const ONE_MICROSECOND: Duration = Duration::from_micros(1);
 
@@ -193,7 +183,7 @@ async fn take(
     app.viewed_account(context, caller, &account, look)?;
     let mut writing = Writing::begin(app, caller, account, (from, to), format).await?;
     if writing.is_long() {
-        writing.place = Some(app.statements.take_place(caller.user_id)?);
+        writing.under_way = Some(app.long_answers.begin(caller.user_id)?);
     }
     let headers = writing.headers();
     // What fails at once is answered with a problem, not with a broken connection.
@@ -202,58 +192,13 @@ async fn take(
     Ok((headers, body).into_response())
 }
 
-/// The limits that long answers share: statements, and the audit log as a file. Clones share it.
-#[derive(Clone)]
-pub struct Statements(Arc<Shared>);
-
-struct Shared {
-    places: Places,
-    /// Permits to read a page.
-    reads: Semaphore,
-    /// Pages of long statements, by caller. None for any number.
-    pages: Option<Limiter<Uuid>>,
-}
-
-impl Statements {
-    /// Whether one caller may read only so fast.
-    pub fn new(is_limited: bool) -> Self {
-        let pages = is_limited.then(|| Limiter::new(PAGES_OF_A_CALLER));
-        Self(Arc::new(Shared { places: Places::default(), reads: Semaphore::new(READS_AT_ONCE), pages }))
-    }
-
-    pub fn forget_idle(&self, now: Instant) {
-        if let Some(pages) = &self.0.pages {
-            pages.forget_idle(now);
-        }
-    }
-
-    /// A place among the long answers under way, of which a caller has a few.
-    pub fn take_place(&self, caller: Uuid) -> Result<Place> {
-        self.0.places.take(caller)
-    }
-
-    /// A permit to read many rows at once, for statements and searches: keep it while reading.
-    pub async fn read_permit(&self) -> Option<SemaphorePermit<'_>> {
-        // None only if it were closed, which nobody does.
-        self.0.reads.acquire().await.ok()
-    }
-
-    /// Waits until a caller may read another page.
-    async fn wait_for_page(&self, caller: Uuid) {
-        let Some(pages) = &self.0.pages else { return };
-        while let Err(refused) = pages.take(caller, Instant::now()) {
-            tokio::time::sleep(refused.reset).await;
-        }
-    }
-}
-
 /// A statement under way: what has been read of it has been written.
 struct Writing {
     db: Db,
-    statements: Statements,
+    long_answers: LongAnswers,
     caller: Uuid,
-    /// The place of a statement of more than one page among those under way, until it ends.
-    place: Option<Place>,
+    /// For a statement of more than one page.
+    under_way: Option<UnderWay>,
     writer: Writer,
     heading: Heading,
     /// The totals of what has been written, and the balance that it must come to.
@@ -296,9 +241,9 @@ impl Writing {
         let totals = Totals { total_in: money(0), total_out: money(0), closing_balance: money(closing) };
         Ok(Self {
             db: db.clone(),
-            statements: app.statements.clone(),
+            long_answers: app.long_answers.clone(),
             caller: caller.user_id,
-            place: None,
+            under_way: None,
             writer: Writer::new(format),
             heading,
             totals,
@@ -357,9 +302,9 @@ impl Writing {
             limit: PAGE,
         };
         if self.is_long() {
-            self.statements.wait_for_page(self.caller).await;
+            self.long_answers.wait_for_page(self.caller).await;
         }
-        let permit = self.statements.read_permit().await;
+        let permit = self.long_answers.read_permit().await;
         let mut entries = self.db.entries(range).await?;
         drop(permit);
         entries.reverse();
