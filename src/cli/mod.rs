@@ -117,41 +117,43 @@ fn variable_of(flag: &str) -> Option<String> {
 }
 
 pub fn run(cli: Cli) -> Result<ExitCode, AnyError> {
-    let command = cli.command.unwrap_or(Command::Serve);
-    match command {
+    match cli.command.unwrap_or(Command::Serve) {
         Command::Openapi => openapi::run(&cli.settings),
         Command::Healthcheck => healthcheck::run(&cli.settings),
-        Command::Serve | Command::Migrate | Command::Doctor | Command::Demo | Command::Admin(_) => {
-            let mut filter = EnvFilter::try_new(&cli.settings.log)
-                .map_err(|error| format!("COFFER_LOG (--log) is not a log filter: {error}"))?;
-            if matches!(command, Command::Doctor) {
-                // Its queries read whole tables: that they are slow is no news.
-                filter = filter.add_directive("sqlx::query=error".parse()?);
-            }
-            log(filter);
-            for warning in unknown_variables(&Cli::command()) {
-                tracing::warn!("{warning}");
-            }
-            files::warn_of_wide(environment::file_with_secret(&Cli::command()));
-            let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-            let ended = runtime.block_on(async {
-                match &command {
-                    Command::Admin(AdminCommand::Create { email, promote }) => {
-                        admin::create(&cli.settings, email, *promote).await
-                    }
-                    Command::Admin(AdminCommand::ResetSecondFactor { email }) => {
-                        admin::reset_second_factor(&cli.settings, email).await
-                    }
-                    Command::Migrate => migrate::run(&cli.settings).await,
-                    Command::Demo => demo::run(&cli.settings).await,
-                    Command::Doctor => doctor::run(&cli.settings).await,
-                    _ => serve::run(&cli.settings).await,
-                }
-            });
-            output::flush();
-            ended
+        Command::Serve => with_log(&cli.settings, None, serve::run(&cli.settings)),
+        Command::Migrate => with_log(&cli.settings, None, migrate::run(&cli.settings)),
+        Command::Demo => with_log(&cli.settings, None, demo::run(&cli.settings)),
+        // Its queries read whole tables: that they are slow is no news.
+        Command::Doctor => with_log(&cli.settings, Some("sqlx::query=error"), doctor::run(&cli.settings)),
+        Command::Admin(AdminCommand::Create { email, promote }) => {
+            with_log(&cli.settings, None, admin::create(&cli.settings, &email, promote))
+        }
+        Command::Admin(AdminCommand::ResetSecondFactor { email }) => {
+            with_log(&cli.settings, None, admin::reset_second_factor(&cli.settings, &email))
         }
     }
+}
+
+/// Runs a command that works on a bank: what it notices goes to the log, which `directive` may quieten.
+fn with_log(
+    settings: &Settings,
+    directive: Option<&str>,
+    command: impl Future<Output = Result<ExitCode, AnyError>>,
+) -> Result<ExitCode, AnyError> {
+    let mut filter = EnvFilter::try_new(&settings.log)
+        .map_err(|error| format!("COFFER_LOG (--log) is not a log filter: {error}"))?;
+    if let Some(directive) = directive {
+        filter = filter.add_directive(directive.parse()?);
+    }
+    log(filter);
+    for warning in unknown_variables(&Cli::command()) {
+        tracing::warn!("{warning}");
+    }
+    files::warn_of_wide(environment::file_with_secret(&Cli::command()));
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let ended = runtime.block_on(command);
+    output::flush();
+    ended
 }
 
 /// A database that is there already, with the tables of this program.
