@@ -72,6 +72,23 @@ describe('Swagger UI', () => {
     assert.deepEqual([batch.status, batch.body.refused], [200, 0]);
   });
 
+  test('looks up what it has been shown last by the examples of ids', async () => {
+    const paid = await execute('operations-Money-deposit');
+    const operation = page.locator('[id="operations-History-show_transaction"]');
+    await operation.locator('.opblock-summary-control').click();
+    const answered = page.waitForResponse((response) => response.url().endsWith(`/transactions/${paid.body.id}`));
+    await operation.getByRole('button', { name: 'Execute' }).click();
+    assert.equal((await answered).status(), 200);
+  });
+
+  test('shows its logo in colours that can be told from the bar', async () => {
+    const fills = await page
+      .locator('.topbar svg path')
+      .evaluateAll((paths) => paths.map((path) => getComputedStyle(path).fill));
+    assert.ok(fills.includes('rgb(255, 255, 255)') && fills.includes('rgb(133, 234, 45)'), String(fills));
+    assert.ok(!fills.includes('rgb(0, 0, 0)'), String(fills));
+  });
+
   test('is still signed in after a reload', async () => {
     await page.reload();
     await page.locator('.opblock').first().waitFor();

@@ -374,8 +374,7 @@ export class Coffer extends EventTarget {
    * @param {Options} [options]
    * @returns {Promise<Statement>}
    */
-  statement = (number, period, options) =>
-    this.#get(`accounts/${number}/statement`, { ...period }, options);
+  statement = (number, period, options) => this.#get(`accounts/${number}/statement`, { ...period }, options);
 
   /**
    * @param {string} number

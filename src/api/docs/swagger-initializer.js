@@ -1,10 +1,19 @@
 // Swagger UI as it comes, with three additions. Whoever signs in here is authorized for all calls. The account numbers of
-// the examples stand for two accounts of theirs, so that each example works as it stands: the second one is opened when an
-// example needs it. And whoever has signed out leaves nothing behind.
+// the examples stand for two accounts of theirs, and the ids for what the page has shown last, so that each example works as
+// it stands: the second account is opened when an example needs it. And whoever has signed out leaves nothing behind.
 const EXAMPLE_ACCOUNT = '10000000000180';
 const EXAMPLE_RECEIVER = '10000000000277';
+const EXAMPLE_ID = '019a8f3e-7c4b-7d21-9b1e-2f6a5c0d4e88';
 const OWN_ACCOUNT = 'coffer-own-account';
 const OWN_RECEIVER = 'coffer-own-receiver';
+// An answer from such a path shows an id, or some of them, that may take the place of the example in such another one.
+const IDS = [
+  { from: /^\/(deposit|withdraw|transfer|transactions\/[^/]+\/reverse|transactions)$/, to: '/transactions/' },
+  { from: /^\/(deposit|withdraw|transfer|transactions\/[^/]+\/reverse|approvals)$/, to: '/approvals/' },
+  { from: /^\/(me|users)$/, to: '/users/' },
+  { from: /^\/me\/sessions$/, to: '/me/sessions/' },
+];
+const own = (path) => `coffer-own${path}`;
 // Where Swagger UI keeps the token over a reload.
 const AUTHORIZED = 'authorized';
 const SCHEME = 'bearer';
@@ -13,9 +22,20 @@ function remember(account, as) {
   if (account) sessionStorage.setItem(as, account.account_number);
 }
 
+function rememberIds(path, body) {
+  const shown = Array.isArray(body.data) ? body.data.find((item) => !item.current) : body;
+  if (!shown?.id) return;
+  for (const { from, to } of IDS) {
+    if (from.test(path) && (to !== '/approvals/' || shown.status.startsWith('pending'))) {
+      sessionStorage.setItem(own(to), shown.id);
+    }
+  }
+}
+
 function forgetAccounts() {
   sessionStorage.removeItem(OWN_ACCOUNT);
   sessionStorage.removeItem(OWN_RECEIVER);
+  for (const { to } of IDS) sessionStorage.removeItem(own(to));
 }
 
 function forgetWhatIsStored() {
@@ -62,6 +82,9 @@ async function learn(response) {
     authorize(token);
     if (path === '/login') await rememberAccountsOf(token);
   }
+  if (response.status >= 200 && response.status < 203 && response.text?.startsWith('{')) {
+    rememberIds(path, JSON.parse(response.text));
+  }
   if (endsTheToken(response, path)) signOutHere();
   return response;
 }
@@ -81,6 +104,9 @@ async function fillIn(request) {
   // Behind a proxy that the bank does not know it takes itself for one on plain HTTP: what is asked here stays here.
   const { pathname, search } = new URL(request.url, location.href);
   request.url = `${location.origin}${pathname}${search}`;
+  for (const { to } of IDS) {
+    request.url = request.url.replace(to + EXAMPLE_ID, to + (sessionStorage.getItem(own(to)) ?? EXAMPLE_ID));
+  }
   if (!sessionStorage.getItem(OWN_ACCOUNT)) return request;
   const needsReceiver = typeof request.body === 'string' && request.body.includes(EXAMPLE_RECEIVER);
   if (needsReceiver && !sessionStorage.getItem(OWN_RECEIVER)) await openReceiver(request.headers);
@@ -88,9 +114,9 @@ async function fillIn(request) {
     [EXAMPLE_ACCOUNT, OWN_ACCOUNT],
     [EXAMPLE_RECEIVER, OWN_RECEIVER],
   ]) {
-    const own = sessionStorage.getItem(as) ?? example;
-    request.url = request.url.replaceAll(example, own);
-    if (typeof request.body === 'string') request.body = request.body.replaceAll(example, own);
+    const mine = sessionStorage.getItem(as) ?? example;
+    request.url = request.url.replaceAll(example, mine);
+    if (typeof request.body === 'string') request.body = request.body.replaceAll(example, mine);
   }
   return request;
 }
