@@ -1,6 +1,7 @@
 //! What the bank says of itself: OpenAPI, Swagger UI, Postman, the pages of problems, the web app and the probes.
 
 pub mod addressed;
+mod examples;
 pub mod links;
 pub mod openapi;
 pub mod postman;

@@ -17,7 +17,7 @@ use utoipa::{PartialSchema, ToSchema};
 
 use crate::api::docs::addressed::{ADDRESS, AddressedDocument, BankAddress};
 use crate::api::docs::static_file::REVALIDATE;
-use crate::api::docs::{links, problem_responses, refine, scalars, version_3_0};
+use crate::api::docs::{examples, links, problem_responses, refine, scalars, version_3_0};
 use crate::api::http::problem::{FieldError, Problem};
 use crate::api::{App, router};
 
@@ -25,7 +25,8 @@ const DESCRIPTION: &str = "\
 A bank in one binary: accounts, deposits, withdrawals, transfers, balances and history over a double-entry ledger.
 
 **Try it**: `POST /create_account`, `POST /login`, then `POST /deposit`. In Swagger UI the examples work as they stand: \
-whoever signs in there is authorized, and the account numbers are replaced by your own.
+whoever signs in there is authorized, your own accounts take the place of the account numbers, and what you have been \
+shown last that of the ids. Only tokens and codes have to be filled in.
 
 Amounts are decimal strings (`\"100.50\"`), never JSON numbers. Every error is a problem document (RFC 9457) with a \
 stable `code` and a sentence that says what to send instead. Send an `Idempotency-Key` with each movement of money and \
@@ -81,6 +82,7 @@ pub fn complete(mut document: OpenApi, maximum_major_units: i64) -> Value {
     links::add(&mut document);
     let mut document = scalars::inline(document, maximum_major_units);
     refine::complete(&mut document);
+    examples::add(&mut document);
     problem_responses::complete(&mut document);
     document
 }

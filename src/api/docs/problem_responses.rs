@@ -6,53 +6,60 @@ use std::collections::HashMap;
 use axum::http::StatusCode;
 use serde_json::{Map, Value, json};
 
-use crate::api::http::problem::FieldError;
+use super::examples;
 use crate::problem_code::ProblemCode;
 
-const MEDIA_TYPE: &str = "application/problem+json";
+pub const MEDIA_TYPE: &str = "application/problem+json";
 /// A response that at least this many operations have becomes a component.
 const MANY: usize = 3;
 const DEFAULT: &str = "AnyProblem";
 
-/// The example of each shared response, by its status.
-const EXAMPLES: &[(StatusCode, ProblemCode)] = &[
-    (StatusCode::BAD_REQUEST, ProblemCode::MalformedJson),
-    (StatusCode::UNAUTHORIZED, ProblemCode::InvalidToken),
-    (StatusCode::FORBIDDEN, ProblemCode::RoleRequired),
-    (StatusCode::NOT_FOUND, ProblemCode::AccountNotFound),
-    (StatusCode::REQUEST_TIMEOUT, ProblemCode::RequestTimeout),
-    (StatusCode::PAYLOAD_TOO_LARGE, ProblemCode::BodyTooLarge),
-    (StatusCode::UNSUPPORTED_MEDIA_TYPE, ProblemCode::UnsupportedMediaType),
-    (StatusCode::UNPROCESSABLE_ENTITY, ProblemCode::MissingField),
-    (StatusCode::TOO_MANY_REQUESTS, ProblemCode::TooManyRequests),
-    (StatusCode::INTERNAL_SERVER_ERROR, ProblemCode::InternalError),
-    (StatusCode::SERVICE_UNAVAILABLE, ProblemCode::DatabaseUnavailable),
-    (StatusCode::GATEWAY_TIMEOUT, ProblemCode::OutcomeUnknown),
-    (StatusCode::INSUFFICIENT_STORAGE, ProblemCode::DiskFull),
+/// The headers of a status, with what each says.
+const HEADERS: &[(StatusCode, &str, &str)] = &[
+    (
+        StatusCode::UNAUTHORIZED,
+        "WWW-Authenticate",
+        "How to show who calls (RFC 6750), or that it must be shown again (RFC 9470)",
+    ),
+    (StatusCode::TOO_MANY_REQUESTS, "Retry-After", "In so many seconds there is room again"),
+    (
+        StatusCode::TOO_MANY_REQUESTS,
+        "RateLimit",
+        "What is left of the limit: its name, `r` remaining, `t` seconds to the next",
+    ),
+    (StatusCode::TOO_MANY_REQUESTS, "RateLimit-Policy", "The limit: its name, `q` requests in `w` seconds"),
+    (StatusCode::SERVICE_UNAVAILABLE, "Retry-After", "In so many seconds it may be tried again"),
 ];
 
 /// Completes the problems of every operation.
 pub fn complete(document: &mut Value) {
+    for_each_problem(document, &mut add_headers);
     let shared = shared(document);
-    for_each_problem(document, &mut |status, response| {
+    for_each_problem(document, &mut |_, status, response| {
         if shared.get(&status) == Some(response) {
             *response = json!({"$ref": format!("#/components/responses/{}", name(status))});
         }
     });
     let mut components: Map<String, Value> =
-        shared.into_iter().map(|(status, response)| (name(status), with_example(status, response))).collect();
+        shared.into_iter().map(|(status, response)| (name(status), response)).collect();
     components.insert(DEFAULT.to_owned(), any_problem());
     components.sort_keys();
     document["components"]["responses"] = Value::Object(components);
-    for_each_responses(document, &mut |responses| {
+    for_each_responses(document, &mut |_, responses| {
         responses.insert("default".to_owned(), json!({"$ref": format!("#/components/responses/{DEFAULT}")}));
     });
+}
+
+fn add_headers(_operation: &str, status: StatusCode, response: &mut Value) {
+    for &(_, name, description) in HEADERS.iter().filter(|header| header.0 == status) {
+        response["headers"][name] = json!({"description": description, "schema": {"type": "string"}});
+    }
 }
 
 /// The most common response of each status, if at least [`MANY`] operations have it.
 fn shared(document: &mut Value) -> HashMap<StatusCode, Value> {
     let mut counts: HashMap<StatusCode, Vec<(Value, usize)>> = HashMap::new();
-    for_each_problem(document, &mut |status, response| {
+    for_each_problem(document, &mut |_, status, response| {
         let of_status = counts.entry(status).or_default();
         match of_status.iter_mut().find(|(known, _)| known == response) {
             Some((_, count)) => *count += 1,
@@ -64,17 +71,6 @@ fn shared(document: &mut Value) -> HashMap<StatusCode, Value> {
     counts.into_iter().filter_map(many).collect()
 }
 
-/// Adds the example of the status. Only shared responses get one: a response that one operation describes for itself means
-/// another problem of that status.
-fn with_example(status: StatusCode, mut response: Value) -> Value {
-    let example = EXAMPLES.iter().find(|(example, _)| *example == status).map(|&(_, code)| example(status, code));
-    let content = response.pointer_mut(&format!("/content/{}", MEDIA_TYPE.replace('/', "~1")));
-    if let (Some(content), Some(example)) = (content, example) {
-        content["example"] = example;
-    }
-    response
-}
-
 /// `TooManyRequests`
 fn name(status: StatusCode) -> String {
     status.canonical_reason().unwrap_or("Problem").replace(' ', "")
@@ -82,37 +78,27 @@ fn name(status: StatusCode) -> String {
 
 fn any_problem() -> Value {
     let schema = json!({"$ref": "#/components/schemas/Problem"});
-    json!({"description": "Any other problem", "content": {MEDIA_TYPE: {"schema": schema}}})
+    let example = examples::problem(StatusCode::METHOD_NOT_ALLOWED, ProblemCode::MethodNotAllowed);
+    json!({"description": "Any other problem", "content": {MEDIA_TYPE: {"schema": schema, "example": example}}})
 }
 
-fn example(status: StatusCode, code: ProblemCode) -> Value {
-    let mut problem = json!({
-        "type": format!("/problems/{code}"),
-        "title": code.title(),
-        "status": status.as_u16(),
-        "detail": format!("{} {}", code.what_happened(), code.what_to_do()),
-        "code": code,
-        "request_id": "019a8f3e-7c4b-7d21-9b1e-2f6a5c0d4e88",
-    });
-    if status == StatusCode::UNPROCESSABLE_ENTITY {
-        problem["errors"] = json!([FieldError::new("/amount", code, code.what_to_do())]);
-    }
-    problem
-}
-
-fn for_each_responses(document: &mut Value, change: &mut impl FnMut(&mut Map<String, Value>)) {
+fn for_each_responses(document: &mut Value, change: &mut impl FnMut(&str, &mut Map<String, Value>)) {
     let Some(paths) = document.get_mut("paths").and_then(Value::as_object_mut) else { return };
-    let operations = paths.values_mut().filter_map(Value::as_object_mut).flat_map(Map::values_mut);
-    operations.filter_map(|operation| operation.get_mut("responses")?.as_object_mut()).for_each(change);
+    for operation in paths.values_mut().filter_map(Value::as_object_mut).flat_map(Map::values_mut) {
+        let id = operation["operationId"].as_str().unwrap_or_default().to_owned();
+        if let Some(responses) = operation.get_mut("responses").and_then(Value::as_object_mut) {
+            change(&id, responses);
+        }
+    }
 }
 
-fn for_each_problem(document: &mut Value, change: &mut impl FnMut(StatusCode, &mut Value)) {
-    for_each_responses(document, &mut |responses| {
-        for (status, response) in responses.iter_mut() {
-            if let Some(status) =
-                status.parse().ok().filter(|it: &StatusCode| it.is_client_error() || it.is_server_error())
-            {
-                change(status, response);
+/// With the id of the operation and the status of the problem. A response that is a reference is passed over.
+pub fn for_each_problem(document: &mut Value, change: &mut impl FnMut(&str, StatusCode, &mut Value)) {
+    let is_problem = |status: &StatusCode| status.is_client_error() || status.is_server_error();
+    for_each_responses(document, &mut |operation, responses| {
+        for (status, response) in responses.iter_mut().filter(|(_, response)| response.get("$ref").is_none()) {
+            if let Some(status) = status.parse().ok().filter(is_problem) {
+                change(operation, status, response);
             }
         }
     });

@@ -1,0 +1,167 @@
+//! Examples of answers in the OpenAPI document: each belongs to its operation and its status.
+
+use axum::http::StatusCode;
+use serde_json::{Value, json};
+
+use super::problem_responses::{MEDIA_TYPE, for_each_problem};
+use crate::api::http::problem::FieldError;
+use crate::problem_code::ProblemCode::{self, *};
+
+/// The example of a problem, by its status, where its operation has none of its own.
+const OF_STATUS: &[(u16, ProblemCode)] = &[
+    (400, MalformedJson),
+    (401, InvalidToken),
+    (403, RoleRequired),
+    (404, AccountNotFound),
+    (406, NotAcceptable),
+    (408, RequestTimeout),
+    (409, InsufficientFunds),
+    (413, BodyTooLarge),
+    (415, UnsupportedMediaType),
+    (422, MissingField),
+    (429, TooManyRequests),
+    (500, InternalError),
+    (503, DatabaseUnavailable),
+    (504, OutcomeUnknown),
+    (507, DiskFull),
+];
+
+/// The example of a problem that one operation describes for itself.
+const OF_OPERATION: &[(&str, u16, ProblemCode)] = &[
+    ("list_accounts", 404, UserNotFound),
+    ("open_account", 409, TooManyAccounts),
+    ("open_account", 429, TooManyOpenings),
+    ("close_account", 401, RecentSignInRequired),
+    ("close_account", 409, AccountNotEmpty),
+    ("set_account_status", 409, AccountClosed),
+    ("show_approval", 404, ApprovalNotFound),
+    ("approve", 401, RecentSignInRequired),
+    ("approve", 403, OwnApproval),
+    ("approve", 404, ApprovalNotFound),
+    ("approve", 409, ApprovalNotPending),
+    ("reject", 404, ApprovalNotFound),
+    ("reject", 409, ApprovalNotPending),
+    ("create_account", 403, SignUpByStaffOnly),
+    ("create_account", 409, EmailTaken),
+    ("create_account", 429, TooManySignUps),
+    ("deposit", 409, AccountFrozen),
+    ("login", 401, InvalidCredentials),
+    ("close_me", 401, RecentSignInRequired),
+    ("close_me", 409, AccountsOpen),
+    ("update_me", 401, RecentSignInRequired),
+    ("update_me", 403, WrongPassword),
+    ("update_me", 409, EmailTaken),
+    ("change_password", 403, WrongPassword),
+    ("prove", 403, WrongPassword),
+    ("prove", 409, SecondFactorMissing),
+    ("enrol_second_factor", 403, WrongPassword),
+    ("enrol_second_factor", 409, SecondFactorEnabled),
+    ("confirm_second_factor", 403, InvalidSecondFactor),
+    ("confirm_second_factor", 409, NothingToConfirm),
+    ("remove_second_factor", 403, WrongPassword),
+    ("remove_second_factor", 409, SecondFactorMissing),
+    ("end_session", 404, SessionNotFound),
+    ("metrics", 404, MetricsOff),
+    ("show_problem", 404, ProblemNotFound),
+    ("readyz", 503, NotReady),
+    ("refresh", 401, InvalidRefreshToken),
+    ("batch", 401, RecentSignInRequired),
+    ("batch", 409, BatchRefused),
+    ("show_transaction", 404, TransactionNotFound),
+    ("reverse_transaction", 404, TransactionNotFound),
+    ("reverse_transaction", 409, AlreadyReversed),
+    ("transfer", 401, RecentSignInRequired),
+    ("transfer", 404, ReceiverNotFound),
+    ("show_user", 404, UserNotFound),
+    ("set_role", 401, RecentSignInRequired),
+    ("set_role", 403, NotForOneself),
+    ("set_role", 404, UserNotFound),
+    ("set_role", 409, LastAdmin),
+    ("reset_second_factor", 401, RecentSignInRequired),
+    ("reset_second_factor", 403, NotForOneself),
+    ("reset_second_factor", 404, UserNotFound),
+    ("reset_second_factor", 409, SecondFactorMissing),
+    ("end_sessions_of_user", 401, RecentSignInRequired),
+    ("end_sessions_of_user", 404, UserNotFound),
+    ("set_user_status", 403, NotForOneself),
+    ("set_user_status", 404, UserNotFound),
+    ("withdraw", 401, RecentSignInRequired),
+];
+
+/// The movement that each of these operations shows: its type and direction, the other account, and what it reverses.
+const MOVEMENTS: &[(&str, &str, &str, Option<&str>, Option<&str>)] = &[
+    ("deposit", "deposit", "credit", None, None),
+    ("withdraw", "withdrawal", "debit", None, None),
+    ("transfer", "transfer", "debit", Some("10000000000277"), None),
+    ("reverse_transaction", "withdrawal", "debit", None, Some("019a8f3e-6a10-7c52-8f7d-0b1c2d3e4f50")),
+    ("show_transaction", "deposit", "credit", None, None),
+];
+
+/// Gives every answer that shows a problem or a movement an example.
+pub fn add(document: &mut Value) {
+    for_each_problem(document, &mut |operation, status, response| {
+        if let (Some(content), Some(code)) = (content_of(response, MEDIA_TYPE), code_of(operation, status)) {
+            content["example"] = problem(status, code);
+        }
+    });
+    for item in document["paths"].as_object_mut().into_iter().flat_map(|paths| paths.values_mut()) {
+        for operation in item.as_object_mut().into_iter().flat_map(|item| item.values_mut()) {
+            let Some(of) = MOVEMENTS.iter().find(|of| operation["operationId"] == of.0) else { continue };
+            for (status, is_posted) in [("200", true), ("201", true), ("202", false)] {
+                let response = operation["responses"].get_mut(status);
+                if let Some(content) = response.and_then(|response| content_of(response, "application/json")) {
+                    content["example"] = movement(of, is_posted);
+                }
+            }
+        }
+    }
+}
+
+fn content_of<'v>(response: &'v mut Value, media_type: &str) -> Option<&'v mut Value> {
+    response.get_mut("content")?.get_mut(media_type)
+}
+
+fn code_of(operation: &str, status: StatusCode) -> Option<ProblemCode> {
+    let status = status.as_u16();
+    let own = OF_OPERATION.iter().find(|of| (of.0, of.1) == (operation, status)).map(|of| of.2);
+    own.or_else(|| OF_STATUS.iter().find(|of| of.0 == status).map(|of| of.1))
+}
+
+pub fn problem(status: StatusCode, code: ProblemCode) -> Value {
+    let mut problem = json!({
+        "type": format!("/problems/{code}"),
+        "title": code.title(),
+        "status": status.as_u16(),
+        "detail": format!("{} {}", code.what_happened(), code.what_to_do()),
+        "code": code,
+        "request_id": "019a8f3e-7c4b-7d21-9b1e-2f6a5c0d4e88",
+    });
+    if status == StatusCode::UNPROCESSABLE_ENTITY {
+        problem["errors"] = json!([FieldError::new("/amount", code, code.what_to_do())]);
+    }
+    problem
+}
+
+fn movement(of: &(&str, &str, &str, Option<&str>, Option<&str>), is_posted: bool) -> Value {
+    let &(_, movement_type, direction, counterparty, reverses) = of;
+    let if_posted = |value: Value| if is_posted { value } else { Value::Null };
+    let mut movement = json!({
+        "id": "019a8f3e-7c4b-7d21-9b1e-2f6a5c0d4e88",
+        "type": movement_type,
+        "status": if is_posted { "posted" } else { "pending_approval" },
+        "account_number": "10000000000180",
+        "counterparty": counterparty,
+        "direction": direction,
+        "amount": "100.50",
+        "currency": "USD",
+        "balance": if_posted(json!("250.00")),
+        "sequence": if_posted(json!(7)),
+        "description": "Salary",
+        "created_at": "2026-01-31T12:00:00.000000Z",
+        "hash": if_posted(json!("5f2b1d0c9e8a7f6b5d4c3b2a190807f6e5d4c3b2a1908f7e6d5c4b3a29180706")),
+    });
+    if let Some(reverses) = reverses {
+        movement["reverses"] = reverses.into();
+    }
+    movement
+}
