@@ -40,6 +40,8 @@ pub struct Account {
     pub reserved: i64,
 }
 
+/// Whether an account takes movements. `open`: it does. `frozen`: the bank has stopped all movements until it releases
+/// the account. `closed`: it takes none for good; its history stays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, sqlx::Type, ToSchema)]
 #[serde(rename_all = "lowercase")]
 #[sqlx(type_name = "text", rename_all = "lowercase")]

@@ -44,6 +44,9 @@ pub struct Approval {
     pub decided_at: Option<Timestamp>,
 }
 
+/// How far an approval has come. `pending`: it waits for a second person. `approved`: a second person has approved it,
+/// and the movement is booked or the change made. `rejected`: a second person has refused it, or the person who asked
+/// for it has taken it back. `expired`: nobody has decided within seven days.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, sqlx::Type, ToSchema)]
 #[serde(rename_all = "lowercase")]
 #[sqlx(type_name = "text", rename_all = "lowercase")]

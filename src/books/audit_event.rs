@@ -17,7 +17,19 @@ const MAX_TEXT_LENGTH: usize = 300;
 /// Declares the actions, each with its name as stored and on the wire.
 macro_rules! actions {
     ($($(#[$meta:meta])* $action:ident = $name:literal,)*) => {
-        /// What happened.
+        /// The kind of an event in the audit log. Most names say what was done to the subject.
+        /// `login_throttled`: there were too many tries, and this one was not looked at.
+        /// `access_denied`: the role of the caller does not allow the request.
+        /// `refresh_token_reused`: a refresh token came a second time, so its session was ended.
+        /// `second_factor_failed`: the password was right and the code was wrong.
+        /// `proof_failed`: a password or a code beside an access token was wrong.
+        /// `confirmation_changed`: a user has changed their own `confirm_above`.
+        /// `session_ended`: one session was ended. `sessions_ended`: an admin ended all sessions of a user.
+        /// `movement_by_staff`: staff moved money on somebody else's account.
+        /// `movement_refused`: staff tried to do so and were refused.
+        /// `demo_filled`: `coffer demo` filled the bank with made-up data.
+        /// `statement_exported`, `audit_read`, `record_viewed` and the names that end in `_viewed` or `_listed`:
+        /// somebody was shown data about other people.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
         #[serde(rename_all = "snake_case")]
         pub enum Action {

@@ -5,7 +5,8 @@ use utoipa::ToSchema;
 use crate::account_number::AccountNumber;
 use crate::money::Money;
 
-/// What a movement is to the customer.
+/// The kind of a movement. `deposit`: cash is paid into an account. `withdrawal`: cash is paid out of an account.
+/// `transfer`: money goes from one account to another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, sqlx::Type, ToSchema)]
 #[serde(rename_all = "lowercase")]
 #[repr(i16)]

@@ -69,6 +69,7 @@ pub struct AuditRecord {
     pub request_id: Option<String>,
     /// What the client called the request, in its own `X-Request-Id`: it may be anything.
     pub client_request_id: Option<String>,
+    /// More about the event in words, such as a reason or a change of values; null if there is no more to say.
     pub detail: Option<String>,
     /// The accounts, by number, and the people, by id, that it is about beside the subject.
     #[sqlx(try_from = "Option<String>")]

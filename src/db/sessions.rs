@@ -21,6 +21,7 @@ pub struct TokenHashes {
 /// One login. Lives until it is ended or `expires_at`.
 #[derive(Clone, Debug, Serialize, sqlx::FromRow, ToSchema)]
 pub struct Session {
+    /// The id of the session; `DELETE /me/sessions/{id}` ends it.
     pub id: Uuid,
     /// The `User-Agent` of the login.
     #[schema(example = "curl/8.5.0")]

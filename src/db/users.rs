@@ -9,12 +9,16 @@ use crate::account_number::AccountNumber;
 use crate::text;
 use crate::timestamp::Timestamp;
 
-/// A person who can sign in. Row and response in one; what is private is skipped on the wire.
+/// A person who can sign in.
+// Row and response in one; what is private is skipped on the wire.
 #[derive(Clone, Debug, Serialize, sqlx::FromRow, ToSchema)]
 pub struct User {
+    /// The id of the user. Accounts name it as `owner_id`.
     pub id: Uuid,
+    /// The full name, as the user has given it: up to 100 characters.
     #[schema(example = "Ada Lovelace")]
     pub name: String,
+    /// The e-mail address that the user signs in with. No two users have the same.
     #[schema(example = "ada@example.com", format = Email)]
     pub email: String,
     pub role: Role,
@@ -30,7 +34,8 @@ pub struct User {
     pub second_factor: bool,
 }
 
-/// A frozen user may look and sign out, but change nothing.
+/// Whether a user may change anything. `active`: the role of the user decides. `frozen`: the user may look and sign
+/// out, but change nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, serde::Deserialize, sqlx::Type, ToSchema)]
 #[serde(rename_all = "lowercase")]
 #[sqlx(type_name = "text", rename_all = "lowercase")]
@@ -61,7 +66,8 @@ pub struct UserFilter {
     pub before: Option<Uuid>,
 }
 
-/// What a person may do. `customer` acts on own accounts; `staff` and `admin` on any; `auditor` reads any.
+/// The rights of a user. `customer`: acts on own accounts. `staff`: acts on any account. `admin`: acts on any account,
+/// gives roles, and reads the audit log. `auditor`: reads any account and the audit log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, serde::Deserialize, sqlx::Type, ToSchema)]
 #[serde(rename_all = "lowercase")]
 #[sqlx(type_name = "text", rename_all = "lowercase")]

@@ -79,8 +79,13 @@ fn movements_are_shown_as_their_status_has_them() {
     let document = document();
     for (path, movement_type) in [("/deposit", "deposit"), ("/withdraw", "withdrawal"), ("/transfer", "transfer")] {
         for (status, shown, has_balance) in [("201", "posted", true), ("202", "pending_approval", false)] {
-            let example = &document["paths"][path]["post"]["responses"][status]["content"]["application/json"]["example"];
-            assert_eq!((&example["type"], &example["status"]), (&json!(movement_type), &json!(shown)), "{path} {status}");
+            let example =
+                &document["paths"][path]["post"]["responses"][status]["content"]["application/json"]["example"];
+            assert_eq!(
+                (&example["type"], &example["status"]),
+                (&json!(movement_type), &json!(shown)),
+                "{path} {status}"
+            );
             assert_eq!(example["balance"].is_string(), has_balance, "{path} {status}");
         }
     }
@@ -241,6 +246,41 @@ fn every_operation_describes_itself_and_says_whether_it_takes_a_token() {
         assert!(operation["description"].as_str().is_some_and(|text| !text.is_empty()), "{method} {path}");
         assert!(operation["security"].is_array(), "{method} {path}");
     }
+}
+
+#[test]
+fn everything_that_clients_send_and_read_has_a_description() {
+    fn look(document: &Value, value: &Value, path: &str, missing: &mut Vec<String>) {
+        let says = |value: &Value| value["description"].as_str().is_some_and(|text| !text.is_empty());
+        let target = |value: &Value| value["$ref"].as_str().and_then(|it| document.pointer(it.trim_start_matches('#')));
+        match value {
+            // What links and examples hold is sent, not described.
+            Value::Object(members) => {
+                for (key, member) in members.iter().filter(|(key, _)| !matches!(key.as_str(), "links" | "example")) {
+                    let path = format!("{path}/{key}");
+                    let parts: Vec<(&str, &Value)> = match (key.as_str(), member) {
+                        ("requestBody", body) => vec![("", body)],
+                        ("parameters", Value::Array(all)) => {
+                            all.iter().map(|it| (it["name"].as_str().unwrap_or_default(), it)).collect()
+                        }
+                        ("responses" | "headers" | "schemas" | "properties", Value::Object(all)) => {
+                            all.iter().map(|(name, it)| (name.as_str(), it)).collect()
+                        }
+                        _ => vec![],
+                    };
+                    let without = |(_, part): &(&str, &Value)| !says(part) && !target(part).is_some_and(says);
+                    missing.extend(parts.into_iter().filter(without).map(|(name, _)| format!("{path}/{name}")));
+                    look(document, member, &path, missing);
+                }
+            }
+            Value::Array(items) => items.iter().for_each(|item| look(document, item, path, missing)),
+            _ => {}
+        }
+    }
+    let document = document();
+    let mut missing = Vec::new();
+    look(&document, &document, "", &mut missing);
+    assert!(missing.is_empty(), "{}", missing.join("\n"));
 }
 
 bank_tests! {

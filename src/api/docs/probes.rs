@@ -16,14 +16,18 @@ use crate::problem_code::ProblemCode;
 /// How Prometheus wants its text format named.
 const PROMETHEUS_TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
+/// The process is alive.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Health {
+    /// Always `ok`: a process that is not alive does not answer.
     #[schema(value_type = String, example = "ok")]
     status: &'static str,
 }
 
+/// The ledger can book movements.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Readiness {
+    /// Always `ok`: otherwise the answer is 503.
     #[schema(value_type = String, example = "ok")]
     status: &'static str,
     /// How far the clock is behind the newest movement, in seconds. More than a few mean that the clock is wrong, or was

@@ -18,12 +18,16 @@ pub struct ProblemKind {
     #[serde(rename = "type")]
     #[schema(example = "/problems/insufficient_funds")]
     problem_type: String,
+    /// A short name.
     #[schema(example = "Insufficient funds")]
     title: String,
+    /// The name for a program, as problems have it in `code`.
     #[schema(value_type = String, example = "insufficient_funds")]
     code: ProblemCode,
+    /// The cause, in a sentence.
     #[schema(value_type = String, example = "There is less on the account than was asked for.")]
     what_happened: &'static str,
+    /// The next step, in a sentence.
     #[schema(value_type = String, example = "Send a smaller amount or pay in first; the detail says how much is available.")]
     what_to_do: &'static str,
 }
@@ -31,6 +35,7 @@ pub struct ProblemKind {
 /// Every kind of problem, by code.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ProblemKinds {
+    /// All of them: this list has no pages.
     data: Vec<ProblemKind>,
 }
 
@@ -73,7 +78,7 @@ pub async fn list(headers: HeaderMap) -> Result<Response> {
     path = "/problems/{code}",
     operation_id = "show_problem",
     tag = "Problems",
-    params(("code" = String, Path, pattern = "^[a-z_]+$", example = "insufficient_funds")),
+    params(("code" = String, Path, description = "The code, as a problem has it in `code`", pattern = "^[a-z_]+$", example = "insufficient_funds")),
     responses(
         (status = OK, description = "What happened and what to do", content((ProblemKind = "application/json"), (String = "text/html"))),
         (status = NOT_FOUND, description = "There is no such code"),

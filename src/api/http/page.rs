@@ -13,11 +13,12 @@ use crate::problem_code::ProblemCode;
 /// How many rows a page has at most when the request does not say.
 const DEFAULT_LIMIT: u32 = 50;
 
-/// A page of a list.
+/// A page of a list: some of its items, and where the next page begins.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Page<T> {
+    /// The items of this page, at most `limit`, in the order of the list.
     data: Vec<T>,
-    /// Whether there is more behind it.
+    /// Whether another page follows.
     has_more: bool,
     /// Send it as `cursor` to get the next page; null when there is none.
     next_cursor: Option<String>,

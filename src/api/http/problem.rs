@@ -30,6 +30,7 @@ pub struct FieldError {
     /// Where: a JSON pointer into the body (`/amount`), `?name` in the query, `{name}` in the path, or a header's name.
     #[schema(value_type = String, example = "/amount")]
     pub pointer: Cow<'static, str>,
+    /// The kind of mistake, for a program; `GET /problems/{code}` explains it.
     #[schema(value_type = String, example = "amount_must_be_a_string")]
     pub code: ProblemCode,
     /// What to send instead.
@@ -44,6 +45,7 @@ pub struct Problem {
     #[serde(rename = "type")]
     #[schema(example = "/problems/insufficient_funds")]
     pub problem_type: String,
+    /// A short name for this kind of problem, the same for every problem with the same `code`.
     #[schema(example = "Insufficient funds")]
     pub title: String,
     /// The HTTP status again.

@@ -47,6 +47,7 @@ pub struct AccountBody {
     #[schema(value_type = Uuid)]
     owner_id: Option<Uuid>,
     currency: Currency,
+    /// The name that was given to the account, up to 50 characters; null if it has none.
     #[schema(example = "Savings")]
     label: Option<String>,
     status: AccountStatus,
@@ -96,11 +97,13 @@ pub struct AccountsQuery {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct BalanceQuery {
+    /// The number of the account: 14 digits, the last two are check digits.
     account_number: AccountNumber,
     /// A moment in the past; now if left out.
     at: Option<Timestamp>,
 }
 
+/// The account to open. Every field may be left out.
 #[derive(Debug, Deserialize, Validate, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"currency": "EUR", "label": "Savings"}))]
@@ -112,6 +115,7 @@ pub struct OpenAccountRequest {
     label: Option<Label>,
 }
 
+/// A new label for an account.
 #[derive(Debug, Deserialize, Validate, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"label": "Holidays"}))]
@@ -205,7 +209,10 @@ pub async fn list(
     path = "/accounts",
     operation_id = "open_account",
     tag = "Accounts",
-    request_body = OpenAccountRequest,
+    request_body(
+        content = OpenAccountRequest,
+        description = "The currency and the label of the new account; `{}` takes the bank's currency and no label",
+    ),
     responses(
         (status = CREATED, description = "Opened", body = AccountBody,
          headers(("Location" = String, description = "The account"))),
@@ -242,7 +249,13 @@ pub async fn open(
     path = "/accounts/{account_number}",
     operation_id = "show_account",
     tag = "Accounts",
-    params(("account_number" = String, Path, pattern = "^[1-9][0-9]{13}$", example = "10000000000180")),
+    params((
+        "account_number" = String,
+        Path,
+        description = "The number of the account: 14 digits, the last two are check digits (ISO 7064 MOD 97-10)",
+        pattern = "^[1-9][0-9]{13}$",
+        example = "10000000000180",
+    )),
     responses(
         (status = OK, description = "The account", body = AccountBody),
         (status = NOT_FOUND, description = "No such account among the caller's"),
@@ -267,8 +280,14 @@ pub async fn show(
     path = "/accounts/{account_number}",
     operation_id = "rename_account",
     tag = "Accounts",
-    params(("account_number" = String, Path, pattern = "^[1-9][0-9]{13}$", example = "10000000000180")),
-    request_body = RelabelRequest,
+    params((
+        "account_number" = String,
+        Path,
+        description = "The number of the account: 14 digits, the last two are check digits (ISO 7064 MOD 97-10)",
+        pattern = "^[1-9][0-9]{13}$",
+        example = "10000000000180",
+    )),
+    request_body(content = RelabelRequest, description = "The label that replaces the present one; null removes it"),
     responses(
         (status = OK, description = "Renamed", body = AccountBody),
         (status = NOT_FOUND, description = "No such account among the caller's"),
@@ -300,7 +319,13 @@ pub async fn relabel(
     path = "/accounts/{account_number}",
     operation_id = "close_account",
     tag = "Accounts",
-    params(("account_number" = String, Path, pattern = "^[1-9][0-9]{13}$", example = "10000000000180")),
+    params((
+        "account_number" = String,
+        Path,
+        description = "The number of the account: 14 digits, the last two are check digits (ISO 7064 MOD 97-10)",
+        pattern = "^[1-9][0-9]{13}$",
+        example = "10000000000180",
+    )),
     responses(
         (status = NO_CONTENT, description = "Closed"),
         (status = UNAUTHORIZED, description = proof::REQUIRED),

@@ -41,6 +41,7 @@ use crate::timestamp::Timestamp;
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Approval)]
 pub struct ApprovalBody {
+    /// The id of the approval. A movement that is approved keeps it as the id of its transaction.
     id: Uuid,
     status: ApprovalStatus,
     #[serde(rename = "type")]
@@ -74,6 +75,7 @@ pub struct ApprovalBody {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     role: Option<Role>,
+    /// The text that statements will show; null if none was sent, and for changes of access.
     #[schema(example = "House sale")]
     description: Option<String>,
     /// The booked movement that this one is to undo.
@@ -90,7 +92,8 @@ pub struct ApprovalBody {
     transaction_id: Option<Uuid>,
 }
 
-/// What waits: a movement of money, or a change of what somebody may do.
+/// The kind of request that waits. `deposit`, `withdrawal` and `transfer` move money. `role_change` gives a user
+/// another role, and `second_factor_reset` takes a user's second factor away; only admins decide these two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ApprovalType {
@@ -107,6 +110,7 @@ pub enum ApprovalType {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct ApprovalsQuery {
+    /// Only approvals with this status; all if left out.
     status: Option<ApprovalStatus>,
     /// How many approvals, 1 to 200.
     limit: Option<Limit<200>>,

@@ -38,6 +38,7 @@ const MAX_ITEM_FRAME_BYTES: usize = 320;
 pub const MAX_BODY_BYTES: usize =
     MAX_ITEMS * (MAX_DESCRIPTION_LENGTH * MAX_CHARACTER_BYTES + MAX_ITEM_FRAME_BYTES) + MAX_ITEM_FRAME_BYTES;
 
+/// Movements to book in one request.
 #[derive(Debug, Deserialize, Validate, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"atomic": true, "transactions": [
@@ -71,10 +72,13 @@ pub struct BatchItem {
 /// What became of each item, in the order of the batch.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct BatchResult {
+    /// How many items are booked, by this request or by an earlier one with the same key.
     #[schema(example = 2)]
     booked: usize,
+    /// How many items were refused.
     #[schema(example = 0)]
     refused: usize,
+    /// One result for each item, in the order of the batch.
     data: Vec<ItemResult>,
 }
 
@@ -106,7 +110,10 @@ pub struct ItemResult {
     path = "/transactions/batch",
     tag = "Money",
     operation_id = "batch",
-    request_body = BatchRequest,
+    request_body(
+        content = BatchRequest,
+        description = "The movements, and whether all must be booked or none; up to 2 MB",
+    ),
     params(transactions::IdempotencyKeyHeader),
     responses(
         (status = OK, description = "What became of each item", body = BatchResult),

@@ -69,7 +69,7 @@ pub struct TransferRequest {
     post,
     path = "/deposit",
     tag = "Money",
-    request_body = MovementRequest,
+    request_body(content = MovementRequest, description = "The account that the money goes to, and the amount"),
     params(transactions::IdempotencyKeyHeader),
     responses(
         PostedResponse,
@@ -99,7 +99,7 @@ pub async fn deposit(
     post,
     path = "/withdraw",
     tag = "Money",
-    request_body = MovementRequest,
+    request_body(content = MovementRequest, description = "The account that the money comes from, and the amount"),
     params(transactions::IdempotencyKeyHeader),
     responses(
         PostedResponse,
@@ -131,7 +131,10 @@ pub async fn withdraw(
     post,
     path = "/transfer",
     tag = "Money",
-    request_body = TransferRequest,
+    request_body(
+        content = TransferRequest,
+        description = "Both accounts, the amount, and the text for both statements",
+    ),
     params(transactions::IdempotencyKeyHeader),
     responses(
         PostedResponse,

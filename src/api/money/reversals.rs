@@ -44,7 +44,7 @@ pub struct ReversalRequest {
     path = "/transactions/{id}/reverse",
     operation_id = "reverse_transaction",
     tag = "Staff",
-    request_body = ReversalRequest,
+    request_body(content = ReversalRequest, description = "The reason for the reversal; `{}` gives none"),
     params(
         ("id" = Uuid, Path, description = "The movement to undo", example = "019a8f3e-7c4b-7d21-9b1e-2f6a5c0d4e88"),
         transactions::IdempotencyKeyHeader,

@@ -33,6 +33,7 @@ pub struct TransactionBody {
     /// 1 for the account's first entry, then without gaps.
     #[schema(example = 1, minimum = 1)]
     sequence: Option<i64>,
+    /// The text that statements show; null if none was sent, or if the bank has erased it.
     #[schema(example = "Salary")]
     description: Option<String>,
     /// When it was posted, or asked for while it is not.
@@ -50,6 +51,10 @@ pub struct TransactionBody {
     reversed_by: Option<Uuid>,
 }
 
+/// How far a movement has come. `posted`: it is in the books for good. `pending_approval`: it waits until a second
+/// person at the bank approves it, under the same id (`GET /approvals/{id}`). `rejected`: a second person has refused
+/// it, or the person who asked for it has taken it back. `expired`: nobody has decided within seven days. No money
+/// moves before it is posted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum TransactionStatus {
@@ -63,6 +68,7 @@ pub enum TransactionStatus {
     Expired,
 }
 
+/// The way the money goes, seen from `account_number`. `credit`: it comes in. `debit`: it goes out.
 #[derive(Clone, Copy, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 enum Direction {

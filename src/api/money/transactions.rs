@@ -40,6 +40,7 @@ const LOOKED_THROUGH_AT_ONCE: i64 = 200;
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct HistoryQuery {
+    /// The number of the account: 14 digits, the last two are check digits.
     account_number: AccountNumber,
     /// How many entries, 1 to 200.
     limit: Option<Limit<200>>,

@@ -59,7 +59,7 @@ pub struct ProofRequest {
     path = "/me/proof",
     operation_id = "prove",
     tag = "Profile",
-    request_body = ProofRequest,
+    request_body(content = ProofRequest, description = "Either the password or a code, not both"),
     responses(
         (status = OK, description = "Shown; go on with this access token", body = Tokens),
         (status = FORBIDDEN, description = "The password or the code is wrong"),

@@ -30,16 +30,19 @@ use crate::db::users::Role;
 use crate::problem_code::ProblemCode;
 use crate::timestamp::Timestamp;
 
+/// The state of the caller's second factor.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct SecondFactorStatus {
     /// Whether a login takes a code beside the password.
     enabled: bool,
     /// Whether the caller's role may only be used with a second factor.
     required: bool,
+    /// How many recovery codes have not been used yet.
     #[schema(minimum = 0, example = 10)]
     recovery_codes_left: i64,
 }
 
+/// The proof that a new second factor requires.
 #[derive(Debug, Deserialize, Validate, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"password": "correct horse battery staple"}))]
@@ -64,6 +67,7 @@ pub struct EnrolmentBody {
     qr_svg: String,
 }
 
+/// The proof that the authenticator app has the secret.
 #[derive(Debug, Deserialize, Validate, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"code": "287082"}))]
@@ -74,13 +78,15 @@ pub struct ConfirmSecondFactorRequest {
     code: String,
 }
 
-/// Each stands in for a code of the app, once. They are shown this once.
+/// Codes to sign in with when the authenticator app is lost. They are shown this once.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct RecoveryCodes {
+    /// Ten codes. Each replaces a code of the app once; hyphens, spaces and capitals do not matter.
     #[schema(example = json!(["mfrg-gzdf-mztw-q2lk-nfrg-gzdf"]))]
     recovery_codes: Vec<String>,
 }
 
+/// The proof that removing the second factor requires.
 #[derive(Debug, Deserialize, Validate, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"password": "correct horse battery staple", "code": "287082"}))]
@@ -118,7 +124,7 @@ pub async fn show(State(app): State<App>, caller: Caller) -> Result<Json<SecondF
     path = "/me/second_factor",
     operation_id = "enrol_second_factor",
     tag = "Profile",
-    request_body = EnrolSecondFactorRequest,
+    request_body(content = EnrolSecondFactorRequest, description = "The password of the caller"),
     responses(
         (status = OK, description = "Scan the picture with the app, then confirm a code", body = EnrolmentBody),
         (status = FORBIDDEN, description = "The password is wrong"),
@@ -158,7 +164,7 @@ pub async fn enrol(
     path = "/me/second_factor/confirm",
     operation_id = "confirm_second_factor",
     tag = "Profile",
-    request_body = ConfirmSecondFactorRequest,
+    request_body(content = ConfirmSecondFactorRequest, description = "The code that the authenticator app shows now"),
     responses(
         (status = OK, description = "Confirmed; keep the recovery codes safe", body = RecoveryCodes),
         (status = FORBIDDEN, description = "The code is wrong"),
@@ -198,7 +204,7 @@ pub async fn confirm(
     path = "/me/second_factor/remove",
     operation_id = "remove_second_factor",
     tag = "Profile",
-    request_body = RemoveSecondFactorRequest,
+    request_body(content = RemoveSecondFactorRequest, description = "The password of the caller, and a code"),
     responses(
         (status = NO_CONTENT, description = "Removed, with the recovery codes"),
         (status = FORBIDDEN, description = "The password or the code is wrong"),

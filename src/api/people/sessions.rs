@@ -44,10 +44,12 @@ const REFUSAL_GRID: Duration = Duration::from_millis(100);
 /// How much of the `User-Agent` a session stores, in characters.
 const MAX_USER_AGENT_LENGTH: usize = 200;
 
+/// The credentials of a user.
 #[derive(Debug, Deserialize, Validate, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"email": "ada@example.com", "password": "correct horse battery staple"}))]
 pub struct LoginRequest {
+    /// The e-mail address of the user, up to 254 characters. Upper and lower case do not matter.
     #[validate(custom(function = fields::email_length))]
     #[schema(max_length = 254, example = "ada@example.com")]
     email: String,
@@ -58,6 +60,7 @@ pub struct LoginRequest {
     code: Option<String>,
 }
 
+/// The refresh token of a session.
 #[derive(Debug, Deserialize, Validate, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"refresh_token": "q83vEjRWeJCrze8SNFZ4kKvN7xI0VniQq83vEjRWeJA"}))]
@@ -73,6 +76,7 @@ pub struct Tokens {
     /// A JWT. Send it as `Authorization: Bearer <access_token>`.
     #[schema(example = "eyJ0eXAiOiJhdCtqd3QiLCJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIwMTlhIn0.c2lnbmF0dXJl")]
     access_token: String,
+    /// The scheme of the `Authorization` header: always `Bearer` (RFC 6750).
     #[schema(value_type = String, example = "Bearer")]
     token_type: &'static str,
     /// Seconds until the access token expires.
@@ -98,6 +102,7 @@ pub struct SessionsQuery {
     cursor: Option<Cursor>,
 }
 
+/// One session of the caller, and whether it is the one that asks.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct SessionBody {
     #[serde(flatten)]
@@ -114,7 +119,10 @@ pub struct SessionBody {
     path = "/login",
     tag = "Sign in",
     params(web_client::ClientHeader),
-    request_body = LoginRequest,
+    request_body(
+        content = LoginRequest,
+        description = "The address, the password, and the code of a second factor where there is one",
+    ),
     responses(
         (status = OK, description = "Signed in", body = Tokens),
         (status = UNAUTHORIZED, description = "The address or the password is wrong"),
@@ -272,7 +280,10 @@ async fn end_oldest_sessions(tx: &mut Tx<'_>, context: &RequestContext, newest: 
     path = "/refresh",
     tag = "Sign in",
     params(web_client::ClientHeader),
-    request_body = RefreshRequest,
+    request_body(
+        content = RefreshRequest,
+        description = "The refresh token of the last answer; `{}` where it is in the cookie of the web app",
+    ),
     responses(
         (status = OK, description = "The next pair of tokens", body = Tokens),
         (status = UNAUTHORIZED, description = "The refresh token is not valid, or was used before"),

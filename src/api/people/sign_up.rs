@@ -12,7 +12,8 @@ use crate::api::http::caller::{Caller, Staff};
 use crate::api::http::error::{Error, Result};
 use crate::problem_code::ProblemCode;
 
-/// Who may sign people up.
+/// The people who may sign up customers. `open`: everybody signs up for themselves. `staff`: only staff and admins sign
+/// people up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum SignUp {

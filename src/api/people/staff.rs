@@ -40,6 +40,7 @@ pub struct UsersQuery {
     /// Part of a name or an address, whatever its case and accents, or the number of an account for its owner.
     #[param(inline, example = "ada")]
     search: Option<UserSearch>,
+    /// Only users with this role; all if left out.
     role: Option<Role>,
     /// How many users, 1 to 100.
     limit: Option<Limit<100>>,
@@ -47,6 +48,7 @@ pub struct UsersQuery {
     cursor: Option<Cursor>,
 }
 
+/// The role that a user gets.
 #[derive(Debug, Deserialize, Validate, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"role": "staff"}))]
@@ -54,6 +56,7 @@ pub struct RoleRequest {
     role: Role,
 }
 
+/// The status that a user gets, and why.
 #[derive(Debug, Deserialize, Validate, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"status": "frozen", "reason": "Card and phone stolen"}))]
@@ -64,7 +67,8 @@ pub struct UserStatusRequest {
     reason: Option<Reason>,
 }
 
-/// What staff may make of an account. Its owner closes it.
+/// The status that staff may give an account. `open`: it takes movements. `frozen`: it takes none.
+/// `DELETE /accounts/{account_number}` closes an account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum FreezeStatus {
@@ -72,6 +76,7 @@ pub enum FreezeStatus {
     Frozen,
 }
 
+/// The status that an account gets, and why.
 #[derive(Debug, Deserialize, Validate, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"status": "frozen", "reason": "Court order 12/2026"}))]
@@ -128,7 +133,7 @@ pub async fn list(
     path = "/users/{user_id}",
     operation_id = "show_user",
     tag = "Staff",
-    params(("user_id" = Uuid, Path, example = "019a8f3e-7c4b-7d21-9b1e-2f6a5c0d4e88")),
+    params(("user_id" = Uuid, Path, description = "The user's `id`", example = "019a8f3e-7c4b-7d21-9b1e-2f6a5c0d4e88")),
     responses(
         (status = OK, description = "The profile", body = User),
         (status = FORBIDDEN, description = "For staff, admins and auditors"),
@@ -168,8 +173,8 @@ fn describe(search: &str, role: Option<Role>) -> String {
     path = "/users/{user_id}/role",
     operation_id = "set_role",
     tag = "Staff",
-    params(("user_id" = Uuid, Path, example = "019a8f3e-7c4b-7d21-9b1e-2f6a5c0d4e88")),
-    request_body = RoleRequest,
+    params(("user_id" = Uuid, Path, description = "The user's `id`", example = "019a8f3e-7c4b-7d21-9b1e-2f6a5c0d4e88")),
+    request_body(content = RoleRequest, description = "The new role of the user"),
     responses(
         (status = OK, description = "Given", body = UserChange),
         (status = ACCEPTED, description = "Waits until another admin approves it: the user as before", body = UserChange,
@@ -215,8 +220,8 @@ pub async fn set_role(
     path = "/users/{user_id}/status",
     operation_id = "set_user_status",
     tag = "Staff",
-    params(("user_id" = Uuid, Path, example = "019a8f3e-7c4b-7d21-9b1e-2f6a5c0d4e88")),
-    request_body = UserStatusRequest,
+    params(("user_id" = Uuid, Path, description = "The user's `id`", example = "019a8f3e-7c4b-7d21-9b1e-2f6a5c0d4e88")),
+    request_body(content = UserStatusRequest, description = "`frozen` or `active`, with a reason for the audit log"),
     responses(
         (status = OK, description = "Done", body = User),
         (status = FORBIDDEN, description = "For staff and admins, and not for oneself"),
@@ -274,7 +279,7 @@ pub async fn set_user_status(
     path = "/users/{user_id}/sessions",
     operation_id = "end_sessions_of_user",
     tag = "Staff",
-    params(("user_id" = Uuid, Path, example = "019a8f3e-7c4b-7d21-9b1e-2f6a5c0d4e88")),
+    params(("user_id" = Uuid, Path, description = "The user's `id`", example = "019a8f3e-7c4b-7d21-9b1e-2f6a5c0d4e88")),
     responses(
         (status = NO_CONTENT, description = "Ended"),
         (status = UNAUTHORIZED, description = proof::REQUIRED),
@@ -307,8 +312,14 @@ pub async fn end_sessions(
     path = "/accounts/{account_number}/status",
     operation_id = "set_account_status",
     tag = "Staff",
-    params(("account_number" = String, Path, pattern = "^[1-9][0-9]{13}$", example = "10000000000180")),
-    request_body = AccountStatusRequest,
+    params((
+        "account_number" = String,
+        Path,
+        description = "The number of the account: 14 digits, the last two are check digits (ISO 7064 MOD 97-10)",
+        pattern = "^[1-9][0-9]{13}$",
+        example = "10000000000180",
+    )),
+    request_body(content = AccountStatusRequest, description = "`frozen` or `open`, with a reason for the audit log"),
     responses(
         (status = OK, description = "Done", body = AccountBody),
         (status = FORBIDDEN, description = "For staff and admins, and not for their own accounts"),

@@ -29,6 +29,7 @@ use crate::problem_code::ProblemCode;
 use crate::text::Name;
 use crate::timestamp::Timestamp;
 
+/// A new customer, and the currency of their first account.
 #[derive(Debug, Deserialize, Validate, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"name": "Ada Lovelace", "email": "ada@example.com", "password": "correct horse battery staple", "currency": "USD"}))]
@@ -50,6 +51,7 @@ pub struct NewUser {
     account: AccountBody,
 }
 
+/// Changes to the caller's profile. A field that is left out stays as it is.
 #[derive(Debug, Deserialize, Validate, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"name": "Ada King"}))]
@@ -81,6 +83,7 @@ impl From<User> for Profile {
     }
 }
 
+/// The present password of the caller and the one that replaces it.
 #[derive(Debug, Deserialize, Validate, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"current_password": "correct horse battery staple", "new_password": "an even longer passphrase"}))]
@@ -98,7 +101,10 @@ pub struct ChangePasswordRequest {
     post,
     path = "/create_account",
     tag = "Sign in",
-    request_body = CreateAccountRequest,
+    request_body(
+        content = CreateAccountRequest,
+        description = "The name, address and password of the new customer, and the currency of the first account",
+    ),
     responses(
         (status = CREATED, description = "Created", body = NewUser,
          headers(("Location" = String, description = "The account"))),
@@ -171,7 +177,7 @@ pub async fn me(State(app): State<App>, caller: Caller) -> Result<Json<Profile>>
     patch,
     path = "/me",
     tag = "Profile",
-    request_body = UpdateMeRequest,
+    request_body(content = UpdateMeRequest, description = "The fields to change; the others stay as they are"),
     responses(
         (status = OK, description = "Changed", body = Profile),
         (status = UNAUTHORIZED, description = "No access token that counts; or `confirm_above` is to be raised or removed, and neither password nor code was shown within the last five minutes"),
@@ -285,7 +291,7 @@ pub async fn close_me(
     put,
     path = "/me/password",
     tag = "Profile",
-    request_body = ChangePasswordRequest,
+    request_body(content = ChangePasswordRequest, description = "The present password and the new one"),
     responses(
         (status = NO_CONTENT, description = "Changed"),
         (status = FORBIDDEN, description = "The current password is wrong"),

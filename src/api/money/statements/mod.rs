@@ -52,6 +52,7 @@ const ONE_MICROSECOND: Duration = Duration::from_micros(1);
 pub struct Statement {
     account_number: AccountNumber,
     currency: Currency,
+    /// The name that was given to the account, up to 50 characters; null if it has none.
     #[schema(example = "Savings")]
     label: Option<String>,
     /// The first moment of the period.
@@ -110,7 +111,13 @@ pub struct StatementQuery {
     operation_id = "take_statement",
     tag = "History",
     params(
-        ("account_number" = String, Path, pattern = "^[1-9][0-9]{13}$", example = "10000000000180"),
+        (
+            "account_number" = String,
+            Path,
+            description = "The number of the account: 14 digits, the last two are check digits (ISO 7064 MOD 97-10)",
+            pattern = "^[1-9][0-9]{13}$",
+            example = "10000000000180",
+        ),
         StatementQuery,
     ),
     responses(
@@ -143,7 +150,13 @@ pub async fn show(
     operation_id = "take_statement_as_csv",
     tag = "History",
     params(
-        ("account_number" = String, Path, pattern = "^[1-9][0-9]{13}$", example = "10000000000180"),
+        (
+            "account_number" = String,
+            Path,
+            description = "The number of the account: 14 digits, the last two are check digits (ISO 7064 MOD 97-10)",
+            pattern = "^[1-9][0-9]{13}$",
+            example = "10000000000180",
+        ),
         StatementQuery,
     ),
     responses(
