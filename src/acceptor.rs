@@ -12,7 +12,7 @@ use tokio_rustls::TlsAcceptor;
 use uuid::Uuid;
 
 use crate::connection;
-use crate::connection_limits::{ConnectionLimits, Place};
+use crate::connection_limits::{ConnectionLimits, Slot};
 use crate::problem_code::ProblemCode;
 
 /// After an accept fails (out of file descriptors, say): long enough not to spin.
@@ -38,12 +38,12 @@ impl Acceptor {
         Self { router, tls, limits, closing: watch::Sender::new(false) }
     }
 
-    /// Accepts connections for ever. Never waits for a place: whoever gets none is told so and makes room for the next.
+    /// Accepts connections for ever. Never waits for a slot: a client that gets none is told so, and the next is accepted.
     pub async fn accept(&self, listener: &TcpListener) {
         loop {
             match listener.accept().await {
-                Ok((stream, peer)) => match self.limits.take(peer.ip()) {
-                    Some(place) => self.admit(stream, peer.ip(), place),
+                Ok((stream, peer)) => match self.limits.take_slot(peer.ip()) {
+                    Some(slot) => self.admit(stream, peer.ip(), slot),
                     None => self.refuse(stream, peer.ip()),
                 },
                 Err(error) => {
@@ -54,11 +54,11 @@ impl Acceptor {
         }
     }
 
-    fn admit(&self, stream: TcpStream, peer: IpAddr, place: Place) {
+    fn admit(&self, stream: TcpStream, peer: IpAddr, slot: Slot) {
         let client = connection::serve(stream, peer, self.tls.clone(), self.router.clone(), self.closing.subscribe());
         tokio::spawn(async move {
             client.await;
-            drop(place);
+            drop(slot);
         });
     }
 
@@ -95,8 +95,8 @@ impl Acceptor {
                 Ok((stream, peer)) => {
                     stream.set_nonblocking(true)?;
                     let stream = TcpStream::from_std(stream)?;
-                    match self.limits.take(peer.ip()) {
-                        Some(place) => self.admit(stream, peer.ip(), place),
+                    match self.limits.take_slot(peer.ip()) {
+                        Some(slot) => self.admit(stream, peer.ip(), slot),
                         None => self.refuse(stream, peer.ip()),
                     }
                 }

@@ -12,7 +12,7 @@ use crate::auth::factor_keys::FactorKeys;
 use crate::books::account::GENESIS_HASH;
 use crate::books::chain::entry_hash;
 use crate::books::entry::Entry;
-use crate::books::texts::Kept;
+use crate::books::texts::Integrity;
 use crate::clock;
 use crate::db::audit::record_hash;
 use crate::db::verify::EntryInContext;
@@ -268,10 +268,10 @@ impl HistoryWalk {
         if other_side.is_none_or(|other_side| entry_hash(&hash, entry, other_side) != entry.hash) {
             self.hashes.blame(name(entry));
         }
-        match entry.texts.kept() {
-            Kept::Whole => {}
-            Kept::Erased => self.erased.blame(name(entry)),
-            Kept::Forged => self.texts.blame(name(entry)),
+        match entry.texts.integrity() {
+            Integrity::Intact => {}
+            Integrity::Erased => self.erased.blame(name(entry)),
+            Integrity::Forged => self.texts.blame(name(entry)),
         }
         if !agrees_with_journal(found) {
             self.journal.blame(name(entry));

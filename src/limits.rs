@@ -63,17 +63,17 @@ pub struct Limiter<K> {
 /// What is known of a key.
 #[derive(Clone, Copy)]
 struct Cell {
-    /// When the quota is whole again, apart from what is reserved.
+    /// When the quota is whole again, apart from what is acquired.
     full_at: Instant,
-    /// What is reserved for work under way, until it is known how much of it counts.
-    reserved: u32,
+    /// Acquired for work under way, until it is known how much of it counts.
+    acquired: u32,
     /// What has counted and is not [stored](Limiter::take_unsaved) yet.
     unsaved: u32,
 }
 
 impl Cell {
     fn is_idle(&self, now: Instant) -> bool {
-        self.full_at <= now && self.reserved == 0
+        self.full_at <= now && self.acquired == 0
     }
 }
 
@@ -92,18 +92,18 @@ impl<K: Hash + Eq> Limiter<K> {
         self.change(key, count, now, |cell, interval| cell.full_at += interval * count)
     }
 
-    /// Reserves so many of the key's quota for work under way, or nothing. Each reservation must be
-    /// [settled](Self::settle). What is reserved does not come back with time, so that what counts is never more than
-    /// the quota, whatever is reserved and settled, and when.
-    pub fn reserve(&self, key: K, count: u32, now: Instant) -> Result<Allowance, Allowance> {
-        self.change(key, count, now, |cell, _| cell.reserved += count)
+    /// Acquires so many of the key's quota for work under way, or nothing. Each acquisition must be
+    /// [settled](Self::settle). An acquired part of the quota does not come back with time, so that no order of acquiring
+    /// and settling makes more count than the quota.
+    pub fn acquire(&self, key: K, count: u32, now: Instant) -> Result<Allowance, Allowance> {
+        self.change(key, count, now, |cell, _| cell.acquired += count)
     }
 
-    /// Ends a reservation of `reserved`, of which `used` count.
-    pub fn settle(&self, key: &K, reserved: u32, used: u32, now: Instant) {
+    /// Settles `acquired`, of which `used` count.
+    pub fn settle(&self, key: &K, acquired: u32, used: u32, now: Instant) {
         let mut cells = self.shard(key);
         if let Some(cell) = cells.get_mut(key) {
-            cell.reserved = cell.reserved.saturating_sub(reserved);
+            cell.acquired = cell.acquired.saturating_sub(acquired);
             cell.full_at = cell.full_at.max(now) + self.quota.interval * used;
             cell.unsaved = cell.unsaved.saturating_add(used);
         }
@@ -138,9 +138,9 @@ impl<K: Hash + Eq> Limiter<K> {
         if known.is_none() && cells.len() >= MAX_KEYS {
             return Err(Allowance { quota: self.quota, remaining: 0, reset: interval });
         }
-        let mut cell = known.unwrap_or(Cell { full_at: now, reserved: 0, unsaved: 0 });
+        let mut cell = known.unwrap_or(Cell { full_at: now, acquired: 0, unsaved: 0 });
         cell.full_at = cell.full_at.max(now);
-        let used = (cell.full_at - now) + interval * cell.reserved;
+        let used = (cell.full_at - now) + interval * cell.acquired;
         let remaining = |used| {
             let left = self.quota.capacity().saturating_sub(used);
             (left.as_nanos() / interval.as_nanos().max(1)) as u32
@@ -178,7 +178,7 @@ impl<K: Hash + Eq + Clone> Limiter<K> {
     pub fn set_full_at(&self, key: K, full_at: Instant) {
         let mut cells = self.shard(&key);
         if cells.len() < MAX_KEYS || cells.contains_key(&key) {
-            let cell = cells.entry(key).or_insert(Cell { full_at, reserved: 0, unsaved: 0 });
+            let cell = cells.entry(key).or_insert(Cell { full_at, acquired: 0, unsaved: 0 });
             cell.full_at = full_at + self.quota.interval * cell.unsaved;
         }
     }
@@ -317,11 +317,11 @@ mod tests {
     }
 
     #[test]
-    fn what_is_reserved_is_kept_until_it_is_settled() {
+    fn an_acquired_part_stays_taken_until_it_is_settled() {
         let limiter = Limiter::new(QUOTA);
         let start = Instant::now();
-        assert_eq!(limiter.reserve("a", 3, start).map(|allowance| allowance.remaining), Ok(0));
-        // Time brings nothing back of what is reserved.
+        assert_eq!(limiter.acquire("a", 3, start).map(|allowance| allowance.remaining), Ok(0));
+        // Time brings nothing back of what is acquired.
         let later = start + Duration::from_secs(60);
         assert!(limiter.take("a", later).is_err());
         limiter.forget_idle(later);
@@ -336,10 +336,10 @@ mod tests {
         let limiter = Limiter::new(QUOTA);
         let start = Instant::now();
         for key in ["a", "b"] {
-            let _ = limiter.reserve(key, 2, start);
+            let _ = limiter.acquire(key, 2, start);
             limiter.settle(&key, 2, 2, start);
         }
-        let _ = limiter.reserve("c", 1, start);
+        let _ = limiter.acquire("c", 1, start);
         limiter.settle(&"c", 1, 1, start);
         let mut unsaved = limiter.take_unsaved(2, 10);
         unsaved.sort_unstable();
@@ -354,7 +354,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever is reserved at whatever time, and however much of it counts in the end.
+        /// Whatever is acquired at whatever time, and however much of it counts in the end.
         #[test]
         fn what_counts_is_never_more_than_the_burst_and_the_rate(
             steps in prop::collection::vec((0u64..20_000, 1u32..4, 0u32..4, any::<bool>()), 1..200)
@@ -364,7 +364,7 @@ mod tests {
             let (mut now, mut counted, mut under_way) = (start, 0, Vec::new());
             for (gap, count, used, ends) in steps {
                 now += Duration::from_millis(gap);
-                if limiter.reserve((), count, now).is_ok() {
+                if limiter.acquire((), count, now).is_ok() {
                     under_way.push((count, used.min(count)));
                 }
                 if ends && let Some((count, used)) = under_way.pop() {

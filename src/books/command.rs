@@ -21,16 +21,16 @@ pub struct Command {
     pub requester: Requester,
     pub movement: Movement,
     pub amount: Amount,
-    /// The currency that the caller expects; refused if the account has another one.
+    /// The currency that the requester expects; refused if the account has another one.
     pub currency: Option<Currency>,
     pub texts: Texts,
-    /// The first 16 bytes of SHA-256(caller, Idempotency-Key).
+    /// The first 16 bytes of SHA-256(requester, Idempotency-Key).
     pub idempotency_key: Option<[u8; 16]>,
     pub dual_control: DualControl,
     /// The movement that this one reverses, if it is a reversal.
     pub reverses: Option<Reverses>,
-    /// Goes into the audit log if the movement is booked on somebody else's account by the caller alone; what moved is added
-    /// to it. None for those who have only accounts of their own.
+    /// Goes into the audit log if the requester alone books the movement on somebody else's account; what moved is added to
+    /// it. None for those who have only accounts of their own.
     pub record: Option<Box<Event>>,
     /// When it happened, for what is booked afterwards (`coffer demo`): never in the future, and never before the
     /// account's last entry. None for now, as in every request.

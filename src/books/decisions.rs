@@ -46,7 +46,7 @@ pub struct Decisions {
     reversals: Vec<Reversal>,
     /// Pending reversals before this batch of the movements that it reverses.
     pending_reversals: Vec<PendingReversal>,
-    /// How many pending approvals each caller has asked for, of those who may ask for another.
+    /// The number of pending approvals of each requester who may ask for another.
     pending_counts: Staged<Uuid, i64>,
     /// The time of new approvals.
     now: Timestamp,
@@ -61,7 +61,7 @@ pub struct Decisions {
 pub struct PendingBefore {
     /// Pending reversals of the movements that the batch reverses.
     pub reversals: Vec<PendingReversal>,
-    /// How many pending approvals each caller has asked for, of those who may ask for another.
+    /// The number of pending approvals of each requester who may ask for another.
     pub counts: HashMap<Uuid, i64>,
 }
 
@@ -170,12 +170,12 @@ impl Decisions {
 
     /// Stages a pending approval.
     fn stage_approval(&mut self, command: &Command, money: Money, record: &Event) -> Result<Approval, Refusal> {
-        let caller = command.requester.user_id;
-        let count = self.pending_counts.get(&caller).copied().unwrap_or_default();
+        let requester = command.requester.user_id;
+        let count = self.pending_counts.get(&requester).copied().unwrap_or_default();
         if count >= MAX_PENDING_PER_PERSON {
             return Err(Refusal::TooManyPending { most: MAX_PENDING_PER_PERSON });
         }
-        self.pending_counts.insert(caller, count + 1);
+        self.pending_counts.insert(requester, count + 1);
         self.use_key(command);
         let approval = command.approval(money, self.now);
         if let Some(reservation) = approval.reservation() {

@@ -41,7 +41,7 @@ impl Postings {
 /// An idempotency key that has taken effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromRow)]
 pub struct UsedKey {
-    /// The first 16 bytes of SHA-256(caller, key).
+    /// The first 16 bytes of SHA-256(requester, key).
     #[sqlx(try_from = "Vec<u8>")]
     pub key: [u8; 16],
     /// SHA-256 of the request.

@@ -1,4 +1,4 @@
-//! Why a command is refused, in the words that its caller is answered with.
+//! Why a command is refused, in the words of the answer.
 
 use uuid::Uuid;
 
@@ -7,7 +7,7 @@ use crate::money::{AmountError, Currency, Money};
 /// Why a command was refused. A refused command leaves the book as it was.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// Also the answer for an account that the caller may not act on.
+    /// Also the answer for an account that the requester may not act on.
     #[error("There is no such account among yours. Check the account number.")]
     AccountNotFound,
     #[error("There is no account with this number to transfer to. Check the account number.")]

@@ -45,7 +45,7 @@ impl Book {
         Self { accounts, now, maximum_major_units, reservations, unapproved }
     }
 
-    /// With the reservations on the accounts, and what the batch's callers have moved without a second approver.
+    /// With the reservations on the accounts, and what the batch's requesters have moved without a second approver.
     pub fn with(mut self, reservations: Vec<Reservation>, unapproved: Unapproved) -> Self {
         reservations.into_iter().for_each(|reservation| self.reserve(reservation));
         self.accept();
@@ -69,7 +69,7 @@ impl Book {
     }
 
     /// Call it before deciding the commands of a request: they count together as their sum, whatever becomes of each.
-    /// `commands` are those that have not taken effect before, of callers who need a second approver for large sums.
+    /// `commands` are those that have not taken effect before, of requesters who need a second approver for large sums.
     pub fn begin_request<'a>(&mut self, commands: impl Iterator<Item = &'a Command>) {
         let amounts = commands.filter_map(|command| self.amount_by_role(command)).collect();
         self.unapproved.begin_request(amounts);

@@ -24,9 +24,9 @@ pub struct Texts {
 
 /// How texts and the commitment to them fit together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kept {
+pub enum Integrity {
     /// As they were written, or nothing was.
-    Whole,
+    Intact,
     Erased,
     /// They were changed.
     Forged,
@@ -45,12 +45,12 @@ impl Texts {
         stored.unwrap_or(NOTHING)
     }
 
-    pub fn kept(&self) -> Kept {
+    pub fn integrity(&self) -> Integrity {
         match (&self.description, &self.text_salt, &self.text_commitment) {
-            (None, None, None) => Kept::Whole,
-            (None, None, Some(_)) => Kept::Erased,
-            (Some(text), Some(salt), Some(stored)) if commitment_to(salt, text)[..] == stored[..] => Kept::Whole,
-            _ => Kept::Forged,
+            (None, None, None) => Integrity::Intact,
+            (None, None, Some(_)) => Integrity::Erased,
+            (Some(text), Some(salt), Some(stored)) if commitment_to(salt, text)[..] == stored[..] => Integrity::Intact,
+            _ => Integrity::Forged,
         }
     }
 
@@ -83,17 +83,17 @@ mod tests {
         #[test]
         fn a_commitment_holds_for_its_text_and_salt_alone(text in "\\PC{0,20}", other in "\\PC{0,20}", salt: Salt, bit in 0..128usize) {
             let written = Texts::new(Some(text.clone()), salt);
-            prop_assert_eq!(written.kept(), Kept::Whole);
+            prop_assert_eq!(written.integrity(), Integrity::Intact);
             if other != text {
                 let forged = Texts { description: Some(other), ..written.clone() };
-                prop_assert_eq!(forged.kept(), Kept::Forged);
+                prop_assert_eq!(forged.integrity(), Integrity::Forged);
             }
             // What is taken from the text and added to the salt is noticed, too.
             if let Some((at, _)) = text.char_indices().nth(1) {
                 let (head, tail) = text.split_at(at);
                 let salt = [&salt[..], head.as_bytes()].concat();
                 let shifted = Texts { description: Some(tail.to_owned()), text_salt: Some(salt), ..written.clone() };
-                prop_assert_eq!(shifted.kept(), Kept::Forged);
+                prop_assert_eq!(shifted.integrity(), Integrity::Forged);
             }
             let mut another_salt = salt;
             another_salt[bit / 8] ^= 1 << (bit % 8);
@@ -105,13 +105,13 @@ mod tests {
     fn erased_texts_leave_the_commitment() {
         let written = Texts::new(Some("Rent".to_owned()), [7; 16]);
         let erased = Texts { description: None, text_salt: None, ..written.clone() };
-        assert_eq!((erased.kept(), erased.commitment()), (Kept::Erased, written.commitment()));
+        assert_eq!((erased.integrity(), erased.commitment()), (Integrity::Erased, written.commitment()));
         for half_erased in
             [Texts { description: None, ..written.clone() }, Texts { text_salt: None, ..written.clone() }]
         {
-            assert_eq!(half_erased.kept(), Kept::Forged);
+            assert_eq!(half_erased.integrity(), Integrity::Forged);
         }
-        assert_eq!(Texts { text_commitment: None, ..written }.kept(), Kept::Forged);
+        assert_eq!(Texts { text_commitment: None, ..written }.integrity(), Integrity::Forged);
         assert_eq!(Texts::new(None, [7; 16]), Texts::default());
     }
 }

@@ -78,8 +78,8 @@ async fn load_pending(
     Ok(pending)
 }
 
-/// Those whose movements may need a second approver, each once.
+/// The requesters whose movements may need a second approver, each once.
 fn supervised<'a>(commands: impl Iterator<Item = &'a Command>) -> Vec<Uuid> {
-    let callers = commands.map(|command| command.requester).filter(|caller| caller.approval_above.is_some());
-    callers.map(|caller| caller.user_id).collect::<BTreeSet<_>>().into_iter().collect()
+    let requesters = commands.map(|command| command.requester).filter(|requester| requester.approval_above.is_some());
+    requesters.map(|requester| requester.user_id).collect::<BTreeSet<_>>().into_iter().collect()
 }

@@ -15,17 +15,17 @@
 //! | decide | [`Decisions`](crate::books::decisions::Decisions): pure | 0 | some microseconds a command |
 //! | write | one statement for each table that has something new | 3 to 13 | the batch |
 //! | commit | durable, or not at all | 1 | one `fsync`; 2 s, then others are told to come back |
-//! | answer | each caller gets its verdict | 0 | |
+//! | answer | each request gets its verdicts | 0 | |
 //!
 //! What holds:
-//! - An accepted command is on disk before its caller hears of it, whole or not at all.
+//! - An accepted command is on disk before its request is answered, whole or not at all.
 //! - A refused command leaves no trace and does not disturb its neighbours.
 //! - A batch that fails for a passing reason is tried again whole, for some seconds; for another reason, one by one, so
 //!   that only the culprit fails.
 //! - A command carries its transaction id from the start. When a COMMIT has no answer, the writer looks the ids up in the
 //!   journal until it knows: nobody is told "failed" about money that moved. Meanwhile it takes no other command.
-//! - Nobody waits without end. A command that is not being committed within [`BOOKED_WITHIN`] is given up by its caller, and
-//!   never booked afterwards; one whose COMMIT has no answer within [`VERDICT_WITHIN`] is reported as unknown.
+//! - Nobody waits without end. A request whose commit has not begun within [`BOOKED_WITHIN`] is given up, and never
+//!   booked afterwards; one whose COMMIT has no answer within [`VERDICT_WITHIN`] is reported as unknown.
 //! - A client that hangs up cancels nothing: its command is in the queue, not in its request.
 //! - A command that needs a second approver is stored as a pending approval by the transaction that would have booked it,
 //!   under the id of the transaction to come, and with its key: a key stands for one thing, whatever arrives at once.
@@ -62,16 +62,16 @@ use crate::limits::movements::MovementLimits;
 
 /// Commands that may wait, over all writers. When there is no room, the answer is 503 at once instead of ever more memory.
 const MAX_WAITING: usize = 65_536;
-/// How long a caller waits for its commit to begin: with what comes before and after, less than the 10 seconds within which
+/// How long a request waits for its commit to begin: with what comes before and after, less than the 10 seconds within which
 /// every request has its answer.
 const BOOKED_WITHIN: Duration = Duration::from_secs(8);
-/// How often a caller looks whether it is still worth waiting.
+/// How often a waiting request checks whether it is still worth waiting.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// A COMMIT that takes longer is taken for one that hangs.
 const STUCK_AFTER: Duration = Duration::from_secs(2);
-/// When the bank closes, how long a caller waits for a COMMIT that hangs.
+/// When the bank closes, how long a request waits for a COMMIT that hangs.
 const CLOSING_WITHIN: Duration = Duration::from_secs(3);
-/// How long a caller waits to hear what became of a commit that has begun.
+/// How long a request waits for the outcome of a commit that has begun.
 const VERDICT_WITHIN: Duration = Duration::from_secs(30);
 /// For how long what a writer has shown counts: that it could write, or could not.
 const PULSE_LIFETIME: Duration = Duration::from_secs(1);
@@ -95,7 +95,7 @@ pub struct Writers {
     closing_since: Arc<OnceLock<Instant>>,
 }
 
-/// The callers' end of a writer.
+/// The end of a writer at which requests are queued.
 #[derive(Clone)]
 struct WriterHandle {
     queue: mpsc::UnboundedSender<QueuedRequest>,
@@ -157,16 +157,16 @@ struct QueuedRequest {
     /// All of the commands, or none.
     atomic: bool,
     asked_at: Instant,
-    stage: Arc<Stage>,
+    progress: Arc<Progress>,
     answer: oneshot::Sender<Result<Verdicts, SubmitError>>,
     _room: OwnedSemaphorePermit,
 }
 
-/// Whether a request may still be given up: by its caller, until the writer begins to commit it.
+/// How far a request has come: it may be given up until the writer begins to commit it.
 #[derive(Default)]
-struct Stage(AtomicU8);
+struct Progress(AtomicU8);
 
-impl Stage {
+impl Progress {
     const OPEN: u8 = 0;
     const COMMITTING: u8 = 1;
     const GIVEN_UP: u8 = 2;
@@ -180,11 +180,11 @@ impl Stage {
         self.0.load(Acquire) == Self::GIVEN_UP
     }
 
-    /// False when its caller has given it up.
+    /// False when it has been given up.
     fn begin_commit(&self) -> bool {
         match self.0.compare_exchange(Self::OPEN, Self::COMMITTING, AcqRel, Acquire) {
             Ok(_) => true,
-            Err(stage) => stage != Self::GIVEN_UP,
+            Err(progress) => progress != Self::GIVEN_UP,
         }
     }
 
@@ -237,8 +237,8 @@ impl Committer {
     /// The same for many commands, in one database transaction. If they are `atomic` and one is refused, all are: those
     /// that would have been accepted with [`Refusal::BatchRefused`](crate::books::refusal::Refusal::BatchRefused).
     ///
-    /// Everything that is ever booked comes this way, so this is where the caller's quota of
-    /// movements counts, and the disk's reserve.
+    /// Everything that is ever booked comes this way, so this is where the caller's quota of movements counts, and the disk's
+    /// reserve.
     pub async fn submit_all(&self, commands: Vec<Command>, atomic: bool) -> Result<Verdicts, SubmitError> {
         self.disk.refuse_if_reached()?;
         let room =
@@ -250,15 +250,15 @@ impl Committer {
             return Err(SubmitError::NotBooked(Failure::InDoubt));
         }
         let payer = commands.first().map(Command::given_by).unwrap_or_default();
-        let reserved = self.limits.reserve(payer, commands.len())?;
+        let permit = self.limits.permit(payer, commands.len())?;
         let ids = commands.iter().map(|command| command.id).collect();
-        let (stage, answered) = writer.send(commands, atomic, room);
-        let answer = self.wait(writer, &stage, answered, ids).await;
+        let (progress, answered) = writer.send(commands, atomic, room);
+        let answer = self.wait(writer, &progress, answered, ids).await;
         match &answer {
-            Ok(verdicts) => reserved.settle(verdicts.iter().filter(|verdict| is_written(verdict)).count()),
+            Ok(verdicts) => permit.settle(verdicts.iter().filter(|verdict| is_written(verdict)).count()),
             // All of it may have been written.
-            Err(SubmitError::OutcomeUnknown { .. }) => drop(reserved),
-            Err(_) => reserved.settle(0),
+            Err(SubmitError::OutcomeUnknown { .. }) => drop(permit),
+            Err(_) => permit.settle(0),
         }
         answer
     }
@@ -267,7 +267,7 @@ impl Committer {
     async fn wait(
         &self,
         writer: &WriterHandle,
-        stage: &Stage,
+        progress: &Progress,
         mut answered: oneshot::Receiver<Result<Verdicts, SubmitError>>,
         ids: Vec<Uuid>,
     ) -> Result<Verdicts, SubmitError> {
@@ -275,13 +275,13 @@ impl Committer {
         loop {
             if let Ok(answer) = timeout(LOOK_EVERY, &mut answered).await {
                 // Without an answer the writer has ended, with its end of the channel.
-                return answer.unwrap_or_else(|_| match stage.give_up() {
+                return answer.unwrap_or_else(|_| match progress.give_up() {
                     true => Err(SubmitError::Closing),
                     false => Err(SubmitError::OutcomeUnknown { transactions: ids }),
                 });
             }
             let is_stuck = writer.state.commit_is_stuck();
-            if (is_stuck || asked_at.elapsed() >= BOOKED_WITHIN) && stage.give_up() {
+            if (is_stuck || asked_at.elapsed() >= BOOKED_WITHIN) && progress.give_up() {
                 return Err(SubmitError::NotBooked(if is_stuck { Failure::InDoubt } else { Failure::Unavailable }));
             }
             let is_closing = self.closing_since.get().is_some_and(|since| since.elapsed() >= CLOSING_WITHIN);
@@ -305,13 +305,19 @@ impl WriterHandle {
         commands: Vec<Command>,
         atomic: bool,
         room: OwnedSemaphorePermit,
-    ) -> (Arc<Stage>, oneshot::Receiver<Result<Verdicts, SubmitError>>) {
-        let stage = Arc::new(Stage::default());
+    ) -> (Arc<Progress>, oneshot::Receiver<Result<Verdicts, SubmitError>>) {
+        let progress = Arc::new(Progress::default());
         let (answer, answered) = oneshot::channel();
         let asked_at = Instant::now();
-        let _ =
-            self.queue.send(QueuedRequest { commands, atomic, asked_at, stage: stage.clone(), answer, _room: room });
-        (stage, answered)
+        let _ = self.queue.send(QueuedRequest {
+            commands,
+            atomic,
+            asked_at,
+            progress: progress.clone(),
+            answer,
+            _room: room,
+        });
+        (progress, answered)
     }
 
     async fn pulse(&self, room: &Arc<Semaphore>, deadline: Instant) -> Result<(), Failure> {
@@ -399,7 +405,7 @@ fn is_written(verdict: &Verdict) -> bool {
     }
 }
 
-/// For the caller of a command of which it is certain that nothing was booked.
+/// The answer to a request of which it is certain that nothing was booked.
 fn not_booked_because(error: &sqlx::Error) -> SubmitError {
     if errors::is_lock_timeout(error) {
         return SubmitError::AccountBusy;

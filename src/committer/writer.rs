@@ -21,7 +21,7 @@ use crate::db::ledger::WriterConnection;
 
 /// Commands in one database transaction, give or take one request. More would only lengthen the wait of the first.
 const MAX_BATCH: usize = 1_024;
-/// How long a batch that fails for a passing reason is tried again, before its callers are told to come back.
+/// How long a batch that fails for a passing reason is tried again, before its requests are refused.
 const RETRY_FOR: Duration = Duration::from_secs(4);
 const FIRST_PAUSE: Duration = Duration::from_millis(5);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
@@ -127,7 +127,7 @@ impl Writer {
             // Nothing was booked. That is only certain once nothing of a failed commit can come back: see
             // `bury_failed_commit`.
             if !is_to_bury {
-                batch.iter().for_each(|request| request.stage.reopen());
+                batch.iter().for_each(|request| request.progress.reopen());
             }
             let may_pass = errors::is_transient(&error) || errors::is_unique_violation(&error);
             let waits_for_a_stranger = errors::is_lock_timeout(&error);
@@ -137,7 +137,7 @@ impl Writer {
                 if is_to_bury && !self.connection.bury_failed_commit().await {
                     leave_unknown(batch);
                 }
-                batch.iter().for_each(|request| request.stage.reopen());
+                batch.iter().for_each(|request| request.progress.reopen());
                 return Err(error);
             }
             tracing::warn!(%error, "a batch will be tried again");
@@ -204,7 +204,7 @@ impl Writer {
     }
 
     /// Looks up whether a COMMIT without an answer took effect, for as long as that takes: to say "failed" of money that
-    /// may have moved would be worse than to say nothing yet. Its callers stop waiting by themselves. When the first look-up
+    /// may have moved would be worse than to say nothing yet. Waiting requests give up by themselves. When the first look-up
     /// gives no answer, everybody behind is refused. Returns the verdicts that stand, or None when nothing was committed.
     async fn resolve(
         &mut self,
@@ -273,10 +273,10 @@ impl Writer {
             let _ = tx.rollback().await;
             return Ok(verdicts);
         }
-        if !batch.iter().all(|request| request.stage.begin_commit()) {
+        if !batch.iter().all(|request| request.progress.begin_commit()) {
             // Somebody has just stopped waiting: the rest is done without them.
             let _ = tx.rollback().await;
-            batch.iter().for_each(|request| request.stage.reopen());
+            batch.iter().for_each(|request| request.progress.reopen());
             return Err(errors::no_answer().into());
         }
         self.state.begin_commit();
@@ -322,10 +322,10 @@ pub(super) async fn on_its_own_thread(writer: impl Future<Output = ()> + Send + 
     let _ = has_ended.await;
 }
 
-/// Drops requests that their callers have given up, and refuses those that are about to be: they would fail the batch.
+/// Drops requests that have been given up, and refuses those that are about to be: they would fail the batch.
 fn refuse_late(batch: &mut Vec<QueuedRequest>) {
     let is_late = |request: &QueuedRequest| {
-        request.stage.is_given_up() || request.asked_at.elapsed() >= BEGUN_WITHIN && request.stage.give_up()
+        request.progress.is_given_up() || request.asked_at.elapsed() >= BEGUN_WITHIN && request.progress.give_up()
     };
     for late in batch.extract_if(.., |request| is_late(request)) {
         let _ = late.answer.send(Err(SubmitError::NotBooked(Failure::Unavailable)));
@@ -340,7 +340,7 @@ fn leave_unknown(batch: &mut Vec<QueuedRequest>) {
     }
 }
 
-/// Empties the batch. Callers who have hung up hear nothing, but their commands took effect.
+/// Empties the batch. A client that has hung up hears nothing, but its commands took effect.
 fn answer(batch: &mut Vec<QueuedRequest>, verdicts: Vec<Verdicts>) {
     for (request, verdicts) in batch.drain(..).zip(verdicts) {
         let _ = request.answer.send(Ok(verdicts));

@@ -41,9 +41,9 @@ pub struct Position {
     pub sequence: i64,
 }
 
-/// What one read has found, the newest first.
+/// The records that one read has found, the newest first.
 #[derive(Debug)]
-pub struct Found {
+pub struct AuditSearchPage {
     pub records: Vec<AuditRecord>,
     /// How many records were read for it.
     pub looked_at: usize,
@@ -110,7 +110,7 @@ impl Db {
         filter: &AuditFilter,
         before: Option<Position>,
         limit: i64,
-    ) -> sqlx::Result<Found> {
+    ) -> sqlx::Result<AuditSearchPage> {
         let until = filter.to.map(|to| Position { created_at: to, sequence: 0 });
         let before = before.unwrap_or(Position::END).min(until.unwrap_or(Position::END));
         let from = filter.from.unwrap_or(Timestamp::from_micros(i64::MIN));
@@ -130,7 +130,7 @@ impl Db {
         let followed = |position: &Position| followed_to.is_none_or(|to| *position >= to);
         let records = read.into_iter().rev().filter(|(position, _)| followed(position)).map(|(_, record)| record);
         let records = records.filter(|record| filter.wants(record)).collect();
-        Ok(Found { records, looked_at, next: followed_to })
+        Ok(AuditSearchPage { records, looked_at, next: followed_to })
     }
 
     async fn audit_records_by(

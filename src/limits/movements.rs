@@ -1,8 +1,8 @@
 //! How many movements one caller may have booked, in a short time and in a day: books never shrink, so this bounds how
 //! fast anybody makes them grow.
 //!
-//! Movements are reserved before they are queued. Afterwards those count that were written, not those that were refused or
-//! repeated by their key; if the caller has hung up, all count.
+//! A caller needs a [`MovementPermit`] before movements are queued. Afterwards those count that were written, not those that
+//! were refused or repeated by their key; if the caller has hung up, all count.
 //!
 //! The quota of a day outlives a restart and is shared by all instances, as far as housekeeping has stored it: whatever is
 //! a hundredth of it or more, twice a second. Nothing of that is on the path of money.
@@ -36,11 +36,11 @@ struct Limits {
     day: Option<Limiter<Uuid>>,
 }
 
-/// A reservation for movements under way. If it is dropped without being settled, all of them count.
-pub struct Reservation {
+/// Permits a number of movements. If it is dropped without being settled, all of them count.
+pub struct MovementPermit {
     limits: MovementLimits,
     caller: Uuid,
-    reserved: u32,
+    permitted: u32,
     used: u32,
 }
 
@@ -51,24 +51,24 @@ impl MovementLimits {
         Self(Arc::new(Limits { soon: soon.map(Limiter::new), day: Quota::per(DAY, per_day).map(Limiter::new) }))
     }
 
-    /// Reserves so many movements of a caller, or refuses all of them.
-    pub fn reserve(&self, caller: Uuid, count: usize) -> Result<Reservation, Exceeded> {
+    /// Permits so many movements of a caller, or refuses all of them.
+    pub fn permit(&self, caller: Uuid, count: usize) -> Result<MovementPermit, Exceeded> {
         let count = u32::try_from(count).unwrap_or(u32::MAX);
         let now = Instant::now();
         let Limits { soon, day } = &*self.0;
         if let Some(soon) = soon {
-            let reserved = soon.reserve(caller, count, now);
-            reserved.map_err(|allowance| Exceeded { policy: Policy::Movements, allowance })?;
+            let acquired = soon.acquire(caller, count, now);
+            acquired.map_err(|allowance| Exceeded { policy: Policy::Movements, allowance })?;
         }
         if let Some(day) = day
-            && let Err(allowance) = day.reserve(caller, count, now)
+            && let Err(allowance) = day.acquire(caller, count, now)
         {
             if let Some(soon) = soon {
                 soon.settle(&caller, count, 0, now);
             }
             return Err(Exceeded { policy: Policy::MovementsOfDay, allowance });
         }
-        Ok(Reservation { limits: self.clone(), caller, reserved: count, used: count })
+        Ok(MovementPermit { limits: self.clone(), caller, permitted: count, used: count })
     }
 
     pub fn forget_idle(&self, now: Instant) {
@@ -135,18 +135,18 @@ fn as_instant(moment: Timestamp, now: Timestamp, instant: Instant, quota: Quota)
     instant + Duration::from_micros(ahead).min(quota.capacity())
 }
 
-impl Reservation {
+impl MovementPermit {
     /// So many were written; the others never count.
     pub fn settle(mut self, written: usize) {
-        self.used = u32::try_from(written).unwrap_or(u32::MAX).min(self.reserved);
+        self.used = u32::try_from(written).unwrap_or(u32::MAX).min(self.permitted);
     }
 }
 
-impl Drop for Reservation {
+impl Drop for MovementPermit {
     fn drop(&mut self) {
         let now = Instant::now();
         for limiter in [&self.limits.0.soon, &self.limits.0.day].into_iter().flatten() {
-            limiter.settle(&self.caller, self.reserved, self.used, now);
+            limiter.settle(&self.caller, self.permitted, self.used, now);
         }
     }
 }
@@ -156,10 +156,10 @@ mod tests {
     use super::*;
 
     fn refused(limits: &MovementLimits, caller: Uuid, count: usize) -> Option<Policy> {
-        match limits.reserve(caller, count) {
+        match limits.permit(caller, count) {
             Err(exceeded) => Some(exceeded.policy),
-            Ok(reservation) => {
-                reservation.settle(0);
+            Ok(permit) => {
+                permit.settle(0);
                 None
             }
         }
@@ -169,8 +169,8 @@ mod tests {
     fn what_is_refused_or_repeated_counts_for_nothing() {
         let limits = MovementLimits::new(1, 1_500);
         let ada = Uuid::from_u128(1);
-        limits.reserve(ada, 1_000).expect("a whole batch always fits").settle(0);
-        limits.reserve(ada, 1_000).expect("none of it was written").settle(600);
+        limits.permit(ada, 1_000).expect("a whole batch always fits").settle(0);
+        limits.permit(ada, 1_000).expect("none of it was written").settle(600);
         assert_eq!(refused(&limits, ada, 500), Some(Policy::Movements));
         assert_eq!(refused(&limits, ada, 300), None);
         assert_eq!(refused(&limits, Uuid::from_u128(2), 1_000), None);
@@ -180,7 +180,7 @@ mod tests {
     fn what_is_under_way_counts_and_what_nobody_waits_for_too() {
         let limits = MovementLimits::new(0, 10);
         let ada = Uuid::from_u128(1);
-        let under_way = limits.reserve(ada, 6).expect("room");
+        let under_way = limits.permit(ada, 6).expect("room");
         assert_eq!(refused(&limits, ada, 5), Some(Policy::MovementsOfDay));
         drop(under_way);
         assert_eq!(refused(&limits, ada, 5), Some(Policy::MovementsOfDay));

@@ -192,8 +192,8 @@ pub async fn show(
     PathParam(ApprovalId(id)): PathParam<ApprovalId>,
 ) -> Result<Json<ApprovalBody>> {
     let approval = match find(&app, id).await? {
-        Found::Movement(approval) => ApprovalBody::from(approval),
-        Found::AccessChange(change) => ApprovalBody::from(change),
+        AnyApproval::Movement(approval) => ApprovalBody::from(approval),
+        AnyApproval::AccessChange(change) => ApprovalBody::from(change),
     };
     app.viewed(approval.concerns(context.event(Action::ApprovalViewed).on(id)))?;
     Ok(Json(approval))
@@ -231,10 +231,10 @@ pub async fn approve(
         return Err(Error::forbidden(ProblemCode::OwnApproval, detail));
     }
     match found {
-        Found::Movement(approval) => {
+        AnyApproval::Movement(approval) => {
             approve_movement(&app, &context, caller, approval).await.map(|done| Json(done.into()))
         }
-        Found::AccessChange(_) => {
+        AnyApproval::AccessChange(_) => {
             require_admin(caller)?;
             access_changes::approve(&app, &context, caller, id).await.map(|done| Json(done.into()))
         }
@@ -291,8 +291,8 @@ pub async fn reject(
     PathParam(ApprovalId(id)): PathParam<ApprovalId>,
 ) -> Result<Json<ApprovalBody>> {
     let approval = match find(&app, id).await? {
-        Found::Movement(approval) => approval,
-        Found::AccessChange(_) => {
+        AnyApproval::Movement(approval) => approval,
+        AnyApproval::AccessChange(_) => {
             require_admin(caller)?;
             return access_changes::reject(&app, &context, caller, id).await.map(|done| Json(done.into()));
         }
@@ -338,13 +338,13 @@ fn approved_command(app: &App, approval: &Approval, dual_control: DualControl) -
     })
 }
 
-/// An approval of either kind, found by its id.
-enum Found {
+/// An approval of either kind.
+enum AnyApproval {
     Movement(Approval),
     AccessChange(AccessChange),
 }
 
-impl Found {
+impl AnyApproval {
     fn requested_by(&self) -> Uuid {
         match self {
             Self::Movement(approval) => approval.requested_by,
@@ -353,11 +353,11 @@ impl Found {
     }
 }
 
-async fn find(app: &App, id: Uuid) -> Result<Found> {
+async fn find(app: &App, id: Uuid) -> Result<AnyApproval> {
     if let Some(approval) = app.db.approval(id).await? {
-        return Ok(Found::Movement(approval));
+        return Ok(AnyApproval::Movement(approval));
     }
-    app.db.access_change(id).await?.map(Found::AccessChange).ok_or_else(not_found)
+    app.db.access_change(id).await?.map(AnyApproval::AccessChange).ok_or_else(not_found)
 }
 
 pub fn not_found() -> Error {

@@ -78,9 +78,9 @@ impl UnapprovedTotal {
 }
 
 /// The accounts on which these approvals reserve, each with the latest expiry.
-fn reserving(kept: &[Approval]) -> BTreeMap<AccountNumber, Timestamp> {
+fn reserving(approvals: &[Approval]) -> BTreeMap<AccountNumber, Timestamp> {
     let mut until = BTreeMap::new();
-    for approval in kept {
+    for approval in approvals {
         if let Some(reservation) = approval.reservation() {
             let known = until.entry(reservation.account_number).or_insert(approval.expires_at);
             *known = approval.expires_at.max(*known);
@@ -95,10 +95,11 @@ pub struct WriterConnection {
     db: Db,
     /// The writer's row among the heartbeats.
     id: Uuid,
-    kept: Option<Kept>,
+    /// None before the first transaction and after a failure.
+    open: Option<OpenConnection>,
 }
 
-enum Kept {
+enum OpenConnection {
     Sqlite(rusqlite::Connection, KeyIndex, Arc<Mutex<()>>),
     Postgres(PgConnection),
 }
@@ -111,26 +112,27 @@ pub enum Batch<'a> {
 
 impl WriterConnection {
     pub fn new(db: &Db) -> Self {
-        Self { db: db.clone(), id: Uuid::now_v7(), kept: None }
+        Self { db: db.clone(), id: Uuid::now_v7(), open: None }
     }
 
-    /// Starts a transaction on the kept connection, which is opened the first time.
+    /// Starts a transaction on the writer's connection, which is opened the first time.
     pub async fn begin(&mut self) -> sqlx::Result<Batch<'_>> {
-        let kept = match self.kept.take() {
-            Some(kept) => kept,
+        let connection = match self.open.take() {
+            Some(connection) => connection,
             None => match &self.db {
                 Db::Sqlite { file, write_lock, .. } => {
-                    Kept::Sqlite(super::sqlite::open_for_writing(file)?, KeyIndex::new(BUFFER_SIZE), write_lock.clone())
+                    let connection = super::sqlite::open_for_writing(file)?;
+                    OpenConnection::Sqlite(connection, KeyIndex::new(BUFFER_SIZE), write_lock.clone())
                 }
-                Db::Postgres { settings, .. } => Kept::Postgres(postgres::connect(settings).await?),
+                Db::Postgres { settings, .. } => OpenConnection::Postgres(postgres::connect(settings).await?),
             },
         };
-        match self.kept.insert(kept) {
-            Kept::Sqlite(connection, key_index, write_lock) => {
+        match self.open.insert(connection) {
+            OpenConnection::Sqlite(connection, key_index, write_lock) => {
                 let write_lock = wait_for_write_lock(write_lock).await?;
                 Ok(Batch::Sqlite(SqliteBatch::begin(connection, key_index, write_lock)?))
             }
-            Kept::Postgres(connection) => Ok(Batch::Postgres(in_time(connection.begin()).await?)),
+            OpenConnection::Postgres(connection) => Ok(Batch::Postgres(in_time(connection.begin()).await?)),
         }
     }
 
@@ -141,7 +143,7 @@ impl WriterConnection {
 
     /// After a failure: drops the connection, whatever state it is in. The next transaction gets another.
     pub fn replace(&mut self) {
-        self.kept = None;
+        self.open = None;
     }
 
     /// On SQLite, a commit that fails in `fsync` leaves its pages at the end of the WAL. They count for nobody, but after
@@ -165,7 +167,7 @@ impl WriterConnection {
 
     /// Takes leave of the database.
     pub async fn close(self) {
-        if let Some(Kept::Postgres(connection)) = self.kept {
+        if let Some(OpenConnection::Postgres(connection)) = self.open {
             let _ = in_time(connection.close()).await;
         }
     }
@@ -252,11 +254,11 @@ impl Batch<'_> {
         Ok(sums.iter().map(|sum| (sum.user_id, Money::new(sum.amount, sum.currency))).collect())
     }
 
-    /// Whether all of the transactions are booked and all of the approvals kept.
-    pub async fn are_written(&mut self, transactions: &[Uuid], kept: &[Uuid]) -> sqlx::Result<bool> {
+    /// Whether all of the transactions are booked and all of the approvals stored.
+    pub async fn are_written(&mut self, transactions: &[Uuid], approvals: &[Uuid]) -> sqlx::Result<bool> {
         match self {
-            Self::Sqlite(batch) => batch.are_written(transactions, kept),
-            Self::Postgres(tx) => in_time(postgres::are_written(tx, transactions, kept)).await,
+            Self::Sqlite(batch) => batch.are_written(transactions, approvals),
+            Self::Postgres(tx) => in_time(postgres::are_written(tx, transactions, approvals)).await,
         }
     }
 

@@ -107,15 +107,15 @@ pub async fn lock_unapproved_sums(
     sqlx::query_as(select_unapproved_sums!("= any($1)", "$2")).bind(users).bind(since).fetch_all(conn).await
 }
 
-pub async fn are_written(conn: &mut PgConnection, transactions: &[Uuid], kept: &[Uuid]) -> sqlx::Result<bool> {
+pub async fn are_written(conn: &mut PgConnection, transactions: &[Uuid], approvals: &[Uuid]) -> sqlx::Result<bool> {
     let found: i64 = sqlx::query_scalar(
         "select (select count(*) from transactions where id = any($1)) + (select count(*) from approvals where id = any($2))",
     )
     .bind(transactions)
-    .bind(kept)
+    .bind(approvals)
     .fetch_one(conn)
     .await?;
-    Ok(found as usize == transactions.len() + kept.len())
+    Ok(found as usize == transactions.len() + approvals.len())
 }
 
 /// One column of a batch, as the array that `unnest` takes.

@@ -22,9 +22,9 @@ const COLUMNS: [&str; 10] = [
     "hash",
 ];
 
-pub struct Writer;
+pub struct Encoder;
 
-impl Writer {
+impl Encoder {
     pub fn begin(&self, heading: &Heading, piece: &mut Vec<u8>) -> Result<()> {
         piece.extend(csv::header(&COLUMNS)?);
         piece.extend(balance("opening_balance", heading.from, heading.opening_balance)?);

@@ -11,11 +11,11 @@ use crate::books::entry::Entry;
 pub const CONTENT_TYPE: &str = "application/json";
 
 #[derive(Default)]
-pub struct Writer {
+pub struct Encoder {
     has_entries: bool,
 }
 
-impl Writer {
+impl Encoder {
     pub fn begin(&mut self, heading: &Heading, piece: &mut Vec<u8>) -> Result<()> {
         piece.push(b'{');
         write_members(heading, piece)?;
@@ -75,9 +75,9 @@ mod tests {
         let label = Some("\"movements\":[]".to_owned());
         let heading = Heading { account_number, currency, label, from: at, to: at, opening_balance: nothing };
         let totals = Totals { total_in: nothing, total_out: nothing, closing_balance: nothing };
-        let (mut writer, mut piece) = (Writer::default(), Vec::new());
-        writer.begin(&heading, &mut piece).expect("a heading");
-        writer.end(&totals, &mut piece).expect("totals");
+        let (mut encoder, mut piece) = (Encoder::default(), Vec::new());
+        encoder.begin(&heading, &mut piece).expect("a heading");
+        encoder.end(&totals, &mut piece).expect("totals");
         let written: Value = serde_json::from_slice(&piece).expect("JSON");
         let names = |value: &Value| value.as_object().expect("an object").keys().cloned().collect::<BTreeSet<_>>();
         let promised = serde_json::to_value(Statement::schema()).expect("a schema");

@@ -5,8 +5,8 @@
 //! movement say it all, and no transaction is held while a slow client reads.
 
 mod csv;
+mod encoder;
 mod json;
-mod writer;
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 use validator::Validate;
 
-use self::writer::{Format, Writer};
+use self::encoder::{Encoder, Format};
 use crate::account_number::AccountNumber;
 use crate::api::App;
 use crate::api::http::HANDLER_TIMEOUT;
@@ -48,7 +48,7 @@ const ONE_MICROSECOND: Duration = Duration::from_micros(1);
 
 /// Everything that happened on an account in a period.
 #[derive(Debug, ToSchema)]
-#[expect(dead_code, reason = "describes the answer for the OpenAPI document; the writers write its parts")]
+#[expect(dead_code, reason = "describes the answer for the OpenAPI document; the encoders write its parts")]
 pub struct Statement {
     account_number: AccountNumber,
     currency: Currency,
@@ -71,7 +71,7 @@ pub struct Statement {
     closing_balance: Money,
 }
 
-/// What is known before the first movement.
+/// The part of a statement before its first movement.
 #[derive(Debug, Serialize)]
 pub struct Heading {
     account_number: AccountNumber,
@@ -82,7 +82,7 @@ pub struct Heading {
     opening_balance: Money,
 }
 
-/// What is known after the last one.
+/// The part of a statement after its last movement.
 #[derive(Debug, Serialize)]
 pub struct Totals {
     total_in: Money,
@@ -199,7 +199,7 @@ async fn take(
         writing.under_way = Some(app.long_answers.begin(caller.user_id)?);
     }
     let headers = writing.headers();
-    // What fails at once is answered with a problem, not with a broken connection.
+    // A failure at once is answered with a problem, not with a broken connection.
     let first = writing.next_piece().await?;
     let body = pieces::body(first, writing, context);
     Ok((headers, body).into_response())
@@ -212,7 +212,7 @@ struct Writing {
     caller: Uuid,
     /// For a statement of more than one page.
     under_way: Option<UnderWay>,
-    writer: Writer,
+    encoder: Encoder,
     heading: Heading,
     /// The totals of what has been written, and the balance that it must come to.
     totals: Totals,
@@ -257,7 +257,7 @@ impl Writing {
             long_answers: app.long_answers.clone(),
             caller: caller.user_id,
             under_way: None,
-            writer: Writer::new(format),
+            encoder: Encoder::new(format),
             heading,
             totals,
             balance: opening,
@@ -275,8 +275,8 @@ impl Writing {
 
     fn headers(&self) -> HeaderMap {
         let mut headers = HeaderMap::new();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static(self.writer.content_type()));
-        if let Some(extension) = self.writer.extension() {
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(self.encoder.content_type()));
+        if let Some(extension) = self.encoder.extension() {
             let disposition = format!("attachment; filename=\"{}.{extension}\"", self.heading.file_name());
             headers.extend(HeaderValue::from_str(&disposition).ok().map(|value| (CONTENT_DISPOSITION, value)));
         }
@@ -286,13 +286,13 @@ impl Writing {
     async fn write_page(&mut self) -> Result<Vec<u8>> {
         let mut piece = Vec::new();
         if self.written == self.above {
-            self.writer.begin(&self.heading, &mut piece)?;
+            self.encoder.begin(&self.heading, &mut piece)?;
         }
         let page_end = self.last.min(self.written + PAGE);
         let reading = tokio::time::timeout(HANDLER_TIMEOUT, self.page_up_to(page_end));
         for entry in reading.await.map_err(|_| sqlx::Error::PoolTimedOut)?? {
             self.count(&entry)?;
-            self.writer.entry(entry, &mut piece)?;
+            self.encoder.entry(entry, &mut piece)?;
         }
         if self.written != page_end {
             let number = self.heading.account_number;
@@ -341,7 +341,7 @@ impl Writing {
             let number = self.heading.account_number;
             return Err(Error::Internal(format!("account {number}: its entries do not add up")));
         }
-        self.writer.end(&self.heading, &self.totals, piece)
+        self.encoder.end(&self.heading, &self.totals, piece)
     }
 }
 

@@ -97,12 +97,12 @@ impl<'a> SqliteBatch<'a> {
         })
     }
 
-    pub fn are_written(&self, transactions: &[Uuid], kept: &[Uuid]) -> sqlx::Result<bool> {
+    pub fn are_written(&self, transactions: &[Uuid], approvals: &[Uuid]) -> sqlx::Result<bool> {
         let find =
             |select, ids: &[Uuid]| self.find_each(select, ids.iter().map(|&id| (id,)), |row| row.get::<_, i64>(0));
         let booked = find("select amount from transactions where id = ?", transactions)?;
-        let waiting = find("select amount from approvals where id = ?", kept)?;
-        Ok(booked.len() == transactions.len() && waiting.len() == kept.len())
+        let waiting = find("select amount from approvals where id = ?", approvals)?;
+        Ok(booked.len() == transactions.len() && waiting.len() == approvals.len())
     }
 
     pub fn insert_transactions(&self, rows: &[Transaction]) -> sqlx::Result<u64> {

@@ -1,4 +1,4 @@
-//! Statements in their formats. Each has a writer of its own; a new one is an arm here and a file beside it.
+//! Statements in their formats. Each has an encoder of its own; a new one is an arm here and a file beside it.
 
 use super::{Heading, Totals, csv, json};
 use crate::api::http::error::Result;
@@ -11,17 +11,17 @@ pub enum Format {
     Csv,
 }
 
-/// Writes a statement piece by piece: its heading, each entry, the oldest first, and its totals.
-pub enum Writer {
-    Json(json::Writer),
-    Csv(csv::Writer),
+/// Encodes a statement piece by piece: its heading, each entry, the oldest first, and its totals.
+pub enum Encoder {
+    Json(json::Encoder),
+    Csv(csv::Encoder),
 }
 
-impl Writer {
+impl Encoder {
     pub fn new(format: Format) -> Self {
         match format {
-            Format::Json => Self::Json(json::Writer::default()),
-            Format::Csv => Self::Csv(csv::Writer),
+            Format::Json => Self::Json(json::Encoder::default()),
+            Format::Csv => Self::Csv(csv::Encoder),
         }
     }
 
@@ -42,22 +42,22 @@ impl Writer {
 
     pub fn begin(&mut self, heading: &Heading, piece: &mut Vec<u8>) -> Result<()> {
         match self {
-            Self::Json(writer) => writer.begin(heading, piece),
-            Self::Csv(writer) => writer.begin(heading, piece),
+            Self::Json(encoder) => encoder.begin(heading, piece),
+            Self::Csv(encoder) => encoder.begin(heading, piece),
         }
     }
 
     pub fn entry(&mut self, entry: Entry, piece: &mut Vec<u8>) -> Result<()> {
         match self {
-            Self::Json(writer) => writer.entry(entry, piece),
-            Self::Csv(writer) => writer.entry(&entry, piece),
+            Self::Json(encoder) => encoder.entry(entry, piece),
+            Self::Csv(encoder) => encoder.entry(&entry, piece),
         }
     }
 
     pub fn end(&mut self, heading: &Heading, totals: &Totals, piece: &mut Vec<u8>) -> Result<()> {
         match self {
-            Self::Json(writer) => writer.end(totals, piece),
-            Self::Csv(writer) => writer.end(heading, totals, piece),
+            Self::Json(encoder) => encoder.end(totals, piece),
+            Self::Csv(encoder) => encoder.end(heading, totals, piece),
         }
     }
 }
