@@ -73,10 +73,10 @@ const STUCK_AFTER: Duration = Duration::from_secs(2);
 const CLOSING_WITHIN: Duration = Duration::from_secs(3);
 /// How long a request waits for the outcome of a commit that has begun.
 const VERDICT_WITHIN: Duration = Duration::from_secs(30);
-/// For how long what a writer has shown counts: that it could write, or could not.
-const PULSE_LIFETIME: Duration = Duration::from_secs(1);
-/// How long [`Committer::readiness`] waits for a writer to show that it can write.
-const PULSE_WITHIN: Duration = Duration::from_millis(700);
+/// For how long the outcome of a writer's last write counts.
+const LAST_WRITE_LIFETIME: Duration = Duration::from_secs(1);
+/// How long [`Committer::readiness`] waits for the writers' heartbeats.
+const HEARTBEAT_WITHIN: Duration = Duration::from_millis(700);
 
 /// Where commands wait for their writer. Clones feed the same writers.
 #[derive(Clone)]
@@ -111,12 +111,12 @@ struct WriterState {
     /// When the COMMIT that is under way began, in milliseconds after `started`; 0 when none is.
     commit_began: AtomicU64,
     started: Instant,
-    pulse: watch::Sender<Pulse>,
+    last_write: watch::Sender<LastWrite>,
 }
 
 /// The last time that a writer wrote something durable, or failed to.
 #[derive(Clone, Copy)]
-struct Pulse {
+struct LastWrite {
     at: Instant,
     outcome: Result<(), Failure>,
 }
@@ -291,11 +291,11 @@ impl Committer {
         }
     }
 
-    /// Whether every writer could write a moment ago. Known from what they have booked; only a writer that has shown nothing
-    /// for [`PULSE_LIFETIME`] is asked, by however many at once, to write something. Answers within [`PULSE_WITHIN`].
+    /// Whether every writer could write a moment ago. What they have booked tells; only a writer that has written nothing for
+    /// [`LAST_WRITE_LIFETIME`] is asked for a heartbeat, once for all who ask. Answers within [`HEARTBEAT_WITHIN`].
     pub async fn readiness(&self) -> Result<(), Failure> {
-        let deadline = Instant::now() + PULSE_WITHIN;
-        try_join_all(self.writers.iter().map(|writer| writer.pulse(&self.room, deadline))).await.map(drop)
+        let deadline = Instant::now() + HEARTBEAT_WITHIN;
+        try_join_all(self.writers.iter().map(|writer| writer.readiness(&self.room, deadline))).await.map(drop)
     }
 }
 
@@ -320,11 +320,11 @@ impl WriterHandle {
         (progress, answered)
     }
 
-    async fn pulse(&self, room: &Arc<Semaphore>, deadline: Instant) -> Result<(), Failure> {
-        let mut pulse = self.state.pulse.subscribe();
+    async fn readiness(&self, room: &Arc<Semaphore>, deadline: Instant) -> Result<(), Failure> {
+        let mut last_write = self.state.last_write.subscribe();
         let asked_at = Instant::now();
-        let is_recent = |pulse: &Pulse| pulse.at + PULSE_LIFETIME > asked_at;
-        let known = *pulse.borrow();
+        let is_recent = |write: &LastWrite| write.at + LAST_WRITE_LIFETIME > asked_at;
+        let known = *last_write.borrow();
         if self.state.is_in_doubt.load(Acquire) {
             return Err(Failure::InDoubt);
         }
@@ -336,8 +336,8 @@ impl WriterHandle {
         {
             self.send(Vec::new(), false, no_room);
         }
-        match timeout_at(deadline, pulse.wait_for(is_recent)).await {
-            Ok(Ok(pulse)) => pulse.outcome,
+        match timeout_at(deadline, last_write.wait_for(is_recent)).await {
+            Ok(Ok(write)) => write.outcome,
             _ => Err(Failure::Unavailable),
         }
     }
@@ -346,13 +346,13 @@ impl WriterHandle {
 impl WriterState {
     /// The state of a writer that is about to start: it has shown nothing yet, and has the usual time to do so.
     fn new() -> Self {
-        let (pulse, _) = watch::channel(Pulse { at: Instant::now(), outcome: Ok(()) });
+        let (last_write, _) = watch::channel(LastWrite { at: Instant::now(), outcome: Ok(()) });
         Self {
             is_in_doubt: AtomicBool::new(false),
             is_asked: AtomicBool::new(false),
             commit_began: AtomicU64::new(0),
             started: Instant::now(),
-            pulse,
+            last_write,
         }
     }
 
@@ -376,7 +376,7 @@ impl WriterState {
 
     fn note(&self, outcome: Result<(), Failure>) {
         self.is_asked.store(false, Release);
-        self.pulse.send_replace(Pulse { at: Instant::now(), outcome });
+        self.last_write.send_replace(LastWrite { at: Instant::now(), outcome });
     }
 }
 
