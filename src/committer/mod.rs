@@ -4,16 +4,16 @@
 //! *writer* takes every request that waits and carries them out together. There is no timer: a batch is what arrived while
 //! the last commit was in flight, so one lone request waits for nothing and a thousand share one `fsync`.
 //!
-//! The phases of a batch, all in one database transaction (`writer.rs`). A round trip is one to PostgreSQL; on SQLite each
-//! statement runs on the writer's own thread, once for each row.
+//! The phases of a batch, all in one database transaction: `load.rs` locks and loads, `writer.rs` does the rest. A round
+//! trip is one to PostgreSQL; on SQLite each statement runs on the writer's own thread, once for each row.
 //!
 //! | phase | what happens | round trips | what bounds it |
 //! |---|---|---|---|
-//! | take | requests leave the queue | 0 | 1,024 commands |
+//! | take | requests leave the queue | 0 | 1,024 commands and the rest of one request |
 //! | lock | `begin`; the accounts named are locked in the order of their numbers, and loaded | 2 | 2 s for somebody else's lock |
 //! | load | keys, approvals, reversals, reservations, sums of staff: each only if the batch has to do with it | 0 to 8 | the batch |
 //! | decide | [`Decisions`](crate::books::decisions::Decisions): pure | 0 | some microseconds a command |
-//! | write | one statement for each table that has something new | 3 to 13 | the batch |
+//! | write | one statement for each of up to nine changes, then four for the audit log | 3 to 13 | the batch |
 //! | commit | durable, or not at all | 1 | one `fsync`; 2 s, then others are told to come back |
 //! | answer | each request gets its verdicts | 0 | |
 //!
