@@ -7,6 +7,7 @@ import { h, toast } from '../ui/dom.js';
 import { field } from '../ui/form.js';
 import { icon } from '../ui/icons.js';
 import { formatMoney } from '../domain/money.js';
+import { MOVEMENT_TYPES } from '../domain/movement_types.js';
 import { customerOf } from '../ui/people.js';
 import { link } from '../ui/router.js';
 import { actsForOthers } from '../domain/roles.js';
@@ -14,6 +15,7 @@ import { accountHistory } from './history.js';
 
 /** @import { Account, Coffer, User } from '../api/coffer.js' */
 /** @import { Context, Screen } from '../app.js' */
+/** @import { Picture } from '../ui/icons.js' */
 
 /** @param {Context} context @returns {Promise<Screen>} */
 export async function account(context) {
@@ -40,9 +42,9 @@ function head({ bank, me }, shown, customer) {
   const mayAct = me.status === 'active' && me.role !== 'auditor' && shown.status !== 'closed';
   const ways = { for: customer?.id };
   const base = `/accounts/${shown.account_number}`;
-  /** @param {'deposit' | 'withdraw' | 'transfer' | 'statement'} kind @param {string} words */
-  const way = (kind, words) =>
-    h('a', { class: 'button secondary', href: link(`${base}/${kind}`, ways) }, icon(kind), words);
+  /** @param {string} path @param {Picture} picture @param {string} words */
+  const way = (path, picture, words) =>
+    h('a', { class: 'button secondary', href: link(`${base}/${path}`, ways) }, icon(picture), words);
   const moves = mayAct && shown.status === 'open';
   return h(
     'section',
@@ -61,8 +63,8 @@ function head({ bank, me }, shown, customer) {
     h(
       'div',
       { class: 'ways' },
-      moves && [way('deposit', 'Deposit'), way('withdraw', 'Withdraw'), way('transfer', 'Transfer')],
-      way('statement', 'Statement'),
+      moves && Object.values(MOVEMENT_TYPES).map((type) => way(type.path, type.icon, type.verb)),
+      way('statement', 'statement', 'Statement'),
       mayAct && !customer && ownersButtons(bank, shown),
     ),
   );

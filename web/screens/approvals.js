@@ -6,6 +6,7 @@ import { actsForOthers } from '../domain/roles.js';
 import { ask } from '../ui/dialog.js';
 import { h, toast } from '../ui/dom.js';
 import { formatMoney } from '../domain/money.js';
+import { MOVEMENT_TYPES } from '../domain/movement_types.js';
 import { paged } from '../ui/paged.js';
 import { peopleReader } from '../ui/people.js';
 import { link, rememberInAddress } from '../ui/router.js';
@@ -35,12 +36,10 @@ const EMPTY = {
 };
 /** Approvals on a page: few, because the names beside each take up to six requests. */
 const PAGE = 20;
-const NAMES = {
-  deposit: 'Deposit',
-  withdrawal: 'Withdrawal',
-  transfer: 'Transfer',
-  role_change: 'Role change',
-  second_factor_reset: 'Removal of a second factor',
+const KINDS = {
+  ...MOVEMENT_TYPES,
+  role_change: { name: 'Role change' },
+  second_factor_reset: { name: 'Removal of a second factor' },
 };
 
 /**
@@ -113,8 +112,8 @@ const isAccess = (approval) => approval.user_id !== undefined;
 /** @param {Approval} approval @returns {Child} */
 function whatOf(approval) {
   if (approval.type === 'role_change') return `Role of ${approval.role}`;
-  if (isAccess(approval)) return NAMES[approval.type];
-  return [`${NAMES[approval.type]} of `, h('span', { class: 'amount' }, moneyOf(approval))];
+  if (isAccess(approval)) return KINDS[approval.type].name;
+  return [`${KINDS[approval.type].name} of `, h('span', { class: 'amount' }, moneyOf(approval))];
 }
 
 /** @param {Approval} approval */
@@ -168,7 +167,7 @@ function story({ me, people }, approval) {
 
 /** Whoever asked for it may only take it back. @param {Tools} tools @param {Approval} approval */
 function decisions({ bank, me, decided }, approval) {
-  const name = NAMES[approval.type].toLowerCase();
+  const name = KINDS[approval.type].name.toLowerCase();
   const what = isAccess(approval) ? name : `${name} of ${moneyOf(approval)}`;
   /**
    * @param {string} verb

@@ -5,6 +5,7 @@ import { groupDigits } from '../domain/account_number.js';
 import { h } from '../ui/dom.js';
 import { field, select } from '../ui/form.js';
 import { formatMoney } from '../domain/money.js';
+import { MOVEMENT_TYPES, movementTypeChoices } from '../domain/movement_types.js';
 import { paged } from '../ui/paged.js';
 import { link, rememberInAddress } from '../ui/router.js';
 import { whenTypedOut } from '../ui/typing.js';
@@ -16,13 +17,7 @@ import { whenTypedOut } from '../ui/typing.js';
 /** @typedef {{type: MovementType | '', text: string, from: string, to: string}} Filter the days as a field has them */
 
 /** @type {[MovementType | '', string][]} */
-const KINDS = [
-  ['', 'All kinds'],
-  ['deposit', 'Deposits'],
-  ['withdrawal', 'Withdrawals'],
-  ['transfer', 'Transfers'],
-];
-const NAMES = { deposit: 'Deposit', withdrawal: 'Withdrawal', transfer: 'Transfer' };
+const KINDS = [['', 'All kinds'], ...movementTypeChoices()];
 
 /**
  * @param {Context} context
@@ -140,7 +135,7 @@ function row(entry, owner) {
     h(
       'td',
       { role: 'cell', class: 'what' },
-      h('a', { href }, entry.description ?? NAMES[entry.type]),
+      h('a', { href }, entry.description ?? MOVEMENT_TYPES[entry.type].name),
       h('span', { class: 'hint' }, [formatTime(entry.created_at), about(entry)].filter(Boolean).join(' · ')),
     ),
     h('td', { role: 'cell', class: 'amount moved' }, signed(entry)),
@@ -155,6 +150,6 @@ export function signed({ direction, amount, currency }) {
 
 /** @param {Entry} entry @returns {string} what kind of movement it was, and with whom */
 export function about({ type, direction, counterparty }) {
-  if (!counterparty) return NAMES[type];
+  if (!counterparty) return MOVEMENT_TYPES[type].name;
   return `${direction === 'credit' ? 'From' : 'To'} ${groupDigits(counterparty)}`;
 }

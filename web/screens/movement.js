@@ -27,6 +27,7 @@ import {
   subtract,
   toMinor,
 } from '../domain/money.js';
+import { MOVEMENT_TYPES } from '../domain/movement_types.js';
 import { customerOf } from '../ui/people.js';
 import { link, replaceWith } from '../ui/router.js';
 import { notFound } from '../ui/states.js';
@@ -37,13 +38,14 @@ import { actingFor } from './account.js';
 /** @import { Child } from '../ui/dom.js' */
 /** @import { Values } from '../ui/form.js' */
 
-/** @typedef {{title: string, noun: string, effect: (balance: string, amount: string) => string}} Kind */
+/** @typedef {{name: string, verb: string, effect: (balance: string, amount: string) => string}} Kind */
 
-/** @type {Record<string, Kind>} */
+const { deposit, withdrawal, transfer } = MOVEMENT_TYPES;
+/** By the path of the form. @type {Record<string, Kind>} */
 const KINDS = {
-  deposit: { title: 'Deposit', noun: 'deposit', effect: add },
-  withdraw: { title: 'Withdraw', noun: 'withdrawal', effect: subtract },
-  transfer: { title: 'Transfer', noun: 'transfer', effect: subtract },
+  [deposit.path]: { ...deposit, effect: add },
+  [withdrawal.path]: { ...withdrawal, effect: subtract },
+  [transfer.path]: { ...transfer, effect: subtract },
 };
 const ANOTHER = 'another';
 
@@ -78,11 +80,11 @@ export async function movement(context) {
     'section',
     { class: 'narrow' },
     customer ? actingFor(me, customer) : wayBack(account),
-    h('h1', null, kind.title),
+    h('h1', null, kind.verb),
     h('p', { class: 'lead' }, `${nameOf(account)} · ${groupDigits(account.account_number)}`),
     stage,
   );
-  return { title: kind.title, content };
+  return { title: kind.verb, content };
 }
 
 /** @param {Account} account */
@@ -244,14 +246,14 @@ function review(task, plan, back) {
   const { account, kind, customer } = task;
   const money = formatMoney(plan.amount, account.currency);
   const change = h('button', { type: 'button', class: 'quiet', onclick: () => back() }, 'Change');
-  const confirm = submitButton(`Confirm ${kind.noun}`);
+  const confirm = submitButton(`Confirm ${kind.name.toLowerCase()}`);
   const submit = () => carryOut(task, plan, { confirm, change, back });
   /** @param {string} term @param {...Child} value */
   const line = (term, ...value) => h('div', null, h('dt', null, term), h('dd', null, value));
   const heading = h(
     'h2',
     { tabindex: -1 },
-    kind === KINDS.transfer ? 'Send ' : `${kind.title} `,
+    kind === KINDS.transfer ? 'Send ' : `${kind.verb} `,
     h('span', { class: 'amount' }, money),
     '?',
   );
@@ -283,7 +285,7 @@ async function carryOut(task, plan, { confirm, change, back }) {
   try {
     const answer = await send(context.bank, task, plan, { idempotencyKey });
     if (answer.status !== 'posted') return leaveForApproval();
-    toast(`The ${task.kind.noun} is booked.`);
+    toast(`The ${task.kind.name.toLowerCase()} is booked.`);
     replaceWith(`/accounts/${account.account_number}/entries/${answer.id}`, { for: customer?.id });
   } catch (error) {
     if (isUncertain(error)) return stayUncertain(confirm, change, error);

@@ -8,6 +8,7 @@ import { h, toast } from '../ui/dom.js';
 import { field } from '../ui/form.js';
 import { icon } from '../ui/icons.js';
 import { formatMoney } from '../domain/money.js';
+import { MOVEMENT_TYPES } from '../domain/movement_types.js';
 import { link, replaceWith } from '../ui/router.js';
 import { actsForOthers } from '../domain/roles.js';
 import { signed } from './history.js';
@@ -17,13 +18,11 @@ import { leaveForApproval } from './movement.js';
 /** @import { Context, Screen } from '../app.js' */
 /** @import { Child } from '../ui/dom.js' */
 
-const TITLES = { deposit: 'Deposit', withdrawal: 'Withdrawal', transfer: 'Transfer' };
-
 /** @param {Context} context @returns {Promise<Screen>} */
 export async function receipt(context) {
   const { bank, me, params, query, signal } = context;
   const entry = await find(bank, params, signal);
-  const title = TITLES[entry.type];
+  const title = MOVEMENT_TYPES[entry.type].name;
   const home = link(`/accounts/${params.number}`, { for: query.get('for') });
   const content = h(
     'section',
