@@ -16,12 +16,13 @@ lint:
     cargo fmt --check
     cargo clippy --locked --all-targets -- -D warnings
 
-# Every test
+# Every test but those that tests/thorough runs because they take minutes
 all:
     tests/run
 
-# Files that are generated from the code
+# Files that are generated from the code; the Postman collection needs what tests/run installs
 generate:
     cargo build --locked
     target/debug/coffer openapi > openapi/openapi.json
+    tests/clients/run target/debug/coffer save
     cd migrations && sha384sum */*.sql | sort -k2 > checksums
