@@ -16,6 +16,7 @@ mod connections;
 mod databases;
 mod decisions;
 mod doctor;
+mod docs;
 mod documents;
 mod dual_control;
 mod factor_keys;

@@ -64,7 +64,7 @@ pub struct TransferRequest {
 
 /// Pay money in
 ///
-/// Books cash into the account and answers with the new entry of its history. Durable when it answers.
+/// Books cash into the account and answers with the transaction. Durable when it answers.
 #[utoipa::path(
     post,
     path = "/deposit",
@@ -94,7 +94,7 @@ pub async fn deposit(
 
 /// Take money out
 ///
-/// Pays cash out of the account and answers with the new entry of its history. Never more than is available.
+/// Pays cash out of the account and answers with the transaction. Never more than is available.
 #[utoipa::path(
     post,
     path = "/withdraw",
@@ -126,7 +126,8 @@ pub async fn withdraw(
 
 /// Send money to another account
 ///
-/// Moves money between two accounts of one currency, both sides or neither, and answers with the sender's entry.
+/// Moves money between two accounts of one currency, both sides or neither, and answers with the transaction as the
+/// sender's history has it.
 #[utoipa::path(
     post,
     path = "/transfer",
