@@ -73,7 +73,7 @@ mod tests {
 
     use super::*;
 
-    const OFFERED: [(&str, &str); 2] = [("application/json", "json"), ("text/csv", "csv")];
+    const OFFERED: [(&str, &str); 2] = [("application/json", "json"), ("text/html", "html")];
 
     fn chosen(accept: &str) -> Option<&'static str> {
         let mut headers = HeaderMap::new();
@@ -86,17 +86,17 @@ mod tests {
         assert_eq!(preferred(&HeaderMap::new(), &OFFERED), Some("json"));
         for (accept, form) in [
             ("*/*", Some("json")),
-            ("text/csv", Some("csv")),
-            ("TEXT/CSV; header=present", Some("csv")),
-            ("text/*", Some("csv")),
-            ("text/csv;q=0.5, application/json;q=0.4", Some("csv")),
-            ("text/csv, application/json", Some("json")),
-            ("text/html, */*;q=0.8", Some("json")),
-            ("*/*, application/json;q=0.1", Some("csv")),
-            ("application/json;q=0, */*", Some("csv")),
-            ("application/json;q=0, text/csv;q=0", None),
-            ("text/csv;q=nonsense", None),
-            ("text/html", None),
+            ("text/html", Some("html")),
+            ("TEXT/HTML; charset=utf-8", Some("html")),
+            ("text/*", Some("html")),
+            ("text/html;q=0.5, application/json;q=0.4", Some("html")),
+            ("text/html, application/json", Some("json")),
+            ("text/csv, */*;q=0.8", Some("json")),
+            ("*/*, application/json;q=0.1", Some("html")),
+            ("application/json;q=0, */*", Some("html")),
+            ("application/json;q=0, text/html;q=0", None),
+            ("text/html;q=nonsense", None),
+            ("text/csv", None),
             ("", None),
         ] {
             assert_eq!(chosen(accept), form, "{accept}");
