@@ -17,8 +17,8 @@ use crate::problem_code::ProblemCode;
 
 /// After an accept fails (out of file descriptors, say): long enough not to spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-/// Connections that may wait to be accepted when the bank closes: more than fit into the queue that tokio asks for. They
-/// come in order, so that whoever connects later does not keep it open.
+/// Connections that may wait to be accepted when the bank closes: more than fit into the queue that tokio asks for.
+/// They come in order, so that whoever connects later does not keep it open.
 const MAX_WAITING: usize = 1_100;
 /// How much of a request is read from a connection that is refused: a client that is hung up on with its request unread
 /// may never see the answer.
@@ -38,7 +38,8 @@ impl Acceptor {
         Self { router, tls, limits, closing: watch::Sender::new(false) }
     }
 
-    /// Accepts connections for ever. Never waits for a slot: a client that gets none is told so, and the next is accepted.
+    /// Accepts connections for ever. Never waits for a slot: a client that gets none is told so, and the next is
+    /// accepted.
     pub async fn accept(&self, listener: &TcpListener) {
         loop {
             match listener.accept().await {
@@ -62,8 +63,8 @@ impl Acceptor {
         });
     }
 
-    /// A bare 503, written without waiting for anything. Over TLS a handshake would cost more than the connection, so that
-    /// is just closed.
+    /// A bare 503, written without waiting for anything. Over TLS a handshake would cost more than the connection, so
+    /// that is just closed.
     fn refuse(&self, stream: TcpStream, peer: IpAddr) {
         metrics::counter!("coffer_connections_refused_total").increment(1);
         tracing::debug!(%peer, "a connection was refused: there are too many");

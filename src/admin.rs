@@ -1,5 +1,5 @@
-//! `coffer admin`: how the bank gets its first admin, and how the last one gets back in. There is no default account and
-//! no default password.
+//! `coffer admin`: how the bank gets its first admin, and how the last one gets back in. There is no default account
+//! and no default password.
 
 use uuid::Uuid;
 
@@ -13,7 +13,7 @@ use crate::timestamp::Timestamp;
 
 type AnyError = Box<dyn std::error::Error + Send + Sync>;
 
-/// What was done, for the terminal.
+/// The outcome of a command, for the terminal.
 pub enum Created {
     /// A new user with the password that was given.
     New,
@@ -23,9 +23,9 @@ pub enum Created {
     Promoted,
 }
 
-/// Makes a new user with this address who is an admin. Without a `password` one is generated and handed to `show` before
-/// anything is written: if it cannot be shown, nothing is done. A user who is there already is made an admin only if
-/// `promote_existing`: anybody may have signed up with an address.
+/// Makes a new user with this address who is an admin. Without a `password` one is generated and handed to `show`
+/// before anything is written: if it cannot be shown, nothing is done. A user who is there already is made an admin
+/// only if `promote_existing`: anybody may have signed up with an address.
 pub async fn create(
     db: &Db,
     email: &str,

@@ -12,8 +12,8 @@ use tokio::task::JoinHandle;
 use crate::books::audit_event::Event;
 use crate::db::{Db, errors};
 
-/// Notes that may wait to be written. When there is no room, a note goes to the log only, and staff are shown nothing that
-/// takes a record.
+/// Notes that may wait to be written. When there is no room, a note goes to the log only, and staff are shown nothing
+/// that takes a record.
 const MAX_WAITING: usize = 10_000;
 /// Notes in one transaction: few, because sign-ins wait for its lock.
 const MAX_BATCH: usize = 32;

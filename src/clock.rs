@@ -31,8 +31,8 @@ impl Clock {
         now.max(Timestamp::from_micros(self.certain.load(Ordering::Relaxed)))
     }
 
-    /// The time that has certainly passed, which is never later than `now`. A clock that jumps ahead must not make anything
-    /// look old.
+    /// The time that has certainly passed, which is never later than `now`. A clock that jumps ahead must not make
+    /// anything look old.
     pub fn certain(&self, now: Timestamp) -> Timestamp {
         now.min(Timestamp::from_micros(self.certain.load(Ordering::Relaxed)))
     }
@@ -57,8 +57,8 @@ impl Clock {
     }
 }
 
-/// How much quicker than the monotonic clock certain time may run, until it has caught up with the wall clock: it stands
-/// still while the bank is closed.
+/// How much quicker than the monotonic clock certain time may run, until it has caught up with the wall clock: it
+/// stands still while the bank is closed.
 const CATCHING_UP: u32 = 4;
 
 /// Time that has certainly passed: by it rows are old enough to be deleted. It follows the wall clock, but no quicker

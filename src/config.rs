@@ -42,17 +42,18 @@ const DATABASE_FILE: &str = "coffer.db";
 /// Everything that can be set. `Debug` never shows a secret.
 #[derive(Clone, Debug, Args)]
 pub struct Settings {
-    /// Where the books are: sqlite://FILE or postgres://USER:PASSWORD@HOST/NAME. Default: coffer.db in the data directory
+    /// Where the books are: sqlite://FILE or postgres://USER:PASSWORD@HOST/NAME. Default: coffer.db in the data
+    /// directory
     #[arg(long, env = "DATABASE_URL", global = true, hide_env_values = true, value_name = "URL")]
     pub database_url: Option<SecretString>,
 
-    /// Address and port to serve on, such as 127.0.0.1:8080, [::]:8080 or localhost:8080. A port alone (8080) is for this
-    /// machine, one behind a colon (:8080) for all networks
+    /// Address and port to serve on, such as 127.0.0.1:8080, [::]:8080 or localhost:8080. A port alone (8080) is for
+    /// this machine, one behind a colon (:8080) for all networks
     #[arg(long, env = "COFFER_LISTEN", global = true, default_value = "127.0.0.1:8080", value_name = "ADDRESS")]
     pub listen: ListenAddress,
 
-    /// Another address and port for probes and metrics, over plain HTTP and without the limits of others: keep it from the
-    /// public. /metrics is then served only there. Default: none, all is served at the one above
+    /// Another address and port for probes and metrics, over plain HTTP and without the limits of others: keep it from
+    /// the public. /metrics is then served only there. Default: none, all is served at the one above
     #[arg(long, env = "COFFER_ADMIN_LISTEN", global = true, value_name = "ADDRESS")]
     pub admin_listen: Option<ListenAddress>,
 
@@ -69,12 +70,13 @@ pub struct Settings {
     #[arg(long, env = "COFFER_JWT_SECRET_PREVIOUS", global = true, hide_env_values = true, value_name = "SECRET")]
     pub jwt_secret_previous: Option<SecretString>,
 
-    /// Secret that the keys of authenticator apps are encrypted with in the database, at least 32 bytes; the same on every
-    /// instance. Default: one is generated and stored in the data directory. Without it those keys are lost
+    /// Secret that the keys of authenticator apps are encrypted with in the database, at least 32 bytes; the same on
+    /// every instance. Default: one is generated and stored in the data directory. Without it those keys are lost
     #[arg(long, env = "COFFER_SECOND_FACTOR_KEY", global = true, hide_env_values = true, value_name = "SECRET")]
     pub second_factor_key: Option<SecretString>,
 
-    /// The second factor's key before this one, while secrets are encrypted anew: set it for one start when the key changes
+    /// The second factor's key before this one, while secrets are encrypted anew: set it for one start when the key
+    /// changes
     #[arg(
         long,
         env = "COFFER_SECOND_FACTOR_KEY_PREVIOUS",
@@ -129,8 +131,8 @@ pub struct Settings {
           value_parser = number(1..=1_000_000_u32))]
     pub max_connections: u32,
 
-    /// Of these, how many may come from one address (of IPv6: from one /64); fewer the more are taken, so that some are left
-    /// for others. Trusted proxies may have nearly all; 0 for any number
+    /// Of these, how many may come from one address (of IPv6: from one /64); fewer the more are taken, so that some are
+    /// left for others. Trusted proxies may have nearly all; 0 for any number
     #[arg(long, env = "COFFER_CONNECTIONS_PER_NETWORK", global = true, default_value_t = 1_024, value_name = "COUNT",
           value_parser = number(0..=1_000_000_u32))]
     pub connections_per_network: u32,
@@ -153,7 +155,8 @@ pub struct Settings {
           value_parser = number(0..=1_000_000_u32))]
     pub address_rate: u32,
 
-    /// Movements a second that one caller may have booked, four seconds' worth at once and always 1,000; 0 for any number
+    /// Movements a second that one caller may have booked, four seconds' worth at once and always 1,000; 0 for any
+    /// number
     #[arg(long, env = "COFFER_MOVEMENT_RATE", global = true, default_value_t = 100, value_name = "PER_SECOND",
           value_parser = number(0..=1_000_000_u32))]
     pub movement_rate: u32,
@@ -168,14 +171,14 @@ pub struct Settings {
           value_parser = number(0..=1_000_000_u32))]
     pub accounts_per_day: u32,
 
-    /// Sign-ins and changes other than movements that one caller may make at once, and then as many again in 24 hours; 0
-    /// for any number
+    /// Sign-ins and changes other than movements that one caller may make at once, and then as many again in 24 hours;
+    /// 0 for any number
     #[arg(long, env = "COFFER_CHANGES_PER_DAY", global = true, default_value_t = 10_000, value_name = "COUNT",
           value_parser = number(0..=1_000_000_000_u32))]
     pub changes_per_day: u32,
 
-    /// Sign-ups that may come from one address (of IPv6: from one /64) at once, and then as many again in an hour; 0 for any
-    /// number
+    /// Sign-ups that may come from one address (of IPv6: from one /64) at once, and then as many again in an hour; 0
+    /// for any number
     #[arg(long, env = "COFFER_SIGN_UPS_PER_HOUR", global = true, default_value_t = 100, value_name = "COUNT",
           value_parser = number(0..=1_000_000_u32))]
     pub sign_ups_per_hour: u32,
@@ -220,8 +223,8 @@ pub struct Settings {
           action = clap::ArgAction::Set, value_parser = boolean)]
     pub swagger_ui: bool,
 
-    /// For a bank with other people's money: true refuses to start while a setting is missing that such a bank needs, and
-    /// names each. Without it, a bank that serves other machines warns of the same
+    /// For a bank with other people's money: true refuses to start while a setting is missing that such a bank needs,
+    /// and names each. Without it, a bank that serves other machines warns of the same
     #[arg(long, env = "COFFER_PRODUCTION", global = true, default_value_t = false, default_missing_value = "true",
           num_args = 0..=1, require_equals = true, value_name = "BOOL", action = clap::ArgAction::Set,
           value_parser = boolean)]
@@ -263,7 +266,7 @@ pub enum ConfigError {
 struct GeneratedSecret {
     file: &'static str,
     what: &'static str,
-    /// What to do when the file is cut short.
+    /// The advice when the file is cut short.
     way_out: &'static str,
 }
 
@@ -329,7 +332,7 @@ impl Settings {
         Ok(SigningSecrets { current, previous })
     }
 
-    /// What the secrets of authenticator apps are encrypted with.
+    /// The keys that encrypt the secrets of authenticator apps.
     pub fn factor_keys(&self) -> Result<FactorKeys, ConfigError> {
         let previous = self.second_factor_key_previous.as_ref();
         refuse_short("COFFER_SECOND_FACTOR_KEY_PREVIOUS (--second-factor-key-previous)", previous)?;

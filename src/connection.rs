@@ -156,8 +156,8 @@ where
         .serve_connection(TokioIo::new(Box::pin(stream)), service)
 }
 
-/// Answers all that has been asked, waits a moment for what is on its way, and ends the connection. hyper's own graceful
-/// end looks at its buffer only: a request that has arrived and was not read yet would be lost.
+/// Answers all that has been asked, waits a moment for what is on its way, and ends the connection. hyper's own
+/// graceful end looks at its buffer only: a request that has arrived and was not read yet would be lost.
 async fn finish<C: GracefulConnection>(mut connection: Pin<&mut C>, traffic: &Traffic) {
     let mut last_call = pin!(tokio::time::sleep(LAST_CALL));
     let mut was_silent = false;
@@ -180,7 +180,7 @@ async fn finish<C: GracefulConnection>(mut connection: Pin<&mut C>, traffic: &Tr
     std::future::poll_fn(|context| Poll::Ready(connection.as_mut().poll(context).is_ready())).await;
 }
 
-/// What is known of a connection outside of hyper. All of it belongs to one task.
+/// The state of a connection beside that of hyper. All of it belongs to one task.
 #[derive(Default)]
 struct Traffic {
     /// The bank closes.

@@ -13,8 +13,8 @@ const RESERVED_FOR_OTHERS: usize = 4;
 /// A network takes at most a quarter of the other slots that are free, whatever its limit: the more greedy networks
 /// there are, the less each gets.
 const SHARE_OF_FREE: usize = 4;
-/// Each network may hold one slot in 2,048 (8 by default) from the reserved part, too. So it takes hundreds of networks to
-/// keep others out.
+/// Each network may hold one slot in 2,048 (8 by default) from the reserved part, too. So it takes hundreds of networks
+/// to keep others out.
 const MIN_PER_NETWORK: usize = 2_048;
 /// A trusted proxy takes no slot while less than one in 16 is free.
 const RESERVED_FROM_PROXIES: usize = 16;

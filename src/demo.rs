@@ -37,7 +37,7 @@ const LARGEST: i64 = 4_000;
 /// Movements in one commit: few enough to show how it goes, many enough not to wait for each.
 const AT_ONCE: usize = 50;
 
-/// What was filled in, for the terminal.
+/// The outcome, for the terminal.
 pub struct Filled {
     pub name: &'static str,
     pub email: &'static str,
@@ -47,8 +47,8 @@ pub struct Filled {
     pub since: Date,
 }
 
-/// Fills a bank that has no customers, and refuses any other. `progress` hears how many movements are booked, of how many.
-/// `show` is handed the password before it counts: if it cannot be shown, another run goes on from here.
+/// Fills a bank that has no customers, and refuses any other. `progress` hears how many movements are booked, of how
+/// many. `show` is handed the password before it counts: if it cannot be shown, another run goes on from here.
 pub async fn fill(
     db: &Db,
     max_amount: i64,
@@ -80,7 +80,8 @@ pub async fn fill(
     Ok(())
 }
 
-/// What an earlier run began and did not finish: it goes on from there, as the keys of its movements are known.
+/// The customer of an earlier run that did not finish. This run goes on from there, because the keys of its movements
+/// are known.
 async fn unfinished(db: &Db) -> Result<Option<(User, Accounts)>, AnyError> {
     let Some(user) = db.user_by_email(EMAIL).await?.filter(|user| user.password_hash == NO_PASSWORD) else {
         return Ok(None);
@@ -161,7 +162,7 @@ struct Planned {
     description: &'static str,
 }
 
-/// What happens in a year, in the order of time.
+/// The movements of a year, in the order of time.
 fn a_year(since: Date, accounts: &Accounts) -> Vec<Planned> {
     let mut diary = Diary { chance: Chance(0), plans: Vec::new() };
     for day in 0..=DAYS {
@@ -199,7 +200,7 @@ impl Diary {
         self.plans.push(Planned { at, movement, cents, description });
     }
 
-    /// What comes every month.
+    /// The movements of every month.
     fn note_regular(&mut self, date: Date, accounts: &Accounts) {
         let pay = Movement::Withdrawal { from: accounts.everyday };
         let save = Movement::Transfer { from: accounts.everyday, to: accounts.savings };
@@ -224,7 +225,7 @@ impl Diary {
         }
     }
 
-    /// What comes with the days of the week.
+    /// The movements that come with the days of the week.
     fn note_whims(&mut self, date: Date, accounts: &Accounts) {
         let pay = Movement::Withdrawal { from: accounts.everyday };
         match date.weekday() {
@@ -273,13 +274,14 @@ async fn book(
     year: &[Planned],
     mut progress: impl FnMut(usize, usize),
 ) -> Result<(), AnyError> {
-    // What customers may do in this bank is a matter of requests; this is the bank's own doing.
-    let caller = Requester { user_id, acts_on_any_account: false, deposits_to_own: true, approval_above: None };
+    // The bank itself does this, so it may even where customers may not.
+    let requester = Requester { user_id, acts_on_any_account: false, deposits_to_own: true, approval_above: None };
     let (committer, mut writers) = Committer::start(db, max_amount, &Arc::default());
     let mut booked = 0;
     for (index, some) in year.chunks(AT_ONCE).enumerate() {
         let numbered = some.iter().zip(index * AT_ONCE..);
-        let commands = numbered.map(|(planned, number)| planned.command(caller, number)).collect::<Result<_, _>>()?;
+        let commands =
+            numbered.map(|(planned, number)| planned.command(requester, number)).collect::<Result<_, _>>()?;
         for verdict in committer.submit_all(commands, true).await? {
             verdict?;
         }
@@ -349,7 +351,7 @@ mod tests {
 
     use super::*;
 
-    /// Whatever day it is today, with its own first of the month and its own Mondays.
+    /// On any day of today, with its own first of the month and its own Mondays.
     #[test]
     fn the_year_is_in_order_and_never_lacks_the_money() {
         let number = || AccountNumber::random().expect("random numbers");

@@ -23,10 +23,10 @@ use crate::timestamp::Timestamp;
 /// How many bad rows a check names; it counts all of them.
 const MAX_NAMED: usize = 5;
 
-/// What one check found.
+/// The result of one check.
 #[derive(Debug, Default)]
 pub struct Finding {
-    /// What is claimed of the books.
+    /// The statement about the books that the check tests.
     pub claim: &'static str,
     /// How many things were looked at, and what they are.
     pub counted: u64,
@@ -106,8 +106,8 @@ pub async fn examine(db: &Db, mut report: impl FnMut(&Finding)) -> sqlx::Result<
     Ok(all_good)
 }
 
-/// Whether every secret of an authenticator app is encrypted and can be decrypted, handing the finding to `report`. True
-/// when all is well. Without the keys nothing is known, which is only worth a remark.
+/// Whether every secret of an authenticator app is encrypted and can be decrypted, handing the finding to `report`.
+/// True when all is well. Without the keys nothing is known, which is only worth a remark.
 pub async fn examine_secrets(
     db: &Db,
     keys: Option<&FactorKeys>,
@@ -330,7 +330,7 @@ async fn owners(tx: &mut Tx<'_>) -> sqlx::Result<Finding> {
     Ok(finding)
 }
 
-/// What customers hold and what the bank holds for them must cancel out, in each currency.
+/// Customers' balances and the bank's own must cancel out, in each currency.
 async fn books(tx: &mut Tx<'_>) -> sqlx::Result<Finding> {
     let mut finding = Finding::new("the books sum to zero in every currency", "currencies");
     let mut sums: BTreeMap<String, i128> = BTreeMap::new();
@@ -365,7 +365,7 @@ async fn key_index(tx: &mut Tx<'_>) -> sqlx::Result<Option<Finding>> {
     Ok(Some(finding))
 }
 
-/// What two people approved must be in the journal as requested, and nothing else may be there under an approval's id.
+/// Approved movements must be in the journal as requested, and nothing else may be there under an approval's id.
 async fn approvals(tx: &mut Tx<'_>) -> sqlx::Result<Finding> {
     let mut finding = Finding::new("what was approved is booked, and nothing that was not", "approvals");
     finding.counted = tx.count_approvals().await? as u64;

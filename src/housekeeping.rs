@@ -73,7 +73,8 @@ impl Housekeeping {
     }
 
     /// Hears of everything that tokens which count at `now` may not know. First of all it ends the sessions that got a
-    /// token while the clock was ahead: when that time comes, it would count again, whatever had been decided meanwhile.
+    /// token while the clock was ahead: when that time comes, it would count again, whatever had been decided
+    /// meanwhile.
     async fn hear_from_before(&mut self, now: Timestamp) -> sqlx::Result<()> {
         let mut tx = self.app.db.begin().await?;
         let ended = tx.end_sessions_used_after(now.plus(clock::TOLERANCE), now).await?;
@@ -149,7 +150,7 @@ impl Housekeeping {
         if let Some(metrics) = &self.app.metrics {
             metrics.run_upkeep();
         }
-        // Whoever signed in just before got a token by a clock that was wrong.
+        // Somebody who signed in just before got a token by a clock that was wrong.
         self.was_ahead |= self.app.db.follow_server_time().await?;
         let (now, instant) = (Timestamp::now(), Instant::now());
         let jump = self.jumps.notice(instant, now);
@@ -176,8 +177,8 @@ impl Housekeeping {
         self.app.movement_limits.store(&self.app.db).await
     }
 
-    /// A slice of what is sorted by key at a time: a table of millions is never scanned at once, and each is seen every 9
-    /// hours, by the clock, so that a bank that is often started sees the later ones, too.
+    /// A slice of what is sorted by key at a time: a table of millions is never scanned at once, and each is seen every
+    /// 9 hours, by the clock, so that a bank that is often started sees the later ones, too.
     async fn forget_what_is_old(
         &self,
         tx: &mut Tx<'_>,

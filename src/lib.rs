@@ -5,23 +5,26 @@
 //! 1. [`api`]: `api/router.rs` has every route on one screen; `api/money/movements.rs` reads the request and submits a
 //!    [command](books::command::Command).
 //! 2. [`committer`]: takes every command that waits, has them decided, and writes them in one durable transaction.
-//! 3. [`books`]: `books/decisions.rs` and `books/rules.rs` *decide* what becomes of a command. Pure: no database, no clock.
+//! 3. [`books`]: `books/decisions.rs` and `books/rules.rs` *decide* what becomes of a command. Pure: no database, no
+//!    clock.
 //! 4. [`db`]: SQLite and PostgreSQL behind one type. `db/ledger/` *writes* the journal, the entries and the accounts.
 //!
 //! # The floors
 //!
 //! Imports lead down only; `tests/bank/layers.rs` fails on any other.
 //!
-//! - The program: [`server`] opens the bank and serves it; an [`acceptor`] for each listener takes connections; [`config`]
-//!   has the settings; [`housekeeping`] does periodic work; [`admin`], [`demo`] and [`doctor`] carry out the commands of
-//!   those names.
+//! - The program: [`server`] opens the bank and serves it; an [`acceptor`] for each listener takes connections;
+//!   [`config`] has the settings; [`housekeeping`] does periodic work; [`admin`], [`demo`] and [`doctor`] carry out the
+//!   commands of those names.
 //! - [`api`]: HTTP, in groups of resources: `money`, `people`, `docs`, and `http` for what they share.
-//! - [`committer`] for what moves money; [`auth`] for who is calling: passwords, second factors, access tokens, sessions.
+//! - [`committer`] for what moves money; [`auth`] for who is calling: passwords, second factors, access tokens,
+//!   sessions.
 //! - [`audit`] writes the log of what matters to security, [`limits`] counts how often anything was asked,
 //!   [`disk`] measures how full the disk is; [`connection_limits`] counts who is connected.
 //! - [`db`]: one file for each family of tables.
 //! - [`books`]: accounts, entries, commands, approvals, refusals, audit events, the rules and the chain of hashes.
-//! - [`problem_code`]: the one table of what can go wrong, explained; [`schema`]: how types describe themselves in OpenAPI.
+//! - [`problem_code`]: the one table of what can go wrong, explained; [`schema`]: how types describe themselves in
+//!   OpenAPI.
 //! - What is parsed once and right from then on: [`money`], [`account_number`], [`timestamp`], [`text`], [`email`],
 //!   [`web_origin`]; how far the [`clock`] can be trusted; one client's [`connection`] and its [`presence`]; [`tls`],
 //!   [`files`] (who may open the books and the secrets) and [`signals`] (what tells the bank to close).

@@ -44,7 +44,7 @@ impl Quota {
     }
 }
 
-/// What is left of a quota, for the headers of draft-ietf-httpapi-ratelimit-headers.
+/// The rest of a quota, for the headers of draft-ietf-httpapi-ratelimit-headers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Allowance {
     pub quota: Quota,
@@ -60,14 +60,14 @@ pub struct Limiter<K> {
     hasher: RandomState,
 }
 
-/// What is known of a key.
+/// The state of a key.
 #[derive(Clone, Copy)]
 struct Cell {
     /// When the quota is whole again, apart from what is acquired.
     full_at: Instant,
     /// Acquired for work under way, until it is known how much of it counts.
     acquired: u32,
-    /// What has counted and is not [stored](Limiter::take_unsaved) yet.
+    /// The count that is not [stored](Limiter::take_unsaved) yet.
     unsaved: u32,
 }
 
@@ -93,8 +93,8 @@ impl<K: Hash + Eq> Limiter<K> {
     }
 
     /// Acquires so many of the key's quota for work under way, or nothing. Each acquisition must be
-    /// [settled](Self::settle). An acquired part of the quota does not come back with time, so that no order of acquiring
-    /// and settling makes more count than the quota.
+    /// [settled](Self::settle). An acquired part of the quota does not come back with time, so that no order of
+    /// acquiring and settling makes more count than the quota.
     pub fn acquire(&self, key: K, count: u32, now: Instant) -> Result<Allowance, Allowance> {
         self.change(key, count, now, |cell, _| cell.acquired += count)
     }
@@ -162,7 +162,7 @@ impl<K: Hash + Eq> Limiter<K> {
 }
 
 impl<K: Hash + Eq + Clone> Limiter<K> {
-    /// What has counted since it was asked for the last time, of at most `limit` keys of which it is `at_least` so much.
+    /// Takes the counts that are not stored yet and are at least `at_least`, of at most `limit` keys.
     pub fn take_unsaved(&self, at_least: u32, limit: usize) -> Vec<(K, u32)> {
         let mut unsaved = Vec::new();
         for shard in &self.shards {
@@ -174,7 +174,8 @@ impl<K: Hash + Eq + Clone> Limiter<K> {
         unsaved
     }
 
-    /// Sets what is known of a key from elsewhere: its quota is whole at `full_at`, but for what has counted here since.
+    /// Sets what is known of a key from elsewhere: its quota is whole at `full_at`, but for what has counted here
+    /// since.
     pub fn set_full_at(&self, key: K, full_at: Instant) {
         let mut cells = self.shard(&key);
         if cells.len() < MAX_KEYS || cells.contains_key(&key) {
@@ -183,7 +184,7 @@ impl<K: Hash + Eq + Clone> Limiter<K> {
         }
     }
 
-    /// What was [taken](Self::take_unsaved) could not be stored.
+    /// Puts back a count that was [taken](Self::take_unsaved) and could not be stored.
     pub fn put_back_unsaved(&self, key: &K, count: u32) {
         if let Some(cell) = self.shard(key).get_mut(key) {
             cell.unsaved = cell.unsaved.saturating_add(count);
@@ -354,7 +355,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever is acquired at whatever time, and however much of it counts in the end.
+        /// At any times, any part is acquired, and any part of that counts in the end.
         #[test]
         fn what_counts_is_never_more_than_the_burst_and_the_rate(
             steps in prop::collection::vec((0u64..20_000, 1u32..4, 0u32..4, any::<bool>()), 1..200)

@@ -39,7 +39,8 @@ impl Currency {
 
     /// The currency that has taken its place, if ISO 4217 has withdrawn it.
     pub fn successor(self) -> Option<Self> {
-        // The crate takes VED for the successor of VES; amendment 170 of ISO 4217 has put it beside VES, and both are current.
+        // The crate takes VED for the successor of VES; amendment 170 of ISO 4217 has put it beside VES, and both are
+        // current.
         if self.0 == iso_currency::Currency::VES {
             return None;
         }
@@ -299,7 +300,8 @@ impl Amount {
         bytes
     }
 
-    /// The pattern of what may be sent (a regular expression of JSON Schema) where one movement may be so many whole units.
+    /// The pattern of what may be sent (a regular expression of JSON Schema) where one movement may be so many whole
+    /// units.
     pub fn pattern(maximum_major_units: i64) -> String {
         let more_digits = maximum_major_units.max(1).ilog10();
         format!(r"^([1-9][0-9]{{0,{more_digits}}}(\.[0-9]{{1,4}})?|0\.0{{0,3}}[1-9][0-9]{{0,3}})$")
@@ -517,7 +519,7 @@ mod tests {
             assert!(successor.parse::<CurrentCurrency>().is_ok(), "{successor}");
             assert!(former.iter().all(|code| Currency::from_code(code).is_none()), "{former:?}");
         }
-        // What is withdrawn already has money on it, perhaps: it is still read and moved.
+        // Accounts may exist in a withdrawn currency: its money is still read and moved.
         assert_eq!(currency("HRK").successor(), Some(currency("EUR")));
     }
 

@@ -9,12 +9,12 @@ use futures_util::FutureExt;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 
-/// What the server knows of a client without asking it.
+/// The state of a client, as far as the server knows without asking it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Client {
     Here,
-    /// It has ended its side. It may be reading all the same (RFC 9112 section 9.6), or have gone: nothing tells before the
-    /// answer is sent.
+    /// It has ended its side. It may be reading all the same (RFC 9112 section 9.6), or have gone: nothing tells before
+    /// the answer is sent.
     EndedItsSide,
     /// The connection is reset, or over.
     Gone,
@@ -29,7 +29,7 @@ impl Presence {
     pub fn look(&self) -> Client {
         let Some(stream) = &self.0 else { return Client::Here };
         let Some(stream) = stream.upgrade() else { return Client::Gone };
-        // What the runtime has heard of the connection; the closed sides of one stay closed. No system call.
+        // Asks the runtime, without a system call. A side that was closed stays closed.
         let known = lock(&stream).ready(Interest::READABLE | Interest::WRITABLE).now_or_never();
         match known {
             Some(Ok(ready)) if ready.is_write_closed() => Client::Gone,
@@ -40,8 +40,8 @@ impl Presence {
     }
 }
 
-/// A TCP connection that can be looked at while something else reads and writes it. Its lock is held for a read or a write
-/// that does not wait, and for a look.
+/// A TCP connection that can be looked at while something else reads and writes it. Its lock is held for a read or a
+/// write that does not wait, and for a look.
 pub struct ClientStream(Arc<Mutex<TcpStream>>);
 
 impl ClientStream {

@@ -1,8 +1,8 @@
 //! Every kind of problem that the API can answer with: what happened, and what to do.
 //!
 //! The one table of codes. A problem's `type` leads to its page, which is made from this (`GET /problems/{code}`); the
-//! `detail` of an answer says more, because it knows the case. The table stands on the ground floor because parsers name
-//! codes, too: their errors print as `code: what to send instead`.
+//! `detail` of an answer says more, because it knows the case. The table stands on the ground floor because parsers
+//! name codes, too: their errors print as `code: what to send instead`.
 
 use std::fmt;
 

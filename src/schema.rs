@@ -1,5 +1,5 @@
-//! The OpenAPI schema of a type that is one text or number on the wire stands beside the type: whoever has a field of it
-//! writes nothing about it.
+//! The OpenAPI schema of a type that is one text or number on the wire stands beside the type: whoever has a field of
+//! it writes nothing about it.
 
 use utoipa::openapi::schema::{ObjectBuilder, Type};
 

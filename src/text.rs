@@ -2,16 +2,16 @@
 //!
 //! One policy for all of it, applied once, when a field is parsed:
 //!
-//! - Every character that shows as an empty space (Unicode's `White_Space`, the empty Braille cell) becomes a plain space.
-//!   Spaces at either end go.
-//! - The text is in normalization form C (UAX #15): what looks the same and means the same is stored, compared and hashed
-//!   as the same, whichever keyboard it came from. Its length is counted in characters after that.
+//! - Every character that shows as an empty space (Unicode's `White_Space`, the empty Braille cell) becomes a plain
+//!   space. Spaces at either end go.
+//! - The text is in normalization form C (UAX #15): what looks the same and means the same is stored, compared and
+//!   hashed as the same, whichever keyboard it came from. Its length is counted in characters after that.
 //! - At least one character is visible by itself: not a space, not a combining mark.
 //! - Nothing hides: no control characters and line breaks, no format characters, among them those that reorder what
 //!   follows (Trojan Source, CVE-2021-42574), no other character that shows nothing, no private use, no noncharacters.
-//!   Two kinds of invisible characters are needed for writing and stay where they do what they are for: a joiner between
-//!   two visible characters or behind a virama (Persian, Hindi, Malayalam, emoji), and one variation selector behind a
-//!   visible character.
+//!   Two kinds of invisible characters are needed for writing and stay where they do what they are for: a joiner
+//!   between two visible characters or behind a virama (Persian, Hindi, Malayalam, emoji), and one variation selector
+//!   behind a visible character.
 //!
 //! Characters that Unicode has yet to assign pass, because the next phones will send them; they show as a box.
 //!
@@ -263,8 +263,8 @@ impl fmt::Display for Named {
     }
 }
 
-/// The text on one line of at most `max` characters, with whatever hides written out as `\u{202e}`. For what anybody may
-/// have sent and the audit log quotes.
+/// The text on one line of at most `max` characters, with whatever hides written out as `\u{202e}`. For what anybody
+/// may have sent and the audit log quotes.
 pub fn quoted(text: &str, max: usize) -> String {
     let mut quoted = String::with_capacity(text.len());
     for c in text.chars().take(max) {
@@ -277,9 +277,10 @@ pub fn quoted(text: &str, max: usize) -> String {
     quoted
 }
 
-/// What searches compare: the same for texts that differ only in upper and lower case, accents, ligatures, widths or
-/// spaces, so that `ozil` finds Özil, `lukasz` Łukasz and `STRASSE` Straße. Made here and not in SQL, because SQLite folds
-/// ASCII alone and PostgreSQL by its locale. Texts from before the policy fold as if they had followed it.
+/// The form of a text that searches compare: the same for texts that differ only in upper and lower case, accents,
+/// ligatures, widths or spaces, so that `ozil` finds Özil, `lukasz` Łukasz and `STRASSE` Straße. Made here and not in
+/// SQL, because SQLite folds ASCII alone and PostgreSQL by its locale. Texts from before the policy fold as if they had
+/// followed it.
 pub fn fold(text: &str) -> String {
     let decomposed = DecomposingNormalizer::new_nfkd().normalize(text);
     let mut plain = String::with_capacity(decomposed.len());
@@ -338,7 +339,8 @@ fn fold_search(text: &str) -> String {
 }
 
 /// The hidden characters of the Basic Multilingual Plane but joiners and variation selectors, as a class of a regular
-/// expression. Beyond that plane, ECMA-262 and other dialects have no common way to write a character without showing it.
+/// expression. Beyond that plane, ECMA-262 and other dialects have no common way to write a character without showing
+/// it.
 macro_rules! hidden_class {
     () => {
         r"\x00-\x1f\x7f-\x9f\xad\u034f\u0600-\u0605\u061c\u06dd\u070f\u0890\u0891\u08e2\u115f\u1160\u17b4\u17b5\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\u3164\ue000-\uf8ff\ufdd0-\ufdef\ufeff\uffa0\ufff0-\ufffc\ufffe\uffff"

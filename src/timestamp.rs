@@ -56,8 +56,8 @@ impl Timestamp {
         }
     }
 
-    /// Makes [`now`](Self::now) go by a server's clock that has just said `server_time`, so that all instances agree. True
-    /// when that changed what time it is.
+    /// Makes [`now`](Self::now) go by a server's clock that has just said `server_time`, so that all instances agree.
+    /// True when that changed what time it is.
     pub fn follow(server_time: Self) -> bool {
         let differs = (server_time.0 - Self::now().0).abs() >= SMALLEST_CORRECTION;
         if differs || SERVER.load(Relaxed) == NO_SERVER {

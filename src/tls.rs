@@ -33,7 +33,8 @@ struct Inner {
     in_use: RwLock<(Arc<CertifiedKey>, Version)>,
 }
 
-/// When the two files were changed, and how long they are: two changes may fall into one tick of the file system's clock.
+/// When the two files were changed, and how long they are: two changes may fall into one tick of the file system's
+/// clock.
 type Version = [Option<(SystemTime, u64)>; 2];
 
 impl Certificate {

@@ -2,7 +2,7 @@
 
 use url::Url;
 
-/// What a browser writes for the same origin, or why no page has it and what to set instead.
+/// The origin as a browser writes it, or why no page has it and what to set instead.
 pub fn canonical(text: &str) -> Result<String, String> {
     let text = text.trim();
     let refuse = |why: &str| Err(format!("{why}; set origins such as https://app.example.com, separated by commas"));

@@ -1,4 +1,4 @@
-//! What handlers need.
+//! The state that all handlers share.
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ use crate::disk::DiskReserve;
 use crate::limits::movements::MovementLimits;
 use crate::money::Currency;
 
-/// What handlers need. Clones share it.
+/// The state that all handlers share. Clones share it, too.
 #[derive(Clone)]
 pub struct App(Arc<Parts>);
 
@@ -47,7 +47,8 @@ pub struct Parts {
     pub self_service_deposits: bool,
     /// The most that one movement may be, in whole units of its currency.
     pub maximum_major_units: i64,
-    /// What staff move alone, in whole units of the currency; above it a second approver must agree. None for any amount.
+    /// The most that staff move alone within a day, in whole units of the currency; above it a second approver must
+    /// agree. None for any amount.
     pub approval_above: Option<i64>,
     pub long_answers: LongAnswers,
     pub clock: Arc<Clock>,

@@ -1,8 +1,8 @@
 //! Encrypts the secrets of authenticator apps in the database: AES-256-GCM under a key of their own.
 //!
-//! A sealed secret is one version byte, the 8-byte id of the key, a random 96-bit nonce, the ciphertext and a 128-bit tag
-//! (NIST SP 800-38D). Version and user id are authenticated along with it, so that one user's row is worth nothing in
-//! another's place.
+//! A sealed secret is one version byte, the 8-byte id of the key, a random 96-bit nonce, the ciphertext and a 128-bit
+//! tag (NIST SP 800-38D). Version and user id are authenticated along with it, so that one user's row is worth nothing
+//! in another's place.
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
 use aws_lc_rs::hkdf::{HKDF_SHA256, KeyType, Prk, Salt};
@@ -87,8 +87,8 @@ pub enum FactorKeyError {
 }
 
 impl FactorKeys {
-    /// Makes the current key the key of the bank, and encrypts with it what the previous key has encrypted. Any number of
-    /// instances may do it at the same time. Returns the users whose secrets none of these keys can decrypt.
+    /// Makes the current key the key of the bank, and encrypts with it what the previous key has encrypted. Any number
+    /// of instances may do it at the same time. Returns the users whose secrets none of these keys can decrypt.
     pub async fn adopt(&self, db: &Db) -> Result<Vec<Uuid>, FactorKeyError> {
         self.agree_on_current(db).await?;
         let current = self.current_id();

@@ -20,16 +20,17 @@ const NETWORK: Quota = Quota { burst: 100, interval: Duration::from_secs(2) };
 /// At one account, from networks that it does not know.
 const ACCOUNT_FROM_STRANGERS: Quota = Quota { burst: 50, interval: Duration::from_secs(60) };
 
-/// Wrong passwords and codes of one user that are sent beside a token, on all instances and wherever from, until that user
-/// signs in again. The last one ends the session that sent it: whoever has stolen a token loses it. They are counted in
-/// the database, apart from those at sign-in, so that a thief cannot lock the owner out.
+/// Wrong passwords and codes of one user that are sent beside a token, on all instances and wherever from, until that
+/// user signs in again. The last one ends the session that sent it: whoever has stolen a token loses it. They are
+/// counted in the database, apart from those at sign-in, so that a thief cannot lock the owner out.
 pub const MAX_WITHIN_SESSIONS: i64 = 10;
 
-/// At the codes of one user's second factor at sign-in, wherever from: at this rate, a right guess takes some 190 years of
-/// trying to be as likely as not.
+/// At the codes of one user's second factor at sign-in, wherever from: at this rate, a right guess takes some 190 years
+/// of trying to be as likely as not.
 const SECOND_FACTOR: Quota = Quota { burst: 10, interval: Duration::from_secs(15 * 60) };
 
-/// At one user's recovery codes from one network, at sign-in. Nobody guesses 120 bits; this bounds what trying them costs.
+/// At one user's recovery codes from one network, at sign-in. Nobody guesses 120 bits; this bounds what trying them
+/// costs.
 const RECOVERY_CODES: Quota = Quota { burst: 10, interval: Duration::from_secs(60) };
 
 /// Refusals that are recorded in the audit log, for each network: a flood needs no record of every try.
@@ -71,7 +72,8 @@ impl Default for Guesses {
 }
 
 impl Guesses {
-    /// Takes a guess at the account with this address, whether or not there is one. `Err` when there have been too many.
+    /// Takes a guess at the account with this address, whether or not there is one. `Err` when there have been too
+    /// many.
     pub fn take(&self, email: &str, address: IpAddr, is_known: bool) -> Result<Taken, Exceeded> {
         let (now, network) = (Instant::now(), network_of(address));
         let taken = Taken { email: email.to_owned(), network, as_stranger: !is_known };

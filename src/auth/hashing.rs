@@ -1,10 +1,11 @@
-//! Who may hash a password next. A hash takes some ten milliseconds of a core and 19 MiB, and only as many run at once as
-//! there are cores; the others wait here.
+//! The queue for password hashes. A hash takes some ten milliseconds of a core and 19 MiB, and only as many run at once
+//! as there are cores; the others wait here.
 //!
 //! Networks take turns, so that a flood from one of them costs the others one hash each round. Each kind of hash has a
-//! guaranteed share, and what it does not use goes to the next kind: those from networks that somebody has signed in from
-//! before come first, then those from strangers, then new customers. What nobody waits for any more is not begun, and a client
-//! that has ended its side comes behind all that are still there: it may be waiting for its answer, or have gone.
+//! guaranteed share, and what it does not use goes to the next kind: those from networks that somebody has signed in
+//! from before come first, then those from strangers, then new customers. A hash that nobody waits for any more is not
+//! begun, and a client that has ended its side comes behind all that are still there: it may be waiting for its answer,
+//! or have gone.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::net::IpAddr;
@@ -27,7 +28,7 @@ const SHARE_OF_WHAT_IS_FREE: usize = 4;
 /// Networks that are known to have customers. When there are more, the next ones are strangers.
 const MAX_FAMILIAR: usize = 65_536;
 
-/// Who asks for a hash: this decides how soon it is begun.
+/// The purpose of a hash: this decides how soon it is begun.
 #[derive(Clone, Debug)]
 pub struct Asker {
     pub network: IpAddr,
@@ -85,7 +86,7 @@ struct Shared {
 #[derive(Default)]
 struct State {
     running: usize,
-    /// Of these, for new customers.
+    /// The hashes among `running` that are for new customers.
     sign_ups: usize,
     /// How many have begun: it tells which kind has the next share.
     begun: usize,
@@ -157,7 +158,7 @@ impl HashQueue {
                 state.sign_ups += usize::from(next.purpose == Purpose::SignUp);
                 next
             };
-            // Whoever has just stopped waiting drops the core at once.
+            // A request that has just stopped waiting drops the core at once.
             let _ = next.begin.send(Core { queue: self.clone(), purpose: next.purpose });
         }
     }
@@ -212,7 +213,7 @@ impl State {
     }
 }
 
-/// Those of one kind who wait, network by network.
+/// The waiting requests of one kind, network by network.
 #[derive(Default)]
 struct Turns {
     waiting: HashMap<IpAddr, VecDeque<Waiting>>,
@@ -370,7 +371,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whoever comes and goes: nobody is lost or served twice, and the counts are right.
+        /// Requests come and go in any order: nobody is lost or served twice, and the counts are right.
         #[test]
         fn everybody_gets_a_turn(steps in prop::collection::vec((0u8..6, 0u8..4, any::<bool>()), 1..400)) {
             let mut scene = Scene::default();

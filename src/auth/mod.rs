@@ -32,12 +32,12 @@ const LOOKS_PER_DAY: u32 = 50_000;
 /// Denials of one caller that are recorded: somebody who tries everything is on record well enough.
 const DENIALS_ON_RECORD: Quota = Quota { burst: 50, interval: Duration::from_secs(10) };
 
-/// What callers may do how often. 0 stands for any number.
+/// The limits on what callers do. 0 stands for any number.
 #[derive(Clone, Copy, Debug)]
 pub struct CallerLimits {
     pub requests_per_second: u32,
     pub changes_per_day: u32,
-    /// Of one network.
+    /// The most that one network may make.
     pub sign_ups_per_hour: u32,
 }
 

@@ -105,8 +105,8 @@ pub fn generate() -> Result<String, getrandom::Error> {
     Ok(URL_SAFE_NO_PAD.encode(bytes))
 }
 
-/// Hashes and verifies with Argon2id, off the async threads and never more at once than there are cores: each hash takes
-/// 19 MiB, so a crowd of logins must not become a crowd of hashes.
+/// Hashes and verifies with Argon2id, off the async threads and never more at once than there are cores: each hash
+/// takes 19 MiB, so a crowd of logins must not become a crowd of hashes.
 pub struct Passwords {
     /// Decides whose password is hashed next.
     pub queue: HashQueue,
@@ -142,8 +142,8 @@ impl Passwords {
         PasswordHash::new(phc).map(|phc| (phc.algorithm, phc.version, phc.params)).ok() != today
     }
 
-    /// Runs `work` on one of the threads for hashing. The core moves along: a client that hangs up frees none that is still
-    /// hashing for it.
+    /// Runs `work` on one of the threads for hashing. The core moves along: a client that hangs up frees none that is
+    /// still hashing for it.
     async fn run<T: Send + 'static>(
         &self,
         asker: &Asker,
@@ -167,8 +167,9 @@ fn failed(error: impl std::fmt::Display) -> HashError {
     HashError::Failed(error.to_string())
 }
 
-/// Threads for hashing, which yield to those that serve: a flood of sign-ins must not hold up money. Each lasts for some
-/// hashes, because one that ends leaves the memory of its last to the allocator for a while, and the next takes other.
+/// Threads for hashing, which yield to those that serve: a flood of sign-ins must not hold up money. Each lasts for
+/// some hashes, because one that ends leaves the memory of its last to the allocator for a while, and the next takes
+/// other.
 struct Hashers {
     handle: Handle,
     /// None only while it is dropped.

@@ -9,7 +9,7 @@ use crate::timestamp::Timestamp;
 
 /// RFC 4226 asks for 160 bits.
 pub const SECRET_BYTES: usize = 20;
-/// What authenticator apps assume: SHA-1, six digits, thirty seconds.
+/// Authenticator apps assume SHA-1, six digits and thirty seconds.
 const DIGITS: usize = 6;
 /// Steps before and after the current one that count too, for phones whose clock is off (RFC 6238 section 5.2).
 const SKEW: u16 = 1;
@@ -23,7 +23,7 @@ const RECOVERY_GROUP: usize = 4;
 /// Width and height of the QR code, in pixels.
 const QR_SIZE: u32 = 240;
 
-/// What a person types into the field for codes.
+/// A text that a person typed into the field for codes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Code {
     /// Six digits of the authenticator app.
@@ -56,7 +56,7 @@ pub fn step_of(code: &str, secret: &[u8], now: Timestamp) -> Option<i64> {
     totp(secret, "").check(code, seconds).and_then(|step| i64::try_from(step).ok())
 }
 
-/// What an authenticator app is told: the secret in base 32, the `otpauth://` address, and a picture of that.
+/// A secret as authenticator apps take it: the secret in base 32, the `otpauth://` address, and a picture of that.
 pub struct Enrolment {
     pub secret: String,
     pub otpauth_uri: String,

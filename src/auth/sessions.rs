@@ -28,8 +28,8 @@ const ID_BYTES: usize = 16;
 const FAMILY_BYTES: usize = 16;
 const NONCE_BYTES: usize = 32;
 
-/// A refresh token: the session's id, a secret that all tokens of the session share, and one of its own. Both are random
-/// and not to be guessed, so plain hashes are enough to store (OWASP ASVS 5.0 7.2.3).
+/// A refresh token: the session's id, a secret that all tokens of the session share, and one of its own. Both are
+/// random and not to be guessed, so plain hashes are enough to store (OWASP ASVS 5.0 7.2.3).
 ///
 /// The shared secret shows that whoever sends an older token once held one of this session. Without it anybody who has
 /// seen the id, which is no secret, could end the session by making up a token.
@@ -77,8 +77,8 @@ impl RefreshToken {
     }
 }
 
-/// Sessions that ended while access tokens of theirs may still run. Those are well signed, so they are looked up here on
-/// every request: no database read, and no memory for sessions that are simply alive.
+/// Sessions that ended while access tokens of theirs may still run. Those are well signed, so they are looked up here
+/// on every request: no database read, and no memory for sessions that are simply alive.
 #[derive(Default)]
 pub struct EndedSessions(RwLock<HashMap<Uuid, Timestamp>>);
 

@@ -1,4 +1,4 @@
-//! What users may do, where it has changed since their access tokens were made.
+//! The rights of users, where they have changed since their access tokens were made.
 
 use std::collections::HashMap;
 use std::sync::{PoisonError, RwLock};
@@ -8,8 +8,9 @@ use uuid::Uuid;
 use crate::db::users::{ChangedStanding, Standing};
 use crate::timestamp::Timestamp;
 
-/// The standings that an access token cannot know: of users that were given another role, were frozen, lost or got a second
-/// factor or chose what to confirm while their tokens run, and of all that are frozen. Looked up on every request: no database read, and no memory for everybody else.
+/// The standings that an access token cannot know: of users that were given another role, were frozen, lost or got a
+/// second factor or chose what to confirm while their tokens run, and of all that are frozen. Looked up on every
+/// request: no database read, and no memory for everybody else.
 #[derive(Default)]
 pub struct Standings(RwLock<HashMap<Uuid, (Standing, Timestamp)>>);
 

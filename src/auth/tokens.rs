@@ -28,7 +28,7 @@ pub const RECENT: Duration = Duration::from_secs(5 * 60);
 /// How long a token counts after it has expired: clocks of two instances may differ by this much.
 const LEEWAY: Duration = Duration::from_secs(5);
 
-/// What an access token says.
+/// The claims of an access token.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Claims {
     iss: String,
@@ -86,7 +86,7 @@ impl From<&Renewal> for Subject {
     }
 }
 
-/// What access tokens are signed with.
+/// The keys that access tokens are signed with.
 #[derive(Clone, Debug)]
 pub struct SigningSecrets {
     pub current: SecretString,
@@ -105,8 +105,8 @@ impl Claims {
         in_seconds(now.minus(RECENT)) < self.auth_time && self.auth_time <= in_seconds(now.plus(clock::TOLERANCE))
     }
 
-    /// Not expired, and not made in the future: a token that was made while the clock was ahead would run for as long as
-    /// that. Nor does it run longer than any token does.
+    /// Not expired, and not made in the future: a token that was made while the clock was ahead would run for as long
+    /// as that. Nor does it run longer than any token does.
     fn counts_at(&self, now: Timestamp) -> bool {
         let in_seconds = |moment: Timestamp| moment.as_unix_seconds();
         in_seconds(now.minus(LEEWAY)) < self.exp
@@ -118,8 +118,8 @@ impl Claims {
 /// Makes and checks access tokens.
 pub struct AccessTokens {
     header: Header,
-    /// The header as it stands in every token, with the point behind it. One that differs in a byte is not ours, so that
-    /// nothing a header may ask for is ever looked at: `crit` (RFC 7515 4.1.11), `kid`, `jwk`, `jku`.
+    /// The header as it stands in every token, with the point behind it. One that differs in a byte is not ours, so
+    /// that nothing a header may ask for is ever looked at: `crit` (RFC 7515 4.1.11), `kid`, `jwk`, `jku`.
     encoded_header: String,
     encoding: EncodingKey,
     /// The current secret and, while tokens of it still run, the one before.

@@ -75,7 +75,7 @@ impl Approval {
         }
     }
 
-    /// What a pending reversal reserves on the account that it debits.
+    /// The amount that a pending reversal holds on the account that it debits.
     pub fn reservation(&self) -> Option<Reservation> {
         let account_number = self.reverses.and(self.from_account)?;
         Some(Reservation { approval_id: self.id, account_number, amount: self.amount })

@@ -93,7 +93,8 @@ actions! {
     MovementReversed = "movement_reversed",
     /// Staff moved money on somebody else's account, by themselves.
     MovementByStaff = "movement_by_staff",
-    /// Staff requested a movement on somebody else's account and were refused: the refusal tells how the account stands.
+    /// Staff requested a movement on somebody else's account and were refused: the refusal tells how the account
+    /// stands.
     MovementRefused = "movement_refused",
     AdminCreated = "admin_created",
     /// `coffer demo` filled the bank with a customer and made-up movements, to try it out.
@@ -118,7 +119,8 @@ actions! {
     ApprovalsListed = "approvals_listed",
     /// Staff looked at one of them.
     ApprovalViewed = "approval_viewed",
-    /// Somebody looked through the audit log, or took it away as a file; the record is about whom or what they asked for.
+    /// Somebody looked through the audit log, or took it away as a file; the record is about whom or what they asked
+    /// for.
     AuditRead = "audit_read",
     /// Staff were shown something by a route that says nothing more about it.
     RecordViewed = "record_viewed",
@@ -131,11 +133,11 @@ pub struct Event {
     pub action: Action,
     /// None when nobody was signed in, or when it was the command line.
     pub actor_id: Option<Uuid>,
-    /// What it was done to.
+    /// The thing that it was done to.
     pub subject: Option<String>,
     pub address: Option<String>,
     pub request_id: Option<String>,
-    /// What the client called the request.
+    /// The client's own id of the request.
     pub client_request_id: Option<String>,
     pub detail: Option<String>,
     /// The accounts and people that it is about, beside the subject.
@@ -210,8 +212,8 @@ impl Event {
     }
 }
 
-/// Text that may come from anyone, as one line of bounded length that reads in its order. (PostgreSQL would refuse a NUL,
-/// and the batch with it.)
+/// Text that may come from anyone, as one line of bounded length that reads in its order. (PostgreSQL would refuse a
+/// NUL, and the batch with it.)
 fn clean(text: &str) -> String {
     text::quoted(text, MAX_TEXT_LENGTH)
 }

@@ -1,5 +1,5 @@
-//! The hash chain of an account's entries: each hash covers the entry before it, so that nothing in the past can be changed,
-//! added or removed without every later hash, and the account's head, telling.
+//! The hash chain of an account's entries: each hash covers the entry before it, so that nothing in the past can be
+//! changed, added or removed without every later hash, and the account's head, telling.
 
 use sha2::{Digest, Sha256};
 
@@ -11,9 +11,10 @@ const LAYOUT: &[u8] = b"coffer.entry.2";
 
 /// SHA-256 of the previous entry's hash and the canonical bytes of `entry`, whose own `hash` is not looked at.
 ///
-/// Canonical bytes: the layout's name, then account number, sequence, transaction id, movement type, number of the account on
-/// the other side (which may be the bank's own), signed amount, currency, balance after, user who asked for it,
-/// microseconds, commitment to the [texts](super::texts) (32 zero bytes for none). Integers are 64 bits, big-endian.
+/// Canonical bytes: the layout's name, then account number, sequence, transaction id, movement type, number of the
+/// account on the other side (which may be the bank's own), signed amount, currency, balance after, user who asked for
+/// it, microseconds, commitment to the [texts](super::texts) (32 zero bytes for none). Integers are 64 bits,
+/// big-endian.
 pub fn entry_hash(previous: &[u8; 32], entry: &Entry, other_side: AccountNumber) -> [u8; 32] {
     let mut bytes = Vec::with_capacity(192);
     bytes.extend_from_slice(previous);

@@ -29,8 +29,8 @@ pub struct Command {
     pub dual_control: DualControl,
     /// The movement that this one reverses, if it is a reversal.
     pub reverses: Option<Reverses>,
-    /// Goes into the audit log if the requester alone books the movement on somebody else's account; what moved is added to
-    /// it. None for those who have only accounts of their own.
+    /// Goes into the audit log if the requester alone books the movement on somebody else's account; what moved is
+    /// added to it. None for those who have only accounts of their own.
     pub record: Option<Box<Event>>,
     /// When it happened, for what is booked afterwards (`coffer demo`): never in the future, and never before the
     /// account's last entry. None for now, as in every request.
@@ -76,7 +76,8 @@ pub struct Requester {
     pub acts_on_any_account: bool,
     /// Whether the bank takes deposits by customers to their own accounts.
     pub deposits_to_own: bool,
-    /// The most that staff move within a day without a second approver, in whole units of the currency; None for any amount.
+    /// The most that staff move within a day without a second approver, in whole units of the currency; None for any
+    /// amount.
     pub approval_above: Option<i64>,
 }
 

@@ -17,7 +17,7 @@ use super::unapproved::UnapprovedTotal;
 use crate::money::Money;
 use crate::timestamp::Timestamp;
 
-/// What became of an accepted command.
+/// The outcome of an accepted command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Receipt {
     /// Committed just now, with the entry it made in the account that the requester acted on.
@@ -28,14 +28,14 @@ pub enum Receipt {
     Replay { transaction_id: Uuid },
 }
 
-/// What becomes of a command.
+/// The decision on a command.
 pub type Verdict = Result<Receipt, Refusal>;
 
-/// What becomes of each command of a request, in the request's order.
+/// The decisions on the commands of a request, in the request's order.
 pub type Verdicts = Vec<Verdict>;
 
-/// The state of a batch while its requests are decided one after the other. What a request changes is staged, and joins the
-/// batch when the request is accepted.
+/// The state of a batch while its requests are decided one after the other. The changes of a request are staged, and
+/// join the batch when the request is accepted.
 pub struct Decisions {
     book: Book,
     /// Keys that took effect, before this batch or within it.
@@ -50,9 +50,9 @@ pub struct Decisions {
     pending_counts: Staged<Uuid, i64>,
     /// The time of new approvals.
     now: Timestamp,
-    /// What the accepted requests add to the books.
+    /// The postings of the requests that were accepted.
     pub postings: Postings,
-    /// What the request under way would add.
+    /// The postings of the request that is being decided.
     staged: Postings,
 }
 
@@ -240,7 +240,7 @@ impl Decisions {
         }
     }
 
-    /// What the batch adds to the sums of those who moved money without a second approver, at the time `moved_at`.
+    /// Adds to the postings what requesters have moved without a second approver in this batch, at the time `moved_at`.
     pub fn add_unapproved(&mut self, moved_at: Timestamp) {
         let added = self.book.unapproved().added();
         self.postings.unapproved = added.map(|(user_id, money)| UnapprovedTotal { user_id, money, moved_at }).collect();

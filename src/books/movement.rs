@@ -1,4 +1,4 @@
-//! What moves: money paid in, taken out, or sent from one account to another.
+//! Movements: money paid in, taken out, or sent from one account to another.
 
 use utoipa::ToSchema;
 

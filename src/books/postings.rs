@@ -61,9 +61,9 @@ pub struct Approved {
 /// A movement that undoes another, once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromRow)]
 pub struct Reversal {
-    /// What is undone.
+    /// The movement that is undone.
     pub transaction_id: Uuid,
-    /// What undoes it.
+    /// The movement that undoes it.
     pub reversal_id: Uuid,
 }
 
@@ -71,6 +71,6 @@ pub struct Reversal {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromRow)]
 pub struct PendingReversal {
     pub approval_id: Uuid,
-    /// What is to be undone.
+    /// The movement that is to be undone.
     pub transaction_id: Uuid,
 }

@@ -28,7 +28,7 @@ pub struct Book {
     unapproved: Unapproved,
 }
 
-/// What a command adds to the journal and to the accounts' histories.
+/// The additions of a command to the journal and to the accounts' histories.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outcome {
     pub transaction: Transaction,
@@ -93,7 +93,7 @@ impl Book {
         &self.unapproved
     }
 
-    /// What the command would move without a second approver, by the power of the requester's role.
+    /// The amount that the command would move without a second approver, by the power of the requester's role.
     fn amount_by_role(&self, command: &Command) -> Option<(Uuid, Money)> {
         let (from, to) = command.movement.sides();
         let (debited, credited) =
@@ -194,7 +194,7 @@ fn agreed_amount(
     if from != to {
         return Err(Refusal::TransferBetweenCurrencies { from, to });
     }
-    // What moved may move back, even if the maximum is lower by now.
+    // An amount that has moved may move back, even if the maximum is lower by now.
     let maximum = if command.reverses.is_some() { i64::MAX } else { maximum_major_units };
     Ok(command.amount.to_money(from, maximum)?)
 }
@@ -219,8 +219,8 @@ fn balance_after_credit(account: &Account, money: Money) -> Result<i64, Refusal>
 enum Power {
     /// Any customer may: the requester's money goes out, or to somebody else.
     Own,
-    /// Any customer of a bank with self-service deposits may. Of staff it counts all the same, because money that they
-    /// give themselves comes from nobody who would miss it.
+    /// Any customer of a bank with self-service deposits may. When staff use it, it counts all the same, because money
+    /// that they give themselves comes from nobody who would miss it.
     OwnDeposit,
     /// Only the requester's role allows it, and none of the accounts is the requester's.
     Role,

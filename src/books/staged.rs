@@ -63,7 +63,7 @@ impl<K: Copy + Eq + Hash, V> Staged<K, V> {
     }
 }
 
-/// What stood before the first request.
+/// The values before the first request, which are accepted.
 impl<K: Eq + Hash, V> FromIterator<(K, V)> for Staged<K, V> {
     fn from_iter<I: IntoIterator<Item = (K, V)>>(accepted: I) -> Self {
         Self { accepted: accepted.into_iter().collect(), changed: HashMap::new() }

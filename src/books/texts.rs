@@ -1,20 +1,21 @@
-//! What people wrote to a movement.
+//! The texts that people wrote to a movement.
 //!
-//! The hashes of the books cover a commitment to it, and not the text itself: text and salt can be erased, as privacy laws
-//! may ask (GDPR, Article 17), and every hash still holds. The salt is random, so that the commitment does not give away a
-//! text that can be guessed.
+//! The hashes of the books cover a commitment to it, and not the text itself: text and salt can be erased, as privacy
+//! laws may ask (GDPR, Article 17), and every hash still holds. The salt is random, so that the commitment does not
+//! give away a text that can be guessed.
 
 use sha2::{Digest, Sha256};
 
 /// Names the layout of what a commitment is made of. A change of layout gets a new name.
 const LAYOUT: &[u8] = b"coffer.texts.1";
-/// What stands for a commitment where nothing was written.
+/// Stands for the commitment where nothing was written.
 const NOTHING: [u8; 32] = [0; 32];
 
 /// At least 120 random bits, new for each movement.
 pub type Salt = [u8; 16];
 
-/// The columns that a transaction has of it. All are null where nothing was written; of erased texts the commitment is left.
+/// The columns that a transaction has of it. All are null where nothing was written; of erased texts the commitment is
+/// left.
 #[derive(Clone, Debug, Default, PartialEq, Eq, sqlx::FromRow)]
 pub struct Texts {
     pub description: Option<String>,
@@ -39,7 +40,7 @@ impl Texts {
         Self { description: Some(description), text_salt: Some(salt.to_vec()), text_commitment }
     }
 
-    /// What the hashes of the books cover.
+    /// The commitment that the hashes of the books cover.
     pub fn commitment(&self) -> [u8; 32] {
         let stored = self.text_commitment.as_deref().and_then(|stored| stored.try_into().ok());
         stored.unwrap_or(NOTHING)
@@ -63,7 +64,8 @@ impl Texts {
     }
 }
 
-/// SHA-256 of the layout's name, the salt and the description, each of those with its length in bytes (64 bits, big-endian).
+/// SHA-256 of the layout's name, the salt and the description, each of those with its length in bytes (64 bits,
+/// big-endian).
 fn commitment_to(salt: &[u8], description: &str) -> [u8; 32] {
     let mut hasher = Sha256::new().chain_update(LAYOUT);
     for part in [salt, description.as_bytes()] {
@@ -88,7 +90,7 @@ mod tests {
                 let forged = Texts { description: Some(other), ..written.clone() };
                 prop_assert_eq!(forged.integrity(), Integrity::Forged);
             }
-            // What is taken from the text and added to the salt is noticed, too.
+            // Moving characters from the text to the salt is noticed, too.
             if let Some((at, _)) = text.char_indices().nth(1) {
                 let (head, tail) = text.split_at(at);
                 let salt = [&salt[..], head.as_bytes()].concat();

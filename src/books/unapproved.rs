@@ -1,5 +1,5 @@
-//! What staff have moved lately without a second approver: a running sum of 24 hours for each of them and each currency.
-//! Pure: what is stored is loaded before a batch, and what the batch adds is written with it.
+//! Unapproved totals: the money that a user of the staff has moved in 24 hours without a second approver, in each
+//! currency. Pure: stored totals are loaded before a batch, and the additions of the batch are written with it.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use crate::timestamp::Timestamp;
 /// Everything within this time counts against the approval amount, so that nobody evades it by small movements.
 pub const WINDOW: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// What somebody of the staff moved without a second approver, in one currency and one batch.
+/// The money that a user of the staff moved without a second approver, in one currency and one batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UnapprovedTotal {
     pub user_id: Uuid,
@@ -27,11 +27,11 @@ type Sums = HashMap<(Uuid, Currency), i64>;
 pub struct Unapproved {
     /// Before the request that is being decided.
     before: Sums,
-    /// What the request's commands come to, if all of them were accepted.
+    /// The sum of the request's commands, if all of them were accepted.
     planned: Sums,
-    /// What was accepted of the request so far.
+    /// The sum of the commands of the request that were accepted so far.
     accepted: Sums,
-    /// What the batch adds to what is stored.
+    /// The additions of the batch to the stored totals.
     added: Sums,
 }
 
@@ -67,14 +67,14 @@ impl Unapproved {
         }
     }
 
-    /// What the user would have moved with `money`, which is part of a request that counts as a whole.
+    /// The user's total with `money`, which is part of a request that counts as a whole.
     pub fn total_with(&self, user_id: Uuid, money: Money) -> i64 {
         let of = |sums: &Sums| sums.get(&(user_id, money.currency)).copied().unwrap_or_default();
         let request = of(&self.planned).max(of(&self.accepted).saturating_add(money.minor_units));
         of(&self.before).saturating_add(request)
     }
 
-    /// What the batch adds, in no order.
+    /// The additions of the batch, in no order.
     pub fn added(&self) -> impl Iterator<Item = (Uuid, Money)> {
         self.added.iter().map(|(&(user_id, currency), &amount)| (user_id, Money::new(amount, currency)))
     }
@@ -97,7 +97,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever is asked for in whichever requests, what is accepted within the window is never above the limit.
+        /// Requests of any commands never move more than the limit within the window.
         #[test]
         fn the_sum_of_what_is_accepted_stays_within_the_limit(
             stored in 0..1_000i64,

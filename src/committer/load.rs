@@ -1,4 +1,4 @@
-//! What a batch must know of the books before it is decided.
+//! Loads everything from the books that the decisions of a batch depend on.
 
 use std::collections::BTreeSet;
 

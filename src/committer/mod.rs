@@ -1,39 +1,41 @@
 //! Group commit: many commands, one durable transaction.
 //!
 //! Handlers never open a transaction for money. They [`submit`](Committer::submit) a [`Command`] and wait in a queue. A
-//! *writer* takes every request that waits and carries them out together. There is no timer: a batch is what arrived while
-//! the last commit was in flight, so one lone request waits for nothing and a thousand share one `fsync`.
+//! *writer* takes every request that waits and carries them out together. There is no timer: a batch is what arrived
+//! while the last commit was in flight, so one lone request waits for nothing and a thousand share one `fsync`.
 //!
-//! The phases of a batch, all in one database transaction: `load.rs` locks and loads, `writer.rs` does the rest. A round
-//! trip is one to PostgreSQL; on SQLite each statement runs on the writer's own thread, once for each row.
+//! The phases of a batch, all in one database transaction: `load.rs` locks and loads, `writer.rs` does the rest. A
+//! round trip is one to PostgreSQL; on SQLite each statement runs on the writer's own thread, once for each row.
 //!
 //! | phase | what happens | round trips | what bounds it |
 //! |---|---|---|---|
 //! | take | requests leave the queue | 0 | 1,024 commands and the rest of one request |
-//! | lock | `begin`; the accounts named are locked in the order of their numbers, and loaded | 2 | 2 s for somebody else's lock |
-//! | load | keys, approvals, reversals, reservations, sums of staff: each only if the batch has to do with it | 0 to 8 | the batch |
+//! | lock | `begin`; the accounts are locked in the order of their numbers, and loaded | 2 | 2 s for a lock |
+//! | load | keys, approvals, reversals, reservations, unapproved totals: each only if needed | 0 to 8 | the batch |
 //! | decide | [`Decisions`](crate::books::decisions::Decisions): pure | 0 | some microseconds a command |
 //! | write | one statement for each of up to nine changes, then four for the audit log | 3 to 13 | the batch |
 //! | commit | durable, or not at all | 1 | one `fsync`; 2 s, then others are told to come back |
 //! | answer | each request gets its verdicts | 0 | |
 //!
-//! What holds:
+//! Guarantees:
 //! - An accepted command is on disk before its request is answered, whole or not at all.
 //! - A refused command leaves no trace and does not disturb its neighbours.
 //! - A batch that fails for a passing reason is tried again whole, for some seconds; for another reason, one by one, so
 //!   that only the culprit fails.
-//! - A command carries its transaction id from the start. When a COMMIT has no answer, the writer looks the ids up in the
-//!   journal until it knows: nobody is told "failed" about money that moved. Meanwhile it takes no other command.
+//! - A command carries its transaction id from the start. When a COMMIT has no answer, the writer looks the ids up in
+//!   the journal until it knows: nobody is told "failed" about money that moved. Meanwhile it takes no other command.
 //! - Nobody waits without end. A request whose commit has not begun within [`BOOKED_WITHIN`] is given up, and never
 //!   booked afterwards; one whose COMMIT has no answer within [`VERDICT_WITHIN`] is reported as unknown.
 //! - A client that hangs up cancels nothing: its command is in the queue, not in its request.
-//! - A command that needs a second approver is stored as a pending approval by the transaction that would have booked it,
-//!   under the id of the transaction to come, and with its key: a key stands for one thing, whatever arrives at once.
+//! - A command that needs a second approver is stored as a pending approval by the transaction that would have booked
+//!   it, under the id of the transaction to come, and with its key: a key stands for one thing, whatever arrives at
+//!   once.
 //! - A command that waited for approval is booked once, and never when it was rejected: the approval's row is locked,
-//!   found pending and marked approved in the transaction that books it, which also puts it on record. Two who approve, or
-//!   one who rejects, wait for that lock and find the row no longer pending. And the journal takes each id once.
-//! - A movement is reversed once: the transaction that books the reversal writes its row in `reversals`, and looks for one
-//!   once the accounts are locked, which are the same for all who would reverse it. What is reversed is that table's key.
+//!   found pending and marked approved in the transaction that books it, which also puts it on record. Two who approve,
+//!   or one who rejects, wait for that lock and find the row no longer pending. And the journal takes each id once.
+//! - A movement is reversed once: the transaction that books the reversal writes its row in `reversals`, and looks for
+//!   one once the accounts are locked, which are the same for all who would reverse it. What is reversed is that
+//!   table's key.
 
 mod load;
 mod writer;
@@ -60,10 +62,11 @@ use crate::disk::{DiskFull, DiskReserve};
 use crate::limits::Exceeded;
 use crate::limits::movements::MovementLimits;
 
-/// Commands that may wait, over all writers. When there is no room, the answer is 503 at once instead of ever more memory.
+/// Commands that may wait, over all writers. When there is no room, the answer is 503 at once instead of ever more
+/// memory.
 const MAX_WAITING: usize = 65_536;
-/// How long a request waits for its commit to begin: with what comes before and after, less than the 10 seconds within which
-/// every request has its answer.
+/// How long a request waits for its commit to begin: with what comes before and after, less than the 10 seconds within
+/// which every request has its answer.
 const BOOKED_WITHIN: Duration = Duration::from_secs(8);
 /// How often a waiting request checks whether it is still worth waiting.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -89,7 +92,8 @@ pub struct Committer {
     disk: DiskReserve,
 }
 
-/// The writers at work, each on a thread of its own. They end when the last [`Committer`] is gone and the queue is empty.
+/// The writers at work, each on a thread of its own. They end when the last [`Committer`] is gone and the queue is
+/// empty.
 pub struct Writers {
     tasks: JoinSet<()>,
     closing_since: Arc<OnceLock<Instant>>,
@@ -102,7 +106,7 @@ struct WriterHandle {
     state: Arc<WriterState>,
 }
 
-/// What others may know of a writer.
+/// The state of a writer that other tasks may read.
 struct WriterState {
     /// Whether a COMMIT has no answer yet.
     is_in_doubt: AtomicBool,
@@ -150,8 +154,8 @@ pub enum SubmitError {
     Internal(String),
 }
 
-/// The commands of one request, and who waits for them. Without commands, it asks for a heartbeat: the writer then writes
-/// something even if nothing else is to be written.
+/// The commands of one request, and who waits for them. Without commands, it asks for a heartbeat: the writer then
+/// writes something even if nothing else is to be written.
 struct QueuedRequest {
     commands: Vec<Command>,
     /// All of the commands, or none.
@@ -237,8 +241,8 @@ impl Committer {
     /// The same for many commands, in one database transaction. If they are `atomic` and one is refused, all are: those
     /// that would have been accepted with [`Refusal::BatchRefused`](crate::books::refusal::Refusal::BatchRefused).
     ///
-    /// Everything that is ever booked comes this way, so this is where the caller's quota of movements counts, and the disk's
-    /// reserve.
+    /// Everything that is ever booked comes this way, so this is where the caller's quota of movements counts, and the
+    /// disk's reserve.
     pub async fn submit_all(&self, commands: Vec<Command>, atomic: bool) -> Result<Verdicts, SubmitError> {
         self.disk.refuse_if_reached()?;
         let room =
@@ -291,8 +295,9 @@ impl Committer {
         }
     }
 
-    /// Whether every writer could write a moment ago. What they have booked tells; only a writer that has written nothing for
-    /// [`LAST_WRITE_LIFETIME`] is asked for a heartbeat, once for all who ask. Answers within [`HEARTBEAT_WITHIN`].
+    /// Whether every writer could write a moment ago. What they have booked tells; only a writer that has written
+    /// nothing for [`LAST_WRITE_LIFETIME`] is asked for a heartbeat, once for all who ask. Answers within
+    /// [`HEARTBEAT_WITHIN`].
     pub async fn readiness(&self) -> Result<(), Failure> {
         let deadline = Instant::now() + HEARTBEAT_WITHIN;
         try_join_all(self.writers.iter().map(|writer| writer.readiness(&self.room, deadline))).await.map(drop)

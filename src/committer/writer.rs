@@ -56,8 +56,8 @@ struct Failed {
 
 /// A COMMIT whose answer is missing: it took effect whole or not at all.
 struct Doubt {
-    /// The transactions that were to be committed. All of them: one that was approved has had its id for long, and may be
-    /// in the journal because another instance booked it.
+    /// The transactions that were to be committed. All of them: one that was approved has had its id for long, and may
+    /// be in the journal because another instance booked it.
     transaction_ids: Vec<Uuid>,
     /// The pending approvals that were to be stored.
     approval_ids: Vec<Uuid>,
@@ -203,9 +203,10 @@ impl Writer {
         }
     }
 
-    /// Looks up whether a COMMIT without an answer took effect, for as long as that takes: to say "failed" of money that
-    /// may have moved would be worse than to say nothing yet. Waiting requests give up by themselves. When the first look-up
-    /// gives no answer, everybody behind is refused. Returns the verdicts that stand, or None when nothing was committed.
+    /// Looks up whether a COMMIT without an answer took effect, for as long as that takes: to say "failed" of money
+    /// that may have moved would be worse than to say nothing yet. Waiting requests give up by themselves. When the
+    /// first look-up gives no answer, everybody behind is refused. Returns the verdicts that stand, or None when
+    /// nothing was committed.
     async fn resolve(
         &mut self,
         doubt: Doubt,
@@ -305,8 +306,8 @@ impl Writer {
     }
 }
 
-/// Runs a writer on a thread that serves no requests: SQLite is called without leaving it, and PostgreSQL's answers are not
-/// left waiting behind requests. Completes when the writer ends, even if that is by a panic.
+/// Runs a writer on a thread that serves no requests: SQLite is called without leaving it, and PostgreSQL's answers are
+/// not left waiting behind requests. Completes when the writer ends, even if that is by a panic.
 pub(super) async fn on_its_own_thread(writer: impl Future<Output = ()> + Send + 'static) {
     let (ended, has_ended) = oneshot::channel::<()>();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();

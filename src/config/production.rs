@@ -1,4 +1,4 @@
-//! What the settings lack for a bank that holds other people's money.
+//! Shortcomings of the settings for a bank that holds other people's money.
 //!
 //! [`shortcomings`] is one list for both: `--production` refuses to start while it has an item, and a bank that serves
 //! other machines without that warns of each.

@@ -17,7 +17,7 @@ pub fn boolean(text: &str) -> Result<bool, String> {
     }
 }
 
-/// Who may make somebody a customer.
+/// The people who may make somebody a customer.
 pub fn sign_up(text: &str) -> Result<SignUp, String> {
     match text.trim().to_ascii_lowercase().as_str() {
         "open" => Ok(SignUp::Open),
@@ -40,8 +40,8 @@ where
     }
 }
 
-/// A level, or a list of `target=level`. A word that is neither would be taken for the name of a target, and nothing else
-/// would be logged.
+/// A level, or a list of `target=level`. A word that is neither would be taken for the name of a target, and nothing
+/// else would be logged.
 pub fn log_filter(text: &str) -> Result<String, String> {
     let parts: Vec<&str> = text.split(',').map(str::trim).filter(|part| !part.is_empty()).collect();
     let hint = "send error, warn, info, debug, trace or off, or a filter such as coffer=debug,sqlx=warn";

@@ -131,8 +131,8 @@ impl Tx<'_> {
         .map(|_| ()))
     }
 
-    /// Approves or rejects a change that is pending at `now`, and returns it as it is then; None, and nothing changed, for
-    /// any other.
+    /// Approves or rejects a change that is pending at `now`, and returns it as it is then; None, and nothing changed,
+    /// for any other.
     pub async fn decide_access_change(
         &mut self,
         id: Uuid,

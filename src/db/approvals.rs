@@ -66,8 +66,8 @@ impl Db {
 }
 
 impl Tx<'_> {
-    /// Rejects an approval that is pending, and returns it as it is then; None, and nothing changed, for any other. Waits
-    /// for the ledger when that is booking it.
+    /// Rejects an approval that is pending, and returns it as it is then; None, and nothing changed, for any other.
+    /// Waits for the ledger when that is booking it.
     pub async fn reject_approval(&mut self, id: Uuid, by: Uuid, now: Timestamp) -> sqlx::Result<Option<Approval>> {
         in_transaction!(self, conn => sqlx::query_as(
             concat!(

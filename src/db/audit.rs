@@ -109,8 +109,8 @@ impl AuditRecord {
 /// Names the layout of what a record's hash covers. A change of layout gets a new name, and old records keep theirs.
 const LAYOUT: &[u8] = b"coffer.audit.1";
 
-/// The hash of a record: SHA-256 over the layout's name, the hash before it and every field, each with its length, so that no two records
-/// have the same bytes.
+/// The hash of a record: SHA-256 over the layout's name, the hash before it and every field, each with its length, so
+/// that no two records have the same bytes.
 pub fn record_hash(previous: &[u8; 32], record: &AuditRecord) -> [u8; 32] {
     let mut hasher = Sha256::new().chain_update(LAYOUT).chain_update(previous);
     hasher.update(record.sequence.to_be_bytes());

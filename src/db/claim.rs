@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use super::DbTarget;
 use super::refusals::ConnectError;
 
-/// Added to the name of the database file. The file holds the process id of the server that was last on it, and stays when
-/// that has ended: what counts is the lock on it, which ends with the process.
+/// Added to the name of the database file. The file holds the process id of the server that was last on it, and stays
+/// when that has ended: what counts is the lock on it, which ends with the process.
 const SUFFIX: &str = "-server";
 
 /// Held by the server for as long as it runs.
@@ -18,8 +18,8 @@ const SUFFIX: &str = "-server";
 pub struct Claim(#[expect(dead_code, reason = "its lock ends when it is closed")] File);
 
 impl Claim {
-    /// Claims the database for this process. None on PostgreSQL, which any number of servers share, where the file system has
-    /// no locks, and where the lock file cannot be written. Fails when another process has it.
+    /// Claims the database for this process. None on PostgreSQL, which any number of servers share, where the file
+    /// system has no locks, and where the lock file cannot be written. Fails when another process has it.
     pub fn on(database: &DbTarget) -> Result<Option<Self>, ConnectError> {
         let DbTarget::Sqlite(sqlite) = database else { return Ok(None) };
         let database = sqlite.get_filename();

@@ -9,8 +9,8 @@ use crate::timestamp::Timestamp;
 const LONGEST_WAY: Duration = Duration::from_millis(200);
 
 impl Db {
-    /// Makes the program go by PostgreSQL's clock, which all instances share, so that they agree with each other even if
-    /// their machines do not. SQLite's clock is this machine's. True when the program's clock was set.
+    /// Makes the program go by PostgreSQL's clock, which all instances share, so that they agree with each other even
+    /// if their machines do not. SQLite's clock is this machine's. True when the program's clock was set.
     pub async fn follow_server_time(&self) -> sqlx::Result<bool> {
         if let Self::Postgres { read_pool, .. } = self {
             let asked = Instant::now();
@@ -31,7 +31,7 @@ impl Db {
             .await)
     }
 
-    /// What [`Tx::store_certain_time`] has stored last, on whichever instance.
+    /// The time that any instance has stored last with [`Tx::store_certain_time`].
     pub async fn certain_time(&self) -> sqlx::Result<Option<Timestamp>> {
         on_reader!(self, conn => sqlx::query_scalar("select at from certain_time where id = 1")
             .fetch_optional(conn)

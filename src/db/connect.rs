@@ -97,8 +97,8 @@ impl Db {
                         Ok(!conn.is_in_transaction())
                     })
                 })
-                // The pool's own test of a connection that comes back has no limit, and would keep its place for as long
-                // as a silent network does not say that it is gone.
+                // The pool's own test of a connection that comes back has no limit, and would keep its place for as
+                // long as a silent network does not say that it is gone.
                 .after_release(|conn, _| {
                     Box::pin(async move {
                         let ping = timeout(PING_TIMEOUT, conn.ping());
@@ -245,11 +245,11 @@ fn refuse_postgres(target: &PgConnectOptions, error: &sqlx::Error) -> ConnectErr
     ConnectError::Open { place: refusals::place_of(target), reason: refusals::of_postgres(error) }
 }
 
-/// Waits until no other process opens or migrates a SQLite file of this directory. Turning a new file to WAL and migrating
-/// it need locks that SQLite refuses at once when two ask for them.
+/// Waits until no other process opens or migrates a SQLite file of this directory. Turning a new file to WAL and
+/// migrating it need locks that SQLite refuses at once when two ask for them.
 ///
-/// The lock is on the directory: nothing is written, nothing stays behind, and it ends with the process. It must not be on
-/// the file, whose own locks a process loses as soon as it closes any handle to it.
+/// The lock is on the directory: nothing is written, nothing stays behind, and it ends with the process. It must not be
+/// on the file, whose own locks a process loses as soon as it closes any handle to it.
 async fn lock(file: &Path) -> Result<Option<File>, ConnectError> {
     let directory = match file.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
@@ -430,7 +430,8 @@ fn patience(error: &MigrateError, settings: &PostgresSettings) -> Option<Duratio
     let code = refusal.code()?;
     match &*code {
         POSTGRES_LOCK_TIMEOUT | "40001" | "40P01" => Some(MIGRATION_PATIENCE),
-        // Made or dropped twice: a migration, table, view, type, column or function. Under the lock that is no other process.
+        // Made or dropped twice: a migration, table, view, type, column or function. Under the lock that is no other
+        // process.
         "23505" | "42P07" | "42710" | "42701" | "42723" | "42P01" | "42703" | "42704" if !settings.migration_lock => {
             Some(RACE_PATIENCE)
         }

@@ -134,7 +134,7 @@ pub fn no_answer() -> sqlx::Error {
     sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, "the database did not answer in time"))
 }
 
-/// What the error means.
+/// The failure that the error stands for.
 pub fn failure(error: &sqlx::Error) -> Failure {
     match error {
         sqlx::Error::Database(database) => of_code(&database.code().unwrap_or_default()),
@@ -169,8 +169,8 @@ pub fn is_transient(error: &sqlx::Error) -> bool {
     failure(error).is_transient()
 }
 
-/// Whether a COMMIT that failed like this may have been carried out all the same. A refusal by the database is a definite
-/// no, unless it says itself that it does not know; no answer is none.
+/// Whether a COMMIT that failed like this may have been carried out all the same. A refusal by the database is a
+/// definite no, unless it says itself that it does not know; no answer is none.
 pub fn leaves_doubt(error: &sqlx::Error) -> bool {
     let Some(database) = error.as_database_error() else { return true };
     let code = database.code().unwrap_or_default();

@@ -1,8 +1,8 @@
 //! Look-ups on PostgreSQL, many to a round trip.
 //!
-//! A look-up by key costs the server little and the way there and back a lot. So those that arrive while another is under
-//! way are asked for together: the same idea as the committer's, for reading. Each sees what was committed before it was
-//! asked for.
+//! A look-up by key costs the server little and the way there and back a lot. So those that arrive while another is
+//! under way are asked for together: the same idea as the committer's, for reading. Each sees what was committed before
+//! it was asked for.
 
 use std::collections::HashMap;
 
@@ -57,28 +57,29 @@ impl AccountLookUps {
 
 async fn answer(read_pool: PgPool, mut waiting: mpsc::UnboundedReceiver<LookUp>) {
     let mut batch = Vec::new();
-    // Kept while one query follows another: taking a connection and giving it back costs as much as a look-up.
-    let mut kept: Option<PoolConnection<Postgres>> = None;
+    // The connection is reused while one query follows another: taking a connection and giving it back costs as much as
+    // a look-up.
+    let mut reused: Option<PoolConnection<Postgres>> = None;
     while waiting.recv_many(&mut batch, MAX_BATCH).await > 0 {
-        // Whoever has stopped waiting costs nothing more.
+        // Look-ups that nobody waits for any more are not made.
         batch.retain(|look_up: &LookUp| !look_up.answer.is_closed());
         if batch.is_empty() {
             continue;
         }
         let numbers: Vec<i64> = batch.iter().map(|look_up| look_up.number.as_i64()).collect();
         let found: sqlx::Result<Vec<Account>> = in_time(async {
-            let connection = match &mut kept {
+            let connection = match &mut reused {
                 Some(connection) => connection,
-                None => kept.insert(read_pool.acquire().await?),
+                None => reused.insert(read_pool.acquire().await?),
             };
             sqlx::query_as(SELECT).bind(numbers).fetch_all(&mut **connection).await
         })
         .await;
         if waiting.is_empty() || found.is_err() {
-            kept = None;
+            reused = None;
         }
         let Ok(found) = found else {
-            // Whoever waits hears that there is no answer.
+            // Dropping the look-ups tells those who wait that there is no answer.
             batch.clear();
             continue;
         };

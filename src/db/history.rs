@@ -104,8 +104,8 @@ impl Db {
     }
 
     /// The sequence of the last entry made at or before `at`; 0 when there was none. `head` is the account's last
-    /// sequence. Times never go back within an account, so this halves the range on the index by sequence instead of asking
-    /// for another on the money path.
+    /// sequence. Times never go back within an account, so this halves the range on the index by sequence instead of
+    /// asking for another on the money path.
     pub async fn sequence_at(&self, account_number: AccountNumber, head: i64, at: Timestamp) -> sqlx::Result<i64> {
         let (mut at_or_before, mut after) = (0, head + 1);
         while after - at_or_before > 1 {

@@ -50,7 +50,8 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 const PING_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long SQLite waits for another process (`sqlite3`, say) to release its lock on the file.
 const SQLITE_BUSY_TIMEOUT: Duration = Duration::from_secs(4);
-/// For everything but money: the ledger's writer has its own, and so have checkpoints of the WAL, which take their time.
+/// For everything but money: the ledger's writer has its own, and so have checkpoints of the WAL, which take their
+/// time.
 const SQLITE_WRITERS: u32 = 1;
 /// Each SQLite connection is a thread of its own; more of them than cores only adds switching.
 const SQLITE_READERS: u32 = 4;
@@ -104,8 +105,8 @@ pub enum DbTarget {
 /// A connected database. Clones share the same pools.
 #[derive(Clone, Debug)]
 pub enum Db {
-    /// SQLite has one writer at a time: whoever writes waits for its `write_lock`, in a queue that is fairer than SQLite's busy
-    /// loop.
+    /// SQLite has one writer at a time: whoever writes waits for its `write_lock`, in a queue that is fairer than
+    /// SQLite's busy loop.
     Sqlite {
         file: PathBuf,
         write_pool: SqlitePool,
@@ -149,8 +150,8 @@ macro_rules! on_reader {
     };
 }
 
-/// Runs the same body with `$conn` bound to the connection of either database's transaction, for as long as an answer may
-/// take.
+/// Runs the same body with `$conn` bound to the connection of either database's transaction, for as long as an answer
+/// may take.
 macro_rules! in_transaction {
     ($tx:expr, $conn:ident => $body:expr) => {
         $crate::db::in_time(async { $crate::db::in_snapshot!($tx, $conn => $body) }).await
@@ -172,7 +173,8 @@ macro_rules! in_snapshot {
         }
     };
 }
-/// The columns of [`crate::books::entry::Entry`] that come from `entries e` and, for the words and the other side, `transactions t`.
+/// The columns of [`crate::books::entry::Entry`] that come from `entries e` and, for the words and the other side,
+/// `transactions t`.
 macro_rules! entry_columns {
     () => {
         "e.account_number, e.sequence, e.transaction_id, e.type as movement_type, e.amount, e.balance, e.created_at,

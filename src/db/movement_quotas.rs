@@ -11,7 +11,7 @@ use crate::timestamp::Timestamp;
 const TAKEN_UP: i64 = 100_000;
 
 impl Db {
-    /// Who has used some of a quota that is not whole again at `now`, and when it will be.
+    /// The callers whose quota is not whole again at `now`, each with the time when it will be.
     pub async fn movement_quotas_used(&self, now: Timestamp) -> sqlx::Result<Vec<(Uuid, Timestamp)>> {
         on_reader!(self, conn => sqlx::query_as(
             "select user_id, full_at from movement_quotas where full_at > $1 order by full_at desc limit $2",

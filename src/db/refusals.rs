@@ -15,7 +15,7 @@ use super::DbTarget;
 /// PostgreSQL's advice for a database that fits.
 const CREATE_DATABASE: &str = "create database NAME encoding 'UTF8' lc_collate 'C' lc_ctype 'C' template template0";
 
-/// What can go wrong before the bank is open.
+/// An error before the bank is open.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
     #[error("cannot open the database at {place}: {reason}")]

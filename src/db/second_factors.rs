@@ -119,8 +119,8 @@ impl Tx<'_> {
             .map(|_| ()))
     }
 
-    /// Takes the second factor away from somebody who cannot, and ends all of their sessions. None when there was nothing
-    /// to take away. `event` goes to the audit log with it.
+    /// Takes the second factor away from somebody who cannot, and ends all of their sessions. None when there was
+    /// nothing to take away. `event` goes to the audit log with it.
     pub async fn reset_second_factor(
         &mut self,
         user_id: Uuid,

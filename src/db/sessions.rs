@@ -12,9 +12,9 @@ use crate::timestamp::Timestamp;
 #[derive(Clone, Copy, Debug)]
 pub struct TokenHashes {
     pub session_id: Uuid,
-    /// Of what all tokens of the session share.
+    /// The hash of the part that all tokens of the session share.
     pub family: [u8; 32],
-    /// Of this token.
+    /// The hash of this token.
     pub token: [u8; 32],
 }
 
@@ -55,7 +55,7 @@ pub struct Renewal {
     pub user_id: Uuid,
     pub role: Role,
     pub confirm_above: Option<i64>,
-    /// That the session began with, and that the user still has.
+    /// Whether the session began with a second factor that the user still has.
     pub second_factor: bool,
     pub proven_at: Timestamp,
     pub ended_at: Option<Timestamp>,
@@ -81,8 +81,8 @@ pub struct EndedSession {
 }
 
 impl Db {
-    /// Some of the user's sessions that live at `now` and were used after `idle_since`, newest first, before the one with
-    /// the id `before`.
+    /// Some of the user's sessions that live at `now` and were used after `idle_since`, newest first, before the one
+    /// with the id `before`.
     pub async fn sessions_of(
         &self,
         user_id: Uuid,
@@ -177,8 +177,8 @@ impl Tx<'_> {
     }
 
     /// Puts `next` in the place of `presented` and records that the session got an access token. False when the session
-    /// has ended or `presented` is not its current token: true for exactly one of any number of callers, on any number of
-    /// instances.
+    /// has ended or `presented` is not its current token: true for exactly one of any number of callers, on any number
+    /// of instances.
     pub async fn rotate_token(
         &mut self,
         presented: &TokenHashes,
@@ -251,8 +251,8 @@ impl Tx<'_> {
         .await)
     }
 
-    /// Deletes the user's sessions that ended before `before` and that `kept` newer ones have followed. `before` must be
-    /// so long ago that no access token of theirs runs any more.
+    /// Deletes the user's sessions that ended before `before` and that `kept` newer ones have followed. `before` must
+    /// be so long ago that no access token of theirs runs any more.
     pub async fn delete_older_ended_sessions(
         &mut self,
         user_id: Uuid,

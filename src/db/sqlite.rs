@@ -34,7 +34,8 @@ const LOOK_UP_CACHE_KIB: i64 = -1_024;
 
 /// How long the ledger's writer waits for another process before it looks whether to try again.
 const WRITER_BUSY_TIMEOUT: Duration = Duration::from_secs(1);
-/// How long a look-up waits: it keeps a thread that serves requests. Readers wait for nothing but a WAL that is recovered.
+/// How long a look-up waits: it keeps a thread that serves requests. Readers wait for nothing but a WAL that is
+/// recovered.
 const LOOK_UP_BUSY_TIMEOUT: Duration = Duration::from_millis(250);
 
 /// Connections for look-ups by primary key, which read a few pages: those are done in less time than a thread needs to

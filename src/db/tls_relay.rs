@@ -1,8 +1,8 @@
 //! TLS to a PostgreSQL server whose certificate the driver cannot read: X.509 version 1, as Citus makes them.
 //!
-//! `sslmode=require` takes any certificate, as libpq documents it, but the driver reads it before it takes it. So the bank
-//! speaks TLS itself: the driver connects to a port of this process on loopback, and what passes there is encrypted on its
-//! way to the server.
+//! `sslmode=require` takes any certificate, as libpq documents it, but the driver reads it before it takes it. So the
+//! bank speaks TLS itself: the driver connects to a port of this process on loopback, and what passes there is
+//! encrypted on its way to the server.
 
 use std::io;
 use std::net::Ipv4Addr;

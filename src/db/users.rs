@@ -116,7 +116,7 @@ impl User {
     }
 }
 
-/// What the bank lets a user do.
+/// The rights of a user, as they are now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, sqlx::FromRow)]
 pub struct Standing {
     pub role: Role,
@@ -137,7 +137,7 @@ macro_rules! standing_columns {
     };
 }
 
-/// What a user may do, and since when.
+/// The rights of a user, and since when.
 #[derive(Clone, Copy, Debug, sqlx::FromRow)]
 pub struct ChangedStanding {
     pub id: Uuid,
@@ -293,9 +293,9 @@ impl Tx<'_> {
             .map(|_| ()))
     }
 
-    /// Stores role, freeze and confirmation; whether there is a second factor stands elsewhere. Returns the moment of the
-    /// change: `now` or, where a clock went back, one after the last change, so that the later
-    /// one counts whatever the clocks say.
+    /// Stores role, freeze and confirmation; whether there is a second factor stands elsewhere. Returns the moment of
+    /// the change: `now` or, where a clock went back, one after the last change, so that the later one counts whatever
+    /// the clocks say.
     pub async fn set_standing(&mut self, id: Uuid, standing: Standing, now: Timestamp) -> sqlx::Result<Timestamp> {
         in_transaction!(self, conn => sqlx::query_scalar(
             "update users set role = $2, frozen_at = case when $3 then coalesce(frozen_at, $4) end, confirm_above = $5,
@@ -327,8 +327,8 @@ impl Tx<'_> {
         .await)
     }
 
-    /// Takes one of the user's guesses at password and codes beside a token, for this session. Each count begins with 1, and
-    /// is None when there were `most` wrong ones: of the user since the last sign-in, and of the session.
+    /// Takes one of the user's guesses at password and codes beside a token, for this session. Each count begins with
+    /// 1, and is None when there were `most` wrong ones: of the user since the last sign-in, and of the session.
     pub async fn take_guess(
         &mut self,
         id: Uuid,

@@ -29,8 +29,8 @@ pub struct EntryInContext {
     pub account_last_entry_at: Option<Timestamp>,
 }
 
-/// One currency's books, in minor units. Each sum comes in two halves (`high` times 2^32 plus `low`), because the sum of
-/// many 64-bit integers may need more than 64 bits.
+/// One currency's books, in minor units. Each sum comes in two halves (`high` times 2^32 plus `low`), because the sum
+/// of many 64-bit integers may need more than 64 bits.
 #[derive(Clone, Debug, FromRow)]
 pub struct CurrencySum {
     pub currency: String,
@@ -168,8 +168,8 @@ impl Tx<'_> {
         .await)
     }
 
-    /// SQLite only: hands `visit` the transaction of every key that the bank would not find, or that is there twice; `None`
-    /// elsewhere, where the primary key sees to that.
+    /// SQLite only: hands `visit` the transaction of every key that the bank would not find, or that is there twice;
+    /// `None` elsewhere, where the primary key sees to that.
     pub async fn visit_keys_out_of_index(&mut self, mut visit: impl FnMut(Uuid)) -> sqlx::Result<Option<()>> {
         let Tx::Sqlite(tx, _) = self else { return Ok(None) };
         let rows = sqlx::query_scalar(
@@ -287,7 +287,7 @@ impl Tx<'_> {
         .await)
     }
 
-    /// What customers hold, by currency, as their accounts say.
+    /// The sums of customers' balances by currency, as their accounts say.
     pub async fn customers_holdings(&mut self) -> sqlx::Result<Vec<CurrencySum>> {
         in_snapshot!(self, conn => sqlx::query_as(
             "select currency, cast(sum(balance >> 32) as bigint) as high,
@@ -298,7 +298,7 @@ impl Tx<'_> {
         .await)
     }
 
-    /// What the bank's own accounts hold by currency, as the journal says: debits less credits.
+    /// The balances of the bank's own accounts by currency, as the journal says: debits less credits.
     pub async fn bank_holdings(&mut self) -> sqlx::Result<Vec<CurrencySum>> {
         in_snapshot!(self, conn => sqlx::query_as(
             "select currency, cast(sum(signed >> 32) as bigint) as high,

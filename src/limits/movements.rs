@@ -1,11 +1,11 @@
 //! How many movements one caller may have booked, in a short time and in a day: books never shrink, so this bounds how
 //! fast anybody makes them grow.
 //!
-//! A caller needs a [`MovementPermit`] before movements are queued. Afterwards those count that were written, not those that
-//! were refused or repeated by their key; if the caller has hung up, all count.
+//! A caller needs a [`MovementPermit`] before movements are queued. Afterwards those count that were written, not those
+//! that were refused or repeated by their key; if the caller has hung up, all count.
 //!
-//! The quota of a day outlives a restart and is shared by all instances, as far as housekeeping has stored it: whatever is
-//! a hundredth of it or more, twice a second. Nothing of that is on the path of money.
+//! The quota of a day outlives a restart and is shared by all instances, as far as housekeeping has stored it: whatever
+//! is a hundredth of it or more, twice a second. Nothing of that is on the path of money.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -28,7 +28,7 @@ const VERSION_BYTES: usize = 8;
 #[derive(Clone, Debug)]
 pub struct StaticFile {
     content_type: HeaderValue,
-    /// Of the content, in hex.
+    /// The first bytes of the SHA-256 of the content, in hex.
     version: String,
     plain: Bytes,
     /// None of what does not become smaller, such as pictures.

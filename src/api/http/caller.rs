@@ -1,8 +1,8 @@
 //! The extractors that turn a bearer token into somebody who may do something, or into a 401 or 403.
 //!
-//! Who may use a route stands in its handler's signature: [`Caller`] is anybody signed in, [`Actor`] somebody who may
-//! change things, [`Staff`], [`Admin`], [`Reader`] and [`Overseer`] somebody with a role. [`Proven`] around any of them
-//! asks for the password or a code within the last five minutes.
+//! Extractors that decide who may use a route, by its handler's signature: [`Caller`] is anybody signed in, [`Actor`]
+//! somebody who may change things, [`Staff`], [`Admin`], [`Reader`] and [`Overseer`] somebody with a role. [`Proven`]
+//! around any of them asks for the password or a code within the last five minutes.
 
 use axum::extract::{FromRef, FromRequestParts};
 use axum::http::header::AUTHORIZATION;
@@ -22,8 +22,8 @@ use crate::timestamp::Timestamp;
 pub struct Caller {
     pub user_id: Uuid,
     pub session_id: Uuid,
-    /// As it is now, not as it was when the token was made. Of a frozen user, and of one whose second factor is missing:
-    /// customer.
+    /// As it is now, not as it was when the token was made. Of a frozen user, and of one whose second factor is
+    /// missing: customer.
     pub role: Role,
     pub frozen: bool,
     /// The user's role takes a second factor, and the session began without, or with one that was taken away.
@@ -68,7 +68,7 @@ where
 {
     type Rejection = Error;
 
-    /// Whoever may not do it at all is told that first.
+    /// Refuses a caller without the role before one without a recent proof.
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
         let caller = C::from_request_parts(parts, state).await?;
         caller.as_ref().refuse_without_recent_proof()?;
@@ -203,7 +203,7 @@ fn has_role(caller: &Caller, is_enough: fn(Role) -> bool, otherwise: &'static st
     if is_enough(caller.role) {
         return Ok(());
     }
-    // Whoever has the role and may not use it is told why.
+    // A caller who has the role and may not use it is told why.
     caller.refuse_if_frozen()?;
     caller.refuse_if_lacking()?;
     Err(Error::forbidden(ProblemCode::RoleRequired, otherwise))

@@ -20,13 +20,13 @@ use crate::presence::Presence;
 use crate::timestamp::Timestamp;
 
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-/// What the client sent as [`REQUEST_ID`], in the answer.
+/// The header of an answer that repeats the client's own [`REQUEST_ID`].
 pub const CLIENT_REQUEST_ID: HeaderName = HeaderName::from_static("x-client-request-id");
 /// A client's own request id is repeated if it is no longer than this and plain.
 const MAX_REQUEST_ID_LENGTH: usize = 128;
 
-/// What a request is called: by the bank, and beside that by the client. The bank's own is always made here, so that no
-/// client can choose one, or use that of another request.
+/// The ids of a request: from the bank, and from the client if it sent one. The bank's own is always made here, so that
+/// no client can choose one, or use that of another request.
 #[derive(Clone, Debug)]
 pub struct RequestIds {
     own: HeaderValue,

@@ -25,7 +25,7 @@ pub struct Origins(Arc<Inner>);
 #[derive(Default)]
 struct Inner {
     allowed: Vec<HeaderValue>,
-    /// Those that the log has named.
+    /// Refused origins that the log has named already.
     refused: Mutex<HashSet<String>>,
 }
 
@@ -34,7 +34,7 @@ impl Origins {
         Self(Arc::new(Inner { allowed, refused: Mutex::default() }))
     }
 
-    /// What answers browsers that ask, and marks the answers that pages may read. None when no page may.
+    /// The layer that answers preflight requests and marks the answers that pages may read. None when no page may.
     pub fn layer(&self) -> Option<CorsLayer> {
         let origins = self.clone();
         let layer = CorsLayer::new()

@@ -48,7 +48,7 @@ impl Cursor {
         Self { account_number: tag, sequence }
     }
 
-    /// What a record's cursor says of its list.
+    /// The list that a record's cursor belongs to.
     pub fn tag(self) -> i64 {
         self.account_number
     }

@@ -17,7 +17,7 @@ use crate::limits::{Policy, Quota, RequestLimit, network_of};
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-/// What proxies say of where a request came from. Only the first two are ever read.
+/// Headers in which proxies say where a request came from. Only the first two are ever read.
 static FORWARDED: [HeaderName; 5] = [
     X_FORWARDED_FOR,
     X_FORWARDED_PROTO,
@@ -25,8 +25,8 @@ static FORWARDED: [HeaderName; 5] = [
     HeaderName::from_static("x-real-ip"),
     HeaderName::from_static("forwarded"),
 ];
-/// Networks that are named in the log because they sent such a header and are not trusted: a bank has a few proxies, and
-/// anybody can send one.
+/// Networks that are named in the log because they sent such a header and are not trusted: a bank has a few proxies,
+/// and anybody can send one.
 const MAX_NAMED: usize = 10;
 
 /// An API answer is no page: nothing in it may load, run or be framed.
@@ -55,7 +55,7 @@ const PROBES_PER_SECOND: u32 = 100;
 /// From one network: several scrapers may ask a few times a minute each. An answer takes a millisecond or so to write.
 const METRICS_PER_SECOND: u32 = 5;
 
-/// What is settled before a handler sees the request.
+/// Everything that is decided before a handler sees the request.
 pub struct Edge {
     trusted_proxies: Vec<IpNet>,
     requests: RequestLimit<IpAddr>,
@@ -116,8 +116,8 @@ impl Edge {
         client
     }
 
-    /// How the client reaches the bank: as the bank itself serves it or, if the other end of the connection is a trusted
-    /// proxy, as that says in `X-Forwarded-Proto`.
+    /// How the client reaches the bank: as the bank itself serves it or, if the other end of the connection is a
+    /// trusted proxy, as that says in `X-Forwarded-Proto`.
     pub fn scheme(&self, peer: Option<IpAddr>, headers: &HeaderMap) -> &'static str {
         let is_behind_proxy = |peer: &IpAddr| self.is_trusted(peer.to_canonical());
         let forwarded = peer.filter(is_behind_proxy).and_then(|peer| self.forwarded_scheme(peer, headers));
@@ -163,7 +163,8 @@ impl Edge {
         headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
         headers.insert(CROSS_ORIGIN_OPENER_POLICY, HeaderValue::from_static("same-origin"));
-        // Of no-cors requests alone: a page of a listed origin imports the JavaScript client by CORS, like all modules.
+        // This concerns no-cors requests alone: a page of a listed origin imports the JavaScript client by CORS, like
+        // all modules.
         headers.insert(CROSS_ORIGIN_RESOURCE_POLICY, HeaderValue::from_static("same-origin"));
         if self.serves_tls {
             headers.insert(STRICT_TRANSPORT_SECURITY, ONE_YEAR_OF_TLS);
@@ -171,7 +172,7 @@ impl Edge {
     }
 }
 
-/// What a browser may do with the answer from this path.
+/// The Content-Security-Policy of the answer from this path.
 pub fn content_policy(path: &str) -> HeaderValue {
     if path == "/" || path.starts_with("/web/") {
         APP_POLICY

@@ -74,8 +74,8 @@ impl Error {
         Self::client(StatusCode::FORBIDDEN, code, detail)
     }
 
-    /// 507: what makes the books grow has to wait until the disk has room. The same whether the disk is full or has less
-    /// free than its reserve, and whichever database says so.
+    /// 507: what makes the books grow has to wait until the disk has room. The same whether the disk is full or has
+    /// less free than its reserve, and whichever database says so.
     pub fn disk_full() -> Self {
         let detail =
             format!("{} What is only read is still answered. Nothing was written now.", Failure::DiskFull.in_words());

@@ -277,7 +277,7 @@ fn field_error(path: String, separator: &'static str, message: &str) -> FieldErr
     } else if let Some(rest) = message.strip_prefix("duplicate field `") {
         FieldError::new(named(rest), ProblemCode::DuplicateField, "send it once")
     } else if let Some(rest) = message.strip_prefix("invalid type: ") {
-        // What was sent is not repeated: it may be a password.
+        // The answer does not repeat the value that was sent: it may be a password.
         let sent = rest.split([' ', ',']).next().unwrap_or_default();
         let expected = rest.rsplit_once("expected ").map_or("another type", |(_, expected)| expected);
         FieldError::new(path, ProblemCode::WrongType, format!("this is of type {sent}; send {expected}"))
@@ -327,7 +327,7 @@ where
     }
 }
 
-/// What the `validator` crate found, one error per field, in the order of the fields' names.
+/// Turns the findings of the `validator` crate into a problem: one error per field, in the order of the fields' names.
 fn invalid(errors: &validator::ValidationErrors, separator: &str) -> Error {
     let mut fields: Vec<FieldError> = errors
         .field_errors()

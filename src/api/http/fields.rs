@@ -90,7 +90,8 @@ pub fn code_length(code: &str) -> Result<(), ValidationError> {
     at_most(MAX_CODE_LENGTH, code, ProblemCode::CodeTooLong, "a code")
 }
 
-/// Whether what somebody typed for an address is worth looking at. It may be anything: people type passwords there, too.
+/// Whether what somebody typed for an address is worth looking at. It may be anything: people type passwords there,
+/// too.
 pub fn email_length(text: &str) -> Result<(), ValidationError> {
     at_most(email::MAX_LENGTH, text, ProblemCode::EmailTooLong, "an address")
 }

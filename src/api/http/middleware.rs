@@ -30,8 +30,9 @@ const REFUSAL_PAUSE: Duration = Duration::from_millis(200);
 #[derive(Clone, Copy, Debug)]
 pub struct OnAdminListener;
 
-/// Outermost: whatever leaves has the ids of its request and the headers that protect it, whoever made it. And a preflight
-/// has the form of a request before the layer of cross-origin calls answers it, as it does with every OPTIONS.
+/// Outermost: whatever leaves has the ids of its request and the headers that protect it, whoever made it. And a
+/// preflight has the form of a request before the layer of cross-origin calls answers it, as it does with every
+/// OPTIONS.
 pub async fn seal(State(app): State<App>, mut request: Request, next: Next) -> Response {
     let ids = RequestIds::new(request.headers());
     request.extensions_mut().insert(ids.clone());
@@ -53,8 +54,8 @@ fn preflight_error(request: &Request) -> Option<Error> {
     is_preflight.then(|| protocol::check(request)).and_then(Result::err)
 }
 
-/// Around every handler: takes the request from its address's quota, gives the answer a body if it is a problem, sees that
-/// what staff are shown is on record, and counts it.
+/// Around every handler: takes the request from its address's quota, gives the answer a body if it is a problem, sees
+/// that what staff are shown is on record, and counts it.
 pub async fn finish(State(app): State<App>, mut request: Request, next: Next) -> Response {
     let started = Instant::now();
     let ids = request.extensions().get::<RequestIds>().cloned();

@@ -1,4 +1,5 @@
-//! What all resources share of HTTP: requests into types, errors into problem documents, and the middleware around each answer.
+//! The HTTP that all resources share: requests into types, errors into problem documents, and the middleware around
+//! each answer.
 
 pub mod caller;
 pub mod context;

@@ -60,7 +60,7 @@ impl<'a> Range<'a> {
     }
 }
 
-/// What the range that names the media type most closely says of it; None for "not at all".
+/// The quality that the closest range gives the media type; None when the client does not take it.
 fn quality(ranges: &[Range], media_type: &str) -> Option<f32> {
     let naming = ranges.iter().filter_map(|range| Some((range.closeness(media_type)?, range.quality)));
     naming.max_by_key(|(closeness, _)| *closeness).map(|(_, quality)| quality).filter(|quality| *quality > 0.0)

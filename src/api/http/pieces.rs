@@ -8,9 +8,9 @@ use futures_util::{StreamExt, stream};
 use crate::api::http::context::RequestContext;
 use crate::api::http::error::Result;
 
-/// What is written piece by piece.
+/// An answer that is made piece by piece.
 pub trait Pieces: Send + Sized + 'static {
-    /// What the log calls it when it breaks off.
+    /// The name by which the log says that it broke off.
     const NAME: &'static str;
 
     fn is_done(&self) -> bool;

@@ -17,7 +17,7 @@ use crate::books::refusal::Refusal;
 use crate::limits::Exceeded;
 use crate::problem_code::ProblemCode;
 
-/// What `Retry-After` advises when the bank is busy.
+/// The `Retry-After` of a busy bank.
 const RETRY_AFTER_SECONDS: u32 = 1;
 
 /// RFC 9470: the token is good, and how long ago the user may have been asked, in seconds.
@@ -68,7 +68,7 @@ pub struct Problem {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false)]
     pub errors: Vec<FieldError>,
-    /// What the log is told and the client is not.
+    /// The cause, for the log alone.
     #[serde(skip)]
     pub(super) cause: Option<String>,
     /// The limit that was met.
@@ -165,7 +165,7 @@ impl Problem {
         Self { cause: Some(cause.to_string()), ..problem }
     }
 
-    /// What the framework answers by itself, put in our words.
+    /// The problem for an error that the framework itself answers with this status.
     pub fn of_status(status: StatusCode) -> Self {
         match status {
             StatusCode::NOT_FOUND => Self::new(

@@ -17,7 +17,8 @@ pub fn check(request: &Request) -> Result<()> {
     check_expectation(request)
 }
 
-/// RFC 9112 section 3.2: HTTP/1.1 takes one Host, nobody sends two, and each is a host. So is what stands in the target.
+/// RFC 9112 section 3.2: HTTP/1.1 takes one Host, nobody sends two, and each is a host. So is what stands in the
+/// target.
 fn check_host(request: &Request) -> Result<()> {
     let mut hosts = request.headers().get_all(HOST).iter();
     let detail = match (hosts.next(), hosts.next()) {

@@ -8,7 +8,7 @@ use crate::problem_code::ProblemCode;
 pub const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 pub const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 
-/// What the limit is called in headers.
+/// The name of the limit in headers.
 fn name_of(policy: Policy) -> &'static str {
     match policy {
         Policy::Address => "address",

@@ -1,4 +1,4 @@
-//! What the ledger refuses, as a problem.
+//! Refusals of the ledger as problems.
 
 use axum::http::StatusCode;
 

@@ -1,8 +1,8 @@
 //! Records of looking: whoever works at the bank sees somebody else's account, movements or person only on record.
 //!
-//! A handler that shows such a thing says so by [`App::viewed`], whose event names what and whose. For a route that forgets
-//! it, [`record_unless_recorded`] makes a record of its own: what staff were shown without a record is on record, however it came
-//! about.
+//! A handler that shows such a thing says so by [`App::viewed`], whose event names what and whose. For a route that
+//! forgets it, [`record_unless_recorded`] makes a record of its own: what staff were shown without a record is on
+//! record, however it came about.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -24,8 +24,8 @@ use crate::books::account::Account;
 use crate::books::audit_event::{Action, Concern, Event};
 use crate::problem_code::ProblemCode;
 
-/// The same user who looks at the same thing in the same way again within this time makes no other record: a screen that
-/// asks every few seconds would fill the log, and would tell nothing that one record does not.
+/// The same user who looks at the same thing in the same way again within this time makes no other record: a screen
+/// that asks every few seconds would fill the log, and would tell nothing that one record does not.
 const SAME_LOOK: Duration = Duration::from_secs(60);
 /// How many looks are remembered for that. When there are more, all are forgotten: some are then recorded twice, and
 /// none is lost.
@@ -64,7 +64,7 @@ impl Views {
     }
 }
 
-/// Who looked, how, from where, at what, and what there was to see. By hash, because there may be a lot.
+/// Identifies a look by the hash of who looked, how, from where, at what, and what there was to see.
 fn key_of(look: &Event) -> [u8; 32] {
     let parts = (look.actor_id, look.action, &look.address, &look.subject, &look.detail, &look.concerns);
     Sha256::digest(format!("{parts:?}")).into()

@@ -1,8 +1,8 @@
 //! Sessions of the web app: the refresh token lies in a cookie that no script can read.
 //!
 //! Such a cookie goes along with whatever the browser sends, so it counts only beside the header `Coffer-Client: web`,
-//! which a page of another origin cannot set without asking (OWASP ASVS 5.0 3.3.1, 3.5.1). Without the header nothing is
-//! read from a cookie or written to one: API clients keep both tokens themselves.
+//! which a page of another origin cannot set without asking (OWASP ASVS 5.0 3.3.1, 3.5.1). Without the header nothing
+//! is read from a cookie or written to one: API clients keep both tokens themselves.
 
 use axum::extract::FromRequestParts;
 use axum::http::header::{COOKIE, SET_COOKIE};
@@ -27,7 +27,7 @@ pub struct ClientHeader {
     client: String,
 }
 
-/// Who keeps the refresh token.
+/// The keeper of the refresh token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Client {
     /// The client itself.

@@ -164,7 +164,7 @@ pub async fn batch(
     Ok(Json(result(&app, verdicts).await?))
 }
 
-/// What is taken from which account.
+/// The amounts that the commands take, each with its account.
 fn debits_of(commands: &[Command]) -> Vec<(AccountNumber, Amount)> {
     let debit = |command: &Command| match command.movement {
         Movement::Deposit { .. } => None,

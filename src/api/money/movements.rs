@@ -178,7 +178,7 @@ pub struct PostedResponse(TransactionBody);
 #[expect(dead_code, reason = "describes the answer for the OpenAPI document")]
 pub struct PendingResponse(TransactionBody);
 
-/// What became of a command that is not refused, and whether an earlier request has sent it: 201 when it is posted, else
+/// The answer to a command that was not refused, and whether an earlier request has sent it: 201 when it is posted, else
 /// 202.
 pub struct Answer {
     transaction: TransactionBody,
@@ -248,7 +248,7 @@ fn dual_control(context: &RequestContext, requester: Requester) -> DualControl {
     }
 }
 
-/// What goes on record when staff move money on somebody else's account.
+/// The record for staff who move money on somebody else's account.
 pub fn record(context: &RequestContext, requester: Requester) -> Option<Box<Event>> {
     requester.acts_on_any_account.then(|| Box::new(context.event(Action::MovementByStaff)))
 }

@@ -33,7 +33,7 @@ use crate::timestamp::Timestamp;
 /// Entries that one request may look through for those that it asks for: some milliseconds of the database's time. A page
 /// may end there with less than was asked for, or nothing.
 const MAX_LOOKED_THROUGH: i64 = 5_000;
-/// Of those, how many are read at once; so many cost the caller as much as one request.
+/// Entries that are read at once, of those. They cost the caller as much as one request.
 const LOOKED_THROUGH_AT_ONCE: i64 = 200;
 
 #[derive(Debug, Deserialize, Validate, IntoParams)]

@@ -1,7 +1,7 @@
 //! Roles given or taken, and second factors reset: with approval switched on, by two admins.
 //!
-//! The first asks with `PUT /users/{user_id}/role` or `DELETE /users/{user_id}/second_factor`, which then answer 202; the
-//! second approves or rejects with the routes of [`super::approvals`].
+//! The first asks with `PUT /users/{user_id}/role` or `DELETE /users/{user_id}/second_factor`, which then answer 202;
+//! the second approves or rejects with the routes of [`super::approvals`].
 
 use axum::http::StatusCode;
 use uuid::Uuid;

@@ -1,7 +1,7 @@
 //! Failed sign-ins in the log: one line each, by which fail2ban finds the addresses that guess.
 //!
-//! The wording is part of the interface: docs/OPERATING.md has the expression that reads it. Nothing that a client has chosen
-//! stands in the line, so that nobody can write one in another's name.
+//! The wording is part of the interface: docs/OPERATING.md has the expression that reads it. Nothing that a client has
+//! chosen stands in the line, so that nobody can write one in another's name.
 
 use crate::api::http::context::RequestContext;
 

@@ -1,7 +1,7 @@
 //! Showing again who one is: `POST /me/proof`, and what passwords and codes beside a token have in common.
 //!
-//! Every route that takes one of them beside a token takes a [`Guess`] first. There are ten for each user, on all instances
-//! and wherever from; the last one that is wrong ends the session that sent it.
+//! Every route that takes one of them beside a token takes a [`Guess`] first. There are ten for each user, on all
+//! instances and wherever from; the last one that is wrong ends the session that sent it.
 
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -30,11 +30,11 @@ use crate::money::{Amount, Currency, Money};
 use crate::problem_code::ProblemCode;
 use crate::timestamp::Timestamp;
 
-/// What 401 means for operations behind [`Proven`](crate::auth::Proven).
+/// The meaning of 401 for operations behind [`Proven`](crate::api::http::caller::Proven).
 pub const REQUIRED: &str = "No access token that counts, or neither password nor code was shown within the last five \
      minutes (`recent_sign_in_required`): `POST /me/proof` takes one";
 
-/// What 401 means for operations that ask for a proof above the customer's own limit.
+/// The meaning of 401 for operations that ask for a proof above the customer's own limit.
 pub const REQUIRED_ABOVE: &str = "No access token that counts; or the caller's own `confirm_above` is exceeded, and neither \
      password nor code was shown within the last five minutes (`recent_sign_in_required`): `POST /me/proof` takes one";
 
@@ -217,7 +217,7 @@ pub async fn confirm_amounts(app: &App, caller: Caller, debits: &[(AccountNumber
     let mut sums: Vec<(Currency, i128)> = Vec::new();
     for (number, currency) in app.db.currencies_of(caller.user_id).await? {
         let amounts = debits.iter().filter(|(from, _)| *from == number);
-        // What is no amount of this currency is refused by the ledger.
+        // The ledger refuses an amount that this currency does not have.
         let minor_units = amounts.filter_map(|(_, amount)| amount.to_money(currency, i64::MAX).ok());
         let sum: i128 = minor_units.map(|money| i128::from(money.minor_units)).sum();
         match sums.iter_mut().find(|(known, _)| *known == currency) {

@@ -473,7 +473,7 @@ fn no_random_numbers(error: getrandom::Error) -> Error {
     Error::Internal(error.to_string())
 }
 
-/// What the login's client calls itself, cut to size and without control characters.
+/// The name that the login's client gives itself, cut to size and without control characters.
 fn user_agent(headers: &HeaderMap) -> Option<String> {
     let text = headers.get(USER_AGENT)?.to_str().ok()?;
     Some(text.chars().filter(|c| !c.is_control()).take(MAX_USER_AGENT_LENGTH).collect())

@@ -1,4 +1,4 @@
-//! Who may make somebody a customer: `COFFER_SIGN_UP`.
+//! Sign-up: `COFFER_SIGN_UP` decides who may make somebody a customer.
 
 use axum::extract::FromRequestParts;
 use axum::http::header::AUTHORIZATION;
@@ -24,8 +24,8 @@ pub enum SignUp {
     Staff,
 }
 
-/// Who signs somebody up: somebody of the staff, or None for people themselves. The handler that takes it is closed to
-/// those who may not.
+/// The user of the staff who signs somebody up, or None for people themselves. Callers who may not sign anybody up are
+/// refused.
 #[derive(Clone, Copy, Debug)]
 pub struct SignedUpBy(pub Option<Uuid>);
 
@@ -34,7 +34,7 @@ impl FromRequestParts<App> for SignedUpBy {
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self> {
         match app.sign_up {
-            // Whatever token a client sends along: people need none.
+            // People need no token, so one that does not count is ignored.
             SignUp::Open => match Staff::from_request_parts(parts, app).await {
                 Ok(Staff(caller)) => Ok(Self(Some(caller.user_id))),
                 Err(error @ Error::TooMany(_)) => Err(error),

@@ -314,7 +314,7 @@ pub async fn change_password(
     let mut tx = app.db.begin().await?;
     still_the_same_password(&lock_caller(&mut tx, caller).await?, &user)?;
     tx.update_password(user.id, &password_hash).await?;
-    // Whoever knew the former password may have begun it, and still have the secret.
+    // Somebody who knew the former password may have begun it, and still have the secret.
     tx.delete_pending_second_factor_of(user.id).await?;
     let ended = tx.end_sessions_of(user.id, Some(caller.session_id), now).await?;
     tx.append_to_audit_log(&[context.event(Action::PasswordChanged).on(user.id)]).await?;

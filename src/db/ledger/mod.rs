@@ -1,7 +1,7 @@
-//! What the committer reads and writes, a batch at a time.
+//! The queries of the committer, which reads and writes a batch at a time.
 //!
-//! The only folder with SQL in two dialects, because the two databases are quick in different ways: [`postgres`] takes a
-//! whole batch in one statement per table, [`sqlite`] a row at a time without leaving the thread.
+//! The only folder with SQL in two dialects, because the two databases are quick in different ways: [`postgres`] takes
+//! a whole batch in one statement per table, [`sqlite`] a row at a time without leaving the thread.
 
 mod postgres;
 mod sqlite;
@@ -27,15 +27,16 @@ use crate::books::unapproved::UnapprovedTotal;
 use crate::money::{Currency, Money};
 use crate::timestamp::Timestamp;
 
-/// On SQLite, the oldest keys: as many as take some milliseconds, which is 10,000 a second. None while the first that many
-/// came when the clock was ahead, until it is where it was. The last one stays: see the migration.
+/// On SQLite, deletes expired keys among the oldest 5,000, which takes a few milliseconds; housekeeping does so twice a
+/// second. Keys that were added while the clock was ahead hold up those behind them until they expire. The last key
+/// stays: see the migration.
 const PRUNE_KEYS_IN_ORDER: &str = "
     delete from idempotency_keys where position in (
         select position from (select position, created_at from idempotency_keys order by position limit 5000)
         where created_at < $1 and position < (select max(position) from idempotency_keys)
     )";
 
-/// What staff move without a second approver is summed up by the minute.
+/// The money that staff move without a second approver is summed up by the minute.
 const MINUTE: Duration = Duration::from_secs(60);
 
 /// Rows of writers that have ended are dropped after this long.
@@ -89,8 +90,8 @@ fn reserving(approvals: &[Approval]) -> BTreeMap<AccountNumber, Timestamp> {
     until
 }
 
-/// A connection that a writer keeps, on the writer's own thread: taking one from a pool and giving it back, each with a check
-/// of its health, would cost every batch several round trips.
+/// A connection that a writer keeps, on the writer's own thread: taking one from a pool and giving it back, each with a
+/// check of its health, would cost every batch several round trips.
 pub struct WriterConnection {
     db: Db,
     /// The writer's row among the heartbeats.
@@ -136,7 +137,7 @@ impl WriterConnection {
         }
     }
 
-    /// Names the writer among the heartbeats.
+    /// The id of the writer's heartbeat.
     pub fn id(&self) -> Uuid {
         self.id
     }
@@ -146,9 +147,9 @@ impl WriterConnection {
         self.open = None;
     }
 
-    /// On SQLite, a commit that fails in `fsync` leaves its pages at the end of the WAL. They count for nobody, but after
-    /// a crash, recovery would take them for committed. Writes a heartbeat over them; false when not even that can be
-    /// written.
+    /// On SQLite, a commit that fails in `fsync` leaves its pages at the end of the WAL. They count for nobody, but
+    /// after a crash, recovery would take them for committed. Writes a heartbeat over them; false when not even that
+    /// can be written.
     pub async fn bury_failed_commit(&mut self) -> bool {
         if matches!(self.db, Db::Postgres { .. }) {
             return true;
@@ -165,7 +166,7 @@ impl WriterConnection {
         written.is_ok() || written.is_err_and(|error| errors::is_failed_sync(&error))
     }
 
-    /// Takes leave of the database.
+    /// Closes the connection.
     pub async fn close(self) {
         if let Some(OpenConnection::Postgres(connection)) = self.open {
             let _ = in_time(connection.close()).await;
@@ -183,7 +184,7 @@ impl Batch<'_> {
         }
     }
 
-    /// Those of the keys that have taken effect before.
+    /// The keys among these that have taken effect before.
     pub async fn used_keys(&mut self, keys: &[[u8; 16]]) -> sqlx::Result<Vec<UsedKey>> {
         match self {
             Self::Sqlite(batch) => batch.used_keys(keys),
@@ -191,7 +192,8 @@ impl Batch<'_> {
         }
     }
 
-    /// Those of the approvals that are pending at `now`, held until the transaction ends. Lock the accounts before.
+    /// The approvals among these that are pending at `now`, locked until the transaction ends. Lock the accounts
+    /// before.
     pub async fn lock_pending(&mut self, ids: &[Uuid], now: Timestamp) -> sqlx::Result<Vec<Uuid>> {
         match self {
             Self::Sqlite(batch) => batch.pending(ids, now),
@@ -199,8 +201,8 @@ impl Batch<'_> {
         }
     }
 
-    /// The reversals of these transactions, and those that these transactions are. Lock the accounts before: then nobody
-    /// else reverses one of them in the meantime, because whoever does needs the same accounts.
+    /// The reversals of these transactions, and those that these transactions are. Lock the accounts before: then
+    /// nobody else reverses one of them in the meantime, because whoever does needs the same accounts.
     pub async fn reversals(&mut self, transactions: &[Uuid]) -> sqlx::Result<Vec<Reversal>> {
         match self {
             Self::Sqlite(batch) => batch.reversals(transactions),
@@ -221,8 +223,8 @@ impl Batch<'_> {
         }
     }
 
-    /// What pending reversals reserve on these accounts at `now`. Lock the accounts before: whoever asks for another
-    /// reversal needs them, too.
+    /// The reservations of pending reversals on these accounts at `now`. Lock the accounts before: a request for
+    /// another reversal needs them, too.
     pub async fn reservations(&mut self, accounts: &[AccountNumber], now: Timestamp) -> sqlx::Result<Vec<Reservation>> {
         match self {
             Self::Sqlite(batch) => batch.reservations(accounts, now),
@@ -239,8 +241,8 @@ impl Batch<'_> {
         Ok(counts.into_iter().collect())
     }
 
-    /// What these users moved without a second approver since `since`, and up to a minute before. Holds the users until the
-    /// transaction ends, so that nobody else adds to their sums. Lock the accounts before.
+    /// The sums that these users moved without a second approver since `since`, and up to a minute before. Locks the
+    /// users until the transaction ends, so that nobody else adds to their sums. Lock the accounts before.
     pub async fn lock_unapproved_totals(
         &mut self,
         users: &[Uuid],
@@ -262,11 +264,11 @@ impl Batch<'_> {
         }
     }
 
-    /// Writes a batch: journal, entries, heads of the accounts, keys, approvals that are thereby carried out or asked
-    /// for, what is reversed, and what of it goes on record.
+    /// Writes a batch: transactions, entries, heads of the accounts, idempotency keys, approvals that were carried out
+    /// or requested, reversals, unapproved totals, reservations, and records of the audit log.
     ///
-    /// `heads` are the accounts as they are after the batch, `key_stamp` is the time of the keys. Fails when a row that must be there is not: the caller
-    /// rolls back and nothing is written.
+    /// `heads` are the accounts as they are after the batch; `key_stamp` is the time of the keys. Fails when a row is
+    /// missing that must be there; then the writer rolls back and nothing is written.
     pub async fn write(
         &mut self,
         postings: &Postings,
@@ -370,8 +372,9 @@ impl Tx<'_> {
             .map(|done| done.rows_affected()))
     }
 
-    /// Deletes idempotency keys that took effect before `before`, as many as take a moment: on PostgreSQL those of one slice,
-    /// whose first two bytes are `slice`; on SQLite the oldest, and from the index those of the slice.
+    /// Deletes some of the idempotency keys that took effect before `before`, within a few milliseconds. On PostgreSQL
+    /// these are the keys of one slice, whose first two bytes are `slice`; on SQLite up to 5,000 of the oldest keys,
+    /// and the positions of deleted keys in one slice of the index.
     pub async fn prune_keys(&mut self, slice: u16, before: Timestamp) -> sqlx::Result<()> {
         in_time(self.prune_keys_of(slice.to_be_bytes(), before)).await
     }

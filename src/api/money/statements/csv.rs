@@ -54,7 +54,7 @@ impl Encoder {
     }
 }
 
-/// What was there at a moment; it has no amount.
+/// A row for the balance at a moment; it has no amount.
 fn balance(kind: &str, at: Timestamp, balance: Money) -> Result<Vec<u8>> {
     row(&[&at.to_string(), kind, "", "", "", &balance.to_string(), balance.currency.code(), "", "", ""])
 }

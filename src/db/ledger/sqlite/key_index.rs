@@ -1,10 +1,11 @@
 //! The index of SQLite's idempotency keys: a log-structured merge tree (LSM) of two levels.
 //!
-//! Keys are random. A table sorted by them would rewrite a page of 4 KiB for each new key of some 100 bytes, which costs 11 to
-//! 15 % of the throughput of movements with a key. A key is therefore appended to `idempotency_keys`, where new ones share
-//! pages, and its position goes into a buffer in memory, the upper level. When the buffer is full, each batch that adds keys
-//! flushes twice as many positions to `key_index`, the lower level, which is sorted: they are neighbours there, and share
-//! its pages. Wherever a position comes from, it is only a hint: a key is used if its row is there.
+//! Keys are random. A table sorted by them would rewrite a page of 4 KiB for each new key of some 100 bytes, which
+//! costs 11 to 15 % of the throughput of movements with a key. A key is therefore appended to `idempotency_keys`, where
+//! new ones share pages, and its position goes into a buffer in memory, the upper level. When the buffer is full, each
+//! batch that adds keys flushes twice as many positions to `key_index`, the lower level, which is sorted: they are
+//! neighbours there, and share its pages. Wherever a position comes from, it is only a hint: a key is used if its row
+//! is there.
 
 use std::collections::BTreeSet;
 use std::ops::Bound::{Excluded, Unbounded};
@@ -14,18 +15,19 @@ use rusqlite::{Connection, OptionalExtension};
 use super::super::UsedKey;
 use crate::timestamp::Timestamp;
 
-/// Positions in the buffer before it is flushed: 2 MB of memory. The more there are, the closer together lie those that are
-/// flushed at once.
+/// Positions in the buffer before it is flushed: 2 MB of memory. The more there are, the closer together lie those that
+/// are flushed at once.
 pub const BUFFER_SIZE: usize = 65_536;
-/// So many times [`BUFFER_SIZE`] the buffer grows at the most: after a start, which reads what is not known to be flushed (in
-/// some 0.1 s), or beside a second process that writes.
+/// The buffer is at most so many times [`BUFFER_SIZE`]. It grows after a start, which reads all keys that are not known
+/// to be flushed (in some 0.1 s), and beside a second process that writes.
 const MAX_BUFFERS: usize = 4;
 
 /// Enough of a key that few have it in common, little enough that some 200 fit a page of `key_index`.
 type Prefix = [u8; 6];
 const NOTHING: (Prefix, i64) = ([0; 6], 0);
 
-/// What the writer knows of keys. Of no use after a transaction that used it failed.
+/// The upper level of the tree, and how far it is flushed. After a failed transaction that used it, it must be
+/// discarded.
 pub struct KeyIndex {
     /// See [`BUFFER_SIZE`].
     size: usize,
@@ -33,7 +35,7 @@ pub struct KeyIndex {
     buffer: BTreeSet<(Prefix, i64)>,
     /// The last position known: if the table's is another, another process has written.
     last: i64,
-    /// What was flushed last. Next comes what follows it; after the end, the beginning.
+    /// The last entry that was flushed. The next flush goes on behind it, and after the end from the beginning.
     flushed: (Prefix, i64),
 }
 
@@ -47,7 +49,7 @@ impl KeyIndex {
         Self { size, buffer: BTreeSet::new(), last: 0, flushed: NOTHING }
     }
 
-    /// Those of the keys that have been used.
+    /// The keys among these that have been used.
     pub fn find(&mut self, connection: &Connection, keys: &[[u8; 16]]) -> rusqlite::Result<Vec<UsedKey>> {
         self.catch_up(connection)?;
         let mut indexed = connection.prepare_cached("select position from key_index where prefix = ?")?;
@@ -68,8 +70,8 @@ impl KeyIndex {
         Ok(found)
     }
 
-    /// Adds keys, and flushes others if the buffer is full. [`find`](Self::find) must have been called before in the same
-    /// transaction.
+    /// Adds keys, and flushes others if the buffer is full. [`find`](Self::find) must have been called before in the
+    /// same transaction.
     pub fn add(&mut self, connection: &Connection, rows: &[UsedKey], now: Timestamp) -> rusqlite::Result<u64> {
         if rows.is_empty() {
             return Ok(0);
@@ -130,7 +132,8 @@ impl KeyIndex {
         Ok(())
     }
 
-    /// Of those that are too many, `most` neighbours: what follows those that were flushed last.
+    /// The next entries to flush: neighbours that follow the last one flushed, as many as the buffer has too many, and
+    /// at most `most`.
     fn next_to_flush(&mut self, most: usize) -> Vec<(Prefix, i64)> {
         let count = self.buffer.len().saturating_sub(self.size).min(most);
         let next: Vec<_> = self.buffer.range((Excluded(self.flushed), Unbounded)).take(count).copied().collect();
@@ -142,8 +145,8 @@ impl KeyIndex {
         next
     }
 
-    /// Flushed at once after many starts that were so close together that none has come round to all prefixes: until then no
-    /// start knows what is flushed.
+    /// Everything but the newest keys. It is flushed when the process restarts so often that the flushes never come
+    /// round to all prefixes, so that no start knows what is flushed.
     fn all_but_the_newest(&self) -> Vec<(Prefix, i64)> {
         let newest = self.last - self.size as i64;
         self.buffer.iter().filter(|(_, position)| *position <= newest).copied().collect()
@@ -191,8 +194,8 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever two processes on one file do in turn, however often they start anew, and whatever is forgotten
-        /// meanwhile: a key that was added and not forgotten is found, any other is not and can be added.
+        /// Two processes on one file take turns in any order, start anew, and forget keys: a key that was added and not
+        /// forgotten is found, any other is not and can be added.
         #[test]
         fn a_key_is_found_until_it_is_forgotten(
             steps in vec((0..2usize, 1..6u32, any::<bool>(), 0..3u32), 1..60),

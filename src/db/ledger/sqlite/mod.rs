@@ -10,7 +10,8 @@ use super::*;
 use crate::db::audit::{AuditHead, audit_columns, chained};
 use crate::db::sqlite::{account, into_sqlx};
 
-/// A transaction with the one write lock, taken at the start, and the lock on it within this process. Rolls back when dropped.
+/// A transaction with the one write lock, taken at the start, and the lock on it within this process. Rolls back when
+/// dropped.
 pub struct SqliteBatch<'a> {
     connection: &'a mut Connection,
     key_index: &'a mut KeyIndex,
