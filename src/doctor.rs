@@ -26,8 +26,8 @@ const MAX_NAMED: usize = 5;
 /// The result of one check.
 #[derive(Debug, Default)]
 pub struct Finding {
-    /// The statement about the books that the check tests.
-    pub claim: &'static str,
+    /// The invariant of the books that the check tests, in words.
+    pub invariant: &'static str,
     /// How many things were looked at, and what they are.
     pub counted: u64,
     pub unit: &'static str,
@@ -39,12 +39,12 @@ pub struct Finding {
 }
 
 impl Finding {
-    fn new(claim: &'static str, unit: &'static str) -> Self {
-        Self { claim, unit, ..Self::default() }
+    fn new(invariant: &'static str, unit: &'static str) -> Self {
+        Self { invariant, unit, ..Self::default() }
     }
 
-    fn remark(claim: &'static str, unit: &'static str) -> Self {
-        Self { is_remark: true, ..Self::new(claim, unit) }
+    fn remark(invariant: &'static str, unit: &'static str) -> Self {
+        Self { is_remark: true, ..Self::new(invariant, unit) }
     }
 
     fn blame(&mut self, row: impl fmt::Display) {
@@ -66,7 +66,7 @@ impl fmt::Display for Finding {
             (_, true) => ("NOTE", "not so"),
             (_, false) => ("BAD ", "bad"),
         };
-        write!(f, "{mark} {}: {} {}", self.claim, self.counted, self.unit)?;
+        write!(f, "{mark} {}: {} {}", self.invariant, self.counted, self.unit)?;
         if self.bad > 0 {
             write!(f, ", {} {are}, first: {}", self.bad, self.named.join("; "))?;
         }
@@ -114,10 +114,10 @@ pub async fn examine_secrets(
     mut report: impl FnMut(&Finding),
 ) -> sqlx::Result<bool> {
     let mut tx = db.snapshot().await?;
-    let claim = "every second factor's secret is encrypted and can be read";
+    let invariant = "every second factor's secret is encrypted and can be read";
     let mut finding = match keys {
-        Some(_) => Finding::new(claim, "secrets"),
-        None => Finding::remark(claim, "secrets"),
+        Some(_) => Finding::new(invariant, "secrets"),
+        None => Finding::remark(invariant, "secrets"),
     };
     for stored in tx.all_secrets().await? {
         finding.counted += 1;

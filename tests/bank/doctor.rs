@@ -6,10 +6,10 @@ use serde_json::json;
 use crate::databases::Kind;
 use crate::harness::TestBank;
 
-/// What a forger does, and the claim that then no longer holds.
+/// What a forger does, and the invariant that then no longer holds.
 struct Forgery {
     sql: &'static str,
-    claim: &'static str,
+    invariant: &'static str,
     named: &'static str,
 }
 
@@ -17,88 +17,88 @@ struct Forgery {
 const FORGERIES: [Forgery; 17] = [
     Forgery {
         sql: "update accounts set balance = balance + 1 where account_number = {a}",
-        claim: "accounts agree with their last entry",
+        invariant: "accounts agree with their last entry",
         named: "account {a}",
     },
     Forgery {
         sql: "update accounts set sequence = sequence + 1 where account_number = {a}",
-        claim: "accounts agree with their last entry",
+        invariant: "accounts agree with their last entry",
         named: "account {a}",
     },
     Forgery {
         sql: "update accounts set overdraft_limit = 0, balance = balance - 1000000 where account_number = {a}",
-        claim: "no balance is below its limit",
+        invariant: "no balance is below its limit",
         named: "account {a}",
     },
     Forgery {
         sql: "update entries set amount = amount + 1 where account_number = {a} and sequence = 2",
-        claim: "running balances add up",
+        invariant: "running balances add up",
         named: "account {a} entry 2",
     },
     Forgery {
         sql: "update entries set amount = amount + 1, balance = balance + 1 where account_number = {a} and sequence = 3",
-        claim: "hash chains are unbroken",
+        invariant: "hash chains are unbroken",
         named: "account {a} entry 3",
     },
     Forgery {
         sql: "update entries set created_at = created_at - 1000000000 where account_number = {a} and sequence = 2",
-        claim: "histories have no gaps and never go back in time",
+        invariant: "histories have no gaps and never go back in time",
         named: "account {a} entry 2",
     },
     Forgery {
         sql: "delete from entries where account_number = {a} and sequence = 2",
-        claim: "histories have no gaps and never go back in time",
+        invariant: "histories have no gaps and never go back in time",
         named: "account {a} entry 3",
     },
     Forgery {
         sql: "delete from entries where account_number = {a} and sequence = 3",
-        claim: "every transaction has its two sides",
+        invariant: "every transaction has its two sides",
         named: "transaction",
     },
     Forgery {
         sql: "delete from entries where account_number = {b}",
-        claim: "accounts agree with their last entry",
+        invariant: "accounts agree with their last entry",
         named: "account {b}",
     },
     Forgery {
         sql: "delete from transactions where credit_account = {a} and credit_sequence = 1",
-        claim: "every entry is in the journal",
+        invariant: "every entry is in the journal",
         named: "account {a} entry 1",
     },
     Forgery {
         sql: "update transactions set amount = amount + 5 where credit_account = {a} and credit_sequence = 2",
-        claim: "the books sum to zero in every currency",
+        invariant: "the books sum to zero in every currency",
         named: "off by 0.05 USD",
     },
     Forgery {
         sql: "update transactions set description = 'forged' where credit_account = {a} and credit_sequence = 1",
-        claim: "texts are as they were written, or erased",
+        invariant: "texts are as they were written, or erased",
         named: "account {a} entry 1",
     },
     Forgery {
         sql: "update transactions set description = null where credit_account = {a} and credit_sequence = 1",
-        claim: "texts are as they were written, or erased",
+        invariant: "texts are as they were written, or erased",
         named: "account {a} entry 1",
     },
     Forgery {
         sql: "update transactions set description = null, text_salt = null, text_commitment = null
               where credit_account = {a} and credit_sequence = 1",
-        claim: "hash chains are unbroken",
+        invariant: "hash chains are unbroken",
         named: "account {a} entry 1",
     },
     Forgery {
         sql: "update transactions set initiated_by = id where credit_account = {a} and credit_sequence = 1",
-        claim: "hash chains are unbroken",
+        invariant: "hash chains are unbroken",
         named: "account {a} entry 1",
     },
     Forgery {
         sql: "update accounts set last_entry_at = last_entry_at + 1 where account_number = {b}",
-        claim: "accounts agree with their last entry",
+        invariant: "accounts agree with their last entry",
         named: "account {b}",
     },
     Forgery {
         sql: "update users set status = 'closed', search_text = ''",
-        claim: "every open account has an active owner",
+        invariant: "every open account has an active owner",
         named: "account",
     },
 ];
@@ -107,7 +107,7 @@ const FORGERIES: [Forgery; 17] = [
 const FORGERIES_ON_SQLITE: [Forgery; 6] = [
     Forgery {
         sql: "update key_index_flushed set up_to = 1",
-        claim: "every idempotency key is there once and can be found",
+        invariant: "every idempotency key is there once and can be found",
         named: "key of transaction",
     },
     // Where all keys are in the index.
@@ -115,13 +115,13 @@ const FORGERIES_ON_SQLITE: [Forgery; 6] = [
         sql: "insert into key_index select substr(key, 1, 6), position from idempotency_keys;
               update key_index_flushed set up_to = (select max(position) from idempotency_keys);
               delete from key_index_flushed",
-        claim: "every idempotency key is there once and can be found",
+        invariant: "every idempotency key is there once and can be found",
         named: "key of transaction",
     },
     Forgery {
         sql: "insert into idempotency_keys (key, fingerprint, transaction_id, created_at)
               select key, fingerprint, transaction_id, created_at from idempotency_keys",
-        claim: "every idempotency key is there once and can be found",
+        invariant: "every idempotency key is there once and can be found",
         named: "key of transaction",
     },
     Forgery {
@@ -129,18 +129,18 @@ const FORGERIES_ON_SQLITE: [Forgery; 6] = [
               update key_index_flushed set up_to = (select max(position) from idempotency_keys);
               insert into idempotency_keys (key, fingerprint, transaction_id, created_at)
               select key, fingerprint, transaction_id, created_at from idempotency_keys",
-        claim: "every idempotency key is there once and can be found",
+        invariant: "every idempotency key is there once and can be found",
         named: "key of transaction",
     },
     Forgery {
         sql: "delete from key_index_flushed",
-        claim: "every idempotency key is there once and can be found",
+        invariant: "every idempotency key is there once and can be found",
         named: "key of transaction",
     },
     Forgery {
         sql: "update key_index_flushed set up_to = 1;
               insert into key_index select x'000000000000', position from idempotency_keys",
-        claim: "every idempotency key is there once and can be found",
+        invariant: "every idempotency key is there once and can be found",
         named: "key of transaction",
     },
 ];
@@ -164,7 +164,7 @@ async fn every_forgery_is_found(kind: Kind, forgeries: &[Forgery]) {
         disarm(&bank).await;
         bank.tamper(&fill(forgery.sql)).await;
         let wrong = bank.books_wrong().await;
-        let found = wrong.iter().find(|(claim, _)| *claim == forgery.claim);
+        let found = wrong.iter().find(|(invariant, _)| *invariant == forgery.invariant);
         let (_, named) = found.unwrap_or_else(|| panic!("{} went unnoticed: {wrong:?}", forgery.sql));
         assert!(named[0].starts_with(&fill(forgery.named)), "{}: {named:?}", forgery.sql);
     }
