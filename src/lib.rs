@@ -16,7 +16,9 @@
 //! - The program: [`server`] opens the bank and serves it; an [`acceptor`] for each listener takes connections;
 //!   [`config`] has the settings; [`housekeeping`] does periodic work; [`admin`], [`demo`] and [`doctor`] carry out the
 //!   commands of those names.
-//! - [`api`]: HTTP, in groups of resources: `money`, `people`, `docs`, and `http` for what they share.
+//! - [`api`]: HTTP, in groups of resources: `money`, `people`, `docs`, and `http` for what they share, which imports none
+//!   of them. `money` and `people` are one floor and import each other: a person has accounts, and a movement may take a
+//!   proof of who asks.
 //! - [`committer`] for what moves money; [`auth`] for who is calling: passwords, second factors, access tokens,
 //!   sessions.
 //! - [`audit`] writes the log of what matters to security, [`limits`] counts how often anything was asked,

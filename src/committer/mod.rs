@@ -13,7 +13,7 @@
 //! | lock | `begin`; the accounts are locked in the order of their numbers, and loaded | 2 | 2 s for a lock |
 //! | load | keys, approvals, reversals, reservations, unapproved totals: each only if needed | 0 to 8 | the batch |
 //! | decide | [`Decisions`](crate::books::decisions::Decisions): pure | 0 | some microseconds a command |
-//! | write | one statement for each of up to nine changes, then four for the audit log | 3 to 13 | the batch |
+//! | write | one statement for each of up to nine changes, then six for the audit log | 3 to 15 | the batch |
 //! | commit | durable, or not at all | 1 | one `fsync`; 2 s, then others are told to come back |
 //! | answer | each request gets its verdicts | 0 | |
 //!

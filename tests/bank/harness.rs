@@ -166,7 +166,7 @@ impl TestBank {
         let mut wrong = Vec::new();
         doctor::examine(&self.db, |finding| {
             if !finding.is_good() {
-                wrong.push((finding.claim, finding.named.clone()));
+                wrong.push((finding.invariant, finding.named.clone()));
             }
         })
         .await

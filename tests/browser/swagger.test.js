@@ -83,7 +83,7 @@ describe('Swagger UI', () => {
 
   test('shows its logo in colours that can be told from the bar', async () => {
     const fills = await page
-      .locator('.topbar svg path')
+      .locator('.topbar svg g path')
       .evaluateAll((paths) => paths.map((path) => getComputedStyle(path).fill));
     assert.ok(fills.includes('rgb(255, 255, 255)') && fills.includes('rgb(133, 234, 45)'), String(fills));
     assert.ok(!fills.includes('rgb(0, 0, 0)'), String(fills));

@@ -88,14 +88,29 @@ const OF_OPERATION: &[(&str, u16, ProblemCode)] = &[
     ("withdraw", 401, RecentSignInRequired),
 ];
 
-/// The movement that each of these operations shows: its type and direction, the other account, and what it reverses.
-const MOVEMENTS: &[(&str, &str, &str, Option<&str>, Option<&str>)] = &[
-    ("deposit", "deposit", "credit", None, None),
-    ("withdraw", "withdrawal", "debit", None, None),
-    ("transfer", "transfer", "debit", Some("10000000000277"), None),
-    ("reverse_transaction", "withdrawal", "debit", None, Some("019a8f3e-6a10-7c52-8f7d-0b1c2d3e4f50")),
-    ("show_transaction", "deposit", "credit", None, None),
+/// The movement that an operation shows.
+struct Movement {
+    operation: &'static str,
+    movement_type: &'static str,
+    direction: &'static str,
+    counterparty: Option<&'static str>,
+    reverses: Option<&'static str>,
+}
+
+const MOVEMENTS: &[Movement] = &[
+    cash("deposit", "deposit", "credit"),
+    cash("withdraw", "withdrawal", "debit"),
+    Movement { counterparty: Some("10000000000277"), ..cash("transfer", "transfer", "debit") },
+    Movement {
+        reverses: Some("019a8f3e-6a10-7c52-8f7d-0b1c2d3e4f50"),
+        ..cash("reverse_transaction", "withdrawal", "debit")
+    },
+    cash("show_transaction", "deposit", "credit"),
 ];
+
+const fn cash(operation: &'static str, movement_type: &'static str, direction: &'static str) -> Movement {
+    Movement { operation, movement_type, direction, counterparty: None, reverses: None }
+}
 
 /// Gives every answer that shows a problem or a movement an example.
 pub fn add(document: &mut Value) {
@@ -106,7 +121,7 @@ pub fn add(document: &mut Value) {
     });
     for item in document["paths"].as_object_mut().into_iter().flat_map(|paths| paths.values_mut()) {
         for operation in item.as_object_mut().into_iter().flat_map(|item| item.values_mut()) {
-            let Some(of) = MOVEMENTS.iter().find(|of| operation["operationId"] == of.0) else { continue };
+            let Some(of) = MOVEMENTS.iter().find(|of| operation["operationId"] == of.operation) else { continue };
             for (status, is_posted) in [("200", true), ("201", true), ("202", false)] {
                 let response = operation["responses"].get_mut(status);
                 if let Some(content) = response.and_then(|response| content_of(response, "application/json")) {
@@ -142,8 +157,8 @@ pub fn problem(status: StatusCode, code: ProblemCode) -> Value {
     problem
 }
 
-fn movement(of: &(&str, &str, &str, Option<&str>, Option<&str>), is_posted: bool) -> Value {
-    let &(_, movement_type, direction, counterparty, reverses) = of;
+fn movement(of: &Movement, is_posted: bool) -> Value {
+    let &Movement { movement_type, direction, counterparty, reverses, .. } = of;
     let if_posted = |value: Value| if is_posted { value } else { Value::Null };
     let mut movement = json!({
         "id": "019a8f3e-7c4b-7d21-9b1e-2f6a5c0d4e88",

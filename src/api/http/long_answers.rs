@@ -20,7 +20,7 @@ pub const MAX_OF_A_CALLER: usize = 8;
 /// requests that read one page.
 const READS_AT_ONCE: usize = 2;
 /// Pages of long statements that one caller may read, of all that are under way: 200,000 movements at once, then 20,000 a
-/// second. Whoever has read so much is kept waiting, not refused: a statement that breaks off is worth nothing.
+/// second. A caller who has read so much waits and is not refused: a statement that breaks off is worth nothing.
 const PAGES_OF_A_CALLER: Quota = Quota { burst: 1_000, interval: Duration::from_millis(10) };
 
 /// The answers of more than one page that are under way. Clones share it.

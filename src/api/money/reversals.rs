@@ -37,7 +37,7 @@ pub struct ReversalRequest {
 /// Reverse a movement
 ///
 /// Books the same amount the other way round, once: a withdrawal for a deposit, a deposit for a withdrawal, a transfer
-/// back from the receiver to the sender. Answers with the new entry of the account that gives the money back, or
+/// back from the receiver to the sender. Answers with the new movement as the account sees it that gives the money back, or
 /// gets it back in cash. A reversal itself is not reversed.
 #[utoipa::path(
     post,

@@ -336,6 +336,8 @@ impl Batch<'_> {
         }
         match self {
             Self::Sqlite(batch) => batch.append_to_audit_log(records),
+            // The savepoint only lends this transaction to the one code that writes the log. It costs two round trips, and
+            // only where something was approved or reversed.
             Self::Postgres(tx) => {
                 let mut savepoint = Tx::Postgres(in_time(tx.begin()).await?);
                 savepoint.append_to_audit_log(records).await?;
