@@ -183,8 +183,12 @@ scalar_schema!(
 scalar_schema!(
     DayOrMoment,
     "A date, which is the whole day in UTC, or an RFC 3339 date and time.",
-    string().pattern(Some("^[0-9]{4}-[0-9]{2}-[0-9]{2}([Tt ].+)?$"))
+    string().pattern(Some(DAY_OR_MOMENT))
 );
+
+/// A regular expression of JSON Schema. It lets a 31st of February pass, and a leap second on any day.
+const DAY_OR_MOMENT: &str = "^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])\
+    ([Tt ]([01][0-9]|2[0-3]):[0-5][0-9]:([0-5][0-9]|60)(\\.[0-9]+)?([Zz]|[+-]([01][0-9]|2[0-3]):[0-5][0-9]))?$";
 
 #[cfg(test)]
 mod tests {
@@ -224,6 +228,10 @@ mod tests {
         let (begins, ends) = edge("2026-01-31T12:00:00+02:00");
         assert_eq!((&*begins, &*ends), ("2026-01-31T10:00:00.000000Z", "2026-01-31T10:00:00.000000Z"));
         assert_eq!(edge("9999-12-31").1, "9999-12-31T23:59:59.000000Z");
+        let pattern = regex::Regex::new(DAY_OR_MOMENT).expect("a pattern");
+        for text in ["2024-02-29", "2026-01-31T12:00:00+02:00", "2026-01-31t12:00:00.123456z", "9999-12-31"] {
+            assert!(pattern.is_match(text) && text.parse::<DayOrMoment>().is_ok(), "{text}");
+        }
         for text in ["", "2026", "2026-02-29", "2026-1-31", "31.01.2026", "2026-13-01", "-026-01-01", "+026-01-01"] {
             assert_eq!(text.parse::<DayOrMoment>(), Err(DateError), "{text}");
         }
