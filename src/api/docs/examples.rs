@@ -3,7 +3,7 @@
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 
-use super::problem_responses::{MEDIA_TYPE, for_each_problem};
+use super::problem_responses::{MEDIA_TYPE, for_each_problem, for_each_responses};
 use crate::api::http::problem::FieldError;
 use crate::problem_code::ProblemCode::{self, *};
 
@@ -119,17 +119,15 @@ pub fn add(document: &mut Value) {
             content["example"] = problem(status, code);
         }
     });
-    for item in document["paths"].as_object_mut().into_iter().flat_map(|paths| paths.values_mut()) {
-        for operation in item.as_object_mut().into_iter().flat_map(|item| item.values_mut()) {
-            let Some(of) = MOVEMENTS.iter().find(|of| operation["operationId"] == of.operation) else { continue };
-            for (status, is_posted) in [("200", true), ("201", true), ("202", false)] {
-                let response = operation["responses"].get_mut(status);
-                if let Some(content) = response.and_then(|response| content_of(response, "application/json")) {
-                    content["example"] = movement(of, is_posted);
-                }
+    for_each_responses(document, &mut |operation, responses| {
+        let Some(of) = MOVEMENTS.iter().find(|of| of.operation == operation) else { return };
+        for (status, is_posted) in [("200", true), ("201", true), ("202", false)] {
+            let response = responses.get_mut(status);
+            if let Some(content) = response.and_then(|response| content_of(response, "application/json")) {
+                content["example"] = movement(of, is_posted);
             }
         }
-    }
+    });
 }
 
 fn content_of<'v>(response: &'v mut Value, media_type: &str) -> Option<&'v mut Value> {

@@ -82,7 +82,8 @@ fn any_problem() -> Value {
     json!({"description": "Any other problem", "content": {MEDIA_TYPE: {"schema": schema, "example": example}}})
 }
 
-fn for_each_responses(document: &mut Value, change: &mut impl FnMut(&str, &mut Map<String, Value>)) {
+/// With the id of the operation.
+pub fn for_each_responses(document: &mut Value, change: &mut impl FnMut(&str, &mut Map<String, Value>)) {
     let Some(paths) = document.get_mut("paths").and_then(Value::as_object_mut) else { return };
     for operation in paths.values_mut().filter_map(Value::as_object_mut).flat_map(Map::values_mut) {
         let id = operation["operationId"].as_str().unwrap_or_default().to_owned();

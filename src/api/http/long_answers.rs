@@ -14,7 +14,7 @@ use crate::problem_code::ProblemCode;
 
 /// The most answers of more than one page at once.
 const MAX_UNDER_WAY: usize = 256;
-/// Of these, the most for one caller: so that no caller keeps others from theirs.
+/// The most of them for one caller, so that one caller cannot keep the others from reading.
 pub const MAX_OF_A_CALLER: usize = 8;
 /// Pages read at once, for all statements and searches. Half of SQLite's connections for reading: the others are for
 /// requests that read one page.
