@@ -39,53 +39,50 @@ const MAX_LOOKED_AT: usize = 5_000;
 /// Records in one read for a file, for which all records that are read are wanted.
 const RECORDS_IN_A_PIECE: i64 = 500;
 
-#[derive(Debug, Deserialize, Validate, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub struct AuditQuery {
-    /// Only this kind of event, or one of several, with commas between them.
-    #[serde(default, deserialize_with = "actions")]
-    #[param(value_type = Option<Vec<Action>>, style = Form, explode = false, min_items = 1)]
-    action: Vec<Action>,
-    /// Only what this user did.
-    #[serde(default, deserialize_with = "fields::user_id")]
-    actor_id: Option<Uuid>,
-    /// Only what this user did, and what others did to or saw of them or their accounts.
-    #[serde(default, deserialize_with = "fields::user_id")]
-    user_id: Option<Uuid>,
-    /// Only what is about this account.
-    account_number: Option<AccountNumber>,
-    /// Only from this moment on.
-    from: Option<Timestamp>,
-    /// Only before this moment.
-    to: Option<Timestamp>,
+/// Declares a query that takes the filters of the log, and what else is in the braces. (Flattened fields and the refusal of
+/// unknown ones do not go together in serde.)
+macro_rules! query_with_filters {
+    ($name:ident { $($(#[$meta:meta])* $field:ident: $type:ty,)* }) => {
+        #[derive(Debug, Deserialize, Validate, IntoParams)]
+        #[serde(deny_unknown_fields)]
+        #[into_params(parameter_in = Query)]
+        pub struct $name {
+            /// Only this kind of event, or one of several, with commas between them.
+            #[serde(default, deserialize_with = "actions")]
+            #[param(value_type = Option<Vec<Action>>, style = Form, explode = false, min_items = 1)]
+            action: Vec<Action>,
+            /// Only what this user did.
+            #[serde(default, deserialize_with = "fields::user_id")]
+            actor_id: Option<Uuid>,
+            /// Only what this user did, and what others did to or saw of them or their accounts.
+            #[serde(default, deserialize_with = "fields::user_id")]
+            user_id: Option<Uuid>,
+            /// Only what is about this account.
+            account_number: Option<AccountNumber>,
+            /// Only from this moment on.
+            from: Option<Timestamp>,
+            /// Only before this moment.
+            to: Option<Timestamp>,
+            $($(#[$meta])* $field: $type,)*
+        }
+
+        impl $name {
+            fn filter(&self) -> AuditFilter {
+                let Self { actor_id, user_id, account_number, from, to, .. } = *self;
+                AuditFilter { actions: self.action.clone(), actor_id, user_id, account_number, from, to }
+            }
+        }
+    };
+}
+
+query_with_filters!(AuditQuery {
     /// How many records, 1 to 200; 50 if left out.
     limit: Option<Limit<200>>,
     /// `next_cursor` of the page before, with the same filters.
     cursor: Option<Cursor>,
-}
+});
 
-#[derive(Debug, Deserialize, Validate, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub struct AuditFileQuery {
-    /// Only this kind of event, or one of several, with commas between them.
-    #[serde(default, deserialize_with = "actions")]
-    #[param(value_type = Option<Vec<Action>>, style = Form, explode = false, min_items = 1)]
-    action: Vec<Action>,
-    /// Only what this user did.
-    #[serde(default, deserialize_with = "fields::user_id")]
-    actor_id: Option<Uuid>,
-    /// Only what this user did, and what others did to or saw of them or their accounts.
-    #[serde(default, deserialize_with = "fields::user_id")]
-    user_id: Option<Uuid>,
-    /// Only what is about this account.
-    account_number: Option<AccountNumber>,
-    /// Only from this moment on.
-    from: Option<Timestamp>,
-    /// Only before this moment.
-    to: Option<Timestamp>,
-}
+query_with_filters!(AuditFileQuery {});
 
 /// Read the audit log
 ///
@@ -254,18 +251,6 @@ impl AuditQuery {
             Some(cursor) => position(&app.db, filter, cursor).await.map(Some),
             None => Ok(None),
         }
-    }
-
-    fn filter(&self) -> AuditFilter {
-        let Self { actor_id, user_id, account_number, from, to, .. } = *self;
-        AuditFilter { actions: self.action.clone(), actor_id, user_id, account_number, from, to }
-    }
-}
-
-impl AuditFileQuery {
-    fn filter(self) -> AuditFilter {
-        let Self { action: actions, actor_id, user_id, account_number, from, to } = self;
-        AuditFilter { actions, actor_id, user_id, account_number, from, to }
     }
 }
 
