@@ -13,7 +13,7 @@ use crate::account_number::AccountNumber;
 use crate::auth::passwords::{self, Password};
 use crate::books::account::Account;
 use crate::books::audit_event::{Action, Event};
-use crate::books::command::{Command, DualControl, Requester};
+use crate::books::command::{Command, DualControl, Requester, Step};
 use crate::books::movement::Movement;
 use crate::books::texts::Texts;
 use crate::committer::Committer;
@@ -307,6 +307,7 @@ impl Planned {
             id: self.id(&key),
             requester,
             movement: self.movement,
+            step: Step::Post,
             amount: Amount::parse(&format!("{}.{:02}", self.cents / 100, self.cents % 100))?,
             currency: None,
             texts: Texts::new(Some(self.description.to_owned()), Uuid::new_v4().into_bytes()),

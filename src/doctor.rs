@@ -98,6 +98,7 @@ pub async fn examine(db: &Db, mut report: impl FnMut(&Finding)) -> sqlx::Result<
     }
     note(approvals(&mut tx).await?);
     note(reversals(&mut tx).await?);
+    note(holds(&mut tx).await?);
     note(reservations(&mut tx).await?);
     note(access_changes(&mut tx).await?);
     for finding in audit_log(&mut tx).await? {
@@ -373,9 +374,17 @@ async fn approvals(tx: &mut Tx<'_>) -> sqlx::Result<Finding> {
     Ok(finding)
 }
 
-/// Pending reversals must find their money.
+/// Captured holds must be in the journal as they were placed, and nothing else may be there under a hold's id.
+async fn holds(tx: &mut Tx<'_>) -> sqlx::Result<Finding> {
+    let mut finding = Finding::new("what was captured is booked as it was held, and nothing that was not", "holds");
+    finding.counted = tx.count_holds().await? as u64;
+    tx.visit_holds_at_odds_with_journal(|id| finding.blame(format_args!("hold {id}"))).await?;
+    Ok(finding)
+}
+
+/// Holds and pending approvals must find their money.
 async fn reservations(tx: &mut Tx<'_>) -> sqlx::Result<Finding> {
-    let mut finding = Finding::new("what waits to be reversed is still there", "accounts");
+    let mut finding = Finding::new("what is held is still there", "accounts");
     finding.counted = tx.count_accounts().await? as u64;
     let now = Timestamp::now();
     tx.visit_accounts_without_what_is_reserved(now, |number| finding.blame(format_args!("account {number}"))).await?;

@@ -83,6 +83,9 @@ problem_codes! {
     AccountFrozen = "account_frozen":
         "The bank has frozen the account: no money moves until the bank releases it.",
         "Ask the bank. Balance and history can still be read.";
+    AccountHasHolds = "account_has_holds":
+        "Money of the account is held, or a movement of it waits for approval.",
+        "Capture or release its holds first, which GET /holds lists, then close it.";
     AccountNotEmpty = "account_not_empty":
         "An account can only be closed when its balance is zero.",
         "Transfer or withdraw what is left, then close it.";
@@ -185,6 +188,9 @@ problem_codes! {
     BodyTooLarge = "body_too_large":
         "The body is larger than this call takes.",
         "Send less; the detail says how many bytes are allowed. Long batches can be sent in parts.";
+    CaptureExceedsHold = "capture_exceeds_hold":
+        "More was to be captured than the hold keeps. Nothing was booked.",
+        "Capture at most what is held. For more, release the hold and place a larger one.";
     CodeTooLong = "code_too_long":
         "The code is longer than any code of the bank.",
         "Send the six digits that the app shows, or a recovery code.";
@@ -242,6 +248,24 @@ problem_codes! {
     FrozenByAdmin = "frozen_by_admin":
         "An admin has frozen this, so staff cannot release it.",
         "Ask an admin.";
+    HoldCaptured = "hold_captured":
+        "The hold was captured before, and a hold is captured once. Nothing was booked now.",
+        "GET /transactions/{id} with the id of the hold shows what has moved.";
+    HoldExpired = "hold_expired":
+        "The hold has expired, so its money is free again. Nothing was booked.",
+        "Place a new hold, or request the movement itself.";
+    HoldLifetime = "hold_lifetime":
+        "A hold ends in the future, and 31 days away at most.",
+        "Send `expires_at` as a moment within the next 31 days, or leave it out for seven.";
+    HoldNotFound = "hold_not_found":
+        "There is no hold with this id on your accounts.",
+        "Compare the id with those that GET /holds lists.";
+    HoldOfBank = "hold_of_bank":
+        "The bank has placed this hold, so only the bank captures or releases it.",
+        "Ask the bank, or wait until it expires.";
+    HoldReleased = "hold_released":
+        "The hold was released, so its money is free again. Nothing was booked.",
+        "Place a new hold, or request the movement itself.";
     HostInvalid = "host_invalid":
         "The request has no Host header, more than one, or one that is no host.",
         "Send one Host header with the name or address that you connect to, as every HTTP/1.1 client does by itself.";
@@ -461,6 +485,9 @@ problem_codes! {
     TooManyConnections = "too_many_connections":
         "More connections are open, from your network or from all, than the bank takes.",
         "Close some that you do not need, keep the others for several requests, and try again.";
+    TooManyHolds = "too_many_holds":
+        "As many holds and requests for approval wait on the account as may at once.",
+        "Capture or release some of them, or wait until they expire.";
     TooManyMovements = "too_many_movements":
         "You have had more movements booked, in a short time or in a day, than the bank takes from one caller. Nothing was booked now.",
         "Wait as many seconds as Retry-After says, or send fewer at once; the header RateLimit-Policy names the limit and its size. Whoever runs the bank sets it with COFFER_MOVEMENT_RATE and COFFER_MOVEMENTS_PER_DAY.";

@@ -14,7 +14,7 @@ use super::App;
 use super::docs::{openapi, postman, probes, problem_pages, swagger_ui, web_app};
 use super::http::caller::ChangesSomething;
 use super::http::{HANDLER_TIMEOUT, middleware};
-use super::money::{accounts, approvals, bank, batch, movements, reversals, statements, transactions};
+use super::money::{accounts, approvals, bank, batch, holds, movements, reversals, statements, transactions};
 use super::people::{audit, proof, second_factor, sessions, staff, users};
 
 /// The whole service. Innermost first: routes, timeouts, panics, what every handler's answer gets, cross-origin calls, what
@@ -59,6 +59,8 @@ pub fn documented_routes() -> OpenApiRouter<App> {
         .routes(routes!(movements::transfer))
         .routes(routes!(batch::batch))
         .routes(routes!(reversals::reverse))
+        .routes(routes!(holds::place))
+        .routes(routes!(holds::capture))
         .merge(OpenApiRouter::new().routes(routes!(approvals::approve)).layer(from_fn(middleware::run_to_completion)));
 
     let reads = OpenApiRouter::new()
@@ -73,6 +75,8 @@ pub fn documented_routes() -> OpenApiRouter<App> {
         .routes(routes!(audit::download))
         .routes(routes!(approvals::list))
         .routes(routes!(approvals::show))
+        .routes(routes!(holds::list))
+        .routes(routes!(holds::show))
         .routes(routes!(bank::show))
         .routes(routes!(problem_pages::list))
         .routes(routes!(problem_pages::show))
@@ -108,6 +112,7 @@ pub fn documented_routes() -> OpenApiRouter<App> {
         .routes(routes!(staff::set_account_status))
         .routes(routes!(staff::end_sessions))
         .routes(routes!(approvals::reject))
+        .routes(routes!(holds::release))
         .layer(Extension(ChangesSomething))
         .merge(ends)
         .layer(from_fn(middleware::run_to_completion))

@@ -34,10 +34,13 @@ pub struct Account {
     pub opened_at: Timestamp,
     /// Nothing is reserved on the account from then on.
     pub held_until: Timestamp,
-    /// Minor units that pending reversals need, so that nobody else may take them. Not stored: looked up while
+    /// Minor units that holds and pending approvals keep, so that nobody else may take them. Not stored: looked up while
     /// `held_until` has not passed.
     #[sqlx(skip)]
     pub reserved: i64,
+    /// How many of them there are, where the ledger decides. Not stored.
+    #[sqlx(skip)]
+    pub reservations: usize,
 }
 
 /// Whether an account takes movements. `open`: it does. `frozen`: the bank has stopped all movements until it releases
@@ -74,6 +77,7 @@ impl Account {
             opened_at: now,
             held_until: Timestamp::from_micros(0),
             reserved: 0,
+            reservations: 0,
         }
     }
 

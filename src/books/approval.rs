@@ -35,6 +35,8 @@ pub struct Approval {
     pub description: Option<String>,
     /// The booked movement that this one undoes, if it does.
     pub reverses: Option<Uuid>,
+    /// When the hold is to expire that the approval places; None for a movement, which it books.
+    pub hold_expires_at: Option<Timestamp>,
     pub requested_by: Uuid,
     pub requested_at: Timestamp,
     pub expires_at: Timestamp,
@@ -69,16 +71,16 @@ impl Approval {
     /// `transfer of 25000.00 USD from 10000000000180 to 10000000000277`, and what it reverses.
     pub fn in_words(&self) -> String {
         let movement = in_words(self.movement_type, self.money(), self.from_account, self.to_account);
-        match self.reverses {
-            None => movement,
-            Some(id) => format!("{movement}, to reverse {id}"),
+        match (self.reverses, self.hold_expires_at) {
+            (Some(id), _) => format!("{movement}, to reverse {id}"),
+            (None, Some(until)) => format!("hold for a {movement}, until {until}"),
+            (None, None) => movement,
         }
     }
 
-    /// The amount that a pending reversal holds on the account that it debits.
+    /// The amount that nobody else may take off the account that it debits, while it is pending.
     pub fn reservation(&self) -> Option<Reservation> {
-        let account_number = self.reverses.and(self.from_account)?;
-        Some(Reservation { approval_id: self.id, account_number, amount: self.amount })
+        Some(Reservation { id: self.id, account_number: self.from_account?, amount: self.amount })
     }
 
     /// The customers' accounts that the money is to come from and go to.
@@ -101,11 +103,11 @@ impl ApprovalStatus {
     }
 }
 
-/// An amount that nobody else may take off an account, because a pending reversal needs it.
+/// An amount that nobody else may take off an account, because a hold or a pending approval keeps it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, sqlx::FromRow)]
 pub struct Reservation {
-    /// The pending reversal.
-    pub approval_id: Uuid,
+    /// Of the hold or the approval, and so of the transaction that it may become.
+    pub id: Uuid,
     pub account_number: AccountNumber,
     /// Minor units, positive.
     pub amount: i64,

@@ -96,6 +96,12 @@ actions! {
     /// Staff requested a movement on somebody else's account and were refused: the refusal tells how the account
     /// stands.
     MovementRefused = "movement_refused",
+    /// Staff placed a hold on somebody else's account, by themselves.
+    HoldPlaced = "hold_placed",
+    /// Staff captured a hold on somebody else's account.
+    HoldCaptured = "hold_captured",
+    /// Staff released a hold on somebody else's account.
+    HoldReleased = "hold_released",
     AdminCreated = "admin_created",
     /// `coffer demo` filled the bank with a customer and made-up movements, to try it out.
     DemoFilled = "demo_filled",
@@ -109,6 +115,8 @@ actions! {
     HistoryViewed = "history_viewed",
     /// Somebody other than its owner looked at one movement of an account.
     TransactionViewed = "transaction_viewed",
+    /// Somebody other than its owner looked at the holds on an account.
+    HoldsViewed = "holds_viewed",
     /// Staff looked at somebody's profile.
     UserViewed = "user_viewed",
     /// Staff looked people up; the record is about everybody whom they were shown.

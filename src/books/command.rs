@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::approval::{Approval, ApprovalStatus, LIFETIME};
 use super::audit_event::Event;
+use super::hold;
 use super::movement::Movement;
 use super::texts::Texts;
 use crate::account_number::AccountNumber;
@@ -20,6 +21,7 @@ pub struct Command {
     pub id: Uuid,
     pub requester: Requester,
     pub movement: Movement,
+    pub step: Step,
     pub amount: Amount,
     /// The currency that the requester expects; refused if the account has another one.
     pub currency: Option<Currency>,
@@ -45,6 +47,17 @@ impl Command {
             DualControl::Refuse | DualControl::Request { .. } => self.requester.user_id,
         }
     }
+}
+
+/// What a command does with the money.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Moves it.
+    Post,
+    /// Keeps it on the account, for a capture, until then at most; for seven days if None.
+    Hold { expires_at: Option<Timestamp> },
+    /// Moves what the hold keeps that has the command's id, or less. The rest is free again.
+    Capture,
 }
 
 /// How a command is handled that needs a second approver.
@@ -85,6 +98,10 @@ impl Command {
     /// The approval that is pending from `now` on, when the command needs a second approver.
     pub fn approval(&self, money: Money, now: Timestamp) -> Approval {
         let (from_account, to_account) = self.movement.sides();
+        let hold_expires_at = match self.step {
+            Step::Hold { expires_at } => Some(expires_at.unwrap_or_else(|| now.plus(hold::DEFAULT_LIFETIME))),
+            Step::Post | Step::Capture => None,
+        };
         Approval {
             id: self.id,
             movement_type: self.movement.movement_type(),
@@ -94,9 +111,10 @@ impl Command {
             currency: money.currency,
             description: self.texts.description.clone(),
             reverses: self.reverses.as_ref().map(|reverses| reverses.transaction_id),
+            hold_expires_at,
             requested_by: self.requester.user_id,
             requested_at: now,
-            expires_at: now.plus(LIFETIME),
+            expires_at: hold_expires_at.into_iter().fold(now.plus(LIFETIME), Timestamp::min),
             status: ApprovalStatus::Pending,
             decided_by: None,
             decided_at: None,
@@ -116,10 +134,18 @@ impl Command {
             .chain_update(self.currency.map_or("---", Currency::code))
             .chain_update([self.texts.description.is_some() as u8])
             .chain_update(self.texts.description.as_deref().unwrap_or_default());
-        match &self.reverses {
-            None => digest.finalize().into(),
-            // No text has this byte in UTF-8, so no description ends like this.
-            Some(reverses) => digest.chain_update([0xff]).chain_update(reverses.transaction_id).finalize().into(),
+        // No text has these bytes in UTF-8, so no description ends like this.
+        let digest = match &self.reverses {
+            None => digest,
+            Some(reverses) => digest.chain_update([0xff]).chain_update(reverses.transaction_id),
+        };
+        match self.step {
+            Step::Post => digest.finalize().into(),
+            Step::Hold { expires_at } => {
+                let until = expires_at.map_or(0, Timestamp::as_micros);
+                digest.chain_update([0xfe]).chain_update(until.to_be_bytes()).finalize().into()
+            }
+            Step::Capture => digest.chain_update([0xfd]).chain_update(self.id).finalize().into(),
         }
     }
 }

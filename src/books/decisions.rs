@@ -1,4 +1,4 @@
-//! The decisions of a batch: keys, approvals, reversals, and requests that are all or nothing.
+//! The decisions of a batch: keys, approvals, holds, reversals, and requests that are all or nothing.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -7,9 +7,10 @@ use uuid::Uuid;
 use super::account::Account;
 use super::approval::{Approval, MAX_PENDING_PER_PERSON};
 use super::audit_event::Event;
-use super::command::{Command, DualControl, Reverses};
+use super::command::{Command, DualControl, Reverses, Step};
 use super::entry::{Entry, Transaction};
-use super::postings::{Approved, PendingReversal, Postings, Reversal, UsedKey};
+use super::hold::{Hold, HoldStatus};
+use super::postings::{Approved, Captured, PendingReversal, Postings, Reversal, UsedKey};
 use super::refusal::Refusal;
 use super::rules::{self, Book, Outcome};
 use super::staged::Staged;
@@ -24,6 +25,8 @@ pub enum Receipt {
     Posted(Entry),
     /// Nothing is booked: it was stored just now as a pending approval.
     Pending(Approval),
+    /// Nothing is booked: the money is held since just now.
+    Held(Hold),
     /// An earlier request used the same key: this is what it booked, or what it became an approval of.
     Replay { transaction_id: Uuid },
 }
@@ -42,13 +45,15 @@ pub struct Decisions {
     used_keys: Staged<[u8; 16], UsedKey>,
     /// The approvals named in the batch that are still pending.
     pending: Staged<Uuid, ()>,
+    /// The holds that the batch captures.
+    holds: Staged<Uuid, Hold>,
     /// Reversals before this batch that have one of the movements it reverses on either side.
     reversals: Vec<Reversal>,
     /// Pending reversals before this batch of the movements that it reverses.
     pending_reversals: Vec<PendingReversal>,
     /// The number of pending approvals of each requester who may ask for another.
     pending_counts: Staged<Uuid, i64>,
-    /// The time of new approvals.
+    /// The time of new approvals and holds.
     now: Timestamp,
     /// The postings of the requests that were accepted.
     pub postings: Postings,
@@ -70,6 +75,7 @@ impl Decisions {
         book: Book,
         used_keys: Vec<UsedKey>,
         pending: Vec<Uuid>,
+        holds: Vec<Hold>,
         reversals: Vec<Reversal>,
         before: PendingBefore,
         now: Timestamp,
@@ -78,6 +84,7 @@ impl Decisions {
             book,
             used_keys: used_keys.into_iter().map(|used| (used.key, used)).collect(),
             pending: pending.into_iter().map(|id| (id, ())).collect(),
+            holds: holds.into_iter().map(|hold| (hold.id, hold)).collect(),
             reversals,
             pending_reversals: before.reversals,
             pending_counts: before.counts.into_iter().collect(),
@@ -107,6 +114,7 @@ impl Decisions {
         self.book.accept();
         self.used_keys.accept();
         self.pending.accept();
+        self.holds.accept();
         self.pending_counts.accept();
         self.postings.append(&mut self.staged);
     }
@@ -116,6 +124,7 @@ impl Decisions {
         self.book.discard();
         self.used_keys.discard();
         self.pending.discard();
+        self.holds.discard();
         self.pending_counts.discard();
         self.staged = Postings::default();
     }
@@ -137,11 +146,71 @@ impl Decisions {
             self.refuse_second_reversal(reverses.transaction_id)?;
             self.refuse_while_another_waits(command.id, reverses.transaction_id)?;
         }
-        match (rules::decide(&mut self.book, command), &command.dual_control) {
+        let receipt = match command.step {
+            Step::Post => self.post(command),
+            Step::Capture => self.refuse_unless_held(command).and_then(|()| self.post(command)),
+            Step::Hold { expires_at } => rules::hold(&mut self.book, command, expires_at)
+                .map(|hold| Receipt::Held(self.stage_hold(command, hold))),
+        };
+        match (receipt, &command.dual_control) {
             (Err(Refusal::ApprovalRequired { requested, .. }), DualControl::Request { record }) => {
                 Ok(Receipt::Pending(self.stage_approval(command, requested, record)?))
             }
-            (outcome, _) => Ok(Receipt::Posted(self.stage_transaction(command, outcome?))),
+            (receipt, _) => receipt,
+        }
+    }
+
+    fn post(&mut self, command: &Command) -> Result<Receipt, Refusal> {
+        let outcome = rules::decide(&mut self.book, command)?;
+        Ok(Receipt::Posted(self.stage_transaction(command, outcome)))
+    }
+
+    /// A hold is captured once, in time, and for no more than it keeps.
+    fn refuse_unless_held(&self, command: &Command) -> Result<(), Refusal> {
+        let hold = self.holds.get(&command.id).ok_or(Refusal::HoldNotFound)?;
+        match hold.status_at(self.now) {
+            HoldStatus::Held => {}
+            HoldStatus::Captured => return Err(Refusal::HoldCaptured),
+            HoldStatus::Released => return Err(Refusal::HoldReleased),
+            HoldStatus::Expired => return Err(Refusal::HoldExpired),
+        }
+        let asked = command.amount.to_money(hold.currency, i64::MAX)?;
+        match asked.minor_units > hold.amount {
+            true => Err(Refusal::CaptureExceedsHold { held: hold.money() }),
+            false => Ok(()),
+        }
+    }
+
+    /// Stages a hold, and that what it waited for is approved, if it did.
+    fn stage_hold(&mut self, command: &Command, hold: Hold) -> Hold {
+        self.use_key(command);
+        self.stage_approved(command);
+        let owner = self.book.account(hold.from_account).and_then(|account| account.owner_id);
+        if let Some(record) = self.record_by_staff(command, owner) {
+            let record = record.on(hold.from_account).detail(format!("{}, {}", hold.in_words(), hold.id));
+            let record = hold.to_account.into_iter().fold(record, Event::about);
+            self.staged.records.push(owner.into_iter().fold(record, Event::about));
+        }
+        self.staged.holds.push(hold.clone());
+        hold
+    }
+
+    /// Stages that the approval is carried out that the command waited for, if it did.
+    fn stage_approved(&mut self, command: &Command) {
+        if let DualControl::Approved { by, record } = &command.dual_control {
+            self.pending.remove(&command.id);
+            self.staged.approved.push(Approved { id: command.id, by: *by });
+            self.staged.records.push(Event::clone(record));
+        }
+    }
+
+    /// Stages that the hold is captured whose money the transaction moves, if it is one's.
+    fn stage_captured(&mut self, command: &Command, amount: i64) {
+        if command.step == Step::Capture
+            && let Some(hold) = self.holds.get_mut(&command.id)
+        {
+            hold.status = HoldStatus::Captured;
+            self.staged.captured.push(Captured { id: command.id, by: command.given_by(), amount });
         }
     }
 
@@ -198,11 +267,8 @@ impl Decisions {
     /// Stages the transaction and its entries. Returns the entry of the account that the requester acted on.
     fn stage_transaction(&mut self, command: &Command, outcome: Outcome) -> Entry {
         self.use_key(command);
-        if let DualControl::Approved { by, record } = &command.dual_control {
-            self.pending.remove(&command.id);
-            self.staged.approved.push(Approved { id: command.id, by: *by });
-            self.staged.records.push(Event::clone(record));
-        }
+        self.stage_approved(command);
+        self.stage_captured(command, outcome.transaction.amount);
         if let Some(reverses) = &command.reverses {
             self.stage_reversal(reverses, &outcome.transaction);
         }
@@ -228,16 +294,19 @@ impl Decisions {
     fn stage_record(&mut self, command: &Command, outcome: &Outcome) {
         let acted_on = outcome.entry.account_number;
         let owner = self.book.account(acted_on).and_then(|account| account.owner_id);
-        let has_record = command.reverses.is_some() || matches!(command.dual_control, DualControl::Approved { .. });
-        if let Some(record) = &command.record
-            && owner != Some(command.requester.user_id)
-            && !has_record
-        {
+        if let Some(record) = self.record_by_staff(command, owner) {
             let detail = format!("{}, transaction {}", outcome.transaction.in_words(), outcome.transaction.id);
-            let record = Event::clone(record).on(acted_on).detail(detail);
+            let record = record.on(acted_on).detail(detail);
             let accounts = command.movement.accounts().filter(|number| *number != acted_on);
             self.staged.records.push(owner.into_iter().fold(accounts.fold(record, Event::about), Event::about));
         }
+    }
+
+    /// The record of a command that staff carry out by themselves on the account of this owner.
+    fn record_by_staff(&self, command: &Command, owner: Option<Uuid>) -> Option<Event> {
+        let has_record = command.reverses.is_some() || matches!(command.dual_control, DualControl::Approved { .. });
+        let is_own = owner == Some(command.requester.user_id);
+        command.record.as_deref().filter(|_| !is_own && !has_record).cloned()
     }
 
     /// Adds to the postings what requesters have moved without a second approver in this batch, at the time `moved_at`.

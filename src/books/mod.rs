@@ -1,4 +1,4 @@
-//! The books: what there is (accounts, entries, commands, approvals), and what becomes of a command.
+//! The books: what there is (accounts, entries, commands, holds, approvals), and what becomes of a command.
 //! Pure: nothing here waits for anything, reads a clock or talks to a database.
 
 pub mod account;
@@ -8,6 +8,7 @@ pub mod chain;
 pub mod command;
 pub mod decisions;
 pub mod entry;
+pub mod hold;
 pub mod movement;
 pub mod postings;
 pub mod refusal;

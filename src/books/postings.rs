@@ -6,6 +6,7 @@ use uuid::Uuid;
 use super::approval::Approval;
 use super::audit_event::Event;
 use super::entry::{Entry, Transaction};
+use super::hold::Hold;
 use super::unapproved::UnapprovedTotal;
 
 /// Everything a batch adds to the books.
@@ -18,6 +19,9 @@ pub struct Postings {
     /// Pending approvals that are new.
     pub approvals: Vec<Approval>,
     pub reversals: Vec<Reversal>,
+    /// Holds that are new.
+    pub holds: Vec<Hold>,
+    pub captured: Vec<Captured>,
     pub unapproved: Vec<UnapprovedTotal>,
     /// Events for the audit log.
     pub records: Vec<Event>,
@@ -26,13 +30,26 @@ pub struct Postings {
 impl Postings {
     /// Moves everything from `other` to the end of this; `other` keeps its capacity for the next request.
     pub fn append(&mut self, other: &mut Self) {
-        let Self { transactions, entries, used_keys, approved, approvals, reversals, unapproved, records } = other;
+        let Self {
+            transactions,
+            entries,
+            used_keys,
+            approved,
+            approvals,
+            reversals,
+            holds,
+            captured,
+            unapproved,
+            records,
+        } = other;
         self.transactions.append(transactions);
         self.entries.append(entries);
         self.used_keys.append(used_keys);
         self.approved.append(approved);
         self.approvals.append(approvals);
         self.reversals.append(reversals);
+        self.holds.append(holds);
+        self.captured.append(captured);
         self.unapproved.append(unapproved);
         self.records.append(records);
     }
@@ -56,6 +73,15 @@ pub struct UsedKey {
 pub struct Approved {
     pub id: Uuid,
     pub by: Uuid,
+}
+
+/// A hold that is captured. Its id is that of the transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Captured {
+    pub id: Uuid,
+    pub by: Uuid,
+    /// Minor units, at most what was held.
+    pub amount: i64,
 }
 
 /// A movement that undoes another, once.

@@ -2,6 +2,7 @@
 
 use uuid::Uuid;
 
+use super::hold;
 use crate::money::{AmountError, Currency, Money};
 
 /// Why a command was refused. A refused command leaves the book as it was.
@@ -52,6 +53,25 @@ pub enum Refusal {
     /// Decided where reversals are looked up, not here.
     #[error("This movement is itself the reversal of {of}. Request the movement anew if it should stand after all.")]
     IsAReversal { of: Uuid },
+    /// Decided where holds are looked up, not here.
+    #[error("There is no such hold.")]
+    HoldNotFound,
+    /// Decided where holds are looked up, not here.
+    #[error("The hold was captured before: GET /transactions/{{id}} shows what has moved.")]
+    HoldCaptured,
+    /// Decided where holds are looked up, not here.
+    #[error("The hold was released: its money is free again. Place a new one.")]
+    HoldReleased,
+    /// Decided where holds are looked up, not here.
+    #[error("The hold has expired: its money is free again. Place a new one.")]
+    HoldExpired,
+    /// Decided where holds are looked up, not here.
+    #[error("{held} {} is held, and no more can be captured: release the hold and place a larger one.", held.currency)]
+    CaptureExceedsHold { held: Money },
+    #[error("A hold ends in the future, and after {} days at most", hold::MAX_LIFETIME.as_secs() / 86_400)]
+    HoldLifetime,
+    #[error("{most} holds and requests wait on this account, which is the most. Have some of them end first.")]
+    TooManyHolds { most: usize },
     /// Decided where keys are looked up, not here.
     #[error("This Idempotency-Key was used for another request. Send a new key for a new request.")]
     IdempotencyKeyReused,

@@ -5,8 +5,9 @@ use uuid::Uuid;
 use super::account::{Account, AccountStatus};
 use super::approval::Reservation;
 use super::chain::entry_hash;
-use super::command::{Command, DualControl, Requester};
+use super::command::{Command, DualControl, Requester, Step};
 use super::entry::{Entry, Transaction};
+use super::hold::{self, Hold, HoldStatus};
 use super::movement::{Movement, MovementType};
 use super::refusal::{NeedsApproval, Refusal};
 use super::staged::Staged;
@@ -23,7 +24,7 @@ pub struct Book {
     now: Timestamp,
     /// The most one movement may be, in whole units of its currency.
     maximum_major_units: i64,
-    /// Amounts that pending reversals reserve. Each is counted in its account, too.
+    /// Amounts that holds and pending approvals reserve. Each is counted in its account, too.
     reservations: Staged<Uuid, Reservation>,
     unapproved: Unapproved,
 }
@@ -55,16 +56,18 @@ impl Book {
     pub fn reserve(&mut self, reservation: Reservation) {
         if let Some(account) = self.accounts.get_mut(&reservation.account_number) {
             account.reserved = account.reserved.saturating_add(reservation.amount);
-            self.reservations.insert(reservation.approval_id, reservation);
+            account.reservations += 1;
+            self.reservations.insert(reservation.id, reservation);
         }
     }
 
-    /// Ends a reservation, because its reversal is about to be decided.
-    fn release(&mut self, approval_id: Uuid) {
-        if let Some(reservation) = self.reservations.remove(&approval_id)
+    /// Ends a reservation, because the movement is carried out that it was made for.
+    fn release(&mut self, id: Uuid) {
+        if let Some(reservation) = self.reservations.remove(&id)
             && let Some(account) = self.accounts.get_mut(&reservation.account_number)
         {
             account.reserved -= reservation.amount;
+            account.reservations -= 1;
         }
     }
 
@@ -130,11 +133,76 @@ impl Book {
     }
 }
 
-/// Decides one command and, if it is accepted, moves the book on by it.
+/// Decides one command that moves money and, if it is accepted, moves the book on by it.
 ///
 /// All or nothing: after a refusal the book is what it was. The outcome's debits and credits are equal, no balance goes
 /// below its limit, and an entry's time is never before the one ahead of it.
 pub fn decide(book: &mut Book, command: &Command) -> Result<Outcome, Refusal> {
+    let Agreed { money, debit, credit, last_entry_at } = agree(book, command)?;
+    let happened_at = command.at.map_or(book.now, |at| at.min(book.now));
+    let at = last_entry_at.map_or(happened_at, |last| last.max(happened_at));
+    let mut post = |side: Option<Side>, counterparty: Option<Side>, amount| {
+        let Side { account_number, balance } = side?;
+        let account = book.accounts.get_mut(&account_number)?;
+        Some(append_entry(account, command, counterparty.map(|side| side.account_number), amount, balance, at))
+    };
+    let debit_entry = post(debit, credit, -money.minor_units);
+    let credit_entry = post(credit, debit, money.minor_units);
+    Ok(outcome(command, money, at, debit_entry, credit_entry))
+}
+
+/// Decides one command that places a hold and, if it is accepted, reserves the money in the book.
+///
+/// Whatever would refuse the movement now refuses the hold.
+pub fn hold(book: &mut Book, command: &Command, expires_at: Option<Timestamp>) -> Result<Hold, Refusal> {
+    let expires_at = expires_at.unwrap_or_else(|| book.now.plus(hold::DEFAULT_LIFETIME));
+    if expires_at <= book.now || expires_at > book.now.plus(hold::MAX_LIFETIME) {
+        return Err(Refusal::HoldLifetime);
+    }
+    let (Some(from_account), to_account) = command.movement.sides() else { return Err(Refusal::AccountNotFound) };
+    let waiting = book.account(from_account).map_or(0, |account| account.reservations);
+    if waiting >= hold::MAX_PER_ACCOUNT && !book.reservations.contains(&command.id) {
+        return Err(Refusal::TooManyHolds { most: hold::MAX_PER_ACCOUNT });
+    }
+    let Agreed { money, .. } = agree(book, command)?;
+    let hold = Hold {
+        id: command.id,
+        from_account,
+        to_account,
+        amount: money.minor_units,
+        currency: money.currency,
+        description: command.texts.description.clone(),
+        placed_by: command.requester.user_id,
+        placed_at: book.now,
+        expires_at,
+        status: HoldStatus::Held,
+        captured_amount: None,
+        decided_by: None,
+        decided_at: None,
+    };
+    book.reserve(hold.reservation());
+    Ok(hold)
+}
+
+/// A command that nothing refuses any more.
+struct Agreed {
+    money: Money,
+    debit: Option<Side>,
+    credit: Option<Side>,
+    /// The later one of the two accounts.
+    last_entry_at: Option<Timestamp>,
+}
+
+/// A customer's account, and its balance after the movement.
+#[derive(Clone, Copy)]
+struct Side {
+    account_number: AccountNumber,
+    balance: i64,
+}
+
+/// Holds a command against every rule. If none refuses it, what was reserved for it is free for it, and what staff move
+/// alone has been counted.
+fn agree(book: &mut Book, command: &Command) -> Result<Agreed, Refusal> {
     let (debited, credited) = match command.movement {
         Movement::Deposit { to } => {
             let receiver = book.requesters_account(command.requester, to)?;
@@ -162,21 +230,15 @@ pub fn decide(book: &mut Book, command: &Command) -> Result<Outcome, Refusal> {
 
     // Nothing can be refused from here on.
     let last_entry_at = [debited, credited].into_iter().flatten().map(|account| account.last_entry_at).max();
-    let happened_at = command.at.map_or(book.now, |at| at.min(book.now));
-    let at = last_entry_at.map_or(happened_at, |last| last.max(happened_at));
-    let debit_number = debited.map(|account| account.account_number);
-    let credit_number = credited.map(|account| account.account_number);
+    let side = |account: Option<&Account>, balance: Option<i64>| {
+        Some(Side { account_number: account?.account_number, balance: balance? })
+    };
+    let (debit, credit) = (side(debited, debit_balance), side(credited, credit_balance));
     book.release(command.id);
     if command.requester.approval_above.is_some() && power != Power::Own {
         book.unapproved.add(command.requester.user_id, money);
     }
-    let mut post = |number: Option<AccountNumber>, counterparty, balance: Option<i64>, amount| {
-        let account = book.accounts.get_mut(&number?)?;
-        Some(append_entry(account, command, counterparty, amount, balance?, at))
-    };
-    let debit = post(debit_number, credit_number, debit_balance, -money.minor_units);
-    let credit = post(credit_number, debit_number, credit_balance, money.minor_units);
-    Ok(outcome(command, money, at, debit, credit))
+    Ok(Agreed { money, debit, credit, last_entry_at })
 }
 
 /// The amount as money of the account's currency, once everyone agrees which that is.
@@ -194,8 +256,9 @@ fn agreed_amount(
     if from != to {
         return Err(Refusal::TransferBetweenCurrencies { from, to });
     }
-    // An amount that has moved may move back, even if the maximum is lower by now.
-    let maximum = if command.reverses.is_some() { i64::MAX } else { maximum_major_units };
+    // An amount that has moved may move back, and one that is held may move, even if the maximum is lower by now.
+    let was_in_order = command.reverses.is_some() || command.step == Step::Capture;
+    let maximum = if was_in_order { i64::MAX } else { maximum_major_units };
     Ok(command.amount.to_money(from, maximum)?)
 }
 
@@ -217,7 +280,8 @@ fn balance_after_credit(account: &Account, money: Money) -> Result<i64, Refusal>
 /// The right by which a command moves money.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Power {
-    /// Any customer may: the requester's money goes out, or to somebody else.
+    /// Any customer may: the requester's money goes out, or to somebody else. So is the capture of a hold, whoever does
+    /// it: by which right the money may move was decided when the hold was placed.
     Own,
     /// Any customer of a bank with self-service deposits may. When staff use it, it counts all the same, because money
     /// that they give themselves comes from nobody who would miss it.
@@ -232,6 +296,9 @@ enum Power {
 /// books for good as the correction of somebody's command, and there is only one. Taking back one's own withdrawal is
 /// moreover a deposit: the cash is gone and the balance is back.
 fn power(command: &Command, debited: Option<&Account>, credited: Option<&Account>) -> Power {
+    if command.step == Step::Capture {
+        return Power::Own;
+    }
     let is_own = |account: Option<&Account>| account.is_some_and(|a| a.owner_id == Some(command.requester.user_id));
     let acted_on = debited.or(credited);
     if command.reverses.is_none() && is_own(acted_on) {

@@ -7,8 +7,9 @@ use uuid::Uuid;
 use crate::account_number::AccountNumber;
 use crate::books::account::Account;
 use crate::books::approval::Reservation;
-use crate::books::command::{Command, DualControl, accounts_named};
+use crate::books::command::{Command, DualControl, Step, accounts_named};
 use crate::books::decisions::{Decisions, PendingBefore};
+use crate::books::hold::Hold;
 use crate::books::postings::{Reversal, UsedKey};
 use crate::books::rules::Book;
 use crate::books::unapproved::{Unapproved, WINDOW};
@@ -23,6 +24,7 @@ pub struct Loaded {
     accounts: Vec<Account>,
     used_keys: Vec<UsedKey>,
     pending: Vec<Uuid>,
+    holds: Vec<Hold>,
     reversals: Vec<Reversal>,
     pending_before: PendingBefore,
     reservations: Vec<Reservation>,
@@ -32,7 +34,7 @@ pub struct Loaded {
 impl Loaded {
     pub fn decisions(self, maximum_major_units: i64) -> Decisions {
         let book = Book::new(self.accounts, self.now, maximum_major_units).with(self.reservations, self.unapproved);
-        Decisions::new(book, self.used_keys, self.pending, self.reversals, self.pending_before, self.now)
+        Decisions::new(book, self.used_keys, self.pending, self.holds, self.reversals, self.pending_before, self.now)
     }
 }
 
@@ -48,6 +50,8 @@ pub async fn load(tx: &mut Batch<'_>, commands: &[&Command], clock: &Clock) -> s
     let is_approved = |c: &&&Command| matches!(c.dual_control, DualControl::Approved { .. });
     let approved: Vec<_> = commands.iter().filter(is_approved).map(|command| command.id).collect();
     let pending = if approved.is_empty() { Vec::new() } else { tx.lock_pending(&approved, now).await? };
+    let to_capture: Vec<_> = commands.iter().filter(|c| c.step == Step::Capture).map(|command| command.id).collect();
+    let holds = if to_capture.is_empty() { Vec::new() } else { tx.lock_holds(&to_capture).await? };
     let to_reverse: Vec<_> = commands.iter().filter_map(|c| c.reverses.as_ref()).map(|r| r.transaction_id).collect();
     let reversals = if to_reverse.is_empty() { Vec::new() } else { tx.reversals(&to_reverse).await? };
     let has_reservations = accounts.iter().any(|account| account.held_until > now);
@@ -58,7 +62,7 @@ pub async fn load(tx: &mut Batch<'_>, commands: &[&Command], clock: &Clock) -> s
         true => Unapproved::default(),
         false => Unapproved::new(tx.lock_unapproved_totals(&supervised, clock.certain(now).minus(WINDOW)).await?),
     };
-    Ok(Loaded { now, accounts, used_keys, pending, reversals, pending_before, reservations, unapproved })
+    Ok(Loaded { now, accounts, used_keys, pending, holds, reversals, pending_before, reservations, unapproved })
 }
 
 /// Loads what waits for approval, as far as the batch has to do with it. Asks nothing for a batch of customers.

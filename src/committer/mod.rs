@@ -402,10 +402,10 @@ impl Writers {
     }
 }
 
-/// Whether the command has left something in the books: a movement, or a pending approval.
+/// Whether the command has left something in the books: a movement, a hold, or a pending approval.
 fn is_written(verdict: &Verdict) -> bool {
     match verdict {
-        Ok(Receipt::Posted(_) | Receipt::Pending(_)) => true,
+        Ok(Receipt::Posted(_) | Receipt::Held(_) | Receipt::Pending(_)) => true,
         Ok(Receipt::Replay { .. }) | Err(_) => false,
     }
 }

@@ -61,6 +61,7 @@ struct Doubt {
     transaction_ids: Vec<Uuid>,
     /// The pending approvals that were to be stored.
     approval_ids: Vec<Uuid>,
+    hold_ids: Vec<Uuid>,
     /// The accounts of the batch, which a COMMIT that is still under way holds.
     accounts: Vec<AccountNumber>,
     /// The answers if it took effect.
@@ -240,7 +241,7 @@ impl Writer {
         let mut tx = self.connection.begin().await?;
         // An earlier COMMIT that is still under way holds these accounts: after this it is over, one way or the other.
         tx.lock_accounts(&doubt.accounts).await?;
-        let took_effect = tx.are_written(&doubt.transaction_ids, &doubt.approval_ids).await?;
+        let took_effect = tx.are_written(&doubt.transaction_ids, &doubt.approval_ids, &doubt.hold_ids).await?;
         tx.rollback().await?;
         Ok(took_effect)
     }
@@ -264,8 +265,8 @@ impl Writer {
         let verdicts =
             batch.iter().map(|request| decisions.decide_request(&request.commands, request.atomic)).collect();
         decisions.add_unapproved(self.clock.stamp(now));
-        let Postings { transactions, approvals, .. } = &decisions.postings;
-        if !transactions.is_empty() || !approvals.is_empty() {
+        let Postings { transactions, approvals, holds, .. } = &decisions.postings;
+        if !transactions.is_empty() || !approvals.is_empty() || !holds.is_empty() {
             tx.write(&decisions.postings, &decisions.heads(), now, self.clock.stamp(now)).await?;
         } else if batch.iter().any(|request| request.commands.is_empty()) {
             tx.write_heartbeat(writer, now).await?;
@@ -293,10 +294,11 @@ impl Writer {
             }
             Err(error) => {
                 // A heartbeat that is missing matters to nobody.
-                let is_nothing = transactions.is_empty() && approvals.is_empty();
+                let is_nothing = transactions.is_empty() && approvals.is_empty() && holds.is_empty();
                 let doubt = (!is_nothing && errors::leaves_doubt(&error)).then(|| Doubt {
                     transaction_ids: transactions.iter().map(|booked| booked.id).collect(),
                     approval_ids: approvals.iter().map(|approval| approval.id).collect(),
+                    hold_ids: holds.iter().map(|hold| hold.id).collect(),
                     accounts: accounts_named(commands.iter().copied()).into_iter().collect(),
                     verdicts,
                 });

@@ -3,6 +3,7 @@
 use rusqlite::OptionalExtension;
 use uuid::Uuid;
 
+use super::ledger::select_reservations;
 use super::{Db, Tx, account_columns, in_transaction, on_reader, sqlite};
 use crate::account_number::AccountNumber;
 use crate::books::account::{Account, AccountStatus};
@@ -22,6 +23,21 @@ impl Db {
         };
         self.add_reservations(account.as_mut_slice()).await?;
         Ok(account)
+    }
+
+    /// Minor units that holds and pending approvals keep on the account.
+    pub async fn reserved_on(&self, account_number: AccountNumber, now: Timestamp) -> sqlx::Result<i64> {
+        on_reader!(self, conn => sqlx::query_scalar(
+            concat!(
+                "select cast(coalesce(sum(amount), 0) as bigint) from (",
+                select_reservations!("= $1", "$2"),
+                ") reserved",
+            ),
+        )
+        .bind(account_number)
+        .bind(now)
+        .fetch_one(conn)
+        .await)
     }
 
     /// Looks up what is reserved on the accounts, most of which have never had anything reserved.
@@ -182,11 +198,17 @@ impl Tx<'_> {
             .map(|_| ()))
     }
 
-    /// Closes an open account whose balance is zero; false, and nothing changed, for any other.
+    /// Closes an open account whose balance is zero and on which nothing is reserved; false, and nothing changed, for any
+    /// other.
     pub async fn close_account(&mut self, number: AccountNumber, now: Timestamp) -> sqlx::Result<bool> {
         let closed = in_transaction!(self, conn => sqlx::query(
-            "update accounts set status = 'closed', closed_at = $2
-             where account_number = $1 and status = 'open' and balance = 0",
+            concat!(
+                "update accounts set status = 'closed', closed_at = $2
+                 where account_number = $1 and status = 'open' and balance = 0
+                   and not exists (",
+                select_reservations!("= $1", "$2"),
+                ")",
+            ),
         )
         .bind(number)
         .bind(now)

@@ -4,7 +4,6 @@
 use uuid::Uuid;
 
 use super::{Db, Tx, in_transaction, on_reader};
-use crate::account_number::AccountNumber;
 use crate::books::approval::{Approval, ApprovalStatus};
 use crate::timestamp::Timestamp;
 
@@ -19,7 +18,7 @@ pub struct ApprovalFilter {
 /// The columns of [`Approval`].
 macro_rules! approval_columns {
     () => {
-        "id, type as movement_type, from_account, to_account, amount, currency, description, reverses,
+        "id, type as movement_type, from_account, to_account, amount, currency, description, reverses, hold_expires_at,
          requested_by, requested_at, expires_at, status, decided_by, decided_at"
     };
 }
@@ -31,18 +30,6 @@ impl Db {
         )
         .bind(id)
         .fetch_optional(conn)
-        .await)
-    }
-
-    /// Minor units that pending reversals reserve on the account.
-    pub async fn reserved_on(&self, account_number: AccountNumber, now: Timestamp) -> sqlx::Result<i64> {
-        on_reader!(self, conn => sqlx::query_scalar(
-            "select cast(coalesce(sum(amount), 0) as bigint) from approvals
-             where from_account = $1 and reverses is not null and status = 'pending' and expires_at > $2",
-        )
-        .bind(account_number)
-        .bind(now)
-        .fetch_one(conn)
         .await)
     }
 

@@ -18,6 +18,7 @@ mod connect;
 pub mod errors;
 mod gathered;
 pub mod history;
+pub mod holds;
 pub mod ledger;
 mod movement_quotas;
 mod refusals;

@@ -16,6 +16,7 @@ use sqlx::error::{DatabaseError, ErrorKind};
 use super::SQLITE_PRAGMAS;
 use crate::account_number::AccountNumber;
 use crate::books::account::{Account, AccountStatus};
+use crate::books::hold::{Hold, HoldStatus};
 use crate::money::Currency;
 use crate::timestamp::Timestamp;
 
@@ -157,6 +158,26 @@ pub fn account(row: &Row<'_>) -> rusqlite::Result<Account> {
         opened_at: row.get(10)?,
         held_until: row.get(11)?,
         reserved: 0,
+        reservations: 0,
+    })
+}
+
+/// A row of [`super::holds::hold_columns`].
+pub fn hold(row: &Row<'_>) -> rusqlite::Result<Hold> {
+    Ok(Hold {
+        id: row.get(0)?,
+        from_account: row.get(1)?,
+        to_account: row.get(2)?,
+        amount: row.get(3)?,
+        currency: row.get(4)?,
+        description: row.get(5)?,
+        placed_by: row.get(6)?,
+        placed_at: row.get(7)?,
+        expires_at: row.get(8)?,
+        status: row.get(9)?,
+        captured_amount: row.get(10)?,
+        decided_by: row.get(11)?,
+        decided_at: row.get(12)?,
     })
 }
 
@@ -193,6 +214,17 @@ impl ToSql for Currency {
 impl FromSql for Currency {
     fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
         value.as_str()?.parse().map_err(FromSqlError::other)
+    }
+}
+
+impl FromSql for HoldStatus {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        match value.as_str()? {
+            "held" => Ok(Self::Held),
+            "captured" => Ok(Self::Captured),
+            "released" => Ok(Self::Released),
+            _ => Err(FromSqlError::InvalidType),
+        }
     }
 }
 

@@ -202,7 +202,7 @@ impl Tx<'_> {
                  left join transactions t on t.id = a.id
                  left join reversals r on r.reversal_id = a.id
                  where (a.status <> 'approved' and t.id is not null)
-                    or (a.status = 'approved'
+                    or (a.status = 'approved' and a.hold_expires_at is null
                         and (t.id is null or t.type <> a.type or t.amount <> a.amount or t.currency <> a.currency
                              or t.debit_account <> a.from_account or t.credit_account <> a.to_account
                              or (a.description is not null and t.text_commitment is null)
@@ -219,7 +219,51 @@ impl Tx<'_> {
         .await)
     }
 
-    /// Hands `visit` every account that has less than pending reversals reserve on it at `now`, or whose
+    pub async fn count_holds(&mut self) -> sqlx::Result<i64> {
+        in_snapshot!(self, conn => sqlx::query_scalar("select count(*) from holds").fetch_one(conn).await)
+    }
+
+    /// Hands `visit` every hold that was captured but not booked as it was placed, or booked but not captured, or that
+    /// differs from its accounts or from the approval that placed it; and every approval of a hold without its hold, or
+    /// with one that nobody approved.
+    pub async fn visit_holds_at_odds_with_journal(&mut self, mut visit: impl FnMut(Uuid)) -> sqlx::Result<()> {
+        in_snapshot!(self, conn => drain(
+            sqlx::query_scalar(
+                "select h.id from holds h
+                 left join transactions t on t.id = h.id
+                 left join accounts f on f.account_number = h.from_account
+                 left join accounts r on r.account_number = h.to_account
+                 left join approvals a on a.id = h.id
+                 where (h.status <> 'captured' and t.id is not null)
+                    or (h.status = 'captured'
+                        and (t.id is null or t.amount is distinct from h.captured_amount or t.currency <> h.currency
+                             or t.debit_account <> h.from_account
+                             or t.type <> case when h.to_account is null then 2 else 3 end
+                             or t.credit_account <> h.to_account
+                             or h.captured_amount > h.amount
+                             or t.initiated_by is distinct from h.decided_by
+                             or (h.description is not null and t.text_commitment is null)
+                             or t.description <> h.description))
+                    or f.account_number is null or f.owner_id is null or f.currency <> h.currency
+                    or (h.to_account is not null and (r.owner_id is null or r.currency <> h.currency))
+                    or (a.id is not null
+                        and (a.status <> 'approved' or a.hold_expires_at is distinct from h.expires_at
+                             or a.amount <> h.amount or a.currency <> h.currency
+                             or a.from_account is distinct from h.from_account
+                             or a.to_account is distinct from h.to_account
+                             or a.requested_by <> h.placed_by))
+                 union all
+                 select a.id from approvals a left join holds h on h.id = a.id
+                 where a.status = 'approved' and a.hold_expires_at is not null and h.id is null
+                 order by 1",
+            )
+            .fetch(conn),
+            &mut visit,
+        )
+        .await)
+    }
+
+    /// Hands `visit` every account that has less than holds and pending approvals reserve on it at `now`, or whose
     /// `held_until` does not cover them.
     pub async fn visit_accounts_without_what_is_reserved(
         &mut self,
@@ -228,8 +272,11 @@ impl Tx<'_> {
     ) -> sqlx::Result<()> {
         in_snapshot!(self, conn => drain(
             sqlx::query_scalar(
-                "select a.account_number from approvals p join accounts a on a.account_number = p.from_account
-                 where p.reverses is not null and p.status = 'pending' and p.expires_at > $1
+                "select a.account_number
+                 from (select from_account, amount, expires_at from approvals where status = 'pending' and expires_at > $1
+                       union all
+                       select from_account, amount, expires_at from holds where status = 'held' and expires_at > $1) p
+                 join accounts a on a.account_number = p.from_account
                  group by a.account_number, a.balance, a.overdraft_limit, a.held_until
                  having a.balance + a.overdraft_limit < sum(p.amount) or a.held_until < max(p.expires_at)
                  order by a.account_number",

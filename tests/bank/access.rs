@@ -85,6 +85,11 @@ const MATRIX: &[Row] = &[
     ("GET",    "/approvals/{id}",                    [401, 403, 403, 200, 200, 200, 403, 403, 401]),
     ("POST",   "/approvals/{id}/approve",            [401, 403, 403, 200, 200, 403, 403, 403, 401]),
     ("POST",   "/approvals/{id}/reject",             [401, 403, 403, 200, 200, 403, 403, 403, 401]),
+    ("POST",   "/holds",                             [401, 201, 404, 201, 201, 403, 403, 409, 401]),
+    ("GET",    "/holds",                             [401, 200, 404, 200, 200, 200, 200, 200, 401]),
+    ("GET",    "/holds/{id}",                        [401, 200, 404, 200, 200, 200, 200, 200, 401]),
+    ("POST",   "/holds/{id}/capture",                [401, 201, 404, 201, 201, 403, 403, 201, 401]),
+    ("POST",   "/holds/{id}/release",                [401, 200, 404, 200, 200, 403, 403, 200, 401]),
     ("GET",    "/bank",                              [200, 200, 200, 200, 200, 200, 200, 200, 200]),
     ("GET",    "/problems",                          [200, 200, 200, 200, 200, 200, 200, 200, 200]),
     ("GET",    "/problems/{code}",                   [200, 200, 200, 200, 200, 200, 200, 200, 200]),
@@ -114,6 +119,8 @@ struct Scene<'a> {
     receiver: String,
     /// A deposit for the owner that waits for approval.
     approval: String,
+    /// Of the owner's money, by the owner.
+    hold: String,
     token: Option<String>,
     refresh_token: String,
 }
@@ -127,6 +134,9 @@ impl<'a> Scene<'a> {
     async fn set(bank: &'a TestBank, staff: &Staff<'a>, who: Who) -> Self {
         let mut owner = bank.customer().await;
         let transaction = owner.deposit("10").await.expect_status(201).text_at("/id");
+        owner.deposit("2").await.expect_status(201);
+        let hold = json!({"account_number": owner.account, "amount": "2"});
+        let hold = owner.post("/holds", hold).send().await.expect_status(201).text_at("/id");
         let empty_account = owner.open_account(json!({})).await.expect_status(201).text_at("/account_number");
         let large = json!({"account_number": owner.account, "amount": "1000.01"});
         // A person may only have so many that wait.
@@ -169,7 +179,7 @@ impl<'a> Scene<'a> {
             }
         };
         let receiver = staff.other.account.clone();
-        Self { owner, owner_id, empty_account, transaction, session, receiver, approval, token, refresh_token }
+        Self { owner, owner_id, empty_account, transaction, session, receiver, approval, hold, token, refresh_token }
     }
 
     /// The same scene, but about things that do not exist.
@@ -178,6 +188,7 @@ impl<'a> Scene<'a> {
         self.empty_account = NO_ACCOUNT.to_owned();
         self.transaction = NO_ID.to_owned();
         self.session = NO_ID.to_owned();
+        self.hold = NO_ID.to_owned();
         self
     }
 
@@ -191,7 +202,7 @@ impl<'a> Scene<'a> {
             }
             ("POST", "/login") => (path.to_owned(), Some(json!({"email": self.owner.email, "password": PASSWORD}))),
             ("POST", "/refresh") => (path.to_owned(), Some(json!({"refresh_token": self.refresh_token}))),
-            ("POST", "/deposit" | "/withdraw") => (path.to_owned(), Some(movement)),
+            ("POST", "/deposit" | "/withdraw" | "/holds") => (path.to_owned(), Some(movement)),
             ("POST", "/transfer") => {
                 (path.to_owned(), Some(json!({"from_account": account, "to_account": self.receiver, "amount": "1"})))
             }
@@ -200,12 +211,14 @@ impl<'a> Scene<'a> {
                 (path.to_owned(), Some(json!({"atomic": true, "transactions": [item]})))
             }
             ("POST", "/accounts") => (path.to_owned(), Some(json!({}))),
-            ("GET", "/balance" | "/transactions") => (format!("{path}?account_number={account}"), None),
+            ("GET", "/balance" | "/transactions" | "/holds") => (format!("{path}?account_number={account}"), None),
             ("GET", "/transactions/{id}") => (format!("/transactions/{}", self.transaction), None),
             ("POST", "/transactions/{id}/reverse") => {
                 (format!("/transactions/{}/reverse", self.transaction), Some(json!({})))
             }
             ("GET" | "POST", path) if path.starts_with("/approvals/") => (path.replace("{id}", &self.approval), None),
+            ("POST", "/holds/{id}/capture") => (path.replace("{id}", &self.hold), Some(json!({}))),
+            ("GET" | "POST", path) if path.starts_with("/holds/") => (path.replace("{id}", &self.hold), None),
             ("PATCH", "/accounts/{account_number}") => {
                 (format!("/accounts/{account}"), Some(json!({"label": "Another name"})))
             }

@@ -348,7 +348,7 @@ bank_tests! {
         let (clerk, ada) = (bank.employee("staff").await, bank.customer().await);
         let wrong = ada.deposit("2000").await.expect_status(201).text_at("/id");
         let waiting = clerk.undo(&wrong).await.expect_status(202).text_at("/id");
-        let blamed = ("what waits to be reversed is still there", vec![format!("account {}", ada.account)]);
+        let blamed = ("what is held is still there", vec![format!("account {}", ada.account)]);
         bank.tamper("update accounts set held_until = 1 where held_until > 0").await;
         assert_eq!(bank.books_wrong().await, [blamed]);
         clerk.decides(&waiting, "reject").await.expect_status(200);

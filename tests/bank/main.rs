@@ -25,6 +25,7 @@ mod floods;
 mod harness;
 mod healthcheck;
 mod history;
+mod holds;
 mod idempotency;
 mod layers;
 mod limits;

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use coffer::account_number::AccountNumber;
 use coffer::books::account::{Account, AccountStatus};
 use coffer::books::chain::entry_hash;
-use coffer::books::command::{Command, DualControl, Requester};
+use coffer::books::command::{Command, DualControl, Requester, Step};
 use coffer::books::movement::Movement;
 use coffer::books::refusal::Refusal;
 use coffer::books::rules::{Book, Outcome, decide};
@@ -82,6 +82,7 @@ pub fn command(draft: &Draft, accounts: &[Account], index: usize) -> Command {
             approval_above: None,
         },
         movement,
+        step: Step::Post,
         amount: Amount::parse(&amount).expect("a plain decimal"),
         currency: None,
         texts: Texts::default(),

@@ -28,6 +28,14 @@ const OF_STATUS: &[(u16, ProblemCode)] = &[
 
 /// The example of a problem that one operation describes for itself.
 const OF_OPERATION: &[(&str, u16, ProblemCode)] = &[
+    ("place_hold", 401, RecentSignInRequired),
+    ("capture_hold", 403, HoldOfBank),
+    ("capture_hold", 404, HoldNotFound),
+    ("capture_hold", 409, HoldCaptured),
+    ("release_hold", 403, HoldOfBank),
+    ("release_hold", 404, HoldNotFound),
+    ("release_hold", 409, HoldReleased),
+    ("show_hold", 404, HoldNotFound),
     ("list_accounts", 404, UserNotFound),
     ("open_account", 409, TooManyAccounts),
     ("open_account", 429, TooManyOpenings),

@@ -71,6 +71,9 @@ fn steps_from(operation_id: &str) -> Vec<Step> {
                 with_parameter("200", "list_transactions", "cursor", NEXT_CURSOR),
             ]
         }
+        "place_hold" => of_a_hold("201", ID),
+        "list_holds" => [of_a_hold("200", FIRST_ID), vec![next_page("list_holds")]].concat(),
+        "capture_hold" => [after_a_movement(), vec![reversal()]].concat(),
         "list_sessions" => vec![with_parameter("200", "end_session", "id", FIRST_ID)],
         "list_users" => vec![
             with_parameter("200", "show_user", "user_id", FIRST_ID),
@@ -126,6 +129,10 @@ fn after_a_request() -> Vec<Step> {
 
 fn of_an_approval(status: &'static str, id: &'static str) -> Vec<Step> {
     ["show_approval", "approve", "reject"].map(|to| with_parameter(status, to, "id", id)).into()
+}
+
+fn of_a_hold(status: &'static str, id: &'static str) -> Vec<Step> {
+    ["show_hold", "capture_hold", "release_hold"].map(|to| with_parameter(status, to, "id", id)).into()
 }
 
 fn next_page(list: &'static str) -> Step {

@@ -80,6 +80,7 @@ ids_in_paths! {
     SessionId: "a session",
     TransactionId: "a movement",
     ApprovalId: "an approval",
+    HoldId: "a hold",
 }
 
 /// In characters: a recovery code with room for what people write between its parts.

@@ -38,6 +38,13 @@ impl From<Refusal> for Problem {
             Refusal::ApprovalNotPending => plain(StatusCode::CONFLICT, ProblemCode::ApprovalNotPending, &refusal),
             Refusal::AlreadyReversed { .. } => plain(StatusCode::CONFLICT, ProblemCode::AlreadyReversed, &refusal),
             Refusal::IsAReversal { .. } => plain(StatusCode::CONFLICT, ProblemCode::IsAReversal, &refusal),
+            Refusal::HoldNotFound => plain(StatusCode::NOT_FOUND, ProblemCode::HoldNotFound, &refusal),
+            Refusal::HoldCaptured => plain(StatusCode::CONFLICT, ProblemCode::HoldCaptured, &refusal),
+            Refusal::HoldReleased => plain(StatusCode::CONFLICT, ProblemCode::HoldReleased, &refusal),
+            Refusal::HoldExpired => plain(StatusCode::CONFLICT, ProblemCode::HoldExpired, &refusal),
+            Refusal::CaptureExceedsHold { .. } => field("/amount", ProblemCode::CaptureExceedsHold, &refusal),
+            Refusal::HoldLifetime => field("/expires_at", ProblemCode::HoldLifetime, &refusal),
+            Refusal::TooManyHolds { .. } => plain(StatusCode::CONFLICT, ProblemCode::TooManyHolds, &refusal),
             Refusal::Amount(error) => Problem::invalid(vec![FieldError::coded("/amount", &error.to_string())]),
         }
     }

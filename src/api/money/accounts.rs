@@ -54,7 +54,7 @@ pub struct AccountBody {
     balance: Money,
     /// What could be withdrawn now.
     available: Money,
-    /// The part of the balance that is reserved, because the movements that brought it wait to be reversed.
+    /// What holds keep, and movements that wait for approval: it is part of the balance and not of `available`.
     held: Money,
     /// How many entries its history has.
     #[schema(example = 1, minimum = 0)]
@@ -69,8 +69,8 @@ pub struct Balance {
     balance: Money,
     /// What could be withdrawn.
     available: Money,
-    /// The part of the balance that is reserved, because the movements that brought it wait to be reversed; 0 for a moment
-    /// in the past.
+    /// What holds keep, and movements that wait for approval: it is part of the balance and not of `available`. 0 for a
+    /// moment in the past.
     held: Money,
     currency: Currency,
     /// The last entry counted in.
@@ -353,9 +353,14 @@ pub async fn close(
         return Ok(StatusCode::NO_CONTENT);
     }
     // The condition stood in the update itself; this only finds the words for it.
-    Err(match managed_account(&app, caller, number).await?.status {
+    let account = managed_account(&app, caller, number).await?;
+    Err(match account.status {
         AccountStatus::Closed => Error::conflict(ProblemCode::AccountClosed, "The account is closed already."),
         AccountStatus::Frozen => Refusal::AccountFrozen.into(),
+        AccountStatus::Open if account.reserved > 0 && account.balance == 0 => Error::conflict(
+            ProblemCode::AccountHasHolds,
+            "Money of the account is held: capture or release its holds first.",
+        ),
         AccountStatus::Open => Error::conflict(
             ProblemCode::AccountNotEmpty,
             "Only an account with a balance of zero can be closed. Move the money first.",

@@ -27,7 +27,7 @@ use crate::api::money::movements;
 use crate::api::people::{access_changes, proof};
 use crate::books::approval::{Approval, ApprovalStatus};
 use crate::books::audit_event::{Action, Event};
-use crate::books::command::{self, Command, DualControl, Reverses};
+use crate::books::command::{self, Command, DualControl, Reverses, Step};
 use crate::books::movement::{Movement, MovementType};
 use crate::books::refusal::Refusal;
 use crate::db::access_changes::{AccessChange, AccessChangeKind};
@@ -80,6 +80,10 @@ pub struct ApprovalBody {
     description: Option<String>,
     /// The booked movement that this one is to undo.
     reverses: Option<Uuid>,
+    /// When the hold is to expire that is placed when this is approved. Absent for what is booked at once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    hold_expires_at: Option<Timestamp>,
     /// The user who asked for it.
     requested_by: Uuid,
     requested_at: Timestamp,
@@ -88,7 +92,7 @@ pub struct ApprovalBody {
     /// The user who approved or rejected it.
     decided_by: Option<Uuid>,
     decided_at: Option<Timestamp>,
-    /// The movement, once it is approved.
+    /// The movement, once it is approved; null for a hold, which has the approval's id.
     transaction_id: Option<Uuid>,
 }
 
@@ -327,6 +331,7 @@ fn approved_command(app: &App, approval: &Approval, dual_control: DualControl) -
             approval_above: None,
         },
         movement,
+        step: approval.hold_expires_at.map_or(Step::Post, |until| Step::Hold { expires_at: Some(until) }),
         amount: Amount::from(approval.money()),
         currency: Some(approval.currency),
         texts: movements::texts(approval.description.clone()),
@@ -422,12 +427,14 @@ impl From<Approval> for ApprovalBody {
             role: None,
             description: approval.description,
             reverses: approval.reverses,
+            hold_expires_at: approval.hold_expires_at,
             requested_by: approval.requested_by,
             requested_at: approval.requested_at,
             expires_at: approval.expires_at,
             decided_by: approval.decided_by,
             decided_at: approval.decided_at,
-            transaction_id: (approval.status == ApprovalStatus::Approved).then_some(approval.id),
+            transaction_id: (approval.status == ApprovalStatus::Approved && approval.hold_expires_at.is_none())
+                .then_some(approval.id),
         }
     }
 }
@@ -455,6 +462,7 @@ impl From<AccessChange> for ApprovalBody {
             role: change.role,
             description: None,
             reverses: None,
+            hold_expires_at: None,
             requested_by: change.requested_by,
             requested_at: change.requested_at,
             expires_at: change.expires_at,

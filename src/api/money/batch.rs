@@ -13,17 +13,18 @@ use crate::api::http::context::RequestContext;
 use crate::api::http::error::{Error, Result};
 use crate::api::http::extract::{IdempotencyKey, Json, MAX_CHARACTER_BYTES, Object};
 use crate::api::http::problem::{FieldError, Problem};
-use crate::api::money::movements;
 use crate::api::money::transaction::TransactionBody;
 use crate::api::money::transactions;
+use crate::api::money::{holds, movements};
 use crate::api::people::proof;
 use crate::books::audit_event::Event;
-use crate::books::command::{self, Command, DualControl};
+use crate::books::command::{self, Command, DualControl, Step};
 use crate::books::decisions::{Receipt, Verdicts};
-use crate::books::movement::{Movement, MovementType};
+use crate::books::movement::Movement;
 use crate::money::{Amount, Currency};
 use crate::problem_code::ProblemCode;
 use crate::text::{Description, MAX_DESCRIPTION_LENGTH};
+use crate::timestamp::Timestamp;
 
 /// Movements in one batch: as many as the ledger writes in one commit.
 pub const MAX_ITEMS: usize = 1_000;
@@ -54,19 +55,32 @@ pub struct BatchRequest {
     transactions: Vec<Object<BatchItem>>,
 }
 
-/// A deposit or withdrawal with `account_number`, or a transfer with `from_account` and `to_account`.
+/// A deposit or withdrawal with `account_number`, or a transfer with `from_account` and `to_account`. A hold has either, and
+/// nothing moves until it is captured.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"type": "deposit", "account_number": "10000000000180", "amount": "100.50"}))]
 pub struct BatchItem {
     #[serde(rename = "type")]
-    movement_type: MovementType,
+    item_type: BatchItemType,
     account_number: Option<AccountNumber>,
     from_account: Option<AccountNumber>,
     to_account: Option<AccountNumber>,
     amount: Amount,
     currency: Option<Currency>,
     description: Option<Description>,
+    /// Of a hold: when the money is free again, at most 31 days away. In seven days if left out.
+    expires_at: Option<Timestamp>,
+}
+
+/// What an item does. `hold` keeps money for a movement to come, as `POST /holds` does. The others move it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum BatchItemType {
+    Deposit,
+    Withdrawal,
+    Transfer,
+    Hold,
 }
 
 /// What became of each item, in the order of the batch.
@@ -184,6 +198,7 @@ impl BatchItem {
             id: Uuid::now_v7(),
             requester,
             movement: self.movement()?,
+            step: self.step()?,
             amount: self.amount,
             currency: self.currency,
             texts: movements::texts(self.description.map(Into::into)),
@@ -198,14 +213,25 @@ impl BatchItem {
 
     /// Each type names its own accounts and no others.
     fn movement(&self) -> Result<Movement, FieldError> {
-        match self.movement_type {
-            MovementType::Deposit => self.only_account().map(|to| Movement::Deposit { to }),
-            MovementType::Withdrawal => self.only_account().map(|from| Movement::Withdrawal { from }),
-            MovementType::Transfer => {
+        match self.item_type {
+            BatchItemType::Deposit => self.only_account().map(|to| Movement::Deposit { to }),
+            BatchItemType::Withdrawal => self.only_account().map(|from| Movement::Withdrawal { from }),
+            BatchItemType::Hold => holds::movement_to_come(self.account_number, self.from_account, self.to_account),
+            BatchItemType::Transfer => {
                 refuse_surplus("/account_number", self.account_number)?;
                 let from = self.from_account.ok_or_else(|| missing("/from_account"))?;
                 let to = self.to_account.ok_or_else(|| missing("/to_account"))?;
                 Ok(Movement::Transfer { from, to })
+            }
+        }
+    }
+
+    fn step(&self) -> Result<Step, FieldError> {
+        match (self.item_type, self.expires_at) {
+            (BatchItemType::Hold, expires_at) => Ok(Step::Hold { expires_at }),
+            (BatchItemType::Deposit | BatchItemType::Withdrawal | BatchItemType::Transfer, None) => Ok(Step::Post),
+            (BatchItemType::Deposit | BatchItemType::Withdrawal | BatchItemType::Transfer, Some(_)) => {
+                Err(FieldError::new("/expires_at", ProblemCode::UnknownField, "leave it out for this type of movement"))
             }
         }
     }
@@ -240,8 +266,9 @@ async fn result(app: &App, verdicts: Verdicts) -> Result<BatchResult> {
     for verdict in verdicts {
         data.push(match verdict {
             Ok(Receipt::Posted(entry)) => ItemResult::booked(entry.into(), false),
+            Ok(Receipt::Held(hold)) => ItemResult::booked(hold.into(), false),
             Ok(Receipt::Replay { transaction_id }) => {
-                ItemResult::booked(transactions::posted(app, transaction_id).await?, true)
+                ItemResult::booked(transactions::earlier(app, transaction_id).await?, true)
             }
             Ok(Receipt::Pending(approval)) => {
                 return Err(Error::Internal(format!("approval {} came out of a batch", approval.id)));

@@ -4,6 +4,7 @@ pub mod accounts;
 pub mod approvals;
 pub mod bank;
 pub mod batch;
+pub mod holds;
 pub mod movements;
 pub mod reversals;
 pub mod statements;

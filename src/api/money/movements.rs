@@ -17,11 +17,11 @@ use crate::api::http::error::Result;
 use crate::api::http::extract::{IdempotencyKey, Json};
 use crate::api::http::views::AccountLook;
 use crate::api::money::accounts::readable_account;
-use crate::api::money::transaction::{TransactionBody, TransactionStatus};
+use crate::api::money::transaction::{StoredAs, TransactionBody};
 use crate::api::money::transactions;
 use crate::api::people::proof;
 use crate::books::audit_event::{Action, Event};
-use crate::books::command::{Command, DualControl, Requester};
+use crate::books::command::{Command, DualControl, Requester, Step};
 use crate::books::decisions::Receipt;
 use crate::books::movement::Movement;
 use crate::books::texts::{Salt, Texts};
@@ -178,8 +178,8 @@ pub struct PostedResponse(TransactionBody);
 #[expect(dead_code, reason = "describes the answer for the OpenAPI document")]
 pub struct PendingResponse(TransactionBody);
 
-/// The answer to a command that was not refused, and whether an earlier request has sent it: 201 when it is posted, else
-/// 202.
+/// The answer to a command that was not refused, and whether an earlier request has sent it: 201 when it is posted or
+/// held, else 202.
 pub struct Answer {
     transaction: TransactionBody,
     replayed: bool,
@@ -188,11 +188,10 @@ pub struct Answer {
 impl IntoResponse for Answer {
     fn into_response(self) -> Response {
         let id = self.transaction.id;
-        let (status, location) = match self.transaction.status {
-            TransactionStatus::Posted => (StatusCode::CREATED, format!("/transactions/{id}")),
-            TransactionStatus::PendingApproval | TransactionStatus::Rejected | TransactionStatus::Expired => {
-                (StatusCode::ACCEPTED, format!("/approvals/{id}"))
-            }
+        let (status, location) = match self.transaction.stored_as {
+            StoredAs::Entry => (StatusCode::CREATED, format!("/transactions/{id}")),
+            StoredAs::Hold => (StatusCode::CREATED, format!("/holds/{id}")),
+            StoredAs::Approval => (StatusCode::ACCEPTED, format!("/approvals/{id}")),
         };
         let mut response = (status, [(LOCATION, location)], Json(self.transaction)).into_response();
         if self.replayed {
@@ -229,6 +228,7 @@ pub fn command(
         id: Uuid::now_v7(),
         requester,
         movement,
+        step: Step::Post,
         amount: terms.amount,
         currency: terms.currency,
         texts: texts(terms.description),
@@ -259,6 +259,7 @@ pub async fn carry_out(app: &App, context: &RequestContext, caller: Caller, comm
     let (transaction, replayed) = match app.committer.submit(command).await?? {
         Receipt::Posted(entry) => (TransactionBody::from(entry).with_other_half(reverses, None), false),
         Receipt::Pending(approval) => (approval.try_into()?, false),
+        Receipt::Held(hold) => (hold.into(), false),
         Receipt::Replay { transaction_id } => {
             // It may show what the first answer did not: a movement that waited then. So it is a look like any other.
             let earlier = transactions::earlier(app, transaction_id).await?;

@@ -8,6 +8,7 @@ use crate::account_number::AccountNumber;
 use crate::api::http::error::Error;
 use crate::books::approval::{Approval, ApprovalStatus};
 use crate::books::entry::Entry;
+use crate::books::hold::{Hold, HoldStatus};
 use crate::books::movement::MovementType;
 use crate::money::{Currency, Money};
 use crate::timestamp::Timestamp;
@@ -38,6 +39,10 @@ pub struct TransactionBody {
     description: Option<String>,
     /// When it was posted, or asked for while it is not.
     created_at: Timestamp,
+    /// When a hold or a request for approval ends by itself. Absent once it is posted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    expires_at: Option<Timestamp>,
     /// SHA-256 over the entry before and this one, in hex.
     #[schema(example = "5f2b1d0c9e8a7f6b5d4c3b2a190807f6e5d4c3b2a1908f7e6d5c4b3a29180706")]
     hash: Option<String>,
@@ -49,11 +54,22 @@ pub struct TransactionBody {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     reversed_by: Option<Uuid>,
+    #[serde(skip)]
+    pub stored_as: StoredAs,
+}
+
+/// Which table has a movement, and so which route shows more of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StoredAs {
+    Entry,
+    Hold,
+    Approval,
 }
 
 /// How far a movement has come. `posted`: it is in the books for good. `pending_approval`: it waits until a second
-/// person at the bank approves it, under the same id (`GET /approvals/{id}`). `rejected`: a second person has refused
-/// it, or the person who asked for it has taken it back. `expired`: nobody has decided within seven days. No money
+/// person at the bank approves it, under the same id (`GET /approvals/{id}`). `held`: its money is kept for it, until a
+/// capture moves it, under the same id (`GET /holds/{id}`). `released`: the money of the hold is free again. `rejected`: a second person has refused
+/// it, or the person who asked for it has taken it back. `expired`: nobody has decided or captured it in time. No money
 /// moves before it is posted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
@@ -62,9 +78,13 @@ pub enum TransactionStatus {
     Posted,
     /// Waits for somebody else's approval, under the same id: see `/approvals/{id}`.
     PendingApproval,
+    /// Kept for a capture, under the same id: see `/holds/{id}`.
+    Held,
+    /// The hold was let go.
+    Released,
     /// Somebody else has refused it, or whoever asked has withdrawn it.
     Rejected,
-    /// Nobody has decided in time.
+    /// Nobody has decided in time, or captured the hold.
     Expired,
 }
 
@@ -101,9 +121,41 @@ impl From<Entry> for TransactionBody {
             sequence: Some(entry.sequence),
             description: entry.texts.description,
             created_at: entry.created_at,
+            expires_at: None,
             hash: Some(hex::encode(entry.hash)),
             reverses: None,
             reversed_by: None,
+            stored_as: StoredAs::Entry,
+        }
+    }
+}
+
+/// As the account sees it whose money is held.
+impl From<Hold> for TransactionBody {
+    fn from(hold: Hold) -> Self {
+        Self {
+            id: hold.id,
+            movement_type: hold.movement_type(),
+            status: match hold.status_at(Timestamp::now()) {
+                HoldStatus::Held => TransactionStatus::Held,
+                HoldStatus::Captured => TransactionStatus::Posted,
+                HoldStatus::Released => TransactionStatus::Released,
+                HoldStatus::Expired => TransactionStatus::Expired,
+            },
+            account_number: hold.from_account,
+            counterparty: hold.to_account,
+            direction: Direction::Debit,
+            amount: hold.money(),
+            currency: hold.currency,
+            balance: None,
+            sequence: None,
+            description: hold.description,
+            created_at: hold.placed_at,
+            expires_at: Some(hold.expires_at),
+            hash: None,
+            reverses: None,
+            reversed_by: None,
+            stored_as: StoredAs::Hold,
         }
     }
 }
@@ -130,9 +182,11 @@ impl TryFrom<Approval> for TransactionBody {
             sequence: None,
             description: approval.description,
             created_at: approval.requested_at,
+            expires_at: Some(approval.expires_at),
             hash: None,
             reverses: approval.reverses,
             reversed_by: None,
+            stored_as: StoredAs::Approval,
         })
     }
 }

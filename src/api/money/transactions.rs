@@ -20,10 +20,12 @@ use crate::api::http::fields::TransactionId;
 use crate::api::http::page::{self, Limit, Page};
 use crate::api::http::views::AccountLook;
 use crate::api::money::accounts::readable_account;
-use crate::api::money::transaction::TransactionBody;
+use crate::api::money::transaction::{StoredAs, TransactionBody};
+use crate::books::account::Account;
 use crate::books::approval::ApprovalStatus;
 use crate::books::audit_event::Action;
 use crate::books::entry::Entry;
+use crate::books::hold::HoldStatus;
 use crate::books::movement::MovementType;
 use crate::db::history::{EntryRange, Sides};
 use crate::problem_code::ProblemCode;
@@ -122,7 +124,7 @@ pub async fn list(
 /// Show one movement
 ///
 /// As the caller's account saw it; for a transfer between two of the caller's accounts, and for staff, as the sender's.
-/// Staff also see what waits for approval, or has waited: it has the same id before it is posted and after.
+/// A hold has the same id before it is captured and after, and so, for staff, has what waits for approval, or has waited.
 #[utoipa::path(
     get,
     path = "/transactions/{id}",
@@ -144,10 +146,14 @@ pub async fn show(
     let not_found =
         || Error::not_found(ProblemCode::TransactionNotFound, "There is no such movement on your accounts.");
     let look = AccountLook::at(Action::TransactionViewed, id);
-    if caller.role.reads_any_account()
-        && let Some(waiting) = unposted(&app, id).await?
-    {
-        readable_account(&app, &context, caller, waiting.account_number, look).await?;
+    if let Some(waiting) = unposted(&app, id).await? {
+        let account = app.db.account(waiting.account_number).await?;
+        let may_see = |account: &Account| match waiting.stored_as {
+            StoredAs::Entry | StoredAs::Hold => caller.may_read(account),
+            StoredAs::Approval => caller.role.reads_any_account(),
+        };
+        let account = account.filter(may_see).ok_or_else(not_found)?;
+        app.viewed_account(&context, caller, &account, look)?;
         return Ok(Json(waiting));
     }
     let sides = app.db.sides_of(id).await?.ok_or_else(not_found)?;
@@ -168,7 +174,7 @@ pub async fn earlier(app: &App, id: Uuid) -> Result<TransactionBody> {
 }
 
 /// The movement with this id, which is in the journal: as the sender's account saw it, or the only one.
-pub async fn posted(app: &App, id: Uuid) -> Result<TransactionBody> {
+async fn posted(app: &App, id: Uuid) -> Result<TransactionBody> {
     let missing = || Error::Internal(format!("movement {id} is not in the journal"));
     let sides = app.db.sides_of(id).await?.ok_or_else(missing)?;
     let side = sides.debit().or(sides.credit()).ok_or_else(missing)?;
@@ -185,11 +191,14 @@ async fn of_side(
     Ok(entry.map(|entry| TransactionBody::from(entry).with_other_half(sides.reverses, sides.reversed_by)))
 }
 
-/// The approval with this id that is pending, rejected or expired. It is looked up before the journal, so that one that
-/// is approved in between is not missed.
+/// The approval with this id that is pending, rejected or expired, or the hold that was not captured. They are looked up
+/// in the order in which one becomes the other, and before the journal, so that none is missed that moves on in between.
 async fn unposted(app: &App, id: Uuid) -> Result<Option<TransactionBody>> {
-    let approval = app.db.approval(id).await?.filter(|approval| approval.status != ApprovalStatus::Approved);
-    approval.map(TransactionBody::try_from).transpose()
+    if let Some(approval) = app.db.approval(id).await?.filter(|approval| approval.status != ApprovalStatus::Approved) {
+        return TransactionBody::try_from(approval).map(Some);
+    }
+    let hold = app.db.hold(id).await?.filter(|hold| hold.status != HoldStatus::Captured);
+    Ok(hold.map(TransactionBody::from))
 }
 
 fn cursor_at(entry: &Entry) -> Cursor {

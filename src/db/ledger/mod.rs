@@ -16,13 +16,15 @@ use uuid::Uuid;
 
 use self::sqlite::SqliteBatch;
 use self::sqlite::key_index::{BUFFER_SIZE, KeyIndex};
+use super::holds::hold_columns;
 use super::{Db, Tx, account_columns, errors, in_time, in_transaction, wait_for_write_lock};
 use crate::account_number::AccountNumber;
 use crate::books::account::Account;
 use crate::books::approval::{Approval, Reservation};
 use crate::books::audit_event::Event;
 use crate::books::entry::{Entry, Transaction};
-use crate::books::postings::{Approved, PendingReversal, Postings, Reversal, UsedKey};
+use crate::books::hold::Hold;
+use crate::books::postings::{Approved, Captured, PendingReversal, Postings, Reversal, UsedKey};
 use crate::books::unapproved::UnapprovedTotal;
 use crate::money::{Currency, Money};
 use crate::timestamp::Timestamp;
@@ -44,6 +46,23 @@ const HEARTBEAT_RETENTION: Duration = Duration::from_secs(60 * 60);
 const DROP_HEARTBEATS: &str = "delete from heartbeats where written_at < $1";
 const WRITE_HEARTBEAT: &str = "insert into heartbeats (writer, written_at) values ($1, $2)
      on conflict (writer) do update set written_at = excluded.written_at";
+
+/// What holds and pending approvals reserve on the account, or on any of the accounts, while they have not expired.
+macro_rules! select_reservations {
+    ($accounts:literal, $now:literal) => {
+        concat!(
+            "select id, from_account as account_number, amount from approvals where from_account ",
+            $accounts,
+            " and status = 'pending' and expires_at > ",
+            $now,
+            " union all select id, from_account, amount from holds where from_account ",
+            $accounts,
+            " and status = 'held' and expires_at > ",
+            $now
+        )
+    };
+}
+pub(in crate::db) use select_reservations;
 
 /// All of a user's sums, each for one currency.
 macro_rules! select_unapproved_sums {
@@ -78,14 +97,14 @@ impl UnapprovedTotal {
     }
 }
 
-/// The accounts on which these approvals reserve, each with the latest expiry.
-fn reserving(approvals: &[Approval]) -> BTreeMap<AccountNumber, Timestamp> {
+/// The accounts on which these approvals and holds reserve, each with the latest expiry.
+fn reserving(approvals: &[Approval], holds: &[Hold]) -> BTreeMap<AccountNumber, Timestamp> {
+    let of_approvals = approvals.iter().filter_map(|it| it.from_account.map(|number| (number, it.expires_at)));
+    let of_holds = holds.iter().map(|hold| (hold.from_account, hold.expires_at));
     let mut until = BTreeMap::new();
-    for approval in approvals {
-        if let Some(reservation) = approval.reservation() {
-            let known = until.entry(reservation.account_number).or_insert(approval.expires_at);
-            *known = approval.expires_at.max(*known);
-        }
+    for (number, expires_at) in of_approvals.chain(of_holds) {
+        let known = until.entry(number).or_insert(expires_at);
+        *known = expires_at.max(*known);
     }
     until
 }
@@ -201,6 +220,14 @@ impl Batch<'_> {
         }
     }
 
+    /// These holds, locked until the transaction ends. Lock the accounts before.
+    pub async fn lock_holds(&mut self, ids: &[Uuid]) -> sqlx::Result<Vec<Hold>> {
+        match self {
+            Self::Sqlite(batch) => batch.holds(ids),
+            Self::Postgres(tx) => in_time(postgres::lock_holds(tx, ids)).await,
+        }
+    }
+
     /// The reversals of these transactions, and those that these transactions are. Lock the accounts before: then
     /// nobody else reverses one of them in the meantime, because whoever does needs the same accounts.
     pub async fn reversals(&mut self, transactions: &[Uuid]) -> sqlx::Result<Vec<Reversal>> {
@@ -223,8 +250,8 @@ impl Batch<'_> {
         }
     }
 
-    /// The reservations of pending reversals on these accounts at `now`. Lock the accounts before: a request for
-    /// another reversal needs them, too.
+    /// The amounts that holds and pending approvals reserve on these accounts at `now`. Lock the accounts before: whatever
+    /// reserves more needs them, too.
     pub async fn reservations(&mut self, accounts: &[AccountNumber], now: Timestamp) -> sqlx::Result<Vec<Reservation>> {
         match self {
             Self::Sqlite(batch) => batch.reservations(accounts, now),
@@ -256,16 +283,22 @@ impl Batch<'_> {
         Ok(sums.iter().map(|sum| (sum.user_id, Money::new(sum.amount, sum.currency))).collect())
     }
 
-    /// Whether all of the transactions are booked and all of the approvals stored.
-    pub async fn are_written(&mut self, transactions: &[Uuid], approvals: &[Uuid]) -> sqlx::Result<bool> {
+    /// Whether all of the transactions are booked and all of the approvals and holds stored.
+    pub async fn are_written(
+        &mut self,
+        transactions: &[Uuid],
+        approvals: &[Uuid],
+        holds: &[Uuid],
+    ) -> sqlx::Result<bool> {
         match self {
-            Self::Sqlite(batch) => batch.are_written(transactions, approvals),
-            Self::Postgres(tx) => in_time(postgres::are_written(tx, transactions, approvals)).await,
+            Self::Sqlite(batch) => batch.are_written(transactions, approvals, holds),
+            Self::Postgres(tx) => in_time(postgres::are_written(tx, transactions, approvals, holds)).await,
         }
     }
 
     /// Writes a batch: transactions, entries, heads of the accounts, idempotency keys, approvals that were carried out
-    /// or requested, reversals, unapproved totals, reservations, and records of the audit log.
+    /// or requested, reversals, holds that were placed or captured, unapproved totals, reservations, and records of the audit
+    /// log.
     ///
     /// `heads` are the accounts as they are after the batch; `key_stamp` is the time of the keys. Fails when a row is
     /// missing that must be there; then the writer rolls back and nothing is written.
@@ -276,7 +309,7 @@ impl Batch<'_> {
         now: Timestamp,
         key_stamp: Timestamp,
     ) -> sqlx::Result<()> {
-        let reserving = reserving(&postings.approvals);
+        let reserving = reserving(&postings.approvals, &postings.holds);
         let written = match self {
             Self::Sqlite(batch) => [
                 batch.insert_transactions(&postings.transactions)?,
@@ -286,6 +319,8 @@ impl Batch<'_> {
                 batch.mark_approved(&postings.approved, now)?,
                 batch.insert_approvals(&postings.approvals)?,
                 batch.insert_reversals(&postings.reversals)?,
+                batch.insert_holds(&postings.holds)?,
+                batch.mark_captured(&postings.captured, now)?,
                 batch.add_unapproved_totals(&postings.unapproved)?,
                 batch.reserve(&reserving)?,
             ],
@@ -297,12 +332,24 @@ impl Batch<'_> {
                 in_time(postgres::mark_approved(tx, &postings.approved, now)).await?,
                 in_time(postgres::insert_approvals(tx, &postings.approvals)).await?,
                 in_time(postgres::insert_reversals(tx, &postings.reversals)).await?,
+                in_time(postgres::insert_holds(tx, &postings.holds)).await?,
+                in_time(postgres::mark_captured(tx, &postings.captured, now)).await?,
                 in_time(postgres::add_unapproved_totals(tx, &postings.unapproved)).await?,
                 in_time(postgres::reserve(tx, &reserving)).await?,
             ],
         };
-        let Postings { transactions, entries, used_keys, approved, approvals, reversals, unapproved, records } =
-            postings;
+        let Postings {
+            transactions,
+            entries,
+            used_keys,
+            approved,
+            approvals,
+            reversals,
+            holds,
+            captured,
+            unapproved,
+            records,
+        } = postings;
         let expected = [
             transactions.len(),
             entries.len(),
@@ -311,6 +358,8 @@ impl Batch<'_> {
             approved.len(),
             approvals.len(),
             reversals.len(),
+            holds.len(),
+            captured.len(),
             unapproved.len(),
             reserving.len(),
         ];

@@ -73,14 +73,19 @@ pub async fn reservations(
     accounts: &[AccountNumber],
     now: Timestamp,
 ) -> sqlx::Result<Vec<Reservation>> {
-    sqlx::query_as(
-        "select id as approval_id, from_account as account_number, amount from approvals
-         where from_account = any($1) and reverses is not null and status = 'pending' and expires_at > $2",
-    )
-    .bind(column(accounts, |number| number.as_i64()))
-    .bind(now)
-    .fetch_all(conn)
-    .await
+    sqlx::query_as(select_reservations!("= any($1)", "$2"))
+        .bind(column(accounts, |number| number.as_i64()))
+        .bind(now)
+        .fetch_all(conn)
+        .await
+}
+
+/// In the order of the key, as accounts are.
+pub async fn lock_holds(conn: &mut PgConnection, ids: &[Uuid]) -> sqlx::Result<Vec<Hold>> {
+    sqlx::query_as(concat!("select ", hold_columns!(), " from holds where id = any($1) order by id for update"))
+        .bind(ids)
+        .fetch_all(conn)
+        .await
 }
 
 pub async fn count_pending(conn: &mut PgConnection, users: &[Uuid], now: Timestamp) -> sqlx::Result<Vec<(Uuid, i64)>> {
@@ -107,15 +112,23 @@ pub async fn lock_unapproved_sums(
     sqlx::query_as(select_unapproved_sums!("= any($1)", "$2")).bind(users).bind(since).fetch_all(conn).await
 }
 
-pub async fn are_written(conn: &mut PgConnection, transactions: &[Uuid], approvals: &[Uuid]) -> sqlx::Result<bool> {
+pub async fn are_written(
+    conn: &mut PgConnection,
+    transactions: &[Uuid],
+    approvals: &[Uuid],
+    holds: &[Uuid],
+) -> sqlx::Result<bool> {
     let found: i64 = sqlx::query_scalar(
-        "select (select count(*) from transactions where id = any($1)) + (select count(*) from approvals where id = any($2))",
+        "select (select count(*) from transactions where id = any($1))
+              + (select count(*) from approvals where id = any($2))
+              + (select count(*) from holds where id = any($3))",
     )
     .bind(transactions)
     .bind(approvals)
+    .bind(holds)
     .fetch_one(conn)
     .await?;
-    Ok(found as usize == transactions.len() + approvals.len())
+    Ok(found as usize == transactions.len() + approvals.len() + holds.len())
 }
 
 /// One column of a batch, as the array that `unnest` takes.
@@ -228,9 +241,9 @@ pub async fn insert_approvals(conn: &mut PgConnection, rows: &[Approval]) -> sql
     }
     sqlx::query(
         "insert into approvals (id, type, from_account, to_account, amount, currency, description, reverses,
-                                requested_by, requested_at, expires_at)
+                                hold_expires_at, requested_by, requested_at, expires_at)
          select * from unnest($1::uuid[], $2::smallint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::text[],
-                              $7::text[], $8::uuid[], $9::uuid[], $10::bigint[], $11::bigint[])",
+                              $7::text[], $8::uuid[], $9::bigint[], $10::uuid[], $11::bigint[], $12::bigint[])",
     )
     .bind(column(rows, |a| a.id))
     .bind(column(rows, |a| a.movement_type as i16))
@@ -240,6 +253,7 @@ pub async fn insert_approvals(conn: &mut PgConnection, rows: &[Approval]) -> sql
     .bind(column(rows, |a| a.currency.code()))
     .bind(column(rows, |a| a.description.as_deref()))
     .bind(column(rows, |a| a.reverses))
+    .bind(column(rows, |a| a.hold_expires_at.map(Timestamp::as_micros)))
     .bind(column(rows, |a| a.requested_by))
     .bind(column(rows, |a| a.requested_at.as_micros()))
     .bind(column(rows, |a| a.expires_at.as_micros()))
@@ -258,6 +272,48 @@ pub async fn insert_reversals(conn: &mut PgConnection, rows: &[Reversal]) -> sql
         .execute(conn)
         .await
         .map(|done| done.rows_affected())
+}
+
+pub async fn insert_holds(conn: &mut PgConnection, rows: &[Hold]) -> sqlx::Result<u64> {
+    if rows.is_empty() {
+        return Ok(0);
+    }
+    sqlx::query(
+        "insert into holds (id, from_account, to_account, amount, currency, description, placed_by, placed_at, expires_at)
+         select * from unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[], $5::text[], $6::text[], $7::uuid[],
+                              $8::bigint[], $9::bigint[])",
+    )
+    .bind(column(rows, |h| h.id))
+    .bind(column(rows, |h| h.from_account.as_i64()))
+    .bind(column(rows, |h| h.to_account.map(AccountNumber::as_i64)))
+    .bind(column(rows, |h| h.amount))
+    .bind(column(rows, |h| h.currency.code()))
+    .bind(column(rows, |h| h.description.as_deref()))
+    .bind(column(rows, |h| h.placed_by))
+    .bind(column(rows, |h| h.placed_at.as_micros()))
+    .bind(column(rows, |h| h.expires_at.as_micros()))
+    .execute(conn)
+    .await
+    .map(|done| done.rows_affected())
+}
+
+pub async fn mark_captured(conn: &mut PgConnection, rows: &[Captured], now: Timestamp) -> sqlx::Result<u64> {
+    if rows.is_empty() {
+        return Ok(0);
+    }
+    sqlx::query(
+        "update holds h
+         set status = 'captured', captured_amount = captured.amount, decided_by = captured.by, decided_at = $4
+         from unnest($1::uuid[], $2::uuid[], $3::bigint[]) as captured(id, by, amount)
+         where h.id = captured.id and h.status = 'held'",
+    )
+    .bind(column(rows, |c| c.id))
+    .bind(column(rows, |c| c.by))
+    .bind(column(rows, |c| c.amount))
+    .bind(now)
+    .execute(conn)
+    .await
+    .map(|done| done.rows_affected())
 }
 
 pub async fn add_unapproved_totals(conn: &mut PgConnection, rows: &[UnapprovedTotal]) -> sqlx::Result<u64> {

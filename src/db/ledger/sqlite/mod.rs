@@ -8,7 +8,7 @@ use tokio::sync::OwnedMutexGuard;
 use self::key_index::KeyIndex;
 use super::*;
 use crate::db::audit::{AuditHead, audit_columns, chained};
-use crate::db::sqlite::{account, into_sqlx};
+use crate::db::sqlite::{account, hold, into_sqlx};
 
 /// A transaction with the one write lock, taken at the start, and the lock on it within this process. Rolls back when
 /// dropped.
@@ -76,11 +76,17 @@ impl<'a> SqliteBatch<'a> {
     }
 
     pub fn reservations(&self, accounts: &[AccountNumber], now: Timestamp) -> sqlx::Result<Vec<Reservation>> {
-        self.find_all(
-            "select id, from_account, amount from approvals
-             where from_account = ? and reverses is not null and status = 'pending' and expires_at > ?",
-            accounts.iter().map(|&number| (number, now)),
-            |row| Ok(Reservation { approval_id: row.get(0)?, account_number: row.get(1)?, amount: row.get(2)? }),
+        self.find_all(select_reservations!("= ?1", "?2"), accounts.iter().map(|&number| (number, now)), |row| {
+            Ok(Reservation { id: row.get(0)?, account_number: row.get(1)?, amount: row.get(2)? })
+        })
+    }
+
+    /// Nobody else can write until the end of the transaction: reading is enough.
+    pub fn holds(&self, ids: &[Uuid]) -> sqlx::Result<Vec<Hold>> {
+        self.find_each(
+            concat!("select ", hold_columns!(), " from holds where id = ?"),
+            ids.iter().map(|&id| (id,)),
+            hold,
         )
     }
 
@@ -98,12 +104,14 @@ impl<'a> SqliteBatch<'a> {
         })
     }
 
-    pub fn are_written(&self, transactions: &[Uuid], approvals: &[Uuid]) -> sqlx::Result<bool> {
-        let find =
-            |select, ids: &[Uuid]| self.find_each(select, ids.iter().map(|&id| (id,)), |row| row.get::<_, i64>(0));
-        let booked = find("select amount from transactions where id = ?", transactions)?;
-        let waiting = find("select amount from approvals where id = ?", approvals)?;
-        Ok(booked.len() == transactions.len() && waiting.len() == approvals.len())
+    pub fn are_written(&self, transactions: &[Uuid], approvals: &[Uuid], holds: &[Uuid]) -> sqlx::Result<bool> {
+        let are_there = |select, ids: &[Uuid]| -> sqlx::Result<bool> {
+            let found = self.find_each(select, ids.iter().map(|&id| (id,)), |row| row.get::<_, i64>(0))?;
+            Ok(found.len() == ids.len())
+        };
+        Ok(are_there("select amount from transactions where id = ?", transactions)?
+            && are_there("select amount from approvals where id = ?", approvals)?
+            && are_there("select amount from holds where id = ?", holds)?)
     }
 
     pub fn insert_transactions(&self, rows: &[Transaction]) -> sqlx::Result<u64> {
@@ -171,8 +179,8 @@ impl<'a> SqliteBatch<'a> {
     pub fn insert_approvals(&self, rows: &[Approval]) -> sqlx::Result<u64> {
         self.write_each(
             "insert into approvals (id, type, from_account, to_account, amount, currency, description, reverses,
-                                    requested_by, requested_at, expires_at)
-             values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                                    hold_expires_at, requested_by, requested_at, expires_at)
+             values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             rows.iter().map(|a| {
                 (
                     a.id,
@@ -183,6 +191,7 @@ impl<'a> SqliteBatch<'a> {
                     a.currency,
                     a.description.as_deref(),
                     a.reverses,
+                    a.hold_expires_at,
                     a.requested_by,
                     a.requested_at,
                     a.expires_at,
@@ -195,6 +204,35 @@ impl<'a> SqliteBatch<'a> {
         self.write_each(
             "insert into reversals (transaction_id, reversal_id) values (?, ?)",
             rows.iter().map(|r| (r.transaction_id, r.reversal_id)),
+        )
+    }
+
+    pub fn insert_holds(&self, rows: &[Hold]) -> sqlx::Result<u64> {
+        self.write_each(
+            "insert into holds (id, from_account, to_account, amount, currency, description, placed_by, placed_at,
+                                expires_at)
+             values (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            rows.iter().map(|h| {
+                (
+                    h.id,
+                    h.from_account,
+                    h.to_account,
+                    h.amount,
+                    h.currency,
+                    h.description.as_deref(),
+                    h.placed_by,
+                    h.placed_at,
+                    h.expires_at,
+                )
+            }),
+        )
+    }
+
+    pub fn mark_captured(&self, rows: &[Captured], now: Timestamp) -> sqlx::Result<u64> {
+        self.write_each(
+            "update holds set status = 'captured', captured_amount = ?, decided_by = ?, decided_at = ?
+             where id = ? and status = 'held'",
+            rows.iter().map(|c| (c.amount, c.by, now, c.id)),
         )
     }
 

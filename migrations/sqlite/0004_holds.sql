@@ -1,0 +1,59 @@
+-- Money that an account keeps for one movement, until it is captured or released, or the hold expires.
+--
+-- The id is the one that the transaction gets: the journal's primary key lets a hold be captured once, whatever else goes
+-- wrong. What is free again is free by the row's status and expiry alone, so nobody has to sweep. No foreign keys: accounts,
+-- users and transactions would be spread by other columns than this table; `coffer doctor` compares them.
+create table holds (
+    id              blob    not null primary key check (length(id) = 16),
+    from_account    integer not null,
+    -- Null where the money is to be paid out.
+    to_account      integer,
+    amount          integer not null check (amount > 0),
+    currency        text    not null check (length(currency) = 3),
+    description     text,
+    placed_by       blob    not null check (length(placed_by) = 16),
+    placed_at       integer not null,
+    -- Nobody writes down that one has expired.
+    expires_at      integer not null check (expires_at > placed_at),
+    status          text    not null default 'held' check (status in ('held', 'captured', 'released')),
+    captured_amount integer check (captured_amount between 1 and amount),
+    decided_by      blob    check (length(decided_by) = 16),
+    decided_at      integer,
+    check (from_account <> to_account),
+    check ((status = 'held') = (decided_by is null) and (decided_by is null) = (decided_at is null)),
+    check ((status = 'captured') = (captured_amount is not null))
+) strict, without rowid;
+
+-- What an account keeps, and the list of its holds.
+create index holds_that_reserve on holds (from_account, expires_at) where status = 'held';
+create index holds_by_account on holds (from_account, id);
+
+-- An approval may place a hold instead of booking a movement: then this is when the hold will expire.
+alter table approvals add column hold_expires_at integer;
+
+-- Whatever waits for approval reserves its money, not reversals alone.
+drop index approvals_that_hold;
+create index approvals_that_reserve on approvals (from_account, expires_at) where status = 'pending' and from_account is not null;
+
+-- The list of what stays as it was asked for has one column more.
+drop trigger approvals_refuse_change;
+create trigger approvals_refuse_change
+before update of id, type, from_account, to_account, amount, currency, reverses, hold_expires_at, requested_by, requested_at,
+                 expires_at
+on approvals
+begin select raise(abort, 'an approval stays as it was asked for'); end;
+
+-- A hold keeps what it was placed for, and ends once. The description can be erased, as in transactions.
+create trigger holds_refuse_change
+before update of id, from_account, to_account, amount, currency, placed_by, placed_at, expires_at on holds
+begin select raise(abort, 'a hold stays as it was placed'); end;
+create trigger holds_refuse_other_texts before update of description on holds when new.description is not null
+begin select raise(abort, 'a hold stays as it was placed'); end;
+create trigger holds_refuse_second_end before update of status, captured_amount, decided_by, decided_at on holds
+when old.status <> 'held'
+begin select raise(abort, 'a hold ends once'); end;
+create trigger holds_refuse_replace before insert on holds
+when exists (select 1 from holds where id = new.id)
+begin select raise(abort, 'a hold stays as it was placed'); end;
+create trigger holds_refuse_delete before delete on holds
+begin select raise(abort, 'holds end, and are never deleted'); end;
