@@ -67,7 +67,8 @@ pub async fn fill(
     let since = day_of(user.created_at)?;
     let mut year = a_year(since, &accounts);
     year.retain(|planned| planned.at < Timestamp::now());
-    book(db, max_amount, user.id, &year, progress).await?;
+    book(db, max_amount, user.id, "demo", &year, progress).await?;
+    book(db, max_amount, user.id, "demo hold", &holds_of_today(&accounts), |_, _| {}).await?;
 
     let mut tx = db.begin().await?;
     if tx.lock_user(user.id).await?.is_none_or(|user| user.password_hash != NO_PASSWORD) {
@@ -157,6 +158,7 @@ async fn open_accounts(db: &Db) -> Result<(User, Accounts), AnyError> {
 struct Planned {
     at: Timestamp,
     movement: Movement,
+    step: Step,
     /// Minor units of a currency with two decimals.
     cents: u32,
     description: &'static str,
@@ -180,6 +182,25 @@ fn a_year(since: Date, accounts: &Accounts) -> Vec<Planned> {
     plans
 }
 
+/// Money that is held today, for a week.
+fn holds_of_today(accounts: &Accounts) -> Vec<Planned> {
+    let hold = |movement, cents, description| Planned {
+        at: Timestamp::now(),
+        movement,
+        step: Step::Hold { expires_at: None },
+        cents,
+        description,
+    };
+    vec![
+        hold(Movement::Withdrawal { from: accounts.everyday }, 15_000, "Deposit for a hired bicycle"),
+        hold(
+            Movement::Transfer { from: accounts.everyday, to: accounts.savings },
+            5_000,
+            "Put aside, if it is left over",
+        ),
+    ]
+}
+
 struct Diary {
     chance: Chance,
     plans: Vec<Planned>,
@@ -197,7 +218,7 @@ impl Diary {
     ) {
         let at = moment(date, hour * 60 + self.chance.below(60) as u16);
         let cents = cents.start + self.chance.below(cents.end - cents.start);
-        self.plans.push(Planned { at, movement, cents, description });
+        self.plans.push(Planned { at, movement, step: Step::Post, cents, description });
     }
 
     /// The movements of every month.
@@ -266,27 +287,30 @@ impl Diary {
     }
 }
 
-/// Books what was planned, some at a time and in its order.
+/// Books what was planned, some at a time and in its order. The keys, which begin with `name`, tell the next run what is
+/// booked.
 async fn book(
     db: &Db,
     max_amount: i64,
     user_id: Uuid,
-    year: &[Planned],
+    name: &str,
+    planned: &[Planned],
     mut progress: impl FnMut(usize, usize),
 ) -> Result<(), AnyError> {
     // The bank itself does this, so it may even where customers may not.
     let requester = Requester { user_id, acts_on_any_account: false, deposits_to_own: true, approval_above: None };
     let (committer, mut writers) = Committer::start(db, max_amount, &Arc::default());
     let mut booked = 0;
-    for (index, some) in year.chunks(AT_ONCE).enumerate() {
+    for (index, some) in planned.chunks(AT_ONCE).enumerate() {
         let numbered = some.iter().zip(index * AT_ONCE..);
-        let commands =
-            numbered.map(|(planned, number)| planned.command(requester, number)).collect::<Result<_, _>>()?;
+        let commands = numbered
+            .map(|(planned, number)| planned.command(requester, &format!("{name} {number}")))
+            .collect::<Result<_, _>>()?;
         for verdict in committer.submit_all(commands, true).await? {
             verdict?;
         }
         booked += some.len();
-        progress(booked, year.len());
+        progress(booked, planned.len());
     }
     drop(committer);
     writers.all_ended().await;
@@ -300,14 +324,14 @@ impl Planned {
         uuid::Builder::from_unix_timestamp_millis(self.at.as_unix_seconds().unsigned_abs() * 1_000, &random).into_uuid()
     }
 
-    fn command(&self, requester: Requester, number: usize) -> Result<Command, AnyError> {
-        let key = Sha256::new().chain_update(requester.user_id).chain_update(format!("demo {number}")).finalize();
+    fn command(&self, requester: Requester, key: &str) -> Result<Command, AnyError> {
+        let key = Sha256::new().chain_update(requester.user_id).chain_update(key).finalize();
         let key = <[u8; 32]>::from(key);
         Ok(Command {
             id: self.id(&key),
             requester,
             movement: self.movement,
-            step: Step::Post,
+            step: self.step,
             amount: Amount::parse(&format!("{}.{:02}", self.cents / 100, self.cents % 100))?,
             currency: None,
             texts: Texts::new(Some(self.description.to_owned()), Uuid::new_v4().into_bytes()),
@@ -384,7 +408,7 @@ mod tests {
         let db = crate::db::new_on_sqlite(&directory).await;
         let (user, accounts) = open_accounts(&db).await.expect("accounts");
         let year = a_year(day_of(user.created_at).expect("a day"), &accounts);
-        book(&db, LARGEST, user.id, &year[..AT_ONCE + 7], |_, _| ()).await.expect("a part of it");
+        book(&db, LARGEST, user.id, "demo", &year[..AT_ONCE + 7], |_, _| ()).await.expect("a part of it");
 
         let mut movements = 0;
         let show = |filled: &Filled| {

@@ -44,7 +44,10 @@ BEYOND_ANY_SCHEMA = {
 }
 # The same, of single operations.
 BEYOND_THE_SCHEMA_OF = {
-    "batch": {"missing_field", "unknown_field"},  # the type of a movement decides which accounts it has
+    # the type of a movement decides which accounts it has, and whether it ends
+    "batch": {"missing_field", "unknown_field", "hold_lifetime"},
+    "place_hold": {"missing_field", "unknown_field", "hold_lifetime"},  # one account or two; and the clock decides
+    "capture_hold": {"capture_exceeds_hold"},
     "take_statement_as_csv": {"date_malformed"},
     "take_statement": {"date_malformed"},  # the pattern lets a 31st of February pass
     "refresh": {"missing_field", "unknown_field"},  # the header says whether the token is in the cookie
@@ -170,6 +173,9 @@ ID_OF = {
     "/approvals/{id}": entries_of("approvals")[0],
     "/approvals/{id}/approve": entries_of("approvals")[1],
     "/approvals/{id}/reject": entries_of("approvals")[2],
+    "/holds/{id}": entries_of("holds")[0],
+    "/holds/{id}/capture": entries_of("holds")[1],
+    "/holds/{id}/release": entries_of("holds")[2],
 }
 USER = entries_of("users")[0]
 CALLER_ID = entries_of("owners")[0]
@@ -273,10 +279,20 @@ def approval_to_decide():
         return pending[0]["id"] if pending else None
 
 
+def hold_to_end():
+    """A hold of the caller that keeps money, and a new one while there is room for it."""
+    try:
+        return call("POST", "/holds", {"account_number": NUMBERS[0], "amount": "1"}, resident)["id"]
+    except urllib.error.HTTPError:
+        held = call("GET", f"/holds?account_number={NUMBERS[0]}&status=held&limit=1", caller=resident)["data"]
+        return held[0]["id"] if held else None
+
+
 # What can be done to a thing once only, and what makes one more: without, a run could use up what there is.
 MADE_TO_ORDER = {}
 if not PASSES_BY:
     MADE_TO_ORDER["close_account"] = ("account_number", account_to_close)
+    MADE_TO_ORDER["capture_hold"] = MADE_TO_ORDER["release_hold"] = ("id", hold_to_end)
 if ROLE in ("staff", "admin"):
     MADE_TO_ORDER["approve"] = MADE_TO_ORDER["reject"] = ("id", approval_to_decide)
 
