@@ -594,3 +594,54 @@ async fn the_first_admin_is_made_at_the_command_line() {
         bank.close_with_books_right().await;
     }
 }
+
+/// Holds that are being captured when the server dies are captured whole or not at all, and what is left can be afterwards:
+/// each once, and the rest of each is free.
+async fn captures_outlive_a_killed_server(kind: Kind) {
+    const COUNT: usize = 64;
+    let bank = TestBank::open(kind).await;
+    let (ada, bob) = (bank.customer().await, bank.customer().await);
+    ada.deposit("1000").await.expect_status(201);
+    let mut held = Vec::new();
+    for _ in 0..COUNT {
+        let body = json!({"from_account": ada.account, "to_account": bob.account, "amount": "10"});
+        held.push(ada.post("/holds", body).send().await.expect_status(201).text_at("/id"));
+    }
+    let directory = TempDir::new().expect("a directory");
+    let arguments = ["--database-url", &bank.database.url, "--jwt-secret", JWT_SECRET];
+    let client = reqwest::Client::new();
+    for a_few in held.chunks(COUNT / 4) {
+        let mut server = Server::start(directory.path(), &arguments);
+        let urls = a_few.iter().map(|id| server.url(&format!("/holds/{id}/capture"))).collect::<Vec<_>>();
+        let capture = |url| client.post(url).bearer_auth(&ada.token).json(&json!({"amount": "4"})).send();
+        let mut answers = stream::iter(urls).map(capture).buffer_unordered(4);
+        for _ in 0..COUNT / 8 {
+            assert_eq!(answers.next().await.expect("one of them").expect("an answer").status(), 201);
+        }
+        server.process.kill().expect("SIGKILL");
+        drop(answers);
+        assert_eq!(bank.books_wrong().await, []);
+    }
+    let mut left = 0;
+    for id in &held {
+        let again = ada.post(&format!("/holds/{id}/capture"), json!({"amount": "4"})).send().await;
+        match again.status.as_u16() {
+            201 => left += 1,
+            _ => drop(again.expect_problem(409, "hold_captured")),
+        }
+    }
+    assert!((1..=COUNT / 2).contains(&left), "{left} of {COUNT} were left");
+    assert_eq!((ada.balance().await, bob.balance().await), ("744.00".to_owned(), "256.00".to_owned()));
+    ada.withdraw("744").await.expect_status(201);
+    bank.close_with_books_right().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn captures_outlive_kill_9_on_sqlite() {
+    captures_outlive_a_killed_server(Kind::Sqlite).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn captures_outlive_kill_9_on_postgres() {
+    captures_outlive_a_killed_server(Kind::Postgres).await;
+}
