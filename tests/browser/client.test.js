@@ -60,6 +60,28 @@ describe('the client', () => {
     assert.ok(wrong.requestId);
   });
 
+  test('holds money, moves a part of it and lets it go', async () => {
+    const ada = await bank.customer({ amount: '100' });
+    const bob = await bank.customer();
+    const { coffer } = await signedIn(ada);
+    const order = { from_account: ada.number, to_account: bob.number, amount: '60' };
+    const held = await coffer.hold(order);
+    assert.deepEqual([held.status, held.balance], ['held', null]);
+    assert.equal((await coffer.account(ada.number)).available, '40.00');
+    const entry = await coffer.captureHold(held.id, { amount: '25' });
+    assert.deepEqual([entry.id, entry.status, entry.balance], [held.id, 'posted', '75.00']);
+    assert.equal((await coffer.getHold(held.id)).captured_amount, '25.00');
+    const { id } = await coffer.hold({ account_number: ada.number, amount: '75' });
+    const open = await coffer.holds(ada.number, { status: 'held' });
+    assert.deepEqual(
+      open.data.map((hold) => hold.id),
+      [id],
+    );
+    assert.equal((await coffer.releaseHold(id)).status, 'released');
+    const gone = await coffer.captureHold(id).catch((error) => error);
+    assert.equal(gone.code, 'hold_released');
+  });
+
   test('renews an access token once for all that meet its end', async () => {
     const ada = await bank.customer();
     let rejected = 0;

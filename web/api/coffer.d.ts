@@ -257,6 +257,44 @@ export class Coffer extends EventTarget {
      */
     transfer: (transfer: Transfer, options?: MovementOptions) => Promise<Transaction>;
     /**
+     * Keeps money on its account for a movement to come.
+     * @param {HoldOrder} order
+     * @param {MovementOptions} [options]
+     * @returns {Promise<Transaction>} `held`, with the id of the hold
+     */
+    hold: (order: HoldOrder, options?: MovementOptions) => Promise<Transaction>;
+    /**
+     * Moves what is held, once. The rest is free again.
+     * @param {string} id
+     * @param {{amount?: string}} [capture] all of it if left out
+     * @param {MovementOptions} [options]
+     * @returns {Promise<Transaction>} with the id of the hold
+     */
+    captureHold: (id: string, capture?: {
+        amount?: string;
+    }, options?: MovementOptions) => Promise<Transaction>;
+    /**
+     * The money is free again.
+     * @param {string} id
+     * @returns {Promise<Hold>}
+     */
+    releaseHold: (id: string) => Promise<Hold>;
+    /**
+     * @param {string} number
+     * @param {PageQuery & {status?: Hold['status'] | ''}} [query]
+     * @param {Options} [options]
+     * @returns {Promise<Page<Hold>>} newest first, with those that have ended
+     */
+    holds: (number: string, query?: PageQuery & {
+        status?: Hold["status"] | "";
+    }, options?: Options) => Promise<Page<Hold>>;
+    /**
+     * @param {string} id
+     * @param {Options} [options]
+     * @returns {Promise<Hold>}
+     */
+    getHold: (id: string, options?: Options) => Promise<Hold>;
+    /**
      * @param {Batch} batch
      * @param {MovementOptions} [options]
      * @returns {Promise<BatchResult>}
@@ -265,9 +303,9 @@ export class Coffer extends EventTarget {
     /**
      * @param {string} id
      * @param {Options} [options]
-     * @returns {Promise<Entry>}
+     * @returns {Promise<Transaction>}
      */
-    transaction: (id: string, options?: Options) => Promise<Entry>;
+    transaction: (id: string, options?: Options) => Promise<Transaction>;
     /**
      * @param {string} number
      * @param {HistoryFilter & PageQuery} [filter]
@@ -479,16 +517,22 @@ export type Entry = Terms & {
     hash: string;
 };
 /**
- * One that is not: while it is `pending_approval`, somebody else has to approve it, under the same id.
+ * One that is not: while it is `pending_approval`, somebody else has to approve it, and while it is `held`, its money is
+ * kept until a capture moves it, each under the same id. It ends by itself at `expires_at`.
  */
 export type Unposted = Terms & {
-    status: "pending_approval" | "rejected" | "expired";
+    status: "pending_approval" | "held" | "released" | "rejected" | "expired";
     balance: null;
     sequence: null;
     hash: null;
+    expires_at: string;
 };
 export type Transaction = Entry | Unposted;
 export type TransactionStatus = Transaction["status"];
+/**
+ * `hold_expires_at` of
+ *   one that places a hold, which has the approval's id
+ */
 export type Approval = {
     id: string;
     status: "pending" | "approved" | "rejected" | "expired";
@@ -502,12 +546,31 @@ export type Approval = {
     role?: Role;
     description: string | null;
     reverses: string | null;
+    hold_expires_at?: string;
     requested_by: string;
     requested_at: string;
     expires_at: string;
     decided_by: string | null;
     decided_at: string | null;
     transaction_id: string | null;
+};
+/**
+ * Money that an account keeps for one movement, or has kept. `to_account` is null for cash, and `captured_amount` unless
+ * it is `captured`. What is `placed_by_bank`, only the bank captures or releases.
+ */
+export type Hold = {
+    id: string;
+    status: "held" | "captured" | "released" | "expired";
+    account_number: string;
+    to_account: string | null;
+    amount: string;
+    currency: string;
+    captured_amount: string | null;
+    description: string | null;
+    placed_by_bank: boolean;
+    created_at: string;
+    expires_at: string;
+    decided_at: string | null;
 };
 export type Movement = {
     account_number: string;
@@ -522,18 +585,27 @@ export type Transfer = {
     currency?: string;
     description?: string;
 };
+/**
+ * `expires_at` is in seven days if left out
+ */
+export type HoldOrder = (Movement | Transfer) & {
+    expires_at?: string;
+};
+export type BatchItem = ({
+    type: MovementType;
+} & (Movement | Transfer)) | ({
+    type: "hold";
+} & HoldOrder);
 export type Batch = {
     atomic?: boolean;
-    transactions: ({
-        type: MovementType;
-    } & (Movement | Transfer))[];
+    transactions: BatchItem[];
 };
 export type BatchResult = {
     booked: number;
     refused: number;
     data: {
         status: number;
-        transaction?: Entry;
+        transaction?: Transaction;
         replayed?: boolean;
         problem?: Problem;
     }[];

@@ -338,6 +338,45 @@ export class Coffer extends EventTarget {
   transfer = (transfer, options) => this.#move('transfer', transfer, options);
 
   /**
+   * Keeps money on its account for a movement to come.
+   * @param {HoldOrder} order
+   * @param {MovementOptions} [options]
+   * @returns {Promise<Transaction>} `held`, with the id of the hold
+   */
+  hold = (order, options) => this.#move('holds', order, options);
+
+  /**
+   * Moves what is held, once. The rest is free again.
+   * @param {string} id
+   * @param {{amount?: string}} [capture] all of it if left out
+   * @param {MovementOptions} [options]
+   * @returns {Promise<Transaction>} with the id of the hold
+   */
+  captureHold = (id, capture = {}, options) => this.#move(`holds/${id}/capture`, capture, options);
+
+  /**
+   * The money is free again.
+   * @param {string} id
+   * @returns {Promise<Hold>}
+   */
+  releaseHold = (id) => this.#call('POST', `holds/${id}/release`);
+
+  /**
+   * @param {string} number
+   * @param {PageQuery & {status?: Hold['status'] | ''}} [query]
+   * @param {Options} [options]
+   * @returns {Promise<Page<Hold>>} newest first, with those that have ended
+   */
+  holds = (number, query, options) => this.#get('holds', { account_number: number, ...query }, options);
+
+  /**
+   * @param {string} id
+   * @param {Options} [options]
+   * @returns {Promise<Hold>}
+   */
+  getHold = (id, options) => this.#get(`holds/${id}`, {}, options);
+
+  /**
    * @param {Batch} batch
    * @param {MovementOptions} [options]
    * @returns {Promise<BatchResult>}
@@ -347,7 +386,7 @@ export class Coffer extends EventTarget {
   /**
    * @param {string} id
    * @param {Options} [options]
-   * @returns {Promise<Entry>}
+   * @returns {Promise<Transaction>}
    */
   transaction = (id, options) => this.#get(`transactions/${id}`, {}, options);
 
@@ -907,9 +946,10 @@ function retryAfterSeconds(response) {
  */
 /** @typedef {Terms & {status: 'posted', balance: string, sequence: number, hash: string}} Entry one that is in the books */
 /**
- * One that is not: while it is `pending_approval`, somebody else has to approve it, under the same id.
- * @typedef {Terms & {status: 'pending_approval' | 'rejected' | 'expired', balance: null, sequence: null,
- *   hash: null}} Unposted
+ * One that is not: while it is `pending_approval`, somebody else has to approve it, and while it is `held`, its money is
+ * kept until a capture moves it, each under the same id. It ends by itself at `expires_at`.
+ * @typedef {Terms & {status: 'pending_approval' | 'held' | 'released' | 'rejected' | 'expired', balance: null,
+ *   sequence: null, hash: null, expires_at: string}} Unposted
  */
 /** @typedef {Entry | Unposted} Transaction */
 /** @typedef {Transaction['status']} TransactionStatus */
@@ -917,16 +957,29 @@ function retryAfterSeconds(response) {
  * @typedef {{id: string, status: 'pending' | 'approved' | 'rejected' | 'expired',
  *   type: MovementType | 'role_change' | 'second_factor_reset', account_number?: string, from_account?: string,
  *   to_account?: string, amount?: string, currency?: string, user_id?: string, role?: Role, description: string | null,
- *   reverses: string | null, requested_by: string, requested_at: string, expires_at: string, decided_by: string | null,
- *   decided_at: string | null, transaction_id: string | null}} Approval
+ *   reverses: string | null, hold_expires_at?: string, requested_by: string, requested_at: string, expires_at: string,
+ *   decided_by: string | null, decided_at: string | null, transaction_id: string | null}} Approval `hold_expires_at` of
+ *   one that places a hold, which has the approval's id
+ */
+/**
+ * Money that an account keeps for one movement, or has kept. `to_account` is null for cash, and `captured_amount` unless
+ * it is `captured`. What is `placed_by_bank`, only the bank captures or releases.
+ * @typedef {{id: string, status: 'held' | 'captured' | 'released' | 'expired', account_number: string,
+ *   to_account: string | null, amount: string, currency: string, captured_amount: string | null,
+ *   description: string | null, placed_by_bank: boolean, created_at: string, expires_at: string,
+ *   decided_at: string | null}} Hold
  */
 /** @typedef {{account_number: string, amount: string, currency?: string, description?: string}} Movement */
 /**
  * @typedef {{from_account: string, to_account: string, amount: string, currency?: string, description?: string}} Transfer
  */
-/** @typedef {{atomic?: boolean, transactions: ({type: MovementType} & (Movement | Transfer))[]}} Batch */
+/** @typedef {(Movement | Transfer) & {expires_at?: string}} HoldOrder `expires_at` is in seven days if left out */
 /**
- * @typedef {{booked: number, refused: number, data: {status: number, transaction?: Entry, replayed?: boolean,
+ * @typedef {({type: MovementType} & (Movement | Transfer)) | ({type: 'hold'} & HoldOrder)} BatchItem
+ */
+/** @typedef {{atomic?: boolean, transactions: BatchItem[]}} Batch */
+/**
+ * @typedef {{booked: number, refused: number, data: {status: number, transaction?: Transaction, replayed?: boolean,
  *   problem?: Problem}[]}} BatchResult
  */
 /** @typedef {{type?: MovementType | '', from?: string, to?: string, text?: string, limit?: number}} HistoryFilter */

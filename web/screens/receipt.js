@@ -11,6 +11,7 @@ import { formatMoney } from '../domain/money.js';
 import { MOVEMENT_TYPES } from '../domain/movement_types.js';
 import { link, replaceWith } from '../ui/router.js';
 import { actsForOthers } from '../domain/roles.js';
+import { notFound } from '../ui/states.js';
 import { signed } from './history.js';
 import { leaveForApproval } from './movement.js';
 
@@ -22,6 +23,8 @@ import { leaveForApproval } from './movement.js';
 export async function receipt(context) {
   const { bank, me, params, query, signal } = context;
   const entry = await find(bank, params, signal);
+  // Nothing is in the books yet, or ever will be.
+  if (entry.status !== 'posted') return notFound();
   const title = MOVEMENT_TYPES[entry.type].name;
   const home = link(`/accounts/${params.number}`, { for: query.get('for') });
   const content = h(
@@ -49,10 +52,10 @@ export async function receipt(context) {
   return { title: `${title} receipt`, content };
 }
 
-/** A transfer between two of one's own accounts has two entries; the bank gives the sender's unless asked for a history. @param {Coffer} bank @param {Context['params']} params @param {AbortSignal} signal @returns {Promise<Entry>} */
+/** A transfer between two of one's own accounts has two entries; the bank gives the sender's unless asked for a history. @param {Coffer} bank @param {Context['params']} params @param {AbortSignal} signal @returns {Promise<Transaction>} */
 async function find(bank, { number, id }, signal) {
   const entry = await bank.transaction(id, { signal });
-  if (entry.account_number === number) return entry;
+  if (entry.account_number === number || entry.status !== 'posted') return entry;
   const moment = Date.parse(entry.created_at);
   const around = { from: entry.created_at, to: new Date(moment + 1).toISOString(), type: entry.type };
   for await (const each of bank.history(number, around, { signal })) if (each.id === id) return { ...entry, ...each };
