@@ -12,6 +12,7 @@ import { approvals } from './screens/approvals.js';
 import { audit } from './screens/audit.js';
 import { customer } from './screens/customer.js';
 import { customers } from './screens/customers.js';
+import { holds } from './screens/holds.js';
 import { movement } from './screens/movement.js';
 import { openAccount } from './screens/open_account.js';
 import { overview } from './screens/overview.js';
@@ -44,6 +45,7 @@ const FOR_THE_SIGNED_IN = [
   ['/accounts/:number', account],
   ['/accounts/:number/statement', statement],
   ['/accounts/:number/entries/:id', receipt],
+  ['/accounts/:number/holds', holds],
   ['/accounts/:number/:kind', movement],
   ['/profile', profile],
   [ENROLMENT, secondFactor],

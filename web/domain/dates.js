@@ -32,6 +32,15 @@ export function startOfDay(date, daysLater = 0) {
   return new Date(year, month - 1, dayOfMonth + daysLater).toISOString();
 }
 
+/** The last second of a local day, for the bank. @param {string} date "2026-01-31" */
+export const endOfDay = (date) => new Date(Date.parse(startOfDay(date, 1)) - 1_000).toISOString();
+
+/** A local day so many days from now, "2026-01-31". @param {number} daysLater */
+export function localDate(daysLater) {
+  const now = new Date();
+  return utcDate(new Date(Date.UTC(now.getFullYear(), now.getMonth(), now.getDate() + daysLater)));
+}
+
 /** @param {string | null} text @returns {text is string} whether it is a day, such as "2026-01-31" */
 export const isDay = (text) => /^\d{4}-\d{2}-\d{2}$/.test(text ?? '') && !Number.isNaN(Date.parse(text ?? ''));
 

@@ -35,6 +35,9 @@ export function toMinor(amount) {
   return BigInt(amount.replace('.', ''));
 }
 
+/** @param {string} amount */
+export const isPositive = (amount) => toMinor(amount) > 0n;
+
 /** @param {bigint} minor @param {number} decimals @returns {string} as the bank writes it */
 export function fromMinor(minor, decimals) {
   const sign = minor < 0n ? '-' : '';

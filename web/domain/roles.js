@@ -8,5 +8,8 @@ export const worksHere = (me) => ['staff', 'admin', 'auditor'].includes(me.role)
 /** Who may change something for others. @param {User} me */
 export const actsForOthers = (me) => ['staff', 'admin'].includes(me.role);
 
+/** Who may move money at all, their own or that of others. @param {User} me */
+export const mayAct = (me) => me.status === 'active' && me.role !== 'auditor';
+
 /** Who reads the audit log. @param {User} me */
 export const readsAudit = (me) => ['admin', 'auditor'].includes(me.role);

@@ -6,11 +6,11 @@ import { ask } from '../ui/dialog.js';
 import { h, toast } from '../ui/dom.js';
 import { field } from '../ui/form.js';
 import { icon } from '../ui/icons.js';
-import { formatMoney } from '../domain/money.js';
+import { formatMoney, isPositive } from '../domain/money.js';
 import { MOVEMENT_TYPES } from '../domain/movement_types.js';
 import { customerOf } from '../ui/people.js';
 import { link } from '../ui/router.js';
-import { actsForOthers } from '../domain/roles.js';
+import { actsForOthers, mayAct } from '../domain/roles.js';
 import { accountHistory } from './history.js';
 
 /** @import { Account, Coffer, User } from '../api/coffer.js' */
@@ -39,39 +39,36 @@ export function actingFor(me, customer) {
 
 /** @param {Context} context @param {Account} shown @param {{id: string} | null} customer */
 function head({ bank, me }, shown, customer) {
-  const mayAct = me.status === 'active' && me.role !== 'auditor' && shown.status !== 'closed';
+  const isOpen = shown.status === 'open';
   const ways = { for: customer?.id };
   const base = `/accounts/${shown.account_number}`;
   /** @param {string} path @param {Picture} picture @param {string} words */
   const way = (path, picture, words) =>
     h('a', { class: 'button secondary', href: link(`${base}/${path}`, ways) }, icon(picture), words);
-  const moves = mayAct && shown.status === 'open';
   return h(
     'section',
     { class: 'account-head' },
-    h('div', { class: 'title-row' }, h('h1', null, nameOf(shown)), shown.status !== 'open' && chip(shown.status)),
+    h('div', { class: 'title-row' }, h('h1', null, nameOf(shown)), !isOpen && chip(shown.status)),
     copyableNumber(shown.account_number),
     h('p', { class: 'balance' }, formatMoney(shown.balance, shown.currency)),
     isPositive(shown.held) &&
       h(
         'p',
         { class: 'hint' },
-        `Of this ${formatMoney(shown.held, shown.currency)} is reserved: the movement that brought it waits to be reversed.`,
+        `Held: ${formatMoney(shown.held, shown.currency)} · Available: ${formatMoney(shown.available, shown.currency)}`,
       ),
     shown.status === 'frozen' &&
       h('p', { class: 'hint' }, 'The bank has frozen this account: no money moves, in or out.'),
     h(
       'div',
       { class: 'ways' },
-      moves && Object.values(MOVEMENT_TYPES).map((type) => way(type.path, type.icon, type.verb)),
+      mayAct(me) && isOpen && Object.values(MOVEMENT_TYPES).map((type) => way(type.path, type.icon, type.verb)),
+      way('holds', 'lock', 'Holds'),
       way('statement', 'statement', 'Statement'),
-      mayAct && !customer && ownersButtons(bank, shown),
+      mayAct(me) && shown.status !== 'closed' && !customer && ownersButtons(bank, shown),
     ),
   );
 }
-
-/** @param {string} amount */
-const isPositive = (amount) => /[1-9]/.test(amount);
 
 /** @param {string} number */
 function copyableNumber(number) {

@@ -5,6 +5,7 @@ import { formatMoment } from '../domain/dates.js';
 import { actsForOthers } from '../domain/roles.js';
 import { ask } from '../ui/dialog.js';
 import { h, toast } from '../ui/dom.js';
+import { HOLD } from '../domain/holds.js';
 import { formatMoney } from '../domain/money.js';
 import { MOVEMENT_TYPES } from '../domain/movement_types.js';
 import { paged } from '../ui/paged.js';
@@ -28,7 +29,7 @@ const STATES = [
 const EMPTY = {
   pending: [
     'Nothing waits',
-    'Large movements, what has to do with staff themselves, and changes of roles appear here until somebody else decides.',
+    'Large movements and holds, what has to do with staff themselves, and changes of roles appear here until somebody else decides.',
   ],
   approved: ['None', 'Nothing has been approved.'],
   rejected: ['None', 'Nothing has been rejected.'],
@@ -101,6 +102,9 @@ function rowOf(tools, approval) {
       story(tools, approval).map((words) => h('p', { class: 'hint' }, words)),
       approval.transaction_id &&
         h('p', null, h('a', { href: link(`/accounts/${from}/entries/${approval.transaction_id}`) }, 'Receipt')),
+      isHold(approval) &&
+        approval.status === 'approved' &&
+        h('p', null, h('a', { href: link(`/accounts/${from}/holds`) }, 'Holds on the account')),
     ),
     approval.status === 'pending' && mayDecide(me, approval) && decisions(tools, approval),
   );
@@ -109,11 +113,17 @@ function rowOf(tools, approval) {
 /** Whether it is about what somebody may do, which admins decide, and not about money. @param {Approval} approval */
 const isAccess = (approval) => approval.user_id !== undefined;
 
+/** Whether it places a hold instead of moving money at once. @param {Approval} approval */
+const isHold = (approval) => approval.hold_expires_at !== undefined;
+
+/** @param {Approval} approval @returns {string} */
+const nameOf = (approval) => (isHold(approval) ? HOLD : KINDS[approval.type]).name;
+
 /** @param {Approval} approval @returns {Child} */
 function whatOf(approval) {
   if (approval.type === 'role_change') return `Role of ${approval.role}`;
-  if (isAccess(approval)) return KINDS[approval.type].name;
-  return [`${KINDS[approval.type].name} of `, h('span', { class: 'amount' }, moneyOf(approval))];
+  if (isAccess(approval)) return nameOf(approval);
+  return [`${nameOf(approval)} of `, h('span', { class: 'amount' }, moneyOf(approval))];
 }
 
 /** @param {Approval} approval */
@@ -153,9 +163,11 @@ function story({ me, people }, approval) {
     expires_at: end,
     decided_by: decider,
     decided_at: decidedAt,
+    hold_expires_at: heldUntil,
   } = approval;
   /** @type {Child[]} */
   const lines = [['Asked for by ', people.nameAndAddress(asker), ` · ${formatMoment(askedAt)}`]];
+  if (heldUntil) lines.push(`Keeps the money until ${formatMoment(heldUntil)}.`);
   const others = isOwn(approval, me) ? ' Somebody else must decide.' : '';
   if (status === 'pending') lines.push([`Waits until ${formatMoment(end)}.${others}`]);
   if (status === 'expired') lines.push([`Nobody had decided by ${formatMoment(end)}.`]);
@@ -167,7 +179,7 @@ function story({ me, people }, approval) {
 
 /** Whoever asked for it may only take it back. @param {Tools} tools @param {Approval} approval */
 function decisions({ bank, me, decided }, approval) {
-  const name = KINDS[approval.type].name.toLowerCase();
+  const name = nameOf(approval).toLowerCase();
   const what = isAccess(approval) ? name : `${name} of ${moneyOf(approval)}`;
   /**
    * @param {string} verb
@@ -188,12 +200,14 @@ function decisions({ bank, me, decided }, approval) {
     };
     return h('button', { type: 'button', 'aria-label': `${verb} the ${what}`, onclick: decide, ...attributes }, verb);
   };
-  const none = isAccess(approval) ? 'Nothing changes.' : 'No money moves.';
+  const none = isAccess(approval) ? 'Nothing changes.' : isHold(approval) ? 'No money is held.' : 'No money moves.';
   const takeBack = { text: `It waits no longer. ${none}`, act: bank.reject, done: 'Taken back.', class: 'secondary' };
   const reject = { text: none, act: bank.reject, done: 'Rejected.', class: 'quiet' };
   const [text, done] = isAccess(approval)
     ? ['It counts from their next request on.', 'Approved.']
-    : ['The money moves at once.', 'Approved and booked.'];
+    : isHold(approval)
+      ? ['The money is held at once.', 'Approved and held.']
+      : ['The money moves at once.', 'Approved and booked.'];
   const approve = { text, act: bank.approve, done, class: 'secondary' };
   return h(
     'div',

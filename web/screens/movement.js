@@ -1,8 +1,10 @@
-/** Deposit, withdraw, transfer: the form, a review of its effect, and then the request, which takes effect once. */
+/** Deposit, withdraw, transfer, hold: the form, a review of its effect, and the request, which takes effect once. */
 
 import { NetworkError, ProblemError, newIdempotencyKey } from '../api/coffer.js';
 import { nameOf } from '../ui/account_list.js';
+import { amountField, checkedAmount, messageOf } from '../ui/amount.js';
 import { groupDigits, parseAccountNumber } from '../domain/account_number.js';
+import { endOfDay, formatDay, formatMoment, isDay, localDate, startOfDay } from '../domain/dates.js';
 import { h, toast } from '../ui/dom.js';
 import {
   FieldProblem,
@@ -16,17 +18,9 @@ import {
   showProblem,
   submitButton,
 } from '../ui/form.js';
+import { HOLD, MAX_DAYS, USUAL_DAYS } from '../domain/holds.js';
 import { icon } from '../ui/icons.js';
-import {
-  add,
-  decimalsOf,
-  formatMoney,
-  formatPlain,
-  fromMinor,
-  parseMoney,
-  subtract,
-  toMinor,
-} from '../domain/money.js';
+import { add, decimalsOf, formatMoney, parseMoney, subtract, toMinor } from '../domain/money.js';
 import { MOVEMENT_TYPES } from '../domain/movement_types.js';
 import { customerOf } from '../ui/people.js';
 import { link, replaceWith } from '../ui/router.js';
@@ -38,20 +32,28 @@ import { actingFor } from './account.js';
 /** @import { Child } from '../ui/dom.js' */
 /** @import { Values } from '../ui/form.js' */
 
-/** @typedef {{name: string, verb: string, effect: (balance: string, amount: string) => string}} Kind */
+/**
+ * @typedef {{name: string, verb: string, question: string, done: string,
+ *   effect: (balance: string, amount: string) => string, changes: 'balance' | 'available'}} Kind
+ */
 
 const { deposit, withdrawal, transfer } = MOVEMENT_TYPES;
 /** By the path of the form. @type {Record<string, Kind>} */
 const KINDS = {
-  [deposit.path]: { ...deposit, effect: add },
-  [withdrawal.path]: { ...withdrawal, effect: subtract },
-  [transfer.path]: { ...transfer, effect: subtract },
+  [deposit.path]: { ...deposit, question: 'Deposit', done: 'is booked', effect: add, changes: 'balance' },
+  [withdrawal.path]: { ...withdrawal, question: 'Withdraw', done: 'is booked', effect: subtract, changes: 'balance' },
+  [transfer.path]: { ...transfer, question: 'Send', done: 'is booked', effect: subtract, changes: 'balance' },
+  [HOLD.path]: { ...HOLD, question: 'Hold', done: 'is placed', effect: subtract, changes: 'available' },
 };
+const CASH = 'cash';
 const ANOTHER = 'another';
 
+/** @param {Kind} kind */
+const hasReceiver = (kind) => kind === KINDS.transfer || kind === KINDS.hold;
+
 /**
- * @typedef {{amount: string, description: string, receiver?: string, receiverName?: string}} Plan
- *   `amount` as the bank wants it
+ * @typedef {{amount: string, description: string, receiver?: string, receiverName?: string, until?: string}} Plan
+ *   `amount` and `until` as the bank wants them
  * @typedef {{context: Context, kind: Kind, account: Account, receivers: Account[],
  *   customer: {id: string, name: string} | null, idempotencyKey: string}} Task
  */
@@ -63,7 +65,7 @@ export async function movement(context) {
   if (!kind) return notFound();
   const account = await bank.account(params.number, { signal });
   const [receivers, customer] = await Promise.all([
-    params.kind === 'transfer' ? bank.allAccounts({ owner_id: account.owner_id }, { signal }) : [],
+    hasReceiver(kind) ? bank.allAccounts({ owner_id: account.owner_id }, { signal }) : [],
     customerOf(context, account),
   ]);
   // Made once for all that this form may send: however often it is pressed or retried, the money moves once.
@@ -96,23 +98,11 @@ const homeOf = ({ account, customer }) => link(`/accounts/${account.account_numb
 
 /** The form. `next` gets a plan that could be carried out. @param {Task} task @param {(plan: Plan) => void} next */
 function fillIn(task, next) {
-  const { account, kind, context, customer } = task;
+  const { account, kind, context } = task;
   const decimals = decimalsOf(account.balance);
-  const example = formatPlain(fromMinor(0n, decimals));
-  const amount = field({
-    name: 'amount',
-    label: `Amount in ${account.currency}`,
-    inputmode: 'decimal',
-    autocomplete: 'off',
-    placeholder: example,
-    class: 'amount-input',
-  });
+  const amount = amountField({ currency: account.currency, decimals });
   const effect = effectOf(task, null);
-  const receiver = kind === KINDS.transfer ? receiverFields(task) : [];
-  const note =
-    kind === KINDS.transfer
-      ? 'Both statements show it.'
-      : `${customer ? 'The customer’s' : 'Your'} statement shows it.`;
+  const receiver = hasReceiver(kind) ? receiverFields(task) : [];
   amount.control.addEventListener('input', () => {
     effect.show(attempt(() => parseMoney(amount.control.value, decimals)));
   });
@@ -122,9 +112,10 @@ function fillIn(task, next) {
       amount: checkedAmount(values.amount, decimals),
       description: values.description,
       ...receiverOf(task, values),
+      ...untilOf(task, values),
     };
     task.account = await context.bank.account(account.account_number, { signal: context.signal });
-    if (kind.effect === subtract && after(task, plan.amount).startsWith('-')) {
+    if (isTooMuch(task, plan.amount)) {
       const has = formatMoney(task.account.available, account.currency);
       throw new FieldProblem('amount', `There is ${has} available on this account.`);
     }
@@ -139,17 +130,46 @@ function fillIn(task, next) {
       name: 'description',
       label: 'Description',
       optional: true,
-      hint: note,
+      hint: noteOf(task),
       characters: 140,
       autocapitalize: 'sentences',
       autocomplete: 'off',
     }),
+    kind === KINDS.hold && lastDayField(),
     actions(h('a', { class: 'button quiet', href: homeOf(task) }, 'Cancel'), submitButton('Review')),
   );
 }
 
+/** Who will read the description. @param {Task} task */
+function noteOf({ kind, customer }) {
+  if (kind === KINDS.transfer) return 'Both statements show it.';
+  if (kind === KINDS.hold) return 'Statements show it once the money moves.';
+  return `${customer ? 'The customer’s' : 'Your'} statement shows it.`;
+}
+
+function lastDayField() {
+  return field({
+    name: 'expires_at',
+    label: 'Last day',
+    hint: 'After it the money is free again, unless it has moved.',
+    type: 'date',
+    value: localDate(USUAL_DAYS),
+    min: localDate(0),
+    max: localDate(MAX_DAYS),
+  });
+}
+
+/** @param {Task} task @param {Values} values @returns {{until?: string}} */
+function untilOf({ kind }, { expires_at: day }) {
+  if (kind !== KINDS.hold) return {};
+  const last = localDate(MAX_DAYS);
+  if (!isDay(day) || day < localDate(0) || day > last)
+    throw new FieldProblem('expires_at', `Choose a day from today to ${formatDay(startOfDay(last))}.`);
+  return { until: endOfDay(day) };
+}
+
 /** @param {Task} task */
-function receiverFields({ account, receivers }) {
+function receiverFields({ account, kind, receivers }) {
   const own = receivers.filter((each) => {
     return (
       each.account_number !== account.account_number && each.currency === account.currency && each.status === 'open'
@@ -163,9 +183,10 @@ function receiverFields({ account, receivers }) {
     placeholder: '14 digits',
     maxlength: 24,
   });
-  if (!own.length) return [number];
   /** @type {[string, string][]} */
   const options = own.map((each) => [each.account_number, `${nameOf(each)} · ${groupDigits(each.account_number)}`]);
+  if (kind === KINDS.hold) options.unshift([CASH, HOLD.cash]);
+  if (!options.length) return [number];
   const to = field({ name: 'to', label: 'To', control: select([...options, [ANOTHER, 'Another account…']]) });
   const update = () => {
     number.hidden = to.control.value !== ANOTHER;
@@ -178,7 +199,7 @@ function receiverFields({ account, receivers }) {
 
 /** @param {Task} task @param {Values} values @returns {{receiver?: string, receiverName?: string}} */
 function receiverOf({ kind, account, receivers }, { to = ANOTHER, number }) {
-  if (kind !== KINDS.transfer) return {};
+  if (!hasReceiver(kind) || to === CASH) return {};
   const known = receivers.find((each) => each.account_number === to);
   if (known) return { receiver: known.account_number, receiverName: nameOf(known) };
   try {
@@ -190,18 +211,6 @@ function receiverOf({ kind, account, receivers }, { to = ANOTHER, number }) {
   throw new FieldProblem('number', 'That is the account the money comes from.');
 }
 
-/** @param {string} text @param {number} decimals */
-function checkedAmount(text, decimals) {
-  try {
-    return parseMoney(text, decimals);
-  } catch (error) {
-    throw new FieldProblem('amount', messageOf(error));
-  }
-}
-
-/** @param {unknown} error of a check, which has words for the one who typed it */
-const messageOf = (error) => (error instanceof Error ? error.message : String(error));
-
 /** @template T @param {() => T} parse @returns {T | null} */
 const attempt = (parse) => {
   try {
@@ -212,25 +221,27 @@ const attempt = (parse) => {
 };
 
 /** @param {Task} task @param {string} amount */
-const after = ({ kind, account }, amount) => kind.effect(account.balance, amount);
+const after = ({ kind, account }, amount) => kind.effect(account[kind.changes], amount);
+/** @param {Task} task @param {string} amount */
+const isTooMuch = ({ kind, account }, amount) =>
+  kind.effect === subtract && toMinor(amount) > toMinor(account.available);
 
-/** The balance now and afterwards; `show` with an amount, or null while there is none. @param {Task} task @param {string | null} amount */
+/** The balance, or what of it is available, now and afterwards; `show` with an amount, or null while there is none. @param {Task} task @param {string | null} amount */
 function effectOf(task, amount) {
   const now = h('dd', { class: 'amount' });
   const then = h('dd', { class: 'amount' });
   const list = h(
     'dl',
     { class: 'effect', 'aria-live': 'polite' },
-    h('div', null, h('dt', null, 'Balance now'), now),
+    h('div', null, h('dt', null, task.kind.changes === 'balance' ? 'Balance now' : 'Available now'), now),
     h('div', null, h('dt', null, 'Afterwards'), then),
   );
   /** @param {string | null} value */
   const show = (value) => {
-    const { currency, balance } = task.account;
-    now.textContent = formatMoney(balance, currency);
-    const result = value ? after(task, value) : null;
-    then.textContent = result ? formatMoney(result, currency) : '–';
-    then.classList.toggle('too-little', result !== null && toMinor(result) < 0n);
+    const { currency, [task.kind.changes]: before } = task.account;
+    now.textContent = formatMoney(before, currency);
+    then.textContent = value ? formatMoney(after(task, value), currency) : '–';
+    then.classList.toggle('too-little', value !== null && isTooMuch(task, value));
   };
   show(amount);
   return { list, show };
@@ -250,13 +261,7 @@ function review(task, plan, back) {
   const submit = () => carryOut(task, plan, { confirm, change, back });
   /** @param {string} term @param {...Child} value */
   const line = (term, ...value) => h('div', null, h('dt', null, term), h('dd', null, value));
-  const heading = h(
-    'h2',
-    { tabindex: -1 },
-    kind === KINDS.transfer ? 'Send ' : `${kind.verb} `,
-    h('span', { class: 'amount' }, money),
-    '?',
-  );
+  const heading = h('h2', { tabindex: -1 }, `${kind.question} `, h('span', { class: 'amount' }, money), '?');
   const card = form(
     { submit, class: 'card review' },
     heading,
@@ -266,7 +271,9 @@ function review(task, plan, back) {
       customer && line('Customer', customer.name),
       line(kind === KINDS.deposit ? 'To' : 'From', `${nameOf(account)} · ${groupDigits(account.account_number)}`),
       plan.receiver && line('To', plan.receiverName && `${plan.receiverName} · `, groupDigits(plan.receiver)),
+      kind === KINDS.hold && !plan.receiver && line('To', HOLD.cash),
       plan.description && line('Description', plan.description),
+      plan.until && line('Until', formatMoment(plan.until)),
     ),
     effectOf(task, plan.amount).list,
     actions(change, confirm),
@@ -281,12 +288,15 @@ function review(task, plan, back) {
  * @param {{confirm: HTMLButtonElement, change: HTMLButtonElement, back: (error?: unknown) => void}} card
  */
 async function carryOut(task, plan, { confirm, change, back }) {
-  const { context, account, customer, idempotencyKey } = task;
+  const { context, account, customer, idempotencyKey, kind } = task;
   try {
     const answer = await send(context.bank, task, plan, { idempotencyKey });
-    if (answer.status !== 'posted') return leaveForApproval();
-    toast(`The ${task.kind.name.toLowerCase()} is booked.`);
-    replaceWith(`/accounts/${account.account_number}/entries/${answer.id}`, { for: customer?.id });
+    // A hold is placed whatever became of it since.
+    const isDone = answer.status === 'posted' || (kind === KINDS.hold && answer.status !== 'pending_approval');
+    if (!isDone) return leaveForApproval();
+    toast(`The ${kind.name.toLowerCase()} ${kind.done}.`);
+    const place = kind === KINDS.hold ? 'holds' : `entries/${answer.id}`;
+    replaceWith(`/accounts/${account.account_number}/${place}`, { for: customer?.id });
   } catch (error) {
     if (isUncertain(error)) return stayUncertain(confirm, change, error);
     if (error instanceof ProblemError && error.errors.length) return back(withFormsNames(error));
@@ -295,11 +305,12 @@ async function carryOut(task, plan, { confirm, change, back }) {
 }
 
 /** @param {Coffer} bank @param {Task} task @param {Plan} plan @param {MovementOptions} options */
-function send(bank, { kind, account }, { amount, description, receiver }, options) {
+function send(bank, { kind, account }, { amount, description, receiver, until }, options) {
   const common = { amount, currency: account.currency, ...(description && { description }) };
-  if (receiver)
-    return bank.transfer({ from_account: account.account_number, to_account: receiver, ...common }, options);
   const cash = { account_number: account.account_number, ...common };
+  const order = receiver && { from_account: account.account_number, to_account: receiver, ...common };
+  if (kind === KINDS.hold) return bank.hold({ ...(order || cash), expires_at: until }, options);
+  if (order) return bank.transfer(order, options);
   return kind === KINDS.deposit ? bank.deposit(cash, options) : bank.withdraw(cash, options);
 }
 
@@ -320,7 +331,7 @@ const isUncertain = (error) => error instanceof NetworkError || (error instanceo
 function stayUncertain(confirm, change, error) {
   change.hidden = true;
   confirm.textContent = 'Try again';
-  const words = `${explain(error)} It is not certain whether the money has moved. Trying again is safe: it moves once.`;
+  const words = `${explain(error)} It is not certain whether the bank has done it. Trying again is safe: it is done once.`;
   if (confirm.form) part(confirm.form, '.form-problem').replaceChildren(h('p', null, words));
 }
 

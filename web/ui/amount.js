@@ -1,0 +1,36 @@
+/** The field in which one types an amount of money. */
+
+import { formatPlain, fromMinor, parseMoney } from '../domain/money.js';
+import { FieldProblem, field } from './form.js';
+
+/**
+ * @param {{currency: string, decimals: number, value?: string, hint?: string}} options `value` as the bank writes it
+ */
+export function amountField({ currency, decimals, value, hint }) {
+  return field({
+    name: 'amount',
+    label: `Amount in ${currency}`,
+    hint,
+    inputmode: 'decimal',
+    autocomplete: 'off',
+    placeholder: formatPlain(fromMinor(0n, decimals)),
+    class: 'amount-input',
+    value: value && formatPlain(value),
+  });
+}
+
+/**
+ * What was typed there, as the bank wants it.
+ * @param {string} text
+ * @param {number} decimals
+ */
+export function checkedAmount(text, decimals) {
+  try {
+    return parseMoney(text, decimals);
+  } catch (error) {
+    throw new FieldProblem('amount', messageOf(error));
+  }
+}
+
+/** @param {unknown} error of a check, which has words for the one who typed it */
+export const messageOf = (error) => (error instanceof Error ? error.message : String(error));
