@@ -52,7 +52,7 @@ const GROUPS = [
   ],
   ['Accounts', ['account_opened', 'account_renamed', 'account_frozen', 'account_released', 'account_closed']],
   [
-    'Movements',
+    'Movements and holds',
     [
       'approval_requested',
       'approval_approved',
@@ -60,6 +60,9 @@ const GROUPS = [
       'movement_reversed',
       'movement_by_staff',
       'movement_refused',
+      'hold_placed',
+      'hold_captured',
+      'hold_released',
     ],
   ],
   [
@@ -69,6 +72,7 @@ const GROUPS = [
       'balance_viewed',
       'history_viewed',
       'transaction_viewed',
+      'holds_viewed',
       'statement_exported',
       'user_viewed',
       'users_listed',
