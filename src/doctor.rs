@@ -352,7 +352,7 @@ async fn books(tx: &mut Tx<'_>) -> sqlx::Result<Finding> {
 }
 
 async fn keys(tx: &mut Tx<'_>) -> sqlx::Result<Finding> {
-    let mut finding = Finding::new("every idempotency key names a transaction or an approval", "keys");
+    let mut finding = Finding::new("every idempotency key names a transaction, an approval or a hold", "keys");
     finding.counted = tx.count_keys().await? as u64;
     tx.visit_keys_without_transaction(|id| finding.blame(format_args!("transaction {id}"))).await?;
     Ok(finding)
@@ -374,7 +374,7 @@ async fn approvals(tx: &mut Tx<'_>) -> sqlx::Result<Finding> {
     Ok(finding)
 }
 
-/// Captured holds must be in the journal as they were placed, and nothing else may be there under a hold's id.
+/// Captured holds must be in the journal as they were created, and nothing else may be there under a hold's id.
 async fn holds(tx: &mut Tx<'_>) -> sqlx::Result<Finding> {
     let mut finding = Finding::new("what was captured is booked as it was held, and nothing that was not", "holds");
     finding.counted = tx.count_holds().await? as u64;

@@ -85,7 +85,7 @@ problem_codes! {
         "Ask the bank. Balance and history can still be read.";
     AccountHasHolds = "account_has_holds":
         "Money of the account is held, or a movement of it waits for approval.",
-        "Capture or release its holds first, which GET /holds lists, then close it.";
+        "End its holds first, which GET /holds lists, and have what waits at the bank decided. Then close it.";
     AccountNotEmpty = "account_not_empty":
         "An account can only be closed when its balance is zero.",
         "Transfer or withdraw what is left, then close it.";
@@ -190,7 +190,7 @@ problem_codes! {
         "Send less; the detail says how many bytes are allowed. Long batches can be sent in parts.";
     CaptureExceedsHold = "capture_exceeds_hold":
         "More was to be captured than the hold keeps. Nothing was booked.",
-        "Capture at most what is held. For more, release the hold and place a larger one.";
+        "Capture at most what is held. For more, release the hold and create a larger one.";
     CodeTooLong = "code_too_long":
         "The code is longer than any code of the bank.",
         "Send the six digits that the app shows, or a recovery code.";
@@ -253,7 +253,7 @@ problem_codes! {
         "GET /transactions/{id} with the id of the hold shows what has moved.";
     HoldExpired = "hold_expired":
         "The hold has expired, so its money is free again. Nothing was booked.",
-        "Place a new hold, or request the movement itself.";
+        "Create a new hold, or request the movement itself.";
     HoldLifetime = "hold_lifetime":
         "A hold ends in the future, and 31 days away at most.",
         "Send `expires_at` as a moment within the next 31 days, or leave it out for seven.";
@@ -261,11 +261,14 @@ problem_codes! {
         "There is no hold with this id on your accounts.",
         "Compare the id with those that GET /holds lists.";
     HoldOfBank = "hold_of_bank":
-        "The bank has placed this hold, so only the bank captures or releases it.",
+        "The bank has created this hold, so only the bank captures or releases it.",
         "Ask the bank, or wait until it expires.";
+    HoldOfCustomer = "hold_of_customer":
+        "The customer has created this hold, so only the customer captures it.",
+        "Release it if it is to end, and request the movement yourself.";
     HoldReleased = "hold_released":
         "The hold was released, so its money is free again. Nothing was booked.",
-        "Place a new hold, or request the movement itself.";
+        "Create a new hold, or request the movement itself.";
     HostInvalid = "host_invalid":
         "The request has no Host header, more than one, or one that is no host.",
         "Send one Host header with the name or address that you connect to, as every HTTP/1.1 client does by itself.";

@@ -11,15 +11,18 @@ create table holds (
     amount          integer not null check (amount > 0),
     currency        text    not null check (length(currency) = 3),
     description     text,
-    placed_by       blob    not null check (length(placed_by) = 16),
-    placed_at       integer not null,
+    created_by       blob    not null check (length(created_by) = 16),
+    created_at       integer not null,
     -- Nobody writes down that one has expired.
-    expires_at      integer not null check (expires_at > placed_at),
+    expires_at      integer not null,
     status          text    not null default 'held' check (status in ('held', 'captured', 'released')),
     captured_amount integer check (captured_amount between 1 and amount),
     decided_by      blob    check (length(decided_by) = 16),
     decided_at      integer,
     check (from_account <> to_account),
+    -- Nobody's money is held for more than 31 days.
+    check (expires_at > created_at and expires_at <= created_at + 2678400000000),
+    check (status <> 'captured' or decided_at < expires_at),
     check ((status = 'held') = (decided_by is null) and (decided_by is null) = (decided_at is null)),
     check ((status = 'captured') = (captured_amount is not null))
 ) strict, without rowid;
@@ -27,11 +30,15 @@ create table holds (
 -- What an account keeps, and the list of its holds.
 create index holds_that_reserve on holds (from_account, expires_at) where status = 'held';
 create index holds_by_account on holds (from_account, id);
+create index holds_by_status on holds (from_account, status, id);
 
--- An approval may place a hold instead of booking a movement: then this is when the hold will expire.
+-- An approval may create a hold instead of booking a movement: then this is when the hold will expire.
 alter table approvals add column hold_expires_at integer;
 
 -- Whatever waits for approval reserves its money, not reversals alone.
+update accounts set held_until = max(held_until, coalesce((
+    select max(expires_at) from approvals where from_account = account_number and status = 'pending'), 0))
+where account_number in (select from_account from approvals where status = 'pending' and from_account is not null);
 drop index approvals_that_hold;
 create index approvals_that_reserve on approvals (from_account, expires_at) where status = 'pending' and from_account is not null;
 
@@ -43,17 +50,17 @@ before update of id, type, from_account, to_account, amount, currency, reverses,
 on approvals
 begin select raise(abort, 'an approval stays as it was asked for'); end;
 
--- A hold keeps what it was placed for, and ends once. The description can be erased, as in transactions.
+-- A hold keeps what it was created for, and ends once. The description can be erased, as in transactions.
 create trigger holds_refuse_change
-before update of id, from_account, to_account, amount, currency, placed_by, placed_at, expires_at on holds
-begin select raise(abort, 'a hold stays as it was placed'); end;
+before update of id, from_account, to_account, amount, currency, created_by, created_at, expires_at on holds
+begin select raise(abort, 'a hold stays as it was created'); end;
 create trigger holds_refuse_other_texts before update of description on holds when new.description is not null
-begin select raise(abort, 'a hold stays as it was placed'); end;
+begin select raise(abort, 'a hold stays as it was created'); end;
 create trigger holds_refuse_second_end before update of status, captured_amount, decided_by, decided_at on holds
 when old.status <> 'held'
 begin select raise(abort, 'a hold ends once'); end;
 create trigger holds_refuse_replace before insert on holds
 when exists (select 1 from holds where id = new.id)
-begin select raise(abort, 'a hold stays as it was placed'); end;
+begin select raise(abort, 'a hold stays as it was created'); end;
 create trigger holds_refuse_delete before delete on holds
 begin select raise(abort, 'holds end, and are never deleted'); end;

@@ -35,7 +35,7 @@ pub struct Approval {
     pub description: Option<String>,
     /// The booked movement that this one undoes, if it does.
     pub reverses: Option<Uuid>,
-    /// When the hold is to expire that the approval places; None for a movement, which it books.
+    /// When the hold is to expire that the approval creates; None for a movement, which it books.
     pub hold_expires_at: Option<Timestamp>,
     pub requested_by: Uuid,
     pub requested_at: Timestamp,

@@ -96,8 +96,8 @@ actions! {
     /// Staff requested a movement on somebody else's account and were refused: the refusal tells how the account
     /// stands.
     MovementRefused = "movement_refused",
-    /// Staff placed a hold on somebody else's account, by themselves.
-    HoldPlaced = "hold_placed",
+    /// Staff created a hold on somebody else's account, by themselves.
+    HoldCreated = "hold_created",
     /// Staff captured a hold on somebody else's account.
     HoldCaptured = "hold_captured",
     /// Staff released a hold on somebody else's account.

@@ -33,8 +33,8 @@ pub struct Hold {
     #[sqlx(try_from = "String")]
     pub currency: Currency,
     pub description: Option<String>,
-    pub placed_by: Uuid,
-    pub placed_at: Timestamp,
+    pub created_by: Uuid,
+    pub created_at: Timestamp,
     pub expires_at: Timestamp,
     /// As stored. Nothing is stored as expired: ask [`Hold::status_at`].
     pub status: HoldStatus,

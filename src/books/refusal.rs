@@ -60,13 +60,13 @@ pub enum Refusal {
     #[error("The hold was captured before: GET /transactions/{{id}} shows what has moved.")]
     HoldCaptured,
     /// Decided where holds are looked up, not here.
-    #[error("The hold was released: its money is free again. Place a new one.")]
+    #[error("The hold was released: its money is free again. Create a new one.")]
     HoldReleased,
     /// Decided where holds are looked up, not here.
-    #[error("The hold has expired: its money is free again. Place a new one.")]
+    #[error("The hold has expired: its money is free again. Create a new one.")]
     HoldExpired,
     /// Decided where holds are looked up, not here.
-    #[error("{held} {} is held, and no more can be captured: release the hold and place a larger one.", held.currency)]
+    #[error("{held} {} is held, and no more can be captured: release the hold and create a larger one.", held.currency)]
     CaptureExceedsHold { held: Money },
     #[error("A hold ends in the future, and after {} days at most", hold::MAX_LIFETIME.as_secs() / 86_400)]
     HoldLifetime,

@@ -151,7 +151,7 @@ pub fn decide(book: &mut Book, command: &Command) -> Result<Outcome, Refusal> {
     Ok(outcome(command, money, at, debit_entry, credit_entry))
 }
 
-/// Decides one command that places a hold and, if it is accepted, reserves the money in the book.
+/// Decides one command that creates a hold and, if it is accepted, reserves the money in the book.
 ///
 /// Whatever would refuse the movement now refuses the hold.
 pub fn hold(book: &mut Book, command: &Command, expires_at: Option<Timestamp>) -> Result<Hold, Refusal> {
@@ -160,10 +160,6 @@ pub fn hold(book: &mut Book, command: &Command, expires_at: Option<Timestamp>) -
         return Err(Refusal::HoldLifetime);
     }
     let (Some(from_account), to_account) = command.movement.sides() else { return Err(Refusal::AccountNotFound) };
-    let waiting = book.account(from_account).map_or(0, |account| account.reservations);
-    if waiting >= hold::MAX_PER_ACCOUNT && !book.reservations.contains(&command.id) {
-        return Err(Refusal::TooManyHolds { most: hold::MAX_PER_ACCOUNT });
-    }
     let Agreed { money, .. } = agree(book, command)?;
     let hold = Hold {
         id: command.id,
@@ -172,8 +168,8 @@ pub fn hold(book: &mut Book, command: &Command, expires_at: Option<Timestamp>) -
         amount: money.minor_units,
         currency: money.currency,
         description: command.texts.description.clone(),
-        placed_by: command.requester.user_id,
-        placed_at: book.now,
+        created_by: command.requester.user_id,
+        created_at: book.now,
         expires_at,
         status: HoldStatus::Held,
         captured_amount: None,
@@ -226,6 +222,7 @@ fn agree(book: &mut Book, command: &Command) -> Result<Agreed, Refusal> {
     let credit_balance = credited.map(|account| balance_after_credit(account, money)).transpose()?;
     let power = power(command, debited, credited);
     refuse_approval_by_owner(command, debited, credited)?;
+    book.refuse_too_many_holds(command, debited)?;
     book.refuse_alone(command, power, money)?;
 
     // Nothing can be refused from here on.
@@ -281,7 +278,7 @@ fn balance_after_credit(account: &Account, money: Money) -> Result<i64, Refusal>
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Power {
     /// Any customer may: the requester's money goes out, or to somebody else. So is the capture of a hold, whoever does
-    /// it: by which right the money may move was decided when the hold was placed.
+    /// it: by which right the money may move was decided when the hold was created.
     Own,
     /// Any customer of a bank with self-service deposits may. When staff use it, it counts all the same, because money
     /// that they give themselves comes from nobody who would miss it.
@@ -325,6 +322,16 @@ fn refuse_approval_by_owner(
 }
 
 impl Book {
+    /// An account has room for so many holds and pending approvals. A hold that was one of the latter has its room.
+    fn refuse_too_many_holds(&self, command: &Command, debited: Option<&Account>) -> Result<(), Refusal> {
+        let waiting = debited.map_or(0, |account| account.reservations);
+        let is_new_hold = matches!(command.step, Step::Hold { .. }) && !self.reservations.contains(&command.id);
+        match is_new_hold && waiting >= hold::MAX_PER_ACCOUNT {
+            true => Err(Refusal::TooManyHolds { most: hold::MAX_PER_ACCOUNT }),
+            false => Ok(()),
+        }
+    }
+
     /// Refuses a command for which staff need a second approver: by their role on an account of their own, whatever the
     /// amount; otherwise when they would have moved more than the limit within a day, with all that this request moves.
     fn refuse_alone(&self, command: &Command, power: Power, money: Money) -> Result<(), Refusal> {

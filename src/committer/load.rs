@@ -54,8 +54,12 @@ pub async fn load(tx: &mut Batch<'_>, commands: &[&Command], clock: &Clock) -> s
     let holds = if to_capture.is_empty() { Vec::new() } else { tx.lock_holds(&to_capture).await? };
     let to_reverse: Vec<_> = commands.iter().filter_map(|c| c.reverses.as_ref()).map(|r| r.transaction_id).collect();
     let reversals = if to_reverse.is_empty() { Vec::new() } else { tx.reversals(&to_reverse).await? };
-    let has_reservations = accounts.iter().any(|account| account.held_until > now);
-    let reservations = if has_reservations { tx.reservations(&numbers, now).await? } else { Vec::new() };
+    let with_reservations = accounts.iter().filter(|account| account.held_until > now);
+    let with_reservations: Vec<_> = with_reservations.map(|account| account.account_number).collect();
+    let reservations = match with_reservations.is_empty() {
+        true => Vec::new(),
+        false => tx.reservations(&with_reservations, now).await?,
+    };
     let supervised = supervised(commands.iter().copied());
     let pending_before = load_pending(tx, &to_reverse, &supervised, now).await?;
     let unapproved = match supervised.is_empty() {

@@ -17,7 +17,7 @@ use crate::books::decisions::Verdicts;
 use crate::books::postings::Postings;
 use crate::clock::Clock;
 use crate::db::errors::{self, Failure};
-use crate::db::ledger::WriterConnection;
+use crate::db::ledger::{EntryKey, WriterConnection};
 
 /// Commands in one database transaction, give or take one request. More would only lengthen the wait of the first.
 const MAX_BATCH: usize = 1_024;
@@ -56,9 +56,11 @@ struct Failed {
 
 /// A COMMIT whose answer is missing: it took effect whole or not at all.
 struct Doubt {
-    /// The transactions that were to be committed. All of them: one that was approved has had its id for long, and may
-    /// be in the journal because another instance booked it.
+    /// The transactions that were to be committed.
     transaction_ids: Vec<Uuid>,
+    /// Their entries, by account and sequence, with the hash of each. What was approved or captured has had its id for long,
+    /// and may be in the journal because another instance booked it: the hash tells whose it is.
+    entries: Vec<EntryKey>,
     /// The pending approvals that were to be stored.
     approval_ids: Vec<Uuid>,
     hold_ids: Vec<Uuid>,
@@ -241,7 +243,7 @@ impl Writer {
         let mut tx = self.connection.begin().await?;
         // An earlier COMMIT that is still under way holds these accounts: after this it is over, one way or the other.
         tx.lock_accounts(&doubt.accounts).await?;
-        let took_effect = tx.are_written(&doubt.transaction_ids, &doubt.approval_ids, &doubt.hold_ids).await?;
+        let took_effect = tx.are_written(&doubt.entries, &doubt.approval_ids, &doubt.hold_ids).await?;
         tx.rollback().await?;
         Ok(took_effect)
     }
@@ -265,7 +267,7 @@ impl Writer {
         let verdicts =
             batch.iter().map(|request| decisions.decide_request(&request.commands, request.atomic)).collect();
         decisions.add_unapproved(self.clock.stamp(now));
-        let Postings { transactions, approvals, holds, .. } = &decisions.postings;
+        let Postings { transactions, entries, approvals, holds, .. } = &decisions.postings;
         if !transactions.is_empty() || !approvals.is_empty() || !holds.is_empty() {
             tx.write(&decisions.postings, &decisions.heads(), now, self.clock.stamp(now)).await?;
         } else if batch.iter().any(|request| request.commands.is_empty()) {
@@ -297,6 +299,7 @@ impl Writer {
                 let is_nothing = transactions.is_empty() && approvals.is_empty() && holds.is_empty();
                 let doubt = (!is_nothing && errors::leaves_doubt(&error)).then(|| Doubt {
                     transaction_ids: transactions.iter().map(|booked| booked.id).collect(),
+                    entries: entries.iter().map(|entry| (entry.account_number, entry.sequence, entry.hash)).collect(),
                     approval_ids: approvals.iter().map(|approval| approval.id).collect(),
                     hold_ids: holds.iter().map(|hold| hold.id).collect(),
                     accounts: accounts_named(commands.iter().copied()).into_iter().collect(),

@@ -1,4 +1,4 @@
-//! Holds. [`super::ledger`] places and captures them; here they are looked up and released.
+//! Holds. [`super::ledger`] creates and captures them; here they are looked up and released.
 
 use uuid::Uuid;
 
@@ -19,7 +19,7 @@ pub struct HoldFilter {
 /// The columns of [`Hold`].
 macro_rules! hold_columns {
     () => {
-        "id, from_account, to_account, amount, currency, description, placed_by, placed_at, expires_at,
+        "id, from_account, to_account, amount, currency, description, created_by, created_at, expires_at,
          status, captured_amount, decided_by, decided_at"
     };
 }
@@ -35,18 +35,39 @@ impl Db {
 
     /// The holds on an account's money, the newest first.
     pub async fn holds(&self, filter: HoldFilter, now: Timestamp, limit: i64) -> sqlx::Result<Vec<Hold>> {
+        let Some(status) = filter.status else { return self.holds_of_any_status(filter, limit).await };
+        // Nothing is stored as expired.
+        let (stored, is_expired) = match status {
+            HoldStatus::Expired => (HoldStatus::Held, true),
+            HoldStatus::Held | HoldStatus::Captured | HoldStatus::Released => (status, false),
+        };
         on_reader!(self, conn => sqlx::query_as(
             concat!(
                 "select ", hold_columns!(), " from holds
-                 where from_account = $1 and ($2 is null or id < $2)
-                   and ($3 is null or $3 = case when status = 'held' and expires_at <= $4 then 'expired' else status end)
-                 order by id desc limit $5",
+                 where from_account = $1 and status = $2 and ($3 is null or id < $3)
+                   and ($2 <> 'held' or (expires_at <= $4) = $5)
+                 order by id desc limit $6",
+            ),
+        )
+        .bind(filter.account_number)
+        .bind(stored)
+        .bind(filter.before)
+        .bind(now)
+        .bind(is_expired)
+        .bind(limit)
+        .fetch_all(conn)
+        .await)
+    }
+
+    async fn holds_of_any_status(&self, filter: HoldFilter, limit: i64) -> sqlx::Result<Vec<Hold>> {
+        on_reader!(self, conn => sqlx::query_as(
+            concat!(
+                "select ", hold_columns!(),
+                " from holds where from_account = $1 and ($2 is null or id < $2) order by id desc limit $3",
             ),
         )
         .bind(filter.account_number)
         .bind(filter.before)
-        .bind(filter.status)
-        .bind(now)
         .bind(limit)
         .fetch_all(conn)
         .await)

@@ -160,7 +160,8 @@ impl Tx<'_> {
             sqlx::query_scalar(
                 "select k.transaction_id from idempotency_keys k
                  where not exists (select 1 from transactions t where t.id = k.transaction_id)
-                   and not exists (select 1 from approvals a where a.id = k.transaction_id)",
+                   and not exists (select 1 from approvals a where a.id = k.transaction_id)
+                   and not exists (select 1 from holds h where h.id = k.transaction_id)",
             )
             .fetch(conn),
             &mut visit,
@@ -209,8 +210,8 @@ impl Tx<'_> {
                              or (a.description is null and t.description is not null)
                              or t.description <> a.description
                              or t.initiated_by <> a.requested_by
-                             or a.reverses is distinct from r.transaction_id
-                             or a.decided_by is null or a.decided_by = a.requested_by))
+                             or a.reverses is distinct from r.transaction_id))
+                    or (a.status = 'approved' and (a.decided_by is null or a.decided_by = a.requested_by))
                  order by a.id",
             )
             .fetch(conn),
@@ -223,8 +224,8 @@ impl Tx<'_> {
         in_snapshot!(self, conn => sqlx::query_scalar("select count(*) from holds").fetch_one(conn).await)
     }
 
-    /// Hands `visit` every hold that was captured but not booked as it was placed, or booked but not captured, or that
-    /// differs from its accounts or from the approval that placed it; and every approval of a hold without its hold, or
+    /// Hands `visit` every hold that was captured but not booked as it was created, or booked but not captured, or that
+    /// differs from its accounts or from the approval that created it; and every approval of a hold without its hold, or
     /// with one that nobody approved.
     pub async fn visit_holds_at_odds_with_journal(&mut self, mut visit: impl FnMut(Uuid)) -> sqlx::Result<()> {
         in_snapshot!(self, conn => drain(
@@ -234,6 +235,7 @@ impl Tx<'_> {
                  left join accounts f on f.account_number = h.from_account
                  left join accounts r on r.account_number = h.to_account
                  left join approvals a on a.id = h.id
+                 left join users u on u.id = h.created_by
                  where (h.status <> 'captured' and t.id is not null)
                     or (h.status = 'captured'
                         and (t.id is null or t.amount is distinct from h.captured_amount or t.currency <> h.currency
@@ -242,8 +244,11 @@ impl Tx<'_> {
                              or t.credit_account <> h.to_account
                              or h.captured_amount > h.amount
                              or t.initiated_by is distinct from h.decided_by
+                             or h.decided_at >= h.expires_at
                              or (h.description is not null and t.text_commitment is null)
+                             or (h.description is null and t.description is not null)
                              or t.description <> h.description))
+                    or u.id is null
                     or f.account_number is null or f.owner_id is null or f.currency <> h.currency
                     or (h.to_account is not null and (r.owner_id is null or r.currency <> h.currency))
                     or (a.id is not null
@@ -251,7 +256,7 @@ impl Tx<'_> {
                              or a.amount <> h.amount or a.currency <> h.currency
                              or a.from_account is distinct from h.from_account
                              or a.to_account is distinct from h.to_account
-                             or a.requested_by <> h.placed_by))
+                             or a.requested_by <> h.created_by))
                  union all
                  select a.id from approvals a left join holds h on h.id = a.id
                  where a.status = 'approved' and a.hold_expires_at is not null and h.id is null

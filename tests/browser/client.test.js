@@ -199,7 +199,9 @@ describe('the client', () => {
     const options = { idempotencyKey: newIdempotencyKey() };
     const waiting = await coffer.deposit(large, options);
     assert.equal(waiting.status, 'pending_approval');
-    assert.deepEqual(Object.keys(waiting).sort(), Object.keys(booked).sort());
+    const { expires_at: expiresAt, ...members } = waiting;
+    assert.ok(Date.parse(expiresAt) > Date.now());
+    assert.deepEqual(Object.keys(members).sort(), Object.keys(booked).sort());
     assert.deepEqual([waiting.balance, waiting.sequence, waiting.hash], [null, null, null]);
     assert.equal(waiting.account_number, ada.number);
     assert.equal(waiting.direction, 'credit');

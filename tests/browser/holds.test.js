@@ -29,8 +29,8 @@ describe('a hold', () => {
 
   /** From the list of holds to the list with one more. */
   async function place(visitor, plan) {
-    await visitor.page.getByRole('link', { name: 'Place a hold' }).click();
-    await visitor.heading('Place a hold');
+    await visitor.page.getByRole('link', { name: 'Create a hold' }).click();
+    await visitor.heading('Create a hold');
     await visitor.plan(plan);
     await visitor.confirm().click();
     await visitor.heading('Holds');
@@ -52,8 +52,8 @@ describe('a hold', () => {
     await visitor.heading('Holds');
     await visitor.text('No holds');
     await look(page, '44-no-holds');
-    await page.getByRole('link', { name: 'Place a hold' }).click();
-    await visitor.heading('Place a hold');
+    await page.getByRole('link', { name: 'Create a hold' }).click();
+    await visitor.heading('Create a hold');
     await page.getByLabel('To', { exact: true }).selectOption('Another account…');
     await page.getByLabel('Receiver’s account number').fill(bob.number);
     await page.getByLabel('Last day').waitFor();
@@ -125,7 +125,7 @@ describe('a hold', () => {
     const visitor = await Visitor.arrive(browser, bank);
     const { page } = visitor;
     await visitor.signedInAs(ada);
-    await visitor.go(`#/accounts/${ada.number}/hold`, 'Place a hold');
+    await visitor.go(`#/accounts/${ada.number}/hold`, 'Create a hold');
     const day = (daysLater) => new Date(Date.now() + daysLater * 86_400_000).toISOString().slice(0, 10);
     assert.equal(await page.getByLabel('Last day').inputValue(), day(7));
     await page.getByLabel('Amount in USD').fill('1');
@@ -149,7 +149,7 @@ describe('a hold', () => {
     await staff.heading('Holds');
     await staff.text('You act for Ada Lovelace.');
     await place(staff, { amount: '30', description: 'Court order' });
-    await staff.text(/^Placed by the bank/);
+    await staff.text(/^Created by the bank/);
 
     const visitor = await at(ada.number, ada, { viewport: { width: 320, height: 700 } });
     const { page } = visitor;
@@ -163,6 +163,11 @@ describe('a hold', () => {
     await look(page, '50-holds-of-a-customer-and-the-bank');
     await visitor.leave();
 
+    await staff.page.reload();
+    await staff.heading('Holds');
+    // The customer’s own is not the bank’s to capture.
+    assert.equal(await staff.page.getByRole('button', { name: 'Capture the hold of $12.50' }).count(), 0);
+    await staff.page.getByRole('button', { name: 'Release the hold of $12.50' }).waitFor();
     await decide(staff, 'Capture', '$30.00');
     await answer(staff, 'Capture');
     await staff.heading('Withdrawal');
@@ -179,8 +184,8 @@ describe('a hold', () => {
     const staff = await at(ada.number, clerk);
     await staff.page.getByRole('link', { name: 'Holds' }).click();
     await staff.heading('Holds');
-    await staff.page.getByRole('link', { name: 'Place a hold' }).click();
-    await staff.heading('Place a hold');
+    await staff.page.getByRole('link', { name: 'Create a hold' }).click();
+    await staff.heading('Create a hold');
     await staff.plan({ amount: String(amount) });
     await staff.confirm().click();
     await staff.text('it waits for approval');

@@ -46,7 +46,7 @@ BEYOND_ANY_SCHEMA = {
 BEYOND_THE_SCHEMA_OF = {
     # the type of a movement decides which accounts it has, and whether it ends
     "batch": {"missing_field", "unknown_field", "hold_lifetime"},
-    "place_hold": {"missing_field", "unknown_field", "hold_lifetime"},  # one account or two; and the clock decides
+    "create_hold": {"missing_field", "unknown_field", "hold_lifetime"},  # one account or two; and the clock decides
     "capture_hold": {"capture_exceeds_hold"},
     "take_statement_as_csv": {"date_malformed"},
     "take_statement": {"date_malformed"},  # the pattern lets a 31st of February pass

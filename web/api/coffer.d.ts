@@ -531,7 +531,7 @@ export type Transaction = Entry | Unposted;
 export type TransactionStatus = Transaction["status"];
 /**
  * `hold_expires_at` of
- *   one that places a hold, which has the approval's id
+ *   one that creates a hold, which has the approval's id
  */
 export type Approval = {
     id: string;
@@ -556,7 +556,7 @@ export type Approval = {
 };
 /**
  * Money that an account keeps for one movement, or has kept. `to_account` is null for cash, and `captured_amount` unless
- * it is `captured`. What is `placed_by_bank`, only the bank captures or releases.
+ * it is `captured`. What is `created_by_bank`, only the bank captures or releases.
  */
 export type Hold = {
     id: string;
@@ -567,7 +567,7 @@ export type Hold = {
     currency: string;
     captured_amount: string | null;
     description: string | null;
-    placed_by_bank: boolean;
+    created_by_bank: boolean;
     created_at: string;
     expires_at: string;
     decided_at: string | null;

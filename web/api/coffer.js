@@ -959,14 +959,14 @@ function retryAfterSeconds(response) {
  *   to_account?: string, amount?: string, currency?: string, user_id?: string, role?: Role, description: string | null,
  *   reverses: string | null, hold_expires_at?: string, requested_by: string, requested_at: string, expires_at: string,
  *   decided_by: string | null, decided_at: string | null, transaction_id: string | null}} Approval `hold_expires_at` of
- *   one that places a hold, which has the approval's id
+ *   one that creates a hold, which has the approval's id
  */
 /**
  * Money that an account keeps for one movement, or has kept. `to_account` is null for cash, and `captured_amount` unless
- * it is `captured`. What is `placed_by_bank`, only the bank captures or releases.
+ * it is `captured`. What is `created_by_bank`, only the bank captures or releases.
  * @typedef {{id: string, status: 'held' | 'captured' | 'released' | 'expired', account_number: string,
  *   to_account: string | null, amount: string, currency: string, captured_amount: string | null,
- *   description: string | null, placed_by_bank: boolean, created_at: string, expires_at: string,
+ *   description: string | null, created_by_bank: boolean, created_at: string, expires_at: string,
  *   decided_at: string | null}} Hold
  */
 /** @typedef {{account_number: string, amount: string, currency?: string, description?: string}} Movement */

@@ -5,7 +5,7 @@
 /** `path`: of the form, below the account's. `cash`: where the money goes if it goes to no account. */
 export const HOLD = /** @type {const} */ ({
   name: 'Hold',
-  verb: 'Place a hold',
+  verb: 'Create a hold',
   path: 'hold',
   cash: 'Cash, to be paid out',
 });

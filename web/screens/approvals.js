@@ -113,7 +113,7 @@ function rowOf(tools, approval) {
 /** Whether it is about what somebody may do, which admins decide, and not about money. @param {Approval} approval */
 const isAccess = (approval) => approval.user_id !== undefined;
 
-/** Whether it places a hold instead of moving money at once. @param {Approval} approval */
+/** Whether it creates a hold instead of moving money at once. @param {Approval} approval */
 const isHold = (approval) => approval.hold_expires_at !== undefined;
 
 /** @param {Approval} approval @returns {string} */

@@ -60,7 +60,7 @@ const GROUPS = [
       'movement_reversed',
       'movement_by_staff',
       'movement_refused',
-      'hold_placed',
+      'hold_created',
       'hold_captured',
       'hold_released',
     ],

@@ -108,11 +108,11 @@ function rowOf(tools, hold) {
       story(hold).map((words) => h('p', { class: 'hint' }, words)),
       isOpen &&
         mayAct(tools.me) &&
-        !mayDecide(tools.me, hold) &&
+        !mayRelease(tools.me, tools.account, hold) &&
         h('p', { class: 'hint' }, 'Only the bank captures or releases it.'),
       hold.status === 'captured' && h('p', null, h('a', { href: tools.entry(hold.id) }, 'Receipt')),
     ),
-    isOpen && mayDecide(tools.me, hold) && decisions(tools, hold),
+    isOpen && mayRelease(tools.me, tools.account, hold) && decisions(tools, hold),
   );
 }
 
@@ -127,7 +127,7 @@ function receiverOf({ to_account: to }) {
 /** The steps of a hold so far: a line each. @param {Hold} hold */
 function story(hold) {
   const { status, captured_amount: captured, currency, decided_at: decidedAt, expires_at: end } = hold;
-  const lines = [`${hold.placed_by_bank ? 'Placed by the bank' : 'Placed'} · ${formatMoment(hold.created_at)}`];
+  const lines = [`${hold.created_by_bank ? 'Created by the bank' : 'Created'} · ${formatMoment(hold.created_at)}`];
   if (status === 'held') lines.push(`Until ${formatMoment(end)}`);
   if (status === 'expired') lines.push(`Expired · ${formatMoment(end)}`);
   if (captured && decidedAt) lines.push(`Captured ${formatMoney(captured, currency)} · ${formatMoment(decidedAt)}`);
@@ -135,8 +135,13 @@ function story(hold) {
   return lines;
 }
 
-/** What the bank has placed, only the bank decides. @param {User} me @param {Hold} hold */
-const mayDecide = (me, hold) => mayAct(me) && (actsForOthers(me) || !hold.placed_by_bank);
+/** The bank releases any hold, its owner those of theirs. @param {User} me @param {Account} account @param {Hold} hold */
+const mayRelease = (me, account, hold) =>
+  mayAct(me) && (account.owner_id === me.id ? !hold.created_by_bank : actsForOthers(me));
+
+/** Each side captures what it has created. @param {User} me @param {Account} account @param {Hold} hold */
+const mayCapture = (me, account, hold) =>
+  mayRelease(me, account, hold) && account.status === 'open' && hold.created_by_bank === (account.owner_id !== me.id);
 
 /** @param {Tools} tools @param {Hold} hold */
 function decisions(tools, hold) {
@@ -152,7 +157,7 @@ function decisions(tools, hold) {
     'div',
     { class: 'ways' },
     button('Release', 'quiet', release),
-    tools.account.status === 'open' && button('Capture', 'secondary', capture),
+    mayCapture(tools.me, tools.account, hold) && button('Capture', 'secondary', capture),
   );
 }
 

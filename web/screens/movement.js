@@ -43,7 +43,7 @@ const KINDS = {
   [deposit.path]: { ...deposit, question: 'Deposit', done: 'is booked', effect: add, changes: 'balance' },
   [withdrawal.path]: { ...withdrawal, question: 'Withdraw', done: 'is booked', effect: subtract, changes: 'balance' },
   [transfer.path]: { ...transfer, question: 'Send', done: 'is booked', effect: subtract, changes: 'balance' },
-  [HOLD.path]: { ...HOLD, question: 'Hold', done: 'is placed', effect: subtract, changes: 'available' },
+  [HOLD.path]: { ...HOLD, question: 'Hold', done: 'is created', effect: subtract, changes: 'available' },
 };
 const CASH = 'cash';
 const ANOTHER = 'another';
@@ -291,7 +291,7 @@ async function carryOut(task, plan, { confirm, change, back }) {
   const { context, account, customer, idempotencyKey, kind } = task;
   try {
     const answer = await send(context.bank, task, plan, { idempotencyKey });
-    // A hold is placed whatever became of it since.
+    // A hold is created whatever became of it since.
     const isDone = answer.status === 'posted' || (kind === KINDS.hold && answer.status !== 'pending_approval');
     if (!isDone) return leaveForApproval();
     toast(`The ${kind.name.toLowerCase()} ${kind.done}.`);

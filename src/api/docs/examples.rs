@@ -28,7 +28,7 @@ const OF_STATUS: &[(u16, ProblemCode)] = &[
 
 /// The example of a problem that one operation describes for itself.
 const OF_OPERATION: &[(&str, u16, ProblemCode)] = &[
-    ("place_hold", 401, RecentSignInRequired),
+    ("create_hold", 401, RecentSignInRequired),
     ("capture_hold", 403, HoldOfBank),
     ("capture_hold", 404, HoldNotFound),
     ("capture_hold", 409, HoldCaptured),

@@ -71,7 +71,7 @@ fn steps_from(operation_id: &str) -> Vec<Step> {
                 with_parameter("200", "list_transactions", "cursor", NEXT_CURSOR),
             ]
         }
-        "place_hold" => of_a_hold("201", ID),
+        "create_hold" => of_a_hold("201", ID),
         "list_holds" => [of_a_hold("200", FIRST_ID), vec![next_page("list_holds")]].concat(),
         "capture_hold" => [after_a_movement(), vec![reversal()]].concat(),
         "list_sessions" => vec![with_parameter("200", "end_session", "id", FIRST_ID)],

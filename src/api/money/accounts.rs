@@ -343,6 +343,8 @@ pub async fn close(
     let account = managed_account(&app, caller, number).await?;
     context.note_accounts([number]);
     let mut tx = app.db.begin().await?;
+    // Nobody reserves money of it from here on.
+    tx.lock_account(number).await?;
     let closed = tx.close_account(number, Timestamp::now()).await?;
     if closed {
         let event = about_owner(context.event(Action::AccountClosed).on(number), &account);
@@ -359,7 +361,7 @@ pub async fn close(
         AccountStatus::Frozen => Refusal::AccountFrozen.into(),
         AccountStatus::Open if account.reserved > 0 && account.balance == 0 => Error::conflict(
             ProblemCode::AccountHasHolds,
-            "Money of the account is held: capture or release its holds first.",
+            "Money of the account is held, by holds or by what waits for approval at the bank: end those first.",
         ),
         AccountStatus::Open => Error::conflict(
             ProblemCode::AccountNotEmpty,

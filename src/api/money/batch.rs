@@ -17,7 +17,7 @@ use crate::api::money::transaction::TransactionBody;
 use crate::api::money::transactions;
 use crate::api::money::{holds, movements};
 use crate::api::people::proof;
-use crate::books::audit_event::Event;
+use crate::books::audit_event::{Action, Event};
 use crate::books::command::{self, Command, DualControl, Step};
 use crate::books::decisions::{Receipt, Verdicts};
 use crate::books::movement::Movement;
@@ -152,9 +152,11 @@ pub async fn batch(
     }
     let requester = app.requester(caller);
     let record = movements::record(&context, requester);
+    let record_of_hold = record.as_ref().map(|_| Box::new(context.event(Action::HoldCreated)));
     let mut errors = Vec::new();
     let mut commands = Vec::with_capacity(request.transactions.len());
     for (index, Object(item)) in request.transactions.into_iter().enumerate() {
+        let record = if item.item_type == BatchItemType::Hold { &record_of_hold } else { &record };
         match item.command(requester, record.clone(), key.of_item(caller.user_id, index)) {
             Ok(command) => commands.push(command),
             Err(error) => {

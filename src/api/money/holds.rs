@@ -86,8 +86,8 @@ pub struct HoldBody {
     /// The text that the statement will show; null if none was sent.
     #[schema(example = "Deposit for the bicycle")]
     description: Option<String>,
-    /// Whether somebody who works at the bank has placed it. Then only the bank captures or releases it.
-    placed_by_bank: bool,
+    /// Whether somebody who works at the bank has created it. Then only the bank captures or releases it.
+    created_by_bank: bool,
     created_at: Timestamp,
     /// The money is free from then on, unless it has moved before.
     expires_at: Timestamp,
@@ -118,7 +118,7 @@ pub struct HoldsQuery {
 #[expect(dead_code, reason = "describes the answer for the OpenAPI document")]
 pub struct HeldResponse(TransactionBody);
 
-/// Place a hold
+/// Create a hold
 ///
 /// Keeps money on the account for a movement to come, so that nobody takes it meanwhile: `available` falls by it, and
 /// `balance` does not. Refused for whatever would refuse the movement now. It ends when it is captured or released, or by
@@ -126,7 +126,7 @@ pub struct HeldResponse(TransactionBody);
 #[utoipa::path(
     post,
     path = "/holds",
-    operation_id = "place_hold",
+    operation_id = "create_hold",
     tag = "Money",
     request_body(content = HoldRequest, description = "The account or accounts, the amount, and how long to keep it"),
     params(transactions::IdempotencyKeyHeader),
@@ -139,7 +139,7 @@ pub struct HeldResponse(TransactionBody);
     ),
     security(("bearer" = []))
 )]
-pub async fn place(
+pub async fn create(
     State(app): State<App>,
     context: RequestContext,
     Actor(caller): Actor,
@@ -154,14 +154,14 @@ pub async fn place(
     }
     let terms = Terms { amount, currency, description: description.map(Into::into) };
     let command = movements::command(&app, &context, caller, key, movement, terms);
-    let record = record(&context, &command, Action::HoldPlaced);
+    let record = record(&context, &command, Action::HoldCreated);
     movements::carry_out(&app, &context, caller, Command { step: Step::Hold { expires_at }, record, ..command }).await
 }
 
 /// Capture a hold
 ///
-/// Moves what is held, or less, once; the rest is free again in the same moment. Customers capture what they have placed,
-/// and staff any hold.
+/// Moves what is held, or less, once; the rest is free again in the same moment. Customers capture
+/// what they have created, and staff what the bank has.
 #[utoipa::path(
     post,
     path = "/holds/{id}/capture",
@@ -174,7 +174,7 @@ pub async fn place(
     ),
     responses(
         PostedResponse,
-        (status = FORBIDDEN, description = "The bank has placed the hold, or the caller changes nothing here"),
+        (status = FORBIDDEN, description = "The other side has created the hold, or the caller changes nothing here"),
         (status = NOT_FOUND, description = "No such hold on the caller's accounts"),
         (status = CONFLICT, description = "It was captured or released before, or has expired, or one of the accounts takes no movements"),
     ),
@@ -189,7 +189,8 @@ pub async fn capture(
     Json(request): Json<CaptureRequest>,
 ) -> Result<Answer> {
     // Only its status changes, and of that the ledger decides.
-    let (hold, _) = decidable(&app, caller, id).await?;
+    let (hold, account) = readable(&app, caller, id).await?;
+    refuse_capture(&hold, &account, caller)?;
     let amount = request.amount.unwrap_or_else(|| hold.money().into());
     let terms = Terms { amount, currency: Some(hold.currency), description: hold.description.clone() };
     let command = movements::command(&app, &context, caller, key, hold.movement(), terms);
@@ -199,7 +200,7 @@ pub async fn capture(
 
 /// Release a hold
 ///
-/// The money is free again. Customers release what they have placed, and staff any hold.
+/// The money is free again. Customers release what they have created, and staff any hold.
 #[utoipa::path(
     post,
     path = "/holds/{id}/release",
@@ -208,7 +209,7 @@ pub async fn capture(
     params(("id" = Uuid, Path, description = "The hold", example = "019a8f3e-7c4b-7d21-9b1e-2f6a5c0d4e88")),
     responses(
         (status = OK, description = "Released: no money has moved, and none will", body = HoldBody),
-        (status = FORBIDDEN, description = "The bank has placed the hold, or the caller changes nothing here"),
+        (status = FORBIDDEN, description = "The bank has created the hold, or the caller changes nothing here"),
         (status = NOT_FOUND, description = "No such hold on the caller's accounts"),
         (status = CONFLICT, description = "It was captured or released before, or has expired"),
     ),
@@ -220,7 +221,8 @@ pub async fn release(
     Actor(caller): Actor,
     PathParam(HoldId(id)): PathParam<HoldId>,
 ) -> Result<Json<HoldBody>> {
-    let (hold, account) = decidable(&app, caller, id).await?;
+    let (hold, account) = readable(&app, caller, id).await?;
+    refuse_release(&hold, &account, caller)?;
     context.note_accounts(hold.movement().accounts());
     let now = Timestamp::now();
     let mut tx = app.db.begin().await?;
@@ -271,6 +273,8 @@ pub async fn list(
 }
 
 /// Show a hold
+///
+/// As it is now, or as it ended.
 #[utoipa::path(
     get,
     path = "/holds/{id}",
@@ -301,14 +305,31 @@ async fn readable(app: &App, caller: Caller, id: Uuid) -> Result<(Hold, Account)
     Ok((hold, account.ok_or(Refusal::HoldNotFound)?))
 }
 
-/// A hold that the caller may capture or release.
-async fn decidable(app: &App, caller: Caller, id: Uuid) -> Result<(Hold, Account)> {
-    let (hold, account) = readable(app, caller, id).await?;
-    if !caller.role.acts_on_any_account() && hold.placed_by != caller.user_id {
-        let detail = "The bank has placed this hold: only the bank captures or releases it.";
+/// A customer's hold is captured by the customer, the bank's by the bank: by which right the money may move was decided
+/// when the hold was created, for one or the other.
+fn refuse_capture(hold: &Hold, account: &Account, caller: Caller) -> Result<()> {
+    refuse_release(hold, account, caller)?;
+    if hold.created_by != caller.user_id && is_owners(hold, account) {
+        let detail = "The customer has created this hold: only the customer captures it. You may release it.";
+        return Err(Error::forbidden(ProblemCode::HoldOfCustomer, detail));
+    }
+    Ok(())
+}
+
+/// What the bank holds, the bank releases: nobody whose money it is, even if they work there.
+fn refuse_release(hold: &Hold, account: &Account, caller: Caller) -> Result<()> {
+    let is_own = account.owner_id == Some(caller.user_id);
+    let acts_for_the_bank = caller.role.acts_on_any_account() && !is_own;
+    if hold.created_by != caller.user_id && !acts_for_the_bank {
+        let detail = "The bank has created this hold: only the bank captures or releases it.";
         return Err(Error::forbidden(ProblemCode::HoldOfBank, detail));
     }
-    Ok((hold, account))
+    Ok(())
+}
+
+/// Whether the owner of the money has created the hold.
+fn is_owners(hold: &Hold, account: &Account) -> bool {
+    account.owner_id == Some(hold.created_by)
 }
 
 async fn why_it_keeps_nothing(app: &App, id: Uuid, now: Timestamp) -> Result<Refusal> {
@@ -360,9 +381,9 @@ impl HoldBody {
             amount: hold.money(),
             currency: hold.currency,
             captured_amount: hold.captured_amount.map(|amount| Money::new(amount, hold.currency)),
-            placed_by_bank: account.owner_id != Some(hold.placed_by),
+            created_by_bank: !is_owners(&hold, account),
             description: hold.description,
-            created_at: hold.placed_at,
+            created_at: hold.created_at,
             expires_at: hold.expires_at,
             decided_at: hold.decided_at,
         }

@@ -150,7 +150,7 @@ impl From<Hold> for TransactionBody {
             balance: None,
             sequence: None,
             description: hold.description,
-            created_at: hold.placed_at,
+            created_at: hold.created_at,
             expires_at: Some(hold.expires_at),
             hash: None,
             reverses: None,

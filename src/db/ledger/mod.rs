@@ -38,6 +38,9 @@ const PRUNE_KEYS_IN_ORDER: &str = "
         where created_at < $1 and position < (select max(position) from idempotency_keys)
     )";
 
+/// An entry, and the hash by which it is known from any other that could stand in its place.
+pub type EntryKey = (AccountNumber, i64, [u8; 32]);
+
 /// The money that staff move without a second approver is summed up by the minute.
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -283,21 +286,21 @@ impl Batch<'_> {
         Ok(sums.iter().map(|sum| (sum.user_id, Money::new(sum.amount, sum.currency))).collect())
     }
 
-    /// Whether all of the transactions are booked and all of the approvals and holds stored.
+    /// Whether all of these entries are in the books and all of the approvals and holds stored.
     pub async fn are_written(
         &mut self,
-        transactions: &[Uuid],
+        entries: &[EntryKey],
         approvals: &[Uuid],
         holds: &[Uuid],
     ) -> sqlx::Result<bool> {
         match self {
-            Self::Sqlite(batch) => batch.are_written(transactions, approvals, holds),
-            Self::Postgres(tx) => in_time(postgres::are_written(tx, transactions, approvals, holds)).await,
+            Self::Sqlite(batch) => batch.are_written(entries, approvals, holds),
+            Self::Postgres(tx) => in_time(postgres::are_written(tx, entries, approvals, holds)).await,
         }
     }
 
     /// Writes a batch: transactions, entries, heads of the accounts, idempotency keys, approvals that were carried out
-    /// or requested, reversals, holds that were placed or captured, unapproved totals, reservations, and records of the audit
+    /// or requested, reversals, holds that were created or captured, unapproved totals, reservations, and records of the audit
     /// log.
     ///
     /// `heads` are the accounts as they are after the batch; `key_stamp` is the time of the keys. Fails when a row is

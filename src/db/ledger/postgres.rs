@@ -114,21 +114,24 @@ pub async fn lock_unapproved_sums(
 
 pub async fn are_written(
     conn: &mut PgConnection,
-    transactions: &[Uuid],
+    entries: &[EntryKey],
     approvals: &[Uuid],
     holds: &[Uuid],
 ) -> sqlx::Result<bool> {
     let found: i64 = sqlx::query_scalar(
-        "select (select count(*) from transactions where id = any($1))
-              + (select count(*) from approvals where id = any($2))
-              + (select count(*) from holds where id = any($3))",
+        "select (select count(*) from unnest($1::bigint[], $2::bigint[], $3::bytea[]) as written(account_number, sequence, hash)
+                 join entries using (account_number, sequence, hash))
+              + (select count(*) from approvals where id = any($4))
+              + (select count(*) from holds where id = any($5))",
     )
-    .bind(transactions)
+    .bind(column(entries, |(number, ..)| number.as_i64()))
+    .bind(column(entries, |(_, sequence, _)| *sequence))
+    .bind(column(entries, |(.., hash)| &hash[..]))
     .bind(approvals)
     .bind(holds)
     .fetch_one(conn)
     .await?;
-    Ok(found as usize == transactions.len() + approvals.len() + holds.len())
+    Ok(found as usize == entries.len() + approvals.len() + holds.len())
 }
 
 /// One column of a batch, as the array that `unnest` takes.
@@ -279,7 +282,7 @@ pub async fn insert_holds(conn: &mut PgConnection, rows: &[Hold]) -> sqlx::Resul
         return Ok(0);
     }
     sqlx::query(
-        "insert into holds (id, from_account, to_account, amount, currency, description, placed_by, placed_at, expires_at)
+        "insert into holds (id, from_account, to_account, amount, currency, description, created_by, created_at, expires_at)
          select * from unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[], $5::text[], $6::text[], $7::uuid[],
                               $8::bigint[], $9::bigint[])",
     )
@@ -289,8 +292,8 @@ pub async fn insert_holds(conn: &mut PgConnection, rows: &[Hold]) -> sqlx::Resul
     .bind(column(rows, |h| h.amount))
     .bind(column(rows, |h| h.currency.code()))
     .bind(column(rows, |h| h.description.as_deref()))
-    .bind(column(rows, |h| h.placed_by))
-    .bind(column(rows, |h| h.placed_at.as_micros()))
+    .bind(column(rows, |h| h.created_by))
+    .bind(column(rows, |h| h.created_at.as_micros()))
     .bind(column(rows, |h| h.expires_at.as_micros()))
     .execute(conn)
     .await

@@ -104,12 +104,17 @@ impl<'a> SqliteBatch<'a> {
         })
     }
 
-    pub fn are_written(&self, transactions: &[Uuid], approvals: &[Uuid], holds: &[Uuid]) -> sqlx::Result<bool> {
+    pub fn are_written(&self, entries: &[EntryKey], approvals: &[Uuid], holds: &[Uuid]) -> sqlx::Result<bool> {
         let are_there = |select, ids: &[Uuid]| -> sqlx::Result<bool> {
             let found = self.find_each(select, ids.iter().map(|&id| (id,)), |row| row.get::<_, i64>(0))?;
             Ok(found.len() == ids.len())
         };
-        Ok(are_there("select amount from transactions where id = ?", transactions)?
+        let written = self.find_each(
+            "select sequence from entries where account_number = ? and sequence = ? and hash = ?",
+            entries.iter().copied(),
+            |row| row.get::<_, i64>(0),
+        )?;
+        Ok(written.len() == entries.len()
             && are_there("select amount from approvals where id = ?", approvals)?
             && are_there("select amount from holds where id = ?", holds)?)
     }
@@ -209,7 +214,7 @@ impl<'a> SqliteBatch<'a> {
 
     pub fn insert_holds(&self, rows: &[Hold]) -> sqlx::Result<u64> {
         self.write_each(
-            "insert into holds (id, from_account, to_account, amount, currency, description, placed_by, placed_at,
+            "insert into holds (id, from_account, to_account, amount, currency, description, created_by, created_at,
                                 expires_at)
              values (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             rows.iter().map(|h| {
@@ -220,8 +225,8 @@ impl<'a> SqliteBatch<'a> {
                     h.amount,
                     h.currency,
                     h.description.as_deref(),
-                    h.placed_by,
-                    h.placed_at,
+                    h.created_by,
+                    h.created_at,
                     h.expires_at,
                 )
             }),
