@@ -196,9 +196,9 @@ bank_tests! {
             (ids.collect::<Vec<_>>(), page.body["next_cursor"].clone())
         };
         assert_eq!(list("").await.0, [released.clone(), captured.clone(), open.clone()]);
-        assert_eq!(list("&status=held").await.0, [open.clone()]);
-        assert_eq!(list("&status=captured").await.0, [captured.clone()]);
-        assert_eq!(list("&status=released").await.0, [released.clone()]);
+        assert_eq!(list("&status=held").await.0, std::slice::from_ref(&open));
+        assert_eq!(list("&status=captured").await.0, std::slice::from_ref(&captured));
+        assert_eq!(list("&status=released").await.0, std::slice::from_ref(&released));
         assert!(list("&status=expired").await.0.is_empty());
         let (first, cursor) = list("&limit=2").await;
         assert_eq!(first, [released, captured]);
@@ -305,19 +305,57 @@ bank_tests! {
         twin.close().await;
     }
 
-    async fn holds_that_come_at_once_keep_no_more_than_there_is(bank: &TestBank) {
+    async fn holds_and_withdrawals_that_come_at_once_take_no_more_than_there_is(bank: &TestBank) {
         let ada = bank.customer().await;
         let (address, twin) = bank.twin().await;
         ada.deposit("10").await.expect_status(201);
-        let holds = (0..50).map(|index: usize| {
+        let requests = (0..50).map(|index: usize| {
             let there = if index.is_multiple_of(2) { address } else { bank.address };
+            let path = if index.is_multiple_of(3) { "/withdraw" } else { "/holds" };
             let body = json!({"account_number": ada.account, "amount": "1"});
-            bank.request_to(there, Method::POST, "/holds").bearer(&ada.token).json(body).send()
+            bank.request_to(there, Method::POST, path).bearer(&ada.token).json(body).send()
         });
-        let answers = join_all(holds).await;
+        let answers = join_all(requests).await;
         assert_eq!((count(&answers, 201), count(&answers, 409)), (10, 40));
-        assert_eq!(ada.amounts().await, ["10.00", "0.00", "10.00"]);
+        let held = answers.iter().filter(|answer| answer.body["status"] == "held").count();
+        let (balance, held) = (format!("{held}.00"), format!("{held}.00"));
+        assert_eq!(ada.amounts().await, [balance, "0.00".to_owned(), held]);
         twin.close().await;
+    }
+
+    async fn a_capture_beside_a_freeze_moves_the_money_or_leaves_the_hold(bank: &TestBank) {
+        let (ada, clerk) = (bank.customer().await, bank.employee("staff").await);
+        ada.deposit("100").await.expect_status(201);
+        let path = format!("/accounts/{}/status", ada.account);
+        let set = async |status: &str| {
+            clerk.request(Method::PUT, &path).json(json!({"status": status, "reason": "A test"})).send().await.expect_status(200)
+        };
+        for _ in 0..20 {
+            let id = ada.held("1").await;
+            let (capture, _) = tokio::join!(ada.capture(&id, json!({})), set("frozen"));
+            let expected = if capture.status == 201 { "captured" } else { "held" };
+            if expected == "held" {
+                capture.expect_problem(409, "account_frozen");
+            }
+            assert_eq!(ada.status_of_hold(&id).await, expected);
+            set("open").await;
+        }
+        let captured = ada.history().await.len() - 1;
+        assert_eq!(ada.balance().await, format!("{}.00", 100 - captured));
+    }
+
+    async fn an_account_closes_or_takes_the_hold_and_never_both(bank: &TestBank) {
+        for _ in 0..10 {
+            let ada = bank.customer().await;
+            bank.tamper(&format!("update accounts set overdraft_limit = 1000 where account_number = {}", ada.account)).await;
+            let path = format!("/accounts/{}", ada.account);
+            let (hold, close) = tokio::join!(ada.hold("1"), ada.request(Method::DELETE, &path).send());
+            match (hold.status.as_u16(), close.status.as_u16()) {
+                (201, 409) => drop(close.expect_problem(409, "account_has_holds")),
+                (409, 204) => drop(hold.expect_problem(409, "account_closed")),
+                other => panic!("{other:?}: {} {}", hold.body, close.body),
+            }
+        }
     }
 
     async fn an_account_has_room_for_so_many_holds(bank: &TestBank) {
@@ -399,6 +437,24 @@ bank_tests! {
         assert_eq!(ada.amounts().await, ["9000.00", "4000.00", "5000.00"]);
         clerk.capture(&id, json!({"amount": "4800"})).await.expect_status(201);
         assert_eq!(ada.amounts().await, ["4200.00", "4200.00", "0.00"]);
+    }
+
+    async fn a_hold_that_waits_is_approved_or_rejected_and_never_both(bank: &TestBank) {
+        let (ada, clerk, other) = (bank.customer().await, bank.employee("staff").await, bank.employee("staff").await);
+        ada.deposit("9000").await.expect_status(201);
+        for _ in 0..10 {
+            let body = json!({"account_number": ada.account, "amount": "5000"});
+            let id = clerk.post("/holds", body).send().await.expect_status(202).text_at("/id");
+            let decide = |who: &'_ Customer<'_>, what: &str| who.request(Method::POST, &format!("/approvals/{id}/{what}")).send();
+            let (approved, rejected) = tokio::join!(decide(&other, "approve"), decide(&clerk, "reject"));
+            let capture = clerk.capture(&id, json!({"amount": "1"})).await;
+            match (approved.status.as_u16(), rejected.status.as_u16()) {
+                (200, 409) => drop(capture.expect_status(201)),
+                (409, 200) => drop(capture.expect_problem(404, "hold_not_found")),
+                other => panic!("{other:?}: {} {}", approved.body, rejected.body),
+            }
+            assert_eq!(ada.amounts().await[2], "0.00");
+        }
     }
 
     async fn whatever_waits_for_approval_keeps_its_money(bank: &TestBank) {

@@ -65,6 +65,8 @@ bank_tests! {
         let (clerk, admin) = (bank.employee("staff").await, bank.employee("admin").await);
         let id = ada.user_id_of_mine().await;
         let movement = ada.deposit("10").await.expect_status(201).text_at("/id");
+        let held = ada.post("/holds", json!({"account_number": ada.account, "amount": "1"})).send().await;
+        let hold = held.expect_status(201).text_at("/id");
         let large = json!({"account_number": ada.account, "amount": "1000.01"});
         let approval = clerk.post("/deposit", large).send().await.expect_status(202).text_at("/id");
         let routes = routes_that_show();
@@ -73,13 +75,14 @@ bank_tests! {
             let who_id = who.user_id_of_mine().await;
             for route in &routes {
                 let path = match route.as_str() {
-                    "/balance" | "/transactions" => format!("{route}?account_number={}", ada.account),
+                    "/balance" | "/transactions" | "/holds" => format!("{route}?account_number={}", ada.account),
                     "/accounts" => format!("/accounts?owner_id={id}"),
                     "/users" => format!("/users?search={}", ada.email),
                     // Which staff may not read.
                     "/audit" | "/audit.csv" if who.email == clerk.email => continue,
                     "/audit" | "/audit.csv" => format!("{route}?user_id={id}"),
                     "/transactions/{id}" => format!("/transactions/{movement}"),
+                    "/holds/{id}" => format!("/holds/{hold}"),
                     "/approvals/{id}" => format!("/approvals/{approval}"),
                     other => other.replace("{account_number}", &ada.account).replace("{user_id}", &id),
                 };

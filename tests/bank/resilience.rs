@@ -181,6 +181,27 @@ async fn a_lost_answer_to_the_commit_of_a_reversal_is_looked_up() {
     bank.close_with_books_right().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lost_answer_to_the_commit_of_a_hold_or_a_capture_is_looked_up() {
+    let mut database = TestDatabase::create(Kind::Postgres).await;
+    let faults = Faults::start(&mut database).await;
+    let bank = TestBank::open_on(database, &[]).await;
+    let ada = bank.customer().await;
+    ada.deposit("10").await.expect_status(201);
+    for round in 1..=3 {
+        faults.lose_next_commit_answer.store(true, Ordering::SeqCst);
+        let hold =
+            ada.post("/holds", json!({"account_number": ada.account, "amount": "1"})).send().await.expect_status(201);
+        assert!(!faults.lose_next_commit_answer.load(Ordering::SeqCst), "no commit was lost");
+        faults.lose_next_commit_answer.store(true, Ordering::SeqCst);
+        // Not "already captured" by what it has done itself.
+        ada.post(&format!("/holds/{}/capture", hold.text_at("/id")), json!({})).send().await.expect_status(201);
+        assert!(!faults.lose_next_commit_answer.load(Ordering::SeqCst), "no commit was lost");
+        assert_eq!(ada.balance().await, format!("{}.00", 10 - round));
+    }
+    bank.close_with_books_right().await;
+}
+
 /// Whoever asks of a bank whose database does not answer: each is told within 10 seconds, and `/readyz` within one.
 /// Returns how many deposits were booked.
 async fn all_are_told_in_time(bank: &TestBank, ada: &Customer<'_>) -> usize {
