@@ -96,17 +96,30 @@ impl Decisions {
 
     /// Decides the commands of one request. If they are `atomic` and one is refused, all are.
     pub fn decide_request(&mut self, commands: &[Command], atomic: bool) -> Verdicts {
+        self.decide_and(commands, atomic, false)
+    }
+
+    /// The same decision, of which nothing is left but the verdicts.
+    pub fn preview_request(&mut self, commands: &[Command], atomic: bool) -> Verdicts {
+        self.decide_and(commands, atomic, true)
+    }
+
+    fn decide_and(&mut self, commands: &[Command], atomic: bool, is_preview: bool) -> Verdicts {
         let used_keys = &self.used_keys;
         let is_new = |command: &&Command| command.idempotency_key.is_none_or(|key| !used_keys.contains(&key));
         let supervised = commands.iter().filter(|command| command.requester.approval_above.is_some());
         self.book.begin_request(supervised.filter(is_new));
         let verdicts: Verdicts = commands.iter().map(|command| self.decide(command)).collect();
-        if atomic && verdicts.iter().any(Result::is_err) {
+        let is_refused = atomic && verdicts.iter().any(Result::is_err);
+        if is_refused || is_preview {
             self.discard();
-            return verdicts.into_iter().map(|verdict| verdict.and(Err(Refusal::BatchRefused))).collect();
+        } else {
+            self.accept();
         }
-        self.accept();
-        verdicts
+        match is_refused {
+            true => verdicts.into_iter().map(|verdict| verdict.and(Err(Refusal::BatchRefused))).collect(),
+            false => verdicts,
+        }
     }
 
     /// Moves what the request has staged to the batch.

@@ -26,6 +26,8 @@
 //!   the journal until it knows: nobody is told "failed" about money that moved. Meanwhile it takes no other command.
 //! - Nobody waits without end. A request whose commit has not begun within [`BOOKED_WITHIN`] is given up, and never
 //!   booked afterwards; one whose COMMIT has no answer within [`VERDICT_WITHIN`] is reported as unknown.
+//! - A preview is decided among the commands of a batch, by the same code, and then dropped: it writes nothing, and its
+//!   neighbours are decided as if it had not been there.
 //! - A client that hangs up cancels nothing: its command is in the queue, not in its request.
 //! - A command that needs a second approver is stored as a pending approval by the transaction that would have booked
 //!   it, under the id of the transaction to come, and with its key: a key stands for one thing, whatever arrives at
@@ -162,6 +164,8 @@ struct QueuedRequest {
     commands: Vec<Command>,
     /// All of the commands, or none.
     atomic: bool,
+    /// None of the commands: only the verdicts are wanted.
+    preview: bool,
     asked_at: Instant,
     progress: Arc<Progress>,
     answer: oneshot::Sender<Result<Verdicts, SubmitError>>,
@@ -246,6 +250,15 @@ impl Committer {
     /// Everything that is ever booked comes this way, so this is where the caller's quota of movements counts, and the
     /// disk's reserve.
     pub async fn submit_all(&self, commands: Vec<Command>, atomic: bool) -> Result<Verdicts, SubmitError> {
+        self.enqueue(commands, atomic, false).await
+    }
+
+    /// The verdicts that the commands would have now. Nothing is written, and none of the caller's quota is used.
+    pub async fn preview_all(&self, commands: Vec<Command>, atomic: bool) -> Result<Verdicts, SubmitError> {
+        self.enqueue(commands, atomic, true).await
+    }
+
+    async fn enqueue(&self, commands: Vec<Command>, atomic: bool, preview: bool) -> Result<Verdicts, SubmitError> {
         self.disk.refuse_if_reached()?;
         let room =
             self.room.clone().try_acquire_many_owned(commands.len() as u32).map_err(|_| SubmitError::QueueFull)?;
@@ -258,9 +271,10 @@ impl Committer {
         let payer = commands.first().map(Command::given_by).unwrap_or_default();
         let permit = self.limits.permit(payer, commands.len())?;
         let ids = commands.iter().map(|command| command.id).collect();
-        let (progress, answered) = writer.send(commands, atomic, room);
+        let (progress, answered) = writer.send(commands, atomic, preview, room);
         let answer = self.wait(writer, &progress, answered, ids).await;
         match &answer {
+            Ok(_) if preview => permit.settle(0),
             Ok(verdicts) => permit.settle(verdicts.iter().filter(|verdict| is_written(verdict)).count()),
             // All of it may have been written.
             Err(SubmitError::OutcomeUnknown { .. }) => drop(permit),
@@ -311,6 +325,7 @@ impl WriterHandle {
         &self,
         commands: Vec<Command>,
         atomic: bool,
+        preview: bool,
         room: OwnedSemaphorePermit,
     ) -> (Arc<Progress>, oneshot::Receiver<Result<Verdicts, SubmitError>>) {
         let progress = Arc::new(Progress::default());
@@ -319,6 +334,7 @@ impl WriterHandle {
         let _ = self.queue.send(QueuedRequest {
             commands,
             atomic,
+            preview,
             asked_at,
             progress: progress.clone(),
             answer,
@@ -341,7 +357,7 @@ impl WriterHandle {
         if !self.state.is_asked.swap(true, AcqRel)
             && let Ok(no_room) = room.clone().try_acquire_many_owned(0)
         {
-            self.send(Vec::new(), false, no_room);
+            self.send(Vec::new(), false, false, no_room);
         }
         match timeout_at(deadline, last_write.wait_for(is_recent)).await {
             Ok(Ok(write)) => write.outcome,

@@ -264,8 +264,11 @@ impl Writer {
         let loaded = load(&mut tx, &commands, &self.clock).await?;
         let now = loaded.now;
         let mut decisions = loaded.decisions(self.maximum_major_units);
-        let verdicts =
-            batch.iter().map(|request| decisions.decide_request(&request.commands, request.atomic)).collect();
+        let decide = |request: &QueuedRequest| match request.preview {
+            true => decisions.preview_request(&request.commands, request.atomic),
+            false => decisions.decide_request(&request.commands, request.atomic),
+        };
+        let verdicts = batch.iter().map(decide).collect();
         decisions.add_unapproved(self.clock.stamp(now));
         let Postings { transactions, entries, approvals, holds, .. } = &decisions.postings;
         if !transactions.is_empty() || !approvals.is_empty() || !holds.is_empty() {

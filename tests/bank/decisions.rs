@@ -123,4 +123,19 @@ proptest! {
         };
         prop_assert_eq!(heads(&decisions), heads(&without));
     }
+
+    /// A preview is the decision that would be made, and leaves no trace among its neighbours.
+    #[test]
+    fn previews_say_what_will_be_decided(requests in requests()) {
+        let accounts = accounts();
+        let requests = commands(&requests, &accounts);
+        let (expected, without) = decide_all(&accounts, &requests);
+        let mut decisions = decisions(&accounts);
+        for ((commands, atomic), expected) in requests.iter().zip(expected) {
+            prop_assert_eq!(&decisions.preview_request(commands, *atomic), &expected);
+            prop_assert_eq!(decisions.decide_request(commands, *atomic), expected);
+        }
+        prop_assert_eq!(&decisions.postings.entries, &without.postings.entries);
+        prop_assert_eq!(decisions.postings.records.len(), without.postings.records.len());
+    }
 }

@@ -32,6 +32,7 @@ mod limits;
 mod migrations;
 mod money;
 mod output;
+mod previews;
 mod problems;
 mod proof;
 mod protocol;

@@ -82,6 +82,22 @@ describe('the client', () => {
     assert.equal(gone.code, 'hold_released');
   });
 
+  test('says what would happen, and nothing does', async () => {
+    const ada = await bank.customer({ amount: '100' });
+    const { coffer } = await signedIn(ada);
+    const order = { account_number: ada.number, amount: '40' };
+    const { preview, status, balance, hash } = await coffer.preview.withdraw(order);
+    assert.deepEqual(
+      { preview, status, balance, hash },
+      { preview: true, status: 'posted', balance: '60.00', hash: null },
+    );
+    assert.equal((await coffer.preview.hold(order)).status, 'held');
+    const refused = await coffer.preview.withdraw({ ...order, amount: '100.01' }).catch((error) => error);
+    assert.equal(refused.code, 'insufficient_funds');
+    const { balance: after, available } = await coffer.account(ada.number);
+    assert.deepEqual([after, available], ['100.00', '100.00']);
+  });
+
   test('renews an access token once for all that meet its end', async () => {
     const ada = await bank.customer();
     let rejected = 0;

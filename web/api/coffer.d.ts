@@ -301,6 +301,26 @@ export class Coffer extends EventTarget {
      */
     batch: (batch: Batch, options?: MovementOptions) => Promise<BatchResult>;
     /**
+     * What a movement would do if it were sent now: the balance after it, or that it would wait for a second person. What
+     * would refuse it is thrown. Nothing happens.
+     */
+    preview: {
+        /** @param {Movement} movement @param {Options} [options] @returns {Promise<Preview>} */
+        deposit: (movement: Movement, options?: Options) => Promise<Preview>;
+        /** @param {Movement} movement @param {Options} [options] @returns {Promise<Preview>} */
+        withdraw: (movement: Movement, options?: Options) => Promise<Preview>;
+        /** @param {Transfer} transfer @param {Options} [options] @returns {Promise<Preview>} */
+        transfer: (transfer: Transfer, options?: Options) => Promise<Preview>;
+        /** @param {HoldOrder} order @param {Options} [options] @returns {Promise<Preview>} */
+        hold: (order: HoldOrder, options?: Options) => Promise<Preview>;
+        /** @param {string} id @param {{amount?: string}} [capture] @param {Options} [options] @returns {Promise<Preview>} */
+        captureHold: (id: string, capture?: {
+            amount?: string;
+        }, options?: Options) => Promise<Preview>;
+        /** @param {string} id @param {Options} [options] @returns {Promise<Preview>} */
+        reverse: (id: string, options?: Options) => Promise<Preview>;
+    };
+    /**
      * @param {string} id
      * @param {Options} [options]
      * @returns {Promise<Transaction>}
@@ -528,6 +548,16 @@ export type Unposted = Terms & {
     expires_at: string;
 };
 export type Transaction = Entry | Unposted;
+/**
+ * What a movement would be. No movement has its `id`.
+ */
+export type Preview = Terms & {
+    preview: true;
+    status: "posted" | "pending_approval" | "held";
+    balance: string | null;
+    sequence: number | null;
+    hash: null;
+};
 export type TransactionStatus = Transaction["status"];
 /**
  * `hold_expires_at` of

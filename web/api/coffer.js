@@ -384,6 +384,25 @@ export class Coffer extends EventTarget {
   batch = (batch, options) => this.#move('transactions/batch', batch, options);
 
   /**
+   * What a movement would do if it were sent now: the balance after it, or that it would wait for a second person. What
+   * would refuse it is thrown. Nothing happens.
+   */
+  preview = {
+    /** @param {Movement} movement @param {Options} [options] @returns {Promise<Preview>} */
+    deposit: (movement, options) => this.#preview('deposit', movement, options),
+    /** @param {Movement} movement @param {Options} [options] @returns {Promise<Preview>} */
+    withdraw: (movement, options) => this.#preview('withdraw', movement, options),
+    /** @param {Transfer} transfer @param {Options} [options] @returns {Promise<Preview>} */
+    transfer: (transfer, options) => this.#preview('transfer', transfer, options),
+    /** @param {HoldOrder} order @param {Options} [options] @returns {Promise<Preview>} */
+    hold: (order, options) => this.#preview('holds', order, options),
+    /** @param {string} id @param {{amount?: string}} [capture] @param {Options} [options] @returns {Promise<Preview>} */
+    captureHold: (id, capture = {}, options) => this.#preview(`holds/${id}/capture`, capture, options),
+    /** @param {string} id @param {Options} [options] @returns {Promise<Preview>} */
+    reverse: (id, options) => this.#preview(`transactions/${id}/reverse`, {}, options),
+  };
+
+  /**
    * @param {string} id
    * @param {Options} [options]
    * @returns {Promise<Transaction>}
@@ -555,6 +574,15 @@ export class Coffer extends EventTarget {
    */
   #move(path, body, { idempotencyKey = newIdempotencyKey(), signal } = {}) {
     return this.#call('POST', path, { body, signal, headers: { 'Idempotency-Key': idempotencyKey }, repeatable: true });
+  }
+
+  /**
+   * @param {string} path
+   * @param {object} body
+   * @param {Options} [options]
+   */
+  #preview(path, body, { signal } = {}) {
+    return this.#call('POST', `${path}?preview=true`, { body, signal, repeatable: true });
   }
 
   /**
@@ -952,6 +980,11 @@ function retryAfterSeconds(response) {
  *   sequence: null, hash: null, expires_at: string}} Unposted
  */
 /** @typedef {Entry | Unposted} Transaction */
+/**
+ * What a movement would be. No movement has its `id`.
+ * @typedef {Terms & {preview: true, status: 'posted' | 'pending_approval' | 'held', balance: string | null,
+ *   sequence: number | null, hash: null}} Preview
+ */
 /** @typedef {Transaction['status']} TransactionStatus */
 /**
  * @typedef {{id: string, status: 'pending' | 'approved' | 'rejected' | 'expired',

@@ -27,7 +27,7 @@ import { link, replaceWith } from '../ui/router.js';
 import { notFound } from '../ui/states.js';
 import { actingFor } from './account.js';
 
-/** @import { Account, Coffer, MovementOptions } from '../api/coffer.js' */
+/** @import { Account, MovementOptions, Preview } from '../api/coffer.js' */
 /** @import { Context, Screen } from '../app.js' */
 /** @import { Child } from '../ui/dom.js' */
 /** @import { Values } from '../ui/form.js' */
@@ -54,6 +54,7 @@ const hasReceiver = (kind) => kind === KINDS.transfer || kind === KINDS.hold;
 /**
  * @typedef {{amount: string, description: string, receiver?: string, receiverName?: string, until?: string}} Plan
  *   `amount` and `until` as the bank wants them
+ * @typedef {{plan: Plan, preview: Preview}} Reviewed the plan, and what the bank says that it would do
  * @typedef {{context: Context, kind: Kind, account: Account, receivers: Account[],
  *   customer: {id: string, name: string} | null, idempotencyKey: string}} Task
  */
@@ -70,7 +71,7 @@ export async function movement(context) {
   ]);
   // Made once for all that this form may send: however often it is pressed or retried, the money moves once.
   const task = { context, kind, account, receivers, customer, idempotencyKey: newIdempotencyKey() };
-  const entry = fillIn(task, (plan) => stage.replaceChildren(review(task, plan, back)));
+  const entry = fillIn(task, (reviewed) => stage.replaceChildren(review(task, reviewed, back)));
   const stage = h('div', null, entry);
   /** @param {unknown} [error] */
   const back = (error) => {
@@ -96,12 +97,12 @@ const wayBack = (account) =>
 /** @param {Task} task */
 const homeOf = ({ account, customer }) => link(`/accounts/${account.account_number}`, { for: customer?.id });
 
-/** The form. `next` gets a plan that could be carried out. @param {Task} task @param {(plan: Plan) => void} next */
+/** The form. `next` gets a plan that could be carried out. @param {Task} task @param {(reviewed: Reviewed) => void} next */
 function fillIn(task, next) {
   const { account, kind, context } = task;
   const decimals = decimalsOf(account.balance);
   const amount = amountField({ currency: account.currency, decimals });
-  const effect = effectOf(task, null);
+  const effect = effectOf(task);
   const receiver = hasReceiver(kind) ? receiverFields(task) : [];
   amount.control.addEventListener('input', () => {
     effect.show(attempt(() => parseMoney(amount.control.value, decimals)));
@@ -119,7 +120,11 @@ function fillIn(task, next) {
       const has = formatMoney(task.account.available, account.currency);
       throw new FieldProblem('amount', `There is ${has} available on this account.`);
     }
-    next(plan);
+    try {
+      next({ plan, preview: await send(context.bank.preview, task, plan, { signal: context.signal }) });
+    } catch (error) {
+      throw error instanceof ProblemError ? withFormsNames(error) : error;
+    }
   };
   return form(
     { submit, class: 'card' },
@@ -226,8 +231,8 @@ const after = ({ kind, account }, amount) => kind.effect(account[kind.changes], 
 const isTooMuch = ({ kind, account }, amount) =>
   kind.effect === subtract && toMinor(amount) > toMinor(account.available);
 
-/** The balance, or what of it is available, now and afterwards; `show` with an amount, or null while there is none. @param {Task} task @param {string | null} amount */
-function effectOf(task, amount) {
+/** The balance, or what of it is available, now and afterwards; `show` with an amount, or null while there is none. @param {Task} task */
+function effectOf(task) {
   const now = h('dd', { class: 'amount' });
   const then = h('dd', { class: 'amount' });
   const list = h(
@@ -243,17 +248,17 @@ function effectOf(task, amount) {
     then.textContent = value ? formatMoney(after(task, value), currency) : '–';
     then.classList.toggle('too-little', value !== null && isTooMuch(task, value));
   };
-  show(amount);
+  show(null);
   return { list, show };
 }
 
 /**
  * The review of a movement, and the button that sends it.
  * @param {Task} task
- * @param {Plan} plan
+ * @param {Reviewed} reviewed
  * @param {(error?: unknown) => void} back
  */
-function review(task, plan, back) {
+function review(task, { plan, preview }, back) {
   const { account, kind, customer } = task;
   const money = formatMoney(plan.amount, account.currency);
   const change = h('button', { type: 'button', class: 'quiet', onclick: () => back() }, 'Change');
@@ -261,6 +266,8 @@ function review(task, plan, back) {
   const submit = () => carryOut(task, plan, { confirm, change, back });
   /** @param {string} term @param {...Child} value */
   const line = (term, ...value) => h('div', null, h('dt', null, term), h('dd', null, value));
+  const effect = effectOf(task);
+  effect.show(plan.amount);
   const heading = h('h2', { tabindex: -1 }, `${kind.question} `, h('span', { class: 'amount' }, money), '?');
   const card = form(
     { submit, class: 'card review' },
@@ -274,8 +281,9 @@ function review(task, plan, back) {
       kind === KINDS.hold && !plan.receiver && line('To', HOLD.cash),
       plan.description && line('Description', plan.description),
       plan.until && line('Until', formatMoment(plan.until)),
+      preview.status === 'pending_approval' && line('Approval', 'A second person has to agree first.'),
     ),
-    effectOf(task, plan.amount).list,
+    effect.list,
     actions(change, confirm),
   );
   queueMicrotask(() => heading.focus());
@@ -304,14 +312,19 @@ async function carryOut(task, plan, { confirm, change, back }) {
   }
 }
 
-/** @param {Coffer} bank @param {Task} task @param {Plan} plan @param {MovementOptions} options */
-function send(bank, { kind, account }, { amount, description, receiver, until }, options) {
+/**
+ * Sends the movement, or asks for its preview.
+ * @template Answer
+ * @param {{[way in 'deposit' | 'withdraw' | 'transfer' | 'hold']: (order: any, options?: MovementOptions) => Promise<Answer>}} ways
+ * @param {Task} task @param {Plan} plan @param {MovementOptions} options
+ */
+function send(ways, { kind, account }, { amount, description, receiver, until }, options) {
   const common = { amount, currency: account.currency, ...(description && { description }) };
   const cash = { account_number: account.account_number, ...common };
   const order = receiver && { from_account: account.account_number, to_account: receiver, ...common };
-  if (kind === KINDS.hold) return bank.hold({ ...(order || cash), expires_at: until }, options);
-  if (order) return bank.transfer(order, options);
-  return kind === KINDS.deposit ? bank.deposit(cash, options) : bank.withdraw(cash, options);
+  if (kind === KINDS.hold) return ways.hold({ ...(order || cash), expires_at: until }, options);
+  if (order) return ways.transfer(order, options);
+  return kind === KINDS.deposit ? ways.deposit(cash, options) : ways.withdraw(cash, options);
 }
 
 export function leaveForApproval() {

@@ -2,6 +2,7 @@
 
 use axum::http::StatusCode;
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use super::problem_responses::{MEDIA_TYPE, for_each_problem, for_each_responses};
 use crate::api::http::problem::FieldError;
@@ -129,10 +130,12 @@ pub fn add(document: &mut Value) {
     });
     for_each_responses(document, &mut |operation, responses| {
         let Some(of) = MOVEMENTS.iter().find(|of| of.operation == operation) else { return };
+        let is_preview = responses.get("201").is_some();
         for (status, is_posted) in [("200", true), ("201", true), ("202", false)] {
             let response = responses.get_mut(status);
             if let Some(content) = response.and_then(|response| content_of(response, "application/json")) {
-                content["example"] = movement(of, is_posted);
+                let movement = movement(of, is_posted);
+                content["example"] = if is_preview && status == "200" { preview_of(movement) } else { movement };
             }
         }
     });
@@ -161,6 +164,13 @@ pub fn problem(status: StatusCode, code: ProblemCode) -> Value {
         problem["errors"] = json!([FieldError::new("/amount", code, code.what_to_do())]);
     }
     problem
+}
+
+fn preview_of(mut movement: Value) -> Value {
+    movement["id"] = Uuid::nil().to_string().into();
+    movement["hash"] = Value::Null;
+    movement["preview"] = true.into();
+    movement
 }
 
 fn movement(of: &Movement, is_posted: bool) -> Value {

@@ -11,8 +11,9 @@ use crate::api::App;
 use crate::api::http::caller::Actor;
 use crate::api::http::context::RequestContext;
 use crate::api::http::error::{Error, Result};
-use crate::api::http::extract::{IdempotencyKey, Json, MAX_CHARACTER_BYTES, Object};
+use crate::api::http::extract::{IdempotencyKey, Json, MAX_CHARACTER_BYTES, Object, Query};
 use crate::api::http::problem::{FieldError, Problem};
+use crate::api::money::preview::PreviewQuery;
 use crate::api::money::transaction::TransactionBody;
 use crate::api::money::transactions;
 use crate::api::money::{holds, movements};
@@ -128,7 +129,7 @@ pub struct ItemResult {
         content = BatchRequest,
         description = "The movements, and whether all must be booked or none; up to 2 MB",
     ),
-    params(transactions::IdempotencyKeyHeader),
+    params(transactions::IdempotencyKeyHeader, PreviewQuery),
     responses(
         (status = OK, description = "What became of each item", body = BatchResult),
         (status = UNAUTHORIZED, description = proof::REQUIRED_ABOVE),
@@ -141,6 +142,7 @@ pub async fn batch(
     context: RequestContext,
     Actor(caller): Actor,
     key: IdempotencyKey,
+    Query(preview): Query<PreviewQuery>,
     Json(request): Json<BatchRequest, MAX_BODY_BYTES>,
 ) -> Result<Json<BatchResult>> {
     if !(1..=MAX_ITEMS).contains(&request.transactions.len()) {
@@ -168,16 +170,17 @@ pub async fn batch(
         return Err(Error::Invalid(errors));
     }
     app.auth.requests.take_many(caller.user_id, (commands.len() / ITEMS_FOR_A_REQUEST) as u32)?;
-    proof::confirm_amounts(&app, caller, &debits_of(&commands)).await?;
+    preview.confirm_amounts(&app, caller, &debits_of(&commands)).await?;
     context.note_accounts(commands.iter().flat_map(|command| command.movement.accounts()));
-    let verdicts = app.committer.submit_all(commands, request.atomic).await?;
+    let verdicts = preview.submit(&app, commands, request.atomic).await?;
     if request.atomic && verdicts.iter().any(Result::is_err) {
         return Err(Error::BatchRefused(verdicts.into_iter().map(Result::err).collect()));
     }
     if verdicts.iter().any(Result::is_err) {
         context.set_partly_refused();
     }
-    Ok(Json(result(&app, verdicts).await?))
+    let result = result(&app, verdicts).await?;
+    Ok(Json(if preview.is_wanted() { result.into_preview() } else { result }))
 }
 
 /// The amounts that the commands take, each with its account.
@@ -254,6 +257,17 @@ fn refuse_surplus(pointer: &'static str, sent: Option<AccountNumber>) -> Result<
     match sent {
         None => Ok(()),
         Some(_) => Err(FieldError::new(pointer, ProblemCode::UnknownField, "leave it out for this type of movement")),
+    }
+}
+
+impl BatchResult {
+    /// As the answer to a preview: nothing of it has happened.
+    fn into_preview(mut self) -> Self {
+        for item in &mut self.data {
+            item.status = if item.transaction.is_some() { 200 } else { item.status };
+            item.transaction = item.transaction.take().map(TransactionBody::into_preview);
+        }
+        self
     }
 }
 

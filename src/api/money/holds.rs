@@ -19,7 +19,8 @@ use crate::api::http::page::{self, Limit, Page};
 use crate::api::http::problem::FieldError;
 use crate::api::http::views::AccountLook;
 use crate::api::money::accounts::{about_owner, readable_account};
-use crate::api::money::movements::{self, Answer, PendingResponse, PostedResponse, Terms};
+use crate::api::money::movements::{self, Answer, PendingResponse, PostedResponse, PreviewResponse, Terms};
+use crate::api::money::preview::PreviewQuery;
 use crate::api::money::transaction::TransactionBody;
 use crate::api::money::transactions;
 use crate::api::people::proof;
@@ -129,8 +130,9 @@ pub struct HeldResponse(TransactionBody);
     operation_id = "create_hold",
     tag = "Money",
     request_body(content = HoldRequest, description = "The account or accounts, the amount, and how long to keep it"),
-    params(transactions::IdempotencyKeyHeader),
+    params(transactions::IdempotencyKeyHeader, PreviewQuery),
     responses(
+        PreviewResponse,
         HeldResponse,
         PendingResponse,
         (status = UNAUTHORIZED, description = proof::REQUIRED_ABOVE),
@@ -144,18 +146,20 @@ pub async fn create(
     context: RequestContext,
     Actor(caller): Actor,
     key: IdempotencyKey,
+    Query(preview): Query<PreviewQuery>,
     Json(request): Json<HoldRequest>,
 ) -> Result<Answer> {
     let HoldRequest { account_number, from_account, to_account, amount, currency, description, expires_at } = request;
     let movement = movement_to_come(account_number, from_account, to_account);
     let movement = movement.map_err(|error| Error::Invalid(vec![error]))?;
     if let (Some(from), _) = movement.sides() {
-        proof::confirm_amounts(&app, caller, &[(from, amount)]).await?;
+        preview.confirm_amounts(&app, caller, &[(from, amount)]).await?;
     }
     let terms = Terms { amount, currency, description: description.map(Into::into) };
     let command = movements::command(&app, &context, caller, key, movement, terms);
     let record = record(&context, &command, Action::HoldCreated);
-    movements::carry_out(&app, &context, caller, Command { step: Step::Hold { expires_at }, record, ..command }).await
+    let command = Command { step: Step::Hold { expires_at }, record, ..command };
+    movements::carry_out(&app, &context, caller, command, preview).await
 }
 
 /// Capture a hold
@@ -171,8 +175,10 @@ pub async fn create(
     params(
         ("id" = Uuid, Path, description = "The hold", example = "019a8f3e-7c4b-7d21-9b1e-2f6a5c0d4e88"),
         transactions::IdempotencyKeyHeader,
+        PreviewQuery,
     ),
     responses(
+        PreviewResponse,
         PostedResponse,
         (status = FORBIDDEN, description = "The other side has created the hold, or the caller changes nothing here"),
         (status = NOT_FOUND, description = "No such hold on the caller's accounts"),
@@ -186,6 +192,7 @@ pub async fn capture(
     Actor(caller): Actor,
     PathParam(HoldId(id)): PathParam<HoldId>,
     key: IdempotencyKey,
+    Query(preview): Query<PreviewQuery>,
     Json(request): Json<CaptureRequest>,
 ) -> Result<Answer> {
     // Only its status changes, and of that the ledger decides.
@@ -195,7 +202,8 @@ pub async fn capture(
     let terms = Terms { amount, currency: Some(hold.currency), description: hold.description.clone() };
     let command = movements::command(&app, &context, caller, key, hold.movement(), terms);
     let record = record(&context, &command, Action::HoldCaptured);
-    movements::carry_out(&app, &context, caller, Command { id, step: Step::Capture, record, ..command }).await
+    let command = Command { id, step: Step::Capture, record, ..command };
+    movements::carry_out(&app, &context, caller, command, preview).await
 }
 
 /// Release a hold

@@ -6,6 +6,7 @@ pub mod bank;
 pub mod batch;
 pub mod holds;
 pub mod movements;
+pub mod preview;
 pub mod reversals;
 pub mod statements;
 pub mod transaction;

@@ -13,10 +13,11 @@ use crate::account_number::AccountNumber;
 use crate::api::App;
 use crate::api::http::caller::{Actor, Caller};
 use crate::api::http::context::RequestContext;
-use crate::api::http::error::Result;
-use crate::api::http::extract::{IdempotencyKey, Json};
+use crate::api::http::error::{Error, Result};
+use crate::api::http::extract::{IdempotencyKey, Json, Query};
 use crate::api::http::views::AccountLook;
 use crate::api::money::accounts::readable_account;
+use crate::api::money::preview::PreviewQuery;
 use crate::api::money::transaction::{StoredAs, TransactionBody};
 use crate::api::money::transactions;
 use crate::api::people::proof;
@@ -70,8 +71,9 @@ pub struct TransferRequest {
     path = "/deposit",
     tag = "Money",
     request_body(content = MovementRequest, description = "The account that the money goes to, and the amount"),
-    params(transactions::IdempotencyKeyHeader),
+    params(transactions::IdempotencyKeyHeader, PreviewQuery),
     responses(
+        PreviewResponse,
         PostedResponse,
         PendingResponse,
         (status = NOT_FOUND, description = "No such account among the caller's"),
@@ -84,12 +86,13 @@ pub async fn deposit(
     context: RequestContext,
     Actor(caller): Actor,
     key: IdempotencyKey,
+    Query(preview): Query<PreviewQuery>,
     Json(request): Json<MovementRequest>,
 ) -> Result<Answer> {
     let movement = Movement::Deposit { to: request.account_number };
     let MovementRequest { amount, currency, description, .. } = request;
     let terms = Terms { amount, currency, description: description.map(Into::into) };
-    carry_out(&app, &context, caller, command(&app, &context, caller, key, movement, terms)).await
+    carry_out(&app, &context, caller, command(&app, &context, caller, key, movement, terms), preview).await
 }
 
 /// Take money out
@@ -100,8 +103,9 @@ pub async fn deposit(
     path = "/withdraw",
     tag = "Money",
     request_body(content = MovementRequest, description = "The account that the money comes from, and the amount"),
-    params(transactions::IdempotencyKeyHeader),
+    params(transactions::IdempotencyKeyHeader, PreviewQuery),
     responses(
+        PreviewResponse,
         PostedResponse,
         PendingResponse,
         (status = NOT_FOUND, description = "No such account among the caller's"),
@@ -115,13 +119,14 @@ pub async fn withdraw(
     context: RequestContext,
     Actor(caller): Actor,
     key: IdempotencyKey,
+    Query(preview): Query<PreviewQuery>,
     Json(request): Json<MovementRequest>,
 ) -> Result<Answer> {
-    proof::confirm_amounts(&app, caller, &[(request.account_number, request.amount)]).await?;
+    preview.confirm_amounts(&app, caller, &[(request.account_number, request.amount)]).await?;
     let movement = Movement::Withdrawal { from: request.account_number };
     let MovementRequest { amount, currency, description, .. } = request;
     let terms = Terms { amount, currency, description: description.map(Into::into) };
-    carry_out(&app, &context, caller, command(&app, &context, caller, key, movement, terms)).await
+    carry_out(&app, &context, caller, command(&app, &context, caller, key, movement, terms), preview).await
 }
 
 /// Send money to another account
@@ -136,8 +141,9 @@ pub async fn withdraw(
         content = TransferRequest,
         description = "Both accounts, the amount, and the text for both statements",
     ),
-    params(transactions::IdempotencyKeyHeader),
+    params(transactions::IdempotencyKeyHeader, PreviewQuery),
     responses(
+        PreviewResponse,
         PostedResponse,
         PendingResponse,
         (status = NOT_FOUND, description = "No such account among the caller's, or no such receiver"),
@@ -151,14 +157,21 @@ pub async fn transfer(
     context: RequestContext,
     Actor(caller): Actor,
     key: IdempotencyKey,
+    Query(preview): Query<PreviewQuery>,
     Json(request): Json<TransferRequest>,
 ) -> Result<Answer> {
-    proof::confirm_amounts(&app, caller, &[(request.from_account, request.amount)]).await?;
+    preview.confirm_amounts(&app, caller, &[(request.from_account, request.amount)]).await?;
     let movement = Movement::Transfer { from: request.from_account, to: request.to_account };
     let TransferRequest { amount, currency, description, .. } = request;
     let terms = Terms { amount, currency, description: description.map(Into::into) };
-    carry_out(&app, &context, caller, command(&app, &context, caller, key, movement, terms)).await
+    carry_out(&app, &context, caller, command(&app, &context, caller, key, movement, terms), preview).await
 }
+
+/// A preview: what would have happened
+#[derive(IntoResponses)]
+#[response(status = OK)]
+#[expect(dead_code, reason = "describes the answer for the OpenAPI document")]
+pub struct PreviewResponse(TransactionBody);
 
 /// Posted
 #[derive(IntoResponses)]
@@ -178,15 +191,28 @@ pub struct PostedResponse(TransactionBody);
 #[expect(dead_code, reason = "describes the answer for the OpenAPI document")]
 pub struct PendingResponse(TransactionBody);
 
-/// The answer to a command that was not refused, and whether an earlier request has sent it: 201 when it is posted or
-/// held, else 202.
+/// The answer to a command that was not refused: 201 when it is posted or held, 202 when it waits, 200 when it was only
+/// looked at.
 pub struct Answer {
     transaction: TransactionBody,
-    replayed: bool,
+    occasion: Occasion,
+}
+
+/// What has led to an answer.
+enum Occasion {
+    /// This request.
+    Now,
+    /// An earlier one with the same key.
+    Before,
+    /// Nothing: it is a preview.
+    Never,
 }
 
 impl IntoResponse for Answer {
     fn into_response(self) -> Response {
+        if let Occasion::Never = self.occasion {
+            return Json(self.transaction.into_preview()).into_response();
+        }
         let id = self.transaction.id;
         let (status, location) = match self.transaction.stored_as {
             StoredAs::Entry => (StatusCode::CREATED, format!("/transactions/{id}")),
@@ -194,7 +220,7 @@ impl IntoResponse for Answer {
             StoredAs::Approval => (StatusCode::ACCEPTED, format!("/approvals/{id}")),
         };
         let mut response = (status, [(LOCATION, location)], Json(self.transaction)).into_response();
-        if self.replayed {
+        if let Occasion::Before = self.occasion {
             response.headers_mut().insert("idempotent-replayed", HeaderValue::from_static("true"));
         }
         response
@@ -254,19 +280,27 @@ pub fn record(context: &RequestContext, requester: Requester) -> Option<Box<Even
 }
 
 /// Hands the command to the ledger: decided in [`crate::books::rules`], written by [`crate::committer`].
-pub async fn carry_out(app: &App, context: &RequestContext, caller: Caller, command: Command) -> Result<Answer> {
+pub async fn carry_out(
+    app: &App,
+    context: &RequestContext,
+    caller: Caller,
+    command: Command,
+    preview: PreviewQuery,
+) -> Result<Answer> {
     let reverses = command.reverses.as_ref().map(|reverses| reverses.transaction_id);
-    let (transaction, replayed) = match app.committer.submit(command).await?? {
-        Receipt::Posted(entry) => (TransactionBody::from(entry).with_other_half(reverses, None), false),
-        Receipt::Pending(approval) => (approval.try_into()?, false),
-        Receipt::Held(hold) => (hold.into(), false),
+    let occasion = if preview.is_wanted() { Occasion::Never } else { Occasion::Now };
+    let verdict = preview.submit(app, vec![command], false).await?.pop();
+    let transaction = match verdict.ok_or_else(|| Error::Internal("a command got no verdict".to_owned()))?? {
+        Receipt::Posted(entry) => TransactionBody::from(entry).with_other_half(reverses, None),
+        Receipt::Pending(approval) => approval.try_into()?,
+        Receipt::Held(hold) => hold.into(),
         Receipt::Replay { transaction_id } => {
             // It may show what the first answer did not: a movement that waited then. So it is a look like any other.
             let earlier = transactions::earlier(app, transaction_id).await?;
             let look = AccountLook::at(Action::TransactionViewed, transaction_id);
             readable_account(app, context, caller, earlier.account_number, look).await?;
-            (earlier, true)
+            return Ok(Answer { transaction: earlier, occasion: Occasion::Before });
         }
     };
-    Ok(Answer { transaction, replayed })
+    Ok(Answer { transaction, occasion })
 }

@@ -12,9 +12,10 @@ use crate::api::App;
 use crate::api::http::caller::Staff;
 use crate::api::http::context::RequestContext;
 use crate::api::http::error::{Error, Result};
-use crate::api::http::extract::{IdempotencyKey, Json, PathParam};
+use crate::api::http::extract::{IdempotencyKey, Json, PathParam, Query};
 use crate::api::http::fields::TransactionId;
-use crate::api::money::movements::{self, Answer, PendingResponse, PostedResponse, Terms};
+use crate::api::money::movements::{self, Answer, PendingResponse, PostedResponse, PreviewResponse, Terms};
+use crate::api::money::preview::PreviewQuery;
 use crate::api::money::transactions;
 use crate::books::audit_event::Action;
 use crate::books::command::{Command, Reverses};
@@ -48,8 +49,10 @@ pub struct ReversalRequest {
     params(
         ("id" = Uuid, Path, description = "The movement to undo", example = "019a8f3e-7c4b-7d21-9b1e-2f6a5c0d4e88"),
         transactions::IdempotencyKeyHeader,
+        PreviewQuery,
     ),
     responses(
+        PreviewResponse,
         PostedResponse,
         PendingResponse,
         (status = FORBIDDEN, description = "For staff and admins"),
@@ -64,6 +67,7 @@ pub async fn reverse(
     Staff(caller): Staff,
     PathParam(TransactionId(id)): PathParam<TransactionId>,
     key: IdempotencyKey,
+    Query(preview): Query<PreviewQuery>,
     Json(request): Json<ReversalRequest>,
 ) -> Result<Answer> {
     let not_found = || Error::not_found(ProblemCode::TransactionNotFound, "There is no such movement.");
@@ -77,7 +81,7 @@ pub async fn reverse(
     let command = movements::command(&app, &context, caller, key, mirror(&booked)?, terms);
     let record = Box::new(context.event(Action::MovementReversed));
     let command = Command { reverses: Some(Reverses { transaction_id: id, record }), ..command };
-    movements::carry_out(&app, &context, caller, command).await
+    movements::carry_out(&app, &context, caller, command, preview).await
 }
 
 fn mirror(booked: &Transaction) -> Result<Movement> {

@@ -54,6 +54,10 @@ pub struct TransactionBody {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     reversed_by: Option<Uuid>,
+    /// `true` in the answer to a preview: this would have happened, and has not. Absent otherwise.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[schema(required = false)]
+    preview: bool,
     #[serde(skip)]
     pub stored_as: StoredAs,
 }
@@ -103,6 +107,11 @@ impl TransactionBody {
     pub fn with_other_half(self, reverses: Option<Uuid>, reversed_by: Option<Uuid>) -> Self {
         Self { reverses, reversed_by, ..self }
     }
+
+    /// As the answer to a preview. No movement has its id, and an entry that is not there has no hash.
+    pub fn into_preview(self) -> Self {
+        Self { id: Uuid::nil(), hash: None, preview: true, ..self }
+    }
 }
 
 impl From<Entry> for TransactionBody {
@@ -125,6 +134,7 @@ impl From<Entry> for TransactionBody {
             hash: Some(hex::encode(entry.hash)),
             reverses: None,
             reversed_by: None,
+            preview: false,
             stored_as: StoredAs::Entry,
         }
     }
@@ -155,6 +165,7 @@ impl From<Hold> for TransactionBody {
             hash: None,
             reverses: None,
             reversed_by: None,
+            preview: false,
             stored_as: StoredAs::Hold,
         }
     }
@@ -186,6 +197,7 @@ impl TryFrom<Approval> for TransactionBody {
             hash: None,
             reverses: approval.reverses,
             reversed_by: None,
+            preview: false,
             stored_as: StoredAs::Approval,
         })
     }
