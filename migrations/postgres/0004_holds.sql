@@ -5,20 +5,20 @@
 -- users and transactions would be spread by other columns than this table; `coffer doctor` compares them.
 create table holds (
     id              uuid   not null primary key,
-    from_account    bigint  not null,
+    from_account    bigint not null,
     -- Null where the money is to be paid out.
-    to_account      bigint ,
-    amount          bigint  not null check (amount > 0),
-    currency        text    not null check (length(currency) = 3),
+    to_account      bigint,
+    amount          bigint not null check (amount > 0),
+    currency        text   not null check (length(currency) = 3),
     description     text,
-    created_by       uuid   not null,
-    created_at       bigint  not null,
+    created_by      uuid   not null,
+    created_at      bigint not null,
     -- Nobody writes down that one has expired.
-    expires_at      bigint  not null,
-    status          text    not null default 'held' check (status in ('held', 'captured', 'released')),
-    captured_amount bigint  check (captured_amount between 1 and amount),
-    decided_by      uuid  ,
-    decided_at      bigint ,
+    expires_at      bigint not null,
+    status          text   not null default 'held' check (status in ('held', 'captured', 'released')),
+    captured_amount bigint check (captured_amount between 1 and amount),
+    decided_by      uuid,
+    decided_at      bigint,
     check (from_account <> to_account),
     -- Nobody's money is held for more than 31 days.
     check (expires_at > created_at and expires_at <= created_at + 2678400000000),

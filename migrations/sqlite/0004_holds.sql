@@ -11,8 +11,8 @@ create table holds (
     amount          integer not null check (amount > 0),
     currency        text    not null check (length(currency) = 3),
     description     text,
-    created_by       blob    not null check (length(created_by) = 16),
-    created_at       integer not null,
+    created_by      blob    not null check (length(created_by) = 16),
+    created_at      integer not null,
     -- Nobody writes down that one has expired.
     expires_at      integer not null,
     status          text    not null default 'held' check (status in ('held', 'captured', 'released')),

@@ -75,7 +75,7 @@ export async function holds(context) {
       heading,
       h('p', { class: 'lead' }, `${nameOf(account)} · ${groupDigits(account.account_number)}`),
       isPositive(account.held) &&
-        h('p', { class: 'hint' }, 'A movement that waits to be reversed keeps money, too. It is not in this list.'),
+        h('p', { class: 'hint' }, 'What waits for approval keeps money, too. It is not in this list.'),
       mayAct(me) &&
         account.status === 'open' &&
         h(
