@@ -30,10 +30,10 @@ impl AccountNumber {
         Ok(Self::with_check_digits((FIRST_BODY + getrandom::u64()? % BODIES) as i64))
     }
 
-    /// The bank's own cash account of a currency. Made from the ISO 4217 numeric code, so it can be named without a
+    /// The bank's own cash account of a currency. Made from the currency's number, so it can be named without a
     /// look-up; far shorter than any customer's number, so the two never meet.
     pub fn cash(currency: Currency) -> Self {
-        Self::with_check_digits(currency.numeric_code().into())
+        Self::with_check_digits(currency.number().into())
     }
 
     /// As people write it, in groups with spaces, points or hyphens between them. None for anything else.

@@ -29,7 +29,8 @@ use crate::auth::factor_keys::{FactorKeys, SealError};
 use crate::auth::tokens::SigningSecrets;
 use crate::books::approval;
 use crate::db::{DbOptions, DbTarget};
-use crate::money::{CurrentCurrency, DEFAULT_MAXIMUM};
+use crate::money::units::Unit;
+use crate::money::{Currency, CurrentCurrency, CurrentCurrencyError, DEFAULT_MAXIMUM};
 use crate::tls::{Certificate, TlsError};
 use crate::{files, web_origin};
 
@@ -86,9 +87,14 @@ pub struct Settings {
     )]
     pub second_factor_key_previous: Option<SecretString>,
 
-    /// ISO 4217 currency of accounts that are opened without naming one
+    /// Currency of accounts that are opened without naming one: of ISO 4217, or one of the units
     #[arg(long, env = "COFFER_CURRENCY", global = true, default_value = "USD", value_name = "CODE")]
-    pub currency: CurrentCurrency,
+    pub currency: String,
+
+    /// Units of the bank's own beside the currencies of ISO 4217, separated by commas, such as PTS:0:Points,HRS:2:Hours: a
+    /// code of three capitals, 0 to 4 decimals, a name. The same on every instance
+    #[arg(long, env = "COFFER_UNITS", global = true, value_name = "UNITS", value_delimiter = ',')]
+    pub units: Vec<Unit>,
 
     /// The most that one movement may be, in whole units of its currency
     #[arg(long, env = "COFFER_MAX_AMOUNT", global = true, default_value_t = DEFAULT_MAXIMUM, value_name = "UNITS",
@@ -256,6 +262,8 @@ pub enum ConfigError {
     DataDir { path: String, cause: std::io::Error },
     #[error("the database file {path} (DATABASE_URL or COFFER_DATA_DIR) cannot be opened: {cause}")]
     DatabaseFile { path: String, cause: std::io::Error },
+    #[error("COFFER_CURRENCY (--currency): {0}")]
+    Currency(CurrentCurrencyError),
     #[error("the operating system gives no random numbers: {0}")]
     Random(#[from] getrandom::Error),
     #[error("COFFER_SECOND_FACTOR_KEY (--second-factor-key): {0}")]
@@ -363,6 +371,11 @@ impl Settings {
             return Err(ConfigError::ShortSecretFile { path, what, bytes, way_out });
         }
         Ok(secret.into())
+    }
+
+    /// The currency of accounts that are opened without naming one. Ask once the units are known.
+    pub fn default_currency(&self) -> Result<Currency, ConfigError> {
+        self.currency.parse::<CurrentCurrency>().map(Currency::from).map_err(ConfigError::Currency)
     }
 
     /// The TLS certificate, if one is configured.

@@ -1,12 +1,16 @@
 //! Money: exact parsing, exact printing, checked arithmetic.
 //!
-//! An amount is an `i64` count of minor units (cents, yen, fils) with an ISO 4217 currency; never a float. On the wire
+//! An amount is an `i64` count of minor units (cents, yen, fils) of a currency; never a float. On the wire
 //! it is a decimal string, because a JSON number becomes a float in most clients, JavaScript first.
+
+mod currency;
+pub mod units;
 
 use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
+pub use self::currency::{Currency, CurrentCurrency, CurrentCurrencyError, UnknownCurrency};
 use crate::problem_code::ProblemCode;
 use crate::schema::{scalar_schema, string};
 
@@ -15,164 +19,6 @@ const MAX_AMOUNT_LENGTH: usize = 32;
 
 /// The most that one movement may be, in whole units, in a bank that does not set it.
 pub const DEFAULT_MAXIMUM: i64 = 1_000_000_000;
-
-/// An ISO 4217 currency that has minor units (gold, test codes and the like have none and are refused).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Currency(iso_currency::Currency);
-
-impl Currency {
-    /// Reads a three-letter ISO 4217 code in capitals. `None` for anything that is not one, or has no minor unit.
-    pub fn from_code(code: &str) -> Option<Self> {
-        let currency = iso_currency::Currency::from_code(code)?;
-        currency.exponent().map(|_| Self(currency))
-    }
-
-    /// The three-letter code, such as `USD`.
-    pub fn code(self) -> &'static str {
-        self.0.code()
-    }
-
-    /// The three-digit ISO 4217 code, such as 840 for USD.
-    pub fn numeric_code(self) -> u16 {
-        self.0.numeric()
-    }
-
-    /// The currency that has taken its place, if ISO 4217 has withdrawn it.
-    pub fn successor(self) -> Option<Self> {
-        // The crate takes VED for the successor of VES; amendment 170 of ISO 4217 has put it beside VES, and both are
-        // current.
-        if self.0 == iso_currency::Currency::VES {
-            return None;
-        }
-        self.0.is_superseded().map(Self)
-    }
-
-    /// Decimals of the currency: JPY 0, USD 2, KWD 3.
-    pub fn decimals(self) -> u32 {
-        self.0.exponent().unwrap_or_default().into()
-    }
-}
-
-impl fmt::Display for Currency {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.code())
-    }
-}
-
-impl TryFrom<String> for Currency {
-    type Error = UnknownCurrency;
-
-    fn try_from(code: String) -> Result<Self, UnknownCurrency> {
-        Self::from_code(&code).ok_or(UnknownCurrency)
-    }
-}
-
-impl std::str::FromStr for Currency {
-    type Err = UnknownCurrency;
-
-    fn from_str(code: &str) -> Result<Self, UnknownCurrency> {
-        Self::from_code(code).ok_or(UnknownCurrency)
-    }
-}
-
-impl Serialize for Currency {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.code())
-    }
-}
-
-impl<'de> Deserialize<'de> for Currency {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let code = std::borrow::Cow::<str>::deserialize(deserializer)?;
-        Self::from_code(&code).ok_or_else(|| de::Error::custom(UnknownCurrency))
-    }
-}
-
-/// The code is not an ISO 4217 currency with minor units.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{code}: send a three-letter ISO 4217 code in capitals, such as \"USD\"", code = ProblemCode::UnknownCurrency)]
-pub struct UnknownCurrency;
-
-/// A currency that accounts can be opened in: none that ISO 4217 has withdrawn. Accounts in those stay as they are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct CurrentCurrency(Currency);
-
-/// Why no account is opened in a currency. Prints as `code: what to send instead`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum CurrentCurrencyError {
-    #[error(transparent)]
-    Unknown(UnknownCurrency),
-    #[error("{code}: ISO 4217 has withdrawn this currency; send its successor, \"{successor}\"", code = ProblemCode::CurrencyWithdrawn)]
-    Withdrawn { successor: &'static str },
-}
-
-impl std::str::FromStr for CurrentCurrency {
-    type Err = CurrentCurrencyError;
-
-    fn from_str(code: &str) -> Result<Self, CurrentCurrencyError> {
-        let withdrawn = FORMER_CURRENCIES.iter().find(|(_, former)| former.contains(&code));
-        if let Some((successor, _)) = withdrawn {
-            return Err(CurrentCurrencyError::Withdrawn { successor });
-        }
-        let currency = Currency::from_code(code).ok_or(CurrentCurrencyError::Unknown(UnknownCurrency))?;
-        match currency.successor() {
-            Some(successor) => Err(CurrentCurrencyError::Withdrawn { successor: successor.code() }),
-            None => Ok(Self(currency)),
-        }
-    }
-}
-
-impl From<CurrentCurrency> for Currency {
-    fn from(current: CurrentCurrency) -> Self {
-        current.0
-    }
-}
-
-impl fmt::Display for CurrentCurrency {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-impl<'de> Deserialize<'de> for CurrentCurrency {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let code = std::borrow::Cow::<str>::deserialize(deserializer)?;
-        code.parse().map_err(de::Error::custom)
-    }
-}
-
-/// Codes that were withdrawn before `iso_currency` began (ISO 4217, list three, since 1999), by what has taken their
-/// place. No account here can be in one of them; whoever sends one is told what to send instead.
-const FORMER_CURRENCIES: [(&str, &[&str]); 22] = [
-    ("AFN", &["AFA"]),
-    ("AZN", &["AZM"]),
-    ("BYN", &["BYB", "BYR"]),
-    (
-        "EUR",
-        &[
-            "ATS", "BEF", "CYP", "DEM", "EEK", "ESP", "FIM", "FRF", "GRD", "IEP", "ITL", "LTL", "LUF", "LVL", "MTL",
-            "NLG", "PTE", "SIT", "SKK", "XEU",
-        ],
-    ),
-    ("GHS", &["GHC"]),
-    ("MGA", &["MGF"]),
-    ("MRU", &["MRO"]),
-    ("MZN", &["MZM"]),
-    ("RON", &["ROL"]),
-    ("RSD", &["CSD", "YUM"]),
-    ("RUB", &["RUR"]),
-    ("SDG", &["SDD"]),
-    ("SRD", &["SRG"]),
-    ("STN", &["STD"]),
-    ("TMT", &["TMM"]),
-    ("TRY", &["TRL"]),
-    ("USD", &["USS"]),
-    ("VES", &["VEB", "VEF"]),
-    ("XCG", &["ANG"]),
-    ("ZAR", &["ZAL"]),
-    ("ZMW", &["ZMK"]),
-    ("ZWG", &["ZWD", "ZWN", "ZWR"]),
-];
 
 /// An exact sum of one currency. Prints as a plain decimal: `100.50`, `-0.05`, `7` for a currency without decimals.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -405,12 +251,6 @@ impl de::Visitor<'_> for AmountVisitor {
     }
 }
 
-scalar_schema!(Currency, "ISO 4217.", string().pattern(Some("^[A-Z]{3}$")).examples(["USD"]));
-scalar_schema!(
-    CurrentCurrency,
-    "ISO 4217; none that was withdrawn.",
-    string().pattern(Some("^[A-Z]{3}$")).examples(["USD"])
-);
 scalar_schema!(
     Amount,
     "A positive decimal as a string, with at most as many decimals as the currency has.",
@@ -490,43 +330,6 @@ mod tests {
         ] {
             let money = Amount::parse(text).expect(text).to_money(currency(code), MAXIMUM);
             assert_eq!(money.map(|m| m.minor_units).map_err(code_of), expected.map_err(str::to_owned), "{text} {code}");
-        }
-    }
-
-    #[test]
-    fn accounts_are_opened_in_current_currencies_alone() {
-        for (code, successor) in [
-            ("HRK", "EUR"),
-            ("BGN", "EUR"),
-            ("CUC", "CUP"),
-            ("SLL", "SLE"),
-            ("ZWL", "ZWG"),
-            ("ANG", "XCG"),
-            ("DEM", "EUR"),
-            ("MRO", "MRU"),
-        ] {
-            let refused = code.parse::<CurrentCurrency>();
-            assert_eq!(refused, Err(CurrentCurrencyError::Withdrawn { successor }), "{code}");
-        }
-        for code in ["USD", "EUR", "VES", "VED", "XCG", "SLE", "ZWG", "CUP", "CLF"] {
-            assert_eq!(code.parse::<CurrentCurrency>().map(Currency::from), Ok(currency(code)));
-        }
-        for code in ["XXX", "XTS", "XAU", "XDR", "usd", ""] {
-            let unknown = CurrentCurrencyError::Unknown(UnknownCurrency);
-            assert_eq!(code.parse::<CurrentCurrency>(), Err(unknown), "{code}");
-        }
-        for (successor, former) in FORMER_CURRENCIES {
-            assert!(successor.parse::<CurrentCurrency>().is_ok(), "{successor}");
-            assert!(former.iter().all(|code| Currency::from_code(code).is_none()), "{former:?}");
-        }
-        // Accounts may exist in a withdrawn currency: its money is still read and moved.
-        assert_eq!(currency("HRK").successor(), Some(currency("EUR")));
-    }
-
-    #[test]
-    fn currencies_without_minor_units_are_refused() {
-        for code in ["XAU", "XXX", "usd", "US", "USDX", ""] {
-            assert_eq!(Currency::from_code(code), None, "{code}");
         }
     }
 

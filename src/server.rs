@@ -24,7 +24,7 @@ use crate::committer::{Committer, Writers};
 use crate::config::{ConfigError, Settings, production};
 use crate::connection_limits::ConnectionLimits;
 use crate::db::claim::Claim;
-use crate::db::{ConnectError, Db, errors};
+use crate::db::{ConnectError, Db, DefineUnitsError, errors};
 use crate::disk::DiskReserve;
 use crate::housekeeping::Housekeeping;
 use crate::limits::movements::MovementLimits;
@@ -50,6 +50,8 @@ pub enum ServerError {
     Config(#[from] ConfigError),
     #[error("DATABASE_URL (--database-url): {0}")]
     Database(#[from] ConnectError),
+    #[error(transparent)]
+    Units(#[from] DefineUnitsError),
     #[error("DATABASE_URL (--database-url): the database does not answer: {0}")]
     Query(#[from] sqlx::Error),
     /// There are no random numbers, or no threads to hash passwords on.
@@ -122,6 +124,8 @@ impl Bank {
         }
         let db = Db::connect(&settings.database(true)?).await?;
         db.migrate().await?;
+        db.define_units(&settings.units).await?;
+        let default_currency = settings.default_currency()?;
         warn_of_unreadable_secrets(&factor_keys.adopt(&db).await?);
         let caller_limits = CallerLimits {
             requests_per_second: settings.caller_rate,
@@ -141,7 +145,8 @@ impl Bank {
             db,
             committer,
             auth,
-            default_currency: settings.currency.into(),
+            default_currency,
+            units: settings.units.clone(),
             edge: Edge::new(settings.trusted_proxies.clone(), settings.address_rate, tls.is_some()),
             origins: Origins::new(settings.cors_origins.clone()),
             audit,

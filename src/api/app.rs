@@ -22,6 +22,7 @@ use crate::db::Db;
 use crate::disk::DiskReserve;
 use crate::limits::movements::MovementLimits;
 use crate::money::Currency;
+use crate::money::units::Unit;
 
 /// The state that all handlers share. Clones share it, too.
 #[derive(Clone)]
@@ -33,6 +34,8 @@ pub struct Parts {
     pub auth: Auth,
     /// The currency of an account that is opened without naming one.
     pub default_currency: Currency,
+    /// The bank's own, which accounts may be opened in.
+    pub units: Vec<Unit>,
     pub edge: Edge,
     /// Web pages of other origins that may call.
     pub origins: Origins,

@@ -161,7 +161,10 @@ async fn open_existing(settings: &Settings) -> Result<Db, AnyError> {
     let db = Db::connect(&settings.database(false)?).await.map_err(ServerError::from)?;
     let place = settings.database_place();
     match db.schema().await {
-        Ok(Schema::Current) => Ok(db),
+        Ok(Schema::Current) => {
+            db.learn_units().await.map_err(ServerError::from)?;
+            Ok(db)
+        }
         Ok(Schema::Older) => Err(format!("the books at {place} are of an older version; run coffer migrate").into()),
         Ok(Schema::Unreleased) => Err(format!("the books at {place}: {}", Db::refusal_of_unreleased()).into()),
         Ok(Schema::Newer(version)) => Err(format!("the books at {place}: {}", Db::refusal_of_newer(version)).into()),

@@ -138,23 +138,29 @@ impl Db {
             Self::Postgres { settings, .. } => migrate_postgres(settings).await,
         };
         match ended {
-            Ok(()) => Ok(()),
+            Ok(()) => self.learn_units().await,
             Err(error) => Err(self.refuse_migration(&error).await),
+        }
+    }
+
+    /// The database in a few words, without its password.
+    pub(super) fn place(&self) -> String {
+        match self {
+            Self::Sqlite { file, .. } => file.display().to_string(),
+            Self::Postgres { settings, .. } => refusals::place_of(&settings.target),
         }
     }
 
     async fn refuse_migration(&self, error: &MigrateError) -> ConnectError {
         let newest = self.newest_migration().await.ok().flatten();
         let is_unreleased = matches!(self.begins_as_released().await, Ok(false));
-        let (place, reason) = match self {
+        let place = self.place();
+        let reason = match self {
             Self::Sqlite { file, .. } => {
                 let of = |cause: &sqlx::Error| refusals::of_sqlite(file, cause);
-                (file.display().to_string(), refusals::of_migration(error, newest, newest_known(), of))
+                refusals::of_migration(error, newest, newest_known(), of)
             }
-            Self::Postgres { settings, .. } => (
-                refusals::place_of(&settings.target),
-                refusals::of_migration(error, newest, newest_known(), refusals::of_postgres),
-            ),
+            Self::Postgres { .. } => refusals::of_migration(error, newest, newest_known(), refusals::of_postgres),
         };
         let reason = if is_unreleased { refusals::never_released(1) } else { reason };
         ConnectError::Migrate { place, reason }

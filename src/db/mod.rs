@@ -26,6 +26,7 @@ pub mod second_factors;
 pub mod sessions;
 mod sqlite;
 mod tls_relay;
+mod units;
 pub mod users;
 pub mod verify;
 
@@ -41,6 +42,7 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 
 pub use connect::Schema;
 pub use refusals::ConnectError;
+pub use units::DefineUnitsError;
 
 /// How long a request may wait for a connection before it is told to come back.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);

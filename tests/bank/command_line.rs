@@ -133,6 +133,8 @@ fn wrong_settings_are_named() {
         ("COFFER_SECOND_FACTOR_KEY", "hunter2", "(--second-factor-key) has 7 bytes; it needs at least 32"),
         ("COFFER_SECOND_FACTOR_KEY_PREVIOUS", "hunter2", "(--second-factor-key-previous) has 7 bytes"),
         ("COFFER_CURRENCY", "GOLD", "COFFER_CURRENCY"),
+        ("COFFER_UNITS", "PTS:0", "write CODE:DECIMALS:NAME"),
+        ("COFFER_UNITS", "USD:2:Dollars", "ISO 4217 has this code"),
         ("COFFER_MAX_AMOUNT", "-1", "COFFER_MAX_AMOUNT"),
         ("COFFER_APPROVAL_ABOVE", "a lot", "--approval-above"),
         ("COFFER_DATA_DIR", "/proc/nowhere", "COFFER_DATA_DIR"),

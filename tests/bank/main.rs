@@ -52,4 +52,5 @@ mod texts;
 mod timing;
 mod tls;
 mod tokens;
+mod units;
 mod users;

@@ -690,9 +690,18 @@ export type AuditFilter = {
     from?: string;
     to?: string;
 };
+/**
+ * of the bank's own, such as points
+ */
+export type Unit = {
+    code: string;
+    decimals: number;
+    name: string;
+};
 export type About = {
     sign_up: "open" | "staff";
     currency: string;
+    units: Unit[];
     self_service_deposits: boolean;
     swagger_ui: boolean;
 };

@@ -1031,7 +1031,9 @@ function retryAfterSeconds(response) {
  *   to?: string}} AuditFilter `action` may be several with commas
  */
 /**
- * @typedef {{sign_up: 'open' | 'staff', currency: string, self_service_deposits: boolean, swagger_ui: boolean}} About
+ * @typedef {{code: string, decimals: number, name: string}} Unit of the bank's own, such as points
+ * @typedef {{sign_up: 'open' | 'staff', currency: string, units: Unit[], self_service_deposits: boolean,
+ *   swagger_ui: boolean}} About
  */
 /**
  * A problem document (RFC 9457).

@@ -1,7 +1,7 @@
 /** Staff: look people up. */
 
 import { chip } from '../ui/account_list.js';
-import { currencyChoices } from '../domain/currencies.js';
+import { currencyField } from '../ui/currency.js';
 import { formatDay } from '../domain/dates.js';
 import { actsForOthers } from '../domain/roles.js';
 import { ask } from '../ui/dialog.js';
@@ -77,7 +77,7 @@ function newCustomer(bank) {
           maxlength: 254,
         }),
         passwordField({ name: 'password', label: 'First password', isNew: true, hint: 'At least 8 characters.' }),
-        field({ name: 'currency', label: 'Currency', optional: true, control: select(currencyChoices()) }),
+        currencyField(bank),
       ],
       act: async ({ name, email, password, currency }) => {
         ({ id } = (await bank.createCustomer({ name, email, password, ...(currency && { currency }) })).user);

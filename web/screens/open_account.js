@@ -1,8 +1,8 @@
 /** Another account. */
 
 import { h } from '../ui/dom.js';
-import { actions, field, form, select, submitButton } from '../ui/form.js';
-import { currencyChoices } from '../domain/currencies.js';
+import { actions, field, form, submitButton } from '../ui/form.js';
+import { currencyField } from '../ui/currency.js';
 import { replaceWith } from '../ui/router.js';
 
 /** @import { Context, Screen } from '../app.js' */
@@ -29,7 +29,7 @@ export function openAccount({ bank }) {
         characters: 50,
         autocapitalize: 'sentences',
       }),
-      field({ name: 'currency', label: 'Currency', optional: true, control: select(currencyChoices()) }),
+      currencyField(bank),
       actions(h('a', { class: 'button quiet', href: '#/' }, 'Cancel'), submitButton('Open the account')),
     ),
   );

@@ -2,8 +2,8 @@
 
 import { ProblemError } from '../api/coffer.js';
 import { h } from '../ui/dom.js';
-import { actions, field, form, select, submitButton } from '../ui/form.js';
-import { currencyChoices } from '../domain/currencies.js';
+import { actions, field, form, submitButton } from '../ui/form.js';
+import { currencyField } from '../ui/currency.js';
 import { passwordField } from '../ui/password.js';
 
 /** @import { Coffer } from '../api/coffer.js' */
@@ -71,7 +71,7 @@ export async function signUp(context) {
         isNew: true,
         hint: 'At least 8 characters. A few random words are strong and easy to remember.',
       }),
-      field({ name: 'currency', label: 'Currency', optional: true, control: select(currencyChoices()) }),
+      currencyField(bank),
       actions(submitButton('Open the account', { class: 'primary wide' })),
     ),
     h('p', { class: 'aside' }, 'Already a customer? ', h('a', { href: '#/' }, 'Sign in')),
