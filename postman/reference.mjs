@@ -43,7 +43,8 @@ function describe() {
         item.operation = operation;
         for (const { name, description, schema, in: place } of operation.parameters ?? []) {
             const list = { header, path: url.variable, query: url.query }[place];
-            const parameter = list?.find(({ key }) => key === name);
+            // `metadata[order_id]` is a pair of the parameter `metadata`.
+            const parameter = list?.find(({ key }) => key === name || key.startsWith(`${name}[`));
             if (!parameter) throw new Error(`${item.name} lacks the parameter ${name}`);
             const { description: ofSchema, enum: values } = api.components.schemas[schema.$ref?.split("/").pop()] ?? schema;
             // What the document does not describe is described by hand.

@@ -15,6 +15,7 @@ use crate::books::account::Account;
 use crate::books::audit_event::{Action, Event};
 use crate::books::command::{Command, DualControl, Requester, Step};
 use crate::books::movement::Movement;
+use crate::books::tags::{Pairs, Tags};
 use crate::books::texts::Texts;
 use crate::committer::Committer;
 use crate::db::users::{Role, User, UserStatus};
@@ -324,6 +325,18 @@ impl Planned {
         uuid::Builder::from_unix_timestamp_millis(self.at.as_unix_seconds().unsigned_abs() * 1_000, &random).into_uuid()
     }
 
+    /// What a program for household accounts would note, where it knows.
+    fn tags(&self) -> Tags {
+        let category = match self.description {
+            "Rent" | "Electricity" | "Telephone" => "home",
+            "Groceries" | "Coffee" | "Restaurant" => "food",
+            "Cinema" | "Opera" | "Films and series" => "culture",
+            "Hotel in Lisbon" | "Hotel in Vienna" | "Lunch" => "travel",
+            _ => return Tags::default(),
+        };
+        Tags::new(None, Pairs::from([("category".to_owned(), category.to_owned())]))
+    }
+
     fn command(&self, requester: Requester, key: &str) -> Result<Command, AnyError> {
         let key = Sha256::new().chain_update(requester.user_id).chain_update(key).finalize();
         let key = <[u8; 32]>::from(key);
@@ -334,7 +347,7 @@ impl Planned {
             step: self.step,
             amount: Amount::parse(&format!("{}.{:02}", self.cents / 100, self.cents % 100))?,
             currency: None,
-            texts: Texts::new(Some(self.description.to_owned()), Uuid::new_v4().into_bytes()),
+            texts: Texts::new(Some(self.description.to_owned()), self.tags(), Uuid::new_v4().into_bytes()),
             idempotency_key: key.first_chunk().copied(),
             at: Some(self.at),
             dual_control: DualControl::Refuse,

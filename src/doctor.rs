@@ -12,6 +12,7 @@ use crate::auth::factor_keys::FactorKeys;
 use crate::books::account::GENESIS_HASH;
 use crate::books::chain::entry_hash;
 use crate::books::entry::Entry;
+use crate::books::tags::Tag;
 use crate::books::texts::Integrity;
 use crate::clock;
 use crate::db::audit::record_hash;
@@ -100,6 +101,9 @@ pub async fn examine(db: &Db, mut report: impl FnMut(&Finding)) -> sqlx::Result<
     note(reversals(&mut tx).await?);
     note(holds(&mut tx).await?);
     note(reservations(&mut tx).await?);
+    for finding in tags(&mut tx).await? {
+        note(finding);
+    }
     note(access_changes(&mut tx).await?);
     for finding in audit_log(&mut tx).await? {
         note(finding);
@@ -157,6 +161,34 @@ async fn entries(tx: &mut Tx<'_>) -> sqlx::Result<Vec<Finding>> {
     walk.heads.counted = tx.count_accounts().await? as u64;
     tx.visit_accounts_with_wrong_empty_history(|number| walk.heads.blame(format_args!("account {number}"))).await?;
     Ok(vec![walk.sequences, walk.balances, walk.hashes, walk.texts, walk.erased, walk.journal, walk.heads, walk.dates])
+}
+
+/// Each of a movement's requester, and each found by the account that was acted on, once it is posted.
+async fn tags(tx: &mut Tx<'_>) -> sqlx::Result<[Finding; 2]> {
+    let mut owned = Finding::new("references and metadata belong to movements, and each reference to one", "movements");
+    let mut found_by = Finding::new("movements are found by reference and metadata", "entries");
+    let (mut expected, mut found) = (SumOfRows::default(), SumOfRows::default());
+    tx.visit_tags(|it| {
+        owned.counted += 1;
+        if it.owned_by != Some(it.requested_by) {
+            owned.blame(format_args!("movement {}", it.id));
+        }
+        let (Some(account), Some(sequence)) = (it.account_number, it.sequence) else { return };
+        for Tag { key, value } in it.tags.each() {
+            expected.add(&(account, sequence, it.id, key, value));
+        }
+    })
+    .await?;
+    tx.visit_references_taken_twice(|id| owned.blame(format_args!("movement {id}"))).await?;
+    tx.visit_tagged_entries(|it| {
+        found_by.counted += 1;
+        found.add(&(it.account_number, it.sequence, it.transaction_id, it.key, it.value));
+    })
+    .await?;
+    if expected != found {
+        found_by.blame("some are missing, too many or wrong");
+    }
+    Ok([owned, found_by])
 }
 
 /// One walk over every record of the audit log.

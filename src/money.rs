@@ -6,6 +6,7 @@
 mod currency;
 pub mod units;
 
+use std::cmp::Ordering;
 use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
@@ -169,6 +170,35 @@ impl Amount {
     }
 }
 
+/// As it was written.
+impl fmt::Display for Amount {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let digits = format!("{:0width$}", self.digits, width = self.decimals as usize + 1);
+        match digits.split_at(digits.len() - self.decimals as usize) {
+            (integer, "") => f.write_str(integer),
+            (integer, fraction) => write!(f, "{integer}.{fraction}"),
+        }
+    }
+}
+
+impl Amount {
+    /// Whether the money is less, as much or more, whatever its currency: decimals compare, and not minor units.
+    pub fn compare(self, money: Money) -> Ordering {
+        let (own, others) = (self.decimals, money.currency.decimals());
+        let scaled =
+            |digits: i64, by: u32| 10i128.checked_pow(by).and_then(|scale| i128::from(digits).checked_mul(scale));
+        match scaled(money.minor_units, own.saturating_sub(others)) {
+            Some(scaled_money) => {
+                // A currency has four decimals at most.
+                scaled_money.cmp(&scaled(self.digits, others.saturating_sub(own)).unwrap_or(i128::MAX))
+            }
+            // So many decimals make an amount smaller than anything that has minor units.
+            None if money.minor_units > 0 => Ordering::Greater,
+            None => Ordering::Less,
+        }
+    }
+}
+
 /// The amount as it would be written. The sum must be positive, as every sum is that was once an amount.
 impl From<Money> for Amount {
     fn from(money: Money) -> Self {
@@ -276,6 +306,32 @@ mod tests {
 
     fn code_of(error: AmountError) -> String {
         error.to_string().split(':').next().unwrap_or_default().to_owned()
+    }
+
+    proptest! {
+        /// In a currency of any decimals, an amount and money compare as they would in millionths.
+        #[test]
+        fn amounts_and_money_compare_as_decimals(
+            units in 0..2_000i64, fraction in "[0-9]{0,6}", minor_units in 0..3_000_000i64, code in "USD|JPY|KWD|CLF",
+        ) {
+            let text = if fraction.is_empty() { units.to_string() } else { format!("{units}.{fraction}") };
+            let Ok(amount) = Amount::parse(&text) else { return Ok(()) };
+            prop_assert_eq!(amount.to_string(), text);
+            let money = Money::new(minor_units, currency(&code));
+            let millionths = i128::from(units) * 1_000_000 + format!("{fraction:0<6}").parse::<i128>().expect("digits");
+            let expected = (i128::from(minor_units) * 10i128.pow(6 - money.currency.decimals())).cmp(&millionths);
+            prop_assert_eq!(amount.compare(money), expected);
+            let positive = Money::new(minor_units.max(1), money.currency);
+            prop_assert_eq!(Amount::from(positive).compare(positive), Ordering::Equal);
+        }
+
+        #[test]
+        fn no_amount_makes_a_comparison_panic(text in "[0-9]{1,16}\\.[0-9]{1,16}|0\\.0{0,28}[1-9]", minor_units: i64) {
+            if let Ok(amount) = Amount::parse(&text) {
+                let compared = amount.compare(Money::new(minor_units, currency("USD")));
+                prop_assert!(minor_units > 0 || compared == Ordering::Less);
+            }
+        }
     }
 
     #[test]

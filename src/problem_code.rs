@@ -332,6 +332,21 @@ problem_codes! {
     MalformedJson = "malformed_json":
         "The body is no valid JSON.",
         "Send one JSON object; the detail says where the first mistake is.";
+    MetadataBlank = "metadata_blank":
+        "A value of the metadata is empty, or shows nothing.",
+        "Send at least one visible character, or leave the key out. On an account, null removes a key.";
+    MetadataControlCharacters = "metadata_control_characters":
+        "A value of the metadata has control characters, or others that cannot be seen.",
+        "Leave out the character that the detail names.";
+    MetadataKeyMalformed = "metadata_key_malformed":
+        "This is no key of metadata.",
+        "Send 1 to 32 small letters from a to z, digits and underscores, such as order_id.";
+    MetadataTooLarge = "metadata_too_large":
+        "The metadata has more than 10 pairs.",
+        "Send at most 10. On an account, remove keys first: send null for each of them.";
+    MetadataTooLong = "metadata_too_long":
+        "A value of the metadata has more than 140 characters.",
+        "Send at most 140 characters, such as an id by which you find the rest.";
     MethodNotAllowed = "method_not_allowed":
         "This path exists, but not with this method.",
         "Use one of the methods that the header Allow lists.";
@@ -413,6 +428,18 @@ problem_codes! {
     RecentSignInRequired = "recent_sign_in_required":
         "What was asked for cannot be taken back, or is above the limit that you have set yourself, so it takes your password or a code within the last five minutes.",
         "Send your password or a code to POST /me/proof, or sign in again, and repeat the request with the new access token.";
+    ReferenceBlank = "reference_blank":
+        "The reference is empty, or shows nothing.",
+        "Send 1 to 64 characters, such as the number of an invoice, or leave the field out.";
+    ReferenceControlCharacters = "reference_control_characters":
+        "The reference has a line break, a control character or another one that cannot be seen or that reorders what follows.",
+        "Leave out the character that the detail names.";
+    ReferenceTaken = "reference_taken":
+        "A movement of yours has this reference, which it keeps for good, also when it was rejected or released. Nothing was booked now.",
+        "Look that movement up, which Location and `transaction_id` name. For another one, send another reference.";
+    ReferenceTooLong = "reference_too_long":
+        "The reference has more than 64 characters.",
+        "Send at most 64 characters.";
     RequestTimeout = "request_timeout":
         "The request took too long to arrive.",
         "Send it again, in one go.";

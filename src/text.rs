@@ -34,6 +34,8 @@ pub const MAX_NAME_LENGTH: usize = 100;
 pub const MAX_LABEL_LENGTH: usize = 50;
 /// As long as the unstructured remittance information of a SEPA credit transfer (pain.001 `Ustrd`).
 pub const MAX_DESCRIPTION_LENGTH: usize = 140;
+/// A UUID fits, and so does the number of an invoice with what comes before it.
+pub const MAX_REFERENCE_LENGTH: usize = 64;
 
 const ZERO_WIDTH_NON_JOINER: char = '\u{200c}';
 const ZERO_WIDTH_JOINER: char = '\u{200d}';
@@ -93,6 +95,11 @@ texts! {
     [DescriptionBlank, DescriptionTooLong, DescriptionControlCharacters], "Salary";
     /// Why somebody of the staff did something.
     Reason, MAX_DESCRIPTION_LENGTH, [ReasonBlank, ReasonTooLong, ReasonControlCharacters], "Booked twice";
+    /// The reference of a movement, which names one of the requester's for good.
+    Reference, MAX_REFERENCE_LENGTH, [ReferenceBlank, ReferenceTooLong, ReferenceControlCharacters], "INV-2026-0042";
+    /// The value of a pair of metadata.
+    MetadataValue, MAX_DESCRIPTION_LENGTH,
+    [MetadataBlank, MetadataTooLong, MetadataControlCharacters], "42";
     /// Part of a name or of an address, or the number of an account.
     UserSearch, MAX_NAME_LENGTH, [SearchBlank, SearchTooLong, SearchControlCharacters], "ada";
     /// Part of a description.

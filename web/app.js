@@ -14,6 +14,7 @@ import { customer } from './screens/customer.js';
 import { customers } from './screens/customers.js';
 import { holds } from './screens/holds.js';
 import { movement } from './screens/movement.js';
+import { movements } from './screens/movements.js';
 import { openAccount } from './screens/open_account.js';
 import { overview } from './screens/overview.js';
 import { profile } from './screens/profile.js';
@@ -51,6 +52,7 @@ const FOR_THE_SIGNED_IN = [
   [ENROLMENT, secondFactor],
   ['/staff', customers],
   ['/staff/users/:id', customer],
+  ['/staff/movements', movements],
   ['/staff/approvals', approvals],
   ['/staff/audit', audit],
 ];

@@ -100,7 +100,7 @@ pub fn documented_routes() -> OpenApiRouter<App> {
         .routes(routes!(sessions::login))
         .routes(routes!(sessions::refresh))
         .routes(routes!(accounts::list, accounts::open))
-        .routes(routes!(accounts::show, accounts::relabel, accounts::close))
+        .routes(routes!(accounts::show, accounts::update, accounts::close))
         .routes(routes!(users::me, users::update_me, users::close_me))
         .routes(routes!(sessions::list))
         .routes(routes!(second_factor::show, second_factor::enrol))

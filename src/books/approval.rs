@@ -7,6 +7,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::movement::{MovementType, in_words};
+use super::tags::Tags;
 use crate::account_number::AccountNumber;
 use crate::money::{Currency, Money};
 use crate::timestamp::Timestamp;
@@ -33,6 +34,8 @@ pub struct Approval {
     #[sqlx(try_from = "String")]
     pub currency: Currency,
     pub description: Option<String>,
+    #[sqlx(flatten)]
+    pub tags: Tags,
     /// The booked movement that this one undoes, if it does.
     pub reverses: Option<Uuid>,
     /// When the hold is to expire that the approval creates; None for a movement, which it books.

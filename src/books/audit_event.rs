@@ -80,6 +80,8 @@ actions! {
     UserClosed = "user_closed",
     AccountOpened = "account_opened",
     AccountRenamed = "account_renamed",
+    /// Something was noted on an account, or removed: the detail has the keys.
+    AccountMetadataChanged = "account_metadata_changed",
     AccountFrozen = "account_frozen",
     AccountReleased = "account_released",
     AccountClosed = "account_closed",
@@ -113,6 +115,9 @@ actions! {
     BalanceViewed = "balance_viewed",
     /// Somebody other than its owner looked at the movements of an account.
     HistoryViewed = "history_viewed",
+    /// Somebody who works here looked through the movements of the whole bank; the record is about the accounts that
+    /// they were shown.
+    MovementsListed = "movements_listed",
     /// Somebody other than its owner looked at one movement of an account.
     TransactionViewed = "transaction_viewed",
     /// Somebody other than its owner looked at the holds on an account.

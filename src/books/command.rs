@@ -47,6 +47,18 @@ impl Command {
             DualControl::Refuse | DualControl::Request { .. } => self.requester.user_id,
         }
     }
+
+    /// Whether the tags that it brings are new: those of a hold that is captured, and of what is approved, are stored
+    /// already.
+    pub fn brings_tags(&self) -> bool {
+        let is_first = self.step != Step::Capture && !matches!(self.dual_control, DualControl::Approved { .. });
+        is_first && !self.texts.tags.is_empty()
+    }
+
+    /// The reference that it is to take.
+    pub fn new_reference(&self) -> Option<&str> {
+        self.texts.tags.reference().filter(|_| self.brings_tags())
+    }
 }
 
 /// What a command does with the money.
@@ -110,6 +122,7 @@ impl Command {
             amount: money.minor_units,
             currency: money.currency,
             description: self.texts.description.clone(),
+            tags: self.texts.tags.clone(),
             reverses: self.reverses.as_ref().map(|reverses| reverses.transaction_id),
             hold_expires_at,
             requested_by: self.requester.user_id,
@@ -135,6 +148,10 @@ impl Command {
             .chain_update([self.texts.description.is_some() as u8])
             .chain_update(self.texts.description.as_deref().unwrap_or_default());
         // No text has these bytes in UTF-8, so no description ends like this.
+        let digest = match self.brings_tags() {
+            true => digest.chain_update([0xfc]).chain_update(self.texts.tags.digest()),
+            false => digest,
+        };
         let digest = match &self.reverses {
             None => digest,
             Some(reverses) => digest.chain_update([0xff]).chain_update(reverses.transaction_id),

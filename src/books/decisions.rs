@@ -1,4 +1,4 @@
-//! The decisions of a batch: keys, approvals, holds, reversals, and requests that are all or nothing.
+//! The decisions of a batch: keys, references, approvals, holds, reversals, and requests that are all or nothing.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -14,6 +14,7 @@ use super::postings::{Approved, Captured, PendingReversal, Postings, Reversal, U
 use super::refusal::Refusal;
 use super::rules::{self, Book, Outcome};
 use super::staged::Staged;
+use super::tags::{NewTags, TaggedEntry, TakenReference};
 use super::unapproved::UnapprovedTotal;
 use crate::money::Money;
 use crate::timestamp::Timestamp;
@@ -43,6 +44,8 @@ pub struct Decisions {
     book: Book,
     /// Keys that took effect, before this batch or within it.
     used_keys: Staged<[u8; 16], UsedKey>,
+    /// The movements that have a reference, by requester and reference.
+    references: Staged<(Uuid, String), Uuid>,
     /// The approvals named in the batch that are still pending.
     pending: Staged<Uuid, ()>,
     /// The holds that the batch captures.
@@ -84,6 +87,7 @@ impl Decisions {
             book,
             used_keys: used_keys.into_iter().map(|used| (used.key, used)).collect(),
             pending: pending.into_iter().map(|id| (id, ())).collect(),
+            references: Staged::default(),
             holds: holds.into_iter().map(|hold| (hold.id, hold)).collect(),
             reversals,
             pending_reversals: before.reversals,
@@ -92,6 +96,12 @@ impl Decisions {
             postings: Postings::default(),
             staged: Postings::default(),
         }
+    }
+
+    /// With the references that the batch is to take and that are taken before.
+    pub fn with_taken(mut self, taken: Vec<TakenReference>) -> Self {
+        self.references = taken.into_iter().map(|it| ((it.requested_by, it.reference), it.id)).collect();
+        self
     }
 
     /// Decides the commands of one request. If they are `atomic` and one is refused, all are.
@@ -126,6 +136,7 @@ impl Decisions {
     fn accept(&mut self) {
         self.book.accept();
         self.used_keys.accept();
+        self.references.accept();
         self.pending.accept();
         self.holds.accept();
         self.pending_counts.accept();
@@ -136,6 +147,7 @@ impl Decisions {
     fn discard(&mut self) {
         self.book.discard();
         self.used_keys.discard();
+        self.references.discard();
         self.pending.discard();
         self.holds.discard();
         self.pending_counts.discard();
@@ -150,6 +162,7 @@ impl Decisions {
                 Err(Refusal::IdempotencyKeyReused)
             };
         }
+        self.refuse_taken_reference(command)?;
         if let DualControl::Approved { .. } = command.dual_control
             && !self.pending.contains(&command.id)
         {
@@ -178,6 +191,15 @@ impl Decisions {
         Ok(Receipt::Posted(self.stage_transaction(command, outcome)))
     }
 
+    /// A reference names one movement of its requester for good, whatever becomes of it.
+    fn refuse_taken_reference(&self, command: &Command) -> Result<(), Refusal> {
+        let Some(reference) = command.new_reference() else { return Ok(()) };
+        match self.references.get(&(command.requester.user_id, reference.to_owned())) {
+            Some(&by) => Err(Refusal::ReferenceTaken { by }),
+            None => Ok(()),
+        }
+    }
+
     /// A hold is captured once, in time, and for no more than it keeps.
     fn refuse_unless_held(&self, command: &Command) -> Result<(), Refusal> {
         let hold = self.holds.get(&command.id).ok_or(Refusal::HoldNotFound)?;
@@ -196,7 +218,7 @@ impl Decisions {
 
     /// Stages a hold, and that what it waited for is approved, if it did.
     fn stage_hold(&mut self, command: &Command, hold: Hold) -> Hold {
-        self.use_key(command);
+        self.stage_names(command);
         self.stage_approved(command);
         let owner = self.book.account(hold.from_account).and_then(|account| account.owner_id);
         if let Some(record) = self.record_by_staff(command, owner) {
@@ -258,7 +280,7 @@ impl Decisions {
             return Err(Refusal::TooManyPending { most: MAX_PENDING_PER_PERSON });
         }
         self.pending_counts.insert(requester, count + 1);
-        self.use_key(command);
+        self.stage_names(command);
         let approval = command.approval(money, self.now);
         if let Some(reservation) = approval.reservation() {
             self.book.reserve(reservation);
@@ -269,23 +291,39 @@ impl Decisions {
         Ok(approval)
     }
 
-    fn use_key(&mut self, command: &Command) {
+    /// Stages what an accepted command takes for good, whatever it becomes: its key and its reference.
+    fn stage_names(&mut self, command: &Command) {
         if let Some(key) = command.idempotency_key {
             let used = UsedKey { key, fingerprint: command.fingerprint(), transaction_id: command.id };
             self.used_keys.insert(key, used);
             self.staged.used_keys.push(used);
         }
+        let requested_by = command.requester.user_id;
+        if let Some(reference) = command.new_reference() {
+            self.references.insert((requested_by, reference.to_owned()), command.id);
+        }
+        if command.brings_tags() {
+            self.staged.tags.push(NewTags { id: command.id, requested_by, tags: command.texts.tags.clone() });
+        }
+    }
+
+    /// Stages that the entry is found by the tags of its movement.
+    fn stage_tagged(&mut self, entry: &Entry) {
+        let Entry { account_number, sequence, transaction_id, .. } = *entry;
+        let found_by = |tag| TaggedEntry { account_number, sequence, transaction_id, tag };
+        self.staged.tagged_entries.extend(entry.texts.tags.each().map(found_by));
     }
 
     /// Stages the transaction and its entries. Returns the entry of the account that the requester acted on.
     fn stage_transaction(&mut self, command: &Command, outcome: Outcome) -> Entry {
-        self.use_key(command);
+        self.stage_names(command);
         self.stage_approved(command);
         self.stage_captured(command, outcome.transaction.amount);
         if let Some(reverses) = &command.reverses {
             self.stage_reversal(reverses, &outcome.transaction);
         }
         self.stage_record(command, &outcome);
+        self.stage_tagged(&outcome.entry);
         self.staged.transactions.push(outcome.transaction);
         self.staged.entries.push(outcome.entry.clone());
         self.staged.entries.extend(outcome.counter_entry);

@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::approval::Reservation;
 use super::movement::{Movement, MovementType, in_words};
+use super::tags::Tags;
 use crate::account_number::AccountNumber;
 use crate::money::{Currency, Money};
 use crate::timestamp::Timestamp;
@@ -33,6 +34,8 @@ pub struct Hold {
     #[sqlx(try_from = "String")]
     pub currency: Currency,
     pub description: Option<String>,
+    #[sqlx(flatten)]
+    pub tags: Tags,
     pub created_by: Uuid,
     pub created_at: Timestamp,
     pub expires_at: Timestamp,

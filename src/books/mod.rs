@@ -14,5 +14,6 @@ pub mod postings;
 pub mod refusal;
 pub mod rules;
 pub mod staged;
+pub mod tags;
 pub mod texts;
 pub mod unapproved;

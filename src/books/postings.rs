@@ -7,6 +7,7 @@ use super::approval::Approval;
 use super::audit_event::Event;
 use super::entry::{Entry, Transaction};
 use super::hold::Hold;
+use super::tags::{NewTags, TaggedEntry};
 use super::unapproved::UnapprovedTotal;
 
 /// Everything a batch adds to the books.
@@ -22,6 +23,8 @@ pub struct Postings {
     /// Holds that are new.
     pub holds: Vec<Hold>,
     pub captured: Vec<Captured>,
+    pub tags: Vec<NewTags>,
+    pub tagged_entries: Vec<TaggedEntry>,
     pub unapproved: Vec<UnapprovedTotal>,
     /// Events for the audit log.
     pub records: Vec<Event>,
@@ -39,6 +42,8 @@ impl Postings {
             reversals,
             holds,
             captured,
+            tags,
+            tagged_entries,
             unapproved,
             records,
         } = other;
@@ -50,6 +55,8 @@ impl Postings {
         self.reversals.append(reversals);
         self.holds.append(holds);
         self.captured.append(captured);
+        self.tags.append(tags);
+        self.tagged_entries.append(tagged_entries);
         self.unapproved.append(unapproved);
         self.records.append(records);
     }

@@ -75,6 +75,11 @@ pub enum Refusal {
     /// Decided where keys are looked up, not here.
     #[error("This Idempotency-Key was used for another request. Send a new key for a new request.")]
     IdempotencyKeyReused,
+    /// Decided where references are looked up, not here.
+    #[error(
+        "This reference is taken: it names your movement {by} for good. Send another reference for another movement."
+    )]
+    ReferenceTaken { by: Uuid },
     /// Decided where a batch is, not here.
     #[error("Nothing of this batch was booked, because another item was refused.")]
     BatchRefused,

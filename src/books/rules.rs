@@ -168,6 +168,7 @@ pub fn hold(book: &mut Book, command: &Command, expires_at: Option<Timestamp>) -
         amount: money.minor_units,
         currency: money.currency,
         description: command.texts.description.clone(),
+        tags: command.texts.tags.clone(),
         created_by: command.requester.user_id,
         created_at: book.now,
         expires_at,

@@ -11,7 +11,7 @@ pub struct Staged<K, V> {
     changed: HashMap<K, Option<V>>,
 }
 
-impl<K: Copy + Eq + Hash, V> Staged<K, V> {
+impl<K: Clone + Eq + Hash, V> Staged<K, V> {
     pub fn get(&self, key: &K) -> Option<&V> {
         match self.changed.get(key) {
             Some(changed) => changed.as_ref(),
@@ -25,7 +25,7 @@ impl<K: Copy + Eq + Hash, V> Staged<K, V> {
     {
         if !self.changed.contains_key(key) {
             let copy = self.accepted.get(key)?.clone();
-            self.changed.insert(*key, Some(copy));
+            self.changed.insert(key.clone(), Some(copy));
         }
         self.changed.get_mut(key)?.as_mut()
     }
@@ -43,7 +43,7 @@ impl<K: Copy + Eq + Hash, V> Staged<K, V> {
         V: Clone,
     {
         let removed = self.get(key).cloned()?;
-        self.changed.insert(*key, None);
+        self.changed.insert(key.clone(), None);
         Some(removed)
     }
 

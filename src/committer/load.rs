@@ -12,6 +12,7 @@ use crate::books::decisions::{Decisions, PendingBefore};
 use crate::books::hold::Hold;
 use crate::books::postings::{Reversal, UsedKey};
 use crate::books::rules::Book;
+use crate::books::tags::TakenReference;
 use crate::books::unapproved::{Unapproved, WINDOW};
 use crate::clock::Clock;
 use crate::db::ledger::Batch;
@@ -23,6 +24,7 @@ pub struct Loaded {
     pub now: Timestamp,
     accounts: Vec<Account>,
     used_keys: Vec<UsedKey>,
+    taken: Vec<TakenReference>,
     pending: Vec<Uuid>,
     holds: Vec<Hold>,
     reversals: Vec<Reversal>,
@@ -35,6 +37,7 @@ impl Loaded {
     pub fn decisions(self, maximum_major_units: i64) -> Decisions {
         let book = Book::new(self.accounts, self.now, maximum_major_units).with(self.reservations, self.unapproved);
         Decisions::new(book, self.used_keys, self.pending, self.holds, self.reversals, self.pending_before, self.now)
+            .with_taken(self.taken)
     }
 }
 
@@ -47,6 +50,8 @@ pub async fn load(tx: &mut Batch<'_>, commands: &[&Command], clock: &Clock) -> s
     // Keys are looked up after the lock: whoever held an account before us has written its keys by now.
     let keys: Vec<_> = commands.iter().filter_map(|command| command.idempotency_key).collect();
     let used_keys = if keys.is_empty() { Vec::new() } else { tx.used_keys(&keys).await? };
+    let references: Vec<_> = commands.iter().filter_map(|c| Some((c.requester.user_id, c.new_reference()?))).collect();
+    let taken = if references.is_empty() { Vec::new() } else { tx.taken_references(&references).await? };
     let is_approved = |c: &&&Command| matches!(c.dual_control, DualControl::Approved { .. });
     let approved: Vec<_> = commands.iter().filter(is_approved).map(|command| command.id).collect();
     let pending = if approved.is_empty() { Vec::new() } else { tx.lock_pending(&approved, now).await? };
@@ -66,7 +71,7 @@ pub async fn load(tx: &mut Batch<'_>, commands: &[&Command], clock: &Clock) -> s
         true => Unapproved::default(),
         false => Unapproved::new(tx.lock_unapproved_totals(&supervised, clock.certain(now).minus(WINDOW)).await?),
     };
-    Ok(Loaded { now, accounts, used_keys, pending, holds, reversals, pending_before, reservations, unapproved })
+    Ok(Loaded { now, accounts, used_keys, taken, pending, holds, reversals, pending_before, reservations, unapproved })
 }
 
 /// Loads what waits for approval, as far as the batch has to do with it. Asks nothing for a batch of customers.

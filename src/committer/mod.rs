@@ -11,9 +11,9 @@
 //! |---|---|---|---|
 //! | take | requests leave the queue | 0 | 1,024 commands and the rest of one request |
 //! | lock | `begin`; the accounts are locked in the order of their numbers, and loaded | 2 | 2 s for a lock |
-//! | load | keys, approvals, holds, reversals, reservations, unapproved totals: each only if needed | 0 to 9 | the batch |
+//! | load | keys, references, approvals, holds, reversals, reservations, unapproved totals: if needed | 0 to 10 | the batch |
 //! | decide | [`Decisions`](crate::books::decisions::Decisions): pure | 0 | some microseconds a command |
-//! | write | one statement for each of up to eleven changes, then six for the audit log | 3 to 17 | the batch |
+//! | write | one statement for each of up to thirteen changes, then six for the audit log | 3 to 19 | the batch |
 //! | commit | durable, or not at all | 1 | one `fsync`; 2 s, then others are told to come back |
 //! | answer | each request gets its verdicts | 0 | |
 //!
@@ -37,6 +37,9 @@
 //!   or one who rejects, wait for that lock and find the row no longer pending. And the journal takes each id once.
 //! - A hold is captured once, or released, never both: its row is locked, found held and marked captured in the transaction
 //!   that books it, and whoever releases it changes the same row. And the journal takes each id once.
+//! - A reference names one movement of its requester: it is looked up once the accounts are locked, and a unique index
+//!   refuses it to all but one of those who take it at the same time on other accounts. The others are tried again, find it
+//!   taken and are told by what.
 //! - A movement is reversed once: the transaction that books the reversal writes its row in `reversals`, and looks for
 //!   one once the accounts are locked, which are the same for all who would reverse it. What is reversed is that
 //!   table's key.

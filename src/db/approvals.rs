@@ -3,6 +3,7 @@
 
 use uuid::Uuid;
 
+use super::tags::tags_of;
 use super::{Db, Tx, in_transaction, on_reader};
 use crate::books::approval::{Approval, ApprovalStatus};
 use crate::timestamp::Timestamp;
@@ -18,8 +19,11 @@ pub struct ApprovalFilter {
 /// The columns of [`Approval`].
 macro_rules! approval_columns {
     () => {
-        "id, type as movement_type, from_account, to_account, amount, currency, description, reverses, hold_expires_at,
-         requested_by, requested_at, expires_at, status, decided_by, decided_at"
+        concat!(
+            "id, type as movement_type, from_account, to_account, amount, currency, description, reverses,
+             hold_expires_at, requested_by, requested_at, expires_at, status, decided_by, decided_at, ",
+            tags_of!("approvals.id")
+        )
     };
 }
 

@@ -2,10 +2,12 @@
 
 use uuid::Uuid;
 
+use super::tags::{join_tags, tags_of};
 use super::{Db, entry_columns, on_reader};
 use crate::account_number::AccountNumber;
 use crate::books::entry::{Entry, Transaction};
 use crate::books::movement::MovementType;
+use crate::books::tags::Tag;
 use crate::timestamp::Timestamp;
 
 /// The two sides of a movement: which entries it made; and its other half, if it is a reversal or has one.
@@ -36,13 +38,26 @@ pub struct EntryRange {
     pub limit: i64,
 }
 
+/// Which movements of the whole bank to read: those with ids in `[from, below)`, the newest first.
+#[derive(Clone, Copy, Debug)]
+pub struct BankRange {
+    /// Exclusive.
+    pub below: Uuid,
+    /// Inclusive.
+    pub from: Uuid,
+    pub limit: i64,
+}
+
 impl Db {
     /// A row of the journal.
     pub async fn transaction(&self, id: Uuid) -> sqlx::Result<Option<Transaction>> {
         on_reader!(self, conn => sqlx::query_as(
-            "select id, type as movement_type, debit_account, debit_sequence, credit_account, credit_sequence, amount,
-                    currency, description, text_salt, text_commitment, initiated_by, created_at
-             from transactions where id = $1",
+            concat!(
+                "select id, type as movement_type, debit_account, debit_sequence, credit_account, credit_sequence,
+                        amount, currency, description, text_salt, text_commitment, initiated_by, created_at, ",
+                tags_of!("transactions.id"),
+                " from transactions where id = $1",
+            ),
         )
         .bind(id)
         .fetch_optional(conn)
@@ -77,7 +92,7 @@ impl Db {
         on_reader!(self, conn => sqlx::query_as(
             concat!("select ", entry_columns!(), ", t.currency, t.initiated_by
              from entries e
-             join transactions t on t.id = e.transaction_id
+             join transactions t on t.id = e.transaction_id", join_tags!(), "
              where e.account_number = $1 and e.sequence < $2 and e.sequence > $3
                and ($4 is null or e.type = $4)
              order by e.sequence desc
@@ -87,6 +102,66 @@ impl Db {
         .bind(range.below)
         .bind(range.above)
         .bind(range.movement_type)
+        .bind(range.limit)
+        .fetch_all(conn)
+        .await)
+    }
+
+    /// Entries of an account that have a tag, newest first, whatever their type.
+    pub async fn tagged_entries(&self, range: EntryRange, tag: &Tag) -> sqlx::Result<Vec<Entry>> {
+        on_reader!(self, conn => sqlx::query_as(
+            concat!("select ", entry_columns!(), ", t.currency, t.initiated_by
+             from tagged_entries x
+             join entries e on e.account_number = x.account_number and e.sequence = x.sequence
+             join transactions t on t.id = e.transaction_id", join_tags!(), "
+             where x.account_number = $1 and x.key = $2 and x.value = $3 and x.sequence < $4 and x.sequence > $5
+             order by x.sequence desc
+             limit $6"),
+        )
+        .bind(range.account_number)
+        .bind(&tag.key)
+        .bind(&tag.value)
+        .bind(range.below)
+        .bind(range.above)
+        .bind(range.limit)
+        .fetch_all(conn)
+        .await)
+    }
+
+    /// Movements of the whole bank as the account saw them that the requester acted on, newest first by id.
+    pub async fn entries_of_the_bank(&self, range: BankRange) -> sqlx::Result<Vec<Entry>> {
+        on_reader!(self, conn => sqlx::query_as(
+            concat!("select ", entry_columns!(), ", t.currency, t.initiated_by
+             from transactions t
+             join entries e
+               on e.account_number = case when t.debit_sequence is null then t.credit_account else t.debit_account end
+              and e.sequence = coalesce(t.debit_sequence, t.credit_sequence)", join_tags!(), "
+             where t.id < $1 and t.id >= $2
+             order by t.id desc
+             limit $3"),
+        )
+        .bind(range.below)
+        .bind(range.from)
+        .bind(range.limit)
+        .fetch_all(conn)
+        .await)
+    }
+
+    /// Those of them that have a tag.
+    pub async fn tagged_entries_of_the_bank(&self, range: BankRange, tag: &Tag) -> sqlx::Result<Vec<Entry>> {
+        on_reader!(self, conn => sqlx::query_as(
+            concat!("select ", entry_columns!(), ", t.currency, t.initiated_by
+             from tagged_entries x
+             join entries e on e.account_number = x.account_number and e.sequence = x.sequence
+             join transactions t on t.id = e.transaction_id", join_tags!(), "
+             where x.key = $1 and x.value = $2 and x.transaction_id < $3 and x.transaction_id >= $4
+             order by x.transaction_id desc
+             limit $5"),
+        )
+        .bind(&tag.key)
+        .bind(&tag.value)
+        .bind(range.below)
+        .bind(range.from)
         .bind(range.limit)
         .fetch_all(conn)
         .await)

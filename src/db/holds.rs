@@ -2,6 +2,7 @@
 
 use uuid::Uuid;
 
+use super::tags::tags_of;
 use super::{Db, Tx, in_transaction, on_reader};
 use crate::account_number::AccountNumber;
 use crate::books::hold::{Hold, HoldStatus};
@@ -16,7 +17,7 @@ pub struct HoldFilter {
     pub before: Option<Uuid>,
 }
 
-/// The columns of [`Hold`].
+/// The columns of [`Hold`], but for its tags.
 macro_rules! hold_columns {
     () => {
         "id, from_account, to_account, amount, currency, description, created_by, created_at, expires_at,
@@ -27,7 +28,9 @@ pub(super) use hold_columns;
 
 impl Db {
     pub async fn hold(&self, id: Uuid) -> sqlx::Result<Option<Hold>> {
-        on_reader!(self, conn => sqlx::query_as(concat!("select ", hold_columns!(), " from holds where id = $1"))
+        on_reader!(self, conn => sqlx::query_as(concat!(
+            "select ", hold_columns!(), ", ", tags_of!("holds.id"), " from holds where id = $1",
+        ))
             .bind(id)
             .fetch_optional(conn)
             .await)
@@ -43,7 +46,7 @@ impl Db {
         };
         on_reader!(self, conn => sqlx::query_as(
             concat!(
-                "select ", hold_columns!(), " from holds
+                "select ", hold_columns!(), ", ", tags_of!("holds.id"), " from holds
                  where from_account = $1 and status = $2 and ($3 is null or id < $3)
                    and ($2 <> 'held' or (expires_at <= $4) = $5)
                  order by id desc limit $6",
@@ -62,7 +65,7 @@ impl Db {
     async fn holds_of_any_status(&self, filter: HoldFilter, limit: i64) -> sqlx::Result<Vec<Hold>> {
         on_reader!(self, conn => sqlx::query_as(
             concat!(
-                "select ", hold_columns!(),
+                "select ", hold_columns!(), ", ", tags_of!("holds.id"),
                 " from holds where from_account = $1 and ($2 is null or id < $2) order by id desc limit $3",
             ),
         )
@@ -83,6 +86,8 @@ impl Tx<'_> {
                 "update holds set status = 'released', decided_by = $2, decided_at = $3
                  where id = $1 and status = 'held' and expires_at > $3 returning ",
                 hold_columns!(),
+                ", ",
+                tags_of!("holds.id"),
             ),
         )
         .bind(id)

@@ -25,6 +25,7 @@ mod refusals;
 pub mod second_factors;
 pub mod sessions;
 mod sqlite;
+pub mod tags;
 mod tls_relay;
 mod units;
 pub mod users;
@@ -176,12 +177,12 @@ macro_rules! in_snapshot {
         }
     };
 }
-/// The columns of [`crate::books::entry::Entry`] that come from `entries e` and, for the words and the other side,
-/// `transactions t`.
+/// The columns of [`crate::books::entry::Entry`] that come from `entries e`, for the words and the other side from
+/// `transactions t`, and for the tags from `tags g`.
 macro_rules! entry_columns {
     () => {
         "e.account_number, e.sequence, e.transaction_id, e.type as movement_type, e.amount, e.balance, e.created_at,
-         e.hash, t.description, t.text_salt, t.text_commitment,
+         e.hash, t.description, t.text_salt, t.text_commitment, g.reference, g.metadata,
          case when t.debit_account <> e.account_number and t.debit_sequence is not null then t.debit_account
               when t.credit_account <> e.account_number and t.credit_sequence is not null then t.credit_account
          end as counterparty"

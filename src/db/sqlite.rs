@@ -17,6 +17,7 @@ use super::SQLITE_PRAGMAS;
 use crate::account_number::AccountNumber;
 use crate::books::account::{Account, AccountStatus};
 use crate::books::hold::{Hold, HoldStatus};
+use crate::books::tags::Tags;
 use crate::money::Currency;
 use crate::timestamp::Timestamp;
 
@@ -24,7 +25,7 @@ use crate::timestamp::Timestamp;
 const CONSTRAINT_PRIMARY_KEY: i32 = 1_555;
 const CONSTRAINT_UNIQUE: i32 = 2_067;
 
-/// Statements kept prepared per connection; the ledger has some thirty.
+/// Statements kept prepared per connection; the ledger has some thirty-five.
 const STATEMENT_CACHE: usize = 48;
 
 /// Page cache of a ledger writer's connection, negative for KiB: the ends of some thousand histories.
@@ -171,6 +172,8 @@ pub fn hold(row: &Row<'_>) -> rusqlite::Result<Hold> {
         amount: row.get(3)?,
         currency: row.get(4)?,
         description: row.get(5)?,
+        // The ledger has them from the command.
+        tags: Tags::default(),
         created_by: row.get(6)?,
         created_at: row.get(7)?,
         expires_at: row.get(8)?,

@@ -113,8 +113,8 @@ bank_tests! {
             format!("{body}{}", " ".repeat(length - body.len()))
         };
         let post = || ada.request(Method::POST, "/deposit");
-        post().raw(padded(16 * 1024)).send().await.expect_status(201);
-        post().raw(padded(16 * 1024 + 1)).send().await.expect_problem(413, "body_too_large");
+        post().raw(padded(24 * 1024)).send().await.expect_status(201);
+        post().raw(padded(24 * 1024 + 1)).send().await.expect_problem(413, "body_too_large");
         post().raw(padded(4 << 20)).send().await.expect_problem(413, "body_too_large");
         for content_type in ["text/plain", "application/x-www-form-urlencoded", "application/jsonp", ""] {
             let request = ada.request(Method::POST, "/deposit").header("content-type", content_type);

@@ -647,3 +647,58 @@ async fn captures_outlive_kill_9_on_sqlite() {
 async fn captures_outlive_kill_9_on_postgres() {
     captures_outlive_a_killed_server(Kind::Postgres).await;
 }
+
+/// Movements with a reference that are on their way when the server dies are booked once or not at all, and the
+/// reference tells which: whoever sends all of them again has each of them once.
+async fn references_outlive_a_killed_server(kind: Kind) {
+    const COUNT: usize = 64;
+    let bank = TestBank::open(kind).await;
+    let ada = bank.customer().await;
+    let body = |index: usize| {
+        let tags = json!({"run": "1"});
+        json!({"account_number": ada.account, "amount": "1", "reference": format!("R{index}"), "metadata": tags})
+    };
+    let directory = TempDir::new().expect("a directory");
+    let arguments = ["--database-url", &bank.database.url, "--jwt-secret", JWT_SECRET];
+    let client = reqwest::Client::new();
+    for quarter in 0..4 {
+        let mut server = Server::start(directory.path(), &arguments);
+        let url = server.url("/deposit");
+        let send = |index| client.post(&url).bearer_auth(&ada.token).json(&body(index)).send();
+        let mut answers = stream::iter(quarter * COUNT / 4..(quarter + 1) * COUNT / 4).map(send).buffer_unordered(4);
+        for _ in 0..COUNT / 8 {
+            assert_eq!(answers.next().await.expect("one of them").expect("an answer").status(), 201);
+        }
+        server.process.kill().expect("SIGKILL");
+        drop(answers);
+        assert_eq!(bank.books_wrong().await, []);
+    }
+    let mut left = 0;
+    for index in 0..COUNT {
+        let again = ada.post("/deposit", body(index)).send().await;
+        match again.status.as_u16() {
+            201 => left += 1,
+            _ => {
+                let refused = again.expect_problem(409, "reference_taken");
+                let booked = ada.get(refused.header("location").expect("an address")).send().await.expect_status(200);
+                assert_eq!(booked.text_at("/reference"), format!("R{index}"));
+            }
+        }
+    }
+    assert!((1..=COUNT / 2).contains(&left), "{left} of {COUNT} were left");
+    assert_eq!(ada.balance().await, format!("{COUNT}.00"));
+    let path = format!("/transactions?account_number={}&limit=200&metadata[run]=1", ada.account);
+    let found = ada.get(&path).send().await.expect_status(200);
+    assert_eq!(found.body["data"].as_array().map(Vec::len), Some(COUNT));
+    bank.close_with_books_right().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn references_outlive_kill_9_on_sqlite() {
+    references_outlive_a_killed_server(Kind::Sqlite).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn references_outlive_kill_9_on_postgres() {
+    references_outlive_a_killed_server(Kind::Postgres).await;
+}

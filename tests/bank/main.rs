@@ -48,6 +48,7 @@ mod settings;
 mod staff;
 mod startup;
 mod statements;
+mod tags;
 mod texts;
 mod timing;
 mod tls;

@@ -53,6 +53,11 @@ pub struct Draft {
     decimals: bool,
 }
 
+/// A deposit to an account of the requester's.
+pub fn a_deposit() -> Draft {
+    Draft { user: 1, staff: false, kind: 0, from: 0, to: 0, amount: 1, decimals: true }
+}
+
 prop_compose! {
     pub fn drafts()(user in 1..=3u128, staff in prop::bool::weighted(0.2), kind in 0..3u8, from in 0..=ACCOUNTS,
                 to in 0..=ACCOUNTS, amount in 1..2_000u32, decimals in prop::bool::weighted(0.8)) -> Draft {

@@ -88,6 +88,25 @@ fn fields<'a>(
             let body = json!({"from_account": number, "to_account": bob.account, "amount": "1", "description": text});
             ada.post("/transfer", body)
         }),
+        field("reference", "/reference", 64, move |text| {
+            ada.post("/deposit", json!({"account_number": number, "amount": "1", "reference": text}))
+        }),
+        field("reference", "/transactions/0/reference", 64, move |text| {
+            let item = json!({"type": "deposit", "account_number": number, "amount": "1", "reference": text});
+            ada.post("/transactions/batch", json!({"transactions": [item]}))
+        }),
+        field("reference", "?reference", 64, move |text| {
+            ada.get(&query(&format!("/transactions?account_number={number}"), "reference", text))
+        }),
+        field("metadata", "/metadata/order", 140, move |text| {
+            ada.post("/deposit", json!({"account_number": number, "amount": "1", "metadata": {"order": text}}))
+        }),
+        field("metadata", "/metadata/order", 140, move |text| {
+            ada.request(Method::PATCH, &format!("/accounts/{number}")).json(json!({"metadata": {"order": text}}))
+        }),
+        field("metadata", "?metadata[order]", 140, move |text| {
+            ada.get(&query(&format!("/transactions?account_number={number}"), "metadata[order]", text))
+        }),
         field("description", "/transactions/0/description", 140, move |text| {
             let item = json!({"type": "deposit", "account_number": number, "amount": "1", "description": text});
             ada.post("/transactions/batch", json!({"transactions": [item]}))

@@ -181,6 +181,40 @@ describe('the client', () => {
     assert.deepEqual(read, [8, 7, 6, 5, 4, 3, 2, 1]);
   });
 
+  test('finds movements by reference, metadata and amount', async () => {
+    const [ada, clerk] = [await bank.customer(), await bank.customer({ name: 'Clerk' })];
+    await bank.giveRole(clerk, 'staff');
+    const { coffer } = await signedIn(ada);
+    const metadata = { order: '42', shop: 'Zürich & Co' };
+    const order = { account_number: ada.number, amount: '10', reference: 'INV-1', metadata };
+    const first = await coffer.deposit(order);
+    assert.deepEqual([first.reference, first.metadata], ['INV-1', metadata]);
+    const taken = await coffer.deposit(order).catch((error) => error);
+    assert.deepEqual([taken.code, taken.transactionId], ['reference_taken', first.id]);
+    const plain = await coffer.deposit({ account_number: ada.number, amount: '20' });
+    assert.deepEqual([plain.reference, plain.metadata], [null, {}]);
+    assert.equal((await coffer.findByReference(ada.number, 'INV-1')).id, first.id);
+    assert.equal(await coffer.findByReference(ada.number, 'INV-2'), null);
+    const found = async (filter) => {
+      const read = [];
+      for await (const entry of coffer.history(ada.number, filter)) read.push(entry.id);
+      return read;
+    };
+    assert.deepEqual(await found({ metadata }), [first.id]);
+    assert.deepEqual(await found({ metadata: { order: '43' } }), []);
+    assert.deepEqual(await found({ min_amount: '10.01', direction: 'credit' }), [plain.id]);
+    await coffer.renameAccount(ada.number, 'Shop');
+    const noted = await coffer.updateAccount(ada.number, { metadata: { till: '3', floor: null } });
+    assert.deepEqual([noted.label, noted.metadata], ['Shop', { till: '3' }]);
+
+    const { coffer: staff } = await signedIn(clerk);
+    const all = [];
+    for await (const entry of staff.movements({ metadata, limit: 1 })) all.push(entry.account_number);
+    assert.deepEqual(all, [ada.number]);
+    const reversal = await staff.reverse(first.id, 'A mistake', { reference: 'R-1', metadata: { case: '7' } });
+    assert.deepEqual([reversal.reference, reversal.metadata], ['R-1', { case: '7' }]);
+  });
+
   test('takes the address of the bank alone', async () => {
     const ada = await bank.customer();
     for (const where of [bank.url, `${bank.url}/`, new URL(bank.url), { baseUrl: bank.url }]) {

@@ -48,6 +48,8 @@ BEYOND_THE_SCHEMA_OF = {
     "batch": {"missing_field", "unknown_field", "hold_lifetime"},
     "create_hold": {"missing_field", "unknown_field", "hold_lifetime"},  # one account or two; and the clock decides
     "capture_hold": {"capture_exceeds_hold"},
+    "list_transactions": {"missing_field"},  # customers say which account
+    "update_account": {"metadata_too_large"},  # with what was noted before
     "take_statement_as_csv": {"date_malformed"},
     "take_statement": {"date_malformed"},  # the pattern lets a 31st of February pass
     "refresh": {"missing_field", "unknown_field"},  # the header says whether the token is in the cookie

@@ -54,7 +54,10 @@ export class ProblemError extends CofferError {
     detail: string;
     /** The bank's log has the same id. */
     requestId: string | null;
-    /** The movement to look up, when the bank does not know whether it was booked (`outcome_unknown`). */
+    /**
+     * The movement to look up, when the bank does not know whether it was booked (`outcome_unknown`), or when it has the
+     * reference already (`reference_taken`).
+     */
     transactionId: string | null;
     /** The fields to correct. */
     errors: FieldError[];
@@ -228,6 +231,15 @@ export class Coffer extends EventTarget {
     renameAccount: (number: string, label: string | null) => Promise<Account>;
     /**
      * @param {string} number
+     * @param {{label?: string | null, metadata?: Record<string, string | null>}} changes what is left out stays; null removes
+     * @returns {Promise<Account>}
+     */
+    updateAccount: (number: string, changes: {
+        label?: string | null;
+        metadata?: Record<string, string | null>;
+    }) => Promise<Account>;
+    /**
+     * @param {string} number
      * @returns {Promise<void>}
      */
     closeAccount: (number: string) => Promise<void>;
@@ -341,6 +353,14 @@ export class Coffer extends EventTarget {
      */
     history: (number: string, filter?: HistoryFilter, options?: Options) => AsyncGenerator<Entry, void, void>;
     /**
+     * The movement of one's own that has this reference.
+     * @param {string} number of the account that was acted on
+     * @param {string} reference
+     * @param {Options} [options]
+     * @returns {Promise<Entry | null>} null when there is none in the books
+     */
+    findByReference(number: string, reference: string, options?: Options): Promise<Entry | null>;
+    /**
      * @param {string} number
      * @param {Period} period
      * @param {Options} [options]
@@ -357,10 +377,23 @@ export class Coffer extends EventTarget {
     /**
      * @param {string} id of the movement to undo
      * @param {string} [reason] for statement and audit log
-     * @param {MovementOptions} [options]
+     * @param {MovementOptions & Tags} [options]
      * @returns {Promise<Transaction>}
      */
-    reverse: (id: string, reason?: string, options?: MovementOptions) => Promise<Transaction>;
+    reverse: (id: string, reason?: string, { reference, metadata, ...options }?: MovementOptions & Tags) => Promise<Transaction>;
+    /**
+     * Of the whole bank, each movement as the account saw it that was acted on.
+     * @param {HistoryFilter & PageQuery} [filter] `from` and `to` go by when it was asked for
+     * @param {Options} [options]
+     * @returns {Promise<Page<Entry>>} newest first, by when they were asked for
+     */
+    movementsPage: (filter?: HistoryFilter & PageQuery, options?: Options) => Promise<Page<Entry>>;
+    /**
+     * @param {HistoryFilter} [filter] as for {@link Coffer.movementsPage}
+     * @param {Options} [options]
+     * @returns {AsyncGenerator<Entry, void, void>} newest first, read page by page as it is used
+     */
+    movements: (filter?: HistoryFilter, options?: Options) => AsyncGenerator<Entry, void, void>;
     /**
      * @param {PageQuery & {search?: string, role?: Role | ''}} [query]
      * @param {Options} [options]
@@ -494,6 +527,7 @@ export type Account = {
     owner_id: string;
     currency: string;
     label: string | null;
+    metadata: Record<string, string>;
     status: "open" | "frozen" | "closed";
     balance: string;
     available: string;
@@ -512,9 +546,24 @@ export type Balance = {
 };
 export type MovementType = "deposit" | "withdrawal" | "transfer";
 /**
+ * What a movement is found by. A reference names one movement of one's own for good: another with it is refused with
+ * `reference_taken`, and `transactionId` of the {@link ProblemError} names the first.
+ */
+export type Tags = {
+    reference?: string;
+    metadata?: Record<string, string>;
+};
+/**
+ * The same in answers: null and `{}` where there are none, and for the receiver of a transfer.
+ */
+export type Tagged = {
+    reference: string | null;
+    metadata: Record<string, string>;
+};
+/**
  * One movement as one account sees it. `reverses` and `reversed_by` are only in the answer for one transaction.
  */
-export type Terms = {
+export type Terms = Tagged & {
     id: string;
     type: MovementType;
     account_number: string;
@@ -563,7 +612,7 @@ export type TransactionStatus = Transaction["status"];
  * `hold_expires_at` of
  *   one that creates a hold, which has the approval's id
  */
-export type Approval = {
+export type Approval = Tagged & {
     id: string;
     status: "pending" | "approved" | "rejected" | "expired";
     type: MovementType | "role_change" | "second_factor_reset";
@@ -588,7 +637,7 @@ export type Approval = {
  * Money that an account keeps for one movement, or has kept. `to_account` is null for cash, and `captured_amount` unless
  * it is `captured`. What is `created_by_bank`, only the bank captures or releases.
  */
-export type Hold = {
+export type Hold = Tagged & {
     id: string;
     status: "held" | "captured" | "released" | "expired";
     account_number: string;
@@ -602,13 +651,13 @@ export type Hold = {
     expires_at: string;
     decided_at: string | null;
 };
-export type Movement = {
+export type Movement = Tags & {
     account_number: string;
     amount: string;
     currency?: string;
     description?: string;
 };
-export type Transfer = {
+export type Transfer = Tags & {
     from_account: string;
     to_account: string;
     amount: string;
@@ -640,11 +689,18 @@ export type BatchResult = {
         problem?: Problem;
     }[];
 };
-export type HistoryFilter = {
+/**
+ * A movement must have all that is asked for.
+ */
+export type HistoryFilter = Tags & {
     type?: MovementType | "";
     from?: string;
     to?: string;
     text?: string;
+    min_amount?: string;
+    max_amount?: string;
+    direction?: "credit" | "debit" | "";
+    counterparty?: string;
     limit?: number;
 };
 /**
@@ -761,7 +817,7 @@ export type CofferOptions = {
      */
     askForProof?: ((problem: ProblemError) => Promise<boolean>) | undefined;
 };
-export type Query = Record<string, string | number | null | undefined>;
+export type Query = Record<string, string | number | null | undefined | Record<string, string>>;
 export type SentHeaders = Record<string, string>;
 export type Init = {
     method: string;

@@ -54,7 +54,10 @@ export class ProblemError extends CofferError {
     this.detail = problem.detail;
     /** The bank's log has the same id. */
     this.requestId = problem.request_id ?? null;
-    /** The movement to look up, when the bank does not know whether it was booked (`outcome_unknown`). */
+    /**
+     * The movement to look up, when the bank does not know whether it was booked (`outcome_unknown`), or when it has the
+     * reference already (`reference_taken`).
+     */
     this.transactionId = problem.transaction_id ?? null;
     /** The fields to correct. */
     this.errors = problem.errors ?? [];
@@ -298,7 +301,14 @@ export class Coffer extends EventTarget {
    * @param {string | null} label
    * @returns {Promise<Account>}
    */
-  renameAccount = (number, label) => this.#call('PATCH', `accounts/${number}`, { body: { label } });
+  renameAccount = (number, label) => this.updateAccount(number, { label });
+
+  /**
+   * @param {string} number
+   * @param {{label?: string | null, metadata?: Record<string, string | null>}} changes what is left out stays; null removes
+   * @returns {Promise<Account>}
+   */
+  updateAccount = (number, changes) => this.#call('PATCH', `accounts/${number}`, { body: changes });
 
   /**
    * @param {string} number
@@ -427,6 +437,17 @@ export class Coffer extends EventTarget {
     pages((page) => this.historyPage(number, { limit: 200, ...filter, ...page }, options));
 
   /**
+   * The movement of one's own that has this reference.
+   * @param {string} number of the account that was acted on
+   * @param {string} reference
+   * @param {Options} [options]
+   * @returns {Promise<Entry | null>} null when there is none in the books
+   */
+  async findByReference(number, reference, options) {
+    return (await this.historyPage(number, { reference, limit: 1 }, options)).data[0] ?? null;
+  }
+
+  /**
    * @param {string} number
    * @param {Period} period
    * @param {Options} [options]
@@ -450,10 +471,26 @@ export class Coffer extends EventTarget {
   /**
    * @param {string} id of the movement to undo
    * @param {string} [reason] for statement and audit log
-   * @param {MovementOptions} [options]
+   * @param {MovementOptions & Tags} [options]
    * @returns {Promise<Transaction>}
    */
-  reverse = (id, reason, options) => this.#move(`transactions/${id}/reverse`, { reason }, options);
+  reverse = (id, reason, { reference, metadata, ...options } = {}) =>
+    this.#move(`transactions/${id}/reverse`, { reason, reference, metadata }, options);
+
+  /**
+   * Of the whole bank, each movement as the account saw it that was acted on.
+   * @param {HistoryFilter & PageQuery} [filter] `from` and `to` go by when it was asked for
+   * @param {Options} [options]
+   * @returns {Promise<Page<Entry>>} newest first, by when they were asked for
+   */
+  movementsPage = (filter, options) => this.#get('transactions', { ...filter }, options);
+
+  /**
+   * @param {HistoryFilter} [filter] as for {@link Coffer.movementsPage}
+   * @param {Options} [options]
+   * @returns {AsyncGenerator<Entry, void, void>} newest first, read page by page as it is used
+   */
+  movements = (filter, options) => pages((page) => this.movementsPage({ limit: 200, ...filter, ...page }, options));
 
   /**
    * @param {PageQuery & {search?: string, role?: Role | ''}} [query]
@@ -666,7 +703,12 @@ export class Coffer extends EventTarget {
   #url(path, query = {}) {
     const url = new URL(path, this.#baseUrl);
     for (const [name, value] of Object.entries(query)) {
-      if (value !== undefined && value !== null && value !== '') url.searchParams.set(name, String(value));
+      // `metadata[order]=42`: the pairs of an object are parameters of their own.
+      const isObject = typeof value === 'object' && value !== null;
+      const pairs = isObject ? Object.entries(value).map(([key, text]) => [`${name}[${key}]`, text]) : [[name, value]];
+      for (const [key, text] of pairs) {
+        if (text !== undefined && text !== null && text !== '') url.searchParams.set(String(key), String(text));
+      }
     }
     return url.href;
   }
@@ -958,7 +1000,7 @@ function retryAfterSeconds(response) {
  */
 /**
  * @typedef {{account_number: string, owner_id: string, currency: string, label: string | null,
- *   status: 'open' | 'frozen' | 'closed', balance: string, available: string, held: string, sequence: number,
+ *   metadata: Record<string, string>, status: 'open' | 'frozen' | 'closed', balance: string, available: string, held: string, sequence: number,
  *   opened_at: string}} Account
  */
 /**
@@ -967,8 +1009,17 @@ function retryAfterSeconds(response) {
  */
 /** @typedef {'deposit' | 'withdrawal' | 'transfer'} MovementType */
 /**
+ * What a movement is found by. A reference names one movement of one's own for good: another with it is refused with
+ * `reference_taken`, and `transactionId` of the {@link ProblemError} names the first.
+ * @typedef {{reference?: string, metadata?: Record<string, string>}} Tags
+ */
+/**
+ * The same in answers: null and `{}` where there are none, and for the receiver of a transfer.
+ * @typedef {{reference: string | null, metadata: Record<string, string>}} Tagged
+ */
+/**
  * One movement as one account sees it. `reverses` and `reversed_by` are only in the answer for one transaction.
- * @typedef {{id: string, type: MovementType, account_number: string, counterparty: string | null,
+ * @typedef {Tagged & {id: string, type: MovementType, account_number: string, counterparty: string | null,
  *   direction: 'credit' | 'debit', amount: string, currency: string, description: string | null, created_at: string,
  *   reverses?: string, reversed_by?: string}} Terms
  */
@@ -987,7 +1038,7 @@ function retryAfterSeconds(response) {
  */
 /** @typedef {Transaction['status']} TransactionStatus */
 /**
- * @typedef {{id: string, status: 'pending' | 'approved' | 'rejected' | 'expired',
+ * @typedef {Tagged & {id: string, status: 'pending' | 'approved' | 'rejected' | 'expired',
  *   type: MovementType | 'role_change' | 'second_factor_reset', account_number?: string, from_account?: string,
  *   to_account?: string, amount?: string, currency?: string, user_id?: string, role?: Role, description: string | null,
  *   reverses: string | null, hold_expires_at?: string, requested_by: string, requested_at: string, expires_at: string,
@@ -997,14 +1048,15 @@ function retryAfterSeconds(response) {
 /**
  * Money that an account keeps for one movement, or has kept. `to_account` is null for cash, and `captured_amount` unless
  * it is `captured`. What is `created_by_bank`, only the bank captures or releases.
- * @typedef {{id: string, status: 'held' | 'captured' | 'released' | 'expired', account_number: string,
+ * @typedef {Tagged & {id: string, status: 'held' | 'captured' | 'released' | 'expired', account_number: string,
  *   to_account: string | null, amount: string, currency: string, captured_amount: string | null,
  *   description: string | null, created_by_bank: boolean, created_at: string, expires_at: string,
  *   decided_at: string | null}} Hold
  */
-/** @typedef {{account_number: string, amount: string, currency?: string, description?: string}} Movement */
+/** @typedef {Tags & {account_number: string, amount: string, currency?: string, description?: string}} Movement */
 /**
- * @typedef {{from_account: string, to_account: string, amount: string, currency?: string, description?: string}} Transfer
+ * @typedef {Tags & {from_account: string, to_account: string, amount: string, currency?: string,
+ *   description?: string}} Transfer
  */
 /** @typedef {(Movement | Transfer) & {expires_at?: string}} HoldOrder `expires_at` is in seven days if left out */
 /**
@@ -1015,7 +1067,11 @@ function retryAfterSeconds(response) {
  * @typedef {{booked: number, refused: number, data: {status: number, transaction?: Transaction, replayed?: boolean,
  *   problem?: Problem}[]}} BatchResult
  */
-/** @typedef {{type?: MovementType | '', from?: string, to?: string, text?: string, limit?: number}} HistoryFilter */
+/**
+ * A movement must have all that is asked for.
+ * @typedef {Tags & {type?: MovementType | '', from?: string, to?: string, text?: string, min_amount?: string,
+ *   max_amount?: string, direction?: 'credit' | 'debit' | '', counterparty?: string, limit?: number}} HistoryFilter
+ */
 /** @typedef {{from: string, to: string}} Period dates, whose whole UTC day counts, or moments */
 /**
  * @typedef {{account_number: string, currency: string, label: string | null, from: string, to: string,
@@ -1061,7 +1117,7 @@ function retryAfterSeconds(response) {
 
 // Types of this file alone.
 
-/** @typedef {Record<string, string | number | null | undefined>} Query */
+/** @typedef {Record<string, string | number | null | undefined | Record<string, string>>} Query */
 /** @typedef {Record<string, string>} SentHeaders */
 /** @typedef {{method: string, signal?: AbortSignal, headers?: SentHeaders, body?: string}} Init */
 /** @typedef {'signed-in' | 'signed-out'} Change */

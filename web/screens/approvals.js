@@ -92,6 +92,7 @@ function rowOf(tools, approval) {
       h('p', null, h('b', null, whatOf(approval)), ' ', stateChip(approval)),
       ways(tools, approval),
       approval.description && h('p', null, approval.description),
+      approval.reference && h('p', { class: 'hint' }, `Reference: ${approval.reference}`),
       approval.reverses &&
         h(
           'p',

@@ -50,7 +50,17 @@ const GROUPS = [
       'access_denied',
     ],
   ],
-  ['Accounts', ['account_opened', 'account_renamed', 'account_frozen', 'account_released', 'account_closed']],
+  [
+    'Accounts',
+    [
+      'account_opened',
+      'account_renamed',
+      'account_metadata_changed',
+      'account_frozen',
+      'account_released',
+      'account_closed',
+    ],
+  ],
   [
     'Movements and holds',
     [
@@ -72,6 +82,7 @@ const GROUPS = [
       'balance_viewed',
       'history_viewed',
       'transaction_viewed',
+      'movements_listed',
       'holds_viewed',
       'statement_exported',
       'user_viewed',

@@ -1,23 +1,18 @@
 /** The passbook of an account: its entries, filtered, loaded page by page as one scrolls. */
 
-import { startOfDay, formatDay, formatTime } from '../domain/dates.js';
+import { formatDay, formatTime } from '../domain/dates.js';
 import { groupDigits } from '../domain/account_number.js';
 import { h } from '../ui/dom.js';
-import { field, select } from '../ui/form.js';
-import { formatMoney } from '../domain/money.js';
-import { MOVEMENT_TYPES, movementTypeChoices } from '../domain/movement_types.js';
+import { decimalsOf, formatMoney } from '../domain/money.js';
+import { MOVEMENT_TYPES } from '../domain/movement_types.js';
+import { asked, filterOf, isFiltered, movementFilters } from '../ui/movement_filters.js';
 import { paged } from '../ui/paged.js';
 import { link, rememberInAddress } from '../ui/router.js';
-import { whenTypedOut } from '../ui/typing.js';
 
-/** @import { Account, Entry, MovementType } from '../api/coffer.js' */
+/** @import { Account, Entry } from '../api/coffer.js' */
 /** @import { Context } from '../app.js' */
 /** @import { Properties } from '../ui/dom.js' */
-
-/** @typedef {{type: MovementType | '', text: string, from: string, to: string}} Filter the days as a field has them */
-
-/** @type {[MovementType | '', string][]} */
-const KINDS = [['', 'All kinds'], ...movementTypeChoices()];
+/** @import { Filter } from '../ui/movement_filters.js' */
 
 /**
  * @param {Context} context
@@ -26,12 +21,14 @@ const KINDS = [['', 'All kinds'], ...movementTypeChoices()];
  */
 export function accountHistory({ bank, query, path, signal }, account, customer) {
   const chosen = filterOf((name) => query.get(name));
+  const decimals = decimalsOf(account.balance);
   const body = h('tbody', { role: 'rowgroup' });
   const list = paged({
     into: body,
     frame: table(body),
     signal,
-    load: (cursor, mine) => bank.historyPage(account.account_number, { ...asked(chosen), cursor }, { signal: mine }),
+    load: (cursor, mine) =>
+      bank.historyPage(account.account_number, { ...asked(chosen, decimals), cursor }, { signal: mine }),
     row: (entry, previous) => [dayRow(entry, previous), row(entry, customer?.id)],
     empty: () => nothing(chosen),
   });
@@ -45,55 +42,16 @@ export function accountHistory({ bank, query, path, signal }, account, customer)
     'section',
     { 'aria-labelledby': 'history-heading' },
     h('h2', { id: 'history-heading' }, 'History'),
-    filters(chosen, change, signal),
+    movementFilters(chosen, { name: 'Filter the history', decimals, change, signal }),
     list,
   );
 }
 
-/**
- * @param {(name: string) => string | null} read
- * @returns {Filter}
- */
-function filterOf(read) {
-  const type = KINDS.find(([kind]) => kind === read('type'))?.[0] ?? '';
-  return { type, text: read('text') ?? '', from: read('from') ?? '', to: read('to') ?? '' };
-}
-
-/** Local days become moments. `to` is the last day that counts. @param {Filter} chosen */
-function asked({ type, text, from, to }) {
-  return { type, text, from: from && startOfDay(from), to: to && startOfDay(to, 1) };
-}
-
 /** @param {Filter} chosen @returns {[string, string]} */
-function nothing(chosen) {
-  return Object.values(chosen).some(Boolean)
+export function nothing(chosen) {
+  return isFiltered(chosen)
     ? ['Nothing like that', 'No movement fits these filters.']
     : ['Nothing yet', 'Movements appear here as soon as money comes in.'];
-}
-
-/** @param {Filter} chosen @param {(filter: Filter) => void} change @param {AbortSignal} signal */
-function filters(chosen, change, signal) {
-  const type = field({ name: 'type', label: 'Kind', control: select(KINDS, { value: chosen.type }), required: false });
-  const text = field({
-    name: 'text',
-    label: 'Text',
-    type: 'search',
-    value: chosen.text,
-    placeholder: 'Search descriptions',
-    maxlength: 140,
-    required: false,
-  });
-  /** @param {'from' | 'to'} name @param {string} label */
-  const day = (name, label) => field({ name, label, type: 'date', value: chosen[name], required: false });
-  const fields = [text, type, day('from', 'From'), day('to', 'To')];
-  /** @param {string} name */
-  const valueOf = (name) => fields.find(({ control }) => control.name === name)?.control.value.trim() ?? null;
-  const read = () => change(filterOf(valueOf));
-  /** @param {Event} event */
-  const onsubmit = (event) => event.preventDefault();
-  const bar = h('form', { class: 'filters', role: 'search', 'aria-label': 'Filter the history', onsubmit }, fields);
-  whenTypedOut(bar, read, signal);
-  return bar;
 }
 
 // Roles are written out: on a small screen the style makes these no table any more, and browsers then forget.
@@ -120,7 +78,7 @@ function table(body) {
 }
 
 /** @param {Entry} entry @param {Entry | undefined} previous */
-function dayRow(entry, previous) {
+export function dayRow(entry, previous) {
   const day = formatDay(entry.created_at);
   if (previous && formatDay(previous.created_at) === day) return [];
   return h('tr', { class: 'day', role: 'row' }, h('th', { role: 'rowheader', scope: 'rowgroup', colspan: 3 }, day));

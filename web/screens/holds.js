@@ -104,6 +104,7 @@ function rowOf(tools, hold) {
       null,
       h('p', null, h('b', { class: 'amount' }, moneyOf(hold)), ' ', chip(hold.status)),
       hold.description && h('p', null, hold.description),
+      hold.reference && h('p', { class: 'hint' }, `Reference: ${hold.reference}`),
       h('p', null, receiverOf(hold)),
       story(hold).map((words) => h('p', { class: 'hint' }, words)),
       isOpen &&

@@ -52,7 +52,7 @@ const ANOTHER = 'another';
 const hasReceiver = (kind) => kind === KINDS.transfer || kind === KINDS.hold;
 
 /**
- * @typedef {{amount: string, description: string, receiver?: string, receiverName?: string, until?: string}} Plan
+ * @typedef {{amount: string, description: string, reference: string, receiver?: string, receiverName?: string, until?: string}} Plan
  *   `amount` and `until` as the bank wants them
  * @typedef {{plan: Plan, preview: Preview}} Reviewed the plan, and what the bank says that it would do
  * @typedef {{context: Context, kind: Kind, account: Account, receivers: Account[],
@@ -112,6 +112,7 @@ function fillIn(task, next) {
     const plan = {
       amount: checkedAmount(values.amount, decimals),
       description: values.description,
+      reference: values.reference,
       ...receiverOf(task, values),
       ...untilOf(task, values),
     };
@@ -141,6 +142,7 @@ function fillIn(task, next) {
       autocomplete: 'off',
     }),
     kind === KINDS.hold && lastDayField(),
+    referenceField(),
     actions(h('a', { class: 'button quiet', href: homeOf(task) }, 'Cancel'), submitButton('Review')),
   );
 }
@@ -150,6 +152,19 @@ function noteOf({ kind, customer }) {
   if (kind === KINDS.transfer) return 'Both statements show it.';
   if (kind === KINDS.hold) return 'Statements show it once the money moves.';
   return `${customer ? 'The customer’s' : 'Your'} statement shows it.`;
+}
+
+/** Few need it, so it is out of the way. */
+function referenceField() {
+  const reference = field({
+    name: 'reference',
+    label: 'Reference',
+    optional: true,
+    hint: 'Your own name for the movement, such as the number of an invoice. Each is used once. Only you and the bank see it.',
+    characters: 64,
+    autocomplete: 'off',
+  });
+  return h('details', { class: 'more' }, h('summary', null, 'More'), reference);
 }
 
 function lastDayField() {
@@ -280,6 +295,7 @@ function review(task, { plan, preview }, back) {
       plan.receiver && line('To', plan.receiverName && `${plan.receiverName} · `, groupDigits(plan.receiver)),
       kind === KINDS.hold && !plan.receiver && line('To', HOLD.cash),
       plan.description && line('Description', plan.description),
+      plan.reference && line('Reference', plan.reference),
       plan.until && line('Until', formatMoment(plan.until)),
       preview.status === 'pending_approval' && line('Approval', 'A second person has to agree first.'),
     ),
@@ -307,6 +323,8 @@ async function carryOut(task, plan, { confirm, change, back }) {
     replaceWith(`/accounts/${account.account_number}/${place}`, { for: customer?.id });
   } catch (error) {
     if (isUncertain(error)) return stayUncertain(confirm, change, error);
+    if (error instanceof ProblemError && error.code === 'reference_taken')
+      return back(new FieldProblem('reference', 'One of your movements has this reference. Each is used once.'));
     if (error instanceof ProblemError && error.errors.length) return back(withFormsNames(error));
     throw error;
   }
@@ -318,8 +336,9 @@ async function carryOut(task, plan, { confirm, change, back }) {
  * @param {{[way in 'deposit' | 'withdraw' | 'transfer' | 'hold']: (order: any, options?: MovementOptions) => Promise<Answer>}} ways
  * @param {Task} task @param {Plan} plan @param {MovementOptions} options
  */
-function send(ways, { kind, account }, { amount, description, receiver, until }, options) {
-  const common = { amount, currency: account.currency, ...(description && { description }) };
+function send(ways, { kind, account }, { amount, description, reference, receiver, until }, options) {
+  const texts = { ...(description && { description }), ...(reference && { reference }) };
+  const common = { amount, currency: account.currency, ...texts };
   const cash = { account_number: account.account_number, ...common };
   const order = receiver && { from_account: account.account_number, to_account: receiver, ...common };
   if (kind === KINDS.hold) return ways.hold({ ...(order || cash), expires_at: until }, options);

@@ -99,6 +99,8 @@ function facts(entry, hrefOf) {
     'dl',
     { class: 'facts' },
     entry.description && line('Description', entry.description),
+    entry.reference && line('Reference', entry.reference),
+    Object.entries(entry.metadata).map(([key, value]) => line(`Metadata · ${key}`, value)),
     line('Account', groupDigits(entry.account_number)),
     entry.counterparty && line(entry.direction === 'credit' ? 'From' : 'To', groupDigits(entry.counterparty)),
     line('When', formatExactMoment(entry.created_at)),

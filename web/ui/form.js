@@ -141,11 +141,17 @@ function clearProblems(element) {
   for (const each of fieldsOf(element)) setFieldError(each, '');
 }
 
+/** Also where it is folded away: a complaint that nobody sees helps nobody. @param {Field} at */
+function focusOn({ control }) {
+  control.closest('details')?.setAttribute('open', '');
+  control.focus();
+}
+
 /** @param {HTMLFormElement} element */
 function checkRequired(element) {
   const empty = fieldsOf(element).filter(({ control }) => control.required && !control.value.trim());
   for (const each of empty) setFieldError(each, 'Please fill this in.');
-  empty[0]?.control.focus();
+  if (empty[0]) focusOn(empty[0]);
   return empty.length === 0;
 }
 
@@ -155,7 +161,7 @@ function checkLengths(element) {
     ({ control, characters }) => characters && [...control.value.trim().normalize('NFC')].length > characters,
   );
   for (const each of tooLong) setFieldError(each, `Enter at most ${each.characters} characters.`);
-  tooLong[0]?.control.focus();
+  if (tooLong[0]) focusOn(tooLong[0]);
   return tooLong.length === 0;
 }
 
@@ -177,7 +183,7 @@ export function showProblem(element, error) {
   }));
   for (const { at, text } of found) if (at) setFieldError(at, text);
   const first = found.find(({ at }) => at)?.at;
-  first?.control.focus();
+  if (first) focusOn(first);
   const homeless = found.filter(({ at }) => !at).map(({ text }) => text);
   if (first && !homeless.length) return;
   const words = homeless.length ? homeless : [explain(error)];

@@ -13,6 +13,7 @@ export function staffWays(me, path) {
     'nav',
     { class: 'tabs', 'aria-label': 'Staff' },
     way('/staff', 'Customers'),
+    way('/staff/movements', 'All movements'),
     way('/staff/approvals', 'Approvals'),
     readsAudit(me) && way('/staff/audit', 'Audit log'),
   );

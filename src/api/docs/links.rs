@@ -93,7 +93,7 @@ fn steps_from(operation_id: &str) -> Vec<Step> {
 fn of_an_account(status: &'static str, number: &'static str) -> Vec<Step> {
     let targets = [
         "show_account",
-        "rename_account",
+        "update_account",
         "close_account",
         "take_statement",
         "take_statement_as_csv",

@@ -119,7 +119,7 @@ fn add_problems(operation: &mut Operation, changes_something: bool) {
         add("408", "The body took too long to arrive");
         add(
             "413",
-            "The body is larger than this call takes: 4 KiB for passwords and tokens, 2 MB for batches, else 16 KiB",
+            "The body is larger than this call takes: 4 KiB for passwords and tokens, 2 MB for batches, else 24 KiB",
         );
         add("415", "The body is not declared as application/json, or is compressed");
     }

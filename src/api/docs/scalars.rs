@@ -11,10 +11,11 @@ use crate::account_number::AccountNumber;
 use crate::api::http::cursor::Cursor;
 use crate::api::http::fields::WholeUnits;
 use crate::api::http::page::Limit;
+use crate::api::money::tags::{Metadata, MetadataChanges};
 use crate::auth::passwords::{NewPassword, Password};
 use crate::email::Email;
 use crate::money::{Amount, Currency, CurrentCurrency, Money};
-use crate::text::{Description, DescriptionSearch, Label, Name, Reason, UserSearch};
+use crate::text::{Description, DescriptionSearch, Label, MetadataValue, Name, Reason, Reference, UserSearch};
 use crate::timestamp::{DayOrMoment, Timestamp};
 
 /// What references to schemas begin with.
@@ -41,11 +42,15 @@ pub fn inline(document: OpenApi, maximum_major_units: i64) -> Value {
         Label,
         Limit<100>,
         Limit<200>,
+        Metadata,
+        MetadataChanges,
+        MetadataValue,
         Money,
         Name,
         NewPassword,
         Password,
         Reason,
+        Reference,
         Timestamp,
         UserSearch,
         WholeUnits,

@@ -18,6 +18,7 @@ pub fn of(mut document: Value) -> Value {
         translate_nullable_type(members);
         translate_nullable_choice(members);
         translate_examples(members);
+        leave_out_names_of_properties(members);
         leave_out_link_with_body(members);
     });
     document
@@ -51,6 +52,13 @@ fn translate_nullable_choice(members: &mut Map<String, Value>) {
     members.shift_remove("oneOf");
     members.insert(word.to_owned(), Value::Array(others));
     members.insert("nullable".to_owned(), json!(true));
+}
+
+/// 3.0 says nothing about the names of properties: their description does.
+fn leave_out_names_of_properties(members: &mut Map<String, Value>) {
+    if members.contains_key("additionalProperties") {
+        members.shift_remove("propertyNames");
+    }
 }
 
 /// `examples: [x]` of a schema becomes `example: x`. Elsewhere `examples` is an object, in both versions.

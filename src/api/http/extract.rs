@@ -24,12 +24,13 @@ use crate::api::http::error::{Error, Result};
 use crate::api::http::problem::FieldError;
 use crate::api::http::protocol::tokens;
 use crate::auth::passwords;
+use crate::books::tags;
 use crate::email;
 use crate::problem_code::ProblemCode;
-use crate::text::{MAX_DESCRIPTION_LENGTH, MAX_NAME_LENGTH};
+use crate::text::{MAX_DESCRIPTION_LENGTH, MAX_NAME_LENGTH, MAX_REFERENCE_LENGTH};
 
 /// No request of this API needs more, but for batches.
-pub const MAX_BODY_BYTES: usize = 16 * 1024;
+pub const MAX_BODY_BYTES: usize = 24 * 1024;
 /// For requests that carry passwords or tokens, which are read before anybody has shown who they are. A name and a
 /// password fit, or two passwords, however their characters are escaped.
 pub const MAX_AUTH_BODY_BYTES: usize = 4 * 1024;
@@ -38,7 +39,9 @@ const _: () = {
     let sign_up = (MAX_NAME_LENGTH + passwords::MAX_LENGTH) * MAX_CHARACTER_BYTES + email::MAX_LENGTH;
     let change = 2 * passwords::MAX_LENGTH * MAX_CHARACTER_BYTES;
     assert!(sign_up + FRAME_BYTES <= MAX_AUTH_BODY_BYTES && change + FRAME_BYTES <= MAX_AUTH_BODY_BYTES);
-    assert!(MAX_DESCRIPTION_LENGTH * MAX_CHARACTER_BYTES + FRAME_BYTES <= MAX_BODY_BYTES);
+    let pair = MAX_DESCRIPTION_LENGTH * MAX_CHARACTER_BYTES + tags::MAX_KEY_LENGTH + FRAME_BYTES / 16;
+    let texts = (MAX_DESCRIPTION_LENGTH + MAX_REFERENCE_LENGTH) * MAX_CHARACTER_BYTES;
+    assert!(texts + tags::MAX_PAIRS * pair + FRAME_BYTES <= MAX_BODY_BYTES);
 };
 /// How much of a body that is too large is read before the connection is closed.
 const MAX_DISCARDED_BYTES: usize = 8 * 1024 * 1024;
@@ -296,18 +299,22 @@ where
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self> {
-        let query = parts.uri.query().unwrap_or_default();
-        let deserializer = serde_urlencoded::Deserializer::new(form_urlencoded::parse(query.as_bytes()));
-        let value: T = serde_path_to_error::deserialize(deserializer).map_err(|error| {
-            let path = match error.path().to_string() {
-                root if root == "." => String::new(),
-                name => format!("?{name}"),
-            };
-            Error::Invalid(vec![field_error(path, "?", &error.inner().to_string())])
-        })?;
-        value.validate().map_err(|errors| invalid(&errors, "?"))?;
-        Ok(Self(value))
+        parse_query(parts.uri.query().unwrap_or_default()).map(Self)
     }
+}
+
+/// Parses a query string, and validates what it says.
+pub fn parse_query<T: DeserializeOwned + Validate>(query: &str) -> Result<T> {
+    let deserializer = serde_urlencoded::Deserializer::new(form_urlencoded::parse(query.as_bytes()));
+    let value: T = serde_path_to_error::deserialize(deserializer).map_err(|error| {
+        let path = match error.path().to_string() {
+            root if root == "." => String::new(),
+            name => format!("?{name}"),
+        };
+        Error::Invalid(vec![field_error(path, "?", &error.inner().to_string())])
+    })?;
+    value.validate().map_err(|errors| invalid(&errors, "?"))?;
+    Ok(value)
 }
 
 impl<S, T> FromRequestParts<S> for PathParam<T>

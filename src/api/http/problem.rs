@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use axum::http::header::{ACCEPT_ENCODING, ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::header::{ACCEPT_ENCODING, ALLOW, CONNECTION, CONTENT_TYPE, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
@@ -60,7 +60,7 @@ pub struct Problem {
     /// Quote it when you report a problem: the log has the same id.
     #[schema(example = "019a8f3e-7c4b-7d21-9b1e-2f6a5c0d4e88")]
     pub request_id: String,
-    /// The movement to look up, when it is unknown whether it was booked.
+    /// The movement to look up, when it is unknown whether it was booked, or when it has the reference already.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub transaction_id: Option<Uuid>,
@@ -71,6 +71,9 @@ pub struct Problem {
     /// The cause, for the log alone.
     #[serde(skip)]
     pub(super) cause: Option<String>,
+    /// Where to look.
+    #[serde(skip)]
+    location: Option<String>,
     /// The limit that was met.
     #[serde(skip)]
     limit: Option<Exceeded>,
@@ -102,8 +105,14 @@ impl Problem {
             transaction_id: None,
             errors: Vec::new(),
             cause: None,
+            location: None,
             limit: None,
         }
+    }
+
+    /// Names a movement of the caller's to look up.
+    pub(super) fn of_movement(self, id: Uuid) -> Self {
+        Self { transaction_id: Some(id), location: Some(format!("/transactions/{id}")), ..self }
     }
 
     /// 422. The code of the only error, or `validation_failed` when there are several.
@@ -214,6 +223,9 @@ impl Problem {
             }
             _ => {}
         }
+        if let Some(location) = self.location.as_deref().and_then(|path| HeaderValue::from_str(path).ok()) {
+            response.headers_mut().insert(LOCATION, location);
+        }
         if let Some(Exceeded { policy, allowance }) = self.limit {
             let seconds = allowance.reset.as_secs_f64().ceil() as u64;
             response.headers_mut().insert(RETRY_AFTER, seconds.max(1).into());
@@ -242,7 +254,8 @@ impl Problem {
             headers.insert(RETRY_AFTER, RETRY_AFTER_SECONDS.into());
         }
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        for name in [ACCEPT_ENCODING, ALLOW, CONNECTION, RETRY_AFTER, WWW_AUTHENTICATE, RATE_LIMIT, RATE_LIMIT_POLICY] {
+        let kept = [ACCEPT_ENCODING, ALLOW, CONNECTION, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE];
+        for name in kept.into_iter().chain([RATE_LIMIT, RATE_LIMIT_POLICY]) {
             if let Some(value) = response.headers_mut().remove(&name) {
                 headers.insert(name, value);
             }

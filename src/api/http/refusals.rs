@@ -27,6 +27,9 @@ impl From<Refusal> for Problem {
             Refusal::SameAccount => field("/to_account", ProblemCode::SameAccount, &refusal),
             Refusal::CurrencyMismatch { .. } => field("/currency", ProblemCode::CurrencyMismatch, &refusal),
             Refusal::TransferBetweenCurrencies { .. } => field("/to_account", ProblemCode::CurrencyMismatch, &refusal),
+            Refusal::ReferenceTaken { by } => {
+                plain(StatusCode::CONFLICT, ProblemCode::ReferenceTaken, &refusal).of_movement(*by)
+            }
             Refusal::BatchRefused => plain(StatusCode::CONFLICT, ProblemCode::BatchRefused, &refusal),
             Refusal::IdempotencyKeyReused => field("Idempotency-Key", ProblemCode::IdempotencyKeyReused, &refusal),
             Refusal::ApprovalRequired { .. } => field("/amount", ProblemCode::ApprovalRequired, &refusal),

@@ -1,5 +1,6 @@
 //! Accounts and balances: `/accounts`, `/accounts/{account_number}` and `GET /balance`.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use axum::extract::State;
@@ -20,10 +21,12 @@ use crate::api::http::extract::{Json, PathParam, Query};
 use crate::api::http::fields;
 use crate::api::http::page::{self, Limit, Page};
 use crate::api::http::views::AccountLook;
+use crate::api::money::tags::{Metadata, MetadataChanges};
 use crate::api::people::{proof, users};
 use crate::books::account::{Account, AccountStatus};
 use crate::books::audit_event::{Action, Event};
 use crate::books::refusal::Refusal;
+use crate::books::tags::Pairs;
 use crate::db::Tx;
 use crate::limits::{Allowance, Exceeded, Policy, Quota};
 use crate::money::{Currency, CurrentCurrency, Money};
@@ -50,6 +53,8 @@ pub struct AccountBody {
     /// The name that was given to the account, up to 50 characters; null if it has none.
     #[schema(example = "Savings")]
     label: Option<String>,
+    /// What was noted on the account; `{}` if nothing was.
+    metadata: Metadata,
     status: AccountStatus,
     balance: Money,
     /// What could be withdrawn now.
@@ -115,15 +120,18 @@ pub struct OpenAccountRequest {
     label: Option<Label>,
 }
 
-/// A new label for an account.
+/// Changes to an account. A field that is left out stays as it is.
 #[derive(Debug, Deserialize, Validate, ToSchema)]
 #[serde(deny_unknown_fields)]
-#[schema(example = json!({"label": "Holidays"}))]
-pub struct RelabelRequest {
+#[schema(example = json!({"label": "Holidays", "metadata": {"cost_centre": "4711", "project": null}}))]
+pub struct UpdateAccountRequest {
     /// A new name for the account, up to 50 characters; null for none.
-    #[serde(deserialize_with = "Option::deserialize")]
-    #[schema(required = true, example = "Holidays")]
-    label: Option<Label>,
+    #[serde(default, deserialize_with = "fields::present")]
+    #[schema(example = "Holidays")]
+    label: Option<Option<Label>>,
+    /// Pairs to note, by key; null removes one.
+    #[serde(default)]
+    metadata: MetadataChanges,
 }
 
 /// Show a balance
@@ -197,7 +205,12 @@ pub async fn list(
         let look = context.event(Action::AccountsListed).on(owner_id);
         app.viewed(accounts.iter().map(|account| account.account_number).fold(look, Event::about))?;
     }
-    let data = accounts.into_iter().map(AccountBody::from).collect();
+    let mut metadata = metadata_of(&app, owner_id, &accounts).await?;
+    let with_metadata = |account: Account| {
+        let metadata = metadata.remove(&account.account_number).unwrap_or_default();
+        AccountBody::from(account).with(metadata)
+    };
+    let data = accounts.into_iter().map(with_metadata).collect();
     Ok(Json(Page::new(data, next_cursor)))
 }
 
@@ -269,16 +282,17 @@ pub async fn show(
     PathParam(number): PathParam<AccountNumber>,
 ) -> Result<Json<AccountBody>> {
     let look = AccountLook::new(Action::AccountViewed);
-    Ok(Json(readable_account(&app, &context, caller, number, look).await?.into()))
+    let account = readable_account(&app, &context, caller, number, look).await?;
+    Ok(Json(AccountBody::from(account).with(app.db.metadata_of(number).await?)))
 }
 
-/// Rename an account
+/// Change an account
 ///
-/// The label is its owner's own; null takes it away.
+/// Its label, and what is noted on it: `metadata` is merged, key by key (RFC 7396). Its owner may, and staff.
 #[utoipa::path(
     patch,
     path = "/accounts/{account_number}",
-    operation_id = "rename_account",
+    operation_id = "update_account",
     tag = "Accounts",
     params((
         "account_number" = String,
@@ -287,28 +301,44 @@ pub async fn show(
         pattern = "^[1-9][0-9]{13}$",
         example = "10000000000180",
     )),
-    request_body(content = RelabelRequest, description = "The label that replaces the present one; null removes it"),
+    request_body(content = UpdateAccountRequest, description = "The fields to change; the others stay as they are"),
     responses(
-        (status = OK, description = "Renamed", body = AccountBody),
+        (status = OK, description = "Changed", body = AccountBody),
         (status = NOT_FOUND, description = "No such account among the caller's"),
     ),
     security(("bearer" = []))
 )]
-pub async fn relabel(
+pub async fn update(
     State(app): State<App>,
     context: RequestContext,
     Actor(caller): Actor,
     PathParam(number): PathParam<AccountNumber>,
-    Json(request): Json<RelabelRequest>,
+    Json(request): Json<UpdateAccountRequest>,
 ) -> Result<Json<AccountBody>> {
     let account = managed_account(&app, caller, number).await?;
     let mut tx = app.db.begin().await?;
-    let label = request.label.map(String::from);
-    tx.label_account(number, label.as_deref()).await?;
-    let renamed = context.event(Action::AccountRenamed).on(number).detail(label.as_deref().unwrap_or("(no name)"));
-    tx.append_to_audit_log(&[about_owner(renamed, &account)]).await?;
+    // Two who note something at the same time merge one after the other.
+    tx.lock_account(number).await?;
+    let mut records = Vec::new();
+    let mut label = account.label.clone();
+    if let Some(new) = request.label {
+        label = new.map(String::from);
+        tx.label_account(number, label.as_deref()).await?;
+        records.push(context.event(Action::AccountRenamed).on(number).detail(label.as_deref().unwrap_or("(no name)")));
+    }
+    let mut metadata = tx.metadata_of(number).await?;
+    let keys = request.metadata.keys().collect::<Vec<_>>().join(", ");
+    if !keys.is_empty() {
+        metadata = request.metadata.merged_into(metadata).map_err(|error| Error::Invalid(vec![error]))?;
+        tx.set_metadata_of(number, &metadata).await?;
+        records.push(context.event(Action::AccountMetadataChanged).on(number).detail(keys));
+    }
+    let records: Vec<_> = records.into_iter().map(|record| about_owner(record, &account)).collect();
+    if !records.is_empty() {
+        tx.append_to_audit_log(&records).await?;
+    }
     tx.commit().await?;
-    Ok(Json(Account { label, ..account }.into()))
+    Ok(Json(AccountBody::from(Account { label, ..account }).with(metadata)))
 }
 
 /// Close an account
@@ -437,6 +467,13 @@ async fn managed_account(app: &App, caller: Caller, number: AccountNumber) -> Re
     account.filter(|account| caller.may_manage(account)).ok_or_else(Error::account_not_found)
 }
 
+/// What is noted on accounts of this owner, which are in the order of their numbers.
+async fn metadata_of(app: &App, owner_id: Uuid, accounts: &[Account]) -> sqlx::Result<HashMap<AccountNumber, Pairs>> {
+    let (Some(first), Some(last)) = (accounts.first(), accounts.last()) else { return Ok(HashMap::new()) };
+    let found = app.db.metadata_between(owner_id, first.account_number, last.account_number).await?;
+    Ok(found.into_iter().collect())
+}
+
 /// The last sequence at or before `at`, and the balance after it.
 async fn balance_at(app: &App, account: &Account, at: Timestamp) -> Result<(i64, i64)> {
     let sequence = app.db.sequence_at(account.account_number, account.sequence, at).await?;
@@ -458,6 +495,13 @@ impl Balance {
     }
 }
 
+impl AccountBody {
+    pub fn with(self, metadata: Pairs) -> Self {
+        Self { metadata: Metadata(metadata), ..self }
+    }
+}
+
+/// Of an account on which nothing is noted.
 impl From<Account> for AccountBody {
     fn from(account: Account) -> Self {
         Self {
@@ -468,6 +512,7 @@ impl From<Account> for AccountBody {
             available: Money::new(account.available(), account.currency),
             held: Money::new(account.reserved, account.currency),
             label: account.label,
+            metadata: Metadata::default(),
             status: account.status,
             sequence: account.sequence,
             opened_at: account.opened_at,

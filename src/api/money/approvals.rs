@@ -24,6 +24,7 @@ use crate::api::http::extract::{Json, PathParam, Query};
 use crate::api::http::fields::ApprovalId;
 use crate::api::http::page::{self, Limit, Page};
 use crate::api::money::movements;
+use crate::api::money::tags::Metadata;
 use crate::api::people::{access_changes, proof};
 use crate::books::approval::{Approval, ApprovalStatus};
 use crate::books::audit_event::{Action, Event};
@@ -78,6 +79,11 @@ pub struct ApprovalBody {
     /// The text that statements will show; null if none was sent, and for changes of access.
     #[schema(example = "House sale")]
     description: Option<String>,
+    /// The reference that it was requested with; null if none was sent, and for changes of access.
+    #[schema(example = "INV-2026-0042")]
+    reference: Option<String>,
+    /// What it was requested with; `{}` if none was sent, and for changes of access.
+    metadata: Metadata,
     /// The booked movement that this one is to undo.
     reverses: Option<Uuid>,
     /// When the hold is to expire that is placed when this is approved. Absent for what is booked at once.
@@ -334,7 +340,7 @@ fn approved_command(app: &App, approval: &Approval, dual_control: DualControl) -
         step: approval.hold_expires_at.map_or(Step::Post, |until| Step::Hold { expires_at: Some(until) }),
         amount: Amount::from(approval.money()),
         currency: Some(approval.currency),
-        texts: movements::texts(approval.description.clone()),
+        texts: movements::texts(approval.description.clone(), approval.tags.clone()),
         idempotency_key: None,
         dual_control,
         reverses: None,
@@ -425,6 +431,8 @@ impl From<Approval> for ApprovalBody {
             currency: Some(approval.currency),
             user_id: None,
             role: None,
+            reference: approval.tags.reference().map(str::to_owned),
+            metadata: Metadata(approval.tags.metadata().clone()),
             description: approval.description,
             reverses: approval.reverses,
             hold_expires_at: approval.hold_expires_at,
@@ -461,6 +469,8 @@ impl From<AccessChange> for ApprovalBody {
             user_id: Some(change.user_id),
             role: change.role,
             description: None,
+            reference: None,
+            metadata: Metadata::default(),
             reverses: None,
             hold_expires_at: None,
             requested_by: change.requested_by,

@@ -14,6 +14,7 @@ use crate::api::http::error::{Error, Result};
 use crate::api::http::extract::{IdempotencyKey, Json, MAX_CHARACTER_BYTES, Object, Query};
 use crate::api::http::problem::{FieldError, Problem};
 use crate::api::money::preview::PreviewQuery;
+use crate::api::money::tags::{self, Metadata};
 use crate::api::money::transaction::TransactionBody;
 use crate::api::money::transactions;
 use crate::api::money::{holds, movements};
@@ -24,7 +25,7 @@ use crate::books::decisions::{Receipt, Verdicts};
 use crate::books::movement::Movement;
 use crate::money::{Amount, Currency};
 use crate::problem_code::ProblemCode;
-use crate::text::{Description, MAX_DESCRIPTION_LENGTH};
+use crate::text::{Description, MAX_DESCRIPTION_LENGTH, Reference};
 use crate::timestamp::Timestamp;
 
 /// Movements in one batch: as many as the ledger writes in one commit.
@@ -32,7 +33,8 @@ pub const MAX_ITEMS: usize = 1_000;
 /// This many items cost the caller one request more: items that are refused or repeated are work, too, and count as no
 /// movement.
 const ITEMS_FOR_A_REQUEST: usize = 100;
-/// Everything in an item but its description, with the white space of a program that prints it for people.
+/// Everything in an item but its description, with the white space of a program that prints it for people. An item with
+/// a reference and some metadata fits, too; batches with much of it are sent in parts.
 const MAX_ITEM_FRAME_BYTES: usize = 320;
 /// A whole batch, 2 MB, however it is written: every character of every description may be two escapes (`\ud83d\ude00`).
 /// It is held in memory until it is parsed. Only signed-in users may send one, and the limits on requests bound how
@@ -70,6 +72,9 @@ pub struct BatchItem {
     amount: Amount,
     currency: Option<Currency>,
     description: Option<Description>,
+    /// Your own name for the movement, up to 64 characters. It names one movement of yours for good.
+    reference: Option<Reference>,
+    metadata: Option<Metadata>,
     /// Of a hold: when the money is free again, at most 31 days away. In seven days if left out.
     expires_at: Option<Timestamp>,
 }
@@ -206,7 +211,7 @@ impl BatchItem {
             step: self.step()?,
             amount: self.amount,
             currency: self.currency,
-            texts: movements::texts(self.description.map(Into::into)),
+            texts: movements::texts(self.description.map(Into::into), tags::of_request(self.reference, self.metadata)),
             idempotency_key,
             // A pending item would hold up the batch, or split it.
             dual_control: DualControl::Refuse,

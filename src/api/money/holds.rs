@@ -21,6 +21,7 @@ use crate::api::http::views::AccountLook;
 use crate::api::money::accounts::{about_owner, readable_account};
 use crate::api::money::movements::{self, Answer, PendingResponse, PostedResponse, PreviewResponse, Terms};
 use crate::api::money::preview::PreviewQuery;
+use crate::api::money::tags::{self, Metadata};
 use crate::api::money::transaction::TransactionBody;
 use crate::api::money::transactions;
 use crate::api::people::proof;
@@ -33,7 +34,7 @@ use crate::books::refusal::Refusal;
 use crate::db::holds::HoldFilter;
 use crate::money::{Amount, Currency, Money};
 use crate::problem_code::ProblemCode;
-use crate::text::Description;
+use crate::text::{Description, Reference};
 use crate::timestamp::Timestamp;
 
 /// Money to keep: with `account_number` to be paid out, with `from_account` and `to_account` to be transferred.
@@ -54,6 +55,11 @@ pub struct HoldRequest {
     /// What the statement will say once it is captured, up to 140 characters.
     #[schema(example = "Deposit for the bicycle")]
     description: Option<Description>,
+    /// Your own name for the movement to come, up to 64 characters. It names one movement of yours for good, also when
+    /// the hold is released.
+    reference: Option<Reference>,
+    /// Pairs of texts by which you find the movement to come. The other side of a transfer does not see them.
+    metadata: Option<Metadata>,
     /// When the money is free again if nobody captures it: in the future, and at most 31 days away. In seven days if left
     /// out.
     expires_at: Option<Timestamp>,
@@ -87,6 +93,11 @@ pub struct HoldBody {
     /// The text that the statement will show; null if none was sent.
     #[schema(example = "Deposit for the bicycle")]
     description: Option<String>,
+    /// The reference that it was created with; null if none was sent.
+    #[schema(example = "INV-2026-0042")]
+    reference: Option<String>,
+    /// What it was created with; `{}` if none was sent.
+    metadata: Metadata,
     /// Whether somebody who works at the bank has created it. Then only the bank captures or releases it.
     created_by_bank: bool,
     created_at: Timestamp,
@@ -137,7 +148,8 @@ pub struct HeldResponse(TransactionBody);
         PendingResponse,
         (status = UNAUTHORIZED, description = proof::REQUIRED_ABOVE),
         (status = NOT_FOUND, description = "No such account among the caller's, or no such receiver"),
-        (status = CONFLICT, description = "Insufficient funds, too many holds, or one of the accounts takes no movements"),
+        (status = CONFLICT, description = "Insufficient funds, too many holds, one of the accounts takes no movements, or the reference is taken",
+         headers(("Location" = Option<String>, description = "The movement that has the reference, if it is taken"))),
     ),
     security(("bearer" = []))
 )]
@@ -149,13 +161,14 @@ pub async fn create(
     Query(preview): Query<PreviewQuery>,
     Json(request): Json<HoldRequest>,
 ) -> Result<Answer> {
-    let HoldRequest { account_number, from_account, to_account, amount, currency, description, expires_at } = request;
+    let HoldRequest { account_number, from_account, to_account, amount, currency, expires_at, .. } = request;
     let movement = movement_to_come(account_number, from_account, to_account);
     let movement = movement.map_err(|error| Error::Invalid(vec![error]))?;
     if let (Some(from), _) = movement.sides() {
         preview.confirm_amounts(&app, caller, &[(from, amount)]).await?;
     }
-    let terms = Terms { amount, currency, description: description.map(Into::into) };
+    let tags = tags::of_request(request.reference, request.metadata);
+    let terms = Terms { amount, currency, description: request.description.map(Into::into), tags };
     let command = movements::command(&app, &context, caller, key, movement, terms);
     let record = record(&context, &command, Action::HoldCreated);
     let command = Command { step: Step::Hold { expires_at }, record, ..command };
@@ -199,7 +212,8 @@ pub async fn capture(
     let (hold, account) = readable(&app, caller, id).await?;
     refuse_capture(&hold, &account, caller)?;
     let amount = request.amount.unwrap_or_else(|| hold.money().into());
-    let terms = Terms { amount, currency: Some(hold.currency), description: hold.description.clone() };
+    let (description, tags) = (hold.description.clone(), hold.tags.clone());
+    let terms = Terms { amount, currency: Some(hold.currency), description, tags };
     let command = movements::command(&app, &context, caller, key, hold.movement(), terms);
     let record = record(&context, &command, Action::HoldCaptured);
     let command = Command { id, step: Step::Capture, record, ..command };
@@ -390,6 +404,8 @@ impl HoldBody {
             currency: hold.currency,
             captured_amount: hold.captured_amount.map(|amount| Money::new(amount, hold.currency)),
             created_by_bank: !is_owners(&hold, account),
+            reference: hold.tags.reference().map(str::to_owned),
+            metadata: Metadata(hold.tags.metadata().clone()),
             description: hold.description,
             created_at: hold.created_at,
             expires_at: hold.expires_at,

@@ -8,6 +8,8 @@ pub mod holds;
 pub mod movements;
 pub mod preview;
 pub mod reversals;
+pub mod search;
 pub mod statements;
+pub mod tags;
 pub mod transaction;
 pub mod transactions;

@@ -18,6 +18,7 @@ use crate::api::http::extract::{IdempotencyKey, Json, Query};
 use crate::api::http::views::AccountLook;
 use crate::api::money::accounts::readable_account;
 use crate::api::money::preview::PreviewQuery;
+use crate::api::money::tags::{self, Metadata};
 use crate::api::money::transaction::{StoredAs, TransactionBody};
 use crate::api::money::transactions;
 use crate::api::people::proof;
@@ -25,9 +26,10 @@ use crate::books::audit_event::{Action, Event};
 use crate::books::command::{Command, DualControl, Requester, Step};
 use crate::books::decisions::Receipt;
 use crate::books::movement::Movement;
+use crate::books::tags::Tags;
 use crate::books::texts::{Salt, Texts};
 use crate::money::{Amount, Currency};
-use crate::text::Description;
+use crate::text::{Description, Reference};
 
 /// A deposit or a withdrawal.
 #[derive(Debug, Deserialize, Validate, ToSchema)]
@@ -43,6 +45,11 @@ pub struct MovementRequest {
     /// What the statement says, up to 140 characters.
     #[schema(example = "Salary")]
     description: Option<Description>,
+    /// Your own name for the movement, up to 64 characters. It names one movement of yours for good: another request
+    /// with it is refused, whatever has become of the first.
+    reference: Option<Reference>,
+    /// Pairs of texts by which you find the movement. The other side of a transfer does not see them.
+    metadata: Option<Metadata>,
 }
 
 /// A transfer to another account in the same currency, whoever owns it.
@@ -61,6 +68,11 @@ pub struct TransferRequest {
     /// What both statements say, up to 140 characters.
     #[schema(example = "Rent")]
     description: Option<Description>,
+    /// Your own name for the movement, up to 64 characters. It names one movement of yours for good: another request
+    /// with it is refused, whatever has become of the first.
+    reference: Option<Reference>,
+    /// Pairs of texts by which you find the movement. The other side of a transfer does not see them.
+    metadata: Option<Metadata>,
 }
 
 /// Pay money in
@@ -77,7 +89,8 @@ pub struct TransferRequest {
         PostedResponse,
         PendingResponse,
         (status = NOT_FOUND, description = "No such account among the caller's"),
-        (status = CONFLICT, description = "The account is closed, frozen, or full"),
+        (status = CONFLICT, description = "The account is closed, frozen or full, or the reference is taken",
+         headers(("Location" = Option<String>, description = "The movement that has the reference, if it is taken"))),
     ),
     security(("bearer" = []))
 )]
@@ -90,8 +103,9 @@ pub async fn deposit(
     Json(request): Json<MovementRequest>,
 ) -> Result<Answer> {
     let movement = Movement::Deposit { to: request.account_number };
-    let MovementRequest { amount, currency, description, .. } = request;
-    let terms = Terms { amount, currency, description: description.map(Into::into) };
+    let MovementRequest { amount, currency, description, reference, metadata, .. } = request;
+    let tags = tags::of_request(reference, metadata);
+    let terms = Terms { amount, currency, description: description.map(Into::into), tags };
     carry_out(&app, &context, caller, command(&app, &context, caller, key, movement, terms), preview).await
 }
 
@@ -110,7 +124,8 @@ pub async fn deposit(
         PendingResponse,
         (status = NOT_FOUND, description = "No such account among the caller's"),
         (status = UNAUTHORIZED, description = proof::REQUIRED_ABOVE),
-        (status = CONFLICT, description = "Insufficient funds, or the account is closed or frozen"),
+        (status = CONFLICT, description = "Insufficient funds, a closed or frozen account, or a taken reference",
+         headers(("Location" = Option<String>, description = "The movement that has the reference, if it is taken"))),
     ),
     security(("bearer" = []))
 )]
@@ -124,8 +139,9 @@ pub async fn withdraw(
 ) -> Result<Answer> {
     preview.confirm_amounts(&app, caller, &[(request.account_number, request.amount)]).await?;
     let movement = Movement::Withdrawal { from: request.account_number };
-    let MovementRequest { amount, currency, description, .. } = request;
-    let terms = Terms { amount, currency, description: description.map(Into::into) };
+    let MovementRequest { amount, currency, description, reference, metadata, .. } = request;
+    let tags = tags::of_request(reference, metadata);
+    let terms = Terms { amount, currency, description: description.map(Into::into), tags };
     carry_out(&app, &context, caller, command(&app, &context, caller, key, movement, terms), preview).await
 }
 
@@ -148,7 +164,8 @@ pub async fn withdraw(
         PendingResponse,
         (status = NOT_FOUND, description = "No such account among the caller's, or no such receiver"),
         (status = UNAUTHORIZED, description = proof::REQUIRED_ABOVE),
-        (status = CONFLICT, description = "Insufficient funds, or one of the accounts takes no movements"),
+        (status = CONFLICT, description = "Insufficient funds, an account that takes no movements, or a taken reference",
+         headers(("Location" = Option<String>, description = "The movement that has the reference, if it is taken"))),
     ),
     security(("bearer" = []))
 )]
@@ -162,8 +179,9 @@ pub async fn transfer(
 ) -> Result<Answer> {
     preview.confirm_amounts(&app, caller, &[(request.from_account, request.amount)]).await?;
     let movement = Movement::Transfer { from: request.from_account, to: request.to_account };
-    let TransferRequest { amount, currency, description, .. } = request;
-    let terms = Terms { amount, currency, description: description.map(Into::into) };
+    let TransferRequest { amount, currency, description, reference, metadata, .. } = request;
+    let tags = tags::of_request(reference, metadata);
+    let terms = Terms { amount, currency, description: description.map(Into::into), tags };
     carry_out(&app, &context, caller, command(&app, &context, caller, key, movement, terms), preview).await
 }
 
@@ -227,17 +245,19 @@ impl IntoResponse for Answer {
     }
 }
 
-/// Amount, currency and description, as a request has them.
+/// Amount, currency and texts, as a request has them.
 pub struct Terms {
     pub amount: Amount,
     pub currency: Option<Currency>,
     pub description: Option<String>,
+    pub tags: Tags,
 }
 
-/// A description with a new salt for its commitment.
-pub fn texts(description: Option<String>) -> Texts {
-    let salt = if description.is_some() { Uuid::new_v4().into_bytes() } else { Salt::default() };
-    Texts::new(description, salt)
+/// Description and tags with a new salt for their commitment.
+pub fn texts(description: Option<String>, tags: Tags) -> Texts {
+    let is_written = description.is_some() || !tags.is_empty();
+    let salt = if is_written { Uuid::new_v4().into_bytes() } else { Salt::default() };
+    Texts::new(description, tags, salt)
 }
 
 pub fn command(
@@ -257,7 +277,7 @@ pub fn command(
         step: Step::Post,
         amount: terms.amount,
         currency: terms.currency,
-        texts: texts(terms.description),
+        texts: texts(terms.description, terms.tags),
         idempotency_key: key.of_caller(caller.user_id),
         dual_control: dual_control(context, requester),
         reverses: None,

@@ -16,6 +16,7 @@ use crate::api::http::extract::{IdempotencyKey, Json, PathParam, Query};
 use crate::api::http::fields::TransactionId;
 use crate::api::money::movements::{self, Answer, PendingResponse, PostedResponse, PreviewResponse, Terms};
 use crate::api::money::preview::PreviewQuery;
+use crate::api::money::tags::{self, Metadata};
 use crate::api::money::transactions;
 use crate::books::audit_event::Action;
 use crate::books::command::{Command, Reverses};
@@ -23,9 +24,9 @@ use crate::books::entry::Transaction;
 use crate::books::movement::Movement;
 use crate::money::Amount;
 use crate::problem_code::ProblemCode;
-use crate::text::Reason;
+use crate::text::{Reason, Reference};
 
-/// The whole movement is undone, so there is nothing to say but why.
+/// The whole movement is undone, so there is nothing to say but why, and how to find it.
 #[derive(Debug, Deserialize, Validate, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"reason": "Booked twice"}))]
@@ -33,6 +34,10 @@ pub struct ReversalRequest {
     /// What the statements and the audit log say, up to 140 characters; `Reversal of` and the movement's id if left out.
     #[schema(example = "Booked twice")]
     reason: Option<Reason>,
+    /// Your own name for the reversal, up to 64 characters. It names one movement of yours for good.
+    reference: Option<Reference>,
+    /// Pairs of texts by which you find the reversal.
+    metadata: Option<Metadata>,
 }
 
 /// Reverse a movement
@@ -57,7 +62,8 @@ pub struct ReversalRequest {
         PendingResponse,
         (status = FORBIDDEN, description = "For staff and admins"),
         (status = NOT_FOUND, description = "No such movement"),
-        (status = CONFLICT, description = "It has been reversed before or is a reversal, the money is no longer there, or one of the accounts takes no movements"),
+        (status = CONFLICT, description = "It has been reversed before or is a reversal, the money is no longer there, one of the accounts takes no movements, or the reference is taken",
+         headers(("Location" = Option<String>, description = "The movement that has the reference, if it is taken"))),
     ),
     security(("bearer" = []))
 )]
@@ -77,6 +83,7 @@ pub async fn reverse(
         amount: Amount::from(booked.money()),
         currency: Some(booked.currency),
         description: Some(request.reason.map_or_else(|| format!("Reversal of {id}"), Into::into)),
+        tags: tags::of_request(request.reference, request.metadata),
     };
     let command = movements::command(&app, &context, caller, key, mirror(&booked)?, terms);
     let record = Box::new(context.event(Action::MovementReversed));

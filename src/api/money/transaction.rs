@@ -1,11 +1,12 @@
 //! A movement of money as every answer shows it: posted, pending, rejected or expired.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::account_number::AccountNumber;
 use crate::api::http::error::Error;
+use crate::api::money::tags::Metadata;
 use crate::books::approval::{Approval, ApprovalStatus};
 use crate::books::entry::Entry;
 use crate::books::hold::{Hold, HoldStatus};
@@ -37,6 +38,13 @@ pub struct TransactionBody {
     /// The text that statements show; null if none was sent, or if the bank has erased it.
     #[schema(example = "Salary")]
     description: Option<String>,
+    /// The reference that it was requested with, by which its sender finds it; null if none was sent. Only the account
+    /// that was acted on has it: the receiver of a transfer sees null.
+    #[schema(example = "INV-2026-0042")]
+    reference: Option<String>,
+    /// What it was requested with, by which its sender finds it; `{}` if none was sent, or if the bank has erased it.
+    /// Only the account that was acted on has it: the receiver of a transfer sees `{}`.
+    metadata: Metadata,
     /// When it was posted, or asked for while it is not.
     created_at: Timestamp,
     /// When a hold or a request for approval ends by itself. Absent once it is posted.
@@ -93,13 +101,27 @@ pub enum TransactionStatus {
 }
 
 /// The way the money goes, seen from `account_number`. `credit`: it comes in. `debit`: it goes out.
-#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
-enum Direction {
+pub enum Direction {
     /// The money came in.
     Credit,
     /// The money went out.
     Debit,
+}
+
+impl Direction {
+    pub fn of(entry: &Entry) -> Self {
+        if entry.amount < 0 { Self::Debit } else { Self::Credit }
+    }
+
+    /// As on the wire.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Credit => "credit",
+            Self::Debit => "debit",
+        }
+    }
 }
 
 impl TransactionBody {
@@ -122,12 +144,14 @@ impl From<Entry> for TransactionBody {
             status: TransactionStatus::Posted,
             account_number: entry.account_number,
             counterparty: entry.counterparty,
-            direction: if entry.amount < 0 { Direction::Debit } else { Direction::Credit },
+            direction: Direction::of(&entry),
             // Amounts are positive and below i64::MAX when they are booked, so the sign can be dropped.
             amount: Money::new(entry.amount.saturating_abs(), entry.currency),
             currency: entry.currency,
             balance: Some(Money::new(entry.balance, entry.currency)),
             sequence: Some(entry.sequence),
+            reference: entry.texts.tags.reference().map(str::to_owned),
+            metadata: Metadata(entry.texts.tags.metadata().clone()),
             description: entry.texts.description,
             created_at: entry.created_at,
             expires_at: None,
@@ -159,6 +183,8 @@ impl From<Hold> for TransactionBody {
             currency: hold.currency,
             balance: None,
             sequence: None,
+            reference: hold.tags.reference().map(str::to_owned),
+            metadata: Metadata(hold.tags.metadata().clone()),
             description: hold.description,
             created_at: hold.created_at,
             expires_at: Some(hold.expires_at),
@@ -191,6 +217,8 @@ impl TryFrom<Approval> for TransactionBody {
             currency: approval.currency,
             balance: None,
             sequence: None,
+            reference: approval.tags.reference().map(str::to_owned),
+            metadata: Metadata(approval.tags.metadata().clone()),
             description: approval.description,
             created_at: approval.requested_at,
             expires_at: Some(approval.expires_at),

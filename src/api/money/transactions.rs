@@ -1,8 +1,11 @@
 //! History: `GET /transactions` and `GET /transactions/{id}`.
 
-use axum::extract::State;
+use std::collections::BTreeSet;
+
+use axum::extract::{FromRequestParts, State};
 use axum::http::HeaderValue;
 use axum::http::header::LINK;
+use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use utoipa::IntoParams;
@@ -15,35 +18,35 @@ use crate::api::http::caller::Caller;
 use crate::api::http::context::RequestContext;
 use crate::api::http::cursor::{self, Cursor};
 use crate::api::http::error::{Error, Result};
-use crate::api::http::extract::{Json, PathParam, Query};
+use crate::api::http::extract::{Json, PathParam, parse_query};
 use crate::api::http::fields::TransactionId;
-use crate::api::http::page::{self, Limit, Page};
+use crate::api::http::page::{Limit, Page};
 use crate::api::http::views::AccountLook;
 use crate::api::money::accounts::readable_account;
-use crate::api::money::transaction::{StoredAs, TransactionBody};
+use crate::api::money::search::{self, Place, Wanted};
+use crate::api::money::tags::{self, MetadataParameter};
+use crate::api::money::transaction::{Direction, StoredAs, TransactionBody};
 use crate::books::account::Account;
 use crate::books::approval::ApprovalStatus;
-use crate::books::audit_event::Action;
+use crate::books::audit_event::{Action, Event};
 use crate::books::entry::Entry;
 use crate::books::hold::HoldStatus;
 use crate::books::movement::MovementType;
-use crate::db::history::{EntryRange, Sides};
+use crate::books::tags::Tag;
+use crate::db::history::{BankRange, EntryRange, Sides};
+use crate::money::Amount;
 use crate::problem_code::ProblemCode;
-use crate::text::{self, DescriptionSearch};
+use crate::text::{DescriptionSearch, Reference};
 use crate::timestamp::Timestamp;
-
-/// Entries that one request may look through for those that it asks for: some milliseconds of the database's time. A page
-/// may end there with less than was asked for, or nothing.
-const MAX_LOOKED_THROUGH: i64 = 5_000;
-/// Entries that are read at once, of those. They cost the caller as much as one request.
-const LOOKED_THROUGH_AT_ONCE: i64 = 200;
 
 #[derive(Debug, Deserialize, Validate, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct HistoryQuery {
-    /// The number of the account: 14 digits, the last two are check digits.
-    account_number: AccountNumber,
+    /// The number of the account: 14 digits, the last two are check digits. Staff, admins and auditors may leave it
+    /// out: then the list has every movement of the bank, as the account saw it that was acted on, in the order of the
+    /// ids, which is that in which they were asked for.
+    account_number: Option<AccountNumber>,
     /// How many entries, 1 to 200.
     limit: Option<Limit<200>>,
     /// `next_cursor` of the page before.
@@ -57,10 +60,45 @@ pub struct HistoryQuery {
     /// request.
     #[param(inline)]
     text: Option<DescriptionSearch>,
-    /// Only entries made at this moment or later.
+    /// Only the movement that was requested with this reference. Found by an index, and only on the account that was
+    /// acted on.
+    #[param(inline)]
+    reference: Option<Reference>,
+    /// Only movements of this amount or more. Looked for as `type` is.
+    #[param(inline)]
+    min_amount: Option<Amount>,
+    /// Only movements of this amount or less. Looked for as `type` is.
+    #[param(inline)]
+    max_amount: Option<Amount>,
+    /// Only movements that go this way, seen from the account. Looked for as `type` is.
+    direction: Option<Direction>,
+    /// Only transfers from and to this account. Looked for as `type` is.
+    #[param(inline)]
+    counterparty: Option<AccountNumber>,
+    /// Only entries made at this moment or later. Over the whole bank: only movements that were asked for then.
     from: Option<Timestamp>,
-    /// Only entries made before this moment.
+    /// Only entries made before this moment. Over the whole bank: only movements that were asked for before.
     to: Option<Timestamp>,
+}
+
+/// What is asked of the history, with the metadata that it is to have.
+pub struct HistoryRequest {
+    query: HistoryQuery,
+    metadata: Vec<Tag>,
+}
+
+/// `metadata[order_id]=42` is a name that no field can have, so those are taken out before the others are read.
+impl<S: Send + Sync> FromRequestParts<S> for HistoryRequest {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self> {
+        let parameters = || form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes());
+        let others = parameters().filter(|(name, _)| tags::key_asked_for(name).is_none());
+        let others = form_urlencoded::Serializer::new(String::new()).extend_pairs(others).finish();
+        let query = parse_query(&others)?;
+        let metadata = tags::asked_for(parameters()).map_err(Error::Invalid)?;
+        Ok(Self { query, metadata })
+    }
 }
 
 #[derive(IntoParams)]
@@ -79,15 +117,16 @@ pub struct IdempotencyKeyHeader {
     idempotency_key: String,
 }
 
-/// List an account's movements
+/// List movements
 ///
-/// Newest first. The `Link` header (RFC 8288) has the address of the next page.
+/// Those of an account, newest first; or, for staff, admins and auditors, those of the whole bank. Filters combine: a
+/// movement must have all that is asked for. The `Link` header (RFC 8288) has the address of the next page.
 #[utoipa::path(
     get,
     path = "/transactions",
     operation_id = "list_transactions",
     tag = "History",
-    params(HistoryQuery),
+    params(HistoryQuery, MetadataParameter),
     responses(
         (status = OK, description = "A page of entries", body = Page<TransactionBody>,
          headers(("Link" = Option<String>, description = "`rel=\"next\"` while there are older entries"))),
@@ -99,26 +138,43 @@ pub async fn list(
     State(app): State<App>,
     context: RequestContext,
     caller: Caller,
-    Query(query): Query<HistoryQuery>,
+    request: HistoryRequest,
 ) -> Result<Response> {
-    let look = AccountLook::new(Action::HistoryViewed);
-    let head = readable_account(&app, &context, caller, query.account_number, look).await?.sequence;
-    let limit = query.limit.unwrap_or_default().rows();
-    let range = query.range(&app, head, i64::from(limit) + 1).await?;
-    let (entries, next_cursor) = if query.text.is_none() && query.movement_type.is_none() {
-        page::cut(app.db.entries(range).await?, limit, cursor_at)
-    } else {
-        let wanted = query.text.as_ref().map(|text| text.folded()).unwrap_or_default();
-        let may_go_on = || app.auth.requests.take(caller.user_id).is_ok();
-        page_looked_for(&app, range, limit, &wanted, may_go_on).await?
+    let limit = request.query.limit.unwrap_or_default().rows();
+    let place = match request.query.account_number {
+        Some(number) => {
+            let look = AccountLook::new(Action::HistoryViewed);
+            let head = readable_account(&app, &context, caller, number, look).await?.sequence;
+            Place::Account(request.query.range(&app, number, head).await?)
+        }
+        None if caller.role.reads_any_account() => Place::Bank(request.query.bank_range()),
+        None => return Err(account_missing()),
     };
-    let link = next_cursor.as_deref().and_then(|cursor| query.next_link(cursor));
+    let may_go_on = || app.auth.requests.take(caller.user_id).is_ok();
+    let (entries, next_cursor) = search::page(&app, place, &request.wanted(), limit, may_go_on).await?;
+    if let Place::Bank(_) = place {
+        app.viewed(look_at_the_bank(&context, &entries))?;
+    }
+    let link = next_cursor.as_deref().and_then(|cursor| request.next_link(cursor));
     let data = entries.into_iter().map(TransactionBody::from).collect();
     let mut response = Json(Page::new(data, next_cursor)).into_response();
     if let Some(link) = link {
         response.headers_mut().insert(LINK, link);
     }
     Ok(response)
+}
+
+/// Whoever has only accounts of their own must say which.
+fn account_missing() -> Error {
+    let detail = "send the number of one of your accounts, which GET /accounts lists";
+    Error::invalid("?account_number", ProblemCode::MissingField, detail)
+}
+
+/// The record of a look at the movements of the whole bank, about every account that was shown.
+fn look_at_the_bank(context: &RequestContext, entries: &[Entry]) -> Event {
+    let look = context.event(Action::MovementsListed);
+    let accounts = entries.iter().flat_map(|entry| [Some(entry.account_number), entry.counterparty]).flatten();
+    accounts.collect::<BTreeSet<_>>().into_iter().fold(look, Event::about)
 }
 
 /// Show one movement
@@ -201,40 +257,6 @@ async fn unposted(app: &App, id: Uuid) -> Result<Option<TransactionBody>> {
     Ok(hold.map(TransactionBody::from))
 }
 
-fn cursor_at(entry: &Entry) -> Cursor {
-    Cursor::at_entry(entry.account_number, entry.sequence)
-}
-
-/// At most `limit` entries of a range that are of its type and whose [folded](text::fold) description contains
-/// `wanted`, and the cursor of the next page. When fewer are found among the newest [`MAX_LOOKED_THROUGH`], or when the
-/// caller has no requests left, the next page begins behind the entries that were looked through.
-async fn page_looked_for(
-    app: &App,
-    range: EntryRange,
-    limit: u32,
-    wanted: &str,
-    may_go_on: impl Fn() -> bool,
-) -> sqlx::Result<(Vec<Entry>, Option<String>)> {
-    let is_wanted = |entry: &Entry| {
-        wanted.is_empty() || entry.texts.description.as_deref().is_some_and(|it| text::fold(it).contains(wanted))
-    };
-    // Sequences have no gaps, so this bounds the rows, too, whatever their type.
-    let floor = range.above.max(range.below - 1 - MAX_LOOKED_THROUGH);
-    let (mut found, mut below) = (Vec::new(), range.below);
-    // The first ones are what the request itself has paid for.
-    while found.len() <= limit as usize && below > floor + 1 && (below == range.below || may_go_on()) {
-        let above = floor.max(below - 1 - LOOKED_THROUGH_AT_ONCE);
-        let permit = app.long_answers.read_permit().await;
-        let entries = app.db.entries(EntryRange { below, above, limit: LOOKED_THROUGH_AT_ONCE, ..range }).await?;
-        drop(permit);
-        found.extend(entries.into_iter().filter(is_wanted));
-        below = above + 1;
-    }
-    let (found, next_cursor) = page::cut(found, limit, cursor_at);
-    let goes_on = || (below > range.above + 1).then(|| Cursor::at_entry(range.account_number, below).encode());
-    Ok((found, next_cursor.or_else(goes_on)))
-}
-
 impl Sides {
     fn debit(&self) -> Option<(AccountNumber, i64)> {
         Some((self.debit_account, self.debit_sequence?))
@@ -246,9 +268,8 @@ impl Sides {
 }
 
 impl HistoryQuery {
-    /// The part of the history that is asked for. `head` is the account's last sequence.
-    async fn range(&self, app: &App, head: i64, limit: i64) -> Result<EntryRange> {
-        let account_number = self.account_number;
+    /// The part of an account's history that is asked for. `head` is the account's last sequence.
+    async fn range(&self, app: &App, account_number: AccountNumber, head: i64) -> Result<EntryRange> {
         let mut below = match self.cursor {
             Some(cursor) => {
                 if cursor.account_number != account_number.as_i64() || !(1..=head).contains(&cursor.sequence) {
@@ -265,23 +286,61 @@ impl HistoryQuery {
             Some(from) => app.db.sequence_before(account_number, head, from).await?,
             None => 0,
         };
-        Ok(EntryRange { account_number, below, above, movement_type: self.movement_type, limit })
+        Ok(EntryRange { account_number, below, above, movement_type: self.movement_type, limit: 0 })
     }
 
-    /// The same query with another cursor.
+    /// The part of the journal that is asked for, by ids.
+    fn bank_range(&self) -> BankRange {
+        let below = self.cursor.map_or(Uuid::max(), Cursor::id);
+        let to = self.to.map_or(Uuid::max(), first_id_of);
+        BankRange { below: below.min(to), from: self.from.map_or(Uuid::nil(), first_id_of), limit: 0 }
+    }
+}
+
+/// The first id of a UUIDv7 that is made in the millisecond of this moment.
+fn first_id_of(moment: Timestamp) -> Uuid {
+    let milliseconds = u64::try_from(moment.as_micros() / 1_000).unwrap_or_default();
+    Uuid::from_u128(u128::from(milliseconds) << 80)
+}
+
+impl HistoryRequest {
+    fn wanted(&self) -> Wanted {
+        let Self { query, metadata } = self;
+        let reference = query.reference.as_ref().map(|reference| Tag::reference(reference.as_str()));
+        Wanted {
+            movement_type: query.movement_type,
+            text: query.text.as_ref().map(|text| text.folded()).unwrap_or_default(),
+            direction: query.direction,
+            counterparty: query.counterparty,
+            min_amount: query.min_amount,
+            max_amount: query.max_amount,
+            tags: reference.into_iter().chain(metadata.iter().cloned()).collect(),
+        }
+    }
+
+    /// The same request with another cursor.
     fn next_link(&self, cursor: &str) -> Option<HeaderValue> {
+        let Self { query: asked, metadata } = self;
         let mut query = form_urlencoded::Serializer::new(String::new());
-        query.append_pair("account_number", &self.account_number.to_string());
         for (name, value) in [
-            ("limit", self.limit.map(|limit| limit.rows().to_string())),
-            ("type", self.movement_type.map(|movement_type| movement_type.name().to_owned())),
-            ("text", self.text.as_ref().map(|text| text.as_str().to_owned())),
-            ("from", self.from.map(|from| from.to_string())),
-            ("to", self.to.map(|to| to.to_string())),
+            ("account_number", asked.account_number.map(|number| number.to_string())),
+            ("limit", asked.limit.map(|limit| limit.rows().to_string())),
+            ("type", asked.movement_type.map(|movement_type| movement_type.name().to_owned())),
+            ("text", asked.text.as_ref().map(|text| text.as_str().to_owned())),
+            ("reference", asked.reference.as_ref().map(|reference| reference.as_str().to_owned())),
+            ("min_amount", asked.min_amount.map(|amount| amount.to_string())),
+            ("max_amount", asked.max_amount.map(|amount| amount.to_string())),
+            ("direction", asked.direction.map(|direction| direction.name().to_owned())),
+            ("counterparty", asked.counterparty.map(|number| number.to_string())),
+            ("from", asked.from.map(|from| from.to_string())),
+            ("to", asked.to.map(|to| to.to_string())),
         ] {
             if let Some(value) = value {
                 query.append_pair(name, &value);
             }
+        }
+        for Tag { key, value } in metadata {
+            query.append_pair(&format!("metadata[{key}]"), value);
         }
         query.append_pair("cursor", cursor);
         HeaderValue::from_str(&format!("</transactions?{}>; rel=\"next\"", query.finish())).ok()

@@ -361,7 +361,8 @@ pub async fn set_account_status(
         tx.commit().await?;
     }
     let reserved = app.db.reserved_on(number, Timestamp::now()).await?;
-    Ok(Json(Account { status, reserved, ..account }.into()))
+    let metadata = app.db.metadata_of(number).await?;
+    Ok(Json(AccountBody::from(Account { status, reserved, ..account }).with(metadata)))
 }
 
 fn frozen_by_admin() -> Error {

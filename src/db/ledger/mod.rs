@@ -17,6 +17,7 @@ use uuid::Uuid;
 use self::sqlite::SqliteBatch;
 use self::sqlite::key_index::{BUFFER_SIZE, KeyIndex};
 use super::holds::hold_columns;
+use super::tags::no_tags;
 use super::{Db, Tx, account_columns, errors, in_time, in_transaction, wait_for_write_lock};
 use crate::account_number::AccountNumber;
 use crate::books::account::Account;
@@ -25,6 +26,7 @@ use crate::books::audit_event::Event;
 use crate::books::entry::{Entry, Transaction};
 use crate::books::hold::Hold;
 use crate::books::postings::{Approved, Captured, PendingReversal, Postings, Reversal, UsedKey};
+use crate::books::tags::{self, NewTags, TaggedEntry, TakenReference};
 use crate::books::unapproved::UnapprovedTotal;
 use crate::money::{Currency, Money};
 use crate::timestamp::Timestamp;
@@ -214,6 +216,14 @@ impl Batch<'_> {
         }
     }
 
+    /// The references among these that name a movement already, each by the one who wants to take it.
+    pub async fn taken_references(&mut self, wanted: &[(Uuid, &str)]) -> sqlx::Result<Vec<TakenReference>> {
+        match self {
+            Self::Sqlite(batch) => batch.taken_references(wanted),
+            Self::Postgres(tx) => in_time(postgres::taken_references(tx, wanted)).await,
+        }
+    }
+
     /// The approvals among these that are pending at `now`, locked until the transaction ends. Lock the accounts
     /// before.
     pub async fn lock_pending(&mut self, ids: &[Uuid], now: Timestamp) -> sqlx::Result<Vec<Uuid>> {
@@ -300,8 +310,8 @@ impl Batch<'_> {
     }
 
     /// Writes a batch: transactions, entries, heads of the accounts, idempotency keys, approvals that were carried out
-    /// or requested, reversals, holds that were created or captured, unapproved totals, reservations, and records of the audit
-    /// log.
+    /// or requested, reversals, holds that were created or captured, tags, unapproved totals, reservations, and records
+    /// of the audit log.
     ///
     /// `heads` are the accounts as they are after the batch; `key_stamp` is the time of the keys. Fails when a row is
     /// missing that must be there; then the writer rolls back and nothing is written.
@@ -324,6 +334,8 @@ impl Batch<'_> {
                 batch.insert_reversals(&postings.reversals)?,
                 batch.insert_holds(&postings.holds)?,
                 batch.mark_captured(&postings.captured, now)?,
+                batch.insert_tags(&postings.tags)?,
+                batch.insert_tagged_entries(&postings.tagged_entries)?,
                 batch.add_unapproved_totals(&postings.unapproved)?,
                 batch.reserve(&reserving)?,
             ],
@@ -337,6 +349,8 @@ impl Batch<'_> {
                 in_time(postgres::insert_reversals(tx, &postings.reversals)).await?,
                 in_time(postgres::insert_holds(tx, &postings.holds)).await?,
                 in_time(postgres::mark_captured(tx, &postings.captured, now)).await?,
+                in_time(postgres::insert_tags(tx, &postings.tags)).await?,
+                in_time(postgres::insert_tagged_entries(tx, &postings.tagged_entries)).await?,
                 in_time(postgres::add_unapproved_totals(tx, &postings.unapproved)).await?,
                 in_time(postgres::reserve(tx, &reserving)).await?,
             ],
@@ -350,6 +364,8 @@ impl Batch<'_> {
             reversals,
             holds,
             captured,
+            tags,
+            tagged_entries,
             unapproved,
             records,
         } = postings;
@@ -363,6 +379,8 @@ impl Batch<'_> {
             reversals.len(),
             holds.len(),
             captured.len(),
+            tags.len(),
+            tagged_entries.len(),
             unapproved.len(),
             reserving.len(),
         ];

@@ -33,6 +33,18 @@ pub async fn used_keys(conn: &mut PgConnection, keys: &[[u8; 16]]) -> sqlx::Resu
         .await
 }
 
+pub async fn taken_references(conn: &mut PgConnection, wanted: &[(Uuid, &str)]) -> sqlx::Result<Vec<TakenReference>> {
+    sqlx::query_as(
+        "select t.requested_by, t.reference, t.id
+         from unnest($1::uuid[], $2::text[]) as wanted(requested_by, reference)
+         join tags t on t.requested_by = wanted.requested_by and t.reference = wanted.reference",
+    )
+    .bind(column(wanted, |(requester, _)| *requester))
+    .bind(column(wanted, |(_, reference)| *reference))
+    .fetch_all(conn)
+    .await
+}
+
 /// In the order of the key, as accounts are.
 pub async fn lock_pending(conn: &mut PgConnection, ids: &[Uuid], now: Timestamp) -> sqlx::Result<Vec<Uuid>> {
     sqlx::query_scalar(
@@ -82,10 +94,16 @@ pub async fn reservations(
 
 /// In the order of the key, as accounts are.
 pub async fn lock_holds(conn: &mut PgConnection, ids: &[Uuid]) -> sqlx::Result<Vec<Hold>> {
-    sqlx::query_as(concat!("select ", hold_columns!(), " from holds where id = any($1) order by id for update"))
-        .bind(ids)
-        .fetch_all(conn)
-        .await
+    sqlx::query_as(concat!(
+        "select ",
+        hold_columns!(),
+        ", ",
+        no_tags!(),
+        " from holds where id = any($1) order by id for update"
+    ))
+    .bind(ids)
+    .fetch_all(conn)
+    .await
 }
 
 pub async fn count_pending(conn: &mut PgConnection, users: &[Uuid], now: Timestamp) -> sqlx::Result<Vec<(Uuid, i64)>> {
@@ -314,6 +332,44 @@ pub async fn mark_captured(conn: &mut PgConnection, rows: &[Captured], now: Time
     .bind(column(rows, |c| c.by))
     .bind(column(rows, |c| c.amount))
     .bind(now)
+    .execute(conn)
+    .await
+    .map(|done| done.rows_affected())
+}
+
+/// In the order of the unique index: two writers that take the same references wait for each other in one direction.
+pub async fn insert_tags(conn: &mut PgConnection, rows: &[NewTags]) -> sqlx::Result<u64> {
+    if rows.is_empty() {
+        return Ok(0);
+    }
+    sqlx::query(
+        "insert into tags (id, requested_by, reference, metadata)
+         select id, requested_by, reference, metadata
+         from unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[]) as added(id, requested_by, reference, metadata)
+         order by requested_by, reference, id",
+    )
+    .bind(column(rows, |t| t.id))
+    .bind(column(rows, |t| t.requested_by))
+    .bind(column(rows, |t| t.tags.reference()))
+    .bind(column(rows, |t| tags::to_stored(t.tags.metadata())))
+    .execute(conn)
+    .await
+    .map(|done| done.rows_affected())
+}
+
+pub async fn insert_tagged_entries(conn: &mut PgConnection, rows: &[TaggedEntry]) -> sqlx::Result<u64> {
+    if rows.is_empty() {
+        return Ok(0);
+    }
+    sqlx::query(
+        "insert into tagged_entries (account_number, key, value, sequence, transaction_id)
+         select * from unnest($1::bigint[], $2::text[], $3::text[], $4::bigint[], $5::uuid[])",
+    )
+    .bind(column(rows, |e| e.account_number.as_i64()))
+    .bind(column(rows, |e| e.tag.key.as_str()))
+    .bind(column(rows, |e| e.tag.value.as_str()))
+    .bind(column(rows, |e| e.sequence))
+    .bind(column(rows, |e| e.transaction_id))
     .execute(conn)
     .await
     .map(|done| done.rows_affected())

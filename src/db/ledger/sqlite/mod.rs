@@ -45,6 +45,14 @@ impl<'a> SqliteBatch<'a> {
         self.key_index.find(self.connection, keys).map_err(into_sqlx)
     }
 
+    pub fn taken_references(&self, wanted: &[(Uuid, &str)]) -> sqlx::Result<Vec<TakenReference>> {
+        self.find_each(
+            "select requested_by, reference, id from tags where requested_by = ? and reference = ?",
+            wanted.iter().copied(),
+            |row| Ok(TakenReference { requested_by: row.get(0)?, reference: row.get(1)?, id: row.get(2)? }),
+        )
+    }
+
     /// Nobody else can write until the end of the transaction: reading is enough.
     pub fn pending(&self, ids: &[Uuid], now: Timestamp) -> sqlx::Result<Vec<Uuid>> {
         self.find_each(
@@ -238,6 +246,20 @@ impl<'a> SqliteBatch<'a> {
             "update holds set status = 'captured', captured_amount = ?, decided_by = ?, decided_at = ?
              where id = ? and status = 'held'",
             rows.iter().map(|c| (c.amount, c.by, now, c.id)),
+        )
+    }
+
+    pub fn insert_tags(&self, rows: &[NewTags]) -> sqlx::Result<u64> {
+        self.write_each(
+            "insert into tags (id, requested_by, reference, metadata) values (?, ?, ?, ?)",
+            rows.iter().map(|t| (t.id, t.requested_by, t.tags.reference(), tags::to_stored(t.tags.metadata()))),
+        )
+    }
+
+    pub fn insert_tagged_entries(&self, rows: &[TaggedEntry]) -> sqlx::Result<u64> {
+        self.write_each(
+            "insert into tagged_entries (account_number, key, value, sequence, transaction_id) values (?, ?, ?, ?, ?)",
+            rows.iter().map(|e| (e.account_number, &e.tag.key, &e.tag.value, e.sequence, e.transaction_id)),
         )
     }
 
