@@ -24,6 +24,7 @@ import time
 import urllib.request
 
 import siege
+import waiters
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 BINARY = ROOT / "target/release/coffer"
@@ -125,6 +126,10 @@ class Bank:
     def resident_mb(self, peak=False):
         status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
         return int(re.search(rf"{'VmHWM' if peak else 'VmRSS'}:\s+(\d+)", status)[1]) / 1024
+
+    def cpu_seconds(self):
+        fields = pathlib.Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def doctor(self):
         return subprocess.run([BINARY, "doctor"], env=self.environment, capture_output=True, text=True)
@@ -386,6 +391,21 @@ def besieged(directory, seconds):
     return bench.void
 
 
+def watched(directory):
+    cluster = Cluster(directory)
+    void = []
+    try:
+        for name, url in [("SQLite", f"sqlite://{directory}/waiters.db"), ("PostgreSQL", cluster.url)]:
+            bank = Bank(url, directory)
+            try:
+                void += waiters.measure(name, bank, say)
+            finally:
+                bank.stop()
+    finally:
+        cluster.stop()
+    return void
+
+
 def compare(directory, rounds, keep):
     cluster = Cluster(directory)
     try:
@@ -422,6 +442,7 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--growth", action="store_true")
     parser.add_argument("--siege", action="store_true")
+    parser.add_argument("--waiters", action="store_true")
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--millions", default="0,1,3,10")
     arguments = parser.parse_args()
@@ -429,6 +450,8 @@ def main():
         directory = pathlib.Path(directory)
         if arguments.siege:
             void = besieged(directory, 10)
+        elif arguments.waiters:
+            void = watched(directory)
         elif arguments.growth:
             void = growth(directory, 5, [float(number) for number in arguments.millions.split(",")])
         else:

@@ -103,6 +103,20 @@ call POST /transfer "$transfer" "$(new_key)" >/dev/null
 call DELETE "/accounts/$savings"
 expect 'the balance' "$(balance "$account")" 76.00
 
+say 'Hear of the next deposit as soon as it is booked'
+etag=$(curl --silent --head --header "Authorization: Bearer $token" "$bank/balance?account_number=$account" \
+    | sed -n 's/^etag: \("[^"]*"\).*/\1/Ip')
+(
+    answer=$(mktemp)
+    sleep 1
+    call POST /deposit "$(jq '.amount = "1"' <<<"$deposit")" "$(new_key)" >/dev/null
+    rm -f "$answer"
+) &
+another=$(curl --silent --max-time 30 --header "Authorization: Bearer $token" --header "If-None-Match: $etag" \
+    --header 'Prefer: wait=25' "$bank/balance?account_number=$account")
+expect 'the balance' "$(jq -r .balance <<<"$another")" 77.00
+wait
+
 say 'Sign out'
 call POST /logout
 if call GET /me 2>/dev/null; then exit 1; fi

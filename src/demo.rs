@@ -22,6 +22,7 @@ use crate::db::users::{Role, User, UserStatus};
 use crate::db::{Db, errors};
 use crate::money::{Amount, Currency};
 use crate::timestamp::Timestamp;
+use crate::watches::Watches;
 
 type AnyError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -300,7 +301,7 @@ async fn book(
 ) -> Result<(), AnyError> {
     // The bank itself does this, so it may even where customers may not.
     let requester = Requester { user_id, acts_on_any_account: false, deposits_to_own: true, approval_above: None };
-    let (committer, mut writers) = Committer::start(db, max_amount, &Arc::default());
+    let (committer, mut writers) = Committer::start(db, max_amount, &Arc::default(), &Watches::default());
     let mut booked = 0;
     for (index, some) in planned.chunks(AT_ONCE).enumerate() {
         let numbered = some.iter().zip(index * AT_ONCE..);
@@ -351,6 +352,7 @@ impl Planned {
             idempotency_key: key.first_chunk().copied(),
             at: Some(self.at),
             dual_control: DualControl::Refuse,
+            expected_sequences: None,
             reverses: None,
             record: None,
         })

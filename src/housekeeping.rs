@@ -7,10 +7,12 @@ use crate::api::App;
 use crate::auth::tokens;
 use crate::books::unapproved::WINDOW;
 use crate::clock::{self, CertainTime, Jump, Jumps};
+use crate::db::accounts::MOST_LOOKED_UP;
 use crate::db::{Db, Tx, errors};
 use crate::disk::DiskReserve;
 use crate::timestamp::Timestamp;
 use crate::tls::Certificate;
+use crate::watches::{self, Watches};
 
 /// A logout, a freeze or another role counts on other instances after this long and one query: within a second.
 const TICK: Duration = Duration::from_millis(500);
@@ -24,6 +26,8 @@ const TICKS_PER_MINUTE: u64 = 120;
 const TICKS_PER_HOUR: u64 = 7_200;
 /// A ledger at full speed writes some 30 MiB to SQLite's WAL in this time.
 const WAL_TICK: Duration = Duration::from_millis(200);
+/// A change by another instance, or the end of a hold, is seen by those who wait for it after this long and one query.
+const WATCH_TICK: Duration = Duration::from_secs(1);
 /// How often the disk is looked at: at full speed the books grow by some 10 MB meanwhile.
 const DISK_TICK: Duration = Duration::from_millis(250);
 
@@ -123,7 +127,8 @@ impl Housekeeping {
     pub async fn run(self) {
         let db = self.app.db.clone();
         let disk = self.app.disk.clone();
-        tokio::join!(self.run_by_the_tick(), checkpoint_wal(&db), watch_disk(disk));
+        let watches = self.app.watches.clone();
+        tokio::join!(self.run_by_the_tick(), checkpoint_wal(&db), watch_disk(disk), look_at_watched(&db, &watches));
     }
 
     async fn run_by_the_tick(mut self) {
@@ -204,6 +209,21 @@ async fn checkpoint_wal(db: &Db) {
         ticks.tick().await;
         if let Err(error) = db.checkpoint_wal().await {
             tracing::warn!(%error, "the WAL could not be checkpointed; it will be tried again");
+        }
+    }
+}
+
+/// Wakes who watches an account that another instance has changed, or of which a hold has expired.
+async fn look_at_watched(db: &Db, watches: &Watches) {
+    let mut ticks = tokio::time::interval(WATCH_TICK);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        for numbers in watches.accounts().chunks(MOST_LOOKED_UP) {
+            match db.accounts(numbers).await {
+                Ok(accounts) => accounts.iter().for_each(|it| watches.see(it.account_number, watches::state_of(it))),
+                Err(error) => tracing::warn!(%error, "accounts that are watched will be looked at again"),
+            }
         }
     }
 }

@@ -22,7 +22,8 @@
 //! - [`committer`] for what moves money; [`auth`] for who is calling: passwords, second factors, access tokens,
 //!   sessions.
 //! - [`audit`] writes the log of what matters to security, [`limits`] counts how often anything was asked,
-//!   [`disk`] measures how full the disk is; [`connection_limits`] counts who is connected.
+//!   [`disk`] measures how full the disk is; [`connection_limits`] counts who is connected; [`watches`] has the
+//!   requests that wait for an account to change.
 //! - [`db`]: one file for each family of tables.
 //! - [`books`]: accounts, entries, commands, approvals, refusals, audit events, the rules and the chain of hashes.
 //! - [`problem_code`]: the one table of what can go wrong, explained; [`schema`]: how types describe themselves in
@@ -61,4 +62,5 @@ pub mod signals;
 pub mod text;
 pub mod timestamp;
 pub mod tls;
+pub mod watches;
 pub mod web_origin;

@@ -170,6 +170,9 @@ problem_codes! {
     BadRequest = "bad_request":
         "The server could not understand the request.",
         "Compare it with the API's description at /openapi.json.";
+    BalanceMovedOn = "balance_moved_on":
+        "The account has another sequence than the request expected by If-Match: something was booked on it meanwhile, and nothing now.",
+        "Read the account again, decide anew, and send its new ETag; the header ETag of this answer has it. A weak tag (W/) never matches.";
     BalanceOverflow = "balance_overflow":
         "The balance would become larger than the bank can count.",
         "Use another account.";
@@ -281,6 +284,12 @@ problem_codes! {
     IdempotencyKeyReused = "idempotency_key_reused":
         "You have used this Idempotency-Key for another request. Nothing was booked now.",
         "Send a new key with a new request. To repeat a request, send exactly the same one.";
+    IfMatchMalformed = "if_match_malformed":
+        "The header If-Match is no list of ETags.",
+        "Send an ETag as it came, in its quotes, such as \"17\"; several with commas between, or * for any. Or leave the header out.";
+    IfMatchUnsupported = "if_match_unsupported":
+        "The header If-Match came with a request that may move money on several accounts, and cannot say which of them it means.",
+        "Leave the header out, or send the movements one by one.";
     InsufficientFunds = "insufficient_funds":
         "There is less on the account than was asked for.",
         "Send a smaller amount or pay in first; the detail says how much is available.";
@@ -536,6 +545,9 @@ problem_codes! {
     TooManySignUps = "too_many_sign_ups":
         "More people have signed up from your network in an hour than the bank takes.",
         "Wait as many seconds as Retry-After says. Whoever runs the bank sets the limit with COFFER_SIGN_UPS_PER_HOUR.";
+    TooManyWaiting = "too_many_waiting":
+        "More requests wait for an account to change (Prefer: wait), of one caller or of all, than the bank lets wait.",
+        "Let some of them end, or leave the header Prefer out: then the answer comes at once.";
     TransactionNotFound = "transaction_not_found":
         "There is no such movement on your accounts.",
         "GET /transactions?account_number= lists those that there are.";

@@ -29,6 +29,7 @@ use crate::disk::DiskReserve;
 use crate::housekeeping::Housekeeping;
 use crate::limits::movements::MovementLimits;
 use crate::tls::{Certificate, TlsError};
+use crate::watches::Watches;
 
 /// File descriptors reserved for the database, the log and the runtime.
 const RESERVED_FILES: u64 = 128;
@@ -137,7 +138,8 @@ impl Bank {
         let clock = Arc::new(Clock::default());
         let disk = DiskReserve::new(db.file(), settings.disk_reserve.bytes());
         let movement_limits = MovementLimits::new(settings.movement_rate, settings.movements_per_day);
-        let (committer, writers) = Committer::start(&db, settings.max_amount, &clock);
+        let watches = Watches::default();
+        let (committer, writers) = Committer::start(&db, settings.max_amount, &clock, &watches);
         let committer = committer.within(movement_limits.clone(), disk.clone());
         let metrics = if settings.metrics { Some(record_metrics()?) } else { None };
         let (audit, audit_writer) = AuditLog::start(&db);
@@ -158,6 +160,7 @@ impl Bank {
             maximum_major_units: settings.max_amount,
             approval_above: settings.approval_above,
             long_answers: LongAnswers::new(settings.caller_rate > 0),
+            watches,
             clock,
             metrics,
             has_admin_listener: settings.admin_listen.is_some(),
@@ -194,7 +197,7 @@ impl Bank {
     ) -> Result<(), ServerError> {
         let Self { app, mut writers, audit_writer, connection_limits, tls, shutdown_deadline, housekeeping } = self;
         let Listeners { public, admin } = listeners.into();
-        let (db, movement_limits) = (app.db.clone(), app.movement_limits.clone());
+        let (db, movement_limits, watches) = (app.db.clone(), app.movement_limits.clone(), app.watches.clone());
         let of_admin = ConnectionLimits::new(ADMIN_CONNECTIONS, 0, Vec::new());
         let admin = admin.map(|listener| (Acceptor::new(router::admin_router(app.clone()), None, of_admin), listener));
         let acceptor = Acceptor::new(router::router(app), tls, connection_limits);
@@ -208,6 +211,7 @@ impl Bank {
         };
         housekeeping.abort();
         writers.close();
+        watches.close();
         let closing = async {
             let admin = async {
                 if let Some((acceptor, listener)) = admin {

@@ -23,6 +23,7 @@ use crate::disk::DiskReserve;
 use crate::limits::movements::MovementLimits;
 use crate::money::Currency;
 use crate::money::units::Unit;
+use crate::watches::Watches;
 
 /// The state that all handlers share. Clones share it, too.
 #[derive(Clone)]
@@ -54,6 +55,7 @@ pub struct Parts {
     /// agree. None for any amount.
     pub approval_above: Option<i64>,
     pub long_answers: LongAnswers,
+    pub watches: Watches,
     pub clock: Arc<Clock>,
     /// None when `/metrics` is switched off.
     pub metrics: Option<PrometheusHandle>,

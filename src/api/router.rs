@@ -13,12 +13,12 @@ use utoipa_axum::routes;
 use super::App;
 use super::docs::{openapi, postman, probes, problem_pages, swagger_ui, web_app};
 use super::http::caller::ChangesSomething;
-use super::http::{HANDLER_TIMEOUT, middleware};
+use super::http::{HANDLER_TIMEOUT, middleware, waiting};
 use super::money::{accounts, approvals, bank, batch, holds, movements, reversals, statements, transactions};
 use super::people::{audit, proof, second_factor, sessions, staff, users};
 
-/// The whole service. Innermost first: routes, timeouts, panics, what every handler's answer gets, cross-origin calls, what
-/// every answer gets.
+/// The whole service. Innermost first: routes, timeouts, waiting for another answer, panics, what every handler's answer
+/// gets, cross-origin calls, what every answer gets.
 pub fn router(app: App) -> Router {
     let cors = app.origins.layer();
     let (routes, document) = documented_routes().split_for_parts();
@@ -28,6 +28,7 @@ pub fn router(app: App) -> Router {
         .route("/", get(web_app::index))
         .route("/web/{*path}", get(web_app::file))
         .fallback(|| async { StatusCode::NOT_FOUND })
+        .layer(from_fn_with_state(app.clone(), waiting::wait_for_change))
         .layer(CatchPanicLayer::custom(middleware::answer_panic))
         .layer(from_fn_with_state(app.clone(), middleware::finish))
         .layer(option_layer(cors))

@@ -28,6 +28,9 @@ pub struct Command {
     pub texts: Texts,
     /// The first 16 bytes of SHA-256(requester, Idempotency-Key).
     pub idempotency_key: Option<[u8; 16]>,
+    /// Refused unless the account that the requester acts on has one of these sequences when it is decided. None for any.
+    /// No part of the [fingerprint](Self::fingerprint): a replay is answered whatever has moved meanwhile.
+    pub expected_sequences: Option<Box<[i64]>>,
     pub dual_control: DualControl,
     /// The movement that this one reverses, if it is a reversal.
     pub reverses: Option<Reverses>,

@@ -1,5 +1,7 @@
 //! Postings, which are everything that a batch adds to the books, and what it must know of earlier ones.
 
+use std::collections::BTreeSet;
+
 use sqlx::FromRow;
 use uuid::Uuid;
 
@@ -9,6 +11,7 @@ use super::entry::{Entry, Transaction};
 use super::hold::Hold;
 use super::tags::{NewTags, TaggedEntry};
 use super::unapproved::UnapprovedTotal;
+use crate::account_number::AccountNumber;
 
 /// Everything a batch adds to the books.
 #[derive(Debug, Default)]
@@ -59,6 +62,14 @@ impl Postings {
         self.tagged_entries.append(tagged_entries);
         self.unapproved.append(unapproved);
         self.records.append(records);
+    }
+
+    /// The accounts whose balance changes, or what is held of it. What ends a reservation makes an entry or another one.
+    pub fn accounts_changed(&self) -> BTreeSet<AccountNumber> {
+        let of_entries = self.entries.iter().map(|entry| entry.account_number);
+        let of_holds = self.holds.iter().map(|hold| hold.from_account);
+        let of_approvals = self.approvals.iter().filter_map(|approval| approval.from_account);
+        of_entries.chain(of_holds).chain(of_approvals).collect()
     }
 }
 

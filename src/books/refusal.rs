@@ -29,6 +29,11 @@ pub enum Refusal {
     TransferBetweenCurrencies { from: Currency, to: Currency },
     #[error("{available} {} is available, {requested} {} was asked for.", available.currency, requested.currency)]
     InsufficientFunds { available: Money, requested: Money },
+    /// The account has another sequence than the requester expects.
+    #[error(
+        "The account is at \"{sequence}\" now, which If-Match does not name. Nothing was booked: look again, and decide anew."
+    )]
+    BalanceMovedOn { sequence: i64 },
     #[error("The balance would be larger than the bank can count.")]
     BalanceOverflow,
     #[error("{0}")]

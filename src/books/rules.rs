@@ -217,6 +217,7 @@ fn agree(book: &mut Book, command: &Command) -> Result<Agreed, Refusal> {
             (Some(sender), Some(book.receiver(to)?))
         }
     };
+    refuse_if_moved_on(command, debited.or(credited))?;
     let money = agreed_amount(command, debited, credited, book.maximum_major_units)?;
     let released = book.reservations.get(&command.id).map_or(0, |reservation| reservation.amount);
     let debit_balance = debited.map(|account| balance_after_debit(account, money, released)).transpose()?;
@@ -237,6 +238,16 @@ fn agree(book: &mut Book, command: &Command) -> Result<Agreed, Refusal> {
         book.unapproved.add(command.requester.user_id, money);
     }
     Ok(Agreed { money, debit, credit, last_entry_at })
+}
+
+/// Refuses a command of which the requester thinks that the account acted on is as it was. The account is locked: nothing
+/// moves between this and what follows.
+fn refuse_if_moved_on(command: &Command, acted_on: Option<&Account>) -> Result<(), Refusal> {
+    let (Some(expected), Some(account)) = (&command.expected_sequences, acted_on) else { return Ok(()) };
+    match expected.contains(&account.sequence) {
+        true => Ok(()),
+        false => Err(Refusal::BalanceMovedOn { sequence: account.sequence }),
+    }
 }
 
 /// The amount as money of the account's currency, once everyone agrees which that is.

@@ -55,6 +55,11 @@ impl Texts {
         stored.unwrap_or(NOTHING)
     }
 
+    /// Whether something was written that is there no more. Unlike [`integrity`](Self::integrity) it hashes nothing.
+    pub fn is_erased(&self) -> bool {
+        self.text_salt.is_none() && self.text_commitment.is_some()
+    }
+
     pub fn integrity(&self) -> Integrity {
         let nothing_written = self.description.is_none() && self.tags.is_empty();
         let nothing_to_erase = self.description.is_none() && self.tags.metadata().is_empty();

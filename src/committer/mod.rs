@@ -68,6 +68,7 @@ use crate::db::ledger::WriterConnection;
 use crate::disk::{DiskFull, DiskReserve};
 use crate::limits::Exceeded;
 use crate::limits::movements::MovementLimits;
+use crate::watches::Watches;
 
 /// Commands that may wait, over all writers. When there is no room, the answer is 503 at once instead of ever more
 /// memory.
@@ -210,7 +211,9 @@ impl Progress {
 impl Committer {
     /// Starts as many writers as the database can use. `maximum_major_units` is the most one movement may be, in whole
     /// units of its currency.
-    pub fn start(db: &Db, maximum_major_units: i64, clock: &Arc<Clock>) -> (Self, Writers) {
+    ///
+    /// Whoever `watches` an account that is moved is woken after the commit.
+    pub fn start(db: &Db, maximum_major_units: i64, clock: &Arc<Clock>, watches: &Watches) -> (Self, Writers) {
         let closing_since = Arc::new(OnceLock::new());
         let mut tasks = JoinSet::new();
         let writers = (0..db.ledger_writers())
@@ -223,6 +226,7 @@ impl Committer {
                     state: state.clone(),
                     closing_since: closing_since.clone(),
                     clock: clock.clone(),
+                    watches: watches.clone(),
                     maximum_major_units,
                     locked: Vec::new(),
                 };

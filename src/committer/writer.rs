@@ -18,6 +18,7 @@ use crate::books::postings::Postings;
 use crate::clock::Clock;
 use crate::db::errors::{self, Failure};
 use crate::db::ledger::{EntryKey, WriterConnection};
+use crate::watches::Watches;
 
 /// Commands in one database transaction, give or take one request. More would only lengthen the wait of the first.
 const MAX_BATCH: usize = 1_024;
@@ -42,6 +43,7 @@ pub(super) struct Writer {
     pub state: Arc<WriterState>,
     pub closing_since: Arc<OnceLock<Instant>>,
     pub clock: Arc<Clock>,
+    pub watches: Watches,
     pub maximum_major_units: i64,
     /// Accounts that somebody else had locked, and when that was found.
     pub locked: Vec<(BTreeSet<AccountNumber>, Instant)>,
@@ -236,6 +238,9 @@ impl Writer {
             pause = (pause * 2).min(LONGEST_PAUSE);
         };
         self.state.is_in_doubt.store(false, Release);
+        if took_effect {
+            self.watches.changed(|| doubt.accounts);
+        }
         took_effect.then_some(doubt.verdicts)
     }
 
@@ -295,6 +300,7 @@ impl Writer {
                 if let Some(latest) = transactions.iter().map(|booked| booked.created_at).max() {
                     self.clock.note_booked(latest);
                 }
+                self.watches.changed(|| decisions.postings.accounts_changed());
                 Ok(verdicts)
             }
             Err(error) => {

@@ -1,6 +1,9 @@
 //! Accounts: opening, listing, labelling, closing. Only the ledger changes balances.
 
+use std::collections::HashMap;
+
 use rusqlite::OptionalExtension;
+use sqlx::QueryBuilder;
 use uuid::Uuid;
 
 use super::ledger::select_reservations;
@@ -9,6 +12,9 @@ use crate::account_number::AccountNumber;
 use crate::books::account::{Account, AccountStatus};
 use crate::money::Currency;
 use crate::timestamp::Timestamp;
+
+/// Accounts that [`Db::accounts`] looks up at once: SQLite takes some 32,000 parameters, of which each account may need three.
+pub const MOST_LOOKED_UP: usize = 4_000;
 
 impl Db {
     /// A customer's account. The bank's own accounts are not to be seen from outside.
@@ -49,6 +55,40 @@ impl Db {
             }
         }
         Ok(())
+    }
+
+    /// Those of these accounts that are customers', at most [`MOST_LOOKED_UP`], with what is reserved on them: two queries,
+    /// however many they are.
+    pub async fn accounts(&self, numbers: &[AccountNumber]) -> sqlx::Result<Vec<Account>> {
+        let mut accounts: Vec<Account> = on_reader!(self, conn => {
+            let mut select = QueryBuilder::new(concat!(
+                "select ", account_columns!(), " from accounts where owner_id is not null and account_number in ("
+            ));
+            numbers.iter().fold(&mut select.separated(", "), |list, number| list.push_bind(*number));
+            select.push(")").build_query_as().fetch_all(conn).await
+        })?;
+        let now = Timestamp::now();
+        let reserving = accounts.iter().filter(|account| account.held_until > now);
+        let reserving: Vec<_> = reserving.map(|account| account.account_number).collect();
+        if reserving.is_empty() {
+            return Ok(accounts);
+        }
+        let reserved: Vec<(AccountNumber, i64)> = on_reader!(self, conn => {
+            let mut select = QueryBuilder::new("select account_number, cast(sum(amount) as bigint) from (");
+            for (index, from) in ["approvals where status = 'pending'", "holds where status = 'held'"].iter().enumerate() {
+                select.push(if index == 0 { "" } else { " union all " });
+                select.push("select from_account as account_number, amount from ").push(from);
+                select.push(" and expires_at > ").push_bind(now).push(" and from_account in (");
+                reserving.iter().fold(&mut select.separated(", "), |list, number| list.push_bind(*number));
+                select.push(")");
+            }
+            select.push(") reserved group by account_number").build_query_as().fetch_all(conn).await
+        })?;
+        let reserved: HashMap<AccountNumber, i64> = reserved.into_iter().collect();
+        for account in &mut accounts {
+            account.reserved = reserved.get(&account.account_number).copied().unwrap_or_default();
+        }
+        Ok(accounts)
     }
 
     /// The numbers and currencies of the owner's accounts that are not closed.

@@ -561,6 +561,7 @@ fn command(id: Uuid, movement: Movement, step: Step, cents: i64) -> Command {
         texts: Texts::default(),
         idempotency_key: None,
         dual_control: DualControl::Refuse,
+        expected_sequences: None,
         reverses: None,
         record: None,
         at: None,

@@ -11,7 +11,7 @@ const FLOORS: [&[&str]; 12] = [
     // What there is, and what becomes of it: pure.
     &["books"],
     &["db"],
-    &["disk", "limits", "audit"],
+    &["disk", "limits", "audit", "watches"],
     &["auth", "committer", "connection_limits"],
     &["api"],
     &["config", "acceptor", "admin", "demo", "doctor", "housekeeping"],

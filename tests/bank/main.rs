@@ -55,3 +55,4 @@ mod tls;
 mod tokens;
 mod units;
 mod users;
+mod versions;

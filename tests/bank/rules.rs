@@ -93,6 +93,7 @@ pub fn command(draft: &Draft, accounts: &[Account], index: usize) -> Command {
         texts: Texts::default(),
         idempotency_key: None,
         dual_control: DualControl::Refuse,
+        expected_sequences: None,
         reverses: None,
         record: None,
         at: None,
@@ -235,6 +236,36 @@ proptest! {
                 is_large || is_for_oneself
             });
             prop_assert_eq!(is_refused, needs_two, "{:?}", draft);
+        }
+    }
+
+    /// A command says which sequences its account may have. Whoever may not act on the account does not hear of its sequence.
+    #[test]
+    fn what_is_expected_of_an_account_decides_whether_and_nothing_else(
+        drafts in prop::collection::vec((drafts(), prop::collection::vec(0..6i64, 0..4)), 1..60),
+    ) {
+        let accounts = accounts();
+        let mut book = Book::new(accounts.clone(), Timestamp::from_micros(2), MAXIMUM);
+        for (index, (draft, expected)) in drafts.iter().enumerate() {
+            let command = command(draft, &accounts, index);
+            let before = format!("{book:?}");
+            let acted_on = match command.movement.sides() {
+                (Some(from), _) => book.account(from).cloned(),
+                (None, to) => to.and_then(|to| book.account(to).cloned()),
+            };
+            let expecting = Command { expected_sequences: Some(expected.as_slice().into()), ..command.clone() };
+            match (decide(&mut book, &expecting), acted_on) {
+                (Err(Refusal::BalanceMovedOn { sequence }), Some(account)) => {
+                    prop_assert_eq!((sequence, account.status), (account.sequence, AccountStatus::Open));
+                    prop_assert!(!expected.contains(&sequence));
+                    prop_assert!(draft.staff || account.owner_id == Some(owner(draft.user)));
+                    prop_assert_eq!(before, format!("{book:?}"), "a refused command left a trace");
+                    let _ = decide(&mut book, &command);
+                }
+                (Ok(_), Some(account)) => prop_assert!(expected.contains(&account.sequence)),
+                (Err(refusal), _) => prop_assert_eq!(decide(&mut book, &command), Err(refusal)),
+                (Ok(_), None) => prop_assert!(false, "a movement of no account"),
+            }
         }
     }
 

@@ -44,8 +44,9 @@ export class ProblemError extends CofferError {
     /**
      * @param {Problem} problem
      * @param {number | null} [retryAfterSeconds]
+     * @param {string | null} [etag]
      */
-    constructor(problem: Problem, retryAfterSeconds?: number | null);
+    constructor(problem: Problem, retryAfterSeconds?: number | null, etag?: string | null);
     status: number;
     /** The same kind of problem always has the same code, such as `insufficient_funds`. */
     code: string;
@@ -62,6 +63,8 @@ export class ProblemError extends CofferError {
     /** The fields to correct. */
     errors: FieldError[];
     retryAfterSeconds: number | null;
+    /** The version that the account has now, when a movement expected another one (`balance_moved_on`). */
+    etag: string | null;
 }
 /** Nobody is signed in (any more). */
 export class SignedOutError extends ProblemError {
@@ -210,11 +213,27 @@ export class Coffer extends EventTarget {
         owner_id?: string;
     }, options?: Options): Promise<Account[]>;
     /**
-     * @param {string} number
-     * @param {Options} [options]
-     * @returns {Promise<Account>}
+     * With `ifNoneMatch` it is null while that is the version still.
+     * @type {{(number: string, options?: Options): Promise<Account>,
+     *   (number: string, options: IfChanged): Promise<Account | null>}}
      */
-    account: (number: string, options?: Options) => Promise<Account>;
+    account: {
+        (number: string, options?: Options): Promise<Account>;
+        (number: string, options: IfChanged): Promise<Account | null>;
+    };
+    /**
+     * Tells of an account now, and each time that it changes, until the signal ends it. The bank answers when something has
+     * changed: nothing is asked every few seconds. While there is no answer it tries again, ever less often.
+     * @param {string} number
+     * @param {(account: Account) => void} onChange
+     * @param {{signal: AbortSignal, etag?: string}} options `etag`: the version that is known already, of which it does not tell
+     * @returns {Promise<void>} when the signal has ended it
+     * @throws {ProblemError} when the bank refuses it for good
+     */
+    watchAccount(number: string, onChange: (account: Account) => void, { signal, etag }: {
+        signal: AbortSignal;
+        etag?: string;
+    }): Promise<void>;
     /**
      * @param {{currency?: string, label?: string}} account
      * @returns {Promise<Account>}
@@ -244,12 +263,15 @@ export class Coffer extends EventTarget {
      */
     closeAccount: (number: string) => Promise<void>;
     /**
-     * @param {string} number
-     * @param {string} [at] a moment in the past, as RFC 3339
-     * @param {Options} [options]
-     * @returns {Promise<Balance>}
+     * `at` is a moment in the past, as RFC 3339. With `ifNoneMatch`, and without `at`, it is null while that is the version
+     * still.
+     * @type {{(number: string, at?: string, options?: Options): Promise<Balance>,
+     *   (number: string, at: undefined, options: IfChanged): Promise<Balance | null>}}
      */
-    balance: (number: string, at?: string, options?: Options) => Promise<Balance>;
+    balance: {
+        (number: string, at?: string, options?: Options): Promise<Balance>;
+        (number: string, at: undefined, options: IfChanged): Promise<Balance | null>;
+    };
     /**
      * @param {Movement} movement
      * @param {MovementOptions} [options]
@@ -339,12 +361,14 @@ export class Coffer extends EventTarget {
      */
     transaction: (id: string, options?: Options) => Promise<Transaction>;
     /**
-     * @param {string} number
-     * @param {HistoryFilter & PageQuery} [filter]
-     * @param {Options} [options]
-     * @returns {Promise<Page<Entry>>} newest first
+     * Newest first. With `ifNoneMatch`, the first page is null while that is the version still.
+     * @type {{(number: string, filter?: HistoryFilter & PageQuery, options?: Options): Promise<Page<Entry> & Versioned>,
+     *   (number: string, filter: HistoryFilter, options: IfChanged): Promise<(Page<Entry> & Versioned) | null>}}
      */
-    historyPage: (number: string, filter?: HistoryFilter & PageQuery, options?: Options) => Promise<Page<Entry>>;
+    historyPage: {
+        (number: string, filter?: HistoryFilter & PageQuery, options?: Options): Promise<Page<Entry> & Versioned>;
+        (number: string, filter: HistoryFilter, options: IfChanged): Promise<(Page<Entry> & Versioned) | null>;
+    };
     /**
      * @param {string} number
      * @param {HistoryFilter} [filter]
@@ -534,7 +558,7 @@ export type Account = {
     held: string;
     sequence: number;
     opened_at: string;
-};
+} & Versioned;
 export type Balance = {
     account_number: string;
     balance: string;
@@ -543,7 +567,7 @@ export type Balance = {
     currency: string;
     sequence: number;
     as_of: string;
-};
+} & Versioned;
 export type MovementType = "deposit" | "withdrawal" | "transfer";
 /**
  * What a movement is found by. A reference names one movement of one's own for good: another with it is refused with
@@ -796,8 +820,27 @@ export type Page<T> = {
 export type Options = {
     signal?: AbortSignal;
 };
+/**
+ * For an answer only if it is another one than that with this `etag`. With `wait` in seconds, up to 25, it comes as soon as
+ * it is.
+ */
+export type IfChanged = Options & {
+    ifNoneMatch: string;
+    wait?: number;
+};
+/**
+ * The version of an answer, which is not enumerable: for `ifNoneMatch` and `ifMatch`.
+ */
+export type Versioned = {
+    readonly etag?: string;
+};
+/**
+ * With `ifMatch`, the `etag` of an account, its balance or its history, money moves only if the account has that version
+ * still; otherwise the problem is `balance_moved_on`. Not for batches and reversals.
+ */
 export type MovementOptions = Options & {
     idempotencyKey?: string;
+    ifMatch?: string;
 };
 export type CofferOptions = {
     /**

@@ -43,8 +43,9 @@ export class ProblemError extends CofferError {
   /**
    * @param {Problem} problem
    * @param {number | null} [retryAfterSeconds]
+   * @param {string | null} [etag]
    */
-  constructor(problem, retryAfterSeconds = null) {
+  constructor(problem, retryAfterSeconds = null, etag = null) {
     super(problem.detail);
     this.status = problem.status;
     /** The same kind of problem always has the same code, such as `insufficient_funds`. */
@@ -62,6 +63,8 @@ export class ProblemError extends CofferError {
     /** The fields to correct. */
     this.errors = problem.errors ?? [];
     this.retryAfterSeconds = retryAfterSeconds;
+    /** The version that the account has now, when a movement expected another one (`balance_moved_on`). */
+    this.etag = etag;
   }
 }
 
@@ -284,11 +287,46 @@ export class Coffer extends EventTarget {
   }
 
   /**
-   * @param {string} number
-   * @param {Options} [options]
-   * @returns {Promise<Account>}
+   * With `ifNoneMatch` it is null while that is the version still.
+   * @type {{(number: string, options?: Options): Promise<Account>,
+   *   (number: string, options: IfChanged): Promise<Account | null>}}
    */
-  account = (number, options) => this.#get(`accounts/${number}`, {}, options);
+  account = (/** @type {string} */ number, /** @type {Options | IfChanged} */ options = {}) =>
+    this.#get(`accounts/${number}`, {}, options);
+
+  /**
+   * Tells of an account now, and each time that it changes, until the signal ends it. The bank answers when something has
+   * changed: nothing is asked every few seconds. While there is no answer it tries again, ever less often.
+   * @param {string} number
+   * @param {(account: Account) => void} onChange
+   * @param {{signal: AbortSignal, etag?: string}} options `etag`: the version that is known already, of which it does not tell
+   * @returns {Promise<void>} when the signal has ended it
+   * @throws {ProblemError} when the bank refuses it for good
+   */
+  async watchAccount(number, onChange, { signal, etag }) {
+    let failures = 0;
+    while (!signal.aborted) {
+      const asked = Date.now();
+      try {
+        const account = etag
+          ? await this.account(number, { ifNoneMatch: etag, wait: LONGEST_WAIT_SECONDS, signal })
+          : await this.account(number, { signal });
+        failures = 0;
+        const isNew = account !== null && (!account.etag || account.etag !== etag);
+        etag = account?.etag ?? etag;
+        if (isNew) onChange(account);
+        else await pause(asked + SHORTEST_ROUND_MS - Date.now(), signal);
+        // Something on the way takes the tags off: nobody can tell what is new.
+        if (!etag) await pause(LONGEST_WAIT_SECONDS * 1000, signal);
+      } catch (error) {
+        if (signal.aborted) return;
+        const mayPass = error instanceof NetworkError || (error instanceof ProblemError && mayPassLater(error.status));
+        if (!mayPass) throw error;
+        failures += 1;
+        await pause(Math.min(LONGEST_PAUSE_MS * failures, MOST_PAUSE_MS), signal).catch(() => {});
+      }
+    }
+  }
 
   /**
    * @param {{currency?: string, label?: string}} account
@@ -317,12 +355,16 @@ export class Coffer extends EventTarget {
   closeAccount = (number) => this.#call('DELETE', `accounts/${number}`);
 
   /**
-   * @param {string} number
-   * @param {string} [at] a moment in the past, as RFC 3339
-   * @param {Options} [options]
-   * @returns {Promise<Balance>}
+   * `at` is a moment in the past, as RFC 3339. With `ifNoneMatch`, and without `at`, it is null while that is the version
+   * still.
+   * @type {{(number: string, at?: string, options?: Options): Promise<Balance>,
+   *   (number: string, at: undefined, options: IfChanged): Promise<Balance | null>}}
    */
-  balance = (number, at, options) => this.#get('balance', { account_number: number, at }, options);
+  balance = (
+    /** @type {string} */ number,
+    /** @type {string | undefined} */ at = undefined,
+    /** @type {Options | IfChanged} */ options = {},
+  ) => this.#get('balance', { account_number: number, at }, options);
 
   // Movements
 
@@ -420,12 +462,15 @@ export class Coffer extends EventTarget {
   transaction = (id, options) => this.#get(`transactions/${id}`, {}, options);
 
   /**
-   * @param {string} number
-   * @param {HistoryFilter & PageQuery} [filter]
-   * @param {Options} [options]
-   * @returns {Promise<Page<Entry>>} newest first
+   * Newest first. With `ifNoneMatch`, the first page is null while that is the version still.
+   * @type {{(number: string, filter?: HistoryFilter & PageQuery, options?: Options): Promise<Page<Entry> & Versioned>,
+   *   (number: string, filter: HistoryFilter, options: IfChanged): Promise<(Page<Entry> & Versioned) | null>}}
    */
-  historyPage = (number, filter, options) => this.#get('transactions', { account_number: number, ...filter }, options);
+  historyPage = (
+    /** @type {string} */ number,
+    /** @type {HistoryFilter & PageQuery} */ filter = {},
+    /** @type {Options | IfChanged} */ options = {},
+  ) => this.#get('transactions', { account_number: number, ...filter }, options);
 
   /**
    * @param {string} number
@@ -598,10 +643,14 @@ export class Coffer extends EventTarget {
   /**
    * @param {string} path
    * @param {Query} [query]
-   * @param {Options} [options]
+   * @param {Options & Partial<IfChanged>} [options]
    */
-  async #get(path, query, { signal } = {}) {
-    return read(await this.#authorized(this.#url(path, query), { method: 'GET', signal }, true));
+  async #get(path, query, { signal, ifNoneMatch, wait } = {}) {
+    /** @type {SentHeaders} */
+    const headers = {};
+    if (ifNoneMatch) headers['If-None-Match'] = ifNoneMatch;
+    if (ifNoneMatch && wait) headers.Prefer = `wait=${wait}`;
+    return read(await this.#authorized(this.#url(path, query), { method: 'GET', signal, headers }, true));
   }
 
   /**
@@ -609,8 +658,9 @@ export class Coffer extends EventTarget {
    * @param {object} body
    * @param {MovementOptions} [options]
    */
-  #move(path, body, { idempotencyKey = newIdempotencyKey(), signal } = {}) {
-    return this.#call('POST', path, { body, signal, headers: { 'Idempotency-Key': idempotencyKey }, repeatable: true });
+  #move(path, body, { idempotencyKey = newIdempotencyKey(), ifMatch, signal } = {}) {
+    const headers = { 'Idempotency-Key': idempotencyKey, ...(ifMatch && { 'If-Match': ifMatch }) };
+    return this.#call('POST', path, { body, signal, headers, repeatable: true });
   }
 
   /**
@@ -745,7 +795,12 @@ function jsonBody(body, headers = {}) {
  * @returns {Promise<any>} which the caller knows the type of
  */
 async function read(response) {
-  return response.status === 204 ? undefined : response.json();
+  if (response.status === 204) return undefined;
+  if (response.status === 304) return null;
+  const answer = await response.json();
+  const etag = response.headers.get('ETag');
+  // Not enumerable: it is no field of the answer.
+  return etag ? Object.defineProperty(answer, 'etag', { value: etag }) : answer;
 }
 
 /**
@@ -903,6 +958,12 @@ const LONGEST_PAUSE_MS = 8_000;
 const LONGEST_RETRY_AFTER_SECONDS = 20;
 /** Answers that may be another one the next time. */
 const PASSING = new Set([429, 502, 503, 504]);
+/** The longest that the bank lets a request wait. */
+const LONGEST_WAIT_SECONDS = 25;
+/** Between two requests that wait, when the first has brought nothing new: something on the way may not let it wait. */
+const SHORTEST_ROUND_MS = 2_000;
+/** The longest pause of somebody who watches, while there is no answer. */
+const MOST_PAUSE_MS = 60_000;
 
 /**
  * Sends a request. Repeats it, with growing pauses, while there is no answer or one that says "not now": only if
@@ -927,12 +988,17 @@ async function send(fetch, url, init, { repeatable }) {
       await pause(backoffMs(attempt), init.signal);
       continue;
     }
-    if (response.ok) return response;
+    if (response.ok || response.status === 304) return response;
     const advised = retryAfterSeconds(response);
     const soon = advised === null || advised <= LONGEST_RETRY_AFTER_SECONDS;
     if (last || !PASSING.has(response.status) || !soon) throw await problemOf(response);
     await pause(Math.max(backoffMs(attempt), (advised ?? 0) * 1000), init.signal);
   }
+}
+
+/** Whether an answer with this status may be another one later. @param {number} status */
+function mayPassLater(status) {
+  return status >= 500 || status === 429 || status === 408;
 }
 
 /**
@@ -951,6 +1017,7 @@ function backoffMs(attempt) {
  */
 function pause(milliseconds, signal) {
   return new Promise((resolve, reject) => {
+    if (signal?.aborted) return reject(signal.reason);
     const timer = setTimeout(resolve, milliseconds);
     signal?.addEventListener('abort', () => (clearTimeout(timer), reject(signal.reason)), { once: true });
   });
@@ -970,7 +1037,7 @@ async function problemOf(response) {
   };
   const isProblem = response.headers.get('Content-Type')?.startsWith('application/problem+json');
   const body = isProblem ? await response.json().catch(() => ({})) : {};
-  return new ProblemError({ ...plain, ...body }, retryAfterSeconds(response));
+  return new ProblemError({ ...plain, ...body }, retryAfterSeconds(response), response.headers.get('ETag'));
 }
 
 /**
@@ -1000,12 +1067,12 @@ function retryAfterSeconds(response) {
  */
 /**
  * @typedef {{account_number: string, owner_id: string, currency: string, label: string | null,
- *   metadata: Record<string, string>, status: 'open' | 'frozen' | 'closed', balance: string, available: string, held: string, sequence: number,
- *   opened_at: string}} Account
+ *   metadata: Record<string, string>, status: 'open' | 'frozen' | 'closed', balance: string, available: string,
+ *   held: string, sequence: number, opened_at: string} & Versioned} Account
  */
 /**
  * @typedef {{account_number: string, balance: string, available: string, held: string, currency: string,
- *   sequence: number, as_of: string}} Balance
+ *   sequence: number, as_of: string} & Versioned} Balance
  */
 /** @typedef {'deposit' | 'withdrawal' | 'transfer'} MovementType */
 /**
@@ -1103,7 +1170,20 @@ function retryAfterSeconds(response) {
  * @typedef {{data: T[], has_more: boolean, next_cursor: string | null}} Page
  */
 /** @typedef {{signal?: AbortSignal}} Options */
-/** @typedef {Options & {idempotencyKey?: string}} MovementOptions */
+/**
+ * For an answer only if it is another one than that with this `etag`. With `wait` in seconds, up to 25, it comes as soon as
+ * it is.
+ * @typedef {Options & {ifNoneMatch: string, wait?: number}} IfChanged
+ */
+/**
+ * The version of an answer, which is not enumerable: for `ifNoneMatch` and `ifMatch`.
+ * @typedef {{readonly etag?: string}} Versioned
+ */
+/**
+ * With `ifMatch`, the `etag` of an account, its balance or its history, money moves only if the account has that version
+ * still; otherwise the problem is `balance_moved_on`. Not for batches and reversals.
+ * @typedef {Options & {idempotencyKey?: string, ifMatch?: string}} MovementOptions
+ */
 /**
  * @typedef {object} CofferOptions
  * @property {string | URL} [baseUrl] where the bank is; where this module came from if left out

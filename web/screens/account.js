@@ -3,13 +3,14 @@
 import { chip, nameOf } from '../ui/account_list.js';
 import { groupDigits } from '../domain/account_number.js';
 import { ask } from '../ui/dialog.js';
-import { h, toast } from '../ui/dom.js';
+import { flat, h, toast } from '../ui/dom.js';
 import { field } from '../ui/form.js';
 import { icon } from '../ui/icons.js';
 import { formatMoney, isPositive } from '../domain/money.js';
 import { MOVEMENT_TYPES } from '../domain/movement_types.js';
 import { customerOf } from '../ui/people.js';
 import { link } from '../ui/router.js';
+import { whileSeen } from '../ui/while_seen.js';
 import { actsForOthers, mayAct } from '../domain/roles.js';
 import { accountHistory } from './history.js';
 
@@ -22,12 +23,37 @@ export async function account(context) {
   const { bank, me, params, signal } = context;
   const shown = await bank.account(params.number, { signal });
   const customer = await customerOf(context, shown);
+  const above = head(context, shown, customer);
+  const history = accountHistory(context, shown, customer);
+  watch(context, shown, (changed) => {
+    above.show(changed);
+    history.refresh();
+  });
   const content = [
     customer ? actingFor(me, customer) : h('a', { class: 'way-back', href: '#/' }, icon('back'), 'Overview'),
-    head(context, shown, customer),
-    accountHistory(context, shown, customer),
+    above.element,
+    history,
   ];
   return { title: nameOf(shown), content };
+}
+
+/**
+ * The bank tells when the account changes, while the screen is shown and can be seen.
+ * @param {Context} context
+ * @param {Account} shown
+ * @param {(account: Account) => void} onChange
+ */
+function watch({ bank, signal }, shown, onChange) {
+  let { etag } = shown;
+  whileSeen(signal, (mine) => {
+    /** @param {Account} account */
+    const note = (account) => {
+      ({ etag } = account);
+      if (!mine.aborted) onChange(account);
+    };
+    // Who has been signed out hears of it in another way, and the account is as it was shown.
+    bank.watchAccount(shown.account_number, note, { signal: mine, etag }).catch(() => {});
+  });
 }
 
 /** @param {User} me @param {{id: string, name: string}} customer */
@@ -37,19 +63,30 @@ export function actingFor(me, customer) {
   return h('p', { class: 'acting', role: 'note' }, icon('staff'), h('span', null, words, back, '.'));
 }
 
-/** @param {Context} context @param {Account} shown @param {{id: string} | null} customer */
-function head({ bank, me }, shown, customer) {
-  const isOpen = shown.status === 'open';
-  const ways = { for: customer?.id };
-  const base = `/accounts/${shown.account_number}`;
-  /** @param {string} path @param {Picture} picture @param {string} words */
-  const way = (path, picture, words) =>
-    h('a', { class: 'button secondary', href: link(`${base}/${path}`, ways) }, icon(picture), words);
-  return h(
-    'section',
-    { class: 'account-head' },
-    h('div', { class: 'title-row' }, h('h1', null, nameOf(shown)), !isOpen && chip(shown.status)),
-    copyableNumber(shown.account_number),
+/**
+ * What stands above the history. `show` brings it in step with the account.
+ * @param {Context} context
+ * @param {Account} shown
+ * @param {{id: string} | null} customer
+ */
+function head(context, shown, customer) {
+  const element = h('section', { class: 'account-head' });
+  const balance = h('div', { role: 'status' });
+  /** @param {Account} account */
+  const show = (account) => {
+    const isOtherwise = !element.firstChild || account.label !== shown.label || account.status !== shown.status;
+    shown = account;
+    balance.replaceChildren(...flat(amounts(account)));
+    // What can be pressed stays where it is, with the focus, unless it is no longer the same.
+    if (isOtherwise) element.replaceChildren(...flat(headOf(context, account, customer, balance)));
+  };
+  show(shown);
+  return { element, show };
+}
+
+/** @param {Account} shown */
+function amounts(shown) {
+  return [
     h('p', { class: 'balance' }, formatMoney(shown.balance, shown.currency)),
     isPositive(shown.held) &&
       h(
@@ -57,6 +94,26 @@ function head({ bank, me }, shown, customer) {
         { class: 'hint' },
         `Held: ${formatMoney(shown.held, shown.currency)} · Available: ${formatMoney(shown.available, shown.currency)}`,
       ),
+  ];
+}
+
+/**
+ * @param {Context} context
+ * @param {Account} shown
+ * @param {{id: string} | null} customer
+ * @param {HTMLElement} balance
+ */
+function headOf({ bank, me }, shown, customer, balance) {
+  const isOpen = shown.status === 'open';
+  const ways = { for: customer?.id };
+  const base = `/accounts/${shown.account_number}`;
+  /** @param {string} path @param {Picture} picture @param {string} words */
+  const way = (path, picture, words) =>
+    h('a', { class: 'button secondary', href: link(`${base}/${path}`, ways) }, icon(picture), words);
+  return [
+    h('div', { class: 'title-row' }, h('h1', null, nameOf(shown)), !isOpen && chip(shown.status)),
+    copyableNumber(shown.account_number),
+    balance,
     shown.status === 'frozen' &&
       h('p', { class: 'hint' }, 'The bank has frozen this account: no money moves, in or out.'),
     h(
@@ -67,7 +124,7 @@ function head({ bank, me }, shown, customer) {
       way('statement', 'statement', 'Statement'),
       mayAct(me) && shown.status !== 'closed' && !customer && ownersButtons(bank, shown),
     ),
-  );
+  ];
 }
 
 /** @param {string} number */

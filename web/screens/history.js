@@ -18,6 +18,7 @@ import { link, rememberInAddress } from '../ui/router.js';
  * @param {Context} context
  * @param {Account} account
  * @param {{id: string} | null} customer
+ * @returns {HTMLElement & {refresh: () => void}}
  */
 export function accountHistory({ bank, query, path, signal }, account, customer) {
   const chosen = filterOf((name) => query.get(name));
@@ -38,13 +39,14 @@ export function accountHistory({ bank, query, path, signal }, account, customer)
     rememberInAddress(path, { for: customer?.id, ...chosen });
     list.restart();
   };
-  return h(
+  const section = h(
     'section',
     { 'aria-labelledby': 'history-heading' },
     h('h2', { id: 'history-heading' }, 'History'),
     movementFilters(chosen, { name: 'Filter the history', decimals, change, signal }),
     list,
   );
+  return Object.assign(section, { refresh: list.refresh });
 }
 
 /** @param {Filter} chosen @returns {[string, string]} */

@@ -15,7 +15,8 @@ import { empty as emptyState, partFailure, skeleton } from './states.js';
  * @param {(item: T, previous: T | undefined) => Child} options.row
  * @param {() => [string, string]} options.empty title and text when there is nothing
  * @param {AbortSignal} options.signal when the screen is left
- * @returns {HTMLElement & {restart: () => void}}
+ * @returns {HTMLElement & {restart: () => void, refresh: () => void}} `restart` begins anew; `refresh` reads the first page
+ *   anew and leaves what is shown until it is there, or for good while more than that page is shown
  */
 export function paged({ into, frame = into, load, row, empty, signal }) {
   const foot = h('div', { class: 'list-foot' });
@@ -25,6 +26,7 @@ export function paged({ into, frame = into, load, row, empty, signal }) {
   let cursor;
   /** @type {T | undefined} */
   let previous;
+  let pages = 0;
 
   const fetchPage = async () => {
     const { signal: mine } = round;
@@ -39,6 +41,7 @@ export function paged({ into, frame = into, load, row, empty, signal }) {
 
   /** @param {Page<T>} page */
   const show = (page) => {
+    pages += 1;
     for (const item of page.data) {
       into.append(...flat(row(item, previous)));
       previous = item;
@@ -71,12 +74,25 @@ export function paged({ into, frame = into, load, row, empty, signal }) {
   const restart = () => {
     round.abort();
     round = new AbortController();
-    cursor = previous = undefined;
-    into.replaceChildren();
+    clear();
     frame.hidden = true;
     fetchPage();
   };
+  const clear = () => {
+    cursor = previous = undefined;
+    pages = 0;
+    into.replaceChildren();
+  };
+  const refresh = async () => {
+    const { signal: mine } = round;
+    // Who reads on further down must not lose the place.
+    if (pages !== 1) return;
+    const page = await load(undefined, mine).catch(() => null);
+    if (!page || mine.aborted || pages !== 1) return;
+    clear();
+    show(page);
+  };
   signal.addEventListener('abort', () => round.abort());
   restart();
-  return Object.assign(list, { restart });
+  return Object.assign(list, { restart, refresh });
 }

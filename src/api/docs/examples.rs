@@ -17,6 +17,7 @@ const OF_STATUS: &[(u16, ProblemCode)] = &[
     (406, NotAcceptable),
     (408, RequestTimeout),
     (409, InsufficientFunds),
+    (412, BalanceMovedOn),
     (413, BodyTooLarge),
     (415, UnsupportedMediaType),
     (422, MissingField),

@@ -21,6 +21,7 @@ const HEADERS: &[(StatusCode, &str, &str)] = &[
         "WWW-Authenticate",
         "How to show who calls (RFC 6750), or that it must be shown again (RFC 9470)",
     ),
+    (StatusCode::PRECONDITION_FAILED, "ETag", "The version that there is"),
     (StatusCode::TOO_MANY_REQUESTS, "Retry-After", "In so many seconds there is room again"),
     (
         StatusCode::TOO_MANY_REQUESTS,

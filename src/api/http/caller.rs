@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use crate::api::http::context::RequestContext;
 use crate::api::http::error::{Error, Result};
+use crate::api::http::waiting::AskedAgain;
 use crate::auth::Auth;
 use crate::books::account::Account;
 use crate::db::users::Role;
@@ -145,7 +146,9 @@ where
             recently_proven: claims.has_recent_proof(now),
             confirm_above: standing.map_or(claims.confirm_above, |standing| standing.confirm_above),
         };
-        let allowance = auth.requests.take(caller.user_id)?;
+        // A request that waits counts once, however often its answer is made anew.
+        let is_counted = parts.extensions.get::<AskedAgain>().is_some();
+        let allowance = if is_counted { None } else { auth.requests.take(caller.user_id)? };
         if !parts.method.is_safe() && parts.extensions.get::<ChangesSomething>().is_some() {
             auth.changes.take(caller.user_id)?;
         }

@@ -102,6 +102,10 @@ impl RequestContext {
         self.0.address
     }
 
+    pub fn presence(&self) -> &Presence {
+        &self.0.presence
+    }
+
     /// For the queue of password hashes: who asks for one by this request.
     pub fn asker(&self, purpose: Purpose) -> Asker {
         Asker { network: network_of(self.0.address), purpose, presence: self.0.presence.clone() }

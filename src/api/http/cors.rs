@@ -4,12 +4,16 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use axum::http::header::{AUTHORIZATION, CONTENT_DISPOSITION, CONTENT_TYPE, HOST, LINK, LOCATION, ORIGIN, RETRY_AFTER};
+use axum::http::header::{
+    AUTHORIZATION, CONTENT_DISPOSITION, CONTENT_TYPE, ETAG, HOST, IF_MATCH, IF_NONE_MATCH, LINK, LOCATION, ORIGIN,
+    RETRY_AFTER,
+};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use crate::api::http::context::{CLIENT_REQUEST_ID, REQUEST_ID};
 use crate::api::http::rate_limits::{RATE_LIMIT, RATE_LIMIT_POLICY};
+use crate::api::http::waiting::{PREFER, PREFERENCE_APPLIED};
 
 /// How long a browser may remember the answer to a preflight.
 const PREFLIGHT_LIFETIME: Duration = Duration::from_secs(600);
@@ -40,10 +44,20 @@ impl Origins {
         let layer = CorsLayer::new()
             .allow_origin(AllowOrigin::predicate(move |origin, parts| origins.allow(origin, &parts.headers)))
             .allow_methods([Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE])
-            .allow_headers([AUTHORIZATION, CONTENT_TYPE, HeaderName::from_static("idempotency-key"), REQUEST_ID])
+            .allow_headers([
+                AUTHORIZATION,
+                CONTENT_TYPE,
+                HeaderName::from_static("idempotency-key"),
+                IF_MATCH,
+                IF_NONE_MATCH,
+                PREFER,
+                REQUEST_ID,
+            ])
             .expose_headers([
+                ETAG,
                 LOCATION,
                 LINK,
+                PREFERENCE_APPLIED,
                 CONTENT_DISPOSITION,
                 RETRY_AFTER,
                 REQUEST_ID,

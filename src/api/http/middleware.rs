@@ -15,6 +15,7 @@ use crate::api::http::context::{RequestContext, RequestIds};
 use crate::api::http::error::Error;
 use crate::api::http::problem::Problem;
 use crate::api::http::rate_limits::{RATE_LIMIT, tell_allowance};
+use crate::api::http::waiting::Waited;
 use crate::api::http::{edge, extract, protocol, views};
 use crate::books::audit_event::Action;
 use crate::connection::Peer;
@@ -95,7 +96,9 @@ pub async fn finish(State(app): State<App>, mut request: Request, next: Next) ->
         tell_allowance(headers, policy, allowance);
     }
 
-    let (status, elapsed) = (response.status(), started.elapsed());
+    // A request that waits for an account to change costs nothing meanwhile: it must not look like a slow one.
+    let waited = response.extensions().get::<Waited>().map_or(Duration::ZERO, |waited| waited.0);
+    let (status, elapsed) = (response.status(), started.elapsed().saturating_sub(waited));
     let (request_id, client_request_id) = (context.request_id(), context.ids().client());
     let micros = elapsed.as_micros() as u64;
     tracing::debug!(request_id, client_request_id, %method, route, status = status.as_u16(), micros, "request");

@@ -7,6 +7,7 @@ pub mod cors;
 pub mod csv;
 pub mod cursor;
 pub mod edge;
+pub mod entity_tags;
 pub mod error;
 pub mod extract;
 pub mod fields;
@@ -20,6 +21,7 @@ pub mod protocol;
 pub mod rate_limits;
 mod refusals;
 pub mod views;
+pub mod waiting;
 pub mod web_client;
 
 use std::time::Duration;

@@ -2,7 +2,9 @@
 
 use std::borrow::Cow;
 
-use axum::http::header::{ACCEPT_ENCODING, ALLOW, CONNECTION, CONTENT_TYPE, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::header::{
+    ACCEPT_ENCODING, ALLOW, CONNECTION, CONTENT_TYPE, ETAG, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE,
+};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
@@ -77,6 +79,9 @@ pub struct Problem {
     /// The limit that was met.
     #[serde(skip)]
     limit: Option<Exceeded>,
+    /// `ETag`: the version that there is, when another one was expected.
+    #[serde(skip)]
+    entity_tag: Option<HeaderValue>,
 }
 
 impl FieldError {
@@ -107,12 +112,18 @@ impl Problem {
             cause: None,
             location: None,
             limit: None,
+            entity_tag: None,
         }
     }
 
     /// Names a movement of the caller's to look up.
     pub(super) fn of_movement(self, id: Uuid) -> Self {
         Self { transaction_id: Some(id), location: Some(format!("/transactions/{id}")), ..self }
+    }
+
+    /// With the `ETag` of what there is, in its quotes.
+    pub(super) fn with_entity_tag(self, tag: &str) -> Self {
+        Self { entity_tag: HeaderValue::from_str(tag).ok(), ..self }
     }
 
     /// 422. The code of the only error, or `validation_failed` when there are several.
@@ -218,7 +229,7 @@ impl Problem {
             StatusCode::UNSUPPORTED_MEDIA_TYPE if self.code == ProblemCode::ContentEncodingUnsupported => {
                 response.headers_mut().insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
             }
-            StatusCode::SERVICE_UNAVAILABLE => {
+            StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => {
                 response.headers_mut().insert(RETRY_AFTER, RETRY_AFTER_SECONDS.into());
             }
             _ => {}
@@ -230,6 +241,9 @@ impl Problem {
             let seconds = allowance.reset.as_secs_f64().ceil() as u64;
             response.headers_mut().insert(RETRY_AFTER, seconds.max(1).into());
             tell_allowance(response.headers_mut(), policy, allowance);
+        }
+        if let Some(tag) = &self.entity_tag {
+            response.headers_mut().insert(ETAG, tag.clone());
         }
         response.extensions_mut().insert(self);
         response
@@ -254,7 +268,7 @@ impl Problem {
             headers.insert(RETRY_AFTER, RETRY_AFTER_SECONDS.into());
         }
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        let kept = [ACCEPT_ENCODING, ALLOW, CONNECTION, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE];
+        let kept = [ACCEPT_ENCODING, ALLOW, CONNECTION, ETAG, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE];
         for name in kept.into_iter().chain([RATE_LIMIT, RATE_LIMIT_POLICY]) {
             if let Some(value) = response.headers_mut().remove(&name) {
                 headers.insert(name, value);

@@ -6,7 +6,7 @@ use crate::api::http::problem::{FieldError, Problem};
 use crate::books::refusal::Refusal;
 use crate::problem_code::ProblemCode;
 
-/// 404 for what the caller may not see, 403 for what the caller may not do, 422 for what no state of the books could
+/// 404 for what the caller may not see, 403 for what the caller may not do, 412 for a precondition, 422 for what no state of the books could
 /// accept, 409 for what another state of the account could.
 impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Self {
@@ -23,6 +23,10 @@ impl From<Refusal> for Problem {
             Refusal::AccountFrozen => plain(StatusCode::CONFLICT, ProblemCode::AccountFrozen, &refusal),
             Refusal::ReceiverUnavailable => plain(StatusCode::CONFLICT, ProblemCode::ReceiverUnavailable, &refusal),
             Refusal::InsufficientFunds { .. } => plain(StatusCode::CONFLICT, ProblemCode::InsufficientFunds, &refusal),
+            Refusal::BalanceMovedOn { sequence } => {
+                let problem = plain(StatusCode::PRECONDITION_FAILED, ProblemCode::BalanceMovedOn, &refusal);
+                problem.with_entity_tag(&format!("\"{sequence}\""))
+            }
             Refusal::BalanceOverflow => plain(StatusCode::CONFLICT, ProblemCode::BalanceOverflow, &refusal),
             Refusal::SameAccount => field("/to_account", ProblemCode::SameAccount, &refusal),
             Refusal::CurrencyMismatch { .. } => field("/currency", ProblemCode::CurrencyMismatch, &refusal),

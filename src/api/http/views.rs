@@ -173,7 +173,8 @@ pub async fn record_refusal(app: &App, context: &RequestContext, response: Respo
         return response;
     }
     let code = response.extensions().get::<Problem>().map(|problem| problem.code);
-    let tells = [StatusCode::CONFLICT, StatusCode::UNPROCESSABLE_ENTITY].contains(&response.status());
+    let telling = [StatusCode::CONFLICT, StatusCode::PRECONDITION_FAILED, StatusCode::UNPROCESSABLE_ENTITY];
+    let tells = telling.contains(&response.status());
     let Some(code) = code.filter(|_| tells) else { return response };
     match refusal_of(app, context, caller, code).await.map(|look| app.viewed(look)) {
         None | Some(Ok(())) => response,

@@ -6,6 +6,7 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::http::header::LOCATION;
 use axum::http::{HeaderName, StatusCode};
+use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
@@ -16,12 +17,14 @@ use crate::api::App;
 use crate::api::http::caller::{Actor, Caller, Proven};
 use crate::api::http::context::RequestContext;
 use crate::api::http::cursor::Cursor;
+use crate::api::http::entity_tags::IfNoneMatch;
 use crate::api::http::error::{Error, Result};
 use crate::api::http::extract::{Json, PathParam, Query};
 use crate::api::http::fields;
 use crate::api::http::page::{self, Limit, Page};
 use crate::api::http::views::AccountLook;
 use crate::api::money::tags::{Metadata, MetadataChanges};
+use crate::api::money::versions::{self, NotModified, Version};
 use crate::api::people::{proof, users};
 use crate::books::account::{Account, AccountStatus};
 use crate::books::audit_event::{Action, Event};
@@ -136,15 +139,20 @@ pub struct UpdateAccountRequest {
 
 /// Show a balance
 ///
-/// Now, or as it was at a moment in the past.
+/// Now, or as it was at a moment in the past. Its `ETag` is the account's sequence: with `If-None-Match` and `Prefer: wait=25`
+/// the answer comes when the balance has changed.
 #[utoipa::path(
     get,
     path = "/balance",
     operation_id = "show_balance",
     tag = "Money",
-    params(BalanceQuery),
+    params(BalanceQuery, versions::ConditionalHeaders),
     responses(
-        (status = OK, description = "The balance", body = Balance),
+        (status = OK, description = "The balance", body = Balance, headers(
+            ("ETag" = Option<String>, description = "The version: the account's sequence, and a hash where more shows in the answer"),
+            ("Preference-Applied" = Option<String>, description = "For how long the answer may have waited, if that was asked for"),
+        )),
+        NotModified,
         (status = NOT_FOUND, description = "No such account among the caller's"),
     ),
     security(("bearer" = []))
@@ -153,18 +161,22 @@ pub async fn balance(
     State(app): State<App>,
     context: RequestContext,
     caller: Caller,
+    known: IfNoneMatch,
     Query(query): Query<BalanceQuery>,
-) -> Result<Json<Balance>> {
+) -> Result<Response> {
     let look = AccountLook::new(Action::BalanceViewed);
     let account = readable_account(&app, &context, caller, query.account_number, look).await?;
     let now = Timestamp::now();
     match query.at {
-        None => Ok(Json(Balance::of(&account, account.balance, account.sequence, now))),
+        None => {
+            let balance = Balance::of(&account, account.balance, account.sequence, now);
+            Ok(Version::of_balance(&account).answer(&account, &known, balance))
+        }
         Some(at) if at > now => Err(Error::invalid("?at", ProblemCode::AtInTheFuture, "send a moment that has passed")),
         Some(at) => {
             let account = Account { reserved: 0, ..account };
             let (sequence, balance) = balance_at(&app, &account, at).await?;
-            Ok(Json(Balance::of(&account, balance, sequence, at)))
+            Ok(Json::<_>(Balance::of(&account, balance, sequence, at)).into_response())
         }
     }
 }
@@ -268,9 +280,13 @@ pub async fn open(
         description = "The number of the account: 14 digits, the last two are check digits (ISO 7064 MOD 97-10)",
         pattern = "^[1-9][0-9]{13}$",
         example = "10000000000180",
-    )),
+    ), versions::ConditionalHeaders),
     responses(
-        (status = OK, description = "The account", body = AccountBody),
+        (status = OK, description = "The account", body = AccountBody, headers(
+            ("ETag" = Option<String>, description = "The version: the account's sequence, and a hash where more shows in the answer"),
+            ("Preference-Applied" = Option<String>, description = "For how long the answer may have waited, if that was asked for"),
+        )),
+        NotModified,
         (status = NOT_FOUND, description = "No such account among the caller's"),
     ),
     security(("bearer" = []))
@@ -279,11 +295,14 @@ pub async fn show(
     State(app): State<App>,
     context: RequestContext,
     caller: Caller,
+    known: IfNoneMatch,
     PathParam(number): PathParam<AccountNumber>,
-) -> Result<Json<AccountBody>> {
+) -> Result<Response> {
     let look = AccountLook::new(Action::AccountViewed);
     let account = readable_account(&app, &context, caller, number, look).await?;
-    Ok(Json(AccountBody::from(account).with(app.db.metadata_of(number).await?)))
+    let metadata = app.db.metadata_of(number).await?;
+    let version = Version::of_account(&account, &metadata);
+    Ok(version.answer(&account, &known, AccountBody::from(account.clone()).with(metadata)))
 }
 
 /// Change an account
@@ -338,6 +357,7 @@ pub async fn update(
         tx.append_to_audit_log(&records).await?;
     }
     tx.commit().await?;
+    app.watches.changed(|| [number]);
     Ok(Json(AccountBody::from(Account { label, ..account }).with(metadata)))
 }
 
@@ -382,6 +402,7 @@ pub async fn close(
     }
     tx.commit().await?;
     if closed {
+        app.watches.changed(|| [number]);
         return Ok(StatusCode::NO_CONTENT);
     }
     // The condition stood in the update itself; this only finds the words for it.

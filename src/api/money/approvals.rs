@@ -320,6 +320,7 @@ pub async fn reject(
     let event = rejected.accounts().fold(event, Event::about);
     tx.append_to_audit_log(&[event]).await?;
     tx.commit().await?;
+    app.watches.changed(|| rejected.from_account);
     Ok(Json(rejected.into()))
 }
 
@@ -343,6 +344,7 @@ fn approved_command(app: &App, approval: &Approval, dual_control: DualControl) -
         texts: movements::texts(approval.description.clone(), approval.tags.clone()),
         idempotency_key: None,
         dual_control,
+        expected_sequences: None,
         reverses: None,
         record: None,
         at: None,

@@ -10,6 +10,7 @@ use crate::account_number::AccountNumber;
 use crate::api::App;
 use crate::api::http::caller::Actor;
 use crate::api::http::context::RequestContext;
+use crate::api::http::entity_tags::NoIfMatch;
 use crate::api::http::error::{Error, Result};
 use crate::api::http::extract::{IdempotencyKey, Json, MAX_CHARACTER_BYTES, Object, Query};
 use crate::api::http::problem::{FieldError, Problem};
@@ -147,6 +148,7 @@ pub async fn batch(
     context: RequestContext,
     Actor(caller): Actor,
     key: IdempotencyKey,
+    _: NoIfMatch,
     Query(preview): Query<PreviewQuery>,
     Json(request): Json<BatchRequest, MAX_BODY_BYTES>,
 ) -> Result<Json<BatchResult>> {
@@ -215,6 +217,7 @@ impl BatchItem {
             idempotency_key,
             // A pending item would hold up the batch, or split it.
             dual_control: DualControl::Refuse,
+            expected_sequences: None,
             reverses: None,
             record,
             at: None,

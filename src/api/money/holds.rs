@@ -12,6 +12,7 @@ use crate::api::App;
 use crate::api::http::caller::{Actor, Caller};
 use crate::api::http::context::RequestContext;
 use crate::api::http::cursor::Cursor;
+use crate::api::http::entity_tags::IfMatch;
 use crate::api::http::error::{Error, Result};
 use crate::api::http::extract::{IdempotencyKey, Json, PathParam, Query};
 use crate::api::http::fields::HoldId;
@@ -23,7 +24,7 @@ use crate::api::money::movements::{self, Answer, PendingResponse, PostedResponse
 use crate::api::money::preview::PreviewQuery;
 use crate::api::money::tags::{self, Metadata};
 use crate::api::money::transaction::TransactionBody;
-use crate::api::money::transactions;
+use crate::api::money::{transactions, versions};
 use crate::api::people::proof;
 use crate::books::account::Account;
 use crate::books::audit_event::{Action, Event};
@@ -141,7 +142,7 @@ pub struct HeldResponse(TransactionBody);
     operation_id = "create_hold",
     tag = "Money",
     request_body(content = HoldRequest, description = "The account or accounts, the amount, and how long to keep it"),
-    params(transactions::IdempotencyKeyHeader, PreviewQuery),
+    params(transactions::IdempotencyKeyHeader, versions::IfMatchHeader, PreviewQuery),
     responses(
         PreviewResponse,
         HeldResponse,
@@ -150,6 +151,7 @@ pub struct HeldResponse(TransactionBody);
         (status = NOT_FOUND, description = "No such account among the caller's, or no such receiver"),
         (status = CONFLICT, description = "Insufficient funds, too many holds, one of the accounts takes no movements, or the reference is taken",
          headers(("Location" = Option<String>, description = "The movement that has the reference, if it is taken"))),
+        (status = PRECONDITION_FAILED, description = versions::MOVED_ON),
     ),
     security(("bearer" = []))
 )]
@@ -158,6 +160,7 @@ pub async fn create(
     context: RequestContext,
     Actor(caller): Actor,
     key: IdempotencyKey,
+    if_match: IfMatch,
     Query(preview): Query<PreviewQuery>,
     Json(request): Json<HoldRequest>,
 ) -> Result<Answer> {
@@ -168,7 +171,8 @@ pub async fn create(
         preview.confirm_amounts(&app, caller, &[(from, amount)]).await?;
     }
     let tags = tags::of_request(request.reference, request.metadata);
-    let terms = Terms { amount, currency, description: request.description.map(Into::into), tags };
+    let terms =
+        Terms { amount, currency, description: request.description.map(Into::into), tags, if_match: Some(if_match) };
     let command = movements::command(&app, &context, caller, key, movement, terms);
     let record = record(&context, &command, Action::HoldCreated);
     let command = Command { step: Step::Hold { expires_at }, record, ..command };
@@ -188,6 +192,7 @@ pub async fn create(
     params(
         ("id" = Uuid, Path, description = "The hold", example = "019a8f3e-7c4b-7d21-9b1e-2f6a5c0d4e88"),
         transactions::IdempotencyKeyHeader,
+        versions::IfMatchHeader,
         PreviewQuery,
     ),
     responses(
@@ -196,6 +201,7 @@ pub async fn create(
         (status = FORBIDDEN, description = "The other side has created the hold, or the caller changes nothing here"),
         (status = NOT_FOUND, description = "No such hold on the caller's accounts"),
         (status = CONFLICT, description = "It was captured or released before, or has expired, or one of the accounts takes no movements"),
+        (status = PRECONDITION_FAILED, description = versions::MOVED_ON),
     ),
     security(("bearer" = []))
 )]
@@ -205,6 +211,7 @@ pub async fn capture(
     Actor(caller): Actor,
     PathParam(HoldId(id)): PathParam<HoldId>,
     key: IdempotencyKey,
+    if_match: IfMatch,
     Query(preview): Query<PreviewQuery>,
     Json(request): Json<CaptureRequest>,
 ) -> Result<Answer> {
@@ -213,7 +220,7 @@ pub async fn capture(
     refuse_capture(&hold, &account, caller)?;
     let amount = request.amount.unwrap_or_else(|| hold.money().into());
     let (description, tags) = (hold.description.clone(), hold.tags.clone());
-    let terms = Terms { amount, currency: Some(hold.currency), description, tags };
+    let terms = Terms { amount, currency: Some(hold.currency), description, tags, if_match: Some(if_match) };
     let command = movements::command(&app, &context, caller, key, hold.movement(), terms);
     let record = record(&context, &command, Action::HoldCaptured);
     let command = Command { id, step: Step::Capture, record, ..command };
@@ -258,6 +265,7 @@ pub async fn release(
         tx.append_to_audit_log(&[about_owner(event, &account)]).await?;
     }
     tx.commit().await?;
+    app.watches.changed(|| [hold.from_account]);
     Ok(Json(HoldBody::of(released, &account, now)))
 }
 

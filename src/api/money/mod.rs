@@ -13,3 +13,4 @@ pub mod statements;
 pub mod tags;
 pub mod transaction;
 pub mod transactions;
+pub mod versions;

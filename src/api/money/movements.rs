@@ -13,6 +13,7 @@ use crate::account_number::AccountNumber;
 use crate::api::App;
 use crate::api::http::caller::{Actor, Caller};
 use crate::api::http::context::RequestContext;
+use crate::api::http::entity_tags::IfMatch;
 use crate::api::http::error::{Error, Result};
 use crate::api::http::extract::{IdempotencyKey, Json, Query};
 use crate::api::http::views::AccountLook;
@@ -20,7 +21,7 @@ use crate::api::money::accounts::readable_account;
 use crate::api::money::preview::PreviewQuery;
 use crate::api::money::tags::{self, Metadata};
 use crate::api::money::transaction::{StoredAs, TransactionBody};
-use crate::api::money::transactions;
+use crate::api::money::{transactions, versions};
 use crate::api::people::proof;
 use crate::books::audit_event::{Action, Event};
 use crate::books::command::{Command, DualControl, Requester, Step};
@@ -75,6 +76,22 @@ pub struct TransferRequest {
     metadata: Option<Metadata>,
 }
 
+impl MovementRequest {
+    fn terms(self, if_match: IfMatch) -> Terms {
+        let Self { amount, currency, description, reference, metadata, .. } = self;
+        let tags = tags::of_request(reference, metadata);
+        Terms { amount, currency, description: description.map(Into::into), tags, if_match: Some(if_match) }
+    }
+}
+
+impl TransferRequest {
+    fn terms(self, if_match: IfMatch) -> Terms {
+        let Self { amount, currency, description, reference, metadata, .. } = self;
+        let tags = tags::of_request(reference, metadata);
+        Terms { amount, currency, description: description.map(Into::into), tags, if_match: Some(if_match) }
+    }
+}
+
 /// Pay money in
 ///
 /// Books cash into the account and answers with the transaction. Durable when it answers.
@@ -83,7 +100,7 @@ pub struct TransferRequest {
     path = "/deposit",
     tag = "Money",
     request_body(content = MovementRequest, description = "The account that the money goes to, and the amount"),
-    params(transactions::IdempotencyKeyHeader, PreviewQuery),
+    params(transactions::IdempotencyKeyHeader, versions::IfMatchHeader, PreviewQuery),
     responses(
         PreviewResponse,
         PostedResponse,
@@ -91,6 +108,7 @@ pub struct TransferRequest {
         (status = NOT_FOUND, description = "No such account among the caller's"),
         (status = CONFLICT, description = "The account is closed, frozen or full, or the reference is taken",
          headers(("Location" = Option<String>, description = "The movement that has the reference, if it is taken"))),
+        (status = PRECONDITION_FAILED, description = versions::MOVED_ON),
     ),
     security(("bearer" = []))
 )]
@@ -99,14 +117,13 @@ pub async fn deposit(
     context: RequestContext,
     Actor(caller): Actor,
     key: IdempotencyKey,
+    if_match: IfMatch,
     Query(preview): Query<PreviewQuery>,
     Json(request): Json<MovementRequest>,
 ) -> Result<Answer> {
     let movement = Movement::Deposit { to: request.account_number };
-    let MovementRequest { amount, currency, description, reference, metadata, .. } = request;
-    let tags = tags::of_request(reference, metadata);
-    let terms = Terms { amount, currency, description: description.map(Into::into), tags };
-    carry_out(&app, &context, caller, command(&app, &context, caller, key, movement, terms), preview).await
+    let command = command(&app, &context, caller, key, movement, request.terms(if_match));
+    carry_out(&app, &context, caller, command, preview).await
 }
 
 /// Take money out
@@ -117,7 +134,7 @@ pub async fn deposit(
     path = "/withdraw",
     tag = "Money",
     request_body(content = MovementRequest, description = "The account that the money comes from, and the amount"),
-    params(transactions::IdempotencyKeyHeader, PreviewQuery),
+    params(transactions::IdempotencyKeyHeader, versions::IfMatchHeader, PreviewQuery),
     responses(
         PreviewResponse,
         PostedResponse,
@@ -126,6 +143,7 @@ pub async fn deposit(
         (status = UNAUTHORIZED, description = proof::REQUIRED_ABOVE),
         (status = CONFLICT, description = "Insufficient funds, a closed or frozen account, or a taken reference",
          headers(("Location" = Option<String>, description = "The movement that has the reference, if it is taken"))),
+        (status = PRECONDITION_FAILED, description = versions::MOVED_ON),
     ),
     security(("bearer" = []))
 )]
@@ -134,15 +152,14 @@ pub async fn withdraw(
     context: RequestContext,
     Actor(caller): Actor,
     key: IdempotencyKey,
+    if_match: IfMatch,
     Query(preview): Query<PreviewQuery>,
     Json(request): Json<MovementRequest>,
 ) -> Result<Answer> {
     preview.confirm_amounts(&app, caller, &[(request.account_number, request.amount)]).await?;
     let movement = Movement::Withdrawal { from: request.account_number };
-    let MovementRequest { amount, currency, description, reference, metadata, .. } = request;
-    let tags = tags::of_request(reference, metadata);
-    let terms = Terms { amount, currency, description: description.map(Into::into), tags };
-    carry_out(&app, &context, caller, command(&app, &context, caller, key, movement, terms), preview).await
+    let command = command(&app, &context, caller, key, movement, request.terms(if_match));
+    carry_out(&app, &context, caller, command, preview).await
 }
 
 /// Send money to another account
@@ -157,7 +174,7 @@ pub async fn withdraw(
         content = TransferRequest,
         description = "Both accounts, the amount, and the text for both statements",
     ),
-    params(transactions::IdempotencyKeyHeader, PreviewQuery),
+    params(transactions::IdempotencyKeyHeader, versions::IfMatchHeader, PreviewQuery),
     responses(
         PreviewResponse,
         PostedResponse,
@@ -166,6 +183,7 @@ pub async fn withdraw(
         (status = UNAUTHORIZED, description = proof::REQUIRED_ABOVE),
         (status = CONFLICT, description = "Insufficient funds, an account that takes no movements, or a taken reference",
          headers(("Location" = Option<String>, description = "The movement that has the reference, if it is taken"))),
+        (status = PRECONDITION_FAILED, description = versions::MOVED_ON),
     ),
     security(("bearer" = []))
 )]
@@ -174,15 +192,14 @@ pub async fn transfer(
     context: RequestContext,
     Actor(caller): Actor,
     key: IdempotencyKey,
+    if_match: IfMatch,
     Query(preview): Query<PreviewQuery>,
     Json(request): Json<TransferRequest>,
 ) -> Result<Answer> {
     preview.confirm_amounts(&app, caller, &[(request.from_account, request.amount)]).await?;
     let movement = Movement::Transfer { from: request.from_account, to: request.to_account };
-    let TransferRequest { amount, currency, description, reference, metadata, .. } = request;
-    let tags = tags::of_request(reference, metadata);
-    let terms = Terms { amount, currency, description: description.map(Into::into), tags };
-    carry_out(&app, &context, caller, command(&app, &context, caller, key, movement, terms), preview).await
+    let command = command(&app, &context, caller, key, movement, request.terms(if_match));
+    carry_out(&app, &context, caller, command, preview).await
 }
 
 /// A preview: what would have happened
@@ -245,12 +262,14 @@ impl IntoResponse for Answer {
     }
 }
 
-/// Amount, currency and texts, as a request has them.
+/// Amount, currency, texts and precondition, as a request has them.
 pub struct Terms {
     pub amount: Amount,
     pub currency: Option<Currency>,
     pub description: Option<String>,
     pub tags: Tags,
+    /// None where the route takes none.
+    pub if_match: Option<IfMatch>,
 }
 
 /// Description and tags with a new salt for their commitment.
@@ -279,6 +298,7 @@ pub fn command(
         currency: terms.currency,
         texts: texts(terms.description, terms.tags),
         idempotency_key: key.of_caller(caller.user_id),
+        expected_sequences: terms.if_match.and_then(versions::expected_sequences),
         dual_control: dual_control(context, requester),
         reverses: None,
         record: record(context, requester),

@@ -11,6 +11,7 @@ use validator::Validate;
 use crate::api::App;
 use crate::api::http::caller::Staff;
 use crate::api::http::context::RequestContext;
+use crate::api::http::entity_tags::NoIfMatch;
 use crate::api::http::error::{Error, Result};
 use crate::api::http::extract::{IdempotencyKey, Json, PathParam, Query};
 use crate::api::http::fields::TransactionId;
@@ -73,6 +74,7 @@ pub async fn reverse(
     Staff(caller): Staff,
     PathParam(TransactionId(id)): PathParam<TransactionId>,
     key: IdempotencyKey,
+    _: NoIfMatch,
     Query(preview): Query<PreviewQuery>,
     Json(request): Json<ReversalRequest>,
 ) -> Result<Answer> {
@@ -84,6 +86,7 @@ pub async fn reverse(
         currency: Some(booked.currency),
         description: Some(request.reason.map_or_else(|| format!("Reversal of {id}"), Into::into)),
         tags: tags::of_request(request.reference, request.metadata),
+        if_match: None,
     };
     let command = movements::command(&app, &context, caller, key, mirror(&booked)?, terms);
     let record = Box::new(context.event(Action::MovementReversed));

@@ -42,6 +42,11 @@ pub struct Wanted {
 }
 
 impl Wanted {
+    /// Whether every movement will do.
+    pub fn is_anything(&self) -> bool {
+        self.is_found_at_once() && self.tags.is_empty()
+    }
+
     /// Whether an index leads to just these movements, with nothing to look through.
     fn is_found_at_once(&self) -> bool {
         let Self { movement_type, text, direction, counterparty, min_amount, max_amount, tags } = self;

@@ -17,6 +17,7 @@ use crate::api::App;
 use crate::api::http::caller::Caller;
 use crate::api::http::context::RequestContext;
 use crate::api::http::cursor::{self, Cursor};
+use crate::api::http::entity_tags::IfNoneMatch;
 use crate::api::http::error::{Error, Result};
 use crate::api::http::extract::{Json, PathParam, parse_query};
 use crate::api::http::fields::TransactionId;
@@ -26,6 +27,7 @@ use crate::api::money::accounts::readable_account;
 use crate::api::money::search::{self, Place, Wanted};
 use crate::api::money::tags::{self, MetadataParameter};
 use crate::api::money::transaction::{Direction, StoredAs, TransactionBody};
+use crate::api::money::versions::{self, NotModified, Version};
 use crate::books::account::Account;
 use crate::books::approval::ApprovalStatus;
 use crate::books::audit_event::{Action, Event};
@@ -126,10 +128,15 @@ pub struct IdempotencyKeyHeader {
     path = "/transactions",
     operation_id = "list_transactions",
     tag = "History",
-    params(HistoryQuery, MetadataParameter),
+    params(HistoryQuery, MetadataParameter, versions::ConditionalHeaders),
     responses(
         (status = OK, description = "A page of entries", body = Page<TransactionBody>,
-         headers(("Link" = Option<String>, description = "`rel=\"next\"` while there are older entries"))),
+         headers(
+            ("Link" = Option<String>, description = "`rel=\"next\"` while there are older entries"),
+            ("ETag" = Option<String>, description = "The version of a first page: the account's sequence, and a hash where more shows in the answer"),
+            ("Preference-Applied" = Option<String>, description = "For how long the answer may have waited, if that was asked for"),
+        )),
+        NotModified,
         (status = NOT_FOUND, description = "No such account among the caller's"),
     ),
     security(("bearer" = []))
@@ -138,26 +145,33 @@ pub async fn list(
     State(app): State<App>,
     context: RequestContext,
     caller: Caller,
+    known: IfNoneMatch,
     request: HistoryRequest,
 ) -> Result<Response> {
     let limit = request.query.limit.unwrap_or_default().rows();
-    let place = match request.query.account_number {
+    let (place, account) = match request.query.account_number {
         Some(number) => {
             let look = AccountLook::new(Action::HistoryViewed);
-            let head = readable_account(&app, &context, caller, number, look).await?.sequence;
-            Place::Account(request.query.range(&app, number, head).await?)
+            let account = readable_account(&app, &context, caller, number, look).await?;
+            (Place::Account(request.query.range(&app, number, account.sequence).await?), Some(account))
         }
-        None if caller.role.reads_any_account() => Place::Bank(request.query.bank_range()),
+        None if caller.role.reads_any_account() => (Place::Bank(request.query.bank_range()), None),
         None => return Err(account_missing()),
     };
+    let wanted = request.wanted();
     let may_go_on = || app.auth.requests.take(caller.user_id).is_ok();
-    let (entries, next_cursor) = search::page(&app, place, &request.wanted(), limit, may_go_on).await?;
+    let (entries, next_cursor) = search::page(&app, place, &wanted, limit, may_go_on).await?;
     if let Place::Bank(_) = place {
         app.viewed(look_at_the_bank(&context, &entries))?;
     }
     let link = next_cursor.as_deref().and_then(|cursor| request.next_link(cursor));
-    let data = entries.into_iter().map(TransactionBody::from).collect();
-    let mut response = Json(Page::new(data, next_cursor)).into_response();
+    let is_plain = wanted.is_anything() && entries.iter().all(|entry| !entry.texts.is_erased());
+    let page = Page::new(entries.into_iter().map(TransactionBody::from).collect(), next_cursor);
+    // Only the first page of an account tells of what is new there.
+    let mut response = match account.filter(|_| request.query.cursor.is_none()) {
+        Some(account) => Version::of_page(account.sequence, is_plain, &page)?.answer(&account, &known, page),
+        None => Json::<_>(page).into_response(),
+    };
     if let Some(link) = link {
         response.headers_mut().insert(LINK, link);
     }

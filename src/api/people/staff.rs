@@ -359,6 +359,7 @@ pub async fn set_account_status(
         let event = context.event(action).on(number).with_reason(request.reason);
         tx.append_to_audit_log(&[accounts::about_owner(event, &account)]).await?;
         tx.commit().await?;
+        app.watches.changed(|| [number]);
     }
     let reserved = app.db.reserved_on(number, Timestamp::now()).await?;
     let metadata = app.db.metadata_of(number).await?;

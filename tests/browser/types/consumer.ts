@@ -40,6 +40,15 @@ export async function refused(bank: Coffer): Promise<string> {
   }
 }
 
+export async function versions(bank: Coffer, number: string, signal: AbortSignal): Promise<string[]> {
+  const { etag, balance } = await bank.account(number);
+  const changed = await bank.account(number, { ifNoneMatch: etag ?? '', wait: 25, signal });
+  const seen = [balance, changed?.balance ?? 'as it was'];
+  await bank.withdraw({ account_number: number, amount: '1' }, { ifMatch: etag });
+  await bank.watchAccount(number, (account) => seen.push(account.balance), { signal });
+  return seen;
+}
+
 // What it must not take.
 
 // @ts-expect-error: an amount is a string.
@@ -48,5 +57,7 @@ export const wrongAmount = (bank: Coffer) => bank.deposit({ account_number: '100
 export const noAmount = (bank: Coffer) => bank.withdraw({ account_number: '10000000000180' });
 // @ts-expect-error: there is no such kind of session.
 export const wrongSession = new Coffer({ session: 'basic' });
+// @ts-expect-error: it may be as it was.
+export const noChange = async (bank: Coffer) => (await bank.account('10000000000180', { ifNoneMatch: '"1"' })).balance;
 // @ts-expect-error: nothing is booked before it is posted.
 export const notYet = (transaction: Transaction): string => transaction.balance;
