@@ -137,6 +137,8 @@ bank_tests! {
     async fn generators_of_version_3_0_have_the_same_document_in_their_words(bank: &TestBank) {
         let older = bank.get("/openapi-3.0.json").send().await.expect_status(200).body;
         assert_eq!(older["openapi"], "3.0.3");
+        // Of which some of them make code that does not compile.
+        assert!(!older.to_string().contains("deepObject") && !older.to_string().contains("propertyNames"));
         let mut found = Vec::new();
         newer_words(&older, "", &mut found);
         assert!(found.is_empty(), "{found:?}");

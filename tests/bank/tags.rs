@@ -5,7 +5,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::databases::Kind;
-use crate::harness::{Answer, Customer, TestBank, bank_tests};
+use crate::harness::{Answer, Customer, TestBank, bank_tests, eventually};
 
 impl Customer<'_> {
     /// A deposit with these fields, too.
@@ -336,8 +336,12 @@ bank_tests! {
         assert_eq!(refused.pointers(), ["?account_number"]);
         assert!(refused.text_at("/detail").contains("/accounts"));
         for number in [&ada.account, &bob.account, &cleo.account] {
-            let log = auditor.get(&format!("/audit?action=movements_listed&account_number={number}")).send().await.expect_status(200);
-            assert!(log.body["data"].as_array().is_some_and(|records| !records.is_empty()), "{number}: {}", log.body);
+            let path = format!("/audit?action=movements_listed&account_number={number}");
+            eventually("the look is on record", async || {
+                let log = auditor.get(&path).send().await.expect_status(200);
+                log.body["data"].as_array().is_some_and(|records| !records.is_empty())
+            })
+            .await;
         }
     }
 

@@ -59,6 +59,7 @@ describe('a movement', () => {
     await page.getByLabel('Reference').fill('INV-8');
     await page.getByRole('button', { name: 'Review' }).click();
     await visitor.confirm().click();
+    await visitor.heading('Withdrawal');
     await visitor.text('INV-8');
     assert.equal(await bank.balance(ada), '80.00');
     await visitor.leave();

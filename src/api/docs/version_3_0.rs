@@ -19,6 +19,7 @@ pub fn of(mut document: Value) -> Value {
         translate_nullable_choice(members);
         translate_examples(members);
         leave_out_names_of_properties(members);
+        leave_out_parameters_that_are_objects(members);
         leave_out_link_with_body(members);
     });
     document
@@ -58,6 +59,14 @@ fn translate_nullable_choice(members: &mut Map<String, Value>) {
 fn leave_out_names_of_properties(members: &mut Map<String, Value>) {
     if members.contains_key("additionalProperties") {
         members.shift_remove("propertyNames");
+    }
+}
+
+/// Of a parameter like `metadata[key]` the generators that read 3.0 make code that does not compile (OpenAPI Generator, for
+/// Java): their clients do without.
+fn leave_out_parameters_that_are_objects(members: &mut Map<String, Value>) {
+    if let Some(parameters) = members.get_mut("parameters").and_then(Value::as_array_mut) {
+        parameters.retain(|parameter| parameter.get("style") != Some(&json!("deepObject")));
     }
 }
 
