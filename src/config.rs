@@ -28,6 +28,7 @@ use crate::api::people::sign_up::SignUp;
 use crate::auth::factor_keys::{FactorKeys, SealError};
 use crate::auth::tokens::SigningSecrets;
 use crate::books::approval;
+use crate::books::calendar::Calendar;
 use crate::db::{DbOptions, DbTarget};
 use crate::money::units::Unit;
 use crate::money::{Currency, CurrentCurrency, CurrentCurrencyError, DEFAULT_MAXIMUM};
@@ -100,6 +101,10 @@ pub struct Settings {
     #[arg(long, env = "COFFER_MAX_AMOUNT", global = true, default_value_t = DEFAULT_MAXIMUM, value_name = "UNITS",
           value_parser = number(1..=1_000_000_000_000_i64))]
     pub max_amount: i64,
+
+    /// IANA name of the time zone whose calendar days and months limits of accounts go by, such as Europe/Berlin
+    #[arg(long, env = "COFFER_TIME_ZONE", global = true, default_value = "UTC", value_name = "ZONE")]
+    pub time_zone: Calendar,
 
     /// What one person at the bank moves alone in 24 hours, in whole units of the currency: more waits for a second
     /// approver, and so do roles. Default: nothing waits

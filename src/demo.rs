@@ -12,7 +12,9 @@ use uuid::Uuid;
 use crate::account_number::AccountNumber;
 use crate::auth::passwords::{self, Password};
 use crate::books::account::Account;
+use crate::books::account_limits::{AccountLimits, Limits};
 use crate::books::audit_event::{Action, Event};
+use crate::books::calendar::Calendar;
 use crate::books::command::{Command, DualControl, Requester, Step};
 use crate::books::movement::Movement;
 use crate::books::tags::{Pairs, Tags};
@@ -36,6 +38,9 @@ const NO_PASSWORD: &str = "the demo is not finished";
 const DAYS: u16 = 365;
 /// The largest movement in whole units; a bank that is set to allow less cannot have this past.
 const LARGEST: i64 = 4_000;
+/// Of the account for every day: what it may be overdrawn by, and what may leave it in a day, in cents.
+const OVERDRAFT: i64 = 50_000;
+const PER_DAY: i64 = 100_000;
 /// Movements in one commit: few enough to show how it goes, many enough not to wait for each.
 const AT_ONCE: usize = 50;
 
@@ -54,6 +59,7 @@ pub struct Filled {
 pub async fn fill(
     db: &Db,
     max_amount: i64,
+    calendar: &Calendar,
     progress: impl FnMut(usize, usize),
     show: impl FnOnce(&Filled) -> std::io::Result<()>,
 ) -> Result<(), AnyError> {
@@ -69,8 +75,10 @@ pub async fn fill(
     let since = day_of(user.created_at)?;
     let mut year = a_year(since, &accounts);
     year.retain(|planned| planned.at < Timestamp::now());
-    book(db, max_amount, user.id, "demo", &year, progress).await?;
-    book(db, max_amount, user.id, "demo hold", &holds_of_today(&accounts), |_, _| {}).await?;
+    let booking = Booking { db, max_amount, calendar, user_id: user.id };
+    book(booking, "demo", &year, progress).await?;
+    limit(db, accounts.everyday, calendar).await?;
+    book(booking, "demo hold", &holds_of_today(&accounts), |_, _| {}).await?;
 
     let mut tx = db.begin().await?;
     if tx.lock_user(user.id).await?.is_none_or(|user| user.password_hash != NO_PASSWORD) {
@@ -81,6 +89,24 @@ pub async fn fill(
     show(&Filled { name: NAME, email: EMAIL, password, movements: year.len(), since })?;
     tx.commit().await?;
     Ok(())
+}
+
+/// Lends something on the account and limits what leaves it in a day: the first hold of today uses a part of that. Does
+/// nothing where an earlier run has done it.
+async fn limit(db: &Db, number: AccountNumber, calendar: &Calendar) -> Result<(), AnyError> {
+    let now = Timestamp::now();
+    let mut tx = db.begin().await?;
+    let account = tx.lock_account(number).await?.ok_or("an account of the demo is missing")?;
+    if account.has_limits {
+        return Ok(());
+    }
+    let used = db.add_up_used(&mut tx, &account, calendar, now).await?;
+    let bank = Limits { per_day: Some(PER_DAY), ..Limits::default() };
+    let limits = AccountLimits { bank, ..AccountLimits::none(number, used) };
+    tx.set_account_limits(&limits, OVERDRAFT, account.has_limits).await?;
+    let event = Event::at(Action::LimitsSet, now).on(number).detail(bank.of_bank_in_words(OVERDRAFT, account.currency));
+    tx.append_to_audit_log(&[account.owner_id.into_iter().fold(event, Event::about)]).await?;
+    Ok(tx.commit().await?)
 }
 
 /// The customer of an earlier run that did not finish. This run goes on from there, because the keys of its movements
@@ -289,19 +315,26 @@ impl Diary {
     }
 }
 
+/// Where, by which rules and for whom to book.
+#[derive(Clone, Copy)]
+struct Booking<'a> {
+    db: &'a Db,
+    max_amount: i64,
+    calendar: &'a Calendar,
+    user_id: Uuid,
+}
+
 /// Books what was planned, some at a time and in its order. The keys, which begin with `name`, tell the next run what is
 /// booked.
 async fn book(
-    db: &Db,
-    max_amount: i64,
-    user_id: Uuid,
+    Booking { db, max_amount, calendar, user_id }: Booking<'_>,
     name: &str,
     planned: &[Planned],
     mut progress: impl FnMut(usize, usize),
 ) -> Result<(), AnyError> {
     // The bank itself does this, so it may even where customers may not.
     let requester = Requester { user_id, acts_on_any_account: false, deposits_to_own: true, approval_above: None };
-    let (committer, mut writers) = Committer::start(db, max_amount, &Arc::default(), &Watches::default());
+    let (committer, mut writers) = Committer::start(db, max_amount, calendar, &Arc::default(), &Watches::default());
     let mut booked = 0;
     for (index, some) in planned.chunks(AT_ONCE).enumerate() {
         let numbered = some.iter().zip(index * AT_ONCE..);
@@ -423,19 +456,21 @@ mod tests {
         let db = crate::db::new_on_sqlite(&directory).await;
         let (user, accounts) = open_accounts(&db).await.expect("accounts");
         let year = a_year(day_of(user.created_at).expect("a day"), &accounts);
-        book(&db, LARGEST, user.id, "demo", &year[..AT_ONCE + 7], |_, _| ()).await.expect("a part of it");
+        let calendar = Calendar::default();
+        let booking = Booking { db: &db, max_amount: LARGEST, calendar: &calendar, user_id: user.id };
+        book(booking, "demo", &year[..AT_ONCE + 7], |_, _| ()).await.expect("a part of it");
 
         let mut movements = 0;
         let show = |filled: &Filled| {
             movements = filled.movements;
             Ok(())
         };
-        fill(&db, LARGEST, |_, _| (), show).await.expect("the rest");
+        fill(&db, LARGEST, &calendar, |_, _| (), show).await.expect("the rest");
         let opened = db.accounts_of(user.id, None, 10).await.expect("accounts");
         let entries: i64 = opened.iter().map(|account| account.sequence).sum();
         let entries_of = |planned: &Planned| planned.movement.accounts().count();
         assert_eq!(entries, year[..movements].iter().map(entries_of).sum::<usize>() as i64);
-        let refused = fill(&db, LARGEST, |_, _| (), |_| Ok(())).await.expect_err("a refusal");
+        let refused = fill(&db, LARGEST, &calendar, |_, _| (), |_| Ok(())).await.expect_err("a refusal");
         assert!(refused.to_string().contains("customers already"), "{refused}");
         db.close().await;
     }

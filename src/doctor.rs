@@ -10,13 +10,15 @@ use sha2::{Digest, Sha256};
 use crate::account_number::AccountNumber;
 use crate::auth::factor_keys::FactorKeys;
 use crate::books::account::GENESIS_HASH;
+use crate::books::account_limits::Limits;
+use crate::books::audit_event::Action;
 use crate::books::chain::entry_hash;
 use crate::books::entry::Entry;
 use crate::books::tags::Tag;
 use crate::books::texts::Integrity;
 use crate::clock;
 use crate::db::audit::record_hash;
-use crate::db::verify::EntryInContext;
+use crate::db::verify::{EntryInContext, LimitsInContext};
 use crate::db::{Db, Tx};
 use crate::money::{Currency, Money};
 use crate::timestamp::Timestamp;
@@ -105,6 +107,9 @@ pub async fn examine(db: &Db, mut report: impl FnMut(&Finding)) -> sqlx::Result<
         note(finding);
     }
     note(access_changes(&mut tx).await?);
+    note(account_limits(&mut tx).await?);
+    note(counters(&mut tx).await?);
+    note(limit_changes(&mut tx).await?);
     for finding in audit_log(&mut tx).await? {
         note(finding);
     }
@@ -428,6 +433,54 @@ async fn access_changes(tx: &mut Tx<'_>) -> sqlx::Result<Finding> {
     let mut finding = Finding::new("changes of access were approved by a second admin", "changes");
     finding.counted = tx.count_access_changes().await? as u64;
     tx.visit_access_changes_by_one_person(|id| finding.blame(format_args!("approval {id}"))).await?;
+    Ok(finding)
+}
+
+/// The audit log, whose records nobody can change unseen, says what limits were set last.
+async fn account_limits(tx: &mut Tx<'_>) -> sqlx::Result<Finding> {
+    let mut finding = Finding::new("limits of accounts are as the audit log says that they were set", "accounts");
+    tx.visit_accounts_at_odds_with_limits(|number| finding.blame(format_args!("account {number}"))).await?;
+    let mut set: BTreeMap<(String, String), String> = BTreeMap::new();
+    tx.visit_records_of_limits(|record| {
+        let key = (record.subject.unwrap_or_default(), record.action);
+        set.insert(key, record.detail.unwrap_or_default());
+    })
+    .await?;
+    tx.visit_account_limits(|found| {
+        finding.counted += 1;
+        let LimitsInContext { limits, currency, overdraft_limit } = found;
+        let number = limits.account_number.to_string();
+        let bank = set.remove(&(number.clone(), Action::LimitsSet.name().to_owned()));
+        let own = set.remove(&(number, Action::OwnLimitsSet.name().to_owned()));
+        let nothing = Limits::default();
+        let is_recorded = bank.is_some() || own.is_some();
+        let bank = bank.unwrap_or_else(|| nothing.of_bank_in_words(0, currency));
+        let own = own.unwrap_or_else(|| nothing.in_words(currency));
+        if !is_recorded
+            || bank != limits.bank.of_bank_in_words(overdraft_limit, currency)
+            || own != limits.own_in_words(currency)
+        {
+            finding.blame(format_args!("account {}", limits.account_number));
+        }
+    })
+    .await?;
+    set.into_keys().for_each(|(number, _)| finding.blame(format_args!("account {number}")));
+    Ok(finding)
+}
+
+/// What has left an account is counted along, and must be the sum of what has left it.
+async fn counters(tx: &mut Tx<'_>) -> sqlx::Result<Finding> {
+    let mut finding = Finding::new("what is used of limits is what has left the account", "accounts");
+    finding.counted = tx.count_account_limits().await? as u64;
+    tx.visit_wrong_counters(|number| finding.blame(format_args!("account {number}"))).await?;
+    Ok(finding)
+}
+
+/// A large overdraft is set when two agree, neither of whom owns the account.
+async fn limit_changes(tx: &mut Tx<'_>) -> sqlx::Result<Finding> {
+    let mut finding = Finding::new("changes of limits were approved by a second person", "changes");
+    finding.counted = tx.count_limit_changes().await? as u64;
+    tx.visit_limit_changes_by_one_person(|id| finding.blame(format_args!("approval {id}"))).await?;
     Ok(finding)
 }
 

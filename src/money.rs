@@ -111,28 +111,8 @@ pub enum AmountError {
 impl Amount {
     /// Reads `0.01`, `100`, `100.50`: ASCII digits, at most one point, no sign, no leading zero, greater than zero.
     pub fn parse(text: &str) -> Result<Self, AmountError> {
-        refuse_what_is_no_plain_decimal(text)?;
-        let (integer, fraction) = text.split_once('.').unwrap_or((text, ""));
-        if integer.is_empty() {
-            return Err(AmountError::MissingIntegerPart);
-        }
-        if fraction.is_empty() && text.contains('.') {
-            return Err(AmountError::MissingDecimals);
-        }
-        if integer.len() > 1 && integer.starts_with('0') {
-            return Err(AmountError::LeadingZero);
-        }
-        let mut digits: i64 = 0;
-        for digit in integer.bytes().chain(fraction.bytes()) {
-            digits = digits
-                .checked_mul(10)
-                .and_then(|n| n.checked_add((digit - b'0').into()))
-                .ok_or(AmountError::Overflow)?;
-        }
-        if digits == 0 {
-            return Err(AmountError::Zero);
-        }
-        Ok(Self { digits, decimals: fraction.len() as u32 })
+        let AmountOrZero(amount) = AmountOrZero::parse(text)?;
+        if amount.digits == 0 { Err(AmountError::Zero) } else { Ok(amount) }
     }
 
     /// The same bytes for the same value, however many zeros it was written with.
@@ -281,6 +261,77 @@ impl de::Visitor<'_> for AmountVisitor {
     }
 }
 
+/// The same, or zero.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AmountOrZero(Amount);
+
+impl AmountOrZero {
+    /// As [`Amount::parse`], but zero is one, too.
+    pub fn parse(text: &str) -> Result<Self, AmountError> {
+        refuse_what_is_no_plain_decimal(text)?;
+        let (integer, fraction) = text.split_once('.').unwrap_or((text, ""));
+        if integer.is_empty() {
+            return Err(AmountError::MissingIntegerPart);
+        }
+        if fraction.is_empty() && text.contains('.') {
+            return Err(AmountError::MissingDecimals);
+        }
+        if integer.len() > 1 && integer.starts_with('0') {
+            return Err(AmountError::LeadingZero);
+        }
+        let mut digits: i64 = 0;
+        for digit in integer.bytes().chain(fraction.bytes()) {
+            digits = digits
+                .checked_mul(10)
+                .and_then(|n| n.checked_add((digit - b'0').into()))
+                .ok_or(AmountError::Overflow)?;
+        }
+        Ok(Self(Amount { digits, decimals: fraction.len() as u32 }))
+    }
+
+    /// As [`Amount::to_money`], without a ceiling.
+    pub fn to_money(self, currency: Currency) -> Result<Money, AmountError> {
+        self.0.to_money(currency, i64::MAX)
+    }
+}
+
+impl<'de> Deserialize<'de> for AmountOrZero {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(AmountOrZeroVisitor)
+    }
+}
+
+struct AmountOrZeroVisitor;
+
+impl de::Visitor<'_> for AmountOrZeroVisitor {
+    type Value = AmountOrZero;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        AmountVisitor.expecting(f)
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<AmountOrZero, E> {
+        AmountOrZero::parse(text).map_err(E::custom)
+    }
+
+    fn visit_i64<E: de::Error>(self, number: i64) -> Result<AmountOrZero, E> {
+        self.visit_f64(number as f64)
+    }
+
+    fn visit_u64<E: de::Error>(self, number: u64) -> Result<AmountOrZero, E> {
+        self.visit_f64(number as f64)
+    }
+
+    fn visit_f64<E: de::Error>(self, number: f64) -> Result<AmountOrZero, E> {
+        AmountVisitor.visit_f64(number).map(AmountOrZero)
+    }
+}
+
+scalar_schema!(
+    AmountOrZero,
+    "A decimal as a string, zero or more, with at most as many decimals as the currency has.",
+    string().pattern(Some(r"^(0|[1-9][0-9]{0,11})(\.[0-9]{1,4})?$")).examples(["100.50"])
+);
 scalar_schema!(
     Amount,
     "A positive decimal as a string, with at most as many decimals as the currency has.",

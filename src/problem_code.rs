@@ -332,6 +332,18 @@ problem_codes! {
     LengthAmbiguous = "length_ambiguous":
         "The request says twice how long its body is: with Content-Length and with Transfer-Encoding.",
         "Send one of them. Nothing was done; the connection was closed, because two programs in a row could have read two requests in it.";
+    LimitAboveBanks = "limit_above_banks":
+        "You asked for a limit of your own that is higher than the bank allows for the account.",
+        "Send at most what the detail says, or ask the bank for more. GET /accounts/{account_number}/limits shows both.";
+    LimitAboveMaximum = "limit_above_maximum":
+        "The limit is higher than any that can be set.",
+        "Send less, or leave the field out: then it is not limited.";
+    LimitChangePending = "limit_change_pending":
+        "Another change of this account's limits waits for approval. One waits at a time.",
+        "Have the one that the detail names approved or rejected.";
+    LimitExceeded = "limit_exceeded":
+        "More would leave the account than its limits allow. Nothing was booked.",
+        "`limit` says which one it is, and `remaining` what is left of it until `resets_at`. Send less, wait until then, or ask whoever set the limit for more.";
     LimitOutOfRange = "limit_out_of_range":
         "A page cannot have this size.",
         "Send a number from 1 to the one that the detail names, and go on with `next_cursor`.";
@@ -392,6 +404,12 @@ problem_codes! {
     OutcomeUnknown = "outcome_unknown":
         "The database did not answer the commit, so the bank does not know whether it took effect. It did so whole or not at all.",
         "Send the request again with the same Idempotency-Key: a movement is booked once. Without a key, look first: GET /transactions/{transaction_id} answers 404 if nothing was booked.";
+    OverdraftInUse = "overdraft_in_use":
+        "The overdraft cannot be lower than what is in use of it, by the balance and by what is held.",
+        "Set at least what `used` says, or wait until it is paid back.";
+    OverdraftOfBank = "overdraft_of_bank":
+        "The overdraft is the bank's to set, not the owner's.",
+        "Leave `overdraft` out, and ask the bank for it.";
     OwnAccount = "own_account":
         "Nobody at the bank decides what goes to or from their own account, or what is about their own access.",
         "Ask somebody else at the bank to decide it.";

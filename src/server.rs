@@ -139,7 +139,7 @@ impl Bank {
         let disk = DiskReserve::new(db.file(), settings.disk_reserve.bytes());
         let movement_limits = MovementLimits::new(settings.movement_rate, settings.movements_per_day);
         let watches = Watches::default();
-        let (committer, writers) = Committer::start(&db, settings.max_amount, &clock, &watches);
+        let (committer, writers) = Committer::start(&db, settings.max_amount, &settings.time_zone, &clock, &watches);
         let committer = committer.within(movement_limits.clone(), disk.clone());
         let metrics = if settings.metrics { Some(record_metrics()?) } else { None };
         let (audit, audit_writer) = AuditLog::start(&db);
@@ -159,6 +159,7 @@ impl Bank {
             self_service_deposits: settings.self_service_deposits,
             maximum_major_units: settings.max_amount,
             approval_above: settings.approval_above,
+            calendar: settings.time_zone.clone(),
             long_answers: LongAnswers::new(settings.caller_rate > 0),
             watches,
             clock,

@@ -13,6 +13,7 @@ import { audit } from './screens/audit.js';
 import { customer } from './screens/customer.js';
 import { customers } from './screens/customers.js';
 import { holds } from './screens/holds.js';
+import { limits } from './screens/limits.js';
 import { movement } from './screens/movement.js';
 import { movements } from './screens/movements.js';
 import { openAccount } from './screens/open_account.js';
@@ -47,6 +48,7 @@ const FOR_THE_SIGNED_IN = [
   ['/accounts/:number/statement', statement],
   ['/accounts/:number/entries/:id', receipt],
   ['/accounts/:number/holds', holds],
+  ['/accounts/:number/limits', limits],
   ['/accounts/:number/:kind', movement],
   ['/profile', profile],
   [ENROLMENT, secondFactor],

@@ -15,6 +15,7 @@ use crate::api::http::views;
 use crate::api::people::sign_up;
 use crate::audit::AuditLog;
 use crate::auth::Auth;
+use crate::books::calendar::Calendar;
 use crate::books::command;
 use crate::clock::Clock;
 use crate::committer::Committer;
@@ -54,6 +55,8 @@ pub struct Parts {
     /// The most that staff move alone within a day, in whole units of the currency; above it a second approver must
     /// agree. None for any amount.
     pub approval_above: Option<i64>,
+    /// Of the bank's time zone: days and months of limits are its.
+    pub calendar: Calendar,
     pub long_answers: LongAnswers,
     pub watches: Watches,
     pub clock: Arc<Clock>,

@@ -14,7 +14,9 @@ use super::App;
 use super::docs::{openapi, postman, probes, problem_pages, swagger_ui, web_app};
 use super::http::caller::ChangesSomething;
 use super::http::{HANDLER_TIMEOUT, middleware, waiting};
-use super::money::{accounts, approvals, bank, batch, holds, movements, reversals, statements, transactions};
+use super::money::{
+    account_limits, accounts, approvals, bank, batch, holds, movements, reversals, statements, transactions,
+};
 use super::people::{audit, proof, second_factor, sessions, staff, users};
 
 /// The whole service. Innermost first: routes, timeouts, waiting for another answer, panics, what every handler's answer
@@ -102,6 +104,7 @@ pub fn documented_routes() -> OpenApiRouter<App> {
         .routes(routes!(sessions::refresh))
         .routes(routes!(accounts::list, accounts::open))
         .routes(routes!(accounts::show, accounts::update, accounts::close))
+        .routes(routes!(account_limits::show, account_limits::set))
         .routes(routes!(users::me, users::update_me, users::close_me))
         .routes(routes!(sessions::list))
         .routes(routes!(second_factor::show, second_factor::enrol))

@@ -34,6 +34,8 @@ pub struct Account {
     pub opened_at: Timestamp,
     /// Nothing is reserved on the account from then on.
     pub held_until: Timestamp,
+    /// Whether limits of it were ever set, so that it has a row of [limits](super::account_limits::AccountLimits).
+    pub has_limits: bool,
     /// Minor units that holds and pending approvals keep, so that nobody else may take them. Not stored: looked up while
     /// `held_until` has not passed.
     #[sqlx(skip)]
@@ -76,6 +78,7 @@ impl Account {
             last_entry_at: now,
             opened_at: now,
             held_until: Timestamp::from_micros(0),
+            has_limits: false,
             reserved: 0,
             reservations: 0,
         }

@@ -85,6 +85,10 @@ actions! {
     AccountFrozen = "account_frozen",
     AccountReleased = "account_released",
     AccountClosed = "account_closed",
+    /// Staff set the limits of an account, alone or after somebody else's approval.
+    LimitsSet = "limits_set",
+    /// Somebody set limits of their own account.
+    OwnLimitsSet = "own_limits_set",
     /// A movement waits for a second approver.
     ApprovalRequested = "approval_requested",
     /// A second approver agreed, and the movement was booked.
@@ -122,6 +126,8 @@ actions! {
     TransactionViewed = "transaction_viewed",
     /// Somebody other than its owner looked at the holds on an account.
     HoldsViewed = "holds_viewed",
+    /// Somebody other than its owner looked at the limits of an account.
+    LimitsViewed = "limits_viewed",
     /// Staff looked at somebody's profile.
     UserViewed = "user_viewed",
     /// Staff looked people up; the record is about everybody whom they were shown.

@@ -5,6 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use uuid::Uuid;
 
 use super::account::Account;
+use super::account_limits::AccountLimits;
 use super::approval::{Approval, MAX_PENDING_PER_PERSON};
 use super::audit_event::Event;
 use super::command::{Command, DualControl, Reverses, Step};
@@ -364,6 +365,16 @@ impl Decisions {
     pub fn add_unapproved(&mut self, moved_at: Timestamp) {
         let added = self.book.unapproved().added();
         self.postings.unapproved = added.map(|(user_id, money)| UnapprovedTotal { user_id, money, moved_at }).collect();
+    }
+
+    /// The limits of accounts that money has left, or that keep it from now on, with their counters, by number.
+    pub fn limits(&self) -> Vec<&AccountLimits> {
+        if self.book.has_no_limits() {
+            return Vec::new();
+        }
+        let debited = self.postings.transactions.iter().map(|transaction| transaction.debit_account);
+        let touched: BTreeSet<_> = debited.chain(self.postings.holds.iter().map(|hold| hold.from_account)).collect();
+        touched.into_iter().filter_map(|number| self.book.limits(number)).collect()
     }
 
     /// The accounts with new entries, by number.

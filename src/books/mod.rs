@@ -2,8 +2,10 @@
 //! Pure: nothing here waits for anything, reads a clock or talks to a database.
 
 pub mod account;
+pub mod account_limits;
 pub mod approval;
 pub mod audit_event;
+pub mod calendar;
 pub mod chain;
 pub mod command;
 pub mod decisions;

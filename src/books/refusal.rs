@@ -2,6 +2,7 @@
 
 use uuid::Uuid;
 
+use super::account_limits::Excess;
 use super::hold;
 use crate::money::{AmountError, Currency, Money};
 
@@ -28,12 +29,22 @@ pub enum Refusal {
     #[error("Your account is in {from}, the receiving one in {to}: a transfer stays in one currency.")]
     TransferBetweenCurrencies { from: Currency, to: Currency },
     #[error("{available} {} is available, {requested} {} was asked for.", available.currency, requested.currency)]
-    InsufficientFunds { available: Money, requested: Money },
+    InsufficientFunds {
+        available: Money,
+        requested: Money,
+        /// What others keep of the balance.
+        held: Money,
+    },
     /// The account has another sequence than the requester expects.
     #[error(
         "The account is at \"{sequence}\" now, which If-Match does not name. Nothing was booked: look again, and decide anew."
     )]
     BalanceMovedOn { sequence: i64 },
+    #[error("{0}")]
+    LimitExceeded(Box<Excess>),
+    /// Decided where limits are set, not here.
+    #[error("{used} {} of the overdraft is in use: set at least that, or wait until it is paid back.", used.currency)]
+    OverdraftInUse { used: Money, requested: Money },
     #[error("The balance would be larger than the bank can count.")]
     BalanceOverflow,
     #[error("{0}")]

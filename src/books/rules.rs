@@ -3,7 +3,9 @@
 use uuid::Uuid;
 
 use super::account::{Account, AccountStatus};
+use super::account_limits::AccountLimits;
 use super::approval::Reservation;
+use super::calendar::Calendar;
 use super::chain::entry_hash;
 use super::command::{Command, DualControl, Requester, Step};
 use super::entry::{Entry, Transaction};
@@ -26,6 +28,10 @@ pub struct Book {
     maximum_major_units: i64,
     /// Amounts that holds and pending approvals reserve. Each is counted in its account, too.
     reservations: Staged<Uuid, Reservation>,
+    /// Of the accounts that have any.
+    limits: Staged<AccountNumber, AccountLimits>,
+    /// Days and months of the limits are this one's.
+    calendar: Calendar,
     unapproved: Unapproved,
 }
 
@@ -42,8 +48,14 @@ pub struct Outcome {
 impl Book {
     pub fn new(accounts: Vec<Account>, now: Timestamp, maximum_major_units: i64) -> Self {
         let accounts = accounts.into_iter().map(|account| (account.account_number, account)).collect();
-        let (reservations, unapproved) = Default::default();
-        Self { accounts, now, maximum_major_units, reservations, unapproved }
+        let (reservations, limits, calendar, unapproved) = Default::default();
+        Self { accounts, now, maximum_major_units, reservations, limits, calendar, unapproved }
+    }
+
+    /// With the limits of accounts, whose days and months are those of the calendar.
+    pub fn limited(self, limits: Vec<AccountLimits>, calendar: Calendar) -> Self {
+        let limits = limits.into_iter().map(|limits| (limits.account_number, limits)).collect();
+        Self { limits, calendar, ..self }
     }
 
     /// With the reservations on the accounts, and what the batch's requesters have moved without a second approver.
@@ -82,6 +94,7 @@ impl Book {
     pub fn accept(&mut self) {
         self.accounts.accept();
         self.reservations.accept();
+        self.limits.accept();
         self.unapproved.accept();
     }
 
@@ -89,6 +102,7 @@ impl Book {
     pub fn discard(&mut self) {
         self.accounts.discard();
         self.reservations.discard();
+        self.limits.discard();
         self.unapproved.discard();
     }
 
@@ -107,6 +121,21 @@ impl Book {
 
     pub fn account(&self, number: AccountNumber) -> Option<&Account> {
         self.accounts.get(&number)
+    }
+
+    /// The limits of the account, with what is used of them by now; None if it has none.
+    pub fn limits(&self, number: AccountNumber) -> Option<&AccountLimits> {
+        self.limits.get(&number)
+    }
+
+    /// Whether no account of the batch has limits, as in most.
+    pub fn has_no_limits(&self) -> bool {
+        self.limits.is_empty()
+    }
+
+    /// When a hold is created on the account.
+    fn time_of_hold(&self, number: AccountNumber) -> Timestamp {
+        self.limits(number).map_or(self.now, |limits| self.now.max(limits.used.not_before()))
     }
 
     /// The account, if it is a customer's and the requester may act on it.
@@ -138,9 +167,7 @@ impl Book {
 /// All or nothing: after a refusal the book is what it was. The outcome's debits and credits are equal, no balance goes
 /// below its limit, and an entry's time is never before the one ahead of it.
 pub fn decide(book: &mut Book, command: &Command) -> Result<Outcome, Refusal> {
-    let Agreed { money, debit, credit, last_entry_at } = agree(book, command)?;
-    let happened_at = command.at.map_or(book.now, |at| at.min(book.now));
-    let at = last_entry_at.map_or(happened_at, |last| last.max(happened_at));
+    let Agreed { money, debit, credit, at } = agree(book, command)?;
     let mut post = |side: Option<Side>, counterparty: Option<Side>, amount| {
         let Side { account_number, balance } = side?;
         let account = book.accounts.get_mut(&account_number)?;
@@ -155,11 +182,12 @@ pub fn decide(book: &mut Book, command: &Command) -> Result<Outcome, Refusal> {
 ///
 /// Whatever would refuse the movement now refuses the hold.
 pub fn hold(book: &mut Book, command: &Command, expires_at: Option<Timestamp>) -> Result<Hold, Refusal> {
-    let expires_at = expires_at.unwrap_or_else(|| book.now.plus(hold::DEFAULT_LIFETIME));
-    if expires_at <= book.now || expires_at > book.now.plus(hold::MAX_LIFETIME) {
+    let (Some(from_account), to_account) = command.movement.sides() else { return Err(Refusal::AccountNotFound) };
+    let created_at = book.time_of_hold(from_account);
+    let expires_at = expires_at.unwrap_or_else(|| created_at.plus(hold::DEFAULT_LIFETIME));
+    if expires_at <= created_at || expires_at > created_at.plus(hold::MAX_LIFETIME) {
         return Err(Refusal::HoldLifetime);
     }
-    let (Some(from_account), to_account) = command.movement.sides() else { return Err(Refusal::AccountNotFound) };
     let Agreed { money, .. } = agree(book, command)?;
     let hold = Hold {
         id: command.id,
@@ -170,7 +198,7 @@ pub fn hold(book: &mut Book, command: &Command, expires_at: Option<Timestamp>) -
         description: command.texts.description.clone(),
         tags: command.texts.tags.clone(),
         created_by: command.requester.user_id,
-        created_at: book.now,
+        created_at,
         expires_at,
         status: HoldStatus::Held,
         captured_amount: None,
@@ -186,8 +214,8 @@ struct Agreed {
     money: Money,
     debit: Option<Side>,
     credit: Option<Side>,
-    /// The later one of the two accounts.
-    last_entry_at: Option<Timestamp>,
+    /// When it happens: never before the last entry of one of the accounts.
+    at: Timestamp,
 }
 
 /// A customer's account, and its balance after the movement.
@@ -197,8 +225,8 @@ struct Side {
     balance: i64,
 }
 
-/// Holds a command against every rule. If none refuses it, what was reserved for it is free for it, and what staff move
-/// alone has been counted.
+/// Holds a command against every rule. If none refuses it, what was reserved for it is free for it, and it has been
+/// counted against the limits of the account and against what staff move alone.
 fn agree(book: &mut Book, command: &Command) -> Result<Agreed, Refusal> {
     let (debited, credited) = match command.movement {
         Movement::Deposit { to } => {
@@ -225,19 +253,23 @@ fn agree(book: &mut Book, command: &Command) -> Result<Agreed, Refusal> {
     let power = power(command, debited, credited);
     refuse_approval_by_owner(command, debited, credited)?;
     book.refuse_too_many_holds(command, debited)?;
+    let at = book.time_of(command, debited, credited);
+    let limits = book.count_against_limits(command, debited, credited, money, at)?;
     book.refuse_alone(command, power, money)?;
 
     // Nothing can be refused from here on.
-    let last_entry_at = [debited, credited].into_iter().flatten().map(|account| account.last_entry_at).max();
     let side = |account: Option<&Account>, balance: Option<i64>| {
         Some(Side { account_number: account?.account_number, balance: balance? })
     };
     let (debit, credit) = (side(debited, debit_balance), side(credited, credit_balance));
     book.release(command.id);
+    if let Some(limits) = limits {
+        book.limits.insert(limits.account_number, limits);
+    }
     if command.requester.approval_above.is_some() && power != Power::Own {
         book.unapproved.add(command.requester.user_id, money);
     }
-    Ok(Agreed { money, debit, credit, last_entry_at })
+    Ok(Agreed { money, debit, credit, at })
 }
 
 /// Refuses a command of which the requester thinks that the account acted on is as it was. The account is locked: nothing
@@ -277,7 +309,8 @@ fn balance_after_debit(account: &Account, money: Money, released: i64) -> Result
     let available = account.available().saturating_add(released);
     if money.minor_units > available {
         let available = Money::new(available, account.currency);
-        return Err(Refusal::InsufficientFunds { available, requested: money });
+        let held = Money::new(account.reserved.saturating_sub(released), account.currency);
+        return Err(Refusal::InsufficientFunds { available, requested: money, held });
     }
     Ok(balance)
 }
@@ -299,6 +332,10 @@ enum Power {
     Role,
     /// Only the requester's role allows it, and one of the accounts is the requester's.
     RoleForOneself,
+}
+
+fn is_hold(command: &Command) -> bool {
+    matches!(command.step, Step::Hold { .. })
 }
 
 /// A reversal always takes the power of the role, also of one's own movement: no customer may reverse, it stands in the
@@ -333,11 +370,46 @@ fn refuse_approval_by_owner(
     }
 }
 
+/// Whether money leaves an account for somebody else, for which its limits count. A capture moves what its hold has
+/// counted, and a reversal is no movement that anybody chose.
+fn leaves(command: &Command, debited: &Account, credited: Option<&Account>) -> bool {
+    command.step != Step::Capture
+        && command.reverses.is_none()
+        && credited.is_none_or(|credited| credited.owner_id != debited.owner_id)
+}
+
 impl Book {
+    /// When a command happens: never before the last entry of one of the accounts, nor in a period of limits that has
+    /// ended.
+    fn time_of(&self, command: &Command, debited: Option<&Account>, credited: Option<&Account>) -> Timestamp {
+        let asked = command.at.filter(|_| !is_hold(command)).map_or(self.now, |at| at.min(self.now));
+        let accounts = || [debited, credited].into_iter().flatten();
+        let limits = debited.filter(|debited| leaves(command, debited, credited));
+        let limits = limits.and_then(|account| self.limits(account.account_number));
+        let not_before = limits.map(|limits| limits.used.not_before());
+        let last_entries = accounts().map(|account| account.last_entry_at).filter(|_| !is_hold(command));
+        last_entries.chain(not_before).fold(asked, Timestamp::max)
+    }
+
+    /// The limits of the account that money leaves, as they are after the command; None if nothing has to be counted.
+    fn count_against_limits(
+        &self,
+        command: &Command,
+        debited: Option<&Account>,
+        credited: Option<&Account>,
+        money: Money,
+        at: Timestamp,
+    ) -> Result<Option<AccountLimits>, Refusal> {
+        let Some(debited) = debited.filter(|debited| leaves(command, debited, credited)) else { return Ok(None) };
+        let Some(limits) = self.limits(debited.account_number) else { return Ok(None) };
+        let used = limits.count(money, at, self.now, &self.calendar)?;
+        Ok(Some(AccountLimits { used, ..*limits }))
+    }
+
     /// An account has room for so many holds and pending approvals. A hold that was one of the latter has its room.
     fn refuse_too_many_holds(&self, command: &Command, debited: Option<&Account>) -> Result<(), Refusal> {
         let waiting = debited.map_or(0, |account| account.reservations);
-        let is_new_hold = matches!(command.step, Step::Hold { .. }) && !self.reservations.contains(&command.id);
+        let is_new_hold = is_hold(command) && !self.reservations.contains(&command.id);
         match is_new_hold && waiting >= hold::MAX_PER_ACCOUNT {
             true => Err(Refusal::TooManyHolds { most: hold::MAX_PER_ACCOUNT }),
             false => Ok(()),

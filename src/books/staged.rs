@@ -30,6 +30,11 @@ impl<K: Clone + Eq + Hash, V> Staged<K, V> {
         self.changed.get_mut(key)?.as_mut()
     }
 
+    /// Whether nothing was ever put in.
+    pub fn is_empty(&self) -> bool {
+        self.accepted.is_empty() && self.changed.is_empty()
+    }
+
     pub fn contains(&self, key: &K) -> bool {
         self.get(key).is_some()
     }

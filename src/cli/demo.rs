@@ -22,7 +22,7 @@ pub async fn run(settings: &Settings) -> Result<ExitCode, AnyError> {
         }
     };
     let show = |filled: &demo::Filled| reveal(&describe(filled, &settings.database_place()));
-    let filled = demo::fill(&db, settings.max_amount, progress, show).await;
+    let filled = demo::fill(&db, settings.max_amount, &settings.time_zone, progress, show).await;
     db.close().await;
     filled?;
     Ok(ExitCode::SUCCESS)

@@ -6,7 +6,9 @@ use uuid::Uuid;
 
 use crate::account_number::AccountNumber;
 use crate::books::account::Account;
+use crate::books::account_limits::AccountLimits;
 use crate::books::approval::Reservation;
+use crate::books::calendar::Calendar;
 use crate::books::command::{Command, DualControl, Step, accounts_named};
 use crate::books::decisions::{Decisions, PendingBefore};
 use crate::books::hold::Hold;
@@ -30,12 +32,14 @@ pub struct Loaded {
     reversals: Vec<Reversal>,
     pending_before: PendingBefore,
     reservations: Vec<Reservation>,
+    limits: Vec<AccountLimits>,
     unapproved: Unapproved,
 }
 
 impl Loaded {
-    pub fn decisions(self, maximum_major_units: i64) -> Decisions {
+    pub fn decisions(self, maximum_major_units: i64, calendar: Calendar) -> Decisions {
         let book = Book::new(self.accounts, self.now, maximum_major_units).with(self.reservations, self.unapproved);
+        let book = book.limited(self.limits, calendar);
         Decisions::new(book, self.used_keys, self.pending, self.holds, self.reversals, self.pending_before, self.now)
             .with_taken(self.taken)
     }
@@ -65,13 +69,27 @@ pub async fn load(tx: &mut Batch<'_>, commands: &[&Command], clock: &Clock) -> s
         true => Vec::new(),
         false => tx.reservations(&with_reservations, now).await?,
     };
+    let limited: Vec<_> = accounts.iter().filter(|it| it.has_limits).map(|account| account.account_number).collect();
+    let limits = if limited.is_empty() { Vec::new() } else { tx.limits(&limited).await? };
     let supervised = supervised(commands.iter().copied());
     let pending_before = load_pending(tx, &to_reverse, &supervised, now).await?;
     let unapproved = match supervised.is_empty() {
         true => Unapproved::default(),
         false => Unapproved::new(tx.lock_unapproved_totals(&supervised, clock.certain(now).minus(WINDOW)).await?),
     };
-    Ok(Loaded { now, accounts, used_keys, taken, pending, holds, reversals, pending_before, reservations, unapproved })
+    Ok(Loaded {
+        now,
+        accounts,
+        used_keys,
+        taken,
+        pending,
+        holds,
+        reversals,
+        pending_before,
+        reservations,
+        limits,
+        unapproved,
+    })
 }
 
 /// Loads what waits for approval, as far as the batch has to do with it. Asks nothing for a batch of customers.

@@ -11,9 +11,9 @@
 //! |---|---|---|---|
 //! | take | requests leave the queue | 0 | 1,024 commands and the rest of one request |
 //! | lock | `begin`; the accounts are locked in the order of their numbers, and loaded | 2 | 2 s for a lock |
-//! | load | keys, references, approvals, holds, reversals, reservations, unapproved totals: if needed | 0 to 10 | the batch |
+//! | load | keys, references, approvals, holds, reversals, reservations, limits, unapproved totals: if needed | 0 to 11 | the batch |
 //! | decide | [`Decisions`](crate::books::decisions::Decisions): pure | 0 | some microseconds a command |
-//! | write | one statement for each of up to thirteen changes, then six for the audit log | 3 to 19 | the batch |
+//! | write | one statement for each of up to fourteen changes, then six for the audit log | 3 to 20 | the batch |
 //! | commit | durable, or not at all | 1 | one `fsync`; 2 s, then others are told to come back |
 //! | answer | each request gets its verdicts | 0 | |
 //!
@@ -59,6 +59,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use uuid::Uuid;
 
 use self::writer::{Writer, on_its_own_thread};
+use crate::books::calendar::Calendar;
 use crate::books::command::Command;
 use crate::books::decisions::{Receipt, Verdict, Verdicts};
 use crate::clock::Clock;
@@ -210,10 +211,16 @@ impl Progress {
 
 impl Committer {
     /// Starts as many writers as the database can use. `maximum_major_units` is the most one movement may be, in whole
-    /// units of its currency.
+    /// units of its currency; the days and months of limits are those of the calendar.
     ///
     /// Whoever `watches` an account that is moved is woken after the commit.
-    pub fn start(db: &Db, maximum_major_units: i64, clock: &Arc<Clock>, watches: &Watches) -> (Self, Writers) {
+    pub fn start(
+        db: &Db,
+        maximum_major_units: i64,
+        calendar: &Calendar,
+        clock: &Arc<Clock>,
+        watches: &Watches,
+    ) -> (Self, Writers) {
         let closing_since = Arc::new(OnceLock::new());
         let mut tasks = JoinSet::new();
         let writers = (0..db.ledger_writers())
@@ -228,6 +235,7 @@ impl Committer {
                     clock: clock.clone(),
                     watches: watches.clone(),
                     maximum_major_units,
+                    calendar: calendar.clone(),
                     locked: Vec::new(),
                 };
                 tasks.spawn(on_its_own_thread(writer.run()));

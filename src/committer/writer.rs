@@ -12,6 +12,7 @@ use uuid::Uuid;
 use super::load::load;
 use super::{QueuedRequest, SubmitError, WriterState, not_booked_because};
 use crate::account_number::AccountNumber;
+use crate::books::calendar::Calendar;
 use crate::books::command::{Command, accounts_named};
 use crate::books::decisions::Verdicts;
 use crate::books::postings::Postings;
@@ -45,6 +46,7 @@ pub(super) struct Writer {
     pub clock: Arc<Clock>,
     pub watches: Watches,
     pub maximum_major_units: i64,
+    pub calendar: Calendar,
     /// Accounts that somebody else had locked, and when that was found.
     pub locked: Vec<(BTreeSet<AccountNumber>, Instant)>,
 }
@@ -268,7 +270,7 @@ impl Writer {
         let mut tx = self.connection.begin().await?;
         let loaded = load(&mut tx, &commands, &self.clock).await?;
         let now = loaded.now;
-        let mut decisions = loaded.decisions(self.maximum_major_units);
+        let mut decisions = loaded.decisions(self.maximum_major_units, self.calendar.clone());
         let decide = |request: &QueuedRequest| match request.preview {
             true => decisions.preview_request(&request.commands, request.atomic),
             false => decisions.decide_request(&request.commands, request.atomic),
@@ -277,7 +279,8 @@ impl Writer {
         decisions.add_unapproved(self.clock.stamp(now));
         let Postings { transactions, entries, approvals, holds, .. } = &decisions.postings;
         if !transactions.is_empty() || !approvals.is_empty() || !holds.is_empty() {
-            tx.write(&decisions.postings, &decisions.heads(), now, self.clock.stamp(now)).await?;
+            let key_stamp = self.clock.stamp(now);
+            tx.write(&decisions.postings, &decisions.heads(), &decisions.limits(), now, key_stamp).await?;
         } else if batch.iter().any(|request| request.commands.is_empty()) {
             tx.write_heartbeat(writer, now).await?;
         } else {

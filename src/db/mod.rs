@@ -8,6 +8,7 @@
 //! Mind on SQLite: a parameter that is not bound is silently NULL, and violations have no constraint name.
 
 pub mod access_changes;
+pub mod account_limits;
 pub mod accounts;
 pub mod approvals;
 pub mod audit;
@@ -20,6 +21,7 @@ mod gathered;
 pub mod history;
 pub mod holds;
 pub mod ledger;
+pub mod limit_changes;
 mod movement_quotas;
 mod refusals;
 pub mod second_factors;
@@ -193,7 +195,7 @@ macro_rules! entry_columns {
 macro_rules! account_columns {
     () => {
         "account_number, owner_id, currency, label, status, balance, overdraft_limit, sequence, head_hash,
-         last_entry_at, opened_at, held_until"
+         last_entry_at, opened_at, held_until, has_limits"
     };
 }
 pub(crate) use {account_columns, entry_columns, in_snapshot, in_transaction, on_reader};

@@ -158,6 +158,7 @@ pub fn account(row: &Row<'_>) -> rusqlite::Result<Account> {
         last_entry_at: row.get(9)?,
         opened_at: row.get(10)?,
         held_until: row.get(11)?,
+        has_limits: row.get(12)?,
         reserved: 0,
         reservations: 0,
     })

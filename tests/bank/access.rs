@@ -62,6 +62,8 @@ const MATRIX: &[Row] = &[
     ("GET",    "/accounts/{account_number}/statement", [401, 200, 404, 200, 200, 200, 200, 200, 401]),
     ("GET",    "/accounts/{account_number}/statement.csv", [401, 200, 404, 200, 200, 200, 200, 200, 401]),
     ("PUT",    "/accounts/{account_number}/status",  [401, 403, 403, 200, 200, 403, 403, 403, 401]),
+    ("GET",    "/accounts/{account_number}/limits",  [401, 200, 404, 200, 200, 200, 200, 200, 401]),
+    ("PUT",    "/accounts/{account_number}/limits",  [401, 200, 404, 200, 200, 403, 403, 409, 401]),
     ("GET",    "/me",                                [401, 200, 200, 200, 200, 200, 200, 200, 401]),
     ("PATCH",  "/me",                                [401, 200, 200, 200, 200, 403, 403, 200, 401]),
     ("DELETE", "/me",                                [401, 409, 409, 409, 409, 403, 403, 409, 401]),
@@ -225,6 +227,9 @@ impl<'a> Scene<'a> {
             ("DELETE", "/accounts/{account_number}") => (format!("/accounts/{}", self.empty_account), None),
             ("PUT", "/accounts/{account_number}/status") => {
                 (format!("/accounts/{}/status", self.empty_account), Some(json!({"status": "frozen"})))
+            }
+            ("PUT", "/accounts/{account_number}/limits") => {
+                (format!("/accounts/{account}/limits"), Some(json!({"per_day": "100"})))
             }
             ("GET", "/problems/{code}") => ("/problems/insufficient_funds".to_owned(), None),
             ("PATCH", "/me") => (path.to_owned(), Some(json!({"name": "Another Name"}))),

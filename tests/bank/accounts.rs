@@ -111,8 +111,8 @@ bank_tests! {
     }
 
     async fn an_overdraft_is_available_up_to_its_limit(bank: &TestBank) {
-        let ada = bank.customer().await;
-        bank.tamper(&format!("update accounts set overdraft_limit = 10000 where account_number = {}", ada.account)).await;
+        let (ada, clerk) = (bank.customer().await, bank.employee("staff").await);
+        clerk.set_limits_of(&ada.account, json!({"overdraft": "100"})).await.expect_status(200);
         ada.withdraw("100.01").await.expect_problem(409, "insufficient_funds");
         let drawn = ada.withdraw("99.95").await.expect_status(201);
         assert_eq!(drawn.body["balance"], "-99.95");

@@ -702,3 +702,47 @@ async fn references_outlive_kill_9_on_sqlite() {
 async fn references_outlive_kill_9_on_postgres() {
     references_outlive_a_killed_server(Kind::Postgres).await;
 }
+
+/// Withdrawals that are under way when the server dies are counted against the limits whole or not at all, as they are booked.
+async fn limits_outlive_a_killed_server(kind: Kind) {
+    const COUNT: usize = 64;
+    let bank = TestBank::open(kind).await;
+    let (ada, clerk) = (bank.customer().await, bank.employee("staff").await);
+    ada.deposit("1000").await.expect_status(201);
+    clerk.set_limits_of(&ada.account, json!({"per_day": "500", "per_month": "900"})).await.expect_status(200);
+    let directory = TempDir::new().expect("a directory");
+    let arguments = ["--database-url", &bank.database.url, "--jwt-secret", JWT_SECRET];
+    let client = reqwest::Client::new();
+    for _ in 0..4 {
+        let mut server = Server::start(directory.path(), &arguments);
+        let url = server.url("/withdraw");
+        let body = json!({"account_number": ada.account, "amount": "5"});
+        let withdraw = |_| client.post(&url).bearer_auth(&ada.token).json(&body).send();
+        let mut answers = stream::iter(0..COUNT / 4).map(withdraw).buffer_unordered(4);
+        for _ in 0..COUNT / 8 {
+            assert_eq!(answers.next().await.expect("one of them").expect("an answer").status(), 201);
+        }
+        server.process.kill().expect("SIGKILL");
+        drop(answers);
+        assert_eq!(bank.books_wrong().await, []);
+    }
+    let balance: f64 = ada.balance().await.parse().expect("a balance");
+    let limits = ada.limits().await;
+    for period in ["per_day", "per_month"] {
+        assert_eq!(limits[period]["used"], format!("{:.2}", 1_000.0 - balance));
+    }
+    let left = limits["per_day"]["remaining"].as_str().expect("an amount");
+    ada.withdraw(left).await.expect_status(201);
+    ada.withdraw("0.01").await.expect_problem(409, "limit_exceeded");
+    bank.close_with_books_right().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn limits_outlive_kill_9_on_sqlite() {
+    limits_outlive_a_killed_server(Kind::Sqlite).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn limits_outlive_kill_9_on_postgres() {
+    limits_outlive_a_killed_server(Kind::Postgres).await;
+}

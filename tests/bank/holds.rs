@@ -222,13 +222,13 @@ bank_tests! {
     }
 
     async fn an_account_with_holds_does_not_close(bank: &TestBank) {
-        let ada = bank.customer().await;
-        bank.tamper(&format!("update accounts set overdraft_limit = 1000 where account_number = {}", ada.account)).await;
+        let (ada, clerk) = (bank.customer().await, bank.employee("staff").await);
+        clerk.set_limits_of(&ada.account, json!({"overdraft": "10"})).await.expect_status(200);
         let id = ada.held("10").await;
         let close = async || ada.request(Method::DELETE, &format!("/accounts/{}", ada.account)).send().await;
         close().await.expect_problem(409, "account_has_holds");
         ada.release(&id).await.expect_status(200);
-        bank.tamper(&format!("update accounts set overdraft_limit = 0 where account_number = {}", ada.account)).await;
+        clerk.set_limits_of(&ada.account, json!({})).await.expect_status(200);
         close().await.expect_status(204);
     }
 
@@ -345,9 +345,10 @@ bank_tests! {
     }
 
     async fn an_account_closes_or_takes_the_hold_and_never_both(bank: &TestBank) {
+        let clerk = bank.employee("staff").await;
         for _ in 0..10 {
             let ada = bank.customer().await;
-            bank.tamper(&format!("update accounts set overdraft_limit = 1000 where account_number = {}", ada.account)).await;
+            clerk.set_limits_of(&ada.account, json!({"overdraft": "10"})).await.expect_status(200);
             let path = format!("/accounts/{}", ada.account);
             let (hold, close) = tokio::join!(ada.hold("1"), ada.request(Method::DELETE, &path).send());
             match (hold.status.as_u16(), close.status.as_u16()) {

@@ -4,6 +4,7 @@
 #![allow(clippy::print_stdout)]
 
 mod access;
+mod account_limits;
 mod accounts;
 mod approvals;
 mod bad_input;

@@ -135,12 +135,20 @@ bank_tests! {
         let frozen = ada.tags().await;
         assert!(frozen[0] != plain[0] && frozen[1..] == plain[1..], "{frozen:?}");
         clerk.gives_status(&ada, "open").await.expect_status(200);
-        // An overdraft, which nobody can have set yet: shown with account and balance.
-        bank.tamper(&format!("update accounts set overdraft_limit = 500 where account_number = {}", ada.account)).await;
+        // What is noted: shown with the account.
+        let note = async |value: Value| {
+            ada.request(Method::PATCH, &ada.account_path()).json(json!({"metadata": {"kind": value}})).send().await.expect_status(200)
+        };
+        note(json!("savings")).await;
+        let noted = ada.tags().await;
+        assert!(noted[0] != plain[0] && noted[1..] == plain[1..], "{noted:?}");
+        note(Value::Null).await;
+        assert_eq!(ada.tags().await, plain);
+        // An overdraft: shown with account and balance.
+        clerk.set_limits_of(&ada.account, json!({"overdraft": "5"})).await.expect_status(200);
         let overdrawn = ada.tags().await;
         assert!(overdrawn[0] != plain[0] && overdrawn[1] != plain[1], "{overdrawn:?}");
-        assert!([&named, &held, &frozen, &overdrawn].iter().all(|tags| tags.iter().all(|tag| sequence_of(tag) == "1")));
-        bank.tamper(&format!("update accounts set overdraft_limit = 0 where account_number = {}", ada.account)).await;
+        assert!([&named, &held, &frozen, &noted, &overdrawn].iter().all(|tags| tags.iter().all(|tag| sequence_of(tag) == "1")));
     }
 
     async fn the_first_page_has_a_version_and_no_other(bank: &TestBank) {
@@ -329,6 +337,13 @@ bank_tests! {
         }).await;
         changes_after("a label", ada.account_path(), &async || drop(ada.rename(json!("Savings")).await.expect_status(200))).await;
         changes_after("a freeze", ada.account_path(), &async || drop(clerk.gives_status(&ada, "frozen").await.expect_status(200))).await;
+        let note = json!({"metadata": {"kind": "savings"}});
+        changes_after("a note", ada.account_path(), &async || {
+            drop(ada.request(Method::PATCH, &ada.account_path()).json(note.clone()).send().await.expect_status(200));
+        }).await;
+        changes_after("an overdraft", ada.balance_path(), &async || {
+            drop(clerk.set_limits_of(&ada.account, json!({"overdraft": "5"})).await.expect_status(200));
+        }).await;
         // What this process has not done itself.
         let thaw = format!("update accounts set status = 'open', frozen_by_admin = false where account_number = {}", ada.account);
         changes_after("another program", ada.account_path(), &async || bank.tamper(&thaw).await).await;

@@ -98,6 +98,23 @@ describe('the client', () => {
     assert.deepEqual([after, available], ['100.00', '100.00']);
   });
 
+  test('sets limits, and tells what would pass', async () => {
+    const ada = await bank.customer({ amount: '100' });
+    const { coffer } = await signedIn(ada);
+    const set = await coffer.setLimits(ada.number, { per_day: '50', movements_per_day: 9 });
+    assert.deepEqual([set.per_day.own, set.per_day.bank, set.approval_id], ['50.00', null, undefined]);
+    await coffer.withdraw({ account_number: ada.number, amount: '20' });
+    const much = await coffer.withdraw({ account_number: ada.number, amount: '30.01' }).catch((error) => error);
+    const { code, limit, allowed, used, remaining, requested, currency } = much;
+    assert.deepEqual([code, limit, allowed, used], ['limit_exceeded', 'per_day', '50.00', '20.00']);
+    assert.deepEqual([remaining, requested, currency], ['30.00', '30.01', 'USD']);
+    const now = await coffer.limits(ada.number);
+    assert.deepEqual([now.per_day.remaining, now.movements_per_day.remaining], ['30.00', 8]);
+    assert.equal(much.resetsAt, now.per_day.resets_at);
+    const little = await coffer.withdraw({ account_number: ada.number, amount: '80.01' }).catch((error) => error);
+    assert.deepEqual([little.available, little.held, little.shortBy], ['80.00', '0.00', '0.01']);
+  });
+
   test('renews an access token once for all that meet its end', async () => {
     const ada = await bank.customer();
     let rejected = 0;

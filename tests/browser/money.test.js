@@ -108,7 +108,7 @@ describe('money', () => {
     await visitor.plan({ amount: '4' });
     await bank.call('POST', '/withdraw', { token: ada.token, body: { account_number: ada.number, amount: '3' } });
     await visitor.confirm().click();
-    await visitor.text(/2.00 USD is available/);
+    await visitor.text(/There is \$2\.00 available on this account/);
     await visitor.page.getByRole('button', { name: 'Change' }).click();
     await visitor.plan({ amount: '2' });
     await visitor.confirm().click();

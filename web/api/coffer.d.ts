@@ -62,6 +62,23 @@ export class ProblemError extends CofferError {
     transactionId: string | null;
     /** The fields to correct. */
     errors: FieldError[];
+    /** What the amounts below are in. */
+    currency: string | null;
+    /** What was asked for, of `insufficient_funds`, `limit_exceeded` and `overdraft_in_use`. */
+    requested: string | null;
+    /** What could be withdrawn, of `insufficient_funds`; and the next two. */
+    available: string | null;
+    /** What holds and pending approvals keep. */
+    held: string | null;
+    /** How much is missing. */
+    shortBy: string | null;
+    /** The limit that was met, of `limit_exceeded`; and the next four. */
+    limit: keyof LimitValues | null;
+    allowed: string | null;
+    used: string | null;
+    remaining: string | null;
+    /** When all of it is there again. */
+    resetsAt: string | null;
     retryAfterSeconds: number | null;
     /** The version that the account has now, when a movement expected another one (`balance_moved_on`). */
     etag: string | null;
@@ -242,6 +259,22 @@ export class Coffer extends EventTarget {
         currency?: string;
         label?: string;
     }) => Promise<Account>;
+    /**
+     * How much may leave an account, and what is used of that.
+     * @param {string} number
+     * @param {Options} [options]
+     * @returns {Promise<Limits>}
+     */
+    limits: (number: string, options?: Options) => Promise<Limits>;
+    /**
+     * Sets all limits of an account at once: the bank's by staff, their own by owners.
+     * @param {string} number
+     * @param {LimitsOrder} limits what is left out is not limited
+     * @returns {Promise<Limits & {approval_id?: string}>} as before with `approval_id` while somebody else has to approve them
+     */
+    setLimits: (number: string, limits: LimitsOrder) => Promise<Limits & {
+        approval_id?: string;
+    }>;
     /**
      * @param {string} number
      * @param {string | null} label
@@ -639,12 +672,15 @@ export type TransactionStatus = Transaction["status"];
 export type Approval = Tagged & {
     id: string;
     status: "pending" | "approved" | "rejected" | "expired";
-    type: MovementType | "role_change" | "second_factor_reset";
+    type: MovementType | "limit_change" | "role_change" | "second_factor_reset";
     account_number?: string;
     from_account?: string;
     to_account?: string;
     amount?: string;
     currency?: string;
+    limits?: LimitValues & {
+        overdraft: string;
+    };
     user_id?: string;
     role?: Role;
     description: string | null;
@@ -674,6 +710,52 @@ export type Hold = Tagged & {
     created_at: string;
     expires_at: string;
     decided_at: string | null;
+};
+/**
+ * null is not limited
+ */
+export type LimitValues = {
+    per_movement: string | null;
+    per_day: string | null;
+    per_month: string | null;
+    movements_per_day: number | null;
+};
+/**
+ * only staff send `overdraft`
+ */
+export type LimitsOrder = Partial<LimitValues> & {
+    overdraft?: string | null;
+};
+/**
+ * A limit: `bank` is set by staff, `own` by the owner, and `limit`, the smaller one, counts.
+ */
+export type Limit<T> = {
+    limit: T | null;
+    bank: T | null;
+    own: T | null;
+};
+/**
+ * A limit of a day or a month. `used` is null for an account whose limits were never set.
+ */
+export type LimitOfPeriod<T> = Limit<T> & {
+    used: T | null;
+    remaining: T | null;
+    resets_at: string;
+};
+/**
+ * How much may leave an account. `next_own` are the owner's limits from a moment on, while a raise of them waits.
+ */
+export type Limits = {
+    account_number: string;
+    currency: string;
+    overdraft: string;
+    per_movement: Limit<string>;
+    per_day: LimitOfPeriod<string>;
+    per_month: LimitOfPeriod<string>;
+    movements_per_day: LimitOfPeriod<number>;
+    next_own?: LimitValues & {
+        effective_at: string;
+    };
 };
 export type Movement = Tags & {
     account_number: string;
@@ -783,6 +865,7 @@ export type About = {
     currency: string;
     units: Unit[];
     self_service_deposits: boolean;
+    time_zone: string;
     swagger_ui: boolean;
 };
 /**
@@ -796,6 +879,16 @@ export type Problem = {
     request_id?: string | null;
     transaction_id?: string | null;
     errors?: FieldError[];
+    currency?: string | null;
+    requested?: string | null;
+    available?: string | null;
+    held?: string | null;
+    short_by?: string | null;
+    limit?: keyof LimitValues | null;
+    allowed?: string | null;
+    used?: string | null;
+    remaining?: string | null;
+    resets_at?: string | null;
 };
 /**
  * `pointer` is `/amount` for the field `amount`

@@ -62,6 +62,23 @@ export class ProblemError extends CofferError {
     this.transactionId = problem.transaction_id ?? null;
     /** The fields to correct. */
     this.errors = problem.errors ?? [];
+    /** What the amounts below are in. */
+    this.currency = problem.currency ?? null;
+    /** What was asked for, of `insufficient_funds`, `limit_exceeded` and `overdraft_in_use`. */
+    this.requested = problem.requested ?? null;
+    /** What could be withdrawn, of `insufficient_funds`; and the next two. */
+    this.available = problem.available ?? null;
+    /** What holds and pending approvals keep. */
+    this.held = problem.held ?? null;
+    /** How much is missing. */
+    this.shortBy = problem.short_by ?? null;
+    /** The limit that was met, of `limit_exceeded`; and the next four. */
+    this.limit = problem.limit ?? null;
+    this.allowed = problem.allowed ?? null;
+    this.used = problem.used ?? null;
+    this.remaining = problem.remaining ?? null;
+    /** When all of it is there again. */
+    this.resetsAt = problem.resets_at ?? null;
     this.retryAfterSeconds = retryAfterSeconds;
     /** The version that the account has now, when a movement expected another one (`balance_moved_on`). */
     this.etag = etag;
@@ -333,6 +350,22 @@ export class Coffer extends EventTarget {
    * @returns {Promise<Account>}
    */
   openAccount = (account) => this.#call('POST', 'accounts', { body: account });
+
+  /**
+   * How much may leave an account, and what is used of that.
+   * @param {string} number
+   * @param {Options} [options]
+   * @returns {Promise<Limits>}
+   */
+  limits = (number, options) => this.#get(`accounts/${number}/limits`, {}, options);
+
+  /**
+   * Sets all limits of an account at once: the bank's by staff, their own by owners.
+   * @param {string} number
+   * @param {LimitsOrder} limits what is left out is not limited
+   * @returns {Promise<Limits & {approval_id?: string}>} as before with `approval_id` while somebody else has to approve them
+   */
+  setLimits = (number, limits) => this.#call('PUT', `accounts/${number}/limits`, { body: limits });
 
   /**
    * @param {string} number
@@ -1106,8 +1139,9 @@ function retryAfterSeconds(response) {
 /** @typedef {Transaction['status']} TransactionStatus */
 /**
  * @typedef {Tagged & {id: string, status: 'pending' | 'approved' | 'rejected' | 'expired',
- *   type: MovementType | 'role_change' | 'second_factor_reset', account_number?: string, from_account?: string,
- *   to_account?: string, amount?: string, currency?: string, user_id?: string, role?: Role, description: string | null,
+ *   type: MovementType | 'limit_change' | 'role_change' | 'second_factor_reset', account_number?: string, from_account?: string,
+ *   to_account?: string, amount?: string, currency?: string, limits?: LimitValues & {overdraft: string}, user_id?: string,
+ *   role?: Role, description: string | null,
  *   reverses: string | null, hold_expires_at?: string, requested_by: string, requested_at: string, expires_at: string,
  *   decided_by: string | null, decided_at: string | null, transaction_id: string | null}} Approval `hold_expires_at` of
  *   one that creates a hold, which has the approval's id
@@ -1119,6 +1153,27 @@ function retryAfterSeconds(response) {
  *   to_account: string | null, amount: string, currency: string, captured_amount: string | null,
  *   description: string | null, created_by_bank: boolean, created_at: string, expires_at: string,
  *   decided_at: string | null}} Hold
+ */
+/**
+ * @typedef {{per_movement: string | null, per_day: string | null, per_month: string | null,
+ *   movements_per_day: number | null}} LimitValues null is not limited
+ */
+/** @typedef {Partial<LimitValues> & {overdraft?: string | null}} LimitsOrder only staff send `overdraft` */
+/**
+ * A limit: `bank` is set by staff, `own` by the owner, and `limit`, the smaller one, counts.
+ * @template T
+ * @typedef {{limit: T | null, bank: T | null, own: T | null}} Limit
+ */
+/**
+ * A limit of a day or a month. `used` is null for an account whose limits were never set.
+ * @template T
+ * @typedef {Limit<T> & {used: T | null, remaining: T | null, resets_at: string}} LimitOfPeriod
+ */
+/**
+ * How much may leave an account. `next_own` are the owner's limits from a moment on, while a raise of them waits.
+ * @typedef {{account_number: string, currency: string, overdraft: string, per_movement: Limit<string>,
+ *   per_day: LimitOfPeriod<string>, per_month: LimitOfPeriod<string>, movements_per_day: LimitOfPeriod<number>,
+ *   next_own?: LimitValues & {effective_at: string}}} Limits
  */
 /** @typedef {Tags & {account_number: string, amount: string, currency?: string, description?: string}} Movement */
 /**
@@ -1155,13 +1210,15 @@ function retryAfterSeconds(response) {
  */
 /**
  * @typedef {{code: string, decimals: number, name: string}} Unit of the bank's own, such as points
- * @typedef {{sign_up: 'open' | 'staff', currency: string, units: Unit[], self_service_deposits: boolean,
+ * @typedef {{sign_up: 'open' | 'staff', currency: string, units: Unit[], self_service_deposits: boolean, time_zone: string,
  *   swagger_ui: boolean}} About
  */
 /**
  * A problem document (RFC 9457).
  * @typedef {{status: number, code: string, title: string, detail: string, request_id?: string | null,
- *   transaction_id?: string | null, errors?: FieldError[]}} Problem
+ *   transaction_id?: string | null, errors?: FieldError[], currency?: string | null, requested?: string | null,
+ *   available?: string | null, held?: string | null, short_by?: string | null, limit?: keyof LimitValues | null,
+ *   allowed?: string | null, used?: string | null, remaining?: string | null, resets_at?: string | null}} Problem
  */
 /** @typedef {{pointer: string, code: string, detail: string}} FieldError `pointer` is `/amount` for the field `amount` */
 /** @typedef {{cursor?: string | null, limit?: number}} PageQuery `cursor`: `next_cursor` of the page before */

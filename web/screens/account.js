@@ -88,12 +88,7 @@ function head(context, shown, customer) {
 function amounts(shown) {
   return [
     h('p', { class: 'balance' }, formatMoney(shown.balance, shown.currency)),
-    isPositive(shown.held) &&
-      h(
-        'p',
-        { class: 'hint' },
-        `Held: ${formatMoney(shown.held, shown.currency)} · Available: ${formatMoney(shown.available, shown.currency)}`,
-      ),
+    shown.available !== shown.balance && h('p', { class: 'hint' }, availableInWords(shown)),
   ];
 }
 
@@ -121,10 +116,17 @@ function headOf({ bank, me }, shown, customer, balance) {
       { class: 'ways' },
       mayAct(me) && isOpen && Object.values(MOVEMENT_TYPES).map((type) => way(type.path, type.icon, type.verb)),
       way('holds', 'lock', 'Holds'),
+      way('limits', 'limit', 'Limits'),
       way('statement', 'statement', 'Statement'),
       mayAct(me) && shown.status !== 'closed' && !customer && ownersButtons(bank, shown),
     ),
   ];
+}
+
+/** Where it differs from the balance. @param {Account} shown */
+function availableInWords({ held, available, currency }) {
+  const words = `Available: ${formatMoney(available, currency)}`;
+  return isPositive(held) ? `Held: ${formatMoney(held, currency)} · ${words}` : words;
 }
 
 /** @param {string} number */

@@ -6,6 +6,7 @@ import { actsForOthers } from '../domain/roles.js';
 import { ask } from '../ui/dialog.js';
 import { h, toast } from '../ui/dom.js';
 import { HOLD } from '../domain/holds.js';
+import { LIMITS, formatLimit } from '../domain/limits.js';
 import { formatMoney } from '../domain/money.js';
 import { MOVEMENT_TYPES } from '../domain/movement_types.js';
 import { paged } from '../ui/paged.js';
@@ -29,7 +30,7 @@ const STATES = [
 const EMPTY = {
   pending: [
     'Nothing waits',
-    'Large movements and holds, what has to do with staff themselves, and changes of roles appear here until somebody else decides.',
+    'Large movements, holds and overdrafts, what has to do with staff themselves, and changes of roles appear here until somebody else decides.',
   ],
   approved: ['None', 'Nothing has been approved.'],
   rejected: ['None', 'Nothing has been rejected.'],
@@ -39,6 +40,7 @@ const EMPTY = {
 const PAGE = 20;
 const KINDS = {
   ...MOVEMENT_TYPES,
+  limit_change: { name: 'Overdraft' },
   role_change: { name: 'Role change' },
   second_factor_reset: { name: 'Removal of a second factor' },
 };
@@ -100,12 +102,14 @@ function rowOf(tools, approval) {
           'Reverses ',
           h('a', { href: link(`/accounts/${from}/entries/${approval.reverses}`) }, 'an earlier movement'),
         ),
+      isLimits(approval) && h('p', { class: 'hint' }, limitsInWords(approval)),
       story(tools, approval).map((words) => h('p', { class: 'hint' }, words)),
       approval.transaction_id &&
         h('p', null, h('a', { href: link(`/accounts/${from}/entries/${approval.transaction_id}`) }, 'Receipt')),
       isHold(approval) &&
         approval.status === 'approved' &&
         h('p', null, h('a', { href: link(`/accounts/${from}/holds`) }, 'Holds on the account')),
+      isLimits(approval) && h('p', null, h('a', { href: link(`/accounts/${from}/limits`) }, 'Limits of the account')),
     ),
     approval.status === 'pending' && mayDecide(me, approval) && decisions(tools, approval),
   );
@@ -116,6 +120,9 @@ const isAccess = (approval) => approval.user_id !== undefined;
 
 /** Whether it creates a hold instead of moving money at once. @param {Approval} approval */
 const isHold = (approval) => approval.hold_expires_at !== undefined;
+
+/** Whether it sets limits of an account. @param {Approval} approval */
+const isLimits = (approval) => approval.limits !== undefined;
 
 /** @param {Approval} approval @returns {string} */
 const nameOf = (approval) => (isHold(approval) ? HOLD : KINDS[approval.type]).name;
@@ -128,7 +135,19 @@ function whatOf(approval) {
 }
 
 /** @param {Approval} approval */
-const moneyOf = ({ amount, currency }) => (amount && currency ? formatMoney(amount, currency) : '');
+function moneyOf({ amount, limits, currency }) {
+  const money = amount ?? limits?.overdraft;
+  return money && currency ? formatMoney(money, currency) : '';
+}
+
+/** The limits beside the overdraft. @param {Approval} approval */
+function limitsInWords({ limits, currency = '' }) {
+  const set = LIMITS.flatMap(([name, words]) => {
+    const value = limits?.[name] ?? null;
+    return value === null ? [] : [`${words.name.toLowerCase()}: ${formatLimit(name, value, currency)}`];
+  });
+  return set.length ? `With these limits: ${set.join(', ')}.` : 'Without any limits.';
+}
 
 /** From where to where, with the customers whose accounts those are; or whose access it is about. @param {Tools} tools @param {Approval} approval */
 function ways({ people }, { type, account_number: only, from_account: from, to_account: to, user_id: person }) {
@@ -137,6 +156,7 @@ function ways({ people }, { type, account_number: only, from_account: from, to_a
   const way = (words, number = '') =>
     h('p', null, `${words} `, h('span', { class: 'number' }, groupDigits(number)), ' · ', people.nameOfOwner(number));
   if (type === 'transfer') return [way('From', from), way('To', to)];
+  if (type === 'limit_change') return way('Of', only);
   return way(type === 'deposit' ? 'To' : 'From', only);
 }
 
@@ -178,6 +198,17 @@ function story({ me, people }, approval) {
   return lines;
 }
 
+/** What follows: `none` when it is rejected, `text` and `done` when it is approved. @param {Approval} approval */
+function consequencesOf(approval) {
+  if (isAccess(approval))
+    return { none: 'Nothing changes.', text: 'It counts from their next request on.', done: 'Approved.' };
+  if (isLimits(approval))
+    return { none: 'Nothing changes.', text: 'The limits count at once.', done: 'Approved and set.' };
+  if (isHold(approval))
+    return { none: 'No money is held.', text: 'The money is held at once.', done: 'Approved and held.' };
+  return { none: 'No money moves.', text: 'The money moves at once.', done: 'Approved and booked.' };
+}
+
 /** Whoever asked for it may only take it back. @param {Tools} tools @param {Approval} approval */
 function decisions({ bank, me, decided }, approval) {
   const name = nameOf(approval).toLowerCase();
@@ -201,14 +232,9 @@ function decisions({ bank, me, decided }, approval) {
     };
     return h('button', { type: 'button', 'aria-label': `${verb} the ${what}`, onclick: decide, ...attributes }, verb);
   };
-  const none = isAccess(approval) ? 'Nothing changes.' : isHold(approval) ? 'No money is held.' : 'No money moves.';
+  const { none, text, done } = consequencesOf(approval);
   const takeBack = { text: `It waits no longer. ${none}`, act: bank.reject, done: 'Taken back.', class: 'secondary' };
   const reject = { text: none, act: bank.reject, done: 'Rejected.', class: 'quiet' };
-  const [text, done] = isAccess(approval)
-    ? ['It counts from their next request on.', 'Approved.']
-    : isHold(approval)
-      ? ['The money is held at once.', 'Approved and held.']
-      : ['The money moves at once.', 'Approved and booked.'];
   const approve = { text, act: bank.approve, done, class: 'secondary' };
   return h(
     'div',

@@ -59,6 +59,8 @@ const GROUPS = [
       'account_frozen',
       'account_released',
       'account_closed',
+      'limits_set',
+      'own_limits_set',
     ],
   ],
   [
@@ -84,6 +86,7 @@ const GROUPS = [
       'transaction_viewed',
       'movements_listed',
       'holds_viewed',
+      'limits_viewed',
       'statement_exported',
       'user_viewed',
       'users_listed',

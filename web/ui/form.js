@@ -1,6 +1,7 @@
 /** Forms: fields with their errors beside them, and buttons that work once at a time. */
 
 import { NetworkError, ProblemError, isAskedForProof } from '../api/coffer.js';
+import { remedyOf } from '../domain/limits.js';
 import { h, newId } from './dom.js';
 
 /** @import { Child, Properties } from './dom.js' */
@@ -222,7 +223,7 @@ function pointed(element, error) {
 export function explain(error) {
   if (error instanceof NetworkError) return 'The bank did not answer. Check your connection and try again.';
   if (isAskedForProof(error)) return 'This was not done, because you did not confirm that it is you.';
-  if (error instanceof ProblemError) return withWait(error);
+  if (error instanceof ProblemError) return remedyOf(error) ?? withWait(error);
   console.error(error);
   return 'Something went wrong in this page. Reload it and try again.';
 }

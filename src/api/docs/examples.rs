@@ -44,6 +44,9 @@ const OF_OPERATION: &[(&str, u16, ProblemCode)] = &[
     ("close_account", 401, RecentSignInRequired),
     ("close_account", 409, AccountNotEmpty),
     ("set_account_status", 409, AccountClosed),
+    ("set_limits", 401, RecentSignInRequired),
+    ("set_limits", 409, OverdraftInUse),
+    ("withdraw", 409, LimitExceeded),
     ("show_approval", 404, ApprovalNotFound),
     ("approve", 401, RecentSignInRequired),
     ("approve", 403, OwnApproval),
@@ -161,6 +164,21 @@ pub fn problem(status: StatusCode, code: ProblemCode) -> Value {
         "code": code,
         "request_id": "019a8f3e-7c4b-7d21-9b1e-2f6a5c0d4e88",
     });
+    let members = match code {
+        InsufficientFunds => json!({
+            "currency": "USD", "requested": "100.50", "available": "20.00", "held": "15.00", "short_by": "80.50",
+        }),
+        LimitExceeded => json!({
+            "currency": "USD", "requested": "100.50", "limit": "per_day", "allowed": "500.00", "used": "450.00",
+            "remaining": "50.00", "resets_at": "2026-02-01T00:00:00.000000Z",
+        }),
+        OverdraftInUse => json!({"requested": "50.00", "used": "80.50"}),
+        _ => json!({}),
+    };
+    problem
+        .as_object_mut()
+        .into_iter()
+        .for_each(|problem| problem.extend(members.as_object().cloned().unwrap_or_default()));
     if status == StatusCode::UNPROCESSABLE_ENTITY {
         problem["errors"] = json!([FieldError::new("/amount", code, code.what_to_do())]);
     }

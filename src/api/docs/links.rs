@@ -99,6 +99,7 @@ fn of_an_account(status: &'static str, number: &'static str) -> Vec<Step> {
         "take_statement_as_csv",
         "show_balance",
         "list_transactions",
+        "show_limits",
     ];
     targets.map(|to| with_parameter(status, to, "account_number", number)).into()
 }

@@ -14,7 +14,7 @@ use crate::api::http::page::Limit;
 use crate::api::money::tags::{Metadata, MetadataChanges};
 use crate::auth::passwords::{NewPassword, Password};
 use crate::email::Email;
-use crate::money::{Amount, Currency, CurrentCurrency, Money};
+use crate::money::{Amount, AmountOrZero, Currency, CurrentCurrency, Money};
 use crate::text::{Description, DescriptionSearch, Label, MetadataValue, Name, Reason, Reference, UserSearch};
 use crate::timestamp::{DayOrMoment, Timestamp};
 
@@ -32,6 +32,7 @@ pub fn inline(document: OpenApi, maximum_major_units: i64) -> Value {
     let mut scalars: HashMap<String, Value> = HashMap::from(scalars![
         AccountNumber,
         Amount,
+        AmountOrZero,
         Currency,
         CurrentCurrency,
         Cursor,

@@ -15,9 +15,12 @@ use crate::api::http::context::RequestIds;
 use crate::api::http::extract::json_line;
 use crate::api::http::rate_limits::{RATE_LIMIT, RATE_LIMIT_POLICY, tell_allowance, words_of};
 use crate::auth::tokens;
+use crate::books::account_limits::LimitKind;
 use crate::books::refusal::Refusal;
 use crate::limits::Exceeded;
+use crate::money::{Currency, Money};
 use crate::problem_code::ProblemCode;
+use crate::timestamp::Timestamp;
 
 /// The `Retry-After` of a busy bank.
 const RETRY_AFTER_SECONDS: u32 = 1;
@@ -70,18 +73,58 @@ pub struct Problem {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false)]
     pub errors: Vec<FieldError>,
+    /// What the amounts beside it are in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub(super) currency: Option<Currency>,
+    /// What was asked for: an amount or, of `movements_per_day`, a count.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = "100.50")]
+    pub(super) requested: Option<String>,
+    /// What could be withdrawn, of `insufficient_funds`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub(super) available: Option<Money>,
+    /// What holds and movements that wait for approval keep, of `insufficient_funds`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub(super) held: Option<Money>,
+    /// How much is missing, of `insufficient_funds`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub(super) short_by: Option<Money>,
+    /// The limit that was met, of `limit_exceeded`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub(super) limit: Option<LimitKind>,
+    /// How much it allows: an amount or, of `movements_per_day`, a count.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = "500.00")]
+    pub(super) allowed: Option<String>,
+    /// How much of it is used; absent for `per_movement`. Of `overdraft_in_use`: how much of the overdraft.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = "450.00")]
+    pub(super) used: Option<String>,
+    /// How much of it is left.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = "50.00")]
+    pub(super) remaining: Option<String>,
+    /// When all of it is there again; absent for `per_movement`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub(super) resets_at: Option<Timestamp>,
     /// The cause, for the log alone.
     #[serde(skip)]
     pub(super) cause: Option<String>,
     /// Where to look.
     #[serde(skip)]
-    location: Option<String>,
-    /// The limit that was met.
-    #[serde(skip)]
-    limit: Option<Exceeded>,
+    pub(super) location: Option<String>,
     /// `ETag`: the version that there is, when another one was expected.
     #[serde(skip)]
-    entity_tag: Option<HeaderValue>,
+    pub(super) entity_tag: Option<HeaderValue>,
+    /// The limit of requests that was met.
+    #[serde(skip)]
+    pub(super) exceeded: Option<Exceeded>,
 }
 
 impl FieldError {
@@ -109,9 +152,19 @@ impl Problem {
             request_id: String::new(),
             transaction_id: None,
             errors: Vec::new(),
-            cause: None,
-            location: None,
+            currency: None,
+            requested: None,
+            available: None,
+            held: None,
+            short_by: None,
             limit: None,
+            allowed: None,
+            used: None,
+            remaining: None,
+            resets_at: None,
+            cause: None,
+            exceeded: None,
+            location: None,
             entity_tag: None,
         }
     }
@@ -156,7 +209,7 @@ impl Problem {
     /// 429. Says which limit it was, and when there is room again.
     pub(super) fn too_many(exceeded: Exceeded) -> Self {
         let (code, detail) = words_of(exceeded.policy);
-        Self { limit: Some(exceeded), ..Self::new(StatusCode::TOO_MANY_REQUESTS, code, detail) }
+        Self { exceeded: Some(exceeded), ..Self::new(StatusCode::TOO_MANY_REQUESTS, code, detail) }
     }
 
     /// 504. Names what to look up: the movement, or each of a batch.
@@ -237,7 +290,7 @@ impl Problem {
         if let Some(location) = self.location.as_deref().and_then(|path| HeaderValue::from_str(path).ok()) {
             response.headers_mut().insert(LOCATION, location);
         }
-        if let Some(Exceeded { policy, allowance }) = self.limit {
+        if let Some(Exceeded { policy, allowance }) = self.exceeded {
             let seconds = allowance.reset.as_secs_f64().ceil() as u64;
             response.headers_mut().insert(RETRY_AFTER, seconds.max(1).into());
             tell_allowance(response.headers_mut(), policy, allowance);

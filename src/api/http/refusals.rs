@@ -3,7 +3,9 @@
 use axum::http::StatusCode;
 
 use crate::api::http::problem::{FieldError, Problem};
+use crate::books::account_limits::LimitKind;
 use crate::books::refusal::Refusal;
+use crate::money::Money;
 use crate::problem_code::ProblemCode;
 
 /// 404 for what the caller may not see, 403 for what the caller may not do, 412 for a precondition, 422 for what no state of the books could
@@ -22,10 +24,40 @@ impl From<Refusal> for Problem {
             Refusal::AccountClosed => plain(StatusCode::CONFLICT, ProblemCode::AccountClosed, &refusal),
             Refusal::AccountFrozen => plain(StatusCode::CONFLICT, ProblemCode::AccountFrozen, &refusal),
             Refusal::ReceiverUnavailable => plain(StatusCode::CONFLICT, ProblemCode::ReceiverUnavailable, &refusal),
-            Refusal::InsufficientFunds { .. } => plain(StatusCode::CONFLICT, ProblemCode::InsufficientFunds, &refusal),
             Refusal::BalanceMovedOn { sequence } => {
                 let problem = plain(StatusCode::PRECONDITION_FAILED, ProblemCode::BalanceMovedOn, &refusal);
                 problem.with_entity_tag(&format!("\"{sequence}\""))
+            }
+            Refusal::InsufficientFunds { available, requested, held } => {
+                let problem = plain(StatusCode::CONFLICT, ProblemCode::InsufficientFunds, &refusal);
+                let short_by = requested.minor_units.saturating_sub(available.minor_units);
+                Problem {
+                    currency: Some(requested.currency),
+                    requested: Some(requested.to_string()),
+                    available: Some(*available),
+                    held: Some(*held),
+                    short_by: Some(Money::new(short_by, requested.currency)),
+                    ..problem
+                }
+            }
+            Refusal::LimitExceeded(excess) => {
+                let problem = plain(StatusCode::CONFLICT, ProblemCode::LimitExceeded, &refusal);
+                let written = |number| Some(excess.limit.written(number, excess.currency));
+                Problem {
+                    currency: Some(excess.currency).filter(|_| excess.limit != LimitKind::MovementsPerDay),
+                    requested: written(excess.requested),
+                    limit: Some(excess.limit),
+                    allowed: written(excess.allowed),
+                    used: excess.period.and_then(|period| written(period.used)),
+                    remaining: written(excess.remaining()),
+                    resets_at: excess.period.map(|period| period.resets_at),
+                    ..problem
+                }
+            }
+            Refusal::OverdraftInUse { used, requested } => {
+                let problem = plain(StatusCode::CONFLICT, ProblemCode::OverdraftInUse, &refusal);
+                let (used, requested) = (used.to_string(), requested.to_string());
+                Problem { used: Some(used), requested: Some(requested), ..problem }
             }
             Refusal::BalanceOverflow => plain(StatusCode::CONFLICT, ProblemCode::BalanceOverflow, &refusal),
             Refusal::SameAccount => field("/to_account", ProblemCode::SameAccount, &refusal),

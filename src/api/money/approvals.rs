@@ -23,8 +23,8 @@ use crate::api::http::error::{Error, Result};
 use crate::api::http::extract::{Json, PathParam, Query};
 use crate::api::http::fields::ApprovalId;
 use crate::api::http::page::{self, Limit, Page};
-use crate::api::money::movements;
 use crate::api::money::tags::Metadata;
+use crate::api::money::{limit_changes, movements};
 use crate::api::people::{access_changes, proof};
 use crate::books::approval::{Approval, ApprovalStatus};
 use crate::books::audit_event::{Action, Event};
@@ -33,12 +33,13 @@ use crate::books::movement::{Movement, MovementType};
 use crate::books::refusal::Refusal;
 use crate::db::access_changes::{AccessChange, AccessChangeKind};
 use crate::db::approvals::ApprovalFilter;
+use crate::db::limit_changes::LimitChange;
 use crate::db::users::Role;
 use crate::money::{Amount, Currency, Money};
 use crate::problem_code::ProblemCode;
 use crate::timestamp::Timestamp;
 
-/// A movement or a change of access that waits for somebody else's approval, or has waited.
+/// A movement, a change of limits or one of access that waits for somebody else's approval, or has waited.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Approval)]
 pub struct ApprovalBody {
@@ -48,7 +49,7 @@ pub struct ApprovalBody {
     #[serde(rename = "type")]
     #[schema(example = "deposit")]
     approval_type: ApprovalType,
-    /// Of a deposit or a withdrawal.
+    /// Of a deposit, a withdrawal or a change of limits.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     account_number: Option<AccountNumber>,
@@ -64,10 +65,14 @@ pub struct ApprovalBody {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     amount: Option<Money>,
-    /// Present for movements of money only.
+    /// Present for movements of money and for limits.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     currency: Option<Currency>,
+    /// The limits that the bank is to set for the account, of a change of them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    limits: Option<RequestedLimits>,
     /// Whose role or second factor is to change.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -102,7 +107,21 @@ pub struct ApprovalBody {
     transaction_id: Option<Uuid>,
 }
 
-/// The kind of request that waits. `deposit`, `withdrawal` and `transfer` move money. `role_change` gives a user
+/// Limits that the bank is to set for an account. Null is not limited.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct RequestedLimits {
+    /// How far below zero the balance may go.
+    overdraft: Money,
+    per_movement: Option<Money>,
+    per_day: Option<Money>,
+    per_month: Option<Money>,
+    /// How often money leaves the account in a calendar day.
+    #[schema(example = 10, minimum = 0)]
+    movements_per_day: Option<i64>,
+}
+
+/// The kind of request that waits. `deposit`, `withdrawal` and `transfer` move money. `limit_change` sets the bank's limits
+/// of an account, with an overdraft above the approval amount. `role_change` gives a user
 /// another role, and `second_factor_reset` takes a user's second factor away; only admins decide these two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
@@ -110,6 +129,7 @@ pub enum ApprovalType {
     Deposit,
     Withdrawal,
     Transfer,
+    LimitChange,
     /// Decided by admins.
     RoleChange,
     /// Decided by admins.
@@ -167,8 +187,9 @@ pub async fn list(
     let (now, rows) = (Timestamp::now(), i64::from(limit) + 1);
     let movements = app.db.approvals(filter, now, rows).await?.into_iter().map(ApprovalBody::from);
     let changes = app.db.access_changes(filter, now, rows).await?.into_iter().map(ApprovalBody::from);
-    // Both are sorted by their ids, which grow with time.
-    let mut all: Vec<ApprovalBody> = movements.chain(changes).collect();
+    let limits = app.db.limit_changes(filter, now, rows).await?.into_iter().map(ApprovalBody::from);
+    // All are sorted by their ids, which grow with time.
+    let mut all: Vec<ApprovalBody> = movements.chain(changes).chain(limits).collect();
     all.sort_by_key(|approval| Reverse(approval.id));
 
     let (data, next_cursor) = page::cut(all, limit, |approval| Cursor::at_id(approval.id));
@@ -204,6 +225,7 @@ pub async fn show(
     let approval = match find(&app, id).await? {
         AnyApproval::Movement(approval) => ApprovalBody::from(approval),
         AnyApproval::AccessChange(change) => ApprovalBody::from(change),
+        AnyApproval::LimitChange(change) => ApprovalBody::from(change),
     };
     app.viewed(approval.concerns(context.event(Action::ApprovalViewed).on(id)))?;
     Ok(Json(approval))
@@ -248,6 +270,9 @@ pub async fn approve(
             require_admin(caller)?;
             access_changes::approve(&app, &context, caller, id).await.map(|done| Json(done.into()))
         }
+        AnyApproval::LimitChange(change) => {
+            limit_changes::approve(&app, &context, caller, change).await.map(|done| Json(done.into()))
+        }
     }
 }
 
@@ -256,7 +281,7 @@ async fn approve_movement(app: &App, context: &RequestContext, caller: Caller, a
     if approval.status_at(Timestamp::now()) != ApprovalStatus::Pending {
         return Err(Refusal::ApprovalNotPending.into());
     }
-    refuse_unless_both_are_staff(app, &approval, caller.user_id).await?;
+    refuse_unless_both_are_staff(app, approval.requested_by, caller.user_id).await?;
     let record = context.event(Action::ApprovalApproved).on(id).detail(approval.in_words());
     let record = approval.accounts().fold(record, Event::about);
     context.note_accounts(approval.accounts());
@@ -306,6 +331,9 @@ pub async fn reject(
             require_admin(caller)?;
             return access_changes::reject(&app, &context, caller, id).await.map(|done| Json(done.into()));
         }
+        AnyApproval::LimitChange(change) => {
+            return limit_changes::reject(&app, &context, caller, change).await.map(|done| Json(done.into()));
+        }
     };
     if approval.requested_by != caller.user_id && owns_an_account(&app, &approval, caller.user_id).await? {
         return Err(Error::forbidden(
@@ -351,10 +379,11 @@ fn approved_command(app: &App, approval: &Approval, dual_control: DualControl) -
     })
 }
 
-/// An approval of either kind.
+/// An approval of any kind.
 enum AnyApproval {
     Movement(Approval),
     AccessChange(AccessChange),
+    LimitChange(LimitChange),
 }
 
 impl AnyApproval {
@@ -362,6 +391,7 @@ impl AnyApproval {
         match self {
             Self::Movement(approval) => approval.requested_by,
             Self::AccessChange(change) => change.requested_by,
+            Self::LimitChange(change) => change.requested_by,
         }
     }
 }
@@ -370,7 +400,10 @@ async fn find(app: &App, id: Uuid) -> Result<AnyApproval> {
     if let Some(approval) = app.db.approval(id).await? {
         return Ok(AnyApproval::Movement(approval));
     }
-    app.db.access_change(id).await?.map(AnyApproval::AccessChange).ok_or_else(not_found)
+    if let Some(change) = app.db.access_change(id).await? {
+        return Ok(AnyApproval::AccessChange(change));
+    }
+    app.db.limit_change(id).await?.map(AnyApproval::LimitChange).ok_or_else(not_found)
 }
 
 pub fn not_found() -> Error {
@@ -398,10 +431,9 @@ async fn owns_an_account(app: &App, approval: &Approval, user_id: Uuid) -> Resul
 }
 
 /// Reads both users from the database, because another instance may have changed them a moment ago.
-async fn refuse_unless_both_are_staff(app: &App, approval: &Approval, approver: Uuid) -> Result<()> {
-    if !is_staff(app, approval.requested_by).await? {
-        let detail =
-            "Whoever asked for this is no longer staff, or is frozen: reject it, and request the movement yourself.";
+pub async fn refuse_unless_both_are_staff(app: &App, requester: Uuid, approver: Uuid) -> Result<()> {
+    if !is_staff(app, requester).await? {
+        let detail = "Whoever asked for this is no longer staff, or is frozen: reject it, and request it yourself.";
         return Err(Error::conflict(ProblemCode::RequesterNotStaff, detail));
     }
     if !is_staff(app, approver).await? {
@@ -431,6 +463,7 @@ impl From<Approval> for ApprovalBody {
             to_account: approval.to_account.filter(|_| is_transfer),
             amount: Some(amount),
             currency: Some(approval.currency),
+            limits: None,
             user_id: None,
             role: None,
             reference: approval.tags.reference().map(str::to_owned),
@@ -468,8 +501,45 @@ impl From<AccessChange> for ApprovalBody {
             to_account: None,
             amount: None,
             currency: None,
+            limits: None,
             user_id: Some(change.user_id),
             role: change.role,
+            description: None,
+            reference: None,
+            metadata: Metadata::default(),
+            reverses: None,
+            hold_expires_at: None,
+            requested_by: change.requested_by,
+            requested_at: change.requested_at,
+            expires_at: change.expires_at,
+            decided_by: change.decided_by,
+            decided_at: change.decided_at,
+            transaction_id: None,
+        }
+    }
+}
+
+impl From<LimitChange> for ApprovalBody {
+    fn from(change: LimitChange) -> Self {
+        let money = |minor_units: i64| Money::new(minor_units, change.currency);
+        Self {
+            id: change.id,
+            status: change.status.at(Timestamp::now(), change.expires_at),
+            approval_type: ApprovalType::LimitChange,
+            account_number: Some(change.account_number),
+            from_account: None,
+            to_account: None,
+            amount: None,
+            currency: Some(change.currency),
+            limits: Some(RequestedLimits {
+                overdraft: money(change.overdraft),
+                per_movement: change.per_movement.map(money),
+                per_day: change.per_day.map(money),
+                per_month: change.per_month.map(money),
+                movements_per_day: change.movements_per_day,
+            }),
+            user_id: None,
+            role: None,
             description: None,
             reference: None,
             metadata: Metadata::default(),

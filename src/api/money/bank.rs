@@ -21,6 +21,9 @@ pub struct Bank {
     units: Vec<UnitBody>,
     /// Whether customers may book deposits to their own accounts.
     self_service_deposits: bool,
+    /// The IANA name of the time zone whose days and months limits of accounts go by.
+    #[schema(example = "Europe/Berlin")]
+    time_zone: String,
     /// Whether the API can be tried out at `/swagger-ui/`.
     swagger_ui: bool,
 }
@@ -62,6 +65,7 @@ pub async fn show(State(app): State<App>) -> Json<Bank> {
         currency: app.default_currency,
         units: app.units.iter().map(UnitBody::from).collect(),
         self_service_deposits: app.self_service_deposits,
+        time_zone: app.calendar.to_string(),
         swagger_ui: app.swagger_ui,
     })
 }

@@ -149,7 +149,7 @@ pub struct HeldResponse(TransactionBody);
         PendingResponse,
         (status = UNAUTHORIZED, description = proof::REQUIRED_ABOVE),
         (status = NOT_FOUND, description = "No such account among the caller's, or no such receiver"),
-        (status = CONFLICT, description = "Insufficient funds, too many holds, one of the accounts takes no movements, or the reference is taken",
+        (status = CONFLICT, description = "Insufficient funds, a limit of the account is exceeded, too many holds, one of the accounts takes no movements, or the reference is taken",
          headers(("Location" = Option<String>, description = "The movement that has the reference, if it is taken"))),
         (status = PRECONDITION_FAILED, description = versions::MOVED_ON),
     ),

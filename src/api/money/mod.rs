@@ -1,10 +1,12 @@
 //! Accounts, and what moves between them.
 
+pub mod account_limits;
 pub mod accounts;
 pub mod approvals;
 pub mod bank;
 pub mod batch;
 pub mod holds;
+pub mod limit_changes;
 pub mod movements;
 pub mod preview;
 pub mod reversals;

@@ -128,7 +128,8 @@ pub async fn deposit(
 
 /// Take money out
 ///
-/// Pays cash out of the account and answers with the transaction. Never more than is available.
+/// Pays cash out of the account and answers with the transaction. Never more than is available, nor than the limits of the
+/// account allow.
 #[utoipa::path(
     post,
     path = "/withdraw",
@@ -141,7 +142,7 @@ pub async fn deposit(
         PendingResponse,
         (status = NOT_FOUND, description = "No such account among the caller's"),
         (status = UNAUTHORIZED, description = proof::REQUIRED_ABOVE),
-        (status = CONFLICT, description = "Insufficient funds, a closed or frozen account, or a taken reference",
+        (status = CONFLICT, description = "Insufficient funds, an exceeded limit of the account, a closed or frozen account, or a taken reference",
          headers(("Location" = Option<String>, description = "The movement that has the reference, if it is taken"))),
         (status = PRECONDITION_FAILED, description = versions::MOVED_ON),
     ),
@@ -181,7 +182,7 @@ pub async fn withdraw(
         PendingResponse,
         (status = NOT_FOUND, description = "No such account among the caller's, or no such receiver"),
         (status = UNAUTHORIZED, description = proof::REQUIRED_ABOVE),
-        (status = CONFLICT, description = "Insufficient funds, an account that takes no movements, or a taken reference",
+        (status = CONFLICT, description = "Insufficient funds, an exceeded limit of the account, an account that takes no movements, or a taken reference",
          headers(("Location" = Option<String>, description = "The movement that has the reference, if it is taken"))),
         (status = PRECONDITION_FAILED, description = versions::MOVED_ON),
     ),

@@ -16,11 +16,13 @@ use uuid::Uuid;
 
 use self::sqlite::SqliteBatch;
 use self::sqlite::key_index::{BUFFER_SIZE, KeyIndex};
+use super::account_limits::limits_columns;
 use super::holds::hold_columns;
 use super::tags::no_tags;
 use super::{Db, Tx, account_columns, errors, in_time, in_transaction, wait_for_write_lock};
 use crate::account_number::AccountNumber;
 use crate::books::account::Account;
+use crate::books::account_limits::AccountLimits;
 use crate::books::approval::{Approval, Reservation};
 use crate::books::audit_event::Event;
 use crate::books::entry::{Entry, Transaction};
@@ -272,6 +274,14 @@ impl Batch<'_> {
         }
     }
 
+    /// The limits of these accounts. Lock the accounts before: whoever changes limits needs them, too.
+    pub async fn limits(&mut self, accounts: &[AccountNumber]) -> sqlx::Result<Vec<AccountLimits>> {
+        match self {
+            Self::Sqlite(batch) => batch.limits(accounts),
+            Self::Postgres(tx) => in_time(postgres::limits(tx, accounts)).await,
+        }
+    }
+
     /// How many approvals wait at `now` that these users have asked for.
     pub async fn count_pending(&mut self, users: &[Uuid], now: Timestamp) -> sqlx::Result<HashMap<Uuid, i64>> {
         let counts = match self {
@@ -310,15 +320,16 @@ impl Batch<'_> {
     }
 
     /// Writes a batch: transactions, entries, heads of the accounts, idempotency keys, approvals that were carried out
-    /// or requested, reversals, holds that were created or captured, tags, unapproved totals, reservations, and records
-    /// of the audit log.
+    /// or requested, reversals, holds that were created or captured, tags, unapproved totals, reservations, counters of
+    /// limits, and records of the audit log.
     ///
-    /// `heads` are the accounts as they are after the batch; `key_stamp` is the time of the keys. Fails when a row is
+    /// `heads` and `limits` are the accounts and their limits as they are after the batch; `key_stamp` is the time of the keys. Fails when a row is
     /// missing that must be there; then the writer rolls back and nothing is written.
     pub async fn write(
         &mut self,
         postings: &Postings,
         heads: &[&Account],
+        limits: &[&AccountLimits],
         now: Timestamp,
         key_stamp: Timestamp,
     ) -> sqlx::Result<()> {
@@ -338,6 +349,7 @@ impl Batch<'_> {
                 batch.insert_tagged_entries(&postings.tagged_entries)?,
                 batch.add_unapproved_totals(&postings.unapproved)?,
                 batch.reserve(&reserving)?,
+                batch.update_used(limits)?,
             ],
             Self::Postgres(tx) => [
                 in_time(postgres::insert_transactions(tx, &postings.transactions)).await?,
@@ -353,6 +365,7 @@ impl Batch<'_> {
                 in_time(postgres::insert_tagged_entries(tx, &postings.tagged_entries)).await?,
                 in_time(postgres::add_unapproved_totals(tx, &postings.unapproved)).await?,
                 in_time(postgres::reserve(tx, &reserving)).await?,
+                in_time(postgres::update_used(tx, limits)).await?,
             ],
         };
         let Postings {
@@ -383,6 +396,7 @@ impl Batch<'_> {
             tagged_entries.len(),
             unapproved.len(),
             reserving.len(),
+            limits.len(),
         ];
         if written.map(|rows| rows as usize) != expected {
             return Err(sqlx::Error::Decode(format!("a batch of {expected:?} rows wrote {written:?}").into()));

@@ -92,6 +92,13 @@ pub async fn reservations(
         .await
 }
 
+pub async fn limits(conn: &mut PgConnection, accounts: &[AccountNumber]) -> sqlx::Result<Vec<AccountLimits>> {
+    sqlx::query_as(concat!("select ", limits_columns!(), " from account_limits where account_number = any($1)"))
+        .bind(column(accounts, |number| number.as_i64()))
+        .fetch_all(conn)
+        .await
+}
+
 /// In the order of the key, as accounts are.
 pub async fn lock_holds(conn: &mut PgConnection, ids: &[Uuid]) -> sqlx::Result<Vec<Hold>> {
     sqlx::query_as(concat!(
@@ -406,6 +413,34 @@ pub async fn reserve(conn: &mut PgConnection, until: &BTreeMap<AccountNumber, Ti
     )
     .bind(numbers)
     .bind(moments)
+    .execute(conn)
+    .await
+    .map(|done| done.rows_affected())
+}
+
+pub async fn update_used(conn: &mut PgConnection, rows: &[&AccountLimits]) -> sqlx::Result<u64> {
+    if rows.is_empty() {
+        return Ok(0);
+    }
+    sqlx::query(
+        "update account_limits l
+         set day_started_at = used.day_started_at, day_ends_at = used.day_ends_at, spent_today = used.spent_today,
+             movements_today = used.movements_today, month_started_at = used.month_started_at,
+             month_ends_at = used.month_ends_at, spent_this_month = used.spent_this_month
+         from unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[],
+                     $8::bigint[])
+              as used(account_number, day_started_at, day_ends_at, spent_today, movements_today, month_started_at,
+                      month_ends_at, spent_this_month)
+         where l.account_number = used.account_number",
+    )
+    .bind(column(rows, |l| l.account_number.as_i64()))
+    .bind(column(rows, |l| l.used.day.starts.as_micros()))
+    .bind(column(rows, |l| l.used.day.ends.as_micros()))
+    .bind(column(rows, |l| l.used.spent_today))
+    .bind(column(rows, |l| l.used.movements_today))
+    .bind(column(rows, |l| l.used.month.starts.as_micros()))
+    .bind(column(rows, |l| l.used.month.ends.as_micros()))
+    .bind(column(rows, |l| l.used.spent_this_month))
     .execute(conn)
     .await
     .map(|done| done.rows_affected())

@@ -7,6 +7,7 @@ use tokio::sync::OwnedMutexGuard;
 
 use self::key_index::KeyIndex;
 use super::*;
+use crate::db::account_limits;
 use crate::db::audit::{AuditHead, audit_columns, chained};
 use crate::db::sqlite::{account, hold, into_sqlx};
 
@@ -95,6 +96,14 @@ impl<'a> SqliteBatch<'a> {
             concat!("select ", hold_columns!(), " from holds where id = ?"),
             ids.iter().map(|&id| (id,)),
             hold,
+        )
+    }
+
+    pub fn limits(&self, accounts: &[AccountNumber]) -> sqlx::Result<Vec<AccountLimits>> {
+        self.find_each(
+            concat!("select ", limits_columns!(), " from account_limits where account_number = ?"),
+            accounts.iter().map(|&number| (number,)),
+            |row| account_limits::read(|column| row.get(column)),
         )
     }
 
@@ -275,6 +284,28 @@ impl<'a> SqliteBatch<'a> {
         self.write_each(
             "update accounts set held_until = max(held_until, ?2) where account_number = ?1",
             until.iter().map(|(&number, &until)| (number, until)),
+        )
+    }
+
+    pub fn update_used(&self, rows: &[&AccountLimits]) -> sqlx::Result<u64> {
+        self.write_each(
+            "update account_limits
+             set day_started_at = ?, day_ends_at = ?, spent_today = ?, movements_today = ?, month_started_at = ?,
+                 month_ends_at = ?, spent_this_month = ?
+             where account_number = ?",
+            rows.iter().map(|l| {
+                let used = l.used;
+                (
+                    used.day.starts,
+                    used.day.ends,
+                    used.spent_today,
+                    used.movements_today,
+                    used.month.starts,
+                    used.month.ends,
+                    used.spent_this_month,
+                    l.account_number,
+                )
+            }),
         )
     }
 

@@ -1,0 +1,79 @@
+-- How much may leave an account: limits of the bank, limits that its owner has set beside them, and what has left.
+--
+-- Only an account whose limits have ever been set has a row, and the flag on `accounts`, which is loaded with the row anyway,
+-- says so: a movement of any other account asks for nothing more. The account's row is the lock of both: whoever changes limits
+-- locks it first. Amounts are minor units; null is no limit. The overdraft stays on `accounts`, where a check stands behind it.
+create table account_limits (
+    account_number     integer not null primary key,
+    bank_per_movement  integer check (bank_per_movement >= 0),
+    bank_per_day       integer check (bank_per_day >= 0),
+    bank_per_month     integer check (bank_per_month >= 0),
+    bank_movements     integer check (bank_movements >= 0),
+    own_per_movement   integer check (own_per_movement >= 0),
+    own_per_day        integer check (own_per_day >= 0),
+    own_per_month      integer check (own_per_month >= 0),
+    own_movements      integer check (own_movements >= 0),
+    -- What the owner's limits will be, once a raise has waited. Nobody writes down that it has: readers compare the moment.
+    next_per_movement  integer check (next_per_movement >= 0),
+    next_per_day       integer check (next_per_day >= 0),
+    next_per_month     integer check (next_per_month >= 0),
+    next_movements     integer check (next_movements >= 0),
+    next_effective_at  integer,
+    -- The periods that the counters belong to, in the bank's zone. A movement after their end begins the next ones.
+    day_started_at     integer not null,
+    day_ends_at        integer not null check (day_ends_at > day_started_at),
+    spent_today        integer not null check (spent_today >= 0),
+    movements_today    integer not null check (movements_today >= 0),
+    month_started_at   integer not null,
+    month_ends_at      integer not null check (month_ends_at > month_started_at),
+    spent_this_month   integer not null check (spent_this_month >= 0),
+    check (next_effective_at is not null
+           or coalesce(next_per_movement, next_per_day, next_per_month, next_movements) is null)
+) strict;
+
+-- A row is never taken away: its counters would be lost with it.
+create trigger account_limits_refuse_delete before delete on account_limits
+begin select raise(abort, 'limits are changed, never deleted'); end;
+create trigger account_limits_refuse_replace before insert on account_limits
+when exists (select 1 from account_limits where account_number = new.account_number)
+begin select raise(abort, 'limits are changed, never replaced'); end;
+
+alter table accounts add column has_limits integer not null default 0 check (has_limits in (0, 1));
+
+-- Limits of the bank that wait for a second person, because their overdraft is above the approval amount; and those that have
+-- waited. As with changes of access, nobody writes down that one has expired.
+create table limit_changes (
+    id                blob    not null primary key check (length(id) = 16),
+    account_number    integer not null,
+    currency          text    not null check (length(currency) = 3),
+    overdraft         integer not null check (overdraft > 0),
+    per_movement      integer check (per_movement >= 0),
+    per_day           integer check (per_day >= 0),
+    per_month         integer check (per_month >= 0),
+    movements_per_day integer check (movements_per_day >= 0),
+    requested_by      blob    not null check (length(requested_by) = 16),
+    requested_at      integer not null,
+    expires_at        integer not null,
+    status            text    not null default 'pending' check (status in ('pending', 'approved', 'rejected')),
+    decided_by        blob    check (length(decided_by) = 16),
+    decided_at        integer,
+    check ((status = 'pending') = (decided_by is null) and (decided_by is null) = (decided_at is null)),
+    -- What all of this is for, as the last line of defence.
+    check (status <> 'approved' or decided_by <> requested_by)
+) strict, without rowid;
+
+-- Of one account one change waits at a time.
+create index limit_changes_by_account on limit_changes (account_number, expires_at) where status = 'pending';
+create index limit_changes_by_requester on limit_changes (requested_by, expires_at) where status = 'pending';
+
+create trigger limit_changes_refuse_change
+before update of id, account_number, currency, overdraft, per_movement, per_day, per_month, movements_per_day, requested_by,
+                 requested_at, expires_at on limit_changes
+begin select raise(abort, 'a change of limits stays as it was asked for'); end;
+create trigger limit_changes_refuse_second_decision before update on limit_changes when old.status <> 'pending'
+begin select raise(abort, 'a change of limits is decided once'); end;
+create trigger limit_changes_refuse_replace before insert on limit_changes
+when exists (select 1 from limit_changes where id = new.id)
+begin select raise(abort, 'a change of limits stays as it was asked for'); end;
+create trigger limit_changes_refuse_delete before delete on limit_changes
+begin select raise(abort, 'changes of limits are decided, never deleted'); end;
