@@ -359,7 +359,7 @@ bank_tests! {
         clerk.set_limits_of(&ada.account, json!({"per_day": "100", "movements_per_day": 12})).await.expect_status(200);
         let (twin, instance) = bank.twin().await;
         let send = |index: usize| {
-            let address = if index % 2 == 0 { bank.address } else { twin };
+            let address = if index.is_multiple_of(2) { bank.address } else { twin };
             let (path, body) = match index % 3 {
                 0 => ("/withdraw", json!({"account_number": ada.account, "amount": "5"})),
                 1 => ("/transfer", json!({"from_account": ada.account, "to_account": bob.account, "amount": "5"})),
@@ -378,7 +378,7 @@ bank_tests! {
         // Limits that change in the middle of it hold from then on, and lose no count.
         clerk.set_limits_of(&ada.account, json!({"per_day": "500"})).await.expect_status(200);
         let lower = async |index: usize| {
-            let limits = json!({"per_day": if index % 2 == 0 { "200" } else { "300" }});
+            let limits = json!({"per_day": if index.is_multiple_of(2) { "200" } else { "300" }});
             clerk.set_limits_of(&ada.account, limits).await.expect_status(200)
         };
         let (answers, _) = tokio::join!(join_all((0..50).map(send)), join_all((0..6).map(lower)));

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::databases::{Kind, TestDatabase};
-use crate::harness::{JWT_SECRET, PASSWORD, TestBank, UNLIMITED};
+use crate::harness::{JWT_SECRET, PASSWORD, TestBank, UNLIMITED, eventually};
 
 /// The command in an empty directory, with no settings but those given.
 pub fn coffer(directory: &Path, arguments: &[&str]) -> Command {
@@ -299,8 +299,11 @@ async fn a_refused_origin_is_logged_once() {
                 request.header("access-control-request-method", "GET").send().await.expect("an answer");
             }
         }
+        // The log is written behind the answers: what is killed may not have come to it.
+        let read = || std::fs::read_to_string(&log).expect("a log");
+        eventually("the last origin is named", async || read().lines().any(|line| line.contains("null"))).await;
         drop(server);
-        let log = std::fs::read_to_string(log).expect("a log");
+        let log = read();
         let named = |origin: &str| {
             log.lines().filter(|line| line.contains("COFFER_CORS_ORIGINS") && line.contains(origin)).count()
         };

@@ -17,11 +17,13 @@ use uuid::Uuid;
 
 use crate::rules::{Draft, MAXIMUM, accounts, command, drafts};
 
-/// One request: its commands, each perhaps with one of few keys, as the reversal of an earlier command, or with one of
-/// few references; all or nothing, or each by itself.
+/// A command: perhaps with one of few keys, as the reversal of an earlier command, or with one of few references.
+type CommandDraft = (Draft, Option<u8>, Option<usize>, Option<u8>);
+
+/// One request: its commands, all or nothing, or each by itself.
 #[derive(Clone, Debug)]
 struct Request {
-    drafts: Vec<(Draft, Option<u8>, Option<usize>, Option<u8>)>,
+    drafts: Vec<CommandDraft>,
     atomic: bool,
 }
 

@@ -12,8 +12,9 @@ use crate::api::http::caller::Actor;
 use crate::api::http::context::RequestContext;
 use crate::api::http::entity_tags::NoIfMatch;
 use crate::api::http::error::{Error, Result};
-use crate::api::http::extract::{IdempotencyKey, Json, MAX_CHARACTER_BYTES, Object, Query};
+use crate::api::http::extract::{Json, MAX_CHARACTER_BYTES, Object};
 use crate::api::http::problem::{FieldError, Problem};
+use crate::api::money::conditions::Conditions;
 use crate::api::money::preview::PreviewQuery;
 use crate::api::money::tags::{self, Metadata};
 use crate::api::money::transaction::TransactionBody;
@@ -147,9 +148,7 @@ pub async fn batch(
     State(app): State<App>,
     context: RequestContext,
     Actor(caller): Actor,
-    key: IdempotencyKey,
-    _: NoIfMatch,
-    Query(preview): Query<PreviewQuery>,
+    Conditions { key, preview, .. }: Conditions<NoIfMatch>,
     Json(request): Json<BatchRequest, MAX_BODY_BYTES>,
 ) -> Result<Json<BatchResult>> {
     if !(1..=MAX_ITEMS).contains(&request.transactions.len()) {

@@ -12,14 +12,14 @@ use crate::api::App;
 use crate::api::http::caller::{Actor, Caller};
 use crate::api::http::context::RequestContext;
 use crate::api::http::cursor::Cursor;
-use crate::api::http::entity_tags::IfMatch;
 use crate::api::http::error::{Error, Result};
-use crate::api::http::extract::{IdempotencyKey, Json, PathParam, Query};
+use crate::api::http::extract::{Json, PathParam, Query};
 use crate::api::http::fields::HoldId;
 use crate::api::http::page::{self, Limit, Page};
 use crate::api::http::problem::FieldError;
 use crate::api::http::views::AccountLook;
 use crate::api::money::accounts::{about_owner, readable_account};
+use crate::api::money::conditions::Conditions;
 use crate::api::money::movements::{self, Answer, PendingResponse, PostedResponse, PreviewResponse, Terms};
 use crate::api::money::preview::PreviewQuery;
 use crate::api::money::tags::{self, Metadata};
@@ -159,9 +159,7 @@ pub async fn create(
     State(app): State<App>,
     context: RequestContext,
     Actor(caller): Actor,
-    key: IdempotencyKey,
-    if_match: IfMatch,
-    Query(preview): Query<PreviewQuery>,
+    Conditions { key, if_match, preview }: Conditions,
     Json(request): Json<HoldRequest>,
 ) -> Result<Answer> {
     let HoldRequest { account_number, from_account, to_account, amount, currency, expires_at, .. } = request;
@@ -210,9 +208,7 @@ pub async fn capture(
     context: RequestContext,
     Actor(caller): Actor,
     PathParam(HoldId(id)): PathParam<HoldId>,
-    key: IdempotencyKey,
-    if_match: IfMatch,
-    Query(preview): Query<PreviewQuery>,
+    Conditions { key, if_match, preview }: Conditions,
     Json(request): Json<CaptureRequest>,
 ) -> Result<Answer> {
     // Only its status changes, and of that the ledger decides.

@@ -5,6 +5,7 @@ pub mod accounts;
 pub mod approvals;
 pub mod bank;
 pub mod batch;
+mod conditions;
 pub mod holds;
 pub mod limit_changes;
 pub mod movements;

@@ -15,9 +15,10 @@ use crate::api::http::caller::{Actor, Caller};
 use crate::api::http::context::RequestContext;
 use crate::api::http::entity_tags::IfMatch;
 use crate::api::http::error::{Error, Result};
-use crate::api::http::extract::{IdempotencyKey, Json, Query};
+use crate::api::http::extract::{IdempotencyKey, Json};
 use crate::api::http::views::AccountLook;
 use crate::api::money::accounts::readable_account;
+use crate::api::money::conditions::Conditions;
 use crate::api::money::preview::PreviewQuery;
 use crate::api::money::tags::{self, Metadata};
 use crate::api::money::transaction::{StoredAs, TransactionBody};
@@ -116,9 +117,7 @@ pub async fn deposit(
     State(app): State<App>,
     context: RequestContext,
     Actor(caller): Actor,
-    key: IdempotencyKey,
-    if_match: IfMatch,
-    Query(preview): Query<PreviewQuery>,
+    Conditions { key, if_match, preview }: Conditions,
     Json(request): Json<MovementRequest>,
 ) -> Result<Answer> {
     let movement = Movement::Deposit { to: request.account_number };
@@ -152,9 +151,7 @@ pub async fn withdraw(
     State(app): State<App>,
     context: RequestContext,
     Actor(caller): Actor,
-    key: IdempotencyKey,
-    if_match: IfMatch,
-    Query(preview): Query<PreviewQuery>,
+    Conditions { key, if_match, preview }: Conditions,
     Json(request): Json<MovementRequest>,
 ) -> Result<Answer> {
     preview.confirm_amounts(&app, caller, &[(request.account_number, request.amount)]).await?;
@@ -192,9 +189,7 @@ pub async fn transfer(
     State(app): State<App>,
     context: RequestContext,
     Actor(caller): Actor,
-    key: IdempotencyKey,
-    if_match: IfMatch,
-    Query(preview): Query<PreviewQuery>,
+    Conditions { key, if_match, preview }: Conditions,
     Json(request): Json<TransferRequest>,
 ) -> Result<Answer> {
     preview.confirm_amounts(&app, caller, &[(request.from_account, request.amount)]).await?;

@@ -13,8 +13,9 @@ use crate::api::http::caller::Staff;
 use crate::api::http::context::RequestContext;
 use crate::api::http::entity_tags::NoIfMatch;
 use crate::api::http::error::{Error, Result};
-use crate::api::http::extract::{IdempotencyKey, Json, PathParam, Query};
+use crate::api::http::extract::{Json, PathParam};
 use crate::api::http::fields::TransactionId;
+use crate::api::money::conditions::Conditions;
 use crate::api::money::movements::{self, Answer, PendingResponse, PostedResponse, PreviewResponse, Terms};
 use crate::api::money::preview::PreviewQuery;
 use crate::api::money::tags::{self, Metadata};
@@ -73,9 +74,7 @@ pub async fn reverse(
     context: RequestContext,
     Staff(caller): Staff,
     PathParam(TransactionId(id)): PathParam<TransactionId>,
-    key: IdempotencyKey,
-    _: NoIfMatch,
-    Query(preview): Query<PreviewQuery>,
+    Conditions { key, preview, .. }: Conditions<NoIfMatch>,
     Json(request): Json<ReversalRequest>,
 ) -> Result<Answer> {
     let not_found = || Error::not_found(ProblemCode::TransactionNotFound, "There is no such movement.");
