@@ -40,7 +40,7 @@ const DAYS: u16 = 365;
 const LARGEST: i64 = 4_000;
 /// Of the account for every day: what it may be overdrawn by, and what may leave it in a day, in cents.
 const OVERDRAFT: i64 = 50_000;
-const PER_DAY: i64 = 100_000;
+const PER_DAY: i64 = 300_000;
 /// Movements in one commit: few enough to show how it goes, many enough not to wait for each.
 const AT_ONCE: usize = 50;
 
@@ -432,6 +432,7 @@ mod tests {
         let mut since = Date::from_calendar_date(2024, time::Month::January, 1).expect("a date");
         for _ in 0..=DAYS {
             let mut balances: HashMap<AccountNumber, i64> = HashMap::new();
+            let mut of_the_day: HashMap<Date, i64> = HashMap::new();
             let mut last = moment(since, 0);
             for planned in a_year(since, &accounts) {
                 assert!(planned.at >= last, "{since}: {} comes too late", planned.description);
@@ -439,6 +440,9 @@ mod tests {
                 let (from, to) = planned.movement.sides();
                 assert!(i64::from(planned.cents) <= LARGEST * 100, "{}", planned.description);
                 from.into_iter().for_each(|from| *balances.entry(from).or_default() -= i64::from(planned.cents));
+                if from == Some(accounts.everyday) {
+                    *of_the_day.entry(day_of(planned.at).expect("a day")).or_default() += i64::from(planned.cents);
+                }
                 to.into_iter().for_each(|to| *balances.entry(to).or_default() += i64::from(planned.cents));
                 assert!(
                     balances.values().all(|balance| *balance >= 0),
@@ -446,6 +450,9 @@ mod tests {
                     planned.description
                 );
             }
+            let holds: i64 = holds_of_today(&accounts).iter().map(|planned| i64::from(planned.cents)).sum();
+            let last_day = of_the_day.get(&(since + Duration::days(DAYS.into()))).copied().unwrap_or_default();
+            assert!(last_day + holds <= PER_DAY, "{since}: the limit leaves no room for the holds");
             since = since.next_day().expect("another day");
         }
     }

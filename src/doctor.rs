@@ -355,7 +355,7 @@ fn name(entry: &Entry) -> String {
 }
 
 async fn limits(tx: &mut Tx<'_>) -> sqlx::Result<Finding> {
-    let mut finding = Finding::new("no balance is below its limit", "accounts");
+    let mut finding = Finding::new("no balance is below its overdraft", "accounts");
     finding.counted = tx.count_accounts().await? as u64;
     tx.visit_accounts_below_limit(|number: AccountNumber| finding.blame(format_args!("account {number}"))).await?;
     Ok(finding)

@@ -168,6 +168,8 @@ impl Housekeeping {
         } else {
             self.hear_of_changes(now).await?;
         }
+        // Another instance may have opened an account in a unit that is new.
+        self.app.db.learn_units().await?;
         let newest = self.app.db.newest_transaction_at().await?;
         self.tell_whether_behind(newest, now);
         let certain = self.certain_time.advance(instant, now);

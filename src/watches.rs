@@ -66,7 +66,7 @@ pub enum NoRoom {
     OfAll,
 }
 
-/// Differs when an account does, as far as any answer about it tells.
+/// Differs when an account does, as far as any answer about it tells; but for its metadata, which is not loaded with it.
 pub fn state_of(account: &Account) -> u64 {
     let Account { status, label, overdraft_limit, sequence, reserved, .. } = account;
     let mut hasher = DefaultHasher::new();

@@ -196,6 +196,7 @@ impl Decisions {
     fn refuse_taken_reference(&self, command: &Command) -> Result<(), Refusal> {
         let Some(reference) = command.new_reference() else { return Ok(()) };
         match self.references.get(&(command.requester.user_id, reference.to_owned())) {
+            Some(&by) if self.staged.tags.iter().any(|tags| tags.id == by) => Err(Refusal::ReferenceRepeated),
             Some(&by) => Err(Refusal::ReferenceTaken { by }),
             None => Ok(()),
         }

@@ -18,7 +18,8 @@ use crate::timestamp::Timestamp;
 pub const DEFAULT_LIFETIME: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 /// The longest that a hold may keep money: nobody's money is kept for good by a hold that was forgotten.
 pub const MAX_LIFETIME: Duration = Duration::from_secs(31 * 24 * 60 * 60);
-/// The most holds and pending approvals that may wait on one account at once: each movement of the account adds them up.
+/// A new hold is refused while so many holds and pending approvals wait on the account: each of its movements adds them
+/// up.
 pub const MAX_PER_ACCOUNT: usize = 200;
 
 /// Money that an account keeps for one movement.

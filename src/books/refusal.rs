@@ -96,6 +96,9 @@ pub enum Refusal {
         "This reference is taken: it names your movement {by} for good. Send another reference for another movement."
     )]
     ReferenceTaken { by: Uuid },
+    /// The same, by a command of the same request, which may never be carried out.
+    #[error("Another item has this reference: one names one movement of yours for good. Send another reference.")]
+    ReferenceRepeated,
     /// Decided where a batch is, not here.
     #[error("Nothing of this batch was booked, because another item was refused.")]
     BatchRefused,

@@ -162,7 +162,7 @@ async fn open_existing(settings: &Settings) -> Result<Db, AnyError> {
     let place = settings.database_place();
     match db.schema().await {
         Ok(Schema::Current) => {
-            db.learn_units().await.map_err(ServerError::from)?;
+            db.learn_first_units().await.map_err(ServerError::from)?;
             Ok(db)
         }
         Ok(Schema::Older) => Err(format!("the books at {place} are of an older version; run coffer migrate").into()),

@@ -284,12 +284,12 @@ impl Committer {
             return Err(SubmitError::NotBooked(Failure::InDoubt));
         }
         let payer = commands.first().map(Command::given_by).unwrap_or_default();
-        let permit = self.limits.permit(payer, commands.len())?;
+        let permit = if preview { None } else { Some(self.limits.permit(payer, commands.len())?) };
         let ids = commands.iter().map(|command| command.id).collect();
         let (progress, answered) = writer.send(commands, atomic, preview, room);
         let answer = self.wait(writer, &progress, answered, ids).await;
+        let Some(permit) = permit else { return answer };
         match &answer {
-            Ok(_) if preview => permit.settle(0),
             Ok(verdicts) => permit.settle(verdicts.iter().filter(|verdict| is_written(verdict)).count()),
             // All of it may have been written.
             Err(SubmitError::OutcomeUnknown { .. }) => drop(permit),

@@ -288,7 +288,8 @@ impl Writer {
             let _ = tx.rollback().await;
             return Ok(verdicts);
         }
-        if !batch.iter().all(|request| request.progress.begin_commit()) {
+        // Whoever only asks may stop waiting at any time.
+        if !batch.iter().all(|request| request.preview || request.progress.begin_commit()) {
             // Somebody has just stopped waiting: the rest is done without them.
             let _ = tx.rollback().await;
             batch.iter().for_each(|request| request.progress.reopen());

@@ -122,8 +122,9 @@ impl Db {
         now: Timestamp,
     ) -> sqlx::Result<Used> {
         let number = account.account_number;
-        // Whatever the account books next is dated no earlier.
-        let nothing = Used::nothing(now.max(account.last_entry_at), calendar);
+        // Whatever the account books next is dated no earlier than its last entry, and no hold counts later than it.
+        let last_hold_at = tx.last_hold_at(number).await?.unwrap_or(now);
+        let nothing = Used::nothing(now.max(account.last_entry_at).max(last_hold_at), calendar);
         let before_month = self.sequence_before(number, account.sequence, nothing.month.starts).await?;
         let before_day = self.sequence_before(number, account.sequence, nothing.day.starts).await?;
         let this_month = tx.spent_since(number, before_month, nothing.month.starts).await?;
@@ -146,6 +147,14 @@ impl Tx<'_> {
         .bind(number)
         .fetch_optional(conn)
         .await)
+    }
+
+    /// When the newest hold on the account was created, by the clock of then.
+    async fn last_hold_at(&mut self, number: AccountNumber) -> sqlx::Result<Option<Timestamp>> {
+        in_transaction!(self, conn => sqlx::query_scalar("select max(created_at) from holds where from_account = $1")
+            .bind(number)
+            .fetch_one(conn)
+            .await)
     }
 
     /// What has left the account for others since `since`, after which it has no entry up to the sequence `above`. The

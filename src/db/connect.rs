@@ -138,7 +138,7 @@ impl Db {
             Self::Postgres { settings, .. } => migrate_postgres(settings).await,
         };
         match ended {
-            Ok(()) => self.learn_units().await,
+            Ok(()) => self.learn_first_units().await,
             Err(error) => Err(self.refuse_migration(&error).await),
         }
     }

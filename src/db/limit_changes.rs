@@ -63,6 +63,24 @@ impl Db {
         .await)
     }
 
+    /// The change that waits for this account at `now`.
+    pub async fn pending_limit_change(
+        &self,
+        number: AccountNumber,
+        now: Timestamp,
+    ) -> sqlx::Result<Option<LimitChange>> {
+        on_reader!(self, conn => sqlx::query_as(
+            concat!(
+                "select ", limit_change_columns!(), " from limit_changes
+                 where account_number = $1 and status = 'pending' and expires_at > $2 limit 1",
+            ),
+        )
+        .bind(number)
+        .bind(now)
+        .fetch_optional(conn)
+        .await)
+    }
+
     /// Changes of limits, the newest first.
     pub async fn limit_changes(
         &self,

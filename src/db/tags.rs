@@ -33,7 +33,7 @@ macro_rules! no_tags {
 macro_rules! join_tags {
     () => {
         " left join tags g on g.id = case
-            when t.text_salt is not null and (e.amount < 0 or t.debit_sequence is null) then t.id end "
+            when t.text_commitment is not null and (e.amount < 0 or t.debit_sequence is null) then t.id end "
     };
 }
 pub(super) use {join_tags, no_tags, tags_of};

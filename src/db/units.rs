@@ -28,13 +28,16 @@ pub enum DefineUnitsError {
 
 impl Db {
     /// Makes the units that the database knows known to this process, so that accounts in them can be read.
-    pub async fn learn_units(&self) -> Result<(), ConnectError> {
-        let stored = self.units().await.map_err(|error| ConnectError::Open {
-            place: self.place(),
-            reason: format!("its units cannot be read: {error}"),
-        })?;
-        units::make_known(stored, false);
+    pub async fn learn_units(&self) -> sqlx::Result<()> {
+        units::make_known(self.units().await?, false);
         Ok(())
+    }
+
+    /// The same when the database is opened.
+    pub async fn learn_first_units(&self) -> Result<(), ConnectError> {
+        let unreadable = |error| format!("its units cannot be read: {error}");
+        let learned = self.learn_units().await;
+        learned.map_err(|error| ConnectError::Open { place: self.place(), reason: unreadable(error) })
     }
 
     /// Writes down the units that the bank has from now on, and makes them known to this process: accounts may be opened in
@@ -47,13 +50,6 @@ impl Db {
         if let Some((_, unit)) = twice {
             return Err(DefineUnitsError::Twice(unit.code().to_owned()));
         }
-        if !configured.is_empty() {
-            let mut tx = self.begin().await?;
-            for unit in configured {
-                tx.store_unit(unit).await?;
-            }
-            tx.commit().await?;
-        }
         for stored in self.units().await? {
             let other =
                 configured.iter().find(|unit| unit.code() == stored.code() && unit.decimals() != stored.decimals());
@@ -61,6 +57,13 @@ impl Db {
                 let (code, configured) = (unit.code().to_owned(), unit.decimals());
                 return Err(DefineUnitsError::OtherDecimals { code, configured, stored: stored.decimals() });
             }
+        }
+        if !configured.is_empty() {
+            let mut tx = self.begin().await?;
+            for unit in configured {
+                tx.store_unit(unit).await?;
+            }
+            tx.commit().await?;
         }
         units::make_known(configured.iter().cloned(), true);
         Ok(())

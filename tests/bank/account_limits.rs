@@ -493,6 +493,12 @@ bank_tests! {
         assert_eq!(clerk.set_limits_of(&ada.account, large.clone()).await.expect_status(202).text_at("/approval_id"), id);
         let another = json!({"overdraft": "2000"});
         other.set_limits_of(&ada.account, another).await.expect_problem(409, "limit_change_pending");
+        // Nor lower ones, whose place the others would take when they are approved.
+        let lower = json!({"overdraft": "0", "per_day": "1"});
+        other.set_limits_of(&ada.account, lower).await.expect_problem(409, "limit_change_pending");
+        let path = format!("/accounts/{}/limits", ada.account);
+        assert_eq!(other.get(&path).send().await.expect_status(200).text_at("/approval_id"), id);
+        assert_eq!(ada.limits().await.get("approval_id"), None);
 
         let shown = other.get(&format!("/approvals/{id}")).send().await.expect_status(200).body;
         assert_eq!((&shown["type"], &shown["status"], &shown["account_number"]), (&json!("limit_change"), &json!("pending"), &json!(ada.account)));

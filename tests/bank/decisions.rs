@@ -104,11 +104,13 @@ fn check_references(requests: &[(Vec<Command>, bool)], verdicts: &[Vec<Verdict>]
         for (command, verdict) in commands.iter().zip(verdicts) {
             let Some(reference) = command.texts.tags.reference() else { continue };
             let name = (command.requester.user_id, reference.to_owned());
+            let is_repeated = by_this.contains_key(&name);
             match (verdict, taken.get(&name).or(by_this.get(&name))) {
                 (Ok(Receipt::Posted(_)), None) => drop(by_this.insert(name, command.id)),
                 (Ok(Receipt::Posted(entry)), Some(_)) => panic!("{entry:?} has a reference that was taken"),
                 // Of a request that is refused whole, the first with the reference has fallen with the rest.
-                (Err(Refusal::ReferenceTaken { by }), first) => assert!(first == Some(by) || falls_whole),
+                (Err(Refusal::ReferenceRepeated), _) => assert!(is_repeated || falls_whole),
+                (Err(Refusal::ReferenceTaken { by }), _) => assert_eq!(taken.get(&name), Some(by)),
                 (Ok(_) | Err(_), _) => {}
             }
         }

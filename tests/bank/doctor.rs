@@ -27,7 +27,7 @@ const FORGERIES: [Forgery; 17] = [
     },
     Forgery {
         sql: "update accounts set overdraft_limit = 0, balance = balance - 1000000 where account_number = {a}",
-        invariant: "no balance is below its limit",
+        invariant: "no balance is below its overdraft",
         named: "account {a}",
     },
     Forgery {

@@ -4,7 +4,7 @@ use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::harness::{Answer, Customer, TestBank, bank_tests};
+use crate::harness::{Answer, Customer, TestBank, bank_tests, eventually};
 
 const ABOVE_1000: &[&str] = &["--approval-above", "1000"];
 const WRITTEN: [&str; 7] = [
@@ -133,6 +133,48 @@ bank_tests! {
         assert_eq!(late.preview("/withdraw", body.clone()).await.expect_status(200).text_at("/balance"), "5.00");
         auditor.preview("/withdraw", body).await.expect_problem(403, "auditor_changes_nothing");
         bank.post("/withdraw?preview=true", json!({})).send().await.expect_status(401);
+    }
+
+    async fn what_staff_see_of_others_in_a_preview_is_on_record(bank: &TestBank) {
+        let (ada, bob, clerk) = (bank.customer().await, bank.customer().await, bank.employee("staff").await);
+        let admin = bank.employee("admin").await;
+        let body = |account: &str| json!({"type": "deposit", "account_number": account, "amount": "1"});
+        let items = json!([body(&bob.account), body(&bob.account)]);
+        let mut alone = body(&ada.account);
+        alone.as_object_mut().expect("an object").remove("type");
+        clerk.preview("/deposit", alone).await.expect_status(200);
+        clerk.preview("/transactions/batch", json!({"transactions": items})).await.expect_status(200);
+        for account in [&ada.account, &bob.account] {
+            let path = format!("/audit?action=balance_viewed&account_number={account}");
+            eventually("the look is on record", async || {
+                let found = admin.get(&path).send().await.expect_status(200);
+                found.body["data"].as_array().map(Vec::len) == Some(1)
+            })
+            .await;
+        }
+    }
+
+    /// Where a preview or a precondition cannot be kept, nothing happens instead.
+    async fn what_takes_no_preview_refuses_it(bank: &TestBank) {
+        let (ada, clerk, other) = (bank.customer().await, bank.employee("staff").await, bank.employee("staff").await);
+        let large = json!({"account_number": ada.account, "amount": "1500"});
+        let approval = clerk.post("/deposit", large).send().await.expect_status(202).text_at("/id");
+        ada.deposit("5").await.expect_status(201);
+        let hold = ada.post("/holds", json!({"account_number": ada.account, "amount": "5"})).send().await;
+        let hold = hold.expect_status(201).text_at("/id");
+        for (who, path) in [
+            (&other, format!("/approvals/{approval}/approve")),
+            (&other, format!("/approvals/{approval}/reject")),
+            (&ada, format!("/holds/{hold}/release")),
+        ] {
+            let preview = who.request(Method::POST, &format!("{path}?preview=true")).send().await;
+            preview.expect_problem(422, "unknown_field");
+            let conditional = who.request(Method::POST, &path).header("if-match", "\"1\"").send().await;
+            conditional.expect_problem(422, "if_match_unsupported");
+        }
+        assert_eq!(ada.balance().await, "5.00");
+        assert_eq!(ada.get(&format!("/holds/{hold}")).send().await.text_at("/status"), "held");
+        assert_eq!(other.get(&format!("/approvals/{approval}")).send().await.text_at("/status"), "pending");
     }
 
     async fn only_true_and_false_are_taken(bank: &TestBank) {

@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::command_line::{Server, run, text};
-use crate::databases::Kind;
-use crate::harness::{PASSWORD, TestBank, bank_tests};
+use crate::databases::{Kind, TestDatabase};
+use crate::harness::{JWT_SECRET, PASSWORD, TestBank, bank_tests, eventually};
 
 const UNITS: &[&str] = &["--units", "PTS:0:Points,HRS:2:Hours", "--currency", "PTS"];
 
@@ -90,6 +90,24 @@ async fn accounts_in_a_unit_that_was_given_up_stay_as_they_are() {
 
     let examined = run(directory.path(), &["doctor"]);
     assert!(examined.status.success(), "{}{}", text(&examined.stdout), text(&examined.stderr));
+}
+
+/// Instances that were started before the unit was defined hear of it.
+#[tokio::test]
+async fn a_new_unit_is_known_to_the_other_instances_soon() {
+    let database = TestDatabase::create(Kind::Postgres).await;
+    let directory = TempDir::new().expect("a directory");
+    let shared = ["--database-url", &database.url, "--jwt-secret", JWT_SECRET];
+    let earlier = Server::start(directory.path(), &shared);
+    let later = Server::start(directory.path(), &[&shared[..], &["--units", "PTS:0:Points"]].concat());
+    let client = reqwest::Client::new();
+    let token = sign_in(&later, &client).await;
+    eventually("the account is listed by the other instance", async || {
+        let accounts = client.get(earlier.url("/accounts")).bearer_auth(&token).send().await.expect("an answer");
+        let accounts: Value = accounts.json().await.expect("JSON");
+        accounts["data"][0]["currency"] == "PTS"
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -64,11 +64,10 @@ describe('a limit', () => {
     );
 
     await visitor.go(`#/accounts/${ada.number}/withdraw`, 'Withdraw');
-    await visitor.plan({ amount: '60' });
-    await visitor.confirm().click();
+    await page.getByLabel(/^Amount in/).fill('60');
+    await page.getByRole('button', { name: 'Review' }).click();
     await visitor.text(/^At most \$50\.00 may leave this account in a day: \$50\.00 is left until/);
     await look(page, '62-limit-exceeded');
-    await page.getByRole('button', { name: 'Change' }).click();
     await visitor.plan({ amount: '20' });
     await visitor.confirm().click();
     await visitor.heading('Withdrawal');

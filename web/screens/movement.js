@@ -124,7 +124,7 @@ function fillIn(task, next) {
     try {
       next({ plan, preview: await send(context.bank.preview, task, plan, { signal: context.signal }) });
     } catch (error) {
-      throw error instanceof ProblemError ? withFormsNames(error) : error;
+      throw inFormsWords(error);
     }
   };
   return form(
@@ -323,9 +323,9 @@ async function carryOut(task, plan, { confirm, change, back }) {
     replaceWith(`/accounts/${account.account_number}/${place}`, { for: customer?.id });
   } catch (error) {
     if (isUncertain(error)) return stayUncertain(confirm, change, error);
-    if (error instanceof ProblemError && error.code === 'reference_taken')
-      return back(new FieldProblem('reference', 'One of your movements has this reference. Each is used once.'));
-    if (error instanceof ProblemError && error.errors.length) return back(withFormsNames(error));
+    const problem = inFormsWords(error);
+    if (problem instanceof FieldProblem || (problem instanceof ProblemError && problem.errors.length))
+      return back(problem);
     throw error;
   }
 }
@@ -367,8 +367,11 @@ function stayUncertain(confirm, change, error) {
   if (confirm.form) part(confirm.form, '.form-problem').replaceChildren(h('p', null, words));
 }
 
-/** Replaces the API's names of fields by this form's, where they differ. @param {ProblemError} error */
-function withFormsNames(error) {
+/** The same error about the fields of this form, where it is about fields. @param {unknown} error */
+function inFormsWords(error) {
+  if (!(error instanceof ProblemError)) return error;
+  if (error.code === 'reference_taken')
+    return new FieldProblem('reference', 'One of your movements has this reference. Each is used once.');
   /** @type {Record<string, string>} */
   const names = { '/to_account': '/number' };
   error.errors = error.errors.map((each) => ({ ...each, pointer: names[each.pointer] ?? each.pointer }));

@@ -56,8 +56,9 @@ impl From<Refusal> for Problem {
             }
             Refusal::OverdraftInUse { used, requested } => {
                 let problem = plain(StatusCode::CONFLICT, ProblemCode::OverdraftInUse, &refusal);
+                let currency = Some(used.currency);
                 let (used, requested) = (used.to_string(), requested.to_string());
-                Problem { used: Some(used), requested: Some(requested), ..problem }
+                Problem { currency, used: Some(used), requested: Some(requested), ..problem }
             }
             Refusal::BalanceOverflow => plain(StatusCode::CONFLICT, ProblemCode::BalanceOverflow, &refusal),
             Refusal::SameAccount => field("/to_account", ProblemCode::SameAccount, &refusal),
@@ -66,6 +67,7 @@ impl From<Refusal> for Problem {
             Refusal::ReferenceTaken { by } => {
                 plain(StatusCode::CONFLICT, ProblemCode::ReferenceTaken, &refusal).of_movement(*by)
             }
+            Refusal::ReferenceRepeated => plain(StatusCode::CONFLICT, ProblemCode::ReferenceTaken, &refusal),
             Refusal::BatchRefused => plain(StatusCode::CONFLICT, ProblemCode::BatchRefused, &refusal),
             Refusal::IdempotencyKeyReused => field("Idempotency-Key", ProblemCode::IdempotencyKeyReused, &refusal),
             Refusal::ApprovalRequired { .. } => field("/amount", ProblemCode::ApprovalRequired, &refusal),

@@ -164,8 +164,13 @@ pub async fn show(
     PathParam(number): PathParam<AccountNumber>,
 ) -> Result<Json<LimitsBody>> {
     let account = readable_account(&app, &context, caller, number, AccountLook::new(Action::LimitsViewed)).await?;
-    let limits = app.db.account_limits(number).await?;
-    Ok(Json(LimitsBody::of(&app, &account, limits, Timestamp::now())))
+    let (limits, now) = (app.db.account_limits(number).await?, Timestamp::now());
+    let waiting = match caller.role.reads_any_account() {
+        true => app.db.pending_limit_change(number, now).await?,
+        false => None,
+    };
+    let body = LimitsBody::of(&app, &account, limits, now);
+    Ok(Json(LimitsBody { approval_id: waiting.map(|change| change.id), ..body }))
 }
 
 /// Set the limits of an account
@@ -263,6 +268,7 @@ async fn set_banks(
         let body = LimitsBody::of(app, &account, limits, now);
         return Ok(LimitsBody { approval_id: Some(waiting.id), ..body });
     }
+    limit_changes::refuse_while_another_waits(&mut tx, &account).await?;
     let (account, limits) = set_within(app, context, &mut tx, account, wanted, vec![]).await?;
     tx.commit().await?;
     app.watches.changed(|| [account.account_number]);

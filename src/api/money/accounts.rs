@@ -174,7 +174,8 @@ pub async fn balance(
         }
         Some(at) if at > now => Err(Error::invalid("?at", ProblemCode::AtInTheFuture, "send a moment that has passed")),
         Some(at) => {
-            let account = Account { reserved: 0, ..account };
+            // What was lent and held then is not known any more.
+            let account = Account { reserved: 0, overdraft_limit: 0, ..account };
             let (sequence, balance) = balance_at(&app, &account, at).await?;
             Ok(Json::<_>(Balance::of(&account, balance, sequence, at)).into_response())
         }

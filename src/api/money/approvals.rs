@@ -23,6 +23,7 @@ use crate::api::http::error::{Error, Result};
 use crate::api::http::extract::{Json, PathParam, Query};
 use crate::api::http::fields::ApprovalId;
 use crate::api::http::page::{self, Limit, Page};
+use crate::api::money::conditions::NoConditions;
 use crate::api::money::tags::Metadata;
 use crate::api::money::{limit_changes, movements};
 use crate::api::people::{access_changes, proof};
@@ -256,6 +257,7 @@ pub async fn approve(
     context: RequestContext,
     Proven(Staff(caller)): Proven<Staff>,
     PathParam(ApprovalId(id)): PathParam<ApprovalId>,
+    _: NoConditions,
 ) -> Result<Json<ApprovalBody>> {
     let found = find(&app, id).await?;
     if found.requested_by() == caller.user_id {
@@ -324,6 +326,7 @@ pub async fn reject(
     context: RequestContext,
     Staff(caller): Staff,
     PathParam(ApprovalId(id)): PathParam<ApprovalId>,
+    _: NoConditions,
 ) -> Result<Json<ApprovalBody>> {
     let approval = match find(&app, id).await? {
         AnyApproval::Movement(approval) => approval,

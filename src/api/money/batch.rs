@@ -186,6 +186,8 @@ pub async fn batch(
         context.set_partly_refused();
     }
     let result = result(&app, verdicts).await?;
+    let shown = result.data.iter().filter_map(|item| item.transaction.as_ref());
+    preview.put_on_record(&app, &context, caller, shown.map(|transaction| transaction.account_number)).await?;
     Ok(Json(if preview.is_wanted() { result.into_preview() } else { result }))
 }
 

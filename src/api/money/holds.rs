@@ -19,7 +19,7 @@ use crate::api::http::page::{self, Limit, Page};
 use crate::api::http::problem::FieldError;
 use crate::api::http::views::AccountLook;
 use crate::api::money::accounts::{about_owner, readable_account};
-use crate::api::money::conditions::Conditions;
+use crate::api::money::conditions::{Conditions, NoConditions};
 use crate::api::money::movements::{self, Answer, PendingResponse, PostedResponse, PreviewResponse, Terms};
 use crate::api::money::preview::PreviewQuery;
 use crate::api::money::tags::{self, Metadata};
@@ -245,6 +245,7 @@ pub async fn release(
     context: RequestContext,
     Actor(caller): Actor,
     PathParam(HoldId(id)): PathParam<HoldId>,
+    _: NoConditions,
 ) -> Result<Json<HoldBody>> {
     let (hold, account) = readable(&app, caller, id).await?;
     refuse_release(&hold, &account, caller)?;

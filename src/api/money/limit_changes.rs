@@ -36,8 +36,7 @@ pub async fn ask_for(
         if (waiting.overdraft, waiting.limits()) == (overdraft, limits) {
             return Ok(waiting);
         }
-        let detail = format!("Another change of this account's limits waits: {}. Have that decided first.", waiting.id);
-        return Err(Error::client(StatusCode::CONFLICT, ProblemCode::LimitChangePending, detail));
+        return Err(another_waits(&waiting));
     }
     if tx.count_pending_limit_changes(caller.user_id, now).await? >= MAX_PENDING_PER_PERSON {
         return Err(Refusal::TooManyPending { most: MAX_PENDING_PER_PERSON }.into());
@@ -63,6 +62,19 @@ pub async fn ask_for(
     tx.append_to_audit_log(&[about_owner(event.about(change.account_number), account)]).await?;
     tx.commit().await?;
     Ok(change)
+}
+
+/// Refuses to set limits while others wait, which would take their place when they are approved. The account must be locked.
+pub async fn refuse_while_another_waits(tx: &mut Tx<'_>, account: &Account) -> Result<()> {
+    match tx.pending_limit_change(account.account_number, Timestamp::now()).await? {
+        Some(waiting) => Err(another_waits(&waiting)),
+        None => Ok(()),
+    }
+}
+
+fn another_waits(waiting: &LimitChange) -> Error {
+    let detail = format!("Another change of this account's limits waits: {}. Have that decided first.", waiting.id);
+    Error::client(StatusCode::CONFLICT, ProblemCode::LimitChangePending, detail)
 }
 
 /// Sets the limits that somebody else has asked for.

@@ -338,5 +338,6 @@ pub async fn carry_out(
             return Ok(Answer { transaction: earlier, occasion: Occasion::Before });
         }
     };
+    preview.put_on_record(app, context, caller, [transaction.account_number]).await?;
     Ok(Answer { transaction, occasion })
 }

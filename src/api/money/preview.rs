@@ -1,5 +1,7 @@
 //! Previews: what a movement would do, by the decision that would be made of it now.
 
+use std::collections::BTreeSet;
+
 use serde::Deserialize;
 use utoipa::IntoParams;
 use validator::Validate;
@@ -7,8 +9,12 @@ use validator::Validate;
 use crate::account_number::AccountNumber;
 use crate::api::App;
 use crate::api::http::caller::Caller;
+use crate::api::http::context::RequestContext;
 use crate::api::http::error::Result;
+use crate::api::http::views::AccountLook;
+use crate::api::money::accounts::readable_account;
 use crate::api::people::proof;
+use crate::books::audit_event::Action;
 use crate::books::command::Command;
 use crate::books::decisions::Verdicts;
 use crate::money::Amount;
@@ -36,6 +42,22 @@ impl PreviewQuery {
         }
         let without_key = |command| Command { idempotency_key: None, ..command };
         Ok(app.committer.preview_all(commands.into_iter().map(without_key).collect(), atomic).await?)
+    }
+
+    /// What it shows of the accounts of others is a look at their balances.
+    pub async fn put_on_record(
+        self,
+        app: &App,
+        context: &RequestContext,
+        caller: Caller,
+        shown: impl IntoIterator<Item = AccountNumber>,
+    ) -> Result<()> {
+        if self.is_wanted() && caller.role.reads_any_account() {
+            for number in shown.into_iter().collect::<BTreeSet<_>>() {
+                readable_account(app, context, caller, number, AccountLook::new(Action::BalanceViewed)).await?;
+            }
+        }
+        Ok(())
     }
 
     /// As [`proof::confirm_amounts`], for what is not a preview.

@@ -165,7 +165,8 @@ pub async fn list(
         app.viewed(look_at_the_bank(&context, &entries))?;
     }
     let link = next_cursor.as_deref().and_then(|cursor| request.next_link(cursor));
-    let is_plain = wanted.is_anything() && entries.iter().all(|entry| !entry.texts.is_erased());
+    let is_whole = request.query.from.is_none() && request.query.to.is_none() && wanted.is_anything();
+    let is_plain = is_whole && entries.iter().all(|entry| !entry.texts.is_erased());
     let page = Page::new(entries.into_iter().map(TransactionBody::from).collect(), next_cursor);
     // Only the first page of an account tells of what is new there.
     let mut response = match account.filter(|_| request.query.cursor.is_none()) {
