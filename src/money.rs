@@ -111,8 +111,30 @@ pub enum AmountError {
 impl Amount {
     /// Reads `0.01`, `100`, `100.50`: ASCII digits, at most one point, no sign, no leading zero, greater than zero.
     pub fn parse(text: &str) -> Result<Self, AmountError> {
-        let AmountOrZero(amount) = AmountOrZero::parse(text)?;
+        let amount = Self::parse_with_zero(text)?;
         if amount.digits == 0 { Err(AmountError::Zero) } else { Ok(amount) }
+    }
+
+    fn parse_with_zero(text: &str) -> Result<Self, AmountError> {
+        refuse_what_is_no_plain_decimal(text)?;
+        let (integer, fraction) = text.split_once('.').unwrap_or((text, ""));
+        if integer.is_empty() {
+            return Err(AmountError::MissingIntegerPart);
+        }
+        if fraction.is_empty() && text.contains('.') {
+            return Err(AmountError::MissingDecimals);
+        }
+        if integer.len() > 1 && integer.starts_with('0') {
+            return Err(AmountError::LeadingZero);
+        }
+        let mut digits: i64 = 0;
+        for digit in integer.bytes().chain(fraction.bytes()) {
+            digits = digits
+                .checked_mul(10)
+                .and_then(|n| n.checked_add((digit - b'0').into()))
+                .ok_or(AmountError::Overflow)?;
+        }
+        Ok(Self { digits, decimals: fraction.len() as u32 })
     }
 
     /// The same bytes for the same value, however many zeros it was written with.
@@ -268,25 +290,7 @@ pub struct AmountOrZero(Amount);
 impl AmountOrZero {
     /// As [`Amount::parse`], but zero is one, too.
     pub fn parse(text: &str) -> Result<Self, AmountError> {
-        refuse_what_is_no_plain_decimal(text)?;
-        let (integer, fraction) = text.split_once('.').unwrap_or((text, ""));
-        if integer.is_empty() {
-            return Err(AmountError::MissingIntegerPart);
-        }
-        if fraction.is_empty() && text.contains('.') {
-            return Err(AmountError::MissingDecimals);
-        }
-        if integer.len() > 1 && integer.starts_with('0') {
-            return Err(AmountError::LeadingZero);
-        }
-        let mut digits: i64 = 0;
-        for digit in integer.bytes().chain(fraction.bytes()) {
-            digits = digits
-                .checked_mul(10)
-                .and_then(|n| n.checked_add((digit - b'0').into()))
-                .ok_or(AmountError::Overflow)?;
-        }
-        Ok(Self(Amount { digits, decimals: fraction.len() as u32 }))
+        Amount::parse_with_zero(text).map(Self)
     }
 
     /// As [`Amount::to_money`], without a ceiling.

@@ -37,7 +37,7 @@ class Program {
     public static void main(String[] arguments) throws Exception {
         var customer = signIn(System.getenv("CUSTOMER"));
         var deposited = new MoneyApi(customer)
-            .depositWithHttpInfo(movement("100.50").description("Salary"), UUID.randomUUID().toString());
+            .depositWithHttpInfo(movement("100.50").description("Salary"), UUID.randomUUID().toString(), null, null);
         var posted = deposited.getData();
         expect(deposited.getStatusCode() == 201, deposited.getStatusCode());
         expect(posted.getStatus() == TransactionStatus.POSTED, posted);
@@ -47,7 +47,7 @@ class Program {
         expect(posted.getCounterparty() == null, posted);
 
         try {
-            var withdrawn = new MoneyApi(customer).withdraw(movement("1000"), null);
+            var withdrawn = new MoneyApi(customer).withdraw(movement("1000"), null, null, null);
             throw new AssertionError(withdrawn);
         } catch (ApiException refused) {
             // The generator decodes no body but that of a success.
@@ -57,7 +57,7 @@ class Program {
             expect("insufficient_funds".equals(problem.getCode()), problem);
         }
 
-        var requested = new MoneyApi(signIn(System.getenv("STAFF"))).depositWithHttpInfo(movement(ABOVE), null);
+        var requested = new MoneyApi(signIn(System.getenv("STAFF"))).depositWithHttpInfo(movement(ABOVE), null, null, null);
         var pending = requested.getData();
         expect(requested.getStatusCode() == 202, requested.getStatusCode());
         expect(pending.getStatus() == TransactionStatus.PENDING_APPROVAL, pending);

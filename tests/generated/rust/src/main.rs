@@ -22,7 +22,11 @@ fn sign_in(email: String) -> Configuration {
 /// The generated type takes the first variant that fits; its name is not the status of the answer.
 fn transaction(answer: ResponseContent<DepositSuccess>) -> Transaction {
     match answer.entity {
-        Some(DepositSuccess::Status201(transaction) | DepositSuccess::Status202(transaction)) => transaction,
+        Some(
+            DepositSuccess::Status200(transaction)
+            | DepositSuccess::Status201(transaction)
+            | DepositSuccess::Status202(transaction),
+        ) => transaction,
         other => panic!("{other:?}: {}", answer.content),
     }
 }
@@ -33,7 +37,7 @@ fn main() {
 
     let customer = sign_in(env("CUSTOMER"));
     let salary = MovementRequest { description: Some(Some("Salary".to_owned())), ..movement("100.50") };
-    let answer = deposit(&customer, salary, Some(&uuid::Uuid::new_v4().to_string())).unwrap();
+    let answer = deposit(&customer, salary, Some(&uuid::Uuid::new_v4().to_string()), None, None).unwrap();
     assert_eq!(answer.status, 201);
     let posted = transaction(answer);
     assert_eq!(posted.status, TransactionStatus::Posted);
@@ -42,7 +46,7 @@ fn main() {
     assert_eq!(posted.sequence, Some(1));
     assert_eq!(posted.counterparty, None);
 
-    let refused = match withdraw(&customer, movement("1000"), None) {
+    let refused = match withdraw(&customer, movement("1000"), None, None, None) {
         Err(Error::ResponseError(refused)) => refused,
         other => panic!("{other:?}"),
     };
@@ -55,7 +59,7 @@ fn main() {
     assert_eq!(problem.status, 409);
     assert_eq!(problem.code, "insufficient_funds");
 
-    let answer = deposit(&sign_in(env("STAFF")), movement(&above), None).unwrap();
+    let answer = deposit(&sign_in(env("STAFF")), movement(&above), None, None, None).unwrap();
     assert_eq!(answer.status, 202);
     let pending = transaction(answer);
     assert_eq!(pending.status, TransactionStatus::PendingApproval);
