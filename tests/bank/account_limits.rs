@@ -274,6 +274,10 @@ bank_tests! {
         refused(json!({"movements_per_day": -1}), "invalid_value", "/movements_per_day").await;
         refused(json!({"movements_per_day": 1_000_001}), "invalid_value", "/movements_per_day").await;
         refused(json!({"movements_per_day": "3"}), "wrong_type", "/movements_per_day").await;
+        refused(json!({"movements_per_day": 1.5}), "wrong_type", "/movements_per_day").await;
+        // An integer of JSON Schema.
+        let whole = ada.set_own_limits(json!({"movements_per_day": 3.0})).await.expect_status(200);
+        assert_eq!(whole.body["movements_per_day"]["own"], 3);
         refused(json!({"per_week": "3"}), "unknown_field", "/per_week").await;
         clerk.set_limits_of(&yen.account, json!({"per_day": "1.5"})).await.expect_problem(422, "amount_too_many_decimals");
         let set = clerk.set_limits_of(&yen.account, json!({"per_day": "999999999999", "per_month": null})).await.expect_status(200);

@@ -311,6 +311,11 @@ def before_call(context, case, kwargs):
     if operation in MADE_TO_ORDER and is_good(case) and not is_step(case) and next(turns) % 2:
         parameter, make = MADE_TO_ORDER[operation]
         case.path_parameters[parameter] = make() or case.path_parameters[parameter]
+    if operation == "capture_hold" and is_good(case) and not is_step(case) and next(turns) % 4:
+        if isinstance(case.body, dict) and isinstance(case.body.get("amount"), str):
+            case.body["amount"] = "0.01"  # mostly no more than is held
+    if operation == "list_transactions" and ROLE == "customer" and is_good(case) and not is_step(case):
+        case.query = {"account_number": NUMBERS[0], **(case.query or {})}  # which customers have to say
     if operation == "set_limits" and case.path_parameters.get("account_number") == NUMBERS[0]:
         case.path_parameters["account_number"] = NUMBERS[-1]  # from the first one, money is to leave for other tests
     if operation in ("login", "refresh") and is_step(case) and case.headers:

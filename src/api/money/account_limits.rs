@@ -7,7 +7,8 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::http::header::LOCATION;
 use axum::response::{IntoResponse, Response};
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 use validator::{Validate, ValidationError};
@@ -45,6 +46,7 @@ pub struct LimitsRequest {
     /// The most that leaves it in a calendar month of the bank's time zone.
     per_month: Option<AmountOrZero>,
     /// How often money leaves it in a calendar day, up to 1,000,000 times.
+    #[serde(default, deserialize_with = "whole_number")]
     #[validate(custom(function = count_of_movements))]
     #[schema(minimum = 0, maximum = 1_000_000, example = 10)]
     movements_per_day: Option<i64>,
@@ -337,6 +339,15 @@ fn refuse_above_banks(wanted: Limits, bank: Limits, currency: Currency) -> Resul
     .flatten()
     .collect();
     if errors.is_empty() { Ok(()) } else { Err(Error::Invalid(errors)) }
+}
+
+/// An integer of JSON Schema, for which 10.0 is one, too.
+fn whole_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
+    let Some(number) = Option::<serde_json::Number>::deserialize(deserializer)? else { return Ok(None) };
+    let is_whole = |number: &f64| number.fract() == 0.0 && number.abs() <= MAX_MOVEMENTS as f64;
+    let whole = number.as_i64().or_else(|| number.as_f64().filter(is_whole).map(|number| number as i64));
+    let wrong = || D::Error::custom(format!("{}: send a whole number", ProblemCode::WrongType));
+    whole.map(Some).ok_or_else(wrong)
 }
 
 fn count_of_movements(count: i64) -> Result<(), ValidationError> {
