@@ -25,6 +25,8 @@ const collection = JSON.parse(stored);
 const reference = collection.item.find((folder) => folder.name === "Reference");
 /** Stands for the id of any request. */
 const REQUEST_ID = "019a8f3e-7c4b-7d21-9b1e-2f6a5c0d4e88";
+/** When the limits of a day and of a month begin anew: how far that is from now depends on when the bank is asked. */
+const RESETS_AT = { per_day: "2026-01-06T00:00:00.000000Z", movements_per_day: "2026-01-06T00:00:00.000000Z", per_month: "2026-02-01T00:00:00.000000Z" };
 const items = reference.item.flatMap((folder) => folder.item);
 
 describe();
@@ -145,7 +147,7 @@ function someMetrics(text) {
     return text.split("\n").filter((line) => /^# TYPE coffer_http_requests_total|"GET",route="\/livez",status/.test(line)).join("\n");
 }
 
-/** Two items of a long list, nothing secret, and of this collection its name alone. */
+/** Two items of a long list, nothing secret, no end of a day, and of this collection its name alone. */
 function shortened(body) {
     if (body.info) return { info: { name: body.info.name, schema: body.info.schema }, item: [] };
     const secret = /^(access_token|refresh_token|secret|otpauth_uri|qr_svg|recovery_codes|hash|previous_hash|next_cursor)$/;
@@ -154,6 +156,7 @@ function shortened(body) {
     records.forEach((record, index) => { record.sequence = records.length - index; });
     return JSON.parse(JSON.stringify(body), (key, value) => {
         if (secret.test(key) && value) return Array.isArray(value) ? [`<${key.replace(/s$/, "")}>`] : `<${key}>`;
+        if (value?.resets_at && RESETS_AT[key]) return { ...value, resets_at: RESETS_AT[key] };
         return Array.isArray(value) ? value.slice(0, 2) : value;
     });
 }
@@ -174,12 +177,14 @@ function stabilizer() {
     });
     const start = Date.parse("2026-01-05T09:00:00Z");
     let answers = 0;
-    const times = new Map();
+    const times = new Map(Object.values(RESETS_AT).map((moment) => [moment, moment]));
     // One minute for each answer; a time that lies hours from the answer, such as the end of a session, keeps its distance.
     const time = (now) => (found) => {
         const hours = Math.round((Date.parse(found) - now) / 3_600_000);
-        if (!times.has(found)) times.set(found, new Date(start + answers * 60_000 + hours * 3_600_000).toISOString());
-        return times.get(found).replace("Z", "000Z");
+        if (!times.has(found)) {
+            times.set(found, new Date(start + answers * 60_000 + hours * 3_600_000).toISOString().replace("Z", "000Z"));
+        }
+        return times.get(found);
     };
     return (text, now) => {
         answers += 1;
