@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::approvals::ApprovalFilter;
+use super::approvals::{ApprovalFilter, count_pending, select_newest, update_decided};
 use super::users::Role;
 use super::{Db, Tx, in_transaction, on_reader};
 use crate::books::approval::ApprovalStatus;
@@ -71,20 +71,7 @@ impl Db {
         now: Timestamp,
         limit: i64,
     ) -> sqlx::Result<Vec<AccessChange>> {
-        on_reader!(self, conn => sqlx::query_as(
-            concat!(
-                "select ", access_change_columns!(), " from access_changes
-                 where ($1 is null or id < $1)
-                   and ($2 is null or $2 = case when status = 'pending' and expires_at <= $3 then 'expired' else status end)
-                 order by id desc limit $4",
-            ),
-        )
-        .bind(filter.before)
-        .bind(filter.status)
-        .bind(now)
-        .bind(limit)
-        .fetch_all(conn)
-        .await)
+        self.newest_of(select_newest!(access_change_columns, "access_changes"), filter, now, limit).await
     }
 }
 
@@ -105,13 +92,7 @@ impl Tx<'_> {
 
     /// How many changes wait at `now` that this user has asked for.
     pub async fn count_pending_access_changes(&mut self, requested_by: Uuid, now: Timestamp) -> sqlx::Result<i64> {
-        in_transaction!(self, conn => sqlx::query_scalar(
-            "select count(*) from access_changes where requested_by = $1 and status = 'pending' and expires_at > $2",
-        )
-        .bind(requested_by)
-        .bind(now)
-        .fetch_one(conn)
-        .await)
+        self.count_pending_of(count_pending!("access_changes"), requested_by, now).await
     }
 
     pub async fn insert_access_change(&mut self, change: &AccessChange) -> sqlx::Result<()> {
@@ -131,8 +112,7 @@ impl Tx<'_> {
         .map(|_| ()))
     }
 
-    /// Approves or rejects a change that is pending at `now`, and returns it as it is then; None, and nothing changed,
-    /// for any other.
+    /// See [`Tx::decide_one_of`].
     pub async fn decide_access_change(
         &mut self,
         id: Uuid,
@@ -140,18 +120,6 @@ impl Tx<'_> {
         by: Uuid,
         now: Timestamp,
     ) -> sqlx::Result<Option<AccessChange>> {
-        in_transaction!(self, conn => sqlx::query_as(
-            concat!(
-                "update access_changes set status = $2, decided_by = $3, decided_at = $4
-                 where id = $1 and status = 'pending' and expires_at > $4 returning ",
-                access_change_columns!(),
-            ),
-        )
-        .bind(id)
-        .bind(decision)
-        .bind(by)
-        .bind(now)
-        .fetch_optional(conn)
-        .await)
+        self.decide_one_of(update_decided!(access_change_columns, "access_changes"), id, decision, by, now).await
     }
 }

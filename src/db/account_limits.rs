@@ -21,6 +21,8 @@ macro_rules! limits_columns {
 }
 pub(super) use limits_columns;
 
+const SELECT_LIMITS: &str = concat!("select ", limits_columns!(), " from account_limits where account_number = $1");
+
 /// Reads a row of [`limits_columns`], whichever library has it.
 pub fn read<E>(number: impl Fn(usize) -> Result<Option<i64>, E>) -> Result<AccountLimits, E> {
     let limits = |first: usize| -> Result<Limits, E> {
@@ -102,16 +104,12 @@ pub(super) use select_counted;
 impl Db {
     /// None for an account whose limits have never been set.
     pub async fn account_limits(&self, number: AccountNumber) -> sqlx::Result<Option<AccountLimits>> {
-        on_reader!(self, conn => sqlx::query_as(
-            concat!("select ", limits_columns!(), " from account_limits where account_number = $1"),
-        )
+        on_reader!(self, conn => sqlx::query_as(SELECT_LIMITS)
         .bind(number)
         .fetch_optional(conn)
         .await)
     }
-}
 
-impl Db {
     /// What has left the account in the day and the month of `now`, from its entries and holds. The account must be
     /// locked by the transaction: then what other connections read of it is the same.
     pub async fn add_up_used(
@@ -141,9 +139,7 @@ impl Db {
 impl Tx<'_> {
     /// None for an account whose limits have never been set. The account must be locked.
     pub async fn account_limits(&mut self, number: AccountNumber) -> sqlx::Result<Option<AccountLimits>> {
-        in_transaction!(self, conn => sqlx::query_as(
-            concat!("select ", limits_columns!(), " from account_limits where account_number = $1"),
-        )
+        in_transaction!(self, conn => sqlx::query_as(SELECT_LIMITS)
         .bind(number)
         .fetch_optional(conn)
         .await)

@@ -1,10 +1,10 @@
-//! Pending approvals of movements. [`super::ledger`] stores them and marks them approved, in the transaction that
-//! books.
+//! What waits for somebody's approval, and has waited: pending approvals of movements, which [`super::ledger`] stores and
+//! marks approved in the transaction that books; and what the tables of all kinds of approvals have in common.
 
 use uuid::Uuid;
 
 use super::tags::tags_of;
-use super::{Db, Tx, in_transaction, on_reader};
+use super::{Db, Readable, Tx, in_transaction, on_reader};
 use crate::books::approval::{Approval, ApprovalStatus};
 use crate::timestamp::Timestamp;
 
@@ -27,6 +27,42 @@ macro_rules! approval_columns {
     };
 }
 
+/// For [`Db::newest_of`].
+macro_rules! select_newest {
+    ($columns:ident, $table:literal) => {
+        concat!(
+            "select ",
+            $columns!(),
+            " from ",
+            $table,
+            " where ($1 is null or id < $1)
+                and ($2 is null or $2 = case when status = 'pending' and expires_at <= $3 then 'expired' else status end)
+              order by id desc limit $4"
+        )
+    };
+}
+
+/// For [`Tx::count_pending_of`].
+macro_rules! count_pending {
+    ($table:literal) => {
+        concat!("select count(*) from ", $table, " where requested_by = $1 and status = 'pending' and expires_at > $2")
+    };
+}
+
+/// For [`Tx::decide_one_of`].
+macro_rules! update_decided {
+    ($columns:ident, $table:literal) => {
+        concat!(
+            "update ",
+            $table,
+            " set status = $2, decided_by = $3, decided_at = $4
+              where id = $1 and status = 'pending' and expires_at > $4 returning ",
+            $columns!()
+        )
+    };
+}
+pub(super) use {count_pending, select_newest, update_decided};
+
 impl Db {
     pub async fn approval(&self, id: Uuid) -> sqlx::Result<Option<Approval>> {
         on_reader!(self, conn => sqlx::query_as(
@@ -39,20 +75,24 @@ impl Db {
 
     /// Approvals, the newest first.
     pub async fn approvals(&self, filter: ApprovalFilter, now: Timestamp, limit: i64) -> sqlx::Result<Vec<Approval>> {
-        on_reader!(self, conn => sqlx::query_as(
-            concat!(
-                "select ", approval_columns!(), " from approvals
-                 where ($1 is null or id < $1)
-                   and ($2 is null or $2 = case when status = 'pending' and expires_at <= $3 then 'expired' else status end)
-                 order by id desc limit $4",
-            ),
-        )
-        .bind(filter.before)
-        .bind(filter.status)
-        .bind(now)
-        .bind(limit)
-        .fetch_all(conn)
-        .await)
+        self.newest_of(select_newest!(approval_columns, "approvals"), filter, now, limit).await
+    }
+
+    /// Approvals of one kind as they are at `now`, the newest first.
+    pub(super) async fn newest_of<T: Readable>(
+        &self,
+        select: &'static str,
+        filter: ApprovalFilter,
+        now: Timestamp,
+        limit: i64,
+    ) -> sqlx::Result<Vec<T>> {
+        on_reader!(self, conn => sqlx::query_as(select)
+            .bind(filter.before)
+            .bind(filter.status)
+            .bind(now)
+            .bind(limit)
+            .fetch_all(conn)
+            .await)
     }
 }
 
@@ -60,17 +100,35 @@ impl Tx<'_> {
     /// Rejects an approval that is pending, and returns it as it is then; None, and nothing changed, for any other.
     /// Waits for the ledger when that is booking it.
     pub async fn reject_approval(&mut self, id: Uuid, by: Uuid, now: Timestamp) -> sqlx::Result<Option<Approval>> {
-        in_transaction!(self, conn => sqlx::query_as(
-            concat!(
-                "update approvals set status = 'rejected', decided_by = $2, decided_at = $3
-                 where id = $1 and status = 'pending' and expires_at > $3 returning ",
-                approval_columns!(),
-            ),
-        )
-        .bind(id)
-        .bind(by)
-        .bind(now)
-        .fetch_optional(conn)
-        .await)
+        self.decide_one_of(update_decided!(approval_columns, "approvals"), id, ApprovalStatus::Rejected, by, now).await
+    }
+
+    /// How many approvals of one kind wait at `now` that this user has asked for.
+    pub(super) async fn count_pending_of(
+        &mut self,
+        count: &'static str,
+        requested_by: Uuid,
+        now: Timestamp,
+    ) -> sqlx::Result<i64> {
+        in_transaction!(self, conn => sqlx::query_scalar(count).bind(requested_by).bind(now).fetch_one(conn).await)
+    }
+
+    /// Approves or rejects one that is pending at `now`, and returns it as it is then; None, and nothing changed, for any
+    /// other.
+    pub(super) async fn decide_one_of<T: Readable>(
+        &mut self,
+        update: &'static str,
+        id: Uuid,
+        decision: ApprovalStatus,
+        by: Uuid,
+        now: Timestamp,
+    ) -> sqlx::Result<Option<T>> {
+        in_transaction!(self, conn => sqlx::query_as(update)
+            .bind(id)
+            .bind(decision)
+            .bind(by)
+            .bind(now)
+            .fetch_optional(conn)
+            .await)
     }
 }

@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use super::approvals::ApprovalFilter;
+use super::approvals::{ApprovalFilter, count_pending, select_newest, update_decided};
 use super::{Db, Tx, in_transaction, on_reader};
 use crate::account_number::AccountNumber;
 use crate::books::account_limits::Limits;
@@ -40,6 +40,13 @@ macro_rules! limit_change_columns {
     };
 }
 
+/// The change that waits for an account.
+const SELECT_PENDING: &str = concat!(
+    "select ",
+    limit_change_columns!(),
+    " from limit_changes where account_number = $1 and status = 'pending' and expires_at > $2 limit 1"
+);
+
 impl LimitChange {
     pub fn limits(&self) -> Limits {
         let Self { per_movement, per_day, per_month, movements_per_day, .. } = *self;
@@ -69,12 +76,7 @@ impl Db {
         number: AccountNumber,
         now: Timestamp,
     ) -> sqlx::Result<Option<LimitChange>> {
-        on_reader!(self, conn => sqlx::query_as(
-            concat!(
-                "select ", limit_change_columns!(), " from limit_changes
-                 where account_number = $1 and status = 'pending' and expires_at > $2 limit 1",
-            ),
-        )
+        on_reader!(self, conn => sqlx::query_as(SELECT_PENDING)
         .bind(number)
         .bind(now)
         .fetch_optional(conn)
@@ -88,20 +90,7 @@ impl Db {
         now: Timestamp,
         limit: i64,
     ) -> sqlx::Result<Vec<LimitChange>> {
-        on_reader!(self, conn => sqlx::query_as(
-            concat!(
-                "select ", limit_change_columns!(), " from limit_changes
-                 where ($1 is null or id < $1)
-                   and ($2 is null or $2 = case when status = 'pending' and expires_at <= $3 then 'expired' else status end)
-                 order by id desc limit $4",
-            ),
-        )
-        .bind(filter.before)
-        .bind(filter.status)
-        .bind(now)
-        .bind(limit)
-        .fetch_all(conn)
-        .await)
+        self.newest_of(select_newest!(limit_change_columns, "limit_changes"), filter, now, limit).await
     }
 }
 
@@ -112,12 +101,7 @@ impl Tx<'_> {
         number: AccountNumber,
         now: Timestamp,
     ) -> sqlx::Result<Option<LimitChange>> {
-        in_transaction!(self, conn => sqlx::query_as(
-            concat!(
-                "select ", limit_change_columns!(), " from limit_changes
-                 where account_number = $1 and status = 'pending' and expires_at > $2 limit 1",
-            ),
-        )
+        in_transaction!(self, conn => sqlx::query_as(SELECT_PENDING)
         .bind(number)
         .bind(now)
         .fetch_optional(conn)
@@ -126,13 +110,7 @@ impl Tx<'_> {
 
     /// How many changes wait at `now` that this user has asked for.
     pub async fn count_pending_limit_changes(&mut self, requested_by: Uuid, now: Timestamp) -> sqlx::Result<i64> {
-        in_transaction!(self, conn => sqlx::query_scalar(
-            "select count(*) from limit_changes where requested_by = $1 and status = 'pending' and expires_at > $2",
-        )
-        .bind(requested_by)
-        .bind(now)
-        .fetch_one(conn)
-        .await)
+        self.count_pending_of(count_pending!("limit_changes"), requested_by, now).await
     }
 
     pub async fn insert_limit_change(&mut self, change: &LimitChange) -> sqlx::Result<()> {
@@ -157,8 +135,7 @@ impl Tx<'_> {
         .map(|_| ()))
     }
 
-    /// Approves or rejects a change that is pending at `now`, and returns it as it is then; None, and nothing changed,
-    /// for any other.
+    /// See [`Tx::decide_one_of`].
     pub async fn decide_limit_change(
         &mut self,
         id: Uuid,
@@ -166,18 +143,6 @@ impl Tx<'_> {
         by: Uuid,
         now: Timestamp,
     ) -> sqlx::Result<Option<LimitChange>> {
-        in_transaction!(self, conn => sqlx::query_as(
-            concat!(
-                "update limit_changes set status = $2, decided_by = $3, decided_at = $4
-                 where id = $1 and status = 'pending' and expires_at > $4 returning ",
-                limit_change_columns!(),
-            ),
-        )
-        .bind(id)
-        .bind(decision)
-        .bind(by)
-        .bind(now)
-        .fetch_optional(conn)
-        .await)
+        self.decide_one_of(update_decided!(limit_change_columns, "limit_changes"), id, decision, by, now).await
     }
 }

@@ -38,9 +38,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::pool::PoolOptions;
-use sqlx::postgres::PgConnectOptions;
-use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{Connection, PgPool, Postgres, Sqlite, SqlitePool};
+use sqlx::postgres::{PgConnectOptions, PgRow};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteRow};
+use sqlx::{Connection, FromRow, PgPool, Postgres, Sqlite, SqlitePool};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
 pub use connect::Schema;
@@ -145,6 +145,11 @@ pub enum Tx<'a> {
     Sqlite(sqlx::Transaction<'a, Sqlite>, Option<OwnedMutexGuard<()>>),
     Postgres(sqlx::Transaction<'a, Postgres>),
 }
+
+/// What both databases have rows of.
+trait Readable: for<'r> FromRow<'r, SqliteRow> + for<'r> FromRow<'r, PgRow> + Send + Unpin {}
+
+impl<T: for<'r> FromRow<'r, SqliteRow> + for<'r> FromRow<'r, PgRow> + Send + Unpin> Readable for T {}
 
 /// Runs the same body with `$conn` bound to the reading pool of either database, for as long as an answer may take.
 macro_rules! on_reader {

@@ -8,6 +8,8 @@ use crate::account_number::AccountNumber;
 use crate::books::tags::{self, Pairs, Tag};
 use crate::db::history::{BankRange, EntryRange};
 
+const SELECT_METADATA: &str = "select metadata from account_metadata where account_number = $1";
+
 /// The columns of [`crate::books::tags::Tags`] of a row that has them under its id.
 macro_rules! tags_of {
     ($id:literal) => {
@@ -75,9 +77,7 @@ impl Db {
 
     /// Empty for an account without.
     pub async fn metadata_of(&self, account_number: AccountNumber) -> sqlx::Result<Pairs> {
-        let stored: Option<String> = on_reader!(self, conn => sqlx::query_scalar(
-            "select metadata from account_metadata where account_number = $1",
-        )
+        let stored: Option<String> = on_reader!(self, conn => sqlx::query_scalar(SELECT_METADATA)
         .bind(account_number)
         .fetch_optional(conn)
         .await)?;
@@ -108,9 +108,7 @@ impl Db {
 impl Tx<'_> {
     /// Of an account that is locked.
     pub async fn metadata_of(&mut self, account_number: AccountNumber) -> sqlx::Result<Pairs> {
-        let stored: Option<String> = in_transaction!(self, conn => sqlx::query_scalar(
-            "select metadata from account_metadata where account_number = $1",
-        )
+        let stored: Option<String> = in_transaction!(self, conn => sqlx::query_scalar(SELECT_METADATA)
         .bind(account_number)
         .fetch_optional(conn)
         .await)?;
