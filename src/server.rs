@@ -117,12 +117,7 @@ impl Bank {
         let factor_keys = settings.factor_keys()?;
         let certificate = settings.certificate()?;
         let tls = certificate.as_ref().map(Certificate::acceptor).transpose()?;
-        if settings.approval_above.is_some() && settings.self_service_deposits {
-            tracing::warn!(
-                "COFFER_APPROVAL_ABOVE without COFFER_SELF_SERVICE_DEPOSITS=false: whoever works here can be a customer, \
-                 too, and deposit any amount on their own word"
-            );
-        }
+        warn_of_unapproved_deposits(settings);
         let db = Db::connect(&settings.database(true)?).await?;
         db.migrate().await?;
         db.define_units(&settings.units).await?;
@@ -231,6 +226,15 @@ impl Bank {
             tracing::warn!("the deadline for closing has passed; what is unfinished has had no answer");
         }
         ended
+    }
+}
+
+fn warn_of_unapproved_deposits(settings: &Settings) {
+    if settings.approval_above.is_some() && settings.self_service_deposits {
+        tracing::warn!(
+            "COFFER_APPROVAL_ABOVE without COFFER_SELF_SERVICE_DEPOSITS=false: whoever works here can be a customer, \
+             too, and deposit any amount on their own word"
+        );
     }
 }
 

@@ -3,13 +3,13 @@
 use axum::http::StatusCode;
 
 use crate::api::http::problem::{FieldError, Problem};
-use crate::books::account_limits::LimitKind;
+use crate::books::account_limits::{Excess, LimitKind};
 use crate::books::refusal::Refusal;
 use crate::money::Money;
 use crate::problem_code::ProblemCode;
 
-/// 404 for what the caller may not see, 403 for what the caller may not do, 412 for a precondition, 422 for what no state of the books could
-/// accept, 409 for what another state of the account could.
+/// 404 for what the caller may not see, 403 for what the caller may not do, 412 for a precondition, 422 for what no state
+/// of the books could accept, 409 for what another state of the account could.
 impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Self {
         let field = |pointer: &'static str, code: ProblemCode, refusal: &Refusal| {
@@ -30,35 +30,14 @@ impl From<Refusal> for Problem {
             }
             Refusal::InsufficientFunds { available, requested, held } => {
                 let problem = plain(StatusCode::CONFLICT, ProblemCode::InsufficientFunds, &refusal);
-                let short_by = requested.minor_units.saturating_sub(available.minor_units);
-                Problem {
-                    currency: Some(requested.currency),
-                    requested: Some(requested.to_string()),
-                    available: Some(*available),
-                    held: Some(*held),
-                    short_by: Some(Money::new(short_by, requested.currency)),
-                    ..problem
-                }
+                insufficient_funds(problem, *available, *requested, *held)
             }
             Refusal::LimitExceeded(excess) => {
-                let problem = plain(StatusCode::CONFLICT, ProblemCode::LimitExceeded, &refusal);
-                let written = |number| Some(excess.limit.written(number, excess.currency));
-                Problem {
-                    currency: Some(excess.currency).filter(|_| excess.limit != LimitKind::MovementsPerDay),
-                    requested: written(excess.requested),
-                    limit: Some(excess.limit),
-                    allowed: written(excess.allowed),
-                    used: excess.period.and_then(|period| written(period.used)),
-                    remaining: written(excess.remaining()),
-                    resets_at: excess.period.map(|period| period.resets_at),
-                    ..problem
-                }
+                limit_exceeded(plain(StatusCode::CONFLICT, ProblemCode::LimitExceeded, &refusal), excess)
             }
             Refusal::OverdraftInUse { used, requested } => {
                 let problem = plain(StatusCode::CONFLICT, ProblemCode::OverdraftInUse, &refusal);
-                let currency = Some(used.currency);
-                let (used, requested) = (used.to_string(), requested.to_string());
-                Problem { currency, used: Some(used), requested: Some(requested), ..problem }
+                overdraft_in_use(problem, *used, *requested)
             }
             Refusal::BalanceOverflow => plain(StatusCode::CONFLICT, ProblemCode::BalanceOverflow, &refusal),
             Refusal::SameAccount => field("/to_account", ProblemCode::SameAccount, &refusal),
@@ -88,5 +67,40 @@ impl From<Refusal> for Problem {
             Refusal::TooManyHolds { .. } => plain(StatusCode::CONFLICT, ProblemCode::TooManyHolds, &refusal),
             Refusal::Amount(error) => Problem::invalid(vec![FieldError::coded("/amount", &error.to_string())]),
         }
+    }
+}
+
+fn insufficient_funds(problem: Problem, available: Money, requested: Money, held: Money) -> Problem {
+    let short_by = requested.minor_units.saturating_sub(available.minor_units);
+    Problem {
+        currency: Some(requested.currency),
+        requested: Some(requested.to_string()),
+        available: Some(available),
+        held: Some(held),
+        short_by: Some(Money::new(short_by, requested.currency)),
+        ..problem
+    }
+}
+
+fn limit_exceeded(problem: Problem, excess: &Excess) -> Problem {
+    let written = |number| Some(excess.limit.written(number, excess.currency));
+    Problem {
+        currency: Some(excess.currency).filter(|_| excess.limit != LimitKind::MovementsPerDay),
+        requested: written(excess.requested),
+        limit: Some(excess.limit),
+        allowed: written(excess.allowed),
+        used: excess.period.and_then(|period| written(period.used)),
+        remaining: written(excess.remaining()),
+        resets_at: excess.period.map(|period| period.resets_at),
+        ..problem
+    }
+}
+
+fn overdraft_in_use(problem: Problem, used: Money, requested: Money) -> Problem {
+    Problem {
+        currency: Some(used.currency),
+        used: Some(used.to_string()),
+        requested: Some(requested.to_string()),
+        ..problem
     }
 }

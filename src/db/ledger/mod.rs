@@ -116,6 +116,45 @@ fn reserving(approvals: &[Approval], holds: &[Hold]) -> BTreeMap<AccountNumber, 
     until
 }
 
+/// How many rows each statement of [`Batch::write`] must write, in the order in which it executes them.
+fn rows_of(
+    postings: &Postings,
+    heads: &[&Account],
+    reserving: &BTreeMap<AccountNumber, Timestamp>,
+    limits: &[&AccountLimits],
+) -> [usize; 14] {
+    let Postings {
+        transactions,
+        entries,
+        used_keys,
+        approved,
+        approvals,
+        reversals,
+        holds,
+        captured,
+        tags,
+        tagged_entries,
+        unapproved,
+        records: _,
+    } = postings;
+    [
+        transactions.len(),
+        entries.len(),
+        heads.len(),
+        used_keys.len(),
+        approved.len(),
+        approvals.len(),
+        reversals.len(),
+        holds.len(),
+        captured.len(),
+        tags.len(),
+        tagged_entries.len(),
+        unapproved.len(),
+        reserving.len(),
+        limits.len(),
+    ]
+}
+
 /// A connection that a writer keeps, on the writer's own thread: taking one from a pool and giving it back, each with a
 /// check of its health, would cost every batch several round trips.
 pub struct WriterConnection {
@@ -323,8 +362,8 @@ impl Batch<'_> {
     /// or requested, reversals, holds that were created or captured, tags, unapproved totals, reservations, counters of
     /// limits, and records of the audit log.
     ///
-    /// `heads` and `limits` are the accounts and their limits as they are after the batch; `key_stamp` is the time of the keys. Fails when a row is
-    /// missing that must be there; then the writer rolls back and nothing is written.
+    /// `heads` and `limits` are the accounts and their limits as they are after the batch; `key_stamp` is the time of
+    /// the keys. Fails when a row is missing that must be there; then the writer rolls back and nothing is written.
     pub async fn write(
         &mut self,
         postings: &Postings,
@@ -368,41 +407,12 @@ impl Batch<'_> {
                 in_time(postgres::update_used(tx, limits)).await?,
             ],
         };
-        let Postings {
-            transactions,
-            entries,
-            used_keys,
-            approved,
-            approvals,
-            reversals,
-            holds,
-            captured,
-            tags,
-            tagged_entries,
-            unapproved,
-            records,
-        } = postings;
-        let expected = [
-            transactions.len(),
-            entries.len(),
-            heads.len(),
-            used_keys.len(),
-            approved.len(),
-            approvals.len(),
-            reversals.len(),
-            holds.len(),
-            captured.len(),
-            tags.len(),
-            tagged_entries.len(),
-            unapproved.len(),
-            reserving.len(),
-            limits.len(),
-        ];
+        let expected = rows_of(postings, heads, &reserving, limits);
         if written.map(|rows| rows as usize) != expected {
             return Err(sqlx::Error::Decode(format!("a batch of {expected:?} rows wrote {written:?}").into()));
         }
         // Last, because everybody waits for the log's lock.
-        self.append_to_audit_log(records).await
+        self.append_to_audit_log(&postings.records).await
     }
 
     /// Writes a row that says nothing but that the writer could write it.
