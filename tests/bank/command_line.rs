@@ -402,6 +402,33 @@ async fn nothing_acknowledged_is_lost_by_kill_9_on_postgres() {
     nothing_acknowledged_is_lost(Kind::Postgres).await;
 }
 
+/// Has a server of its own asked for each quarter of `items`, a few at a time, and killed with SIGKILL once it has
+/// answered half of them, all with `status`: the books are right each time. `request` gives path, token and body.
+async fn kill_while_answering<'t, T>(
+    bank: &TestBank,
+    items: &[T],
+    status: u16,
+    request: impl Fn(&T) -> (String, &'t String, Value),
+) {
+    let directory = TempDir::new().expect("a directory");
+    let arguments = ["--database-url", &bank.database.url, "--jwt-secret", JWT_SECRET];
+    let client = reqwest::Client::new();
+    for a_few in items.chunks(items.len() / 4) {
+        let mut server = Server::start(directory.path(), &arguments);
+        let send = |(path, token, body): (String, &String, Value)| {
+            client.post(server.url(&path)).bearer_auth(token).json(&body).send()
+        };
+        let sent = a_few.iter().map(|item| send(request(item))).collect::<Vec<_>>();
+        let mut answers = stream::iter(sent).buffer_unordered(4);
+        for _ in 0..a_few.len() / 2 {
+            assert_eq!(answers.next().await.expect("one of them").expect("an answer").status(), status);
+        }
+        server.process.kill().expect("SIGKILL");
+        drop(answers);
+        assert_eq!(bank.books_wrong().await, []);
+    }
+}
+
 /// Approvals that are being given when the server dies are booked and approved, or neither, and what is left can be
 /// approved afterwards: each is booked once.
 async fn approvals_outlive_a_killed_server(kind: Kind) {
@@ -413,21 +440,8 @@ async fn approvals_outlive_a_killed_server(kind: Kind) {
         let body = json!({"account_number": ada.account, "amount": "5000"});
         waiting.push(clerk.post("/deposit", body).send().await.expect_status(202).text_at("/id"));
     }
-    let directory = TempDir::new().expect("a directory");
-    let arguments = ["--database-url", &bank.database.url, "--jwt-secret", JWT_SECRET];
-    let client = reqwest::Client::new();
-    for a_few in waiting.chunks(COUNT / 4) {
-        let mut server = Server::start(directory.path(), &arguments);
-        let urls = a_few.iter().map(|id| server.url(&format!("/approvals/{id}/approve"))).collect::<Vec<_>>();
-        let approve = |url| client.post(url).bearer_auth(&other.token).send();
-        let mut answers = stream::iter(urls).map(approve).buffer_unordered(4);
-        for _ in 0..COUNT / 8 {
-            assert_eq!(answers.next().await.expect("one of them").expect("an answer").status(), 200);
-        }
-        server.process.kill().expect("SIGKILL");
-        drop(answers);
-        assert_eq!(bank.books_wrong().await, []);
-    }
+    let approve = |id: &String| (format!("/approvals/{id}/approve"), &other.token, json!({}));
+    kill_while_answering(&bank, &waiting, 200, approve).await;
     let mut left = 0;
     for id in &waiting {
         let again = bank.post(&format!("/approvals/{id}/approve"), json!({})).bearer(&other.token).send().await;
@@ -463,21 +477,8 @@ async fn reversals_outlive_a_killed_server(kind: Kind) {
     for _ in 0..COUNT {
         sent.push(ada.transfer(&bob.account, "5").await.expect_status(201).text_at("/id"));
     }
-    let directory = TempDir::new().expect("a directory");
-    let arguments = ["--database-url", &bank.database.url, "--jwt-secret", JWT_SECRET];
-    let client = reqwest::Client::new();
-    for a_few in sent.chunks(COUNT / 4) {
-        let mut server = Server::start(directory.path(), &arguments);
-        let urls = a_few.iter().map(|id| server.url(&format!("/transactions/{id}/reverse"))).collect::<Vec<_>>();
-        let reverse = |url| client.post(url).bearer_auth(&clerk.token).json(&json!({})).send();
-        let mut answers = stream::iter(urls).map(reverse).buffer_unordered(4);
-        for _ in 0..COUNT / 8 {
-            assert_eq!(answers.next().await.expect("one of them").expect("an answer").status(), 201);
-        }
-        server.process.kill().expect("SIGKILL");
-        drop(answers);
-        assert_eq!(bank.books_wrong().await, []);
-    }
+    let reverse = |id: &String| (format!("/transactions/{id}/reverse"), &clerk.token, json!({}));
+    kill_while_answering(&bank, &sent, 201, reverse).await;
     let mut left = 0;
     for id in &sent {
         let again = clerk.post(&format!("/transactions/{id}/reverse"), json!({})).send().await;
@@ -612,21 +613,8 @@ async fn captures_outlive_a_killed_server(kind: Kind) {
         let body = json!({"from_account": ada.account, "to_account": bob.account, "amount": "10"});
         held.push(ada.post("/holds", body).send().await.expect_status(201).text_at("/id"));
     }
-    let directory = TempDir::new().expect("a directory");
-    let arguments = ["--database-url", &bank.database.url, "--jwt-secret", JWT_SECRET];
-    let client = reqwest::Client::new();
-    for a_few in held.chunks(COUNT / 4) {
-        let mut server = Server::start(directory.path(), &arguments);
-        let urls = a_few.iter().map(|id| server.url(&format!("/holds/{id}/capture"))).collect::<Vec<_>>();
-        let capture = |url| client.post(url).bearer_auth(&ada.token).json(&json!({"amount": "4"})).send();
-        let mut answers = stream::iter(urls).map(capture).buffer_unordered(4);
-        for _ in 0..COUNT / 8 {
-            assert_eq!(answers.next().await.expect("one of them").expect("an answer").status(), 201);
-        }
-        server.process.kill().expect("SIGKILL");
-        drop(answers);
-        assert_eq!(bank.books_wrong().await, []);
-    }
+    let capture = |id: &String| (format!("/holds/{id}/capture"), &ada.token, json!({"amount": "4"}));
+    kill_while_answering(&bank, &held, 201, capture).await;
     let mut left = 0;
     for id in &held {
         let again = ada.post(&format!("/holds/{id}/capture"), json!({"amount": "4"})).send().await;
@@ -661,21 +649,8 @@ async fn references_outlive_a_killed_server(kind: Kind) {
         let tags = json!({"run": "1"});
         json!({"account_number": ada.account, "amount": "1", "reference": format!("R{index}"), "metadata": tags})
     };
-    let directory = TempDir::new().expect("a directory");
-    let arguments = ["--database-url", &bank.database.url, "--jwt-secret", JWT_SECRET];
-    let client = reqwest::Client::new();
-    for quarter in 0..4 {
-        let mut server = Server::start(directory.path(), &arguments);
-        let url = server.url("/deposit");
-        let send = |index| client.post(&url).bearer_auth(&ada.token).json(&body(index)).send();
-        let mut answers = stream::iter(quarter * COUNT / 4..(quarter + 1) * COUNT / 4).map(send).buffer_unordered(4);
-        for _ in 0..COUNT / 8 {
-            assert_eq!(answers.next().await.expect("one of them").expect("an answer").status(), 201);
-        }
-        server.process.kill().expect("SIGKILL");
-        drop(answers);
-        assert_eq!(bank.books_wrong().await, []);
-    }
+    let deposit = |index: &usize| ("/deposit".to_owned(), &ada.token, body(*index));
+    kill_while_answering(&bank, &Vec::from_iter(0..COUNT), 201, deposit).await;
     let mut left = 0;
     for index in 0..COUNT {
         let again = ada.post("/deposit", body(index)).send().await;
@@ -713,22 +688,9 @@ async fn limits_outlive_a_killed_server(kind: Kind) {
     let (ada, clerk) = (bank.customer().await, bank.employee("staff").await);
     ada.deposit("1000").await.expect_status(201);
     clerk.set_limits_of(&ada.account, json!({"per_day": "500", "per_month": "900"})).await.expect_status(200);
-    let directory = TempDir::new().expect("a directory");
-    let arguments = ["--database-url", &bank.database.url, "--jwt-secret", JWT_SECRET];
-    let client = reqwest::Client::new();
-    for _ in 0..4 {
-        let mut server = Server::start(directory.path(), &arguments);
-        let url = server.url("/withdraw");
-        let body = json!({"account_number": ada.account, "amount": "5"});
-        let withdraw = |_| client.post(&url).bearer_auth(&ada.token).json(&body).send();
-        let mut answers = stream::iter(0..COUNT / 4).map(withdraw).buffer_unordered(4);
-        for _ in 0..COUNT / 8 {
-            assert_eq!(answers.next().await.expect("one of them").expect("an answer").status(), 201);
-        }
-        server.process.kill().expect("SIGKILL");
-        drop(answers);
-        assert_eq!(bank.books_wrong().await, []);
-    }
+    let withdraw =
+        |_: &usize| ("/withdraw".to_owned(), &ada.token, json!({"account_number": ada.account, "amount": "5"}));
+    kill_while_answering(&bank, &Vec::from_iter(0..COUNT), 201, withdraw).await;
     let balance: f64 = ada.balance().await.parse().expect("a balance");
     let limits = ada.limits().await;
     for period in ["per_day", "per_month"] {
