@@ -305,7 +305,10 @@ bank_tests! {
             for (who, expected) in EVERYBODY.into_iter().zip(expected) {
                 let answer = Scene::set(bank, &staff, who).await.call(method, path).await;
                 if answer.status.as_u16() != *expected {
-                    wrong.push(format!("{method} {path} by {who:?}: {} instead of {expected}: {}", answer.status, answer.body));
+                    wrong.push(format!(
+                        "{method} {path} by {who:?}: {} instead of {expected}: {}",
+                        answer.status, answer.body
+                    ));
                 }
                 if who == Who::OtherCustomer && *expected == 404 {
                     let missing = Scene::set(bank, &staff, who).await.about_nothing().call(method, path).await;
@@ -332,7 +335,10 @@ bank_tests! {
                 let expected = if is_asked { 401 } else { usual };
                 let code = answer.body["code"].as_str().unwrap_or_default();
                 if answer.status.as_u16() != expected || (code == "recent_sign_in_required") != is_asked {
-                    wrong.push(format!("{method} {path} by {who:?}: {} instead of {expected}: {}", answer.status, answer.body));
+                    wrong.push(format!(
+                        "{method} {path} by {who:?}: {} instead of {expected}: {}",
+                        answer.status, answer.body
+                    ));
                 }
             }
         }

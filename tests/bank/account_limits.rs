@@ -62,7 +62,10 @@ bank_tests! {
         let ada = bank.customer().await;
         ada.deposit("5").await.expect_status(201);
         let limits = ada.limits().await;
-        assert_eq!((&limits["account_number"], &limits["currency"], &limits["overdraft"]), (&json!(ada.account), &json!("USD"), &json!("0.00")));
+        assert_eq!(
+            (&limits["account_number"], &limits["currency"], &limits["overdraft"]),
+            (&json!(ada.account), &json!("USD"), &json!("0.00"))
+        );
         assert_eq!(limits["per_movement"], json!({"limit": null, "bank": null, "own": null}));
         for name in ["per_day", "per_month", "movements_per_day"] {
             for member in ["limit", "bank", "own", "used", "remaining"] {
@@ -81,17 +84,22 @@ bank_tests! {
         ada.withdraw("120").await.expect_status(201);
         assert_eq!(ada.balance().await, "-100.00");
         let refused = ada.withdraw("0.01").await.expect_problem(409, "insufficient_funds");
-        let told = ["available", "held", "short_by", "requested", "currency"].map(|name| member(&refused, name).to_owned());
+        let told =
+            ["available", "held", "short_by", "requested", "currency"].map(|name| member(&refused, name).to_owned());
         assert_eq!(told, ["0.00", "0.00", "0.01", "0.01", "USD"]);
         assert!(lacks(&refused.body, &MEMBERS[5..]), "{}", refused.body);
 
-        let in_use = clerk.set_limits_of(&ada.account, json!({"overdraft": "99.99"})).await.expect_problem(409, "overdraft_in_use");
+        let in_use = clerk
+            .set_limits_of(&ada.account, json!({"overdraft": "99.99"}))
+            .await
+            .expect_problem(409, "overdraft_in_use");
         assert_eq!((member(&in_use, "used"), member(&in_use, "requested")), ("100.00", "99.99"));
         clerk.set_limits_of(&ada.account, json!({})).await.expect_problem(409, "overdraft_in_use");
         ada.deposit("70").await.expect_status(201);
         let hold = json!({"account_number": ada.account, "amount": "10"});
         let hold = ada.post("/holds", hold).send().await.expect_status(201).text_at("/id");
-        let in_use = clerk.set_limits_of(&ada.account, json!({"overdraft": "39"})).await.expect_problem(409, "overdraft_in_use");
+        let in_use =
+            clerk.set_limits_of(&ada.account, json!({"overdraft": "39"})).await.expect_problem(409, "overdraft_in_use");
         assert_eq!(member(&in_use, "used"), "40.00");
         clerk.set_limits_of(&ada.account, json!({"overdraft": "40.00"})).await.expect_status(200);
         let refused = ada.withdraw("5").await.expect_problem(409, "insufficient_funds");
@@ -109,7 +117,10 @@ bank_tests! {
         assert_eq!((&set["per_day"]["used"], &set["per_day"]["remaining"]), (&json!("0.00"), &json!("100.00")));
 
         let refused = ada.withdraw("60.01").await.expect_problem(409, "limit_exceeded");
-        assert_eq!(["limit", "allowed", "requested", "remaining", "currency"].map(|name| member(&refused, name)), ["per_movement", "60.00", "60.01", "60.00", "USD"]);
+        assert_eq!(
+            ["limit", "allowed", "requested", "remaining", "currency"].map(|name| member(&refused, name)),
+            ["per_movement", "60.00", "60.01", "60.00", "USD"]
+        );
         assert!(lacks(&refused.body, &["used", "resets_at", "available", "held", "short_by"]), "{}", refused.body);
 
         ada.transfer(&bob.account, "60").await.expect_status(201);
@@ -136,7 +147,10 @@ bank_tests! {
         // The month stands longest, so it is named.
         clerk.set_limits_of(&ada.account, json!({"per_day": "64", "per_month": "64"})).await.expect_status(200);
         let refused = ada.withdraw("2").await.expect_problem(409, "limit_exceeded");
-        assert_eq!((member(&refused, "limit"), &refused.body["resets_at"]), ("per_month", &now["per_month"]["resets_at"]));
+        assert_eq!(
+            (member(&refused, "limit"), &refused.body["resets_at"]),
+            ("per_month", &now["per_month"]["resets_at"])
+        );
         ada.withdraw("1").await.expect_status(201);
         clerk.set_limits_of(&ada.account, json!({})).await.expect_status(200);
         ada.withdraw("500").await.expect_status(201);
@@ -205,7 +219,10 @@ bank_tests! {
         let (ada, clerk) = (bank.customer().await, bank.employee("staff").await);
         ada.deposit("1000").await.expect_status(201);
         clerk.set_limits_of(&ada.account, json!({"per_day": "100", "movements_per_day": 9})).await.expect_status(200);
-        let above = ada.set_own_limits(json!({"per_day": "100.01", "movements_per_day": 10, "per_month": "7"})).await.expect_problem(422, "validation_failed");
+        let above = ada
+            .set_own_limits(json!({"per_day": "100.01", "movements_per_day": 10, "per_month": "7"}))
+            .await
+            .expect_problem(422, "validation_failed");
         assert_eq!(above.pointers(), ["/per_day", "/movements_per_day"]);
         let above = ada.set_own_limits(json!({"per_day": "101"})).await.expect_problem(422, "limit_above_banks");
         assert!(above.text_at("/detail").contains("100.00 USD"), "{}", above.body);
@@ -214,8 +231,14 @@ bank_tests! {
 
         let lower = ada.set_own_limits(json!({"per_day": "10", "per_movement": "8"})).await.expect_status(200).body;
         assert_eq!(lower["per_day"]["limit"], "10.00");
-        assert_eq!((&lower["per_day"]["bank"], &lower["per_day"]["own"], &lower["next_own"]), (&json!("100.00"), &json!("10.00"), &Value::Null));
-        assert_eq!((&lower["movements_per_day"]["limit"], &lower["movements_per_day"]["own"]), (&json!(9), &Value::Null));
+        assert_eq!(
+            (&lower["per_day"]["bank"], &lower["per_day"]["own"], &lower["next_own"]),
+            (&json!("100.00"), &json!("10.00"), &Value::Null)
+        );
+        assert_eq!(
+            (&lower["movements_per_day"]["limit"], &lower["movements_per_day"]["own"]),
+            (&json!(9), &Value::Null)
+        );
         ada.withdraw("8.01").await.expect_problem(409, "limit_exceeded");
         ada.withdraw("8").await.expect_status(201);
 
@@ -224,7 +247,10 @@ bank_tests! {
         let raised = ada.set_own_limits(mixed.clone()).await.expect_status(200).body;
         assert_eq!((&raised["per_day"]["limit"], &raised["per_movement"]["limit"]), (&json!("10.00"), &json!("5.00")));
         let next = raised["next_own"].clone();
-        assert_eq!((&next["per_day"], &next["per_movement"], &next["per_month"]), (&json!("50.00"), &json!("5.00"), &Value::Null));
+        assert_eq!(
+            (&next["per_day"], &next["per_movement"], &next["per_month"]),
+            (&json!("50.00"), &json!("5.00"), &Value::Null)
+        );
         let effective_at: Timestamp = next["effective_at"].as_str().expect("a moment").parse().expect("a moment");
         let wait = effective_at.since(Timestamp::now());
         assert!(wait > RAISE_WAITS - Duration::from_secs(60) && wait <= RAISE_WAITS, "{wait:?}");
@@ -236,7 +262,10 @@ bank_tests! {
         assert_eq!(ada.limits().await, less);
 
         // A day later.
-        let later = format!("update account_limits set next_effective_at = next_effective_at - 86400000000 where account_number = {}", ada.account);
+        let later = format!(
+            "update account_limits set next_effective_at = next_effective_at - 86400000000 where account_number = {}",
+            ada.account
+        );
         bank.tamper(&later).await;
         let now = ada.limits().await;
         assert_eq!((&now["per_day"]["limit"], &now["next_own"]), (&json!("40.00"), &Value::Null));
@@ -279,11 +308,21 @@ bank_tests! {
         let whole = ada.set_own_limits(json!({"movements_per_day": 3.0})).await.expect_status(200);
         assert_eq!(whole.body["movements_per_day"]["own"], 3);
         refused(json!({"per_week": "3"}), "unknown_field", "/per_week").await;
-        clerk.set_limits_of(&yen.account, json!({"per_day": "1.5"})).await.expect_problem(422, "amount_too_many_decimals");
-        let set = clerk.set_limits_of(&yen.account, json!({"per_day": "999999999999", "per_month": null})).await.expect_status(200);
+        clerk
+            .set_limits_of(&yen.account, json!({"per_day": "1.5"}))
+            .await
+            .expect_problem(422, "amount_too_many_decimals");
+        let set = clerk
+            .set_limits_of(&yen.account, json!({"per_day": "999999999999", "per_month": null}))
+            .await
+            .expect_status(200);
         assert_eq!(set.text_at("/per_day/bank"), "999999999999");
-        let set = clerk.set_limits_of(&dinar.account, json!({"per_day": "0", "overdraft": "0.125"})).await.expect_status(200);
-        assert_eq!((set.text_at("/per_day/limit"), set.text_at("/overdraft")), ("0.000".to_owned(), "0.125".to_owned()));
+        let set =
+            clerk.set_limits_of(&dinar.account, json!({"per_day": "0", "overdraft": "0.125"})).await.expect_status(200);
+        assert_eq!(
+            (set.text_at("/per_day/limit"), set.text_at("/overdraft")),
+            ("0.000".to_owned(), "0.125".to_owned())
+        );
         // What GET answers, PUT takes.
         clerk.set_limits_of(&ada.account, json!({"overdraft": "0.00", "per_day": null})).await.expect_status(200);
         ada.request(Method::DELETE, &format!("/accounts/{}", ada.account)).send().await.expect_status(204);
@@ -291,7 +330,12 @@ bank_tests! {
     }
 
     async fn nobody_sees_or_sets_limits_that_are_not_theirs(bank: &TestBank) {
-        let (ada, eve, clerk, auditor) = (bank.customer().await, bank.customer().await, bank.employee("staff").await, bank.employee("auditor").await);
+        let (ada, eve, clerk, auditor) = (
+            bank.customer().await,
+            bank.customer().await,
+            bank.employee("staff").await,
+            bank.employee("auditor").await,
+        );
         eve.limits_of(&ada.account).await.expect_problem(404, "account_not_found");
         eve.set_limits_of(&ada.account, json!({})).await.expect_problem(404, "account_not_found");
         auditor.set_limits_of(&ada.account, json!({})).await.expect_problem(403, "auditor_changes_nothing");
@@ -303,7 +347,11 @@ bank_tests! {
             ("limits_set", json!("overdraft 0.00, movement none, day 3.00, month none, count none")),
             ("own_limits_set", json!("movement none, day 2.00, month none, count none")),
         ] {
-            let found = auditor.get(&format!("/audit?action={action}&account_number={}", ada.account)).send().await.expect_status(200);
+            let found = auditor
+                .get(&format!("/audit?action={action}&account_number={}", ada.account))
+                .send()
+                .await
+                .expect_status(200);
             assert_eq!(found.body["data"].as_array().map(Vec::len), Some(1), "{action}: {}", found.body);
             assert_eq!(found.body["data"][0]["detail"], detail);
         }
@@ -313,7 +361,8 @@ bank_tests! {
         ada.withdraw("2").await.expect_status(201);
         clerk.set_limits_of(&ada.account, json!({})).await.expect_problem(409, "overdraft_in_use");
         eventually("the refusal is on record", async || {
-            let found = auditor.get(&format!("/audit?action=movement_refused&account_number={}", ada.account)).send().await;
+            let found =
+                auditor.get(&format!("/audit?action=movement_refused&account_number={}", ada.account)).send().await;
             found.expect_status(200).body["data"][0]["detail"] == "overdraft_in_use"
         })
         .await;
@@ -353,7 +402,10 @@ bank_tests! {
         let done = send(false, ["4", "7", "6"]).await.expect_status(200);
         assert_eq!((&done.body["booked"], &done.body["refused"]), (&json!(2), &json!(1)));
         let problem = &done.body["data"][1]["problem"];
-        assert_eq!((&problem["limit"], &problem["used"], &problem["remaining"]), (&json!("per_day"), &json!("4.00"), &json!("6.00")));
+        assert_eq!(
+            (&problem["limit"], &problem["used"], &problem["remaining"]),
+            (&json!("per_day"), &json!("4.00"), &json!("6.00"))
+        );
         assert_eq!(ada.limits().await["per_day"]["remaining"], "0.00");
     }
 
@@ -399,7 +451,10 @@ bank_tests! {
         clerk.set_limits_of(&ada.account, json!({"per_day": "10", "movements_per_day": 1})).await.expect_status(200);
         // As if what is counted were yesterday's, and that all was used.
         let yesterday = "day_started_at = day_started_at - 86400000000, day_ends_at = day_ends_at - 86400000000";
-        let sql = format!("update account_limits set {yesterday}, spent_today = 1000, movements_today = 1 where account_number = {}", ada.account);
+        let sql = format!(
+            "update account_limits set {yesterday}, spent_today = 1000, movements_today = 1 where account_number = {}",
+            ada.account
+        );
         bank.tamper(&sql).await;
         let now = ada.limits().await;
         assert_eq!((&now["per_day"]["used"], &now["movements_per_day"]["remaining"]), (&json!("0.00"), &json!(1)));
@@ -409,7 +464,12 @@ bank_tests! {
 
     async fn a_frozen_account_keeps_its_limits(bank: &TestBank) {
         let (ada, clerk) = (bank.customer().await, bank.employee("staff").await);
-        clerk.request(Method::PUT, &format!("/accounts/{}/status", ada.account)).json(json!({"status": "frozen"})).send().await.expect_status(200);
+        clerk
+            .request(Method::PUT, &format!("/accounts/{}/status", ada.account))
+            .json(json!({"status": "frozen"}))
+            .send()
+            .await
+            .expect_status(200);
         clerk.set_limits_of(&ada.account, json!({"per_day": "1"})).await.expect_status(200);
         ada.set_own_limits(json!({"per_day": "0.5"})).await.expect_status(200);
     }
@@ -417,14 +477,20 @@ bank_tests! {
     async fn the_doctor_finds_each_forged_limit(bank: &TestBank) {
         let (ada, bob, clerk) = (bank.customer().await, bank.customer().await, bank.employee("staff").await);
         ada.deposit("100").await.expect_status(201);
-        clerk.set_limits_of(&ada.account, json!({"overdraft": "50", "per_day": "30", "per_month": "300"})).await.expect_status(200);
+        clerk
+            .set_limits_of(&ada.account, json!({"overdraft": "50", "per_day": "30", "per_month": "300"}))
+            .await
+            .expect_status(200);
         ada.set_own_limits(json!({"per_movement": "5", "movements_per_day": 4})).await.expect_status(200);
         ada.set_own_limits(json!({"per_movement": "6", "movements_per_day": 4})).await.expect_status(200);
         ada.withdraw("3").await.expect_status(201);
         let hold = json!({"account_number": ada.account, "amount": "2"});
         ada.post("/holds", hold).send().await.expect_status(201);
         assert_eq!(bank.books_wrong().await, []);
-        let true_or = |number: &str| match bank.kind { Kind::Sqlite => number.to_owned(), Kind::Postgres => (number == "1").to_string() };
+        let true_or = |number: &str| match bank.kind {
+            Kind::Sqlite => number.to_owned(),
+            Kind::Postgres => (number == "1").to_string(),
+        };
         let (yes, no) = (true_or("1"), true_or("0"));
         let limits = format!("account_limits where account_number = {}", ada.account);
         let account = format!("accounts where account_number = {}", ada.account);
@@ -493,8 +559,14 @@ bank_tests! {
         let waiting = clerk.set_limits_of(&ada.account, large.clone()).await.expect_status(202);
         let id = waiting.text_at("/approval_id");
         assert_eq!(waiting.header("location"), Some(&*format!("/approvals/{id}")));
-        assert_eq!((waiting.text_at("/overdraft"), &waiting.body["per_day"]["bank"]), ("1000.00".to_owned(), &Value::Null));
-        assert_eq!(clerk.set_limits_of(&ada.account, large.clone()).await.expect_status(202).text_at("/approval_id"), id);
+        assert_eq!(
+            (waiting.text_at("/overdraft"), &waiting.body["per_day"]["bank"]),
+            ("1000.00".to_owned(), &Value::Null)
+        );
+        assert_eq!(
+            clerk.set_limits_of(&ada.account, large.clone()).await.expect_status(202).text_at("/approval_id"),
+            id
+        );
         let another = json!({"overdraft": "2000"});
         other.set_limits_of(&ada.account, another).await.expect_problem(409, "limit_change_pending");
         // Nor lower ones, whose place the others would take when they are approved.
@@ -505,14 +577,27 @@ bank_tests! {
         assert_eq!(ada.limits().await.get("approval_id"), None);
 
         let shown = other.get(&format!("/approvals/{id}")).send().await.expect_status(200).body;
-        assert_eq!((&shown["type"], &shown["status"], &shown["account_number"]), (&json!("limit_change"), &json!("pending"), &json!(ada.account)));
-        assert_eq!(shown["limits"], json!({"overdraft": "1000.01", "per_movement": null, "per_day": "50.00", "per_month": null, "movements_per_day": null}));
+        assert_eq!(
+            (&shown["type"], &shown["status"], &shown["account_number"]),
+            (&json!("limit_change"), &json!("pending"), &json!(ada.account))
+        );
+        assert_eq!(
+            shown["limits"],
+            json!({"overdraft": "1000.01", "per_movement": null, "per_day": "50.00", "per_month": null, "movements_per_day": null})
+        );
         let listed = other.get("/approvals?status=pending").send().await.expect_status(200);
         assert_eq!(listed.text_at("/data/0/id"), id);
-        let decide = async |who: &Customer<'_>, what: &str| who.request(Method::POST, &format!("/approvals/{id}/{what}")).send().await;
+        let decide = async |who: &Customer<'_>, what: &str| {
+            who.request(Method::POST, &format!("/approvals/{id}/{what}")).send().await
+        };
         decide(&clerk, "approve").await.expect_problem(403, "own_approval");
         decide(&ada, "approve").await.expect_problem(403, "role_required");
-        other.a_while_later().request(Method::POST, &format!("/approvals/{id}/approve")).send().await.expect_problem(401, "recent_sign_in_required");
+        other
+            .a_while_later()
+            .request(Method::POST, &format!("/approvals/{id}/approve"))
+            .send()
+            .await
+            .expect_problem(401, "recent_sign_in_required");
         assert_eq!(decide(&other, "approve").await.expect_status(200).text_at("/status"), "approved");
         decide(&other, "approve").await.expect_problem(409, "approval_not_pending");
         decide(&other, "reject").await.expect_problem(409, "approval_not_pending");
@@ -526,10 +611,13 @@ bank_tests! {
     }
 
     async fn owners_decide_nothing_about_their_own_limits(bank: &TestBank) {
-        let (owner, clerk, other) = (bank.employee("staff").await, bank.employee("staff").await, bank.employee("admin").await);
+        let (owner, clerk, other) =
+            (bank.employee("staff").await, bank.employee("staff").await, bank.employee("admin").await);
         let large = json!({"overdraft": "5000"});
         let id = clerk.set_limits_of(&owner.account, large.clone()).await.expect_status(202).text_at("/approval_id");
-        let decide = async |who: &Customer<'_>, what: &str| who.request(Method::POST, &format!("/approvals/{id}/{what}")).send().await;
+        let decide = async |who: &Customer<'_>, what: &str| {
+            who.request(Method::POST, &format!("/approvals/{id}/{what}")).send().await
+        };
         decide(&owner, "approve").await.expect_problem(403, "own_account");
         decide(&owner, "reject").await.expect_problem(403, "own_account");
         assert_eq!(decide(&clerk, "reject").await.expect_status(200).text_at("/status"), "rejected");
@@ -539,7 +627,11 @@ bank_tests! {
         // Whoever has left the bank's staff has asked in vain.
         let id = clerk.set_limits_of(&owner.account, large).await.expect_status(202).text_at("/approval_id");
         bank.tamper(&format!("update users set role = 'customer' where email = '{}'", clerk.email)).await;
-        other.request(Method::POST, &format!("/approvals/{id}/approve")).send().await.expect_problem(409, "requester_not_staff");
+        other
+            .request(Method::POST, &format!("/approvals/{id}/approve"))
+            .send()
+            .await
+            .expect_problem(409, "requester_not_staff");
         other.request(Method::POST, &format!("/approvals/{id}/reject")).send().await.expect_status(200);
     }
 
@@ -550,7 +642,9 @@ bank_tests! {
             ada.deposit("900").await.expect_status(201);
         }
         clerk.set_limits_of(&ada.account, json!({"per_day": "1600"})).await.expect_status(200);
-        let ask = async |amount: &str| clerk.post("/withdraw", json!({"account_number": ada.account, "amount": amount})).send().await;
+        let ask = async |amount: &str| {
+            clerk.post("/withdraw", json!({"account_number": ada.account, "amount": amount})).send().await
+        };
         ask("1600.01").await.expect_problem(409, "limit_exceeded");
         let id = ask("1500").await.expect_status(202).text_at("/id");
         assert_eq!(ada.limits().await["per_day"]["used"], "0.00");
@@ -565,20 +659,36 @@ bank_tests! {
 
     async fn two_who_approve_limits_at_once_set_them_once(bank: &TestBank) {
         let (ada, clerk, other) = (bank.customer().await, bank.employee("staff").await, bank.employee("staff").await);
-        let id = clerk.set_limits_of(&ada.account, json!({"overdraft": "3000"})).await.expect_status(202).text_at("/approval_id");
+        let id = clerk
+            .set_limits_of(&ada.account, json!({"overdraft": "3000"}))
+            .await
+            .expect_status(202)
+            .text_at("/approval_id");
         let approve = |_| other.request(Method::POST, &format!("/approvals/{id}/approve")).send();
         let answers = join_all((0..8).map(approve)).await;
         assert_eq!(answers.iter().filter(|answer| answer.status == 200).count(), 1);
         let auditor = bank.employee("auditor").await;
-        let found = auditor.get(&format!("/audit?action=limits_set&account_number={}", ada.account)).send().await.expect_status(200);
+        let found = auditor
+            .get(&format!("/audit?action=limits_set&account_number={}", ada.account))
+            .send()
+            .await
+            .expect_status(200);
         assert_eq!(found.body["data"].as_array().map(Vec::len), Some(1), "{}", found.body);
     }
 
     async fn the_doctor_finds_a_change_that_one_person_made(bank: &TestBank) {
         let (ada, clerk, other) = (bank.customer().await, bank.employee("staff").await, bank.employee("staff").await);
-        let id = clerk.set_limits_of(&ada.account, json!({"overdraft": "3000"})).await.expect_status(202).text_at("/approval_id");
+        let id = clerk
+            .set_limits_of(&ada.account, json!({"overdraft": "3000"}))
+            .await
+            .expect_status(202)
+            .text_at("/approval_id");
         other.request(Method::POST, &format!("/approvals/{id}/approve")).send().await.expect_status(200);
-        for sql in ["delete from limit_changes", "update limit_changes set overdraft = 1", "update limit_changes set decided_by = requested_by"] {
+        for sql in [
+            "delete from limit_changes",
+            "update limit_changes set overdraft = 1",
+            "update limit_changes set decided_by = requested_by",
+        ] {
             assert!(bank.try_to_tamper(sql).await.is_err(), "{sql}");
         }
         let on = if bank.kind == Kind::Postgres { " on limit_changes" } else { "" };
@@ -590,13 +700,20 @@ bank_tests! {
         bank.tamper(kept).await;
         for forged in [format!("decided_by = {owner}"), format!("requested_by = {owner}")] {
             bank.tamper(&format!("update limit_changes set {forged}")).await;
-            assert_eq!(bank.books_wrong().await.into_iter().map(|(invariant, _)| invariant).collect::<Vec<_>>(), [CHANGES], "{forged}");
+            assert_eq!(
+                bank.books_wrong().await.into_iter().map(|(invariant, _)| invariant).collect::<Vec<_>>(),
+                [CHANGES],
+                "{forged}"
+            );
             bank.tamper("update limit_changes set decided_by = (select decided_by from kept), requested_by = (select requested_by from kept)").await;
         }
         if bank.kind == Kind::Sqlite {
             // PostgreSQL has no way round its own check.
             bank.tamper("update limit_changes set decided_by = requested_by").await;
-            assert_eq!(bank.books_wrong().await.into_iter().map(|(invariant, _)| invariant).collect::<Vec<_>>(), [CHANGES]);
+            assert_eq!(
+                bank.books_wrong().await.into_iter().map(|(invariant, _)| invariant).collect::<Vec<_>>(),
+                [CHANGES]
+            );
             bank.tamper("update limit_changes set decided_by = (select decided_by from kept)").await;
         }
         bank.tamper("drop table kept").await;

@@ -106,7 +106,10 @@ bank_tests! {
         ada.withdraw("1").await.expect_problem(409, "account_frozen");
         ada.transfer(&bob.account, "1").await.expect_problem(409, "account_frozen");
         bob.transfer(&ada.account, "1").await.expect_problem(409, "receiver_unavailable");
-        ada.request(Method::DELETE, &format!("/accounts/{}", ada.account)).send().await.expect_problem(409, "account_frozen");
+        ada.request(Method::DELETE, &format!("/accounts/{}", ada.account))
+            .send()
+            .await
+            .expect_problem(409, "account_frozen");
         assert_eq!(ada.balance().await, "5.00");
     }
 

@@ -63,18 +63,36 @@ bank_tests! {
         let (clerk, admin) = (bank.employee("staff").await, bank.employee("admin").await);
         let (ada, bob) = (bank.customer().await, bank.customer().await);
         ada.deposit("9000").await.expect_status(201);
-        let transfer = json!({"from_account": ada.account, "to_account": bob.account, "amount": "2000", "currency": "USD"});
+        let transfer =
+            json!({"from_account": ada.account, "to_account": bob.account, "amount": "2000", "currency": "USD"});
         for (movement, request, members, after) in [
-            ("deposit", clerk.ask_for_deposit(&ada.account, "1500.50"), json!({"account_number": ada.account}), "10500.50"),
-            ("withdrawal", clerk.ask_for_withdrawal(&ada.account, "1500.5"), json!({"account_number": ada.account}), "9000.00"),
-            ("transfer", clerk.post("/transfer", transfer),
-             json!({"from_account": ada.account, "to_account": bob.account}), "7000.00"),
+            (
+                "deposit",
+                clerk.ask_for_deposit(&ada.account, "1500.50"),
+                json!({"account_number": ada.account}),
+                "10500.50",
+            ),
+            (
+                "withdrawal",
+                clerk.ask_for_withdrawal(&ada.account, "1500.5"),
+                json!({"account_number": ada.account}),
+                "9000.00",
+            ),
+            (
+                "transfer",
+                clerk.post("/transfer", transfer),
+                json!({"from_account": ada.account, "to_account": bob.account}),
+                "7000.00",
+            ),
         ] {
             let before = ada.balance().await;
             let waiting = request.send().await.expect_status(202);
             let id = waiting.text_at("/id");
             assert_eq!(waiting.header("location"), Some(&*format!("/approvals/{id}")));
-            assert_eq!((waiting.text_at("/status"), waiting.text_at("/type")), ("pending_approval".to_owned(), movement.to_owned()));
+            assert_eq!(
+                (waiting.text_at("/status"), waiting.text_at("/type")),
+                ("pending_approval".to_owned(), movement.to_owned())
+            );
             assert_eq!(waiting.body["account_number"], json!(ada.account));
             assert_eq!(waiting.body["counterparty"], members.get("to_account").cloned().unwrap_or(Value::Null));
             for posted in ["balance", "sequence", "hash"] {
@@ -87,7 +105,10 @@ bank_tests! {
             for (member, value) in members.as_object().expect("an object") {
                 assert_eq!(&approval[member], value);
             }
-            assert_eq!(approval.as_object().map(|body| body.contains_key("account_number")), Some(movement != "transfer"));
+            assert_eq!(
+                approval.as_object().map(|body| body.contains_key("account_number")),
+                Some(movement != "transfer")
+            );
             assert_eq!(approval["requested_by"], json!(clerk.who().await));
             for open in ["decided_by", "decided_at", "transaction_id"] {
                 assert!(approval[open].is_null(), "{open}: {approval}");
@@ -95,18 +116,24 @@ bank_tests! {
             assert_eq!(ids(&admin.approvals("status=pending").await), vec![&*id]);
 
             let approved = admin.approve(&id).await.expect_status(200);
-            assert_eq!((approved.text_at("/status"), approved.text_at("/decided_by")), ("approved".to_owned(), admin.who().await));
+            assert_eq!(
+                (approved.text_at("/status"), approved.text_at("/decided_by")),
+                ("approved".to_owned(), admin.who().await)
+            );
             assert!(approved.text_at("/decided_at") > approved.text_at("/requested_at"));
             assert_eq!(ada.balance().await, after);
             let path = format!("/transactions/{}", approved.text_at("/transaction_id"));
             let entry = ada.get(&path).send().await.expect_status(200);
-            for member in ["id", "type", "amount", "currency", "description", "account_number", "counterparty", "direction"] {
+            for member in
+                ["id", "type", "amount", "currency", "description", "account_number", "counterparty", "direction"]
+            {
                 assert_eq!(entry.body[member], waiting.body[member], "{member}");
             }
             assert_eq!(entry.text_at("/status"), "posted");
             // Only what waits has an end.
             let members = |answer: &Answer| {
-                let names = answer.body.as_object().expect("an object").keys().filter(|name| *name != "expires_at").cloned();
+                let names =
+                    answer.body.as_object().expect("an object").keys().filter(|name| *name != "expires_at").cloned();
                 names.collect::<Vec<_>>()
             };
             assert_eq!(members(&waiting), members(&entry));
@@ -118,11 +145,16 @@ bank_tests! {
 
     async fn what_is_not_above_the_amount_is_booked_at_once(bank: &TestBank) {
         let (clerk, other) = (bank.employee("staff").await, bank.employee("staff").await);
-        for (currency, at, above) in [("USD", "1000.00", "1000.01"), ("JPY", "1000", "1001"), ("KWD", "1000.000", "1000.001")] {
+        for (currency, at, above) in
+            [("USD", "1000.00", "1000.01"), ("JPY", "1000", "1001"), ("KWD", "1000.000", "1000.001")]
+        {
             let ada = bank.customer_in(currency).await;
             clerk.ask_for_deposit(&ada.account, at).send().await.expect_status(201);
             let waiting = clerk.ask_for_deposit(&ada.account, above).send().await.expect_status(202);
-            assert_eq!((waiting.text_at("/amount"), waiting.text_at("/currency")), (above.to_owned(), currency.to_owned()));
+            assert_eq!(
+                (waiting.text_at("/amount"), waiting.text_at("/currency")),
+                (above.to_owned(), currency.to_owned())
+            );
             assert_eq!(ada.balance().await, at);
             other.ask_for_withdrawal(&ada.account, at).send().await.expect_status(201);
             bank.employee("staff").await.approve(&waiting.text_at("/id")).await.expect_status(200);
@@ -152,7 +184,10 @@ bank_tests! {
         clerk.approve(&id).await.expect_problem(403, "own_approval");
         assert_eq!(clerk.approval(&id).await["status"], "pending");
         let withdrawn = clerk.reject(&id).await.expect_status(200);
-        assert_eq!((withdrawn.text_at("/status"), withdrawn.text_at("/decided_by")), ("rejected".to_owned(), clerk.who().await));
+        assert_eq!(
+            (withdrawn.text_at("/status"), withdrawn.text_at("/decided_by")),
+            ("rejected".to_owned(), clerk.who().await)
+        );
         assert!(withdrawn.body["transaction_id"].is_null());
         for decision in ["approve", "reject"] {
             other.decide(&id, decision).await.expect_problem(409, "approval_not_pending");
@@ -189,7 +224,8 @@ bank_tests! {
         for round in 0..60u64 {
             let id = clerk.waiting_deposit(&ada.account).await;
             // From a rejection long before the approval, over all that is between, to one when the money has moved.
-            let head_start = |of_reject: u64, of_approve: u64| Duration::from_millis(3 * of_reject.saturating_sub(of_approve));
+            let head_start =
+                |of_reject: u64, of_approve: u64| Duration::from_millis(3 * of_reject.saturating_sub(of_approve));
             let approve = async {
                 tokio::time::sleep(head_start(round % 20, 10)).await;
                 one.approve(&id).await
@@ -257,7 +293,8 @@ bank_tests! {
 
     async fn one_key_fired_often_at_once_asks_once(bank: &TestBank) {
         let (clerk, ada) = (bank.employee("staff").await, bank.customer().await);
-        let ask = |amount: &'static str| clerk.ask_for_deposit(&ada.account, amount).header("idempotency-key", "k").send();
+        let ask =
+            |amount: &'static str| clerk.ask_for_deposit(&ada.account, amount).header("idempotency-key", "k").send();
         let answers = join_all((0..20).map(|_| ask("5000"))).await;
         for answer in &answers {
             assert_eq!((answer.status.as_u16(), &answer.body), (202, &answers[0].body));
@@ -272,7 +309,9 @@ bank_tests! {
             let key = format!("k{round}");
             let before = ada.balance().await;
             let asked = ids(&clerk.approvals("").await).len();
-            let ask = |amount: &'static str| clerk.ask_for_deposit(&ada.account, amount).header("idempotency-key", &key).send();
+            let ask = |amount: &'static str| {
+                clerk.ask_for_deposit(&ada.account, amount).header("idempotency-key", &key).send()
+            };
             let (large, small) = join(ask("5000"), ask("1")).await;
             let booked = ada.balance().await != before;
             let waits = ids(&clerk.approvals("").await).len() > asked;
@@ -327,9 +366,13 @@ bank_tests! {
     }
 
     async fn only_staff_decide_and_auditors_look(bank: &TestBank) {
-        let (clerk, ada, auditor) = (bank.employee("staff").await, bank.customer().await, bank.employee("auditor").await);
+        let (clerk, ada, auditor) =
+            (bank.employee("staff").await, bank.customer().await, bank.employee("auditor").await);
         let id = clerk.waiting_deposit(&ada.account).await;
-        assert_eq!((auditor.approval(&id).await["status"].clone(), ids(&auditor.approvals("").await)), (json!("pending"), vec![&*id]));
+        assert_eq!(
+            (auditor.approval(&id).await["status"].clone(), ids(&auditor.approvals("").await)),
+            (json!("pending"), vec![&*id])
+        );
         for (who, decision) in [(&auditor, "approve"), (&auditor, "reject"), (&ada, "approve"), (&ada, "reject")] {
             who.decide(&id, decision).await.expect_problem(403, "role_required");
         }
@@ -357,7 +400,9 @@ bank_tests! {
             let path = format!("/users/{}/{what}", who.who().await);
             let answer = admin.request(Method::PUT, &path).json(json!({what: value})).send().await;
             match what {
-                "role" => drop(second.approve(&answer.expect_status(202).text_at("/approval_id")).await.expect_status(200)),
+                "role" => {
+                    drop(second.approve(&answer.expect_status(202).text_at("/approval_id")).await.expect_status(200))
+                }
                 _ => drop(answer.expect_status(200)),
             }
         };
@@ -389,7 +434,10 @@ bank_tests! {
         };
         assert_eq!(moment("expires_at") - moment("requested_at"), 7 * 24 * 3_600 * 1_000_000);
         // Ids of this second begin alike: the older one is the one that comes first.
-        bank.tamper_with_approvals("update approvals set expires_at = requested_at where id = (select id from approvals order by id limit 1)").await;
+        bank.tamper_with_approvals(
+            "update approvals set expires_at = requested_at where id = (select id from approvals order by id limit 1)",
+        )
+        .await;
         assert_eq!(other.approval(&id).await["status"], "expired");
         for decision in ["approve", "reject"] {
             other.decide(&id, decision).await.expect_problem(409, "approval_not_pending");
@@ -422,7 +470,8 @@ bank_tests! {
     }
 
     async fn every_step_is_on_record(bank: &TestBank) {
-        let (clerk, other, auditor) = (bank.employee("staff").await, bank.employee("staff").await, bank.employee("auditor").await);
+        let (clerk, other, auditor) =
+            (bank.employee("staff").await, bank.employee("staff").await, bank.employee("auditor").await);
         let ada = bank.customer().await;
         let (granted, refused) = (clerk.waiting_deposit(&ada.account).await, clerk.waiting_deposit(&ada.account).await);
         other.approve(&granted).await.expect_status(200);
@@ -450,26 +499,38 @@ bank_tests! {
                     "create trigger no_{action} before insert on audit_log when new.action = '{action}'
                      begin select raise(abort, 'no room'); end"
                 ),
-                Kind::Postgres => format!("alter table audit_log add constraint no_{action} check (action <> '{action}') not valid"),
+                Kind::Postgres => {
+                    format!("alter table audit_log add constraint no_{action} check (action <> '{action}') not valid")
+                }
             })
             .await;
         }
-        clerk.ask_for_deposit(&ada.account, "5000").header("idempotency-key", "k").send().await.expect_problem(500, "internal_error");
+        clerk
+            .ask_for_deposit(&ada.account, "5000")
+            .header("idempotency-key", "k")
+            .send()
+            .await
+            .expect_problem(500, "internal_error");
         other.approve(&id).await.expect_problem(500, "internal_error");
-        assert_eq!((ids(&clerk.approvals("").await), &clerk.approval(&id).await["status"]), (vec![&*id], &json!("pending")));
+        assert_eq!(
+            (ids(&clerk.approvals("").await), &clerk.approval(&id).await["status"]),
+            (vec![&*id], &json!("pending"))
+        );
         assert_eq!(ada.balance().await, "0.00");
         // Others do not suffer, and the key is still free.
         clerk.ask_for_deposit(&ada.account, "1").header("idempotency-key", "k").send().await.expect_status(201);
     }
 
     async fn who_was_demoted_on_another_instance_a_moment_ago_approves_nothing(bank: &TestBank) {
-        let (admin, clerk, other) = (bank.employee("admin").await, bank.employee("staff").await, bank.employee("staff").await);
+        let (admin, clerk, other) =
+            (bank.employee("admin").await, bank.employee("staff").await, bank.employee("staff").await);
         let (ada, path) = (bank.customer().await, format!("/users/{}/role", other.who().await));
         let id = clerk.waiting_deposit(&ada.account).await;
         let (address, twin) = bank.twin_with(ABOVE_1000).await;
         let there = |path: &str, method| bank.request_to(address, method, path).bearer(&other.token).send();
         there("/approvals", Method::GET).await.expect_status(200);
-        let change = admin.request(Method::PUT, &path).json(json!({"role": "customer"})).send().await.expect_status(202);
+        let change =
+            admin.request(Method::PUT, &path).json(json!({"role": "customer"})).send().await.expect_status(202);
         bank.employee("admin").await.approve(&change.text_at("/approval_id")).await.expect_status(200);
         there(&format!("/approvals/{id}/approve"), Method::POST).await.expect_problem(403, "role_required");
         assert_eq!(ada.balance().await, "0.00");
@@ -478,7 +539,8 @@ bank_tests! {
 
     async fn the_database_lets_nobody_change_what_was_asked_for_or_decided(bank: &TestBank) {
         let (clerk, other, ada) = (bank.employee("staff").await, bank.employee("staff").await, bank.customer().await);
-        let (decided, _pending) = (clerk.waiting_deposit(&ada.account).await, clerk.waiting_deposit(&ada.account).await);
+        let (decided, _pending) =
+            (clerk.waiting_deposit(&ada.account).await, clerk.waiting_deposit(&ada.account).await);
         other.reject(&decided).await.expect_status(200);
         for sql in [
             "update approvals set amount = amount + 1 where status = 'pending'",

@@ -34,7 +34,12 @@ bank_tests! {
         ] {
             let answer = ada.request(Method::POST, "/deposit").raw(body).send().await;
             let text = String::from_utf8_lossy(&body[..body.len().min(40)]).into_owned();
-            assert_eq!((answer.status.as_u16(), answer.body["code"].as_str()), (status, Some(code)), "{text}: {}", answer.body);
+            assert_eq!(
+                (answer.status.as_u16(), answer.body["code"].as_str()),
+                (status, Some(code)),
+                "{text}: {}",
+                answer.body
+            );
             answer.expect_problem(status, code);
         }
         assert_eq!(ada.history().await.len(), 0);
@@ -55,23 +60,45 @@ bank_tests! {
             (json!({"amount": "1"}), "missing_field", "/account_number"),
             (json!({"account_number": account, "amount": "1", "ammount": "1"}), "unknown_field", "/ammount"),
             (json!({"account_number": account, "amount": "1", "__proto__": {}}), "unknown_field", "/__proto__"),
-            (json!({"account_number": 10000000000180u64, "amount": "1"}), "account_number_malformed", "/account_number"),
+            (
+                json!({"account_number": 10000000000180u64, "amount": "1"}),
+                "account_number_malformed",
+                "/account_number",
+            ),
             (json!({"account_number": "1000000000012", "amount": "1"}), "account_number_malformed", "/account_number"),
             (json!({"account_number": "1000000000012x", "amount": "1"}), "account_number_malformed", "/account_number"),
             (json!({"account_number": "00000000084003", "amount": "1"}), "account_number_malformed", "/account_number"),
-            (json!({"account_number": "10000000000121", "amount": "1"}), "account_number_check_digits", "/account_number"),
+            (
+                json!({"account_number": "10000000000121", "amount": "1"}),
+                "account_number_check_digits",
+                "/account_number",
+            ),
             (json!({"account_number": account, "amount": "1", "currency": "usd"}), "unknown_currency", "/currency"),
-            (json!({"account_number": account, "amount": "1", "description": "x".repeat(141)}), "description_too_long", "/description"),
-            (json!({"account_number": account, "amount": "1", "description": "a\u{0}b"}), "description_control_characters", "/description"),
+            (
+                json!({"account_number": account, "amount": "1", "description": "x".repeat(141)}),
+                "description_too_long",
+                "/description",
+            ),
+            (
+                json!({"account_number": account, "amount": "1", "description": "a\u{0}b"}),
+                "description_control_characters",
+                "/description",
+            ),
             (json!({"account_number": account, "amount": "1", "description": ""}), "description_blank", "/description"),
             (json!({"account_number": account, "amount": "1", "description": 7}), "wrong_type", "/description"),
         ] {
             let answer = ada.post("/deposit", body.clone()).send().await;
-            assert_eq!((answer.body["code"].as_str(), answer.pointers()), (Some(code), vec![pointer]), "{body}: {}", answer.body);
+            assert_eq!(
+                (answer.body["code"].as_str(), answer.pointers()),
+                (Some(code), vec![pointer]),
+                "{body}: {}",
+                answer.body
+            );
             answer.expect_problem(422, code);
         }
         let twice = format!("{{\"account_number\":\"{account}\",\"amount\":\"1\",\"amount\":\"2\"}}");
-        let answer = ada.request(Method::POST, "/deposit").raw(twice).send().await.expect_problem(422, "duplicate_field");
+        let answer =
+            ada.request(Method::POST, "/deposit").raw(twice).send().await.expect_problem(422, "duplicate_field");
         assert_eq!(answer.pointers(), ["/amount"]);
         assert_eq!(ada.history().await.len(), 0);
     }
@@ -155,7 +182,12 @@ bank_tests! {
             (&*format!("account_number={account}&at="), "timestamp_malformed", "?at"),
         ] {
             let answer = ada.get(&format!("/balance?{query}")).send().await;
-            assert_eq!((answer.body["code"].as_str(), answer.pointers()), (Some(code), vec![pointer]), "{query}: {}", answer.body);
+            assert_eq!(
+                (answer.body["code"].as_str(), answer.pointers()),
+                (Some(code), vec![pointer]),
+                "{query}: {}",
+                answer.body
+            );
             answer.expect_problem(422, code);
         }
         ada.get("/accounts/10000000000121").send().await.expect_problem(422, "account_number_check_digits");
@@ -181,7 +213,9 @@ bank_tests! {
     }
 
     async fn a_request_id_is_made_here_and_a_plain_one_of_the_clients_is_repeated_beside_it(bank: &TestBank) {
-        for (sent, repeated) in [("my-id-1", true), ("two words", false), (&*"x".repeat(128), true), (&*"x".repeat(129), false)] {
+        for (sent, repeated) in
+            [("my-id-1", true), ("two words", false), (&*"x".repeat(128), true), (&*"x".repeat(129), false)]
+        {
             let answer = bank.get("/livez").header("x-request-id", sent).send().await.expect_status(200);
             let own = answer.header("x-request-id").expect("an id").parse::<uuid::Uuid>().expect("a UUID");
             assert_eq!(own.get_version_num(), 7);

@@ -27,7 +27,8 @@ bank_tests! {
             withdrawal(&ada.account, "6"),
         ];
         let answer = send(&ada, false, items).send().await.expect_status(200);
-        let statuses: Vec<_> = answer.body["data"].as_array().expect("a list").iter().map(|i| i["status"].clone()).collect();
+        let statuses: Vec<_> =
+            answer.body["data"].as_array().expect("a list").iter().map(|i| i["status"].clone()).collect();
         assert_eq!(statuses, [201, 409, 201, 404, 201]);
         assert_eq!((&answer.body["booked"], &answer.body["refused"]), (&json!(3), &json!(2)));
         assert_eq!(answer.body["data"][1]["problem"]["code"], "insufficient_funds");
@@ -51,14 +52,20 @@ bank_tests! {
         let ada = bank.customer().await;
         let bad = || send(&ada, true, vec![deposit(&ada.account, "1"), withdrawal(&ada.account, "1000")]).send();
         let good = || send(&ada, true, vec![deposit(&ada.account, "1"), deposit(&ada.account, "1")]).send();
-        let answers = futures_util::future::join_all((0..20).flat_map(|_| [futures_util::FutureExt::boxed(bad()), futures_util::FutureExt::boxed(good())])).await;
+        let answers = futures_util::future::join_all(
+            (0..20).flat_map(|_| [futures_util::FutureExt::boxed(bad()), futures_util::FutureExt::boxed(good())]),
+        )
+        .await;
         assert_eq!(answers.iter().filter(|answer| answer.status == 200).count(), 20);
         assert_eq!(ada.balance().await, "40.00");
     }
 
     async fn a_batch_with_a_key_is_booked_once(bank: &TestBank) {
         let ada = bank.customer().await;
-        let batch = |atomic, amount| send(&ada, atomic, vec![deposit(&ada.account, amount), deposit(&ada.account, "2")]).header("idempotency-key", "k");
+        let batch = |atomic, amount| {
+            send(&ada, atomic, vec![deposit(&ada.account, amount), deposit(&ada.account, "2")])
+                .header("idempotency-key", "k")
+        };
         let first = batch(true, "1").send().await.expect_status(200);
         let again = batch(true, "1").send().await.expect_status(200);
         assert_eq!(again.body["data"][0]["replayed"], true);
@@ -77,17 +84,50 @@ bank_tests! {
         let account = &ada.account;
         for (item, code, pointer) in [
             (json!({"type": "deposit", "amount": "1"}), "missing_field", "/transactions/1/account_number"),
-            (json!({"type": "transfer", "account_number": account, "amount": "1"}), "unknown_field", "/transactions/1/account_number"),
-            (json!({"type": "transfer", "from_account": account, "amount": "1"}), "missing_field", "/transactions/1/to_account"),
-            (json!({"type": "withdrawal", "account_number": account, "to_account": account, "amount": "1"}), "unknown_field", "/transactions/1/to_account"),
-            (json!({"type": "deposit", "account_number": account, "amount": "0"}), "amount_zero", "/transactions/1/amount"),
-            (json!({"type": "deposit", "account_number": account, "amount": 1}), "amount_must_be_a_string", "/transactions/1/amount"),
-            (json!({"type": "deposit", "account_number": account, "amount": "1", "description": "a\u{0}"}), "description_control_characters", "/transactions/1/description"),
-            (json!({"type": "gift", "account_number": account, "amount": "1"}), "unknown_value", "/transactions/1/type"),
+            (
+                json!({"type": "transfer", "account_number": account, "amount": "1"}),
+                "unknown_field",
+                "/transactions/1/account_number",
+            ),
+            (
+                json!({"type": "transfer", "from_account": account, "amount": "1"}),
+                "missing_field",
+                "/transactions/1/to_account",
+            ),
+            (
+                json!({"type": "withdrawal", "account_number": account, "to_account": account, "amount": "1"}),
+                "unknown_field",
+                "/transactions/1/to_account",
+            ),
+            (
+                json!({"type": "deposit", "account_number": account, "amount": "0"}),
+                "amount_zero",
+                "/transactions/1/amount",
+            ),
+            (
+                json!({"type": "deposit", "account_number": account, "amount": 1}),
+                "amount_must_be_a_string",
+                "/transactions/1/amount",
+            ),
+            (
+                json!({"type": "deposit", "account_number": account, "amount": "1", "description": "a\u{0}"}),
+                "description_control_characters",
+                "/transactions/1/description",
+            ),
+            (
+                json!({"type": "gift", "account_number": account, "amount": "1"}),
+                "unknown_value",
+                "/transactions/1/type",
+            ),
             (json!([1]), "wrong_type", "/transactions/1"),
         ] {
             let answer = send(&ada, false, vec![deposit(account, "1"), item.clone()]).send().await;
-            assert_eq!((answer.body["code"].as_str(), answer.pointers()), (Some(code), vec![pointer]), "{item}: {}", answer.body);
+            assert_eq!(
+                (answer.body["code"].as_str(), answer.pointers()),
+                (Some(code), vec![pointer]),
+                "{item}: {}",
+                answer.body
+            );
         }
         for count in [0, 1001] {
             let items = vec![deposit(account, "1"); count];

@@ -31,7 +31,18 @@ bank_tests! {
             assert_protected(&answer);
             assert_eq!(answer.header("cache-control"), Some("no-store"));
         }
-        for path in ["/", "/web/api/coffer.js", "/swagger-ui/", "/swagger-ui/swagger-ui.css", "/openapi.json", "/postman.json", "/livez", "/readyz", "/metrics", "/bank"] {
+        for path in [
+            "/",
+            "/web/api/coffer.js",
+            "/swagger-ui/",
+            "/swagger-ui/swagger-ui.css",
+            "/openapi.json",
+            "/postman.json",
+            "/livez",
+            "/readyz",
+            "/metrics",
+            "/bank",
+        ] {
             assert_protected(&bank.get(path).send().await.expect_status(200));
         }
         assert_protected(&bank.request(Method::OPTIONS, "/me").send().await.expect_status(405));
@@ -159,9 +170,12 @@ bank_tests! {
         let page = bank.get("/").send().await.expect_status(200);
         assert_protected(&page);
         assert_eq!(page.header("content-type"), Some("text/html; charset=utf-8"));
-        assert!(page.header("content-security-policy").expect("a policy").contains("require-trusted-types-for 'script'"));
+        assert!(
+            page.header("content-security-policy").expect("a policy").contains("require-trusted-types-for 'script'")
+        );
         bank.get("/web/index.html").send().await.expect_status(200);
-        for path in ["/web/", "/web/nothing.js", "/web/../Cargo.toml", "/web/%2e%2e/Cargo.toml", "/web/%2Fetc%2Fpasswd"] {
+        for path in ["/web/", "/web/nothing.js", "/web/../Cargo.toml", "/web/%2e%2e/Cargo.toml", "/web/%2Fetc%2Fpasswd"]
+        {
             bank.get(path).send().await.expect_problem(404, "path_not_found");
         }
     }
@@ -182,8 +196,16 @@ bank_tests! {
 
     async fn what_is_the_same_for_everybody_is_compressed_and_sent_once(bank: &TestBank) {
         for path in [
-            "/", "/web/app.js", "/web/ui/style/app.css", "/web/vendor/uplot.js", "/web/api/coffer.js", "/web/api/coffer.d.ts",
-            "/swagger-ui/", "/swagger-ui/swagger-ui-bundle.js", "/swagger-ui/swagger-initializer.js", "/openapi.json",
+            "/",
+            "/web/app.js",
+            "/web/ui/style/app.css",
+            "/web/vendor/uplot.js",
+            "/web/api/coffer.js",
+            "/web/api/coffer.d.ts",
+            "/swagger-ui/",
+            "/swagger-ui/swagger-ui-bundle.js",
+            "/swagger-ui/swagger-initializer.js",
+            "/openapi.json",
             "/postman.json",
         ] {
             let plain = bank.get(path).send().await.expect_status(200);
@@ -199,7 +221,10 @@ bank_tests! {
             let tags = [&plain, &compressed].map(|answer| answer.header("etag").expect("a tag").to_owned());
             assert_ne!(tags[0], tags[1], "{path}");
             for (tag, encoding, status) in [
-                (&tags[0], "identity", 304), (&tags[1], "gzip", 304), (&tags[0], "gzip", 200), (&tags[1], "identity", 200),
+                (&tags[0], "identity", 304),
+                (&tags[1], "gzip", 304),
+                (&tags[0], "gzip", 200),
+                (&tags[1], "identity", 200),
             ] {
                 let asked = bank.get(path).header("if-none-match", tag).header("accept-encoding", encoding);
                 let answer = asked.send().await.expect_status(status);
@@ -208,7 +233,8 @@ bank_tests! {
                 assert_eq!(answer.header("etag") == Some(tag), status == 304, "{path}");
                 assert_eq!(answer.bytes.is_empty(), status == 304, "{path}");
             }
-            let head = bank.request(Method::HEAD, path).header("accept-encoding", "gzip").send().await.expect_status(200);
+            let head =
+                bank.request(Method::HEAD, path).header("accept-encoding", "gzip").send().await.expect_status(200);
             assert_eq!(head.header("content-length"), Some(&*compressed.bytes.len().to_string()), "{path}");
         }
     }
@@ -216,7 +242,8 @@ bank_tests! {
     /// How long a compressed answer is would tell those who listen what is in it.
     async fn what_is_about_somebody_is_never_compressed(bank: &TestBank) {
         let ada = bank.customer().await;
-        for path in ["/me".to_owned(), format!("/transactions?account_number={}", ada.account), "/accounts".to_owned()] {
+        for path in ["/me".to_owned(), format!("/transactions?account_number={}", ada.account), "/accounts".to_owned()]
+        {
             let answer = ada.get(&path).header("accept-encoding", "gzip").send().await.expect_status(200);
             assert_eq!(answer.header("content-encoding"), None, "{path}");
         }

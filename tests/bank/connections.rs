@@ -115,7 +115,9 @@ bank_tests! {
         }
         let chunked = whole.replace("Content-Length: ", "Transfer-Encoding: chunked\r\nX-Was: ");
         let (head, body) = chunked.split_once("\r\n\r\n").expect("a head");
-        for body in ["".to_owned(), format!("{:x}\r\n{body}\r\n", body.len()), format!("{:x}\r\n{body}", body.len() + 1)] {
+        for body in
+            ["".to_owned(), format!("{:x}\r\n{body}\r\n", body.len()), format!("{:x}\r\n{body}", body.len() + 1)]
+        {
             let answer = half_close(bank.address, &format!("{head}\r\n\r\n{body}")).await;
             assert_eq!(statuses(&answer), [400], "{answer}");
         }

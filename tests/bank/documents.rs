@@ -142,10 +142,15 @@ bank_tests! {
         let mut found = Vec::new();
         newer_words(&older, "", &mut found);
         assert!(found.is_empty(), "{found:?}");
-        let ids = |document: &Value| operations(document).iter().map(|(_, _, operation)| operation["operationId"].clone()).collect::<Vec<_>>();
+        let ids = |document: &Value| {
+            operations(document).iter().map(|(_, _, operation)| operation["operationId"].clone()).collect::<Vec<_>>()
+        };
         assert_eq!(ids(&older), ids(&document()));
         let entry = &older["components"]["schemas"]["Transaction"];
-        assert_eq!((&entry["properties"]["counterparty"]["type"], &entry["properties"]["counterparty"]["nullable"]), (&json!("string"), &json!(true)));
+        assert_eq!(
+            (&entry["properties"]["counterparty"]["type"], &entry["properties"]["counterparty"]["nullable"]),
+            (&json!("string"), &json!(true))
+        );
         assert!(entry["required"].as_array().is_some_and(|names| names.contains(&json!("counterparty"))), "{entry}");
     }
 
@@ -169,14 +174,14 @@ bank_tests! {
         assert_eq!(answer.header("content-type"), Some("application/json"));
         assert_eq!(base_url(&answer), format!("http://{}", bank.address));
         // Nothing else differs from the file.
-        let stored = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/postman/coffer.postman_collection.json"));
+        let stored =
+            std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/postman/coffer.postman_collection.json"));
         let mut stored: Value = serde_json::from_str(&stored.expect("the collection")).expect("JSON");
         stored["variable"][0]["value"] = base_url(&answer);
         assert_eq!(answer.body, stored);
-        for (host, expected) in [
-            ("bank.example:8443", "http://bank.example:8443"),
-            ("evil;example", "http://127.0.0.1:8080"),
-        ] {
+        for (host, expected) in
+            [("bank.example:8443", "http://bank.example:8443"), ("evil;example", "http://127.0.0.1:8080")]
+        {
             // Whoever is no trusted proxy cannot say how the client came.
             let request = bank.get("/postman.json").header("host", host).header("x-forwarded-proto", "https");
             assert_eq!(base_url(&request.send().await.expect_status(200)), expected, "{host}");
@@ -186,7 +191,9 @@ bank_tests! {
     async fn every_documented_route_exists_and_protected_ones_are_closed(bank: &TestBank) {
         let document = document();
         for (path, method, operation) in operations(&document) {
-            let path = path.replace("{account_number}", "10000000000180").replace("{id}", "019a8f3e-7c4b-7d21-9b1e-2f6a5c0d4e88");
+            let path = path
+                .replace("{account_number}", "10000000000180")
+                .replace("{id}", "019a8f3e-7c4b-7d21-9b1e-2f6a5c0d4e88");
             let method = Method::from_bytes(method.to_uppercase().as_bytes()).expect("a method");
             let answer = bank.request(method.clone(), &path).send().await;
             let status = answer.status.as_u16();
@@ -203,7 +210,11 @@ bank_tests! {
         assert_eq!(bank.get("/livez").send().await.expect_status(200).body["status"], "ok");
         assert_eq!(bank.get("/readyz").send().await.expect_status(200).body["status"], "ok");
         let metrics = bank.get("/metrics").send().await.expect_status(200);
-        assert!(metrics.body.as_str().is_some_and(|text| text.contains("coffer_http_requests_total")), "{}", metrics.body);
+        assert!(
+            metrics.body.as_str().is_some_and(|text| text.contains("coffer_http_requests_total")),
+            "{}",
+            metrics.body
+        );
     }
 }
 
@@ -290,7 +301,11 @@ bank_tests! {
 
     async fn the_pattern_of_amounts_is_that_of_the_limit_in_force(bank: &TestBank) {
         let served = bank.get("/openapi.json").send().await.expect_status(200).body;
-        assert_eq!(served, { let mut expected = openapi::document(1_000_000_000_000); expected["servers"] = served["servers"].clone(); expected });
+        assert_eq!(served, {
+            let mut expected = openapi::document(1_000_000_000_000);
+            expected["servers"] = served["servers"].clone();
+            expected
+        });
         let pattern = served["components"]["schemas"]["MovementRequest"]["properties"]["amount"]["pattern"].as_str();
         let pattern = regex::Regex::new(pattern.expect("a pattern")).expect("a regular expression");
         assert!(pattern.is_match("1000000000000") && !pattern.is_match("10000000000000"), "{pattern}");

@@ -69,13 +69,15 @@ bank_tests! {
         let gift = ada.transfer(&clerk.account, "20").await.expect_status(201).text_at("/id");
         let undone = clerk.undo(&gift).await.expect_status(202);
         clerk.withdraw("5").await.expect_status(201);
-        let own_withdrawal = clerk.get(&format!("/transactions?account_number={}", clerk.account)).send().await.text_at("/data/0/id");
+        let own_withdrawal =
+            clerk.get(&format!("/transactions?account_number={}", clerk.account)).send().await.text_at("/data/0/id");
         clerk.undo(&own_withdrawal).await.expect_status(202);
         // In a batch nothing can wait.
         for atomic in [true, false] {
             let body = json!({"atomic": atomic, "transactions": transfers(2, &ada.account, &clerk.account, "0.01")});
             let answer = clerk.post("/transactions/batch", body).send().await;
-            let codes = if atomic { &answer.body["errors"][0]["code"] } else { &answer.body["data"][0]["problem"]["code"] };
+            let codes =
+                if atomic { &answer.body["errors"][0]["code"] } else { &answer.body["data"][0]["problem"]["code"] };
             assert_eq!(codes, "approval_required", "{}", answer.body);
         }
         assert_eq!((ada.balance().await, clerk.balance().await), ("470.00".to_owned(), "25.00".to_owned()));
@@ -117,7 +119,13 @@ bank_tests! {
         };
         let split = send(99, "100").await;
         assert_eq!((&split.body["booked"], &split.body["refused"]), (&json!(0), &json!(99)));
-        assert!(split.body["data"].as_array().expect("items").iter().all(|item| item["problem"]["code"] == "approval_required"));
+        assert!(
+            split.body["data"]
+                .as_array()
+                .expect("items")
+                .iter()
+                .all(|item| item["problem"]["code"] == "approval_required")
+        );
         assert_eq!(send(10, "100").await.body["booked"], 10);
         assert_eq!(send(1, "0.01").await.body["refused"], 1);
         clerk.move_between(&ada.account, &bob.account, "0.01").await.expect_status(202);
@@ -189,7 +197,10 @@ bank_tests! {
             assert_eq!(approval[member], value, "{approval}");
         }
         assert!(approval.get("amount").is_none());
-        assert_eq!(first.get("/approvals?status=pending").send().await.expect_status(200).body["data"], json!([approval]));
+        assert_eq!(
+            first.get("/approvals?status=pending").send().await.expect_status(200).body["data"],
+            json!([approval])
+        );
         // Asked for again it is the same, another change has to wait for it, and it has no effect yet.
         assert_eq!(first.gives_role(&adas, "staff").await.expect_status(202).body, waiting.body);
         second.gives_role(&adas, "admin").await.expect_problem(409, "access_change_pending");
@@ -199,12 +210,17 @@ bank_tests! {
             clerk.decides(&id, decision).await.expect_problem(403, "role_required");
         }
         let approved = second.decides(&id, "approve").await.expect_status(200);
-        assert_eq!((approved.text_at("/status"), approved.text_at("/decided_by")), ("approved".to_owned(), seconds.clone()));
+        assert_eq!(
+            (approved.text_at("/status"), approved.text_at("/decided_by")),
+            ("approved".to_owned(), seconds.clone())
+        );
         ada.get("/users").send().await.expect_status(200);
         second.decides(&id, "approve").await.expect_problem(409, "approval_not_pending");
-        for (action, actor, subject) in
-            [("approval_requested", &firsts, &id), ("approval_approved", &seconds, &id), ("role_changed", &seconds, &adas)]
-        {
+        for (action, actor, subject) in [
+            ("approval_requested", &firsts, &id),
+            ("approval_approved", &seconds, &id),
+            ("role_changed", &seconds, &adas),
+        ] {
             let records = first.get(&format!("/audit?action={action}")).send().await.expect_status(200);
             let newest = &records.body["data"][0];
             assert_eq!((&newest["actor_id"], &newest["subject"]), (&json!(actor), &json!(subject)), "{newest}");
@@ -232,7 +248,8 @@ bank_tests! {
         assert_eq!(second.get("/approvals?status=expired").send().await.body["data"][0]["id"], json!(late));
 
         let orphaned = third.gives_role(&bob.my_id().await, "staff").await.expect_status(202).text_at("/approval_id");
-        let demotion = first.gives_role(&third.my_id().await, "customer").await.expect_status(202).text_at("/approval_id");
+        let demotion =
+            first.gives_role(&third.my_id().await, "customer").await.expect_status(202).text_at("/approval_id");
         second.decides(&demotion, "approve").await.expect_status(200);
         second.decides(&orphaned, "approve").await.expect_problem(409, "requester_not_staff");
         second.decides(&orphaned, "reject").await.expect_status(200);
@@ -259,7 +276,8 @@ bank_tests! {
         let mistake = other.deposit_to(&ada.account, "900").await.expect_status(201).text_at("/id");
         let wrong = ada.deposit("2000").await.expect_status(201).text_at("/id");
         let waiting = clerk.undo(&wrong).await.expect_status(202).text_at("/id");
-        let shown = |account: Value| (account["balance"].clone(), account["available"].clone(), account["held"].clone());
+        let shown =
+            |account: Value| (account["balance"].clone(), account["available"].clone(), account["held"].clone());
         assert_eq!(shown(clerk.account_of(&ada.account).await), (json!("3000.00"), json!("1000.00"), json!("2000.00")));
         let balance = ada.get(&format!("/balance?account_number={}", ada.account)).send().await.expect_status(200).body;
         assert_eq!(shown(balance), (json!("3000.00"), json!("1000.00"), json!("2000.00")));
@@ -366,7 +384,11 @@ bank_tests! {
         bank.tamper("update access_changes set decided_by = requested_by").await;
         let blamed = ("changes of access were approved by a second admin", vec![format!("approval {change}")]);
         assert_eq!(bank.books_wrong().await, [blamed]);
-        bank.tamper(&format!("update access_changes set decided_by = (select id from users where email = '{}')", second.email)).await;
+        bank.tamper(&format!(
+            "update access_changes set decided_by = (select id from users where email = '{}')",
+            second.email
+        ))
+        .await;
     }
 }
 

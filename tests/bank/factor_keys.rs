@@ -47,8 +47,11 @@ bank_tests! {
         let before = stored(bank).await;
         bank.tamper(&format!(
             "update second_factors set secret = (select secret from second_factors where user_id = {}), last_step = 0
-             where user_id = {}", of(&eve.email), of(&ada.email)
-        )).await;
+             where user_id = {}",
+            of(&eve.email),
+            of(&ada.email)
+        ))
+        .await;
         let body = |code: &str| json!({"email": ada.email, "password": PASSWORD, "code": code});
         bank.post("/login", body(&app.code(1))).send().await.expect_problem(500, "internal_error");
         // Ada is not locked out, and the doctor tells.
@@ -62,8 +65,12 @@ bank_tests! {
         assert!(found[1].starts_with("NOTE"), "{found:?}");
         let ada_id = ada.get("/me").send().await.text_at("/id");
         for each in before.iter().filter(|each| each.user_id.to_string() == ada_id) {
-            bank.tamper(&format!("update second_factors set secret = {} where user_id = {}",
-                literal(bank, &each.secret), of(&ada.email))).await;
+            bank.tamper(&format!(
+                "update second_factors set secret = {} where user_id = {}",
+                literal(bank, &each.secret),
+                of(&ada.email)
+            ))
+            .await;
         }
     }
 
@@ -77,8 +84,7 @@ bank_tests! {
         }
         // All read both, then the new one writes.
         let before = stored(bank).await;
-        let (address, twin) =
-            bank.twin_with(&["--second-factor-key", NEW, "--second-factor-key-previous", &old]).await;
+        let (address, twin) = bank.twin_with(&["--second-factor-key", NEW, "--second-factor-key-previous", &old]).await;
         assert_ne!(before[0].secret, stored(bank).await[0].secret);
         let sign_in = async |address, code: &str| {
             let body = json!({"email": ada.email, "password": PASSWORD, "code": code});
@@ -104,7 +110,8 @@ bank_tests! {
         let (address, twin) = bank.twin_with(&["--second-factor-key", NEW]).await;
         // What was begun with the other key is void.
         let confirm = json!({"code": "123456"});
-        let confirm = bank.request_to(address, Method::POST, "/me/second_factor/confirm").bearer(&ada.token).json(confirm);
+        let confirm =
+            bank.request_to(address, Method::POST, "/me/second_factor/confirm").bearer(&ada.token).json(confirm);
         confirm.send().await.expect_problem(409, "nothing_to_confirm");
         twin.close().await;
     }

@@ -28,7 +28,10 @@ bank_tests! {
         assert_eq!(sequences(&second), [4, 3, 2]);
         let cursor = second["next_cursor"].as_str().expect("a cursor");
         let last = page(&ada, &format!("&limit=3&cursor={cursor}")).await;
-        assert_eq!((sequences(&last), &last["has_more"], &last["next_cursor"]), (vec![1], &Value::Bool(false), &Value::Null));
+        assert_eq!(
+            (sequences(&last), &last["has_more"], &last["next_cursor"]),
+            (vec![1], &Value::Bool(false), &Value::Null)
+        );
         assert_eq!(ada.history().await.len(), 8);
     }
 
@@ -72,7 +75,8 @@ bank_tests! {
         for _ in 0..3 {
             ada.deposit("1").await.expect_status(201);
         }
-        let path = format!("/transactions?account_number={}&limit=2&type=deposit&from=2001-01-01T00:00:00Z", ada.account);
+        let path =
+            format!("/transactions?account_number={}&limit=2&type=deposit&from=2001-01-01T00:00:00Z", ada.account);
         let first = ada.get(&path).send().await.expect_status(200);
         let link = first.header("link").expect("a link");
         let next = link.strip_prefix('<').and_then(|link| link.strip_suffix(">; rel=\"next\"")).expect("a next link");
@@ -139,9 +143,12 @@ bank_tests! {
             let page = page(&ada, &format!("&{query}")).await;
             assert_eq!((sequences(&page), &page["has_more"]), (expected, &Value::Bool(false)), "{query}");
         }
-        for (text, code) in
-            [("", "text_blank"), ("%20", "text_blank"), (&*"x".repeat(141), "text_too_long"), ("a%00", "text_control_characters")]
-        {
+        for (text, code) in [
+            ("", "text_blank"),
+            ("%20", "text_blank"),
+            (&*"x".repeat(141), "text_too_long"),
+            ("a%00", "text_control_characters"),
+        ] {
             let path = format!("/transactions?account_number={}&text={text}", ada.account);
             let answer = ada.get(&path).send().await.expect_problem(422, code);
             assert_eq!(answer.pointers(), ["?text"]);

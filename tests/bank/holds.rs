@@ -66,7 +66,10 @@ bank_tests! {
         let held = ada.hold("60").await.expect_status(201);
         let id = held.text_at("/id");
         assert_eq!(held.header("location"), Some(&*format!("/holds/{id}")));
-        assert_eq!((&held.body["status"], &held.body["type"], &held.body["amount"]), (&json!("held"), &json!("withdrawal"), &json!("60.00")));
+        assert_eq!(
+            (&held.body["status"], &held.body["type"], &held.body["amount"]),
+            (&json!("held"), &json!("withdrawal"), &json!("60.00"))
+        );
         assert_eq!((&held.body["balance"], &held.body["sequence"]), (&Value::Null, &Value::Null));
         assert_eq!(ada.amounts().await, ["100.00", "40.00", "60.00"]);
         ada.withdraw("40.01").await.expect_problem(409, "insufficient_funds");
@@ -82,17 +85,27 @@ bank_tests! {
     async fn a_capture_moves_what_was_held_or_less_and_frees_the_rest(bank: &TestBank) {
         let (ada, bob) = (bank.customer().await, bank.customer().await);
         ada.deposit("100").await.expect_status(201);
-        let body = json!({"from_account": ada.account, "to_account": bob.account, "amount": "60", "description": "Bicycle"});
+        let body =
+            json!({"from_account": ada.account, "to_account": bob.account, "amount": "60", "description": "Bicycle"});
         let id = ada.post("/holds", body).send().await.expect_status(201).text_at("/id");
         let more = ada.capture(&id, json!({"amount": "60.01"})).await.expect_problem(422, "capture_exceeds_hold");
         assert_eq!(more.pointers(), ["/amount"]);
         let posted = ada.capture(&id, json!({"amount": "25.5"})).await.expect_status(201);
         assert_eq!(posted.header("location"), Some(&*format!("/transactions/{id}")));
-        assert_eq!((&posted.body["id"], &posted.body["status"], &posted.body["type"]), (&json!(id), &json!("posted"), &json!("transfer")));
+        assert_eq!(
+            (&posted.body["id"], &posted.body["status"], &posted.body["type"]),
+            (&json!(id), &json!("posted"), &json!("transfer"))
+        );
         assert_eq!((&posted.body["amount"], &posted.body["description"]), (&json!("25.50"), &json!("Bicycle")));
-        assert_eq!((ada.amounts().await, bob.balance().await), (["74.50", "74.50", "0.00"].map(str::to_owned), "25.50".to_owned()));
+        assert_eq!(
+            (ada.amounts().await, bob.balance().await),
+            (["74.50", "74.50", "0.00"].map(str::to_owned), "25.50".to_owned())
+        );
         let hold = ada.get(&format!("/holds/{id}")).send().await.expect_status(200).body;
-        assert_eq!((&hold["status"], &hold["amount"], &hold["captured_amount"]), (&json!("captured"), &json!("60.00"), &json!("25.50")));
+        assert_eq!(
+            (&hold["status"], &hold["amount"], &hold["captured_amount"]),
+            (&json!("captured"), &json!("60.00"), &json!("25.50"))
+        );
         ada.capture(&id, json!({})).await.expect_problem(409, "hold_captured");
         ada.release(&id).await.expect_problem(409, "hold_captured");
 
@@ -108,14 +121,18 @@ bank_tests! {
         assert_eq!(ada.amounts().await, ["10.00", "10.00", "0.00"]);
         ada.capture(&id, json!({})).await.expect_problem(409, "hold_released");
         ada.release(&id).await.expect_problem(409, "hold_released");
-        assert_eq!(ada.get(&format!("/transactions/{id}")).send().await.expect_status(200).text_at("/status"), "released");
+        assert_eq!(
+            ada.get(&format!("/transactions/{id}")).send().await.expect_status(200).text_at("/status"),
+            "released"
+        );
         ada.withdraw("10").await.expect_status(201);
     }
 
     async fn a_hold_ends_by_itself(bank: &TestBank) {
         let ada = bank.customer().await;
         ada.deposit("10").await.expect_status(201);
-        let body = |expires_at: String| json!({"account_number": ada.account, "amount": "10", "expires_at": expires_at});
+        let body =
+            |expires_at: String| json!({"account_number": ada.account, "amount": "10", "expires_at": expires_at});
         for wrong in [in_milliseconds(0), in_milliseconds(31 * 24 * 3_600_000 + 60_000)] {
             let refused = ada.post("/holds", body(wrong)).send().await.expect_problem(422, "hold_lifetime");
             assert_eq!(refused.pointers(), ["/expires_at"]);
@@ -165,14 +182,18 @@ bank_tests! {
     async fn a_hold_names_accounts_as_a_movement_does(bank: &TestBank) {
         let (ada, bob) = (bank.customer().await, bank.customer().await);
         ada.deposit("10").await.expect_status(201);
-        let refused = async |body: Value, status, code| ada.post("/holds", body).send().await.expect_problem(status, code);
+        let refused =
+            async |body: Value, status, code| ada.post("/holds", body).send().await.expect_problem(status, code);
         refused(json!({"amount": "1"}), 422, "missing_field").await;
         refused(json!({"from_account": ada.account, "amount": "1"}), 422, "missing_field").await;
         refused(json!({"to_account": bob.account, "amount": "1"}), 422, "missing_field").await;
-        refused(json!({"account_number": ada.account, "to_account": bob.account, "amount": "1"}), 422, "unknown_field").await;
-        refused(json!({"from_account": ada.account, "to_account": ada.account, "amount": "1"}), 422, "same_account").await;
+        refused(json!({"account_number": ada.account, "to_account": bob.account, "amount": "1"}), 422, "unknown_field")
+            .await;
+        refused(json!({"from_account": ada.account, "to_account": ada.account, "amount": "1"}), 422, "same_account")
+            .await;
         refused(json!({"account_number": bob.account, "amount": "1"}), 404, "account_not_found").await;
-        refused(json!({"account_number": ada.account, "amount": "1", "currency": "EUR"}), 422, "currency_mismatch").await;
+        refused(json!({"account_number": ada.account, "amount": "1", "currency": "EUR"}), 422, "currency_mismatch")
+            .await;
         let id = ada.held("5").await;
         for (method, path) in [(Method::GET, ""), (Method::POST, "/capture"), (Method::POST, "/release")] {
             let request = bob.request(method, &format!("/holds/{id}{path}"));
@@ -180,7 +201,10 @@ bank_tests! {
             request.send().await.expect_problem(404, "hold_not_found");
         }
         bob.get(&format!("/transactions/{id}")).send().await.expect_problem(404, "transaction_not_found");
-        bob.get(&format!("/holds?account_number={}", ada.account)).send().await.expect_problem(404, "account_not_found");
+        bob.get(&format!("/holds?account_number={}", ada.account))
+            .send()
+            .await
+            .expect_problem(404, "account_not_found");
     }
 
     async fn holds_are_listed_by_what_became_of_them(bank: &TestBank) {
@@ -192,7 +216,11 @@ bank_tests! {
         let list = async |query: &str| {
             let path = format!("/holds?account_number={}{query}", ada.account);
             let page = ada.get(&path).send().await.expect_status(200);
-            let ids = page.body["data"].as_array().expect("a list").iter().map(|hold| hold["id"].as_str().expect("an id").to_owned());
+            let ids = page.body["data"]
+                .as_array()
+                .expect("a list")
+                .iter()
+                .map(|hold| hold["id"].as_str().expect("an id").to_owned());
             (ids.collect::<Vec<_>>(), page.body["next_cursor"].clone())
         };
         assert_eq!(list("").await.0, [released.clone(), captured.clone(), open.clone()]);
@@ -212,7 +240,12 @@ bank_tests! {
         let id = ada.held("10").await;
         let path = format!("/accounts/{}/status", ada.account);
         let set = async |status: &str| {
-            clerk.request(Method::PUT, &path).json(json!({"status": status, "reason": "A test"})).send().await.expect_status(200)
+            clerk
+                .request(Method::PUT, &path)
+                .json(json!({"status": status, "reason": "A test"}))
+                .send()
+                .await
+                .expect_status(200)
         };
         set("frozen").await;
         ada.capture(&id, json!({})).await.expect_problem(409, "account_frozen");
@@ -254,7 +287,10 @@ bank_tests! {
         send(false, misplaced).await.expect_problem(422, "unknown_field");
         ada.capture(&ids[0], json!({})).await.expect_status(201);
         ada.release(&ids[1]).await.expect_status(200);
-        assert_eq!((ada.amounts().await, bob.balance().await), (["20.00", "20.00", "0.00"].map(str::to_owned), "30.00".to_owned()));
+        assert_eq!(
+            (ada.amounts().await, bob.balance().await),
+            (["20.00", "20.00", "0.00"].map(str::to_owned), "30.00".to_owned())
+        );
     }
 
     async fn of_captures_that_come_at_once_one_wins(bank: &TestBank) {
@@ -328,7 +364,12 @@ bank_tests! {
         ada.deposit("100").await.expect_status(201);
         let path = format!("/accounts/{}/status", ada.account);
         let set = async |status: &str| {
-            clerk.request(Method::PUT, &path).json(json!({"status": status, "reason": "A test"})).send().await.expect_status(200)
+            clerk
+                .request(Method::PUT, &path)
+                .json(json!({"status": status, "reason": "A test"}))
+                .send()
+                .await
+                .expect_status(200)
         };
         for _ in 0..20 {
             let id = ada.held("1").await;
@@ -362,7 +403,8 @@ bank_tests! {
     async fn an_account_has_room_for_so_many_holds(bank: &TestBank) {
         let ada = bank.customer().await;
         ada.deposit("10").await.expect_status(201);
-        let items: Vec<_> = (0..200).map(|_| json!({"type": "hold", "account_number": ada.account, "amount": "0.01"})).collect();
+        let items: Vec<_> =
+            (0..200).map(|_| json!({"type": "hold", "account_number": ada.account, "amount": "0.01"})).collect();
         let done = ada.post("/transactions/batch", json!({"transactions": items})).send().await.expect_status(200);
         assert_eq!(done.body["booked"], 200);
         ada.hold("0.01").await.expect_problem(409, "too_many_holds");
@@ -377,7 +419,8 @@ bank_tests! {
     with &["--approval-above", "1000"];
 
     async fn what_the_bank_holds_the_bank_ends(bank: &TestBank) {
-        let (ada, clerk, auditor) = (bank.customer().await, bank.employee("staff").await, bank.employee("auditor").await);
+        let (ada, clerk, auditor) =
+            (bank.customer().await, bank.employee("staff").await, bank.employee("auditor").await);
         ada.deposit("500").await.expect_status(201);
         let body = json!({"account_number": ada.account, "amount": "100"});
         let id = clerk.post("/holds", body).send().await.expect_status(201).text_at("/id");
@@ -391,7 +434,11 @@ bank_tests! {
         clerk.release(&of_ada).await.expect_status(200);
         assert_eq!(ada.amounts().await, ["460.00", "460.00", "0.00"]);
         for action in ["hold_created", "hold_captured", "hold_released"] {
-            let found = auditor.get(&format!("/audit?action={action}&account_number={}", ada.account)).send().await.expect_status(200);
+            let found = auditor
+                .get(&format!("/audit?action={action}&account_number={}", ada.account))
+                .send()
+                .await
+                .expect_status(200);
             assert_eq!(found.body["data"].as_array().map(Vec::len), Some(1), "{action}: {}", found.body);
         }
     }
@@ -410,14 +457,19 @@ bank_tests! {
     }
 
     async fn holds_that_staff_create_in_a_batch_are_on_record_as_such(bank: &TestBank) {
-        let (ada, clerk, auditor) = (bank.customer().await, bank.employee("staff").await, bank.employee("auditor").await);
+        let (ada, clerk, auditor) =
+            (bank.customer().await, bank.employee("staff").await, bank.employee("auditor").await);
         let items = json!([
             {"type": "deposit", "account_number": ada.account, "amount": "50"},
             {"type": "hold", "account_number": ada.account, "amount": "20"},
         ]);
         clerk.post("/transactions/batch", json!({"transactions": items})).send().await.expect_status(200);
         for action in ["hold_created", "movement_by_staff"] {
-            let found = auditor.get(&format!("/audit?action={action}&account_number={}", ada.account)).send().await.expect_status(200);
+            let found = auditor
+                .get(&format!("/audit?action={action}&account_number={}", ada.account))
+                .send()
+                .await
+                .expect_status(200);
             assert_eq!(found.body["data"].as_array().map(Vec::len), Some(1), "{action}: {}", found.body);
         }
     }
@@ -446,7 +498,9 @@ bank_tests! {
         for _ in 0..10 {
             let body = json!({"account_number": ada.account, "amount": "5000"});
             let id = clerk.post("/holds", body).send().await.expect_status(202).text_at("/id");
-            let decide = |who: &'_ Customer<'_>, what: &str| who.request(Method::POST, &format!("/approvals/{id}/{what}")).send();
+            let decide = |who: &'_ Customer<'_>, what: &str| {
+                who.request(Method::POST, &format!("/approvals/{id}/{what}")).send()
+            };
             let (approved, rejected) = tokio::join!(decide(&other, "approve"), decide(&clerk, "reject"));
             let capture = clerk.capture(&id, json!({"amount": "1"})).await;
             match (approved.status.as_u16(), rejected.status.as_u16()) {
@@ -493,10 +547,20 @@ bank_tests! {
             (&captured, "amount = 1499", "amount = 2000", at_odds),
             (&captured, "currency = 'EUR'", "currency = 'USD'", at_odds),
             (&captured, &*format!("to_account = {}", bob.account), "to_account = null", at_odds),
-            (&captured, &*format!("from_account = {}", bob.account), &*format!("from_account = {}", ada.account), at_odds),
+            (
+                &captured,
+                &*format!("from_account = {}", bob.account),
+                &*format!("from_account = {}", ada.account),
+                at_odds,
+            ),
             (&open, "currency = 'EUR'", "currency = 'USD'", at_odds),
             (&open, "amount = 8501", "amount = 3000", "what is held is still there"),
-            (&open, "expires_at = expires_at + 3600000000", "expires_at = expires_at - 3600000000", "what is held is still there"),
+            (
+                &open,
+                "expires_at = expires_at + 3600000000",
+                "expires_at = expires_at - 3600000000",
+                "what is held is still there",
+            ),
         ];
         for (id, forged, undone, invariant) in forgeries {
             if bank.kind == Kind::Postgres && forged == "amount = 1499" {
@@ -510,7 +574,11 @@ bank_tests! {
         }
         bank.tamper(&format!("update holds set status = 'captured', captured_amount = 3000, decided_by = created_by, decided_at = created_at where {}", row(&open))).await;
         assert_eq!(bank.books_wrong().await.into_iter().map(|(invariant, _)| invariant).collect::<Vec<_>>(), [at_odds]);
-        bank.tamper(&format!("update holds set status = 'held', captured_amount = null, decided_by = null, decided_at = null where {}", row(&open))).await;
+        bank.tamper(&format!(
+            "update holds set status = 'held', captured_amount = null, decided_by = null, decided_at = null where {}",
+            row(&open)
+        ))
+        .await;
     }
 }
 

@@ -24,7 +24,8 @@ bank_tests! {
         let quoted = deposit(&ada, "5", "\"k\"").await.expect_status(201);
         assert_eq!(quoted.body, first.body);
         let transfer = json!({"from_account": ada.account, "to_account": bob.account, "amount": "2"});
-        let sent = ada.post("/transfer", transfer.clone()).header("idempotency-key", "t").send().await.expect_status(201);
+        let sent =
+            ada.post("/transfer", transfer.clone()).header("idempotency-key", "t").send().await.expect_status(201);
         let again = ada.post("/transfer", transfer).header("idempotency-key", "t").send().await.expect_status(201);
         assert_eq!(again.body, sent.body);
         assert_eq!((ada.balance().await, bob.balance().await), ("4.00".to_owned(), "2.00".to_owned()));

@@ -7,7 +7,8 @@ use crate::harness::bank_tests;
 bank_tests! {
     async fn a_deposit_answers_with_the_new_line_of_the_passbook(bank: &TestBank) {
         let ada = bank.customer().await;
-        let body = json!({"account_number": ada.account, "amount": "100.5", "currency": "USD", "description": "Salary"});
+        let body =
+            json!({"account_number": ada.account, "amount": "100.5", "currency": "USD", "description": "Salary"});
         let answer = ada.post("/deposit", body).send().await.expect_status(201);
         assert_eq!(answer.header("location"), Some(&*format!("/transactions/{}", answer.text_at("/id"))));
         assert_eq!(answer.header("idempotent-replayed"), None);

@@ -62,7 +62,12 @@ bank_tests! {
             (&clerk, &*reverse, json!({"reason": "A mistake"}), 201),
             (&clerk, "/deposit", large.clone(), 202),
             (&ada, "/withdraw", large.clone(), 409),
-            (&ada, "/transfer", json!({"from_account": ada.account, "to_account": "10000000000180", "amount": "1"}), 404),
+            (
+                &ada,
+                "/transfer",
+                json!({"from_account": ada.account, "to_account": "10000000000180", "amount": "1"}),
+                404,
+            ),
             (&ada, "/deposit", json!({"account_number": ada.account, "amount": "0.001"}), 422),
             (&clerk, &*format!("/transactions/{deposited}/reverse"), json!({}), 409),
             (&bob, "/withdraw", account.clone(), 404),
@@ -94,17 +99,22 @@ bank_tests! {
         deposit("/deposit?preview=true", "5").await.expect_status(200);
         deposit("/deposit", "7").await.expect_status(201);
         assert_eq!(deposit("/deposit?preview=true", "5").await.expect_status(200).text_at("/balance"), "12.00");
-        assert_eq!(deposit("/deposit?preview=false", "7").await.expect_status(201).header("idempotent-replayed"), Some("true"));
+        assert_eq!(
+            deposit("/deposit?preview=false", "7").await.expect_status(201).header("idempotent-replayed"),
+            Some("true")
+        );
     }
 
     async fn a_batch_is_previewed_item_by_item(bank: &TestBank) {
         let (ada, bob) = (bank.customer().await, bank.customer().await);
-        let items = |last: &str| json!([
-            {"type": "deposit", "account_number": ada.account, "amount": "10"},
-            {"type": "hold", "account_number": ada.account, "amount": "4"},
-            {"type": "transfer", "from_account": ada.account, "to_account": bob.account, "amount": "6"},
-            {"type": "withdrawal", "account_number": ada.account, "amount": last},
-        ]);
+        let items = |last: &str| {
+            json!([
+                {"type": "deposit", "account_number": ada.account, "amount": "10"},
+                {"type": "hold", "account_number": ada.account, "amount": "4"},
+                {"type": "transfer", "from_account": ada.account, "to_account": bob.account, "amount": "6"},
+                {"type": "withdrawal", "account_number": ada.account, "amount": last},
+            ])
+        };
         for (atomic, last) in [(false, "0.01"), (true, "0.01")] {
             let body = json!({"atomic": atomic, "transactions": items(last)});
             let before = rows(bank).await;

@@ -70,7 +70,8 @@ bank_tests! {
     async fn a_refresh_makes_no_proof_newer_and_loses_none(bank: &TestBank) {
         let ada = bank.customer().await;
         let of_ada = format!("user_id = (select id from users where email = '{}')", ada.email);
-        let refresh = async |token: &str| bank.post("/refresh", json!({"refresh_token": token})).send().await.expect_status(200);
+        let refresh =
+            async |token: &str| bank.post("/refresh", json!({"refresh_token": token})).send().await.expect_status(200);
         let renewed = refresh(&ada.refresh_token).await;
         let auth_time = |token: &str| claims_of(token)["auth_time"].clone();
         assert_eq!(auth_time(&renewed.text_at("/access_token")), auth_time(&ada.token));
@@ -229,16 +230,19 @@ bank_tests! {
         later.withdraw("500.00").await.expect_status(201);
         later.deposit("600").await.expect_status(201);
         // A batch counts as its sum, over the customer's accounts.
-        let item = |account: &str, amount: &str| json!({"type": "withdrawal", "account_number": account, "amount": amount});
+        let item =
+            |account: &str, amount: &str| json!({"type": "withdrawal", "account_number": account, "amount": amount});
         let batch = |amount: &str| json!({"transactions": [item(&ada.account, amount), item(&second, "250")]});
         later.post("/transactions/batch", batch("250.01")).send().await.expect_problem(401, "recent_sign_in_required");
         later.post("/transactions/batch", batch("250")).send().await.expect_status(200);
         // A change of the name leaves it as it is.
-        let name = later.request(Method::PATCH, "/me").json(json!({"name": "Ada King"})).send().await.expect_status(200);
+        let name =
+            later.request(Method::PATCH, "/me").json(json!({"name": "Ada King"})).send().await.expect_status(200);
         assert_eq!(name.text_at("/confirm_above"), "500");
 
         // New tokens say so, too; raising and removing take a proof.
-        let renewed = bank.post("/refresh", json!({"refresh_token": ada.refresh_token})).send().await.expect_status(200);
+        let renewed =
+            bank.post("/refresh", json!({"refresh_token": ada.refresh_token})).send().await.expect_status(200);
         let renewed = Customer { token: renewed.text_at("/access_token"), ..ada.a_while_later() }.a_while_later();
         for looser in [json!("501"), Value::Null] {
             renewed.set_limit(looser).await.expect_problem(401, "recent_sign_in_required");
@@ -274,8 +278,20 @@ bank_tests! {
 
     async fn a_limit_is_whole_units_in_a_string(bank: &TestBank) {
         let ada = bank.customer().await;
-        for wrong in [json!(500), json!("500.00"), json!(""), json!("-1"), json!("+1"), json!("1e3"), json!("05"),
-                      json!(" 5"), json!("99999999999999"), json!(true), json!({}), json!("५")] {
+        for wrong in [
+            json!(500),
+            json!("500.00"),
+            json!(""),
+            json!("-1"),
+            json!("+1"),
+            json!("1e3"),
+            json!("05"),
+            json!(" 5"),
+            json!("99999999999999"),
+            json!(true),
+            json!({}),
+            json!("५"),
+        ] {
             let answer = ada.set_limit(wrong.clone()).await.expect_problem(422, "whole_units_malformed");
             assert_eq!(answer.pointers(), ["/confirm_above"], "{wrong}");
         }
@@ -294,15 +310,20 @@ bank_tests! {
     async fn a_factor_that_was_taken_away_counts_for_nothing_at_once(bank: &TestBank) {
         let ada = bank.customer().await;
         let (_, recovery) = ada.use_second_factor().await;
-        let renewed = bank.post("/refresh", json!({"refresh_token": ada.refresh_token})).send().await.expect_status(200);
+        let renewed =
+            bank.post("/refresh", json!({"refresh_token": ada.refresh_token})).send().await.expect_status(200);
         let (token, refresh) = (renewed.text_at("/access_token"), renewed.text_at("/refresh_token"));
         assert_eq!(claims_of(&token)["amr"], json!(["pwd", "otp"]));
         let (address, twin) = bank.twin_with(&["--staff-second-factor", "true"]).await;
         let removal = json!({"password": PASSWORD, "code": recovery[0]});
         bank.post("/me/second_factor/remove", removal).bearer(&token).send().await.expect_status(204);
         // Whoever becomes staff in that session has no rights, although its token says that there was a factor.
-        bank.tamper(&format!("update users set role = 'staff', standing_changed_at = standing_changed_at + 1
-                              where email = '{}'", ada.email)).await;
+        bank.tamper(&format!(
+            "update users set role = 'staff', standing_changed_at = standing_changed_at + 1
+                              where email = '{}'",
+            ada.email
+        ))
+        .await;
         for instance in [bank.address, address] {
             eventually("the instance hears of the role", async || {
                 let users = bank.request_to(instance, Method::GET, "/users").bearer(&token).send().await;
@@ -324,7 +345,8 @@ bank_tests! {
     async fn what_the_command_line_resets_counts_on_a_running_server(bank: &TestBank) {
         let boss = bank.employee("admin").await;
         boss.use_second_factor().await;
-        let renewed = bank.post("/refresh", json!({"refresh_token": boss.refresh_token})).send().await.expect_status(200);
+        let renewed =
+            bank.post("/refresh", json!({"refresh_token": boss.refresh_token})).send().await.expect_status(200);
         let boss = Customer { token: renewed.text_at("/access_token"), ..boss.a_while_later() };
         boss.get("/users").send().await.expect_status(200);
         coffer::admin::reset_second_factor(&bank.db, &boss.email).await.expect("a reset");

@@ -110,7 +110,8 @@ bank_tests! {
         let operations = document["paths"].as_object().expect("paths").iter().flat_map(|(path, item)| {
             item.as_object().expect("operations").keys().map(move |method| (method.to_uppercase(), path.as_str()))
         });
-        let pages = ["/", "/web/api/coffer.js", "/swagger-ui/", "/openapi.json", "/nowhere"].map(|path| ("GET".to_owned(), path));
+        let pages = ["/", "/web/api/coffer.js", "/swagger-ui/", "/openapi.json", "/nowhere"]
+            .map(|path| ("GET".to_owned(), path));
         for (method, path) in operations.chain(pages) {
             let answer = exchange(bank, &format!("{method} {path} HTTP/1.1\r\nContent-Length: 0\r\n\r\n")).await;
             assert_refused(&answer, 400, "host_invalid");
@@ -180,11 +181,13 @@ bank_tests! {
             "X-Bare: a\rb\r\n",
             "X-Nul: a\0b\r\n",
         ] {
-            let answer = exchange(bank, &deposit_of(&ada, &format!("Host: bank\r\n{lines}"), &format!("{chunks}{next}"))).await;
+            let answer =
+                exchange(bank, &deposit_of(&ada, &format!("Host: bank\r\n{lines}"), &format!("{chunks}{next}"))).await;
             assert!(answer.starts_with("HTTP/1.1 400 "), "{lines}: {answer}");
             assert_eq!(answer.matches("HTTP/1.1 ").count(), 1, "{answer}");
         }
-        let old = deposit_of(&ada, "Host: bank\r\nTransfer-Encoding: chunked\r\n", &chunks).replace("HTTP/1.1", "HTTP/1.0");
+        let old =
+            deposit_of(&ada, "Host: bank\r\nTransfer-Encoding: chunked\r\n", &chunks).replace("HTTP/1.1", "HTTP/1.0");
         assert!(exchange(bank, &old).await.contains(" 400 "));
         assert_eq!(ada.balance().await, "0.00");
 
@@ -204,7 +207,8 @@ bank_tests! {
             let answer = exchange(bank, &deposit(&ada, &format!("Host: bank\r\nExpect: {expected}\r\n"))).await;
             assert_refused(&answer, 417, "expectation_failed");
         }
-        let answer = exchange(bank, &deposit(&ada, "Host: bank\r\nConnection: close\r\nExpect: 100-Continue\r\n")).await;
+        let answer =
+            exchange(bank, &deposit(&ada, "Host: bank\r\nConnection: close\r\nExpect: 100-Continue\r\n")).await;
         assert!(answer.starts_with("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 201 "), "{answer}");
         assert_eq!(ada.balance().await, "1.00");
     }

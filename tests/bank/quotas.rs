@@ -168,7 +168,10 @@ bank_tests! {
         let elsewhere = bank.request_to(address, Method::POST, "/accounts").bearer(&ada.token).json(json!({}));
         assert_refused(&elsewhere.send().await, "too_many_openings", "openings-day");
         bank.customer().await.open_account(json!({})).await.expect_status(201);
-        bank.tamper("update accounts set opened_at = opened_at - 86400000000, last_entry_at = last_entry_at - 86400000000").await;
+        bank.tamper(
+            "update accounts set opened_at = opened_at - 86400000000, last_entry_at = last_entry_at - 86400000000",
+        )
+        .await;
         ada.open_account(json!({})).await.expect_status(201);
         twin.close().await;
     }
@@ -191,7 +194,11 @@ bank_tests! {
             relabel().json(json!({"label": label})).send().await.expect_status(200);
         }
         assert_refused(&relabel().json(json!({"label": "D"})).send().await, "too_many_changes", "changes");
-        assert_refused(&ada.request(Method::PATCH, "/me").json(json!({"name": "X"})).send().await, "too_many_changes", "changes");
+        assert_refused(
+            &ada.request(Method::PATCH, "/me").json(json!({"name": "X"})).send().await,
+            "too_many_changes",
+            "changes",
+        );
         // Nobody who has a token can keep its owner from signing in, from proving it, and from a new password.
         bank.sign_in(&ada.email, PASSWORD).await.expect_status(200);
         ada.post("/me/proof", json!({"password": PASSWORD})).send().await.expect_status(200);
@@ -280,7 +287,8 @@ bank_tests! {
                 None => break,
             }
         }
-        let descriptions: Vec<_> = found.iter().map(|entry| entry["description"].as_str().unwrap_or_default()).collect();
+        let descriptions: Vec<_> =
+            found.iter().map(|entry| entry["description"].as_str().unwrap_or_default()).collect();
         assert_eq!(descriptions, ["second needle", "first needle"]);
         assert!(pages > 1, "it was never cut short");
     }

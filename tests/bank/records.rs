@@ -126,8 +126,12 @@ bank_tests! {
         // What came later is on record by now.
         let last = clerk.get(&format!("/accounts/{}", ada.account)).send().await.expect_status(200);
         auditor.record_of(&last).await;
-        let strays: Vec<Value> = auditor.records("").await.into_iter()
-            .filter(|record| record["request_id"].as_str().is_some_and(|id| ids.contains(id))).collect();
+        let strays: Vec<Value> = auditor
+            .records("")
+            .await
+            .into_iter()
+            .filter(|record| record["request_id"].as_str().is_some_and(|id| ids.contains(id)))
+            .collect();
         assert!(strays.is_empty(), "{strays:?}");
     }
 
@@ -148,12 +152,16 @@ bank_tests! {
         let id = ada.user_id_of_mine().await;
         ada.deposit("10").await.expect_status(201);
         // A status that it has already: the answer shows the account all the same.
-        let account = clerk.request(Method::PUT, &format!("/accounts/{}/status", ada.account)).json(json!({"status": "open"}));
+        let account =
+            clerk.request(Method::PUT, &format!("/accounts/{}/status", ada.account)).json(json!({"status": "open"}));
         let user = clerk.request(Method::PUT, &format!("/users/{id}/status")).json(json!({"status": "active"}));
         let role = admin.request(Method::PUT, &format!("/users/{id}/role")).json(json!({"role": "customer"}));
         for (request, word) in [(account, &ada.account), (user, &id), (role, &id)] {
             let record = auditor.record_of(&request.send().await.expect_status(200)).await;
-            assert!(words(&record).contains(word) || record["subject"].as_str().is_some_and(|it| it.contains(word)), "{record}");
+            assert!(
+                words(&record).contains(word) || record["subject"].as_str().is_some_and(|it| it.contains(word)),
+                "{record}"
+            );
             assert_eq!(record["action"], "record_viewed");
         }
         // A refusal says what there is.
@@ -168,7 +176,8 @@ bank_tests! {
             let other = bank.customer().await;
             let others = json!({"type": "withdrawal", "account_number": other.account, "amount": "999"});
             let batch = json!({"atomic": atomic, "transactions": [item, others]});
-            let refused = clerk.post("/transactions/batch", batch).send().await.expect_status(if atomic { 409 } else { 200 });
+            let refused =
+                clerk.post("/transactions/batch", batch).send().await.expect_status(if atomic { 409 } else { 200 });
             assert!(words(&auditor.record_of(&refused).await).is_superset(&[id.clone(), other.account.clone()].into()));
         }
         // One's own refusals are one's own business.
@@ -204,11 +213,17 @@ bank_tests! {
         }
         let second = ada.open_account(json!({"currency": "EUR"})).await.expect_status(201).text_at("/account_number");
         let opened = auditor.records(&format!("account_number={second}&action=account_opened")).await;
-        assert_eq!((opened.len(), &opened[0]["action"], &opened[0]["detail"]), (1, &json!("account_opened"), &json!("EUR")));
+        assert_eq!(
+            (opened.len(), &opened[0]["action"], &opened[0]["detail"]),
+            (1, &json!("account_opened"), &json!("EUR"))
+        );
         let path = format!("/accounts/{second}");
         clerk.request(Method::PATCH, &path).json(json!({"label": "Rent"})).send().await.expect_status(200);
         let renamed = auditor.records(&format!("user_id={id}&action=account_renamed")).await;
-        assert_eq!((&renamed[0]["actor_id"], &renamed[0]["detail"]), (&json!(clerk.user_id_of_mine().await), &json!("Rent")));
+        assert_eq!(
+            (&renamed[0]["actor_id"], &renamed[0]["detail"]),
+            (&json!(clerk.user_id_of_mine().await), &json!("Rent"))
+        );
         // Whoever is signed up by staff is so in their name.
         let body = json!({"name": "Bob", "email": "bob.by.staff@example.com", "password": PASSWORD});
         let bob = clerk.post("/create_account", body).send().await.expect_status(201).text_at("/user/id");
@@ -231,7 +246,8 @@ bank_tests! {
         let other = auditor.record_of(&again).await;
         assert_eq!(other["client_request_id"], forged.as_str());
         // Nor be told another's in a problem.
-        let problem = bank.get("/me").header("x-request-id", "mine:2").send().await.expect_problem(401, "missing_token");
+        let problem =
+            bank.get("/me").header("x-request-id", "mine:2").send().await.expect_problem(401, "missing_token");
         assert_eq!(problem.header("x-client-request-id"), Some("mine:2"));
         assert_eq!(problem.text_at("/request_id").len(), 36);
     }
@@ -248,7 +264,8 @@ bank_tests! {
         }
         let ids = [ada.user_id_of_mine().await, bob.user_id_of_mine().await, clerk.user_id_of_mine().await];
         // Looking for somebody is recorded itself: those records come later, and are left out.
-        let all: Vec<Value> = auditor.records("").await.into_iter().filter(|record| record["action"] != "audit_read").collect();
+        let all: Vec<Value> =
+            auditor.records("").await.into_iter().filter(|record| record["action"] != "audit_read").collect();
         let middle = all[all.len() / 2]["created_at"].as_str().expect("a moment");
         let newest = all[0]["created_at"].as_str().expect("a moment");
         let persons = [None, Some(&ids[0]), Some(&ids[1]), Some(&ids[2])];
@@ -258,7 +275,9 @@ bank_tests! {
             for actor in [None, Some(&ids[2])] {
                 for account in [None, Some(&ada.account)] {
                     for kind in kinds {
-                        for (from, to) in [(None, None), (Some(middle), None), (None, Some(middle)), (Some(middle), Some(newest))] {
+                        for (from, to) in
+                            [(None, None), (Some(middle), None), (None, Some(middle)), (Some(middle), Some(newest))]
+                        {
                             let wanted = |record: &&Value| {
                                 let words = words(record);
                                 person.is_none_or(|id| record["actor_id"] == id.as_str() || words.contains(id))
@@ -276,9 +295,13 @@ bank_tests! {
                                 ("action", kind),
                                 ("from", from),
                                 ("to", to),
-                            ].into_iter().filter_map(|(name, value)| Some(format!("&{name}={}", value?))).collect();
+                            ]
+                            .into_iter()
+                            .filter_map(|(name, value)| Some(format!("&{name}={}", value?)))
+                            .collect();
                             let found = auditor.records(&filters).await;
-                            let found: Vec<&Value> = found.iter().filter(|record| record["action"] != "audit_read").collect();
+                            let found: Vec<&Value> =
+                                found.iter().filter(|record| record["action"] != "audit_read").collect();
                             assert_eq!(found, expected, "{filters}");
                             checked += usize::from(!expected.is_empty());
                         }
@@ -313,16 +336,27 @@ bank_tests! {
         let filters = format!("account_number={}", ada.account);
         let file = auditor.get(&format!("/audit.csv?{filters}")).send().await.expect_status(200);
         assert_eq!(file.header("content-type"), Some("text/csv; charset=utf-8; header=present"));
-        assert!(file.header("content-disposition").is_some_and(|it| it.starts_with("attachment; filename=\"audit-")), "{file:?}");
+        assert!(
+            file.header("content-disposition").is_some_and(|it| it.starts_with("attachment; filename=\"audit-")),
+            "{file:?}"
+        );
         let text = String::from_utf8(file.bytes.clone()).expect("UTF-8");
         let mut reader = csv::Reader::from_reader(text.strip_prefix('\u{feff}').expect("a byte order mark").as_bytes());
         let rows = reader.records().map(|row| row.expect("a row")).filter(|row| &row[2] != "audit_read");
         let rows: Vec<csv::StringRecord> = rows.collect();
-        let records: Vec<Value> = auditor.records(&filters).await.into_iter().filter(|it| it["action"] != "audit_read").collect();
+        let records: Vec<Value> =
+            auditor.records(&filters).await.into_iter().filter(|it| it["action"] != "audit_read").collect();
         assert_eq!(rows.len(), records.len());
         for (row, record) in rows.iter().zip(&records) {
             assert_eq!(row[0], record["sequence"].to_string());
-            assert_eq!((&row[1], &row[2], &row[10]), (record["created_at"].as_str().expect("text"), record["action"].as_str().expect("text"), record["hash"].as_str().expect("text")));
+            assert_eq!(
+                (&row[1], &row[2], &row[10]),
+                (
+                    record["created_at"].as_str().expect("text"),
+                    record["action"].as_str().expect("text"),
+                    record["hash"].as_str().expect("text")
+                )
+            );
         }
         assert_eq!(&rows[0][6], "'=1+1");
         let taken = auditor.record_of(&file).await;
@@ -333,12 +367,17 @@ bank_tests! {
     async fn a_long_log_is_paged_and_taken_whole(bank: &TestBank) {
         let (ada, auditor) = (bank.customer().await, bank.employee("auditor").await);
         let id = ada.user_id_of_mine().await;
-        let many: Vec<_> = (0..1_700).map(|number| {
-            use coffer::books::audit_event::{Action, Event};
-            use coffer::timestamp::Timestamp;
-            let event = Event::at(if number % 850 == 0 { Action::DemoFilled } else { Action::UserViewed }, Timestamp::now());
-            event.about(id.parse::<uuid::Uuid>().expect("an id")).detail(format!("number {number}"))
-        }).collect();
+        let many: Vec<_> = (0..1_700)
+            .map(|number| {
+                use coffer::books::audit_event::{Action, Event};
+                use coffer::timestamp::Timestamp;
+                let event = Event::at(
+                    if number % 850 == 0 { Action::DemoFilled } else { Action::UserViewed },
+                    Timestamp::now(),
+                );
+                event.about(id.parse::<uuid::Uuid>().expect("an id")).detail(format!("number {number}"))
+            })
+            .collect();
         for events in many.chunks(500) {
             let mut tx = bank.db.begin().await.expect("a transaction");
             tx.append_to_audit_log(events).await.expect("written");
@@ -368,7 +407,11 @@ bank_tests! {
         }
         for (table, change, undo) in [
             ("audit_log", "client_request_id = 'yours'", "client_request_id = 'mine'"),
-            ("audit_log", "concerns = null", &*format!("concerns = '{}'", record["concerns"][0].as_str().expect("a concern"))),
+            (
+                "audit_log",
+                "concerns = null",
+                &*format!("concerns = '{}'", record["concerns"][0].as_str().expect("a concern")),
+            ),
             ("audit_concerns", "created_at = created_at + 1", "created_at = created_at - 1"),
         ] {
             let update = |change: &str| format!("update {table} set {change} where sequence = {}", record["sequence"]);

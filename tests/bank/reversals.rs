@@ -114,7 +114,10 @@ bank_tests! {
         for (currency, amount) in [("JPY", "7"), ("KWD", "0.001"), ("USD", "1000000000")] {
             let ada = bank.customer_in(currency).await;
             let id = ada.deposited(amount).await;
-            assert_eq!(clerk.reverse(&id).await.expect_status(201).text_at("/amount"), ada.movement(&id).await["amount"]);
+            assert_eq!(
+                clerk.reverse(&id).await.expect_status(201).text_at("/amount"),
+                ada.movement(&id).await["amount"]
+            );
             assert!(ada.balance().await.chars().all(|c| c == '0' || c == '.'));
         }
     }
@@ -168,7 +171,11 @@ bank_tests! {
                 let path = format!("/transactions/{}/reverse", ids[i % 3]);
                 let request = bank.request_to(address, Method::POST, &path).bearer(&who.token).json(json!({}));
                 // Some with keys, each of its own.
-                if i % 5 == 0 { request.header("idempotency-key", &format!("{i}-{path}")).send() } else { request.send() }
+                if i % 5 == 0 {
+                    request.header("idempotency-key", &format!("{i}-{path}")).send()
+                } else {
+                    request.send()
+                }
             });
             let answers = join_all(tries).await;
             for (i, id) in ids.iter().enumerate() {
@@ -187,7 +194,8 @@ bank_tests! {
         let (clerk, admin, ada) = (bank.employee("staff").await, bank.employee("admin").await, bank.customer().await);
         ada.deposit("100").await.expect_status(201);
         let (one, other) = (ada.deposited("10").await, ada.deposited("10").await);
-        let reverse = |id: &str| clerk.order_reversal(id, json!({"reason": "Twice"})).header("idempotency-key", "k").send();
+        let reverse =
+            |id: &str| clerk.order_reversal(id, json!({"reason": "Twice"})).header("idempotency-key", "k").send();
         let answers = join_all((0..12).map(|_| reverse(&one))).await;
         for answer in &answers {
             assert_eq!((answer.status.as_u16(), &answer.body), (201, &answers[0].body));
@@ -244,7 +252,8 @@ bank_tests! {
     }
 
     async fn only_staff_reverse_and_only_what_there_is(bank: &TestBank) {
-        let (clerk, auditor, ada) = (bank.employee("staff").await, bank.employee("auditor").await, bank.customer().await);
+        let (clerk, auditor, ada) =
+            (bank.employee("staff").await, bank.employee("auditor").await, bank.customer().await);
         let id = ada.deposited("10").await;
         for who in [&ada, &auditor] {
             who.reverse(&id).await.expect_problem(403, "role_required");

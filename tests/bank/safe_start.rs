@@ -129,7 +129,12 @@ bank_tests! {
         role("staff").await;
         sign_up("bob@example.com").bearer(&ada).send().await.expect_status(201);
         let path = format!("/users/{}/status", made.text_at("/user/id"));
-        bank.request(Method::PUT, &path).bearer(&boss).json(json!({"status": "frozen"})).send().await.expect_status(200);
+        bank.request(Method::PUT, &path)
+            .bearer(&boss)
+            .json(json!({"status": "frozen"}))
+            .send()
+            .await
+            .expect_status(200);
         sign_up("carl@example.com").bearer(&ada).send().await.expect_problem(403, "user_frozen");
         assert_eq!(bank.get("/bank").send().await.expect_status(200).body["sign_up"], "staff");
         // The password that staff chose is the customer's to change.

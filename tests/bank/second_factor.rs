@@ -67,7 +67,9 @@ bank_tests! {
         let confirmed = ada.confirm(&app.code(0)).await.expect_status(200);
         assert_eq!(confirmed.body["recovery_codes"].as_array().map(Vec::len), Some(10));
         ada.confirm(&app.code(1)).await.expect_problem(409, "nothing_to_confirm");
-        ada.post("/me/second_factor", json!({"password": PASSWORD})).send().await
+        ada.post("/me/second_factor", json!({"password": PASSWORD}))
+            .send()
+            .await
             .expect_problem(409, "second_factor_enabled");
         // Other sessions began without and have ended; this one goes on.
         bank.get("/me").bearer(&other).send().await.expect_problem(401, "invalid_token");
@@ -98,7 +100,9 @@ bank_tests! {
         statuses.sort();
         assert_eq!(statuses, [200, 401]);
         twin.close().await;
-        for (code, status) in [(recovery[0].to_uppercase(), 200), (recovery[0].clone(), 401), (recovery[1].replace('-', ""), 200)] {
+        for (code, status) in
+            [(recovery[0].to_uppercase(), 200), (recovery[0].clone(), 401), (recovery[1].replace('-', ""), 200)]
+        {
             sign_in(bank, &ada.email, &code).await.expect_status(status);
         }
         let bob = bank.customer().await;

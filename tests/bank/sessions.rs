@@ -98,11 +98,9 @@ bank_tests! {
 
     async fn a_session_ends_by_age_and_by_idleness(bank: &TestBank) {
         let day = 24 * 60 * 60 * 1_000_000i64;
-        for (column, change, status) in [
-            ("last_used_at", -6 * day, 200),
-            ("last_used_at", -8 * day, 401),
-            ("expires_at", -31 * day, 401),
-        ] {
+        for (column, change, status) in
+            [("last_used_at", -6 * day, 200), ("last_used_at", -8 * day, 401), ("expires_at", -31 * day, 401)]
+        {
             let ada = bank.customer().await;
             let of_ada = format!("(select id from users where email = '{}')", ada.email);
             bank.tamper(&format!("update sessions set {column} = {column} + {change} where user_id = {of_ada}")).await;
@@ -185,7 +183,9 @@ bank_tests! {
                   (select 1 as l union all select 2 union all select 3 union all select 4 union all select 5) c
                   where s.user_id = {of_ada}"))
         )).await;
-        let count = async || bank.db.sessions_ended_since(coffer::timestamp::Timestamp::from_micros(0)).await.expect("an answer").len();
+        let count = async || {
+            bank.db.sessions_ended_since(coffer::timestamp::Timestamp::from_micros(0)).await.expect("an answer").len()
+        };
         assert_eq!(count().await, 1_200);
         bank.sign_in(&ada.email, PASSWORD).await.expect_status(200);
         assert!(count().await < 1_110, "{}", count().await);

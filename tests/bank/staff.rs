@@ -216,7 +216,8 @@ bank_tests! {
         }
         for _ in 0..100 {
             let failed = auditor.audit("action=login_failed").await;
-            let subjects: Vec<_> = failed.body["data"].as_array().expect("a list").iter().map(|r| &r["subject"]).collect();
+            let subjects: Vec<_> =
+                failed.body["data"].as_array().expect("a list").iter().map(|r| &r["subject"]).collect();
             if subjects.len() == 4 {
                 // Only what is an address is quoted: people type passwords in its place.
                 assert_eq!(subjects, [&json!("not.a.secret@example.com"), &json!(null), &json!(null), &json!(null)]);

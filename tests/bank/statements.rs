@@ -132,7 +132,10 @@ bank_tests! {
             assert_eq!((sequences(&statement), sums(&statement)), (expected, sums_expected), "{query}");
         }
         let past = json(&ada, "from=2001-01-01&to=2001-01-31").await;
-        assert_eq!((&past["from"], &past["to"]), (&json!("2001-01-01T00:00:00.000000Z"), &json!("2001-02-01T00:00:00.000000Z")));
+        assert_eq!(
+            (&past["from"], &past["to"]),
+            (&json!("2001-01-01T00:00:00.000000Z"), &json!("2001-02-01T00:00:00.000000Z"))
+        );
         // No statement speaks of the future.
         let now = json(&ada, "to=2999-12-31").await["to"].as_str().expect("a moment").to_owned();
         assert!(now.as_str() > moments[3].as_str() && now.starts_with("20"), "{now}");
@@ -143,7 +146,10 @@ bank_tests! {
         let empty = json(&ada, "").await;
         assert_eq!((sequences(&empty), sums(&empty)), (vec![], ["0", "0", "0", "0"]));
         let records = csv(&ada, "").await;
-        assert_eq!(records.iter().map(|record| &*record[1]).collect::<Vec<_>>(), ["type", "opening_balance", "closing_balance"]);
+        assert_eq!(
+            records.iter().map(|record| &*record[1]).collect::<Vec<_>>(),
+            ["type", "opening_balance", "closing_balance"]
+        );
     }
 
     async fn csv_says_the_same_as_json(bank: &TestBank) {
@@ -156,8 +162,18 @@ bank_tests! {
         let name = format!("attachment; filename=\"statement-{}-2001-01-01-{today}.csv\"", ada.account);
         assert_eq!(answer.header("content-disposition"), Some(&*name));
         let records = records(answer.body.as_str().expect("text"));
-        let header =
-            ["date", "type", "description", "counterparty", "amount", "balance", "currency", "transaction_id", "sequence", "hash"];
+        let header = [
+            "date",
+            "type",
+            "description",
+            "counterparty",
+            "amount",
+            "balance",
+            "currency",
+            "transaction_id",
+            "sequence",
+            "hash",
+        ];
         assert_eq!(records[0], header);
         let json = json(&ada, period).await;
         assert_eq!(records.len(), 5);
@@ -192,7 +208,10 @@ bank_tests! {
             assert_eq!(csv(&ada, "").await.iter().rev().nth(1).expect("a movement")[2], shown);
             // JSON is for programs: it says what was sent.
             let json = json(&ada, "").await;
-            assert_eq!(json["movements"].as_array().and_then(|all| all.last()).expect("a movement")["description"], description);
+            assert_eq!(
+                json["movements"].as_array().and_then(|all| all.last()).expect("a movement")["description"],
+                description
+            );
         }
     }
 
@@ -226,9 +245,13 @@ bank_tests! {
         assert_eq!((&*records[MANY + 1][5], &*records[MANY + 2][5]), (&*total, &*total));
         // One that begins and ends between two reads.
         let (first, last) = (&whole["movements"][700], &whole["movements"][1_000]);
-        let part = json(&ada, &format!("from={}&to={}", first["created_at"], last["created_at"]).replace('"', "")).await;
+        let part =
+            json(&ada, &format!("from={}&to={}", first["created_at"], last["created_at"]).replace('"', "")).await;
         let sequences = sequences(&part);
-        assert_eq!(sequences.len() as i64, sequences.last().copied().unwrap_or(1) - sequences.first().copied().unwrap_or(2) + 1);
+        assert_eq!(
+            sequences.len() as i64,
+            sequences.last().copied().unwrap_or(1) - sequences.first().copied().unwrap_or(2) + 1
+        );
     }
 
     async fn what_is_taken_by_others_than_the_owner_is_recorded(bank: &TestBank) {

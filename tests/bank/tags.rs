@@ -134,7 +134,10 @@ bank_tests! {
         let ended = ada.request(Method::POST, &format!("/holds/{released}/release")).send().await.expect_status(200);
         assert_eq!(ended.text_at("/reference"), "R");
         let listed = ada.get(&format!("/holds?account_number={}", ada.account)).send().await.expect_status(200);
-        assert_eq!((listed.text_at("/data/0/reference"), listed.text_at("/data/1/reference")), ("R".to_owned(), "H".to_owned()));
+        assert_eq!(
+            (listed.text_at("/data/0/reference"), listed.text_at("/data/1/reference")),
+            ("R".to_owned(), "H".to_owned())
+        );
         assert_eq!(ada.get(&format!("/holds/{held}")).send().await.text_at("/metadata/kind"), "all");
         assert_eq!(ada.movement(&released).await["reference"], "R");
         // Nothing is posted of them yet; their references are taken all the same.
@@ -143,8 +146,12 @@ bank_tests! {
             let refused = ada.tagged("1", tags(taken)).await.expect_problem(409, "reference_taken");
             assert_eq!(refused.header("location"), Some(&*format!("/transactions/{by}")));
         }
-        let captured = ada.post(&format!("/holds/{held}/capture"), json!({"amount": "2"})).send().await.expect_status(201);
-        assert_eq!((captured.text_at("/reference"), captured.text_at("/metadata/kind")), ("H".to_owned(), "all".to_owned()));
+        let captured =
+            ada.post(&format!("/holds/{held}/capture"), json!({"amount": "2"})).send().await.expect_status(201);
+        assert_eq!(
+            (captured.text_at("/reference"), captured.text_at("/metadata/kind")),
+            ("H".to_owned(), "all".to_owned())
+        );
         let path = format!("/transactions/{}/reverse", withdrawal.text_at("/id"));
         let reversed = clerk.post(&path, tags("V")).send().await.expect_status(201);
         assert_eq!(reversed.text_at("/reference"), "V");
@@ -159,7 +166,10 @@ bank_tests! {
         // It might have been refused, too: so the problem names none.
         assert_eq!(batch.body["data"][1]["problem"].get("transaction_id"), None);
         assert_eq!(batch.text_at("/data/2/transaction/reference"), "C");
-        ada.post("/transactions/batch", json!({"atomic": true, "transactions": items})).send().await.expect_problem(409, "batch_refused");
+        ada.post("/transactions/batch", json!({"atomic": true, "transactions": items}))
+            .send()
+            .await
+            .expect_problem(409, "batch_refused");
         let expected = [&booked, &reversed.text_at("/id"), &held, &withdrawal.text_at("/id")].map(Clone::clone);
         assert_eq!(ada.found("metadata[kind]=all").await, expected);
         assert_eq!(ada.found("reference=V").await, [reversed.text_at("/id")]);
@@ -167,13 +177,18 @@ bank_tests! {
 
     async fn an_atomic_batch_that_is_refused_takes_no_reference(bank: &TestBank) {
         let ada = bank.customer().await;
-        let item = |kind: &str, amount: &str, reference: &str| {
-            json!({"type": kind, "account_number": ada.account, "amount": amount, "reference": reference})
-        };
+        let item = |kind: &str, amount: &str, reference: &str| json!({"type": kind, "account_number": ada.account, "amount": amount, "reference": reference});
         let items = json!([item("deposit", "1", "X"), item("withdrawal", "9", "Y")]);
-        ada.post("/transactions/batch", json!({"atomic": true, "transactions": items})).send().await.expect_problem(409, "batch_refused");
+        ada.post("/transactions/batch", json!({"atomic": true, "transactions": items}))
+            .send()
+            .await
+            .expect_problem(409, "batch_refused");
         let items = json!([item("deposit", "1", "X"), item("withdrawal", "1", "Y")]);
-        let done = ada.post("/transactions/batch", json!({"atomic": true, "transactions": items})).send().await.expect_status(200);
+        let done = ada
+            .post("/transactions/batch", json!({"atomic": true, "transactions": items}))
+            .send()
+            .await
+            .expect_status(200);
         assert_eq!(done.body["booked"], 2);
         assert_eq!(bank.number("select count(*) from tags").await, 2);
     }
@@ -199,7 +214,8 @@ bank_tests! {
             let refused = ada.tagged("1", tags.clone()).await.expect_problem(422, code);
             assert_eq!(refused.pointers(), [pointer], "{tags}");
         }
-        let twice = format!(r#"{{"account_number": "{}", "amount": "1", "metadata": {{"a": "1", "a": "2"}}}}"#, ada.account);
+        let twice =
+            format!(r#"{{"account_number": "{}", "amount": "1", "metadata": {{"a": "1", "a": "2"}}}}"#, ada.account);
         ada.request(Method::POST, "/deposit").raw(twice).send().await.expect_problem(422, "duplicate_field");
         for (query, code, pointer) in [
             ("metadata[Order]=42", "metadata_key_malformed", "?metadata[Order]"),
@@ -264,7 +280,10 @@ bank_tests! {
         let second = ada.get(&next(&first).expect("another page")).send().await;
         assert_eq!((ids(&second), next(&second)), (of(&[1]), None));
         // By one index alone, and between two moments.
-        let first = ada.get(&format!("/transactions?account_number={}&limit=1&metadata[parity]=even", ada.account)).send().await;
+        let first = ada
+            .get(&format!("/transactions?account_number={}&limit=1&metadata[parity]=even", ada.account))
+            .send()
+            .await;
         let second = ada.get(&next(&first).expect("another page")).send().await;
         assert_eq!((ids(&first), ids(&second)), (of(&[4]), of(&[2])));
         let moment = ada.movement(&sent[2]).await["created_at"].as_str().expect("a moment").to_owned();
@@ -286,7 +305,10 @@ bank_tests! {
         assert_eq!(ada.found("metadata[common]=all&metadata[rare]=yes").await.len(), 2);
         assert_eq!(ada.found("metadata[common]=all&metadata[rare]=yes&metadata[half]=b").await.len(), 0);
         let mut found = 0;
-        let mut path = Some(format!("/transactions?account_number={}&limit=200&metadata[common]=all&metadata[half]=a", ada.account));
+        let mut path = Some(format!(
+            "/transactions?account_number={}&limit=200&metadata[common]=all&metadata[half]=a",
+            ada.account
+        ));
         while let Some(address) = path {
             let page = ada.get(&address).send().await;
             found += ids(&page).len();
@@ -299,10 +321,21 @@ bank_tests! {
         let (ada, bob) = (bank.customer().await, bank.customer_in("JPY").await);
         let (clerk, auditor) = (bank.employee("staff").await, bank.employee("auditor").await);
         let (cleo, metadata) = (bank.customer().await, json!({"order": "42"}));
-        let first = ada.tagged("10", json!({"reference": "same", "metadata": metadata})).await.expect_status(201).text_at("/id");
-        let second = bob.tagged("1500", json!({"reference": "same", "metadata": metadata})).await.expect_status(201).text_at("/id");
+        let first = ada
+            .tagged("10", json!({"reference": "same", "metadata": metadata}))
+            .await
+            .expect_status(201)
+            .text_at("/id");
+        let second = bob
+            .tagged("1500", json!({"reference": "same", "metadata": metadata}))
+            .await
+            .expect_status(201)
+            .text_at("/id");
         let third = ada.transfer(&cleo.account, "4").await.expect_status(201).text_at("/id");
-        let fourth = clerk.post("/deposit", json!({"account_number": cleo.account, "amount": "70", "description": "Rent"})).send().await;
+        let fourth = clerk
+            .post("/deposit", json!({"account_number": cleo.account, "amount": "70", "description": "Rent"}))
+            .send()
+            .await;
         let fourth = fourth.expect_status(201).text_at("/id");
         let found = async |query: &str| ids(&auditor.get(&format!("/transactions?{query}")).send().await);
         let all = [&fourth, &third, &second, &first].map(Clone::clone);
@@ -324,7 +357,10 @@ bank_tests! {
         assert_eq!(found(&format!("counterparty={}", cleo.account)).await, std::slice::from_ref(&third));
         // As the sender's account saw it.
         let page = clerk.get("/transactions?type=transfer").send().await.expect_status(200);
-        assert_eq!((page.text_at("/data/0/account_number"), page.text_at("/data/0/direction")), (ada.account.clone(), "debit".to_owned()));
+        assert_eq!(
+            (page.text_at("/data/0/account_number"), page.text_at("/data/0/direction")),
+            (ada.account.clone(), "debit".to_owned())
+        );
         let (mut paged, mut path) = (Vec::new(), Some("/transactions?limit=1&max_amount=5000".to_owned()));
         while let Some(address) = path {
             let page = clerk.get(&address).send().await;
@@ -362,7 +398,9 @@ bank_tests! {
             let booked: Vec<_> = answers.iter().filter(|answer| answer.status == 201).collect();
             assert_eq!(booked.len(), 1, "{:?}", answers.iter().map(|answer| &answer.body).collect::<Vec<_>>());
             let location = format!("/transactions/{}", booked[0].text_at("/id"));
-            let taken = |answer: &&Answer| answer.body["code"] == "reference_taken" && answer.header("location") == Some(&location);
+            let taken = |answer: &&Answer| {
+                answer.body["code"] == "reference_taken" && answer.header("location") == Some(&location)
+            };
             assert_eq!(answers.iter().filter(taken).count(), 49);
         }
         // Batches that name the same references in opposite orders do not wait for each other in a circle.
@@ -405,7 +443,11 @@ bank_tests! {
 
     async fn the_doctor_finds_each_forged_tag(bank: &TestBank) {
         let (ada, bob) = (bank.customer().await, bank.customer().await);
-        let id = ada.tagged("10", json!({"reference": "INV-1", "metadata": {"order": "42"}})).await.expect_status(201).text_at("/id");
+        let id = ada
+            .tagged("10", json!({"reference": "INV-1", "metadata": {"order": "42"}}))
+            .await
+            .expect_status(201)
+            .text_at("/id");
         let plain = ada.deposit("1").await.expect_status(201).text_at("/id");
         let described = ada.tagged("1", json!({"description": "Rent"})).await.expect_status(201).text_at("/id");
         let hold = json!({"account_number": ada.account, "amount": "1", "reference": "H-1"});
@@ -432,7 +474,11 @@ bank_tests! {
             (format!("{first} and key = ''"), row(bank, "transaction_id", &plain), row(bank, "transaction_id", &id));
         let change_entry = |set: &str, at: &str| format!("update tagged_entries set {set} where {at}");
         let add_entry = |value: &str, sequence: i64, id: &str| {
-            format!("insert into tagged_entries values ({}, 'order', '{value}', {sequence}, {})", ada.account, literal(id))
+            format!(
+                "insert into tagged_entries values ({}, 'order', '{value}', {sequence}, {})",
+                ada.account,
+                literal(id)
+            )
         };
         let of = |number: &str| format!("account_number = {number}");
         let order = |value: &str| format!("metadata = '{{\"order\":\"{value}\"}}'");
@@ -452,12 +498,20 @@ bank_tests! {
             (add(&described, "forged", "{}"), remove(&described), &both),
             (add(nobody, "forged", "{}"), remove(nobody), &owned_only),
             (remove(&id), add(&id, "INV-1", "{\"order\":\"42\"}"), &both),
-            (change_entry("value = 'INV-2'", &of_reference), change_entry("value = 'INV-1'", &of_reference), &found_only),
+            (
+                change_entry("value = 'INV-2'", &of_reference),
+                change_entry("value = 'INV-1'", &of_reference),
+                &found_only,
+            ),
             (change_entry("sequence = 2", &first), change_entry("sequence = 1", &second), &found_only),
             (change_entry(&of(&bob.account), &first), change_entry(&of(&ada.account), &of(&bob.account)), &found_only),
             (change_entry(&is_plain, &first), change_entry(&is_tagged, &first), &found_only),
             (add_entry("7", 2, &plain), "delete from tagged_entries where value = '7'".to_owned(), &found_only),
-            (format!("delete from tagged_entries where {first} and key = 'order'"), add_entry("42", 1, &id), &found_only),
+            (
+                format!("delete from tagged_entries where {first} and key = 'order'"),
+                add_entry("42", 1, &id),
+                &found_only,
+            ),
         ];
         for (forged, undone, invariants) in forgeries {
             bank.tamper(&forged).await;
@@ -511,14 +565,20 @@ bank_tests! {
     }
 
     async fn metadata_of_accounts_is_merged_key_by_key(bank: &TestBank) {
-        let (ada, bob, clerk, auditor) =
-            (bank.customer().await, bank.customer().await, bank.employee("staff").await, bank.employee("auditor").await);
+        let (ada, bob, clerk, auditor) = (
+            bank.customer().await,
+            bank.customer().await,
+            bank.employee("staff").await,
+            bank.employee("auditor").await,
+        );
         let path = format!("/accounts/{}", ada.account);
         assert_eq!(ada.get(&path).send().await.expect_status(200).body["metadata"], json!({}));
-        let changed = ada.update_account(json!({"metadata": {"project": "x", "team": "blue"}})).await.expect_status(200);
+        let changed =
+            ada.update_account(json!({"metadata": {"project": "x", "team": "blue"}})).await.expect_status(200);
         assert_eq!(changed.body["metadata"], json!({"project": "x", "team": "blue"}));
         ada.update_account(json!({"label": "Holidays"})).await.expect_status(200);
-        let by_staff = clerk.request(Method::PATCH, &path).json(json!({"metadata": {"project": null, "cost_centre": "4711"}}));
+        let by_staff =
+            clerk.request(Method::PATCH, &path).json(json!({"metadata": {"project": null, "cost_centre": "4711"}}));
         let expected = json!({"cost_centre": "4711", "team": "blue"});
         assert_eq!(by_staff.send().await.expect_status(200).body["metadata"], expected);
         let other = ada.open_account(json!({})).await.expect_status(201);
@@ -528,19 +588,28 @@ bank_tests! {
             assert_eq!((&account["metadata"], &account["label"]), (&expected, &json!("Holidays")));
         }
         let listed = ada.get("/accounts").send().await.expect_status(200);
-        let of_ada = listed.body["data"].as_array().expect("a list").iter().find(|it| it["account_number"] == *ada.account);
+        let of_ada =
+            listed.body["data"].as_array().expect("a list").iter().find(|it| it["account_number"] == *ada.account);
         assert_eq!(of_ada.expect("the account")["metadata"], expected);
-        let both = ada.update_account(json!({"label": null, "metadata": {"team": null, "cost_centre": null}})).await.expect_status(200);
+        let both = ada
+            .update_account(json!({"label": null, "metadata": {"team": null, "cost_centre": null}}))
+            .await
+            .expect_status(200);
         assert_eq!((&both.body["label"], &both.body["metadata"]), (&Value::Null, &json!({})));
 
         let many: serde_json::Map<_, _> = (0..10).map(|key| (format!("k{key}"), json!("v"))).collect();
         ada.update_account(json!({"metadata": many})).await.expect_status(200);
-        let refused = ada.update_account(json!({"metadata": {"k10": "v"}})).await.expect_problem(422, "metadata_too_large");
+        let refused =
+            ada.update_account(json!({"metadata": {"k10": "v"}})).await.expect_problem(422, "metadata_too_large");
         assert_eq!(refused.pointers(), ["/metadata"]);
         ada.update_account(json!({"metadata": {"k10": "v", "k0": null}})).await.expect_status(200);
         ada.update_account(json!({"metadata": {"K": "v"}})).await.expect_problem(422, "metadata_key_malformed");
         ada.update_account(json!({"metadata": {"k": " "}})).await.expect_problem(422, "metadata_blank");
-        bob.request(Method::PATCH, &path).json(json!({"metadata": {"a": "b"}})).send().await.expect_problem(404, "account_not_found");
+        bob.request(Method::PATCH, &path)
+            .json(json!({"metadata": {"a": "b"}}))
+            .send()
+            .await
+            .expect_problem(404, "account_not_found");
         auditor.request(Method::PATCH, &path).json(json!({"metadata": {"a": "b"}})).send().await.expect_status(403);
         let log = auditor.get("/audit?action=account_metadata_changed").send().await.expect_status(200);
         assert_eq!(log.text_at("/data/0/detail"), "k0, k10");
@@ -550,7 +619,8 @@ bank_tests! {
         for answer in join_all(notes).await {
             answer.expect_status(200);
         }
-        let noted = bob.get(&format!("/accounts/{}", bob.account)).send().await.expect_status(200).body["metadata"].clone();
+        let noted =
+            bob.get(&format!("/accounts/{}", bob.account)).send().await.expect_status(200).body["metadata"].clone();
         assert_eq!(noted.as_object().map(serde_json::Map::len), Some(10));
     }
 }
@@ -564,12 +634,19 @@ bank_tests! {
         let large = |reference: &str| with(json!({"account_number": ada.account, "amount": "5000"}), tags(reference));
         let waiting = clerk.post("/deposit", large("L-1")).send().await.expect_status(202);
         let id = waiting.text_at("/id");
-        assert_eq!((waiting.text_at("/reference"), waiting.text_at("/metadata/case")), ("L-1".to_owned(), "7".to_owned()));
+        assert_eq!(
+            (waiting.text_at("/reference"), waiting.text_at("/metadata/case")),
+            ("L-1".to_owned(), "7".to_owned())
+        );
         let approval = other.get(&format!("/approvals/{id}")).send().await.expect_status(200);
-        assert_eq!((approval.text_at("/reference"), approval.text_at("/metadata/case")), ("L-1".to_owned(), "7".to_owned()));
+        assert_eq!(
+            (approval.text_at("/reference"), approval.text_at("/metadata/case")),
+            ("L-1".to_owned(), "7".to_owned())
+        );
         assert!(ada.found("reference=L-1").await.is_empty());
         clerk.post("/deposit", large("L-1")).send().await.expect_problem(409, "reference_taken");
-        let decide = async |id: &str, what: &str| other.request(Method::POST, &format!("/approvals/{id}/{what}")).send().await;
+        let decide =
+            async |id: &str, what: &str| other.request(Method::POST, &format!("/approvals/{id}/{what}")).send().await;
         assert_eq!(decide(&id, "approve").await.expect_status(200).text_at("/reference"), "L-1");
         assert_eq!(ada.found("reference=L-1&metadata[case]=7").await, std::slice::from_ref(&id));
         assert_eq!(ada.movement(&id).await["metadata"], json!({"case": "7"}));
@@ -585,7 +662,10 @@ bank_tests! {
         let hold = clerk.post("/holds", hold).send().await.expect_status(202).text_at("/id");
         decide(&hold, "approve").await.expect_status(200);
         let captured = other.post(&format!("/holds/{hold}/capture"), json!({})).send().await.expect_status(201);
-        assert_eq!((captured.text_at("/reference"), captured.text_at("/metadata/case")), ("L-3".to_owned(), "7".to_owned()));
+        assert_eq!(
+            (captured.text_at("/reference"), captured.text_at("/metadata/case")),
+            ("L-3".to_owned(), "7".to_owned())
+        );
         assert_eq!(ada.found("metadata[case]=7").await, [hold, id]);
     }
 }

@@ -308,9 +308,13 @@ bank_tests! {
             let body = json!({"account_number": ada.account, "amount": "1", "description": description});
             ada.post("/deposit", body).send().await.expect_status(201);
         }
-        for (text, description) in
-            [("cafe u", "Café Ümlaut"), ("CAFE\u{301}", "Café Ümlaut"), ("аренда", "Аренда"), ("ενοικιο", "ΕΝΟΊΚΙΟ"), ("strasse", "Straße")]
-        {
+        for (text, description) in [
+            ("cafe u", "Café Ümlaut"),
+            ("CAFE\u{301}", "Café Ümlaut"),
+            ("аренда", "Аренда"),
+            ("ενοικιο", "ΕΝΟΊΚΙΟ"),
+            ("strasse", "Straße"),
+        ] {
             let path = query(&format!("/transactions?account_number={}", ada.account), "text", text);
             let page = ada.get(&path).send().await.expect_status(200);
             assert_eq!(page.body["data"].as_array().map(Vec::len), Some(1), "{text}");
@@ -322,7 +326,12 @@ bank_tests! {
         sign_up(bank, "Kate", "kate@example.net").await;
         bank.sign_in(" KATE@Example.net ", PASSWORD).await.expect_status(200);
         let staff = bank.employee("staff").await;
-        for lookalike in ["\u{212a}ate@example.net", "kate@e\u{ff58}ample.net", "\u{ff4b}ate@example.net", "kate@example.net\u{200b}"] {
+        for lookalike in [
+            "\u{212a}ate@example.net",
+            "kate@e\u{ff58}ample.net",
+            "\u{ff4b}ate@example.net",
+            "kate@example.net\u{200b}",
+        ] {
             bank.sign_in(lookalike, PASSWORD).await.expect_problem(401, "invalid_credentials");
             let body = json!({"name": "Kate", "email": lookalike, "password": PASSWORD});
             bank.post("/create_account", body).send().await.expect_problem(422, "email_malformed");
@@ -333,7 +342,15 @@ bank_tests! {
 
     async fn no_account_is_opened_in_a_currency_that_was_withdrawn(bank: &TestBank) {
         let ada = bank.customer().await;
-        for (code, successor) in [("HRK", "EUR"), ("BGN", "EUR"), ("CUC", "CUP"), ("SLL", "SLE"), ("ZWL", "ZWG"), ("ANG", "XCG"), ("DEM", "EUR")] {
+        for (code, successor) in [
+            ("HRK", "EUR"),
+            ("BGN", "EUR"),
+            ("CUC", "CUP"),
+            ("SLL", "SLE"),
+            ("ZWL", "ZWG"),
+            ("ANG", "XCG"),
+            ("DEM", "EUR"),
+        ] {
             let refused = ada.open_account(json!({"currency": code})).await.expect_problem(422, "currency_withdrawn");
             assert!(refused.text_at("/detail").contains(&format!("\"{successor}\"")), "{}", refused.body);
             let body = json!({"name": "B", "email": "b@example.com", "password": PASSWORD, "currency": code});
@@ -370,7 +387,10 @@ bank_tests! {
         assert_eq!(batch().raw(body).send().await.expect_status(200).body["booked"], 1000);
         // The same as people would print it.
         let printed = serde_json::to_string_pretty(&json!({"transactions": vec![item; 1000]})).expect("JSON");
-        assert_eq!(batch().raw(printed.replace('😀', "\\ud83d\\ude00")).send().await.expect_status(200).body["refused"], 1000);
+        assert_eq!(
+            batch().raw(printed.replace('😀', "\\ud83d\\ude00")).send().await.expect_status(200).body["refused"],
+            1000
+        );
         batch().raw(vec![b' '; 2_100_000]).send().await.expect_problem(413, "body_too_large");
 
         let (name, email) = ("😀".repeat(100), format!("{}@{}.example.com", "a".repeat(64), "b".repeat(63)));

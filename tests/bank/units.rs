@@ -15,7 +15,8 @@ bank_tests! {
 
     async fn a_unit_is_counted_and_moved_like_a_currency(bank: &TestBank) {
         let about = bank.get("/bank").send().await.expect_status(200);
-        let units = json!([{"code": "PTS", "decimals": 0, "name": "Points"}, {"code": "HRS", "decimals": 2, "name": "Hours"}]);
+        let units =
+            json!([{"code": "PTS", "decimals": 0, "name": "Points"}, {"code": "HRS", "decimals": 2, "name": "Hours"}]);
         assert_eq!((about.text_at("/currency"), &about.body["units"]), ("PTS".to_owned(), &units));
         let (ada, bob) = (bank.customer_in("PTS").await, bank.customer_in("PTS").await);
         let dollars = bank.customer_in("USD").await;
@@ -31,8 +32,12 @@ bank_tests! {
         let hours = ada.open_account(json!({"currency": "HRS"})).await.expect_status(201).text_at("/account_number");
         let body = json!({"account_number": hours, "amount": "1.25"});
         assert_eq!(ada.post("/deposit", body).send().await.expect_status(201).text_at("/balance"), "1.25");
-        let statement = ada.get(&format!("/accounts/{hours}/statement?from=2020-01-01")).send().await.expect_status(200);
-        assert_eq!((statement.text_at("/currency"), statement.text_at("/closing_balance")), ("HRS".to_owned(), "1.25".to_owned()));
+        let statement =
+            ada.get(&format!("/accounts/{hours}/statement?from=2020-01-01")).send().await.expect_status(200);
+        assert_eq!(
+            (statement.text_at("/currency"), statement.text_at("/closing_balance")),
+            ("HRS".to_owned(), "1.25".to_owned())
+        );
     }
 
     async fn what_is_neither_a_currency_nor_a_unit_is_unknown(bank: &TestBank) {

@@ -25,7 +25,8 @@ bank_tests! {
 
     async fn of_parallel_registrations_of_one_address_one_wins(bank: &TestBank) {
         let body = json!({"name": "Ada", "email": "race@example.com", "password": PASSWORD});
-        let answers = futures_util::future::join_all((0..8).map(|_| bank.post("/create_account", body.clone()).send())).await;
+        let answers =
+            futures_util::future::join_all((0..8).map(|_| bank.post("/create_account", body.clone()).send())).await;
         assert_eq!(answers.iter().filter(|answer| answer.status == 201).count(), 1);
         for answer in answers.into_iter().filter(|answer| answer.status != 201) {
             answer.expect_problem(409, "email_taken");

@@ -137,7 +137,11 @@ bank_tests! {
         clerk.gives_status(&ada, "open").await.expect_status(200);
         // What is noted: shown with the account.
         let note = async |value: Value| {
-            ada.request(Method::PATCH, &ada.account_path()).json(json!({"metadata": {"kind": value}})).send().await.expect_status(200)
+            ada.request(Method::PATCH, &ada.account_path())
+                .json(json!({"metadata": {"kind": value}}))
+                .send()
+                .await
+                .expect_status(200)
         };
         note(json!("savings")).await;
         let noted = ada.tags().await;
@@ -148,12 +152,19 @@ bank_tests! {
         clerk.set_limits_of(&ada.account, json!({"overdraft": "5"})).await.expect_status(200);
         let overdrawn = ada.tags().await;
         assert!(overdrawn[0] != plain[0] && overdrawn[1] != plain[1], "{overdrawn:?}");
-        assert!([&named, &held, &frozen, &noted, &overdrawn].iter().all(|tags| tags.iter().all(|tag| sequence_of(tag) == "1")));
+        assert!(
+            [&named, &held, &frozen, &noted, &overdrawn]
+                .iter()
+                .all(|tags| tags.iter().all(|tag| sequence_of(tag) == "1"))
+        );
     }
 
     async fn the_first_page_has_a_version_and_no_other(bank: &TestBank) {
         let ada = bank.customer().await;
-        ada.post("/deposit", json!({"account_number": ada.account, "amount": "1", "description": "Rent"})).send().await.expect_status(201);
+        ada.post("/deposit", json!({"account_number": ada.account, "amount": "1", "description": "Rent"}))
+            .send()
+            .await
+            .expect_status(201);
         ada.deposit_many(2).await.expect_status(200);
         let first = ada.get(&format!("{}&limit=2", ada.history_path())).send().await.expect_status(200);
         assert_eq!(first.header("etag"), Some("\"3\""));
@@ -177,7 +188,10 @@ bank_tests! {
         assert_eq!(ada.tag_of(&format!("{}&limit=2", ada.history_path())).await, "\"3\"");
         assert_ne!(ada.tag_of(&search).await, found);
         let withdrawals = format!("{}&type=withdrawal", ada.history_path());
-        assert_unchanged(&ada.ask_knowing(&withdrawals, &ada.tag_of(&withdrawals).await).await, &ada.tag_of(&withdrawals).await);
+        assert_unchanged(
+            &ada.ask_knowing(&withdrawals, &ada.tag_of(&withdrawals).await).await,
+            &ada.tag_of(&withdrawals).await,
+        );
     }
 
     async fn who_may_not_see_an_account_hears_nothing_of_its_version(bank: &TestBank) {
@@ -190,17 +204,20 @@ bank_tests! {
             let nobody = bank.get(&path).header("If-None-Match", "\"1\"").header("Prefer", "wait=25").send().await;
             assert_eq!(nobody.expect_problem(401, "missing_token").header("etag"), None);
         }
-        let moved = bob.post("/withdraw", json!({"account_number": ada.account, "amount": "1"})).header("If-Match", "\"0\"");
+        let moved =
+            bob.post("/withdraw", json!({"account_number": ada.account, "amount": "1"})).header("If-Match", "\"0\"");
         assert_eq!(moved.send().await.expect_problem(404, "account_not_found").header("etag"), None);
         // A refusal tells where somebody else's account stands, and a look that shows nothing new is a look.
-        let refused = clerk.post("/withdraw", json!({"account_number": ada.account, "amount": "1"})).header("If-Match", "\"0\"");
+        let refused =
+            clerk.post("/withdraw", json!({"account_number": ada.account, "amount": "1"})).header("If-Match", "\"0\"");
         assert_eq!(refused.send().await.expect_problem(412, "balance_moved_on").header("etag"), Some("\"1\""));
         assert_unchanged(&clerk.ask_knowing(&ada.account_path(), "\"1\"").await, "\"1\"");
         eventually("both are on record", async || {
             let path = format!("/audit?action=account_viewed,movement_refused&account_number={}", ada.account);
             let page = auditor.get(&path).send().await.expect_status(200);
             page.body["data"].as_array().is_some_and(|records| records.len() == 2)
-        }).await;
+        })
+        .await;
     }
 
     async fn money_moves_only_if_the_account_is_as_it_was(bank: &TestBank) {
@@ -218,7 +235,9 @@ bank_tests! {
             let now = ada.tag_of(&ada.balance_path()).await;
             let plain = format!("\"{}\"", sequence_of(&now));
             let send = async |if_match: &str| ada.post(path, body.clone()).header("If-Match", if_match).send().await;
-            for wrong in ["\"99\"", "\"nonsense\"", "\"\"", &format!("W/{plain}"), &format!("\"0{}\"", sequence_of(&now))] {
+            for wrong in
+                ["\"99\"", "\"nonsense\"", "\"\"", &format!("W/{plain}"), &format!("\"0{}\"", sequence_of(&now))]
+            {
                 let refused = send(wrong).await.expect_problem(412, "balance_moved_on");
                 assert_eq!(refused.header("etag"), Some(&*plain), "{path} {wrong}");
                 assert!(refused.text_at("/detail").contains(&plain));
@@ -263,7 +282,8 @@ bank_tests! {
         let batch = json!({"transactions": [{"type": "withdrawal", "account_number": ada.account, "amount": "1"}]});
         let refused = ada.post("/transactions/batch", batch).header("If-Match", "\"1\"").send().await;
         assert_eq!(refused.expect_problem(422, "if_match_unsupported").pointers(), ["If-Match"]);
-        let refused = clerk.post(&format!("/transactions/{id}/reverse"), json!({})).header("If-Match", "*").send().await;
+        let refused =
+            clerk.post(&format!("/transactions/{id}/reverse"), json!({})).header("If-Match", "*").send().await;
         refused.expect_problem(422, "if_match_unsupported");
         assert_eq!(ada.balance().await, "10.00");
     }
@@ -301,7 +321,10 @@ bank_tests! {
                 ada.deposit("1").await.expect_status(201)
             });
             let woken = woken.expect_status(200);
-            assert_eq!((woken.header("etag"), woken.header("preference-applied")), (Some(&*format!("\"{}\"", round + 1)), Some("wait=25")));
+            assert_eq!(
+                (woken.header("etag"), woken.header("preference-applied")),
+                (Some(&*format!("\"{}\"", round + 1)), Some("wait=25"))
+            );
         }
     }
 
@@ -321,31 +344,51 @@ bank_tests! {
         };
         let hold = std::sync::Mutex::new(String::new());
         let held = || hold.lock().expect("no panic").clone();
-        changes_after("a withdrawal", ada.balance_path(), &async || drop(ada.withdraw("1").await.expect_status(201))).await;
+        changes_after("a withdrawal", ada.balance_path(), &async || drop(ada.withdraw("1").await.expect_status(201)))
+            .await;
         bob.deposit("1").await.expect_status(201);
-        changes_after("money that comes", ada.history_path(), &async || drop(bob.transfer(&ada.account, "1").await.expect_status(201))).await;
+        changes_after("money that comes", ada.history_path(), &async || {
+            drop(bob.transfer(&ada.account, "1").await.expect_status(201))
+        })
+        .await;
         changes_after("a hold", ada.balance_path(), &async || {
             let id = ada.place_hold("5", None).await;
             *hold.lock().expect("no panic") = id;
-        }).await;
+        })
+        .await;
         changes_after("a capture", ada.balance_path(), &async || {
-            drop(ada.post(&format!("/holds/{}/capture", held()), json!({"amount": "2"})).send().await.expect_status(201));
-        }).await;
+            drop(
+                ada.post(&format!("/holds/{}/capture", held()), json!({"amount": "2"})).send().await.expect_status(201),
+            );
+        })
+        .await;
         let id = ada.place_hold("5", None).await;
         changes_after("a release", ada.balance_path(), &async || {
             drop(ada.request(Method::POST, &format!("/holds/{id}/release")).send().await.expect_status(200));
-        }).await;
-        changes_after("a label", ada.account_path(), &async || drop(ada.rename(json!("Savings")).await.expect_status(200))).await;
-        changes_after("a freeze", ada.account_path(), &async || drop(clerk.gives_status(&ada, "frozen").await.expect_status(200))).await;
+        })
+        .await;
+        changes_after("a label", ada.account_path(), &async || {
+            drop(ada.rename(json!("Savings")).await.expect_status(200))
+        })
+        .await;
+        changes_after("a freeze", ada.account_path(), &async || {
+            drop(clerk.gives_status(&ada, "frozen").await.expect_status(200))
+        })
+        .await;
         let note = json!({"metadata": {"kind": "savings"}});
         changes_after("a note", ada.account_path(), &async || {
             drop(ada.request(Method::PATCH, &ada.account_path()).json(note.clone()).send().await.expect_status(200));
-        }).await;
+        })
+        .await;
         changes_after("an overdraft", ada.balance_path(), &async || {
             drop(clerk.set_limits_of(&ada.account, json!({"overdraft": "5"})).await.expect_status(200));
-        }).await;
+        })
+        .await;
         // What this process has not done itself.
-        let thaw = format!("update accounts set status = 'open', frozen_by_admin = false where account_number = {}", ada.account);
+        let thaw = format!(
+            "update accounts set status = 'open', frozen_by_admin = false where account_number = {}",
+            ada.account
+        );
         changes_after("another program", ada.account_path(), &async || bank.tamper(&thaw).await).await;
         let soon = coffer::timestamp::Timestamp::now().plus(Duration::from_secs(1)).to_string();
         ada.place_hold("5", Some(soon)).await;
@@ -355,7 +398,8 @@ bank_tests! {
     async fn what_does_not_change_the_answer_lets_it_wait(bank: &TestBank) {
         let ada = bank.customer().await;
         ada.deposit("100").await.expect_status(201);
-        let ask = ada.get(&ada.history_path()).header("If-None-Match", "\"1\"").header("Prefer", "wait=1, handling=strict");
+        let ask =
+            ada.get(&ada.history_path()).header("If-None-Match", "\"1\"").header("Prefer", "wait=1, handling=strict");
         let started = Instant::now();
         let (answer, _) = tokio::join!(ask.send(), ada.rename(json!("Savings")));
         assert!(started.elapsed() >= Duration::from_secs(1));
@@ -363,7 +407,8 @@ bank_tests! {
         assert_eq!(answer.header("preference-applied"), Some("wait=1"));
         // The web app's address, too, has an ETag, and nothing to wait for.
         let page = bank.get("/").send().await.expect_status(200);
-        let page = bank.get("/").header("If-None-Match", page.header("etag").expect("an ETag")).header("Prefer", "wait=25");
+        let page =
+            bank.get("/").header("If-None-Match", page.header("etag").expect("an ETag")).header("Prefer", "wait=25");
         assert_eq!(page.send().await.expect_status(304).header("preference-applied"), None);
     }
 
@@ -437,7 +482,8 @@ bank_tests! {
             let path = ada.balance_path();
             let one_more = || ada.get(&path).header("If-None-Match", "\"1\"").header("Prefer", "wait=1").send();
             join_all((0..MAX_OF_A_CALLER).map(|_| one_more())).await.iter().all(|answer| answer.status == 304)
-        }).await;
+        })
+        .await;
     }
 }
 
