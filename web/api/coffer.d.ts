@@ -270,11 +270,9 @@ export class Coffer extends EventTarget {
      * Sets all limits of an account at once: the bank's by staff, their own by owners.
      * @param {string} number
      * @param {LimitsOrder} limits what is left out is not limited
-     * @returns {Promise<Limits & {approval_id?: string}>} as before with `approval_id` while somebody else has to approve them
+     * @returns {Promise<Limits>} as before with `approval_id` while somebody else has to approve them
      */
-    setLimits: (number: string, limits: LimitsOrder) => Promise<Limits & {
-        approval_id?: string;
-    }>;
+    setLimits: (number: string, limits: LimitsOrder) => Promise<Limits>;
     /**
      * @param {string} number
      * @param {string | null} label
@@ -743,7 +741,8 @@ export type LimitOfPeriod<T> = Limit<T> & {
     resets_at: string;
 };
 /**
- * How much may leave an account. `next_own` are the owner's limits from a moment on, while a raise of them waits.
+ * `approval_id`: what waits for somebody
+ *   to approve it; the owner does not see it
  */
 export type Limits = {
     account_number: string;
@@ -756,6 +755,7 @@ export type Limits = {
     next_own?: LimitValues & {
         effective_at: string;
     };
+    approval_id?: string;
 };
 export type Movement = Tags & {
     account_number: string;

@@ -363,7 +363,7 @@ export class Coffer extends EventTarget {
    * Sets all limits of an account at once: the bank's by staff, their own by owners.
    * @param {string} number
    * @param {LimitsOrder} limits what is left out is not limited
-   * @returns {Promise<Limits & {approval_id?: string}>} as before with `approval_id` while somebody else has to approve them
+   * @returns {Promise<Limits>} as before with `approval_id` while somebody else has to approve them
    */
   setLimits = (number, limits) => this.#call('PUT', `accounts/${number}/limits`, { body: limits });
 
@@ -1173,7 +1173,8 @@ function retryAfterSeconds(response) {
  * How much may leave an account. `next_own` are the owner's limits from a moment on, while a raise of them waits.
  * @typedef {{account_number: string, currency: string, overdraft: string, per_movement: Limit<string>,
  *   per_day: LimitOfPeriod<string>, per_month: LimitOfPeriod<string>, movements_per_day: LimitOfPeriod<number>,
- *   next_own?: LimitValues & {effective_at: string}}} Limits
+ *   next_own?: LimitValues & {effective_at: string}, approval_id?: string}} Limits `approval_id`: what waits for somebody
+ *   to approve it; the owner does not see it
  */
 /** @typedef {Tags & {account_number: string, amount: string, currency?: string, description?: string}} Movement */
 /**

@@ -7,12 +7,12 @@ import { formatMoney, fromMinor, parseMoney } from './money.js';
 
 /** @typedef {'per_movement' | 'per_day' | 'per_month' | 'movements_per_day'} LimitName */
 
-/** `name` as a heading, `field` above what is typed. @type {[LimitName, {name: string, field: string}][]} */
+/** What a person reads of each. @type {[LimitName, string][]} */
 export const LIMITS = [
-  ['per_movement', { name: 'At once', field: 'At once' }],
-  ['per_day', { name: 'In a day', field: 'In a day' }],
-  ['per_month', { name: 'In a month', field: 'In a month' }],
-  ['movements_per_day', { name: 'Movements in a day', field: 'Movements in a day' }],
+  ['per_movement', 'At once'],
+  ['per_day', 'In a day'],
+  ['per_month', 'In a month'],
+  ['movements_per_day', 'Movements in a day'],
 ];
 
 export const NOT_LIMITED = 'Not limited';

@@ -56,6 +56,15 @@ function watch({ bank, signal }, shown, onChange) {
   });
 }
 
+/** The way back to an account from what is about it. @param {Account} account @param {{id: string} | null} customer for whom staff acts */
+export const wayBack = (account, customer) =>
+  h(
+    'a',
+    { class: 'way-back', href: link(`/accounts/${account.account_number}`, { for: customer?.id }) },
+    icon('back'),
+    nameOf(account),
+  );
+
 /** @param {User} me @param {{id: string, name: string}} customer */
 export function actingFor(me, customer) {
   const words = actsForOthers(me) ? 'You act for ' : 'You look at an account of ';

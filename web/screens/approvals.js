@@ -144,7 +144,7 @@ function moneyOf({ amount, limits, currency }) {
 function limitsInWords({ limits, currency = '' }) {
   const set = LIMITS.flatMap(([name, words]) => {
     const value = limits?.[name] ?? null;
-    return value === null ? [] : [`${words.name.toLowerCase()}: ${formatLimit(name, value, currency)}`];
+    return value === null ? [] : [`${words.toLowerCase()}: ${formatLimit(name, value, currency)}`];
   });
   return set.length ? `With these limits: ${set.join(', ')}.` : 'Without any limits.';
 }

@@ -15,7 +15,7 @@ import { customerOf } from '../ui/people.js';
 import { actsForOthers, mayAct } from '../domain/roles.js';
 import { link, rememberInAddress } from '../ui/router.js';
 import { segmented } from '../ui/segmented.js';
-import { actingFor } from './account.js';
+import { actingFor, wayBack } from './account.js';
 
 /** @import { Account, Coffer, Hold, User } from '../api/coffer.js' */
 /** @import { Context, Screen } from '../app.js' */
@@ -68,7 +68,7 @@ export async function holds(context) {
   };
   const content = [
     customer && actingFor(me, customer),
-    h('a', { class: 'way-back', href: link(base, ways) }, icon('back'), nameOf(account)),
+    wayBack(account, customer),
     h(
       'section',
       null,

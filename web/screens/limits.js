@@ -7,13 +7,11 @@ import { formatMoment } from '../domain/dates.js';
 import { ask } from '../ui/dialog.js';
 import { h, toast } from '../ui/dom.js';
 import { FieldProblem, field } from '../ui/form.js';
-import { icon } from '../ui/icons.js';
 import { LIMITS, formatLimit, parseCount, parseLimit } from '../domain/limits.js';
 import { decimalsOf, formatMoney, formatPlain, isPositive } from '../domain/money.js';
 import { customerOf } from '../ui/people.js';
 import { actsForOthers, mayAct } from '../domain/roles.js';
-import { link } from '../ui/router.js';
-import { actingFor, reloadIf } from './account.js';
+import { actingFor, reloadIf, wayBack } from './account.js';
 import { leaveForApproval } from './movement.js';
 
 /** @import { Coffer, Limits, LimitsOrder, User } from '../api/coffer.js' */
@@ -36,12 +34,7 @@ export async function limits(context) {
   const mayChange = side && mayAct(me) && account.status !== 'closed';
   const content = [
     customer && actingFor(me, customer),
-    h(
-      'a',
-      { class: 'way-back', href: link(`/accounts/${account.account_number}`, { for: customer?.id }) },
-      icon('back'),
-      nameOf(account),
-    ),
+    wayBack(account, customer),
     h(
       'section',
       null,
@@ -96,7 +89,7 @@ function card(shown) {
       'dl',
       { class: 'facts' },
       fact('Overdraft', [isPositive(shown.overdraft) ? formatMoney(shown.overdraft, currency) : 'None']),
-      LIMITS.map(([name, words]) => fact(words.name, linesOf(shown, name))),
+      LIMITS.map(([name, words]) => fact(words, linesOf(shown, name))),
     ),
     next && h('p', { class: 'hint', role: 'note' }, raiseInWords(shown, next)),
   );
@@ -136,9 +129,7 @@ function linesOf(shown, name) {
 
 /** @param {Limits} shown @param {NonNullable<Limits['next_own']>} next */
 function raiseInWords({ currency }, next) {
-  const parts = LIMITS.map(
-    ([name, words]) => `${words.name.toLowerCase()}: ${formatLimit(name, next[name], currency)}`,
-  );
+  const parts = LIMITS.map(([name, words]) => `${words.toLowerCase()}: ${formatLimit(name, next[name], currency)}`);
   return `Own limits from ${formatMoment(next.effective_at)} on: ${parts.join(', ')}.`;
 }
 
@@ -166,7 +157,7 @@ async function change(bank, shown, side) {
         ? [input('overdraft', `Overdraft in ${currency}`, isPositive(overdraft) ? overdraft : null)]
         : []),
       ...LIMITS.map(([name, words]) => {
-        const label = name === 'movements_per_day' ? words.field : `${words.field}, in ${currency}`;
+        const label = name === 'movements_per_day' ? words : `${words}, in ${currency}`;
         return input(name, label, side === 'own' && next ? next[name] : shown[name][side]);
       }),
     ],

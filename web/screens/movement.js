@@ -19,13 +19,12 @@ import {
   submitButton,
 } from '../ui/form.js';
 import { HOLD, MAX_DAYS, USUAL_DAYS } from '../domain/holds.js';
-import { icon } from '../ui/icons.js';
 import { add, decimalsOf, formatMoney, parseMoney, subtract, toMinor } from '../domain/money.js';
 import { MOVEMENT_TYPES } from '../domain/movement_types.js';
 import { customerOf } from '../ui/people.js';
 import { link, replaceWith } from '../ui/router.js';
 import { notFound } from '../ui/states.js';
-import { actingFor } from './account.js';
+import { actingFor, wayBack } from './account.js';
 
 /** @import { Account, MovementOptions, Preview } from '../api/coffer.js' */
 /** @import { Context, Screen } from '../app.js' */
@@ -82,17 +81,13 @@ export async function movement(context) {
   const content = h(
     'section',
     { class: 'narrow' },
-    customer ? actingFor(me, customer) : wayBack(account),
+    customer ? actingFor(me, customer) : wayBack(account, null),
     h('h1', null, kind.verb),
     h('p', { class: 'lead' }, `${nameOf(account)} · ${groupDigits(account.account_number)}`),
     stage,
   );
   return { title: kind.verb, content };
 }
-
-/** @param {Account} account */
-const wayBack = (account) =>
-  h('a', { class: 'way-back', href: link(`/accounts/${account.account_number}`) }, icon('back'), nameOf(account));
 
 /** @param {Task} task */
 const homeOf = ({ account, customer }) => link(`/accounts/${account.account_number}`, { for: customer?.id });

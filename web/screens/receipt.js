@@ -12,7 +12,7 @@ import { MOVEMENT_TYPES } from '../domain/movement_types.js';
 import { link, replaceWith } from '../ui/router.js';
 import { actsForOthers } from '../domain/roles.js';
 import { notFound } from '../ui/states.js';
-import { signed } from './history.js';
+import { signed } from '../ui/passbook.js';
 import { leaveForApproval } from './movement.js';
 
 /** @import { Coffer, Entry, Transaction } from '../api/coffer.js' */

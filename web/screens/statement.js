@@ -9,9 +9,10 @@ import { icon, mark } from '../ui/icons.js';
 import { LOCALE, decimalsOf, formatMoney, formatPlain, fromMinor } from '../domain/money.js';
 import { entryBefore } from '../domain/passbook.js';
 import { customerOf } from '../ui/people.js';
-import { link, rememberInAddress } from '../ui/router.js';
+import { rememberInAddress } from '../ui/router.js';
 import { later } from '../ui/states.js';
-import { about } from './history.js';
+import { about } from '../ui/passbook.js';
+import { wayBack } from './account.js';
 import { periodChooser, periodOf } from './statement_period.js';
 
 /** @import { Account, Coffer, Entry, Statement } from '../api/coffer.js' */
@@ -45,12 +46,7 @@ export async function statement(context) {
   const content = h(
     'section',
     { class: 'statement-screen' },
-    h(
-      'a',
-      { class: 'way-back no-print', href: link(`/accounts/${params.number}`, { for: customer?.id }) },
-      icon('back'),
-      nameOf(account),
-    ),
+    wayBack(account, customer),
     h('h1', { class: 'no-print' }, 'Statement'),
     periods.element,
     sheet,

@@ -186,3 +186,10 @@ function complain(fields, filter, decimals) {
 function pairOf(typed) {
   if (!PAIR.test(typed)) throw new Error('Write it as key=value.');
 }
+
+/** What stands where no movement is. @param {Filter} chosen @returns {[string, string]} */
+export function nothing(chosen) {
+  return isFiltered(chosen)
+    ? ['Nothing like that', 'No movement fits these filters.']
+    : ['Nothing yet', 'Movements appear here as soon as money comes in.'];
+}
