@@ -55,7 +55,7 @@ pub struct Parts {
     /// The most that staff move alone within a day, in whole units of the currency; above it a second approver must
     /// agree. None for any amount.
     pub approval_above: Option<i64>,
-    /// Of the bank's time zone: days and months of limits are its.
+    /// Says when days and months begin in the bank's time zone: limits count by them.
     pub calendar: Calendar,
     pub long_answers: LongAnswers,
     pub watches: Watches,

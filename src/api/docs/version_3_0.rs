@@ -62,8 +62,8 @@ fn leave_out_names_of_properties(members: &mut Map<String, Value>) {
     }
 }
 
-/// Of a parameter like `metadata[key]` the generators that read 3.0 make code that does not compile (OpenAPI Generator, for
-/// Java): their clients do without.
+/// Generators that read 3.0 make code that does not compile of a parameter like `metadata[key]` (OpenAPI Generator, for
+/// Java): their clients do without it.
 fn leave_out_parameters_that_are_objects(members: &mut Map<String, Value>) {
     if let Some(parameters) = members.get_mut("parameters").and_then(Value::as_array_mut) {
         parameters.retain(|parameter| parameter.get("style") != Some(&json!("deepObject")));

@@ -14,11 +14,11 @@ use crate::problem_code::ProblemCode;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct EntityTag<'a> {
     is_weak: bool,
-    /// What stands between the quotes.
+    /// The text between the quotes.
     opaque: &'a [u8],
 }
 
-/// What one of the headers names.
+/// The value of `If-Match` or `If-None-Match`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Tags<'a> {
     /// `*`

@@ -73,11 +73,11 @@ pub struct Problem {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false)]
     pub errors: Vec<FieldError>,
-    /// What the amounts beside it are in.
+    /// The currency of the amounts beside it.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub(super) currency: Option<Currency>,
-    /// What was asked for: an amount or, of `movements_per_day`, a count.
+    /// The amount that was asked for or, if the limit is `movements_per_day`, the count.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = "100.50")]
     pub(super) requested: Option<String>,
