@@ -1,12 +1,14 @@
 //! What one person at the bank may not do alone: move their own money by their role, split a movement that needs
 //! approval, give roles, and take the role of the last admin.
 
+use coffer::db::Tx;
 use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
+use sqlx::AssertSqlSafe;
 
 use crate::databases::Kind;
-use crate::harness::{Answer, Customer, PASSWORD, bank_tests};
+use crate::harness::{Answer, Customer, PASSWORD, bank_tests, eventually};
 
 const ABOVE_1000: &[&str] = &["--approval-above", "1000"];
 
@@ -434,6 +436,33 @@ mod whatever_the_settings {
                 assert_eq!(left.body["data"].as_array().map(Vec::len), Some(1), "{}", left.body);
             }
             twin.close().await;
+        }
+
+        /// Whoever waits for the admins, to leave, was given them as they were before.
+        async fn whoever_becomes_the_last_admin_while_they_leave_stays(bank: &TestBank) {
+            let (admin, heir) = (bank.employee("admin").await, bank.customer().await);
+            let path = format!("/accounts/{}", heir.account);
+            heir.request(Method::DELETE, &path).send().await.expect_status(204);
+            let mut tx = bank.db.begin().await.expect("a transaction");
+            tx.lock_admins().await.expect("the admins");
+            let leave = heir.request(Method::DELETE, "/me").send();
+            let succession = async {
+                if bank.kind == Kind::Postgres {
+                    let waiting = "select count(*) from pg_locks where not granted";
+                    eventually("whoever leaves waits", async || bank.number(waiting).await > 0).await;
+                }
+                let become_one = format!("update users set role = 'admin' where email = '{}'", heir.email);
+                let be_one_no_more = format!("update users set role = 'customer' where email = '{}'", admin.email);
+                let sql = AssertSqlSafe(format!("{become_one}; {be_one_no_more}"));
+                match &mut tx {
+                    Tx::Sqlite(tx, _) => sqlx::raw_sql(sql).execute(&mut **tx).await.map(drop),
+                    Tx::Postgres(tx) => sqlx::raw_sql(sql).execute(&mut **tx).await.map(drop),
+                }
+                .expect("another admin");
+                tx.commit().await.expect("a commit");
+            };
+            let (answer, ()) = tokio::join!(leave, succession);
+            answer.expect_problem(409, "last_admin");
         }
 
         async fn the_last_admin_stays(bank: &TestBank) {

@@ -192,6 +192,10 @@ impl Admins {
         Ok(Self(tx.lock_admins().await?))
     }
 
+    pub fn include(&self, user_id: Uuid) -> bool {
+        self.0.iter().any(|(id, _)| *id == user_id)
+    }
+
     fn may_act(&self, user_id: Uuid) -> bool {
         self.0.iter().any(|(id, standing)| *id == user_id && !standing.frozen)
     }

@@ -268,9 +268,7 @@ pub async fn close_me(
     Proven(Actor(caller)): Proven<Actor>,
 ) -> Result<StatusCode> {
     let now = Timestamp::now();
-    let mut tx = app.db.begin().await?;
-    Admins::lock_before_leaving(&mut tx).await?.refuse_to_lose(caller.user_id)?;
-    lock_caller(&mut tx, caller).await?;
+    let mut tx = begin_to_leave(&app, caller).await?;
     if tx.count_open_accounts(caller.user_id).await? > 0 {
         let detail = "Close your accounts first: DELETE /accounts/{account_number} each, at a balance of zero.";
         return Err(Error::conflict(ProblemCode::AccountsOpen, detail));
@@ -282,6 +280,21 @@ pub async fn close_me(
     tx.commit().await?;
     app.auth.ended_sessions.add(ended, now);
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// Starts a transaction that holds the caller and all admins, of whom the caller is not the last. Whoever becomes an admin
+/// while it waits is not among those that it was given: so it looks again.
+async fn begin_to_leave(app: &App, caller: Caller) -> Result<Tx<'static>> {
+    loop {
+        let mut tx = app.db.begin().await?;
+        let admins = Admins::lock_before_leaving(&mut tx).await?;
+        admins.refuse_to_lose(caller.user_id)?;
+        let user = lock_caller(&mut tx, caller).await?;
+        if user.role != Role::Admin || admins.include(user.id) {
+            return Ok(tx);
+        }
+        tx.rollback().await?;
+    }
 }
 
 /// Change the password
