@@ -62,8 +62,19 @@ impl Script<'_> {
         let source = (self.read)(path)?;
         let (mut body, mut exports) = (String::with_capacity(source.len()), Vec::new());
         let mut lines = source.lines();
+        let mut in_comment = false;
         while let Some(line) = lines.next() {
             let wrong = || Error::Internal(format!("web/{path}: cannot put this into the bundle: {line}"));
+            // Comments are for readers of `web/`, and a fifth of what a browser would load. A line of a text never begins as
+            // one does.
+            let text = line.trim();
+            if in_comment || text.starts_with("//") || (text.starts_with("/*") && is_all_comment(text)) {
+                if in_comment && !is_all_comment(text) {
+                    return Err(wrong());
+                }
+                in_comment = (in_comment || text.starts_with("/*")) && !text.ends_with("*/");
+                continue;
+            }
             if line.starts_with("import ") {
                 let mut statement = line.to_owned();
                 while !statement.ends_with(';') {
@@ -96,6 +107,11 @@ impl Script<'_> {
         let address = (self.address_of)(&resolve(path, &format!(".{to}")))?;
         Ok(format!("{before}import('{address}'{after}"))
     }
+}
+
+/// Whether nothing but a comment is on a line that begins in one: not `/** @type {X} */ (value).y`.
+fn is_all_comment(text: &str) -> bool {
+    text.find("*/").is_none_or(|end| end + 2 == text.len())
 }
 
 fn is_comment(text: &str) -> bool {
@@ -188,6 +204,8 @@ mod tests {
             "default.js" => "export default 1;\n",
             "star.js" => "import * as all from './d.js';\n",
             "again.js" => "export { d } from './d.js';\n",
+            "comments.js" => "/**\n * import {\n */\n  // const a = 1;\n/** @type {X} */ (b).c;\n/* d */\n",
+            "behind.js" => "/* a\n b */ c();\n",
             "all.css" => "@import \"ui/a.css\";\n@import \"ui/p.css\" print;\nc {}\n",
             "single.css" => "@import 'ui/a.css';\n",
             "ui/a.css" => "a {}\n",
@@ -207,7 +225,6 @@ mod tests {
         let expected = "\
 // d.js
 const $d = (() => {
-/** @type {import('./ui/b.js').B} */
 class d {}
 return { d };
 })();
@@ -233,8 +250,17 @@ return {  };
     }
 
     #[test]
+    fn comments_are_left_out() {
+        let text = script("comments.js", &read, &address).expect("a bundle");
+        assert_eq!(
+            text,
+            "// comments.js\nconst $comments = (() => {\n/** @type {X} */ (b).c;\nreturn {  };\n})();\n\n"
+        );
+    }
+
+    #[test]
     fn what_is_not_understood_is_refused() {
-        for path in ["circle.js", "default.js", "star.js", "again.js", "missing.js"] {
+        for path in ["circle.js", "default.js", "star.js", "again.js", "behind.js", "missing.js"] {
             assert!(script(path, &read, &address).is_err(), "{path}");
         }
         assert!(style("single.css", &read).is_err());
