@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
+use crate::bank_account::BankAccountId;
 use crate::money::Currency;
 use crate::problem_code::ProblemCode;
 use crate::schema::{scalar_schema, string};
@@ -15,6 +16,9 @@ const LENGTH: usize = 14;
 /// The 12-digit bodies of customers' numbers: no leading zero, so that no spreadsheet can eat one.
 const FIRST_BODY: u64 = 100_000_000_000;
 const BODIES: u64 = 900_000_000_000;
+
+/// The bodies of the bank's own numbers are the account's id times this, and the number of the currency, which is smaller.
+const NUMBERS_OF_CURRENCIES: i64 = 100_000;
 
 /// A number whose last two digits are its ISO 7064 MOD 97-10 check digits. Catches every single wrong digit and every
 /// swap of two neighbours.
@@ -30,10 +34,15 @@ impl AccountNumber {
         Ok(Self::with_check_digits((FIRST_BODY + getrandom::u64()? % BODIES) as i64))
     }
 
-    /// The bank's own cash account of a currency. Made from the currency's number, so it can be named without a
-    /// look-up; far shorter than any customer's number, so the two never meet.
-    pub fn cash(currency: Currency) -> Self {
-        Self::with_check_digits(currency.number().into())
+    /// One of the bank's own accounts in a currency. Made from the account's id and the currency's number, so it can be
+    /// named without a look-up; far shorter than any customer's number, so the two never meet.
+    pub fn of_bank(account: BankAccountId, currency: Currency) -> Self {
+        Self::with_check_digits(i64::from(account.as_i16()) * NUMBERS_OF_CURRENCIES + i64::from(currency.number()))
+    }
+
+    /// Which of the bank's own accounts it is; None for a customer's.
+    pub fn bank_account_id(self) -> Option<BankAccountId> {
+        i16::try_from(self.0 / 100 / NUMBERS_OF_CURRENCIES).ok().map(BankAccountId::from_i16)
     }
 
     /// As people write it, in groups with spaces, points or hyphens between them. None for anything else.
@@ -129,10 +138,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn cash_accounts_cannot_be_named_by_customers() {
-        let cash = AccountNumber::cash(Currency::from_code("USD").expect("a currency"));
-        assert_eq!(cash.to_string(), "00000000084003");
-        assert_eq!(cash.to_string().parse::<AccountNumber>(), Err(AccountNumberError::Malformed));
+    fn the_banks_accounts_cannot_be_named_by_customers() {
+        let usd = Currency::from_code("USD").expect("a currency");
+        for (id, number) in [(0, "00000000084003"), (7, "00070008400056"), (i16::MAX, "32767008400018")] {
+            let own = AccountNumber::of_bank(BankAccountId::from_i16(id), usd);
+            assert_eq!(own.to_string(), number);
+            assert_eq!(own.bank_account_id(), Some(BankAccountId::from_i16(id)));
+            assert_eq!(number.parse::<AccountNumber>(), Err(AccountNumberError::Malformed), "{number}");
+        }
     }
 
     proptest! {

@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use crate::account_number::AccountNumber;
 use crate::auth::passwords::{self, Password};
+use crate::bank_account::{BankAccount, BankAccountCode, BankAccountKind, OpenedBankAccount};
 use crate::books::account::Account;
 use crate::books::account_limits::{AccountLimits, Limits};
 use crate::books::audit_event::{Action, Event};
@@ -21,7 +22,7 @@ use crate::books::tags::{Pairs, Tags};
 use crate::books::texts::Texts;
 use crate::committer::Committer;
 use crate::db::users::{Role, User, UserStatus};
-use crate::db::{Db, errors};
+use crate::db::{Db, Tx, errors};
 use crate::money::{Amount, Currency};
 use crate::timestamp::Timestamp;
 use crate::watches::Watches;
@@ -121,14 +122,53 @@ async fn unfinished(db: &Db) -> Result<Option<(User, Accounts)>, AnyError> {
         found.map(|account| account.account_number).ok_or("an account of the demo is missing")
     };
     let [everyday, savings, travel] = LABELS;
-    let accounts = Accounts { everyday: labelled(everyday)?, savings: labelled(savings)?, travel: labelled(travel)? };
-    Ok(Some((user, accounts)))
+    let mut tx = db.begin().await?;
+    let of_bank = BankAccounts::open(&mut tx).await?;
+    tx.commit().await?;
+    let (everyday, savings, travel) = (labelled(everyday)?, labelled(savings)?, labelled(travel)?);
+    Ok(Some((user, Accounts { everyday, savings, travel, of_bank })))
 }
 
 struct Accounts {
     everyday: AccountNumber,
     savings: AccountNumber,
     travel: AccountNumber,
+    of_bank: BankAccounts,
+}
+
+/// The bank's own accounts that the demo uses.
+struct BankAccounts {
+    fees: BankAccount,
+    interest: BankAccount,
+}
+
+impl BankAccounts {
+    /// Opens those that the bank does not have yet.
+    async fn open(tx: &mut Tx<'_>) -> Result<Self, AnyError> {
+        let fees = Self::open_one(tx, "fees", "Fees earned", BankAccountKind::Income).await?;
+        let interest = Self::open_one(tx, "interest", "Interest paid", BankAccountKind::Expense).await?;
+        Ok(Self { fees, interest })
+    }
+
+    async fn open_one(tx: &mut Tx<'_>, code: &str, name: &str, kind: BankAccountKind) -> Result<BankAccount, AnyError> {
+        let code: BankAccountCode = code.parse()?;
+        let known = tx.bank_accounts().await?.into_iter().find(|opened| opened.account.code == code);
+        if let Some(opened) = known {
+            return Ok(opened.account);
+        }
+        let now = Timestamp::now();
+        let event = Event::at(Action::BankAccountOpened, now).on(code);
+        tx.append_to_audit_log(&[event.detail(OpenedBankAccount::in_words(name, kind))]).await?;
+        Ok(tx.insert_bank_account(code, name, kind, None, now).await?.account)
+    }
+}
+
+fn paid_in(to: AccountNumber) -> Movement {
+    Movement::Deposit { to, against: BankAccount::CASH }
+}
+
+fn paid_out(from: AccountNumber) -> Movement {
+    Movement::Withdrawal { from, against: BankAccount::CASH }
 }
 
 /// The customer with empty accounts, all or nothing.
@@ -159,6 +199,7 @@ async fn open_accounts(db: &Db) -> Result<(User, Accounts), AnyError> {
             error.into()
         }
     })?;
+    let of_bank = BankAccounts::open(&mut tx).await?;
     let mut opened_at = opened_at;
     let mut open = async |label: &str, currency: &str| -> Result<AccountNumber, AnyError> {
         let currency = Currency::from_code(currency).ok_or("an unknown currency")?;
@@ -177,6 +218,7 @@ async fn open_accounts(db: &Db) -> Result<(User, Accounts), AnyError> {
         everyday: open(everyday, "USD").await?,
         savings: open(savings, "USD").await?,
         travel: open(travel, "EUR").await?,
+        of_bank,
     };
     tx.commit().await?;
     Ok((user, accounts))
@@ -198,7 +240,7 @@ fn a_year(since: Date, accounts: &Accounts) -> Vec<Planned> {
     for day in 0..=DAYS {
         let date = since + Duration::days(day.into());
         if day == 0 {
-            diary.note(date, 9, Movement::Deposit { to: accounts.everyday }, 400_000..400_001, "From my old bank");
+            diary.note(date, 9, paid_in(accounts.everyday), 400_000..400_001, "From my old bank");
             continue;
         }
         diary.note_regular(date, accounts);
@@ -220,7 +262,7 @@ fn holds_of_today(accounts: &Accounts) -> Vec<Planned> {
         description,
     };
     vec![
-        hold(Movement::Withdrawal { from: accounts.everyday }, 15_000, "Deposit for a hired bicycle"),
+        hold(paid_out(accounts.everyday), 15_000, "Deposit for a hired bicycle"),
         hold(
             Movement::Transfer { from: accounts.everyday, to: accounts.savings },
             5_000,
@@ -251,7 +293,7 @@ impl Diary {
 
     /// The movements of every month.
     fn note_regular(&mut self, date: Date, accounts: &Accounts) {
-        let pay = Movement::Withdrawal { from: accounts.everyday };
+        let pay = paid_out(accounts.everyday);
         let save = Movement::Transfer { from: accounts.everyday, to: accounts.savings };
         match date.day() {
             1 => {
@@ -261,22 +303,20 @@ impl Diary {
             3 => self.note(date, 9, pay, 6_200..11_800, "Electricity"),
             5 => self.note(date, 9, pay, 3_500..3_501, "Telephone"),
             12 => self.note(date, 4, pay, 1_299..1_300, "Films and series"),
-            25 => {
-                self.note(
-                    date,
-                    6,
-                    Movement::Deposit { to: accounts.everyday },
-                    325_000..325_001,
-                    "Salary, Example Ltd",
-                );
+            28 => {
+                let fees = Movement::Withdrawal { from: accounts.everyday, against: accounts.of_bank.fees };
+                self.note(date, 3, fees, 450..451, "Fee for the account");
+                let interest = Movement::Deposit { to: accounts.savings, against: accounts.of_bank.interest };
+                self.note(date, 4, interest, 180..620, "Interest");
             }
+            25 => self.note(date, 6, paid_in(accounts.everyday), 325_000..325_001, "Salary, Example Ltd"),
             _ => {}
         }
     }
 
     /// The movements that come with the days of the week.
     fn note_whims(&mut self, date: Date, accounts: &Accounts) {
-        let pay = Movement::Withdrawal { from: accounts.everyday };
+        let pay = paid_out(accounts.everyday);
         match date.weekday() {
             Weekday::Monday | Weekday::Thursday => self.note(date, 17, pay, 3_500..9_500, "Groceries"),
             Weekday::Wednesday | Weekday::Friday => self.note(date, 8, pay, 320..560, "Coffee"),
@@ -288,15 +328,9 @@ impl Diary {
 
     /// Two journeys, and something large that was saved for.
     fn note_travel(&mut self, date: Date, day: u16, accounts: &Accounts) {
-        let pay = Movement::Withdrawal { from: accounts.travel };
+        let pay = paid_out(accounts.travel);
         match day {
-            100 | 240 => self.note(
-                date,
-                12,
-                Movement::Deposit { to: accounts.travel },
-                120_000..120_001,
-                "Changed for the journey",
-            ),
+            100 | 240 => self.note(date, 12, paid_in(accounts.travel), 120_000..120_001, "Changed for the journey"),
             120..=126 => {
                 self.note(date, 10, pay, 9_600..9_601, "Hotel in Lisbon");
                 self.note(date, 13, pay, 1_400..4_200, "Lunch");
@@ -304,7 +338,7 @@ impl Diary {
             200 => {
                 let back = Movement::Transfer { from: accounts.savings, to: accounts.everyday };
                 self.note(date, 9, back, 90_000..90_001, "For the bicycle");
-                self.note(date, 11, Movement::Withdrawal { from: accounts.everyday }, 84_900..84_901, "Bicycle");
+                self.note(date, 11, paid_out(accounts.everyday), 84_900..84_901, "Bicycle");
             }
             260..=263 => {
                 self.note(date, 10, pay, 8_900..8_901, "Hotel in Vienna");
@@ -428,7 +462,8 @@ mod tests {
     #[test]
     fn the_year_is_in_order_and_never_lacks_the_money() {
         let number = || AccountNumber::random().expect("random numbers");
-        let accounts = Accounts { everyday: number(), savings: number(), travel: number() };
+        let of_bank = BankAccounts { fees: BankAccount::CASH, interest: BankAccount::CASH };
+        let accounts = Accounts { everyday: number(), savings: number(), travel: number(), of_bank };
         let mut since = Date::from_calendar_date(2024, time::Month::January, 1).expect("a date");
         for _ in 0..=DAYS {
             let mut balances: HashMap<AccountNumber, i64> = HashMap::new();

@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 
 use crate::account_number::AccountNumber;
 use crate::auth::factor_keys::FactorKeys;
+use crate::bank_account::{BankAccount, BankAccountKind, OpenedBankAccount};
 use crate::books::account::GENESIS_HASH;
 use crate::books::account_limits::Limits;
 use crate::books::audit_event::Action;
@@ -21,7 +22,7 @@ use crate::db::audit::record_hash;
 use crate::db::verify::EntryInContext;
 use crate::db::verify::account_limits::LimitsInContext;
 use crate::db::{Db, Tx};
-use crate::money::{Currency, Money};
+use crate::money::{Currency, MoneySum};
 use crate::timestamp::Timestamp;
 
 /// How many bad rows a check names; it counts all of them.
@@ -95,7 +96,9 @@ pub async fn examine(db: &Db, mut report: impl FnMut(&Finding)) -> sqlx::Result<
     }
     note(limits(&mut tx).await?);
     note(owners(&mut tx).await?);
-    note(books(&mut tx).await?);
+    for finding in books(&mut tx).await? {
+        note(finding);
+    }
     note(keys(&mut tx).await?);
     if let Some(finding) = key_index(&mut tx).await? {
         note(finding);
@@ -369,23 +372,52 @@ async fn owners(tx: &mut Tx<'_>) -> sqlx::Result<Finding> {
     Ok(finding)
 }
 
-/// Customers' balances and the bank's own must cancel out, in each currency.
-async fn books(tx: &mut Tx<'_>) -> sqlx::Result<Finding> {
-    let mut finding = Finding::new("the books sum to zero in every currency", "currencies");
-    let mut sums: BTreeMap<String, i128> = BTreeMap::new();
-    for held in tx.customers_holdings().await? {
-        *sums.entry(held.currency.clone()).or_default() -= held.minor_units();
-    }
-    for held in tx.bank_holdings().await? {
-        *sums.entry(held.currency.clone()).or_default() += held.minor_units();
-    }
-    finding.counted = sums.len() as u64;
-    for (code, difference) in sums.into_iter().filter(|(_, difference)| *difference != 0) {
-        match (Currency::from_code(&code), i64::try_from(difference)) {
-            (Some(currency), Ok(minor)) => finding.blame(format_args!("off by {} {code}", Money::new(minor, currency))),
-            _ => finding.blame(format_args!("off by {difference} minor units of {code}")),
+/// Customers' balances and the bank's own must cancel out, in each currency; and each of the bank's own must be one that
+/// was opened.
+async fn books(tx: &mut Tx<'_>) -> sqlx::Result<[Finding; 2]> {
+    let mut sums = Finding::new("the books sum to zero in every currency", "currencies");
+    let mut own = bank_accounts(tx).await?;
+    let opened = tx.bank_accounts().await?;
+    for (code, balance) in tx.trial_balance(Timestamp::MAX).await? {
+        sums.counted += 1;
+        let currency = Currency::from_code(&code);
+        match (balance.sum(), currency) {
+            (0, _) => {}
+            (sum, Some(currency)) => sums.blame(format_args!("off by {} {code}", MoneySum::new(sum, currency))),
+            (sum, None) => sums.blame(format_args!("off by {sum} minor units of {code}")),
+        }
+        let is_own = |number: AccountNumber| {
+            let mut numbers = currency
+                .iter()
+                .flat_map(|currency| opened.iter().map(|opened| AccountNumber::of_bank(opened.account.id, *currency)));
+            numbers.any(|own| own == number)
+        };
+        for number in balance.of_bank.into_keys().filter(|number| !is_own(*number)) {
+            own.blame(format_args!("account {number} of the journal, {code}"));
         }
     }
+    Ok([sums, own])
+}
+
+/// The audit log, whose records nobody can change unseen, says which accounts of the bank's own were opened.
+async fn bank_accounts(tx: &mut Tx<'_>) -> sqlx::Result<Finding> {
+    let mut finding =
+        Finding::new("the bank's own accounts are as the audit log says that they were opened", "accounts");
+    let mut recorded: BTreeMap<String, String> = BTreeMap::new();
+    tx.visit_records_of_bank_accounts(|record| {
+        recorded.insert(record.subject.unwrap_or_default(), record.detail.unwrap_or_default());
+    })
+    .await?;
+    let cash = (BankAccount::CASH.code.to_string(), OpenedBankAccount::in_words("Cash", BankAccountKind::Asset));
+    recorded.extend([cash]);
+    for opened in tx.bank_accounts().await? {
+        finding.counted += 1;
+        let as_recorded = recorded.remove(opened.account.code.as_str());
+        if as_recorded.is_none_or(|words| words != OpenedBankAccount::in_words(&opened.name, opened.kind)) {
+            finding.blame(format_args!("account {}", opened.account.code));
+        }
+    }
+    recorded.into_keys().for_each(|code| finding.blame(format_args!("account {code}")));
     Ok(finding)
 }
 

@@ -42,16 +42,41 @@ impl Money {
 
 impl fmt::Display for Money {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        MoneySum::new(self.minor_units.into(), self.currency).fmt(f)
+    }
+}
+
+/// The sum of what many have, which may be more than one can have. Prints as [`Money`] does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MoneySum {
+    minor_units: i128,
+    currency: Currency,
+}
+
+impl MoneySum {
+    pub fn new(minor_units: i128, currency: Currency) -> Self {
+        Self { minor_units, currency }
+    }
+}
+
+impl fmt::Display for MoneySum {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let sign = if self.minor_units < 0 { "-" } else { "" };
         let units = self.minor_units.unsigned_abs();
         match self.currency.decimals() {
             0 => write!(f, "{sign}{units}"),
             decimals => {
-                let scale = 10u64.pow(decimals);
+                let scale = 10u128.pow(decimals);
                 let width = decimals as usize;
                 write!(f, "{sign}{}.{:0width$}", units / scale, units % scale)
             }
         }
+    }
+}
+
+impl Serialize for MoneySum {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
     }
 }
 
@@ -343,6 +368,11 @@ scalar_schema!(
 );
 scalar_schema!(
     Money,
+    "A decimal as a string, with as many decimals as the currency has.",
+    string().pattern(Some(r"^-?[0-9]+(\.[0-9]{1,4})?$")).examples(["100.50"])
+);
+scalar_schema!(
+    MoneySum,
     "A decimal as a string, with as many decimals as the currency has.",
     string().pattern(Some(r"^-?[0-9]+(\.[0-9]{1,4})?$")).examples(["100.50"])
 );

@@ -101,6 +101,9 @@ problem_codes! {
     AccountsOpen = "accounts_open":
         "Nobody can leave the bank with open accounts.",
         "Close each of them with DELETE /accounts/{account_number}, then try again.";
+    AgainstByStaffOnly = "against_by_staff_only":
+        "Which account of the bank's own is on the other side is for the bank to say, not for its customers.",
+        "Leave `against` out: the money is then paid in or out in cash.";
     AlreadyReversed = "already_reversed":
         "The movement has been reversed before, and a movement is reversed once. Nothing was booked now.",
         "See the reversal with GET /transactions/{id} of what `reversed_by` names. To move the money once more, request a new movement.";
@@ -176,6 +179,15 @@ problem_codes! {
     BalanceOverflow = "balance_overflow":
         "The balance would become larger than the bank can count.",
         "Use another account.";
+    BankAccountCodeMalformed = "bank_account_code_malformed":
+        "This is no code for an account of the bank's own.",
+        "Send 1 to 32 of the characters a to z, 0 to 9 and _, a letter first, such as \"fees\".";
+    BankAccountExists = "bank_account_exists":
+        "The bank has an account with this code. Nothing was opened.",
+        "Take another code; GET /bank_accounts lists those that are taken. `customers` stands for all customers' accounts.";
+    BankAccountNotFound = "bank_account_not_found":
+        "The bank has no account with this code. Nothing was booked.",
+        "Send a code that GET /bank_accounts lists; an admin opens another with POST /bank_accounts.";
     BatchRefused = "batch_refused":
         "The batch is atomic and at least one of its items was refused, so nothing of it was booked.",
         "Correct the items that `errors` names and send the batch again, or send it with \"atomic\": false.";
@@ -533,6 +545,9 @@ problem_codes! {
     TooManyAccounts = "too_many_accounts":
         "You have 100 open accounts, which is the most.",
         "Close one that you no longer need.";
+    TooManyBankAccounts = "too_many_bank_accounts":
+        "The bank has opened 1,000 accounts of its own, which is the most.",
+        "Use one of those that GET /bank_accounts lists.";
     TooManyChanges = "too_many_changes":
         "You have signed in, or changed other things than money, more often in a day than the bank takes from one caller.",
         "Wait as many seconds as Retry-After says. A program keeps its session and renews it with POST /refresh, instead of signing in each time.";

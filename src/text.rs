@@ -90,6 +90,8 @@ texts! {
     Name, MAX_NAME_LENGTH, [NameBlank, NameTooLong, NameControlCharacters], "Ada Lovelace";
     /// The name that its owner gives an account.
     Label, MAX_LABEL_LENGTH, [LabelBlank, LabelTooLong, LabelControlCharacters], "Savings";
+    /// The name of an account of the bank's own.
+    BankAccountName, MAX_NAME_LENGTH, [NameBlank, NameTooLong, NameControlCharacters], "Fees earned";
     /// The description of a movement, as statements show it.
     Description, MAX_DESCRIPTION_LENGTH,
     [DescriptionBlank, DescriptionTooLong, DescriptionControlCharacters], "Salary";

@@ -15,6 +15,7 @@ use time::macros::format_description;
 use time::{Date, OffsetDateTime};
 
 use utoipa::openapi::schema::{KnownFormat, SchemaFormat};
+use uuid::Uuid;
 
 use crate::problem_code::ProblemCode;
 use crate::schema::{scalar_schema, string};
@@ -45,6 +46,9 @@ fn running() -> i64 {
 }
 
 impl Timestamp {
+    /// After every moment that there is.
+    pub const MAX: Self = Self(i64::MAX);
+
     /// The time by this machine's clock or, after [`follow`](Self::follow), by the server's.
     pub fn now() -> Self {
         match SERVER.load(Relaxed) {
@@ -91,6 +95,12 @@ impl Timestamp {
         let micros = self.0.saturating_sub(earlier.0);
         std::time::Duration::from_micros(u64::try_from(micros).unwrap_or_default())
     }
+}
+
+/// The first UUIDv7 that may be made in the millisecond of this moment (RFC 9562).
+pub fn first_uuid_of(moment: Timestamp) -> Uuid {
+    let milliseconds = u64::try_from(moment.as_micros() / 1_000).unwrap_or_default();
+    Uuid::from_u128(u128::from(milliseconds) << 80)
 }
 
 impl fmt::Display for Timestamp {

@@ -15,7 +15,8 @@ use super::docs::{openapi, postman, probes, problem_pages, swagger_ui, web_app};
 use super::http::caller::ChangesSomething;
 use super::http::{HANDLER_TIMEOUT, middleware, waiting};
 use super::money::{
-    account_limits, accounts, approvals, bank, batch, holds, movements, reversals, statements, transactions,
+    account_limits, accounts, approvals, bank, bank_accounts, batch, holds, movements, reversals, statements, totals,
+    transactions, trial_balance,
 };
 use super::people::{audit, proof, second_factor, sessions, staff, users};
 
@@ -81,6 +82,8 @@ pub fn documented_routes() -> OpenApiRouter<App> {
         .routes(routes!(holds::list))
         .routes(routes!(holds::show))
         .routes(routes!(bank::show))
+        .routes(routes!(totals::show))
+        .routes(routes!(trial_balance::show))
         .routes(routes!(problem_pages::list))
         .routes(routes!(problem_pages::show))
         .routes(routes!(probes::livez))
@@ -115,6 +118,7 @@ pub fn documented_routes() -> OpenApiRouter<App> {
         .routes(routes!(staff::set_user_status))
         .routes(routes!(staff::set_account_status))
         .routes(routes!(staff::end_sessions))
+        .routes(routes!(bank_accounts::list, bank_accounts::open))
         .routes(routes!(approvals::reject))
         .routes(routes!(holds::release))
         .layer(Extension(ChangesSomething))

@@ -6,9 +6,10 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::movement::{MovementType, in_words};
+use super::movement::{Movement, MovementType};
 use super::tags::Tags;
 use crate::account_number::AccountNumber;
+use crate::bank_account::BankAccount;
 use crate::money::{Currency, Money};
 use crate::timestamp::Timestamp;
 
@@ -29,6 +30,9 @@ pub struct Approval {
     pub from_account: Option<AccountNumber>,
     /// None for a withdrawal.
     pub to_account: Option<AccountNumber>,
+    /// The bank's own account on the other side of a deposit or a withdrawal.
+    #[sqlx(flatten)]
+    pub against: BankAccount,
     /// Minor units, positive.
     pub amount: i64,
     #[sqlx(try_from = "String")]
@@ -71,9 +75,15 @@ impl Approval {
         Money::new(self.amount, self.currency)
     }
 
+    /// The movement that it becomes; None if that is damaged.
+    pub fn movement(&self) -> Option<Movement> {
+        Movement::between(self.from_account, self.to_account, self.against)
+            .filter(|movement| movement.movement_type() == self.movement_type)
+    }
+
     /// `transfer of 25000.00 USD from 10000000000180 to 10000000000277`, and what it reverses.
     pub fn in_words(&self) -> String {
-        let movement = in_words(self.movement_type, self.money(), self.from_account, self.to_account);
+        let movement = self.movement().map(|movement| movement.in_words(self.money())).unwrap_or_default();
         match (self.reverses, self.hold_expires_at) {
             (Some(id), _) => format!("{movement}, to reverse {id}"),
             (None, Some(until)) => format!("hold for a {movement}, until {until}"),

@@ -108,6 +108,8 @@ actions! {
     HoldCaptured = "hold_captured",
     /// Staff released a hold on somebody else's account.
     HoldReleased = "hold_released",
+    /// An admin opened an account of the bank's own: the detail has its kind and its name.
+    BankAccountOpened = "bank_account_opened",
     AdminCreated = "admin_created",
     /// `coffer demo` filled the bank with a customer and made-up movements, to try it out.
     DemoFilled = "demo_filled",

@@ -11,6 +11,7 @@ use super::hold;
 use super::movement::Movement;
 use super::texts::Texts;
 use crate::account_number::AccountNumber;
+use crate::bank_account::BankAccount;
 use crate::money::{Amount, Currency, Money};
 use crate::timestamp::Timestamp;
 
@@ -122,6 +123,7 @@ impl Command {
             movement_type: self.movement.movement_type(),
             from_account,
             to_account,
+            against: self.movement.against().unwrap_or(BankAccount::CASH),
             amount: money.minor_units,
             currency: money.currency,
             description: self.texts.description.clone(),
@@ -151,6 +153,10 @@ impl Command {
             .chain_update([self.texts.description.is_some() as u8])
             .chain_update(self.texts.description.as_deref().unwrap_or_default());
         // No text has these bytes in UTF-8, so no description ends like this.
+        let digest = match self.movement.against().filter(|against| !against.is_cash()) {
+            Some(against) => digest.chain_update([0xfb]).chain_update(against.id.as_i16().to_be_bytes()),
+            None => digest,
+        };
         let digest = match self.brings_tags() {
             true => digest.chain_update([0xfc]).chain_update(self.texts.tags.digest()),
             false => digest,

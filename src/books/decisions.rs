@@ -11,6 +11,7 @@ use super::audit_event::Event;
 use super::command::{Command, DualControl, Reverses, Step};
 use super::entry::{Entry, Transaction};
 use super::hold::{Hold, HoldStatus};
+use super::movement::Movement;
 use super::postings::{Approved, Captured, PendingReversal, Postings, Reversal, UsedKey};
 use super::refusal::Refusal;
 use super::rules::{self, Book, Outcome};
@@ -322,7 +323,7 @@ impl Decisions {
         self.stage_approved(command);
         self.stage_captured(command, outcome.transaction.amount);
         if let Some(reverses) = &command.reverses {
-            self.stage_reversal(reverses, &outcome.transaction);
+            self.stage_reversal(reverses, command.movement, &outcome.transaction);
         }
         self.stage_record(command, &outcome);
         self.stage_tagged(&outcome.entry);
@@ -332,13 +333,12 @@ impl Decisions {
         outcome.entry
     }
 
-    fn stage_reversal(&mut self, reverses: &Reverses, reversal: &Transaction) {
+    fn stage_reversal(&mut self, reverses: &Reverses, movement: Movement, reversal: &Transaction) {
         let Reverses { transaction_id, record } = reverses;
         let why = reversal.texts.description.as_deref().unwrap_or_default();
-        let detail = format!("{}: {why}", reversal.in_words());
+        let detail = format!("{}: {why}", movement.in_words(reversal.money()));
         let record = record.clone().on(transaction_id).detail(detail);
-        let (from, to) = reversal.sides();
-        self.staged.records.push(from.into_iter().chain(to).fold(record, Event::about));
+        self.staged.records.push(movement.accounts().fold(record, Event::about));
         self.staged.reversals.push(Reversal { transaction_id: *transaction_id, reversal_id: reversal.id });
     }
 
@@ -348,7 +348,8 @@ impl Decisions {
         let acted_on = outcome.entry.account_number;
         let owner = self.book.account(acted_on).and_then(|account| account.owner_id);
         if let Some(record) = self.record_by_staff(command, owner) {
-            let detail = format!("{}, transaction {}", outcome.transaction.in_words(), outcome.transaction.id);
+            let moved = command.movement.in_words(outcome.transaction.money());
+            let detail = format!("{moved}, transaction {}", command.id);
             let record = record.on(acted_on).detail(detail);
             let accounts = command.movement.accounts().filter(|number| *number != acted_on);
             self.staged.records.push(owner.into_iter().fold(accounts.fold(record, Event::about), Event::about));

@@ -3,9 +3,10 @@
 use sqlx::FromRow;
 use uuid::Uuid;
 
-use super::movement::{MovementType, in_words};
+use super::movement::MovementType;
 use super::texts::Texts;
 use crate::account_number::AccountNumber;
+use crate::bank_account::{BankAccountCode, BankAccountId};
 use crate::money::{Currency, Money};
 use crate::timestamp::Timestamp;
 
@@ -34,16 +35,17 @@ impl Transaction {
         Money::new(self.amount, self.currency)
     }
 
-    /// The customers' accounts that the money came from and went to; None for the bank's cash.
+    /// The customers' accounts that the money came from and went to; None for the bank.
     pub fn sides(&self) -> (Option<AccountNumber>, Option<AccountNumber>) {
         let (debited, credited) = (self.debit_sequence, self.credit_sequence);
         (debited.map(|_| self.debit_account), credited.map(|_| self.credit_account))
     }
 
-    /// `transfer of 25000.00 USD from 10000000000180 to 10000000000277`
-    pub fn in_words(&self) -> String {
-        let (from, to) = self.sides();
-        in_words(self.movement_type, self.money(), from, to)
+    /// The bank's own account on the other side; None for a transfer.
+    pub fn bank_account_id(&self) -> Option<BankAccountId> {
+        let debited = self.debit_sequence.is_none().then_some(self.debit_account);
+        let credited = self.credit_sequence.is_none().then_some(self.credit_account);
+        debited.or(credited)?.bank_account_id()
     }
 }
 
@@ -57,6 +59,8 @@ pub struct Entry {
     pub movement_type: MovementType,
     /// The other customer of a transfer; None when it was the bank.
     pub counterparty: Option<AccountNumber>,
+    /// The bank's own account on the other side; None for a transfer.
+    pub against: Option<BankAccountCode>,
     /// Minor units; a credit is positive, a debit negative.
     pub amount: i64,
     #[sqlx(try_from = "String")]

@@ -8,9 +8,10 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::approval::Reservation;
-use super::movement::{Movement, MovementType, in_words};
+use super::movement::{Movement, MovementType};
 use super::tags::Tags;
 use crate::account_number::AccountNumber;
+use crate::bank_account::BankAccount;
 use crate::money::{Currency, Money};
 use crate::timestamp::Timestamp;
 
@@ -68,7 +69,7 @@ impl Hold {
     /// The movement that it becomes when it is captured.
     pub fn movement(&self) -> Movement {
         match self.to_account {
-            None => Movement::Withdrawal { from: self.from_account },
+            None => Movement::Withdrawal { from: self.from_account, against: BankAccount::CASH },
             Some(to) => Movement::Transfer { from: self.from_account, to },
         }
     }
@@ -79,8 +80,7 @@ impl Hold {
 
     /// `hold for a withdrawal of 25.00 USD from 10000000000180`
     pub fn in_words(&self) -> String {
-        let movement = in_words(self.movement_type(), self.money(), Some(self.from_account), self.to_account);
-        format!("hold for a {movement}")
+        format!("hold for a {}", self.movement().in_words(self.money()))
     }
 
     /// The amount that nobody else may take while it is held.

@@ -15,7 +15,8 @@ use super::refusal::{NeedsApproval, Refusal};
 use super::staged::Staged;
 use super::unapproved::Unapproved;
 use crate::account_number::AccountNumber;
-use crate::money::Money;
+use crate::bank_account::BankAccount;
+use crate::money::{Currency, Money};
 use crate::timestamp::Timestamp;
 
 /// The accounts that a batch of commands names, as they are after the commands decided so far.
@@ -171,7 +172,8 @@ pub fn decide(book: &mut Book, command: &Command) -> Result<Outcome, Refusal> {
     let mut post = |side: Option<Side>, counterparty: Option<Side>, amount| {
         let Side { account_number, balance } = side?;
         let account = book.accounts.get_mut(&account_number)?;
-        Some(append_entry(account, command, counterparty.map(|side| side.account_number), amount, balance, at))
+        let counterparty = counterparty.map(|side| side.account_number);
+        Some(append_entry(account, command, counterparty, amount, balance, at))
     };
     let debit_entry = post(debit, credit, -money.minor_units);
     let credit_entry = post(credit, debit, money.minor_units);
@@ -229,14 +231,14 @@ struct Side {
 /// counted against the limits of the account and against what staff move alone.
 fn agree(book: &mut Book, command: &Command) -> Result<Agreed, Refusal> {
     let (debited, credited) = match command.movement {
-        Movement::Deposit { to } => {
+        Movement::Deposit { to, .. } => {
             let receiver = book.requesters_account(command.requester, to)?;
             if receiver.owner_id == Some(command.requester.user_id) && !command.requester.deposits_to_own {
                 return Err(Refusal::DepositsByStaffOnly);
             }
             (None, Some(receiver))
         }
-        Movement::Withdrawal { from } => (Some(book.requesters_account(command.requester, from)?), None),
+        Movement::Withdrawal { from, .. } => (Some(book.requesters_account(command.requester, from)?), None),
         Movement::Transfer { from, to } => {
             let sender = book.requesters_account(command.requester, from)?;
             if from == to {
@@ -340,14 +342,16 @@ fn is_hold(command: &Command) -> bool {
 
 /// A reversal always takes the power of the role, also of one's own movement: no customer may reverse, it stands in the
 /// books for good as the correction of somebody's command, and there is only one. Taking back one's own withdrawal is
-/// moreover a deposit: the cash is gone and the balance is back.
+/// moreover a deposit: the cash is gone and the balance is back. So does what goes against another account of the bank's
+/// than its cash, which no customer can name.
 fn power(command: &Command, debited: Option<&Account>, credited: Option<&Account>) -> Power {
     if command.step == Step::Capture {
         return Power::Own;
     }
     let is_own = |account: Option<&Account>| account.is_some_and(|a| a.owner_id == Some(command.requester.user_id));
     let acted_on = debited.or(credited);
-    if command.reverses.is_none() && is_own(acted_on) {
+    let is_in_cash = command.movement.against().is_none_or(BankAccount::is_cash);
+    if command.reverses.is_none() && is_in_cash && is_own(acted_on) {
         return match command.movement.movement_type() {
             MovementType::Deposit => Power::OwnDeposit,
             MovementType::Withdrawal | MovementType::Transfer => Power::Own,
@@ -451,6 +455,7 @@ fn append_entry(
         transaction_id: command.id,
         movement_type: command.movement.movement_type(),
         counterparty,
+        against: command.movement.against().map(|against| against.code),
         amount,
         currency: account.currency,
         balance,
@@ -459,7 +464,7 @@ fn append_entry(
         created_at: at,
         hash: [0; 32],
     };
-    let other_side = counterparty.unwrap_or_else(|| AccountNumber::cash(account.currency));
+    let other_side = counterparty.unwrap_or_else(|| banks_side(command.movement, account.currency));
     entry.hash = entry_hash(&account.head_hash, &entry, other_side);
     account.balance = balance;
     account.sequence = entry.sequence;
@@ -468,15 +473,20 @@ fn append_entry(
     entry
 }
 
-/// The journal row: a side without an entry is the bank's cash account.
+/// The number of the bank's account on the other side. A movement that has none is never asked for it.
+fn banks_side(movement: Movement, currency: Currency) -> AccountNumber {
+    AccountNumber::of_bank(movement.against().unwrap_or(BankAccount::CASH).id, currency)
+}
+
+/// The journal row: a side without an entry is an account of the bank's.
 fn outcome(command: &Command, money: Money, at: Timestamp, debit: Option<Entry>, credit: Option<Entry>) -> Outcome {
-    let cash = AccountNumber::cash(money.currency);
+    let bank = banks_side(command.movement, money.currency);
     let transaction = Transaction {
         id: command.id,
         movement_type: command.movement.movement_type(),
-        debit_account: debit.as_ref().map_or(cash, |entry| entry.account_number),
+        debit_account: debit.as_ref().map_or(bank, |entry| entry.account_number),
         debit_sequence: debit.as_ref().map(|entry| entry.sequence),
-        credit_account: credit.as_ref().map_or(cash, |entry| entry.account_number),
+        credit_account: credit.as_ref().map_or(bank, |entry| entry.account_number),
         credit_sequence: credit.as_ref().map(|entry| entry.sequence),
         amount: money.minor_units,
         currency: money.currency,

@@ -153,38 +153,17 @@ impl Tx<'_> {
         .await)
     }
 
-    /// Writes a new customer's account, and the bank's cash account of its currency where that is the first. Returns
-    /// false, and writes nothing, when the number is taken.
+    /// Writes a new customer's account. Returns false, and writes nothing, when the number is taken.
     pub async fn insert_account(&mut self, account: &Account) -> sqlx::Result<bool> {
-        let cash = AccountNumber::cash(account.currency);
-        self.insert_account_row(cash, None, account.currency, Some("cash"), account.opened_at).await?;
-        self.insert_account_row(
-            account.account_number,
-            account.owner_id,
-            account.currency,
-            account.label.as_deref(),
-            account.opened_at,
-        )
-        .await
-    }
-
-    async fn insert_account_row(
-        &mut self,
-        number: AccountNumber,
-        owner_id: Option<Uuid>,
-        currency: Currency,
-        label: Option<&str>,
-        now: Timestamp,
-    ) -> sqlx::Result<bool> {
         let inserted = in_transaction!(self, conn => sqlx::query(
             "insert into accounts (account_number, owner_id, currency, label, last_entry_at, opened_at)
              values ($1, $2, $3, $4, $5, $5) on conflict (account_number) do nothing",
         )
-        .bind(number)
-        .bind(owner_id)
-        .bind(currency.code())
-        .bind(label)
-        .bind(now)
+        .bind(account.account_number)
+        .bind(account.owner_id)
+        .bind(account.currency.code())
+        .bind(account.label.as_deref())
+        .bind(account.opened_at)
         .execute(conn)
         .await
         .map(|done| done.rows_affected()))?;

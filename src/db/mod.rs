@@ -13,6 +13,8 @@ pub mod accounts;
 pub mod approvals;
 pub mod audit;
 pub mod audit_search;
+pub mod bank_accounts;
+pub mod bank_totals;
 pub mod claim;
 mod clock;
 mod connect;
@@ -185,14 +187,19 @@ macro_rules! in_snapshot {
     };
 }
 /// The columns of [`crate::books::entry::Entry`] that come from `entries e`, for the words and the other side from
-/// `transactions t`, and for the tags from `tags g`.
+/// `transactions t`, and for the tags from `tags g`. The number of an account of the bank's is its id times ten million, and
+/// a rest.
 macro_rules! entry_columns {
     () => {
         "e.account_number, e.sequence, e.transaction_id, e.type as movement_type, e.amount, e.balance, e.created_at,
          e.hash, t.description, t.text_salt, t.text_commitment, g.reference, g.metadata,
          case when t.debit_account <> e.account_number and t.debit_sequence is not null then t.debit_account
               when t.credit_account <> e.account_number and t.credit_sequence is not null then t.credit_account
-         end as counterparty"
+         end as counterparty,
+         case when t.debit_sequence is null or t.credit_sequence is null then
+              (select b.code from bank_accounts b
+               where b.id = case when t.debit_sequence is null then t.debit_account else t.credit_account end / 10000000)
+         end as against"
     };
 }
 

@@ -1,6 +1,7 @@
 //! Reading the whole books, for the doctor. Rows are streamed: a ledger of any size takes the same memory.
 
 pub mod account_limits;
+pub mod bank_accounts;
 pub mod tags;
 
 use futures_util::{Stream, StreamExt};
@@ -30,21 +31,6 @@ pub struct EntryInContext {
     pub account_sequence: Option<i64>,
     pub account_head_hash: Option<Vec<u8>>,
     pub account_last_entry_at: Option<Timestamp>,
-}
-
-/// One currency's books, in minor units. Each sum comes in two halves (`high` times 2^32 plus `low`), because the sum
-/// of many 64-bit integers may need more than 64 bits.
-#[derive(Clone, Debug, FromRow)]
-pub struct CurrencySum {
-    pub currency: String,
-    high: i64,
-    low: i64,
-}
-
-impl CurrencySum {
-    pub fn minor_units(&self) -> i128 {
-        (i128::from(self.high) << 32) + i128::from(self.low)
-    }
 }
 
 impl Tx<'_> {
@@ -86,8 +72,8 @@ impl Tx<'_> {
         in_snapshot!(self, conn => sqlx::query_scalar("select count(*) from idempotency_keys").fetch_one(conn).await)
     }
 
-    /// Hands `visit` every journal row without two whole sides: each must be an account of the row's currency, and
-    /// either the bank's own without an entry, or a customer's with exactly the entry that the row names.
+    /// Hands `visit` every journal row without two whole sides: each must be a customer's account of the row's currency with
+    /// exactly the entry that the row names, or have none and be the bank's own.
     pub async fn visit_transactions_without_two_sides(&mut self, mut visit: impl FnMut(Uuid)) -> sqlx::Result<()> {
         in_snapshot!(self, conn => drain(
             sqlx::query_scalar(
@@ -95,10 +81,11 @@ impl Tx<'_> {
                  from transactions t
                  left join accounts d on d.account_number = t.debit_account
                  left join accounts c on c.account_number = t.credit_account
-                 where d.currency is null or d.currency <> t.currency
-                    or c.currency is null or c.currency <> t.currency
+                 where (d.owner_id is not null and d.currency <> t.currency)
+                    or (c.owner_id is not null and c.currency <> t.currency)
                     or (d.owner_id is null) <> (t.debit_sequence is null)
                     or (c.owner_id is null) <> (t.credit_sequence is null)
+                    or (t.debit_sequence is null and t.credit_sequence is null)
                     or t.amount <= 0
                  union
                  select t.id from transactions t
@@ -210,6 +197,8 @@ impl Tx<'_> {
                     or (a.status = 'approved' and a.hold_expires_at is null
                         and (t.id is null or t.type <> a.type or t.amount <> a.amount or t.currency <> a.currency
                              or t.debit_account <> a.from_account or t.credit_account <> a.to_account
+                             or (t.debit_sequence is null and t.debit_account / 10000000 <> a.bank_account_id)
+                             or (t.credit_sequence is null and t.credit_account / 10000000 <> a.bank_account_id)
                              or (a.description is not null and t.text_commitment is null)
                              or (a.description is null and t.description is not null)
                              or t.description <> a.description
@@ -246,6 +235,7 @@ impl Tx<'_> {
                              or t.debit_account <> h.from_account
                              or t.type <> case when h.to_account is null then 2 else 3 end
                              or t.credit_account <> h.to_account
+                             or (h.to_account is null and t.credit_account / 10000000 <> 0)
                              or h.captured_amount > h.amount
                              or t.initiated_by is distinct from h.decided_by
                              or h.decided_at >= h.expires_at
@@ -340,31 +330,6 @@ impl Tx<'_> {
             .fetch(conn),
             &mut visit,
         )
-        .await)
-    }
-
-    /// The sums of customers' balances by currency, as their accounts say.
-    pub async fn customers_holdings(&mut self) -> sqlx::Result<Vec<CurrencySum>> {
-        in_snapshot!(self, conn => sqlx::query_as(
-            "select currency, cast(sum(balance >> 32) as bigint) as high,
-                    cast(sum(balance & 4294967295) as bigint) as low
-             from accounts where owner_id is not null group by currency order by currency",
-        )
-        .fetch_all(conn)
-        .await)
-    }
-
-    /// The balances of the bank's own accounts by currency, as the journal says: debits less credits.
-    pub async fn bank_holdings(&mut self) -> sqlx::Result<Vec<CurrencySum>> {
-        in_snapshot!(self, conn => sqlx::query_as(
-            "select currency, cast(sum(signed >> 32) as bigint) as high,
-                    cast(sum(signed & 4294967295) as bigint) as low
-             from (select currency, amount as signed from transactions where debit_sequence is null
-                   union all
-                   select currency, -amount as signed from transactions where credit_sequence is null) sides
-             group by currency order by currency",
-        )
-        .fetch_all(conn)
         .await)
     }
 

@@ -92,6 +92,10 @@ const MATRIX: &[Row] = &[
     ("GET",    "/holds/{id}",                        [401, 200, 404, 200, 200, 200, 200, 200, 401]),
     ("POST",   "/holds/{id}/capture",                [401, 201, 404, 403, 403, 403, 403, 201, 401]),
     ("POST",   "/holds/{id}/release",                [401, 200, 404, 200, 200, 403, 403, 200, 401]),
+    ("GET",    "/bank_accounts",                     [401, 403, 403, 200, 200, 200, 403, 403, 401]),
+    ("POST",   "/bank_accounts",                     [401, 403, 403, 403, 201, 403, 403, 403, 401]),
+    ("GET",    "/trial_balance",                     [401, 403, 403, 200, 200, 200, 403, 403, 401]),
+    ("GET",    "/totals",                            [401, 403, 403, 200, 200, 200, 403, 403, 401]),
     ("GET",    "/bank",                              [200, 200, 200, 200, 200, 200, 200, 200, 200]),
     ("GET",    "/problems",                          [200, 200, 200, 200, 200, 200, 200, 200, 200]),
     ("GET",    "/problems/{code}",                   [200, 200, 200, 200, 200, 200, 200, 200, 200]),
@@ -194,6 +198,11 @@ impl<'a> Scene<'a> {
         self
     }
 
+    /// That no account of the bank's has.
+    fn code(&self) -> String {
+        format!("fees_{}", self.transaction.replace('-', "_")).chars().take(32).collect()
+    }
+
     async fn call(&self, method: &str, path: &str) -> Answer {
         let account = &self.owner.account;
         let movement = json!({"account_number": account, "amount": "1"});
@@ -213,6 +222,9 @@ impl<'a> Scene<'a> {
                 (path.to_owned(), Some(json!({"atomic": true, "transactions": [item]})))
             }
             ("POST", "/accounts") => (path.to_owned(), Some(json!({}))),
+            ("POST", "/bank_accounts") => {
+                (path.to_owned(), Some(json!({"code": self.code(), "name": "Fees", "kind": "income"})))
+            }
             ("GET", "/balance" | "/transactions" | "/holds") => (format!("{path}?account_number={account}"), None),
             ("GET", "/transactions/{id}") => (format!("/transactions/{}", self.transaction), None),
             ("POST", "/transactions/{id}/reverse") => {

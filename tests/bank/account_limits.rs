@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use coffer::account_number::AccountNumber;
+use coffer::bank_account::BankAccount;
 use coffer::books::account::Account;
 use coffer::books::account_limits::{AccountLimits, LimitKind, Limits, RAISE_WAITS, Used};
 use coffer::books::calendar::Calendar;
@@ -871,14 +872,14 @@ proptest! {
                     prop_assert_eq!(stored.own_at(now), own.at(now));
                     continue;
                 }
-                Act::Withdraw(cents) => (command(id, owner, Movement::Withdrawal { from: number }, Step::Post, cents), true),
+                Act::Withdraw(cents) => (command(id, owner, Movement::Withdrawal { from: number, against: BankAccount::CASH }, Step::Post, cents), true),
                 Act::Transfer { cents, to_own } => {
                     let to = if to_own { savings } else { other };
                     (command(id, owner, Movement::Transfer { from: number, to }, Step::Post, cents), !to_own)
                 }
                 Act::Hold(cents) => {
                     let step = Step::Hold { expires_at: None };
-                    (command(id, owner, Movement::Withdrawal { from: number }, step, cents), true)
+                    (command(id, owner, Movement::Withdrawal { from: number, against: BankAccount::CASH }, step, cents), true)
                 }
             };
             let cents = command.amount.to_money(currency, i64::MAX).expect("money").minor_units;

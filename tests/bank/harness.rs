@@ -196,6 +196,14 @@ impl TestBank {
         self.execute(sql).await
     }
 
+    /// The id as SQL writes it.
+    pub fn literal_of(&self, id: &str) -> String {
+        match self.kind {
+            Kind::Sqlite => format!("x'{}'", id.replace('-', "")),
+            Kind::Postgres => format!("'{id}'"),
+        }
+    }
+
     /// A number that only the database tells.
     pub async fn number(&self, sql: &str) -> i64 {
         let sql = AssertSqlSafe(sql.to_owned());

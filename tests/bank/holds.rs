@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use coffer::bank_account::BankAccount;
 use coffer::books::account::Account;
 use coffer::books::command::{Command, DualControl, Requester, Step};
 use coffer::books::decisions::{Decisions, PendingBefore, Receipt};
@@ -655,7 +656,7 @@ proptest! {
             let envelopes: i64 = holds.iter().filter(is_open).map(|hold| hold.amount).sum();
             prop_assert!(purse >= envelopes && purse == account.balance);
             let id = Uuid::from_u128(100 + index as u128);
-            let (deposit, withdrawal) = (Movement::Deposit { to: number }, Movement::Withdrawal { from: number });
+            let (deposit, withdrawal) = (Movement::Deposit { to: number, against: BankAccount::CASH }, Movement::Withdrawal { from: number, against: BankAccount::CASH });
             let (command, is_fine) = match act {
                 Act::Wait(seconds) => {
                     now = now.plus(Duration::from_secs(seconds));

@@ -8,6 +8,7 @@ mod account_limits;
 mod accounts;
 mod approvals;
 mod bad_input;
+mod bank_accounts;
 mod batch;
 mod browser;
 mod clocks;

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use coffer::account_number::AccountNumber;
+use coffer::bank_account::{BankAccount, BankAccountId};
 use coffer::books::account::{Account, AccountStatus};
 use coffer::books::chain::entry_hash;
 use coffer::books::command::{Command, DualControl, Requester, Step};
@@ -51,26 +52,32 @@ pub struct Draft {
     to: usize,
     amount: u32,
     decimals: bool,
+    /// Which account of the bank's, where one is on the other side.
+    against: i16,
 }
 
 /// A deposit to an account of the requester's.
 pub fn a_deposit() -> Draft {
-    Draft { user: 1, staff: false, kind: 0, from: 0, to: 0, amount: 1, decimals: true }
+    Draft { user: 1, staff: false, kind: 0, from: 0, to: 0, amount: 1, decimals: true, against: 0 }
 }
 
 prop_compose! {
     pub fn drafts()(user in 1..=3u128, staff in prop::bool::weighted(0.2), kind in 0..3u8, from in 0..=ACCOUNTS,
-                to in 0..=ACCOUNTS, amount in 1..2_000u32, decimals in prop::bool::weighted(0.8)) -> Draft {
-        Draft { user, staff, kind, from, to, amount, decimals }
+                to in 0..=ACCOUNTS, amount in 1..2_000u32, decimals in prop::bool::weighted(0.8), against in 0..3i16) -> Draft {
+        Draft { user, staff, kind, from, to, amount, decimals, against }
     }
 }
 
 pub fn command(draft: &Draft, accounts: &[Account], index: usize) -> Command {
     let unknown = AccountNumber::random().expect("random");
     let number = |at: usize| accounts.get(at).map_or(unknown, |account| account.account_number);
+    let against = BankAccount {
+        id: BankAccountId::from_i16(draft.against),
+        code: format!("own_{}", draft.against).parse().expect("a code"),
+    };
     let movement = match draft.kind {
-        0 => Movement::Deposit { to: number(draft.to) },
-        1 => Movement::Withdrawal { from: number(draft.from) },
+        0 => Movement::Deposit { to: number(draft.to), against },
+        1 => Movement::Withdrawal { from: number(draft.from), against },
         _ => Movement::Transfer { from: number(draft.from), to: number(draft.to) },
     };
     let amount = if draft.decimals {
@@ -132,28 +139,27 @@ fn model(draft: &Draft, accounts: &[Account], balances: &[i64]) -> Option<Vec<i6
 }
 
 /// Debits equal credits, histories go on where they were, and hashes chain.
-fn check_outcome(outcome: &Outcome, heads: &mut HashMap<AccountNumber, ([u8; 32], i64, i64)>) {
+fn check_outcome(movement: Movement, outcome: &Outcome, heads: &mut HashMap<AccountNumber, ([u8; 32], i64, i64)>) {
     let transaction = &outcome.transaction;
+    let bank = movement.against().map(|against| AccountNumber::of_bank(against.id, transaction.currency));
     let mut sides = HashMap::new();
     for entry in [Some(&outcome.entry), outcome.counter_entry.as_ref()].into_iter().flatten() {
         let (hash, sequence, balance) = heads.get(&entry.account_number).copied().unwrap_or(([0; 32], 0, 0));
         assert_eq!(entry.sequence, sequence + 1);
         assert_eq!(entry.balance, balance + entry.amount);
-        assert_eq!(
-            entry.hash,
-            entry_hash(&hash, entry, entry.counterparty.unwrap_or_else(|| AccountNumber::cash(entry.currency)))
-        );
+        let other_side = entry.counterparty.or(bank).expect("another side");
+        assert_eq!(entry.hash, entry_hash(&hash, entry, other_side));
+        assert_eq!(entry.against, movement.against().map(|against| against.code));
         assert_eq!(entry.transaction_id, transaction.id);
         heads.insert(entry.account_number, (entry.hash, entry.sequence, entry.balance));
         sides.insert(entry.account_number, entry.amount);
     }
-    let cash = AccountNumber::cash(transaction.currency);
     let debit = sides.get(&transaction.debit_account).copied();
     let credit = sides.get(&transaction.credit_account).copied();
     assert_eq!(debit.unwrap_or(-transaction.amount), -transaction.amount);
     assert_eq!(credit.unwrap_or(transaction.amount), transaction.amount);
-    assert_eq!(debit.is_none(), transaction.debit_account == cash);
-    assert_eq!(credit.is_none(), transaction.credit_account == cash);
+    assert_eq!(debit.is_none(), Some(transaction.debit_account) == bank);
+    assert_eq!(credit.is_none(), Some(transaction.credit_account) == bank);
     assert_eq!(transaction.debit_sequence.is_none(), debit.is_none());
 }
 
@@ -166,7 +172,7 @@ fn balances(book: &Book, accounts: &[Account]) -> Vec<i64> {
 fn what_happened_before_is_dated_back_but_never_before_the_last_entry_or_into_the_future() {
     let accounts = accounts();
     let mut book = Book::new(accounts.clone(), Timestamp::from_micros(1_000), MAXIMUM);
-    let draft = Draft { user: 1, staff: false, kind: 0, from: 0, to: 0, amount: 1, decimals: true };
+    let draft = Draft { user: 1, staff: false, kind: 0, from: 0, to: 0, amount: 1, decimals: true, against: 0 };
     for (index, (at, dated)) in
         [(Some(10), 10), (Some(5), 10), (Some(20), 20), (Some(2_000), 1_000), (None, 1_000)].into_iter().enumerate()
     {
@@ -187,9 +193,10 @@ proptest! {
         let (mut expected, mut heads) = (vec![0; ACCOUNTS], HashMap::new());
         for (index, draft) in drafts.iter().enumerate() {
             let before = format!("{book:?}");
-            match (decide(&mut book, &command(draft, &accounts, index)), model(draft, &accounts, &expected)) {
+            let command = command(draft, &accounts, index);
+            match (decide(&mut book, &command), model(draft, &accounts, &expected)) {
                 (Ok(outcome), Some(after)) => {
-                    check_outcome(&outcome, &mut heads);
+                    check_outcome(command.movement, &outcome, &mut heads);
                     expected = after;
                 }
                 (Err(_), None) => prop_assert_eq!(before, format!("{book:?}"), "a refused command left a trace"),
@@ -273,7 +280,7 @@ proptest! {
     fn a_balance_never_wraps(start in i64::MAX - 100_000..=i64::MAX, amount in 1..200_000u32) {
         let mut account = accounts().swap_remove(0);
         account.balance = start;
-        let draft = Draft { user: 1, staff: false, kind: 0, from: 0, to: 0, amount, decimals: true };
+        let draft = Draft { user: 1, staff: false, kind: 0, from: 0, to: 0, amount, decimals: true, against: 0 };
         let accounts = vec![account];
         let mut book = Book::new(accounts.clone(), Timestamp::from_micros(2), MAXIMUM);
         let decided = decide(&mut book, &command(&draft, &accounts, 0));
@@ -289,7 +296,8 @@ fn an_entry_is_never_dated_before_the_one_ahead_of_it() {
     let mut accounts = accounts();
     accounts[0].last_entry_at = Timestamp::from_micros(50);
     accounts[2].last_entry_at = Timestamp::from_micros(90);
-    let draft = |kind, amount| Draft { user: 1, staff: false, kind, from: 0, to: 2, amount, decimals: true };
+    let draft =
+        |kind, amount| Draft { user: 1, staff: false, kind, from: 0, to: 2, amount, decimals: true, against: 0 };
     let mut book = Book::new(accounts.clone(), Timestamp::from_micros(10), MAXIMUM);
     let first = Draft { to: 0, ..draft(0, 500) };
     let deposit = decide(&mut book, &command(&first, &accounts, 0)).expect("accepted");

@@ -571,6 +571,35 @@ export class Coffer extends EventTarget {
   movements = (filter, options) => pages((page) => this.movementsPage({ limit: 200, ...filter, ...page }, options));
 
   /**
+   * The bank's own accounts, the cash first, for staff: what {@link deposit} and {@link withdraw} take as `against`.
+   * @param {Options} [options]
+   * @returns {Promise<{data: BankAccount[]}>}
+   */
+  bankAccounts = (options) => this.#get('bank_accounts', {}, options);
+
+  /**
+   * Opens one for good, for admins.
+   * @param {{code: string, name: string, kind: BankAccountKind}} account
+   * @returns {Promise<BankAccount>}
+   */
+  openBankAccount = (account) => this.#call('POST', 'bank_accounts', { body: account });
+
+  /**
+   * What the bank has and owes, now or at a moment in the past, for those who work there.
+   * @param {{at?: string}} [query]
+   * @param {Options} [options]
+   * @returns {Promise<TrialBalance>}
+   */
+  trialBalance = (query = {}, options) => this.#get('trial_balance', query, options);
+
+  /**
+   * The bank at a glance, for those who work there.
+   * @param {Options} [options]
+   * @returns {Promise<Totals>}
+   */
+  totals = (options) => this.#get('totals', {}, options);
+
+  /**
    * @param {PageQuery & {search?: string, role?: Role | ''}} [query]
    * @param {Options} [options]
    * @returns {Promise<Page<User>>}
@@ -1119,7 +1148,7 @@ function retryAfterSeconds(response) {
  */
 /**
  * One movement as one account sees it. `reverses` and `reversed_by` are only in the answer for one transaction.
- * @typedef {Tagged & {id: string, type: MovementType, account_number: string, counterparty: string | null,
+ * @typedef {Tagged & {id: string, type: MovementType, account_number: string, counterparty: string | null, against: string | null,
  *   direction: 'credit' | 'debit', amount: string, currency: string, description: string | null, created_at: string,
  *   reverses?: string, reversed_by?: string}} Terms
  */
@@ -1176,7 +1205,11 @@ function retryAfterSeconds(response) {
  *   next_own?: LimitValues & {effective_at: string}, approval_id?: string}} Limits `approval_id`: what waits for somebody
  *   to approve it; the owner does not see it
  */
-/** @typedef {Tags & {account_number: string, amount: string, currency?: string, description?: string}} Movement */
+/**
+ * `against` is for staff: the code of one of the bank's own accounts, its cash if left out.
+ * @typedef {Tags & {account_number: string, amount: string, currency?: string, against?: string,
+ *   description?: string}} Movement
+ */
 /**
  * @typedef {Tags & {from_account: string, to_account: string, amount: string, currency?: string,
  *   description?: string}} Transfer
@@ -1193,7 +1226,7 @@ function retryAfterSeconds(response) {
 /**
  * A movement must have all that is asked for.
  * @typedef {Tags & {type?: MovementType | '', from?: string, to?: string, text?: string, min_amount?: string,
- *   max_amount?: string, direction?: 'credit' | 'debit' | '', counterparty?: string, limit?: number}} HistoryFilter
+ *   max_amount?: string, direction?: 'credit' | 'debit' | '', counterparty?: string, against?: string, limit?: number}} HistoryFilter
  */
 /** @typedef {{from: string, to: string}} Period dates, whose whole UTC day counts, or moments */
 /**
@@ -1213,6 +1246,23 @@ function retryAfterSeconds(response) {
  * @typedef {{code: string, decimals: number, name: string}} Unit of the bank's own, such as points
  * @typedef {{sign_up: 'open' | 'staff', currency: string, units: Unit[], self_service_deposits: boolean, time_zone: string,
  *   swagger_ui: boolean}} About
+ */
+/**
+ * One of the bank's own accounts, which is there in every currency.
+ * @typedef {'asset' | 'liability' | 'income' | 'expense' | 'equity'} BankAccountKind
+ * @typedef {{code: string, name: string, kind: BankAccountKind, opened_by: string | null,
+ *   opened_at: string | null}} BankAccount
+ */
+/**
+ * Balances are debits less credits, and `sum` is zero in sound books. All customers' accounts are one line, `customers`.
+ * @typedef {{code: string, name: string, kind: BankAccountKind, balance: string}} AccountBalance
+ * @typedef {{at: string, data: {currency: string, accounts: AccountBalance[], sum: string}[]}} TrialBalance
+ */
+/**
+ * @typedef {{at: string, customers: {active: number, frozen: number, closed: number},
+ *   accounts: {open: number, frozen: number, closed: number},
+ *   balances: {currency: string, accounts: number, balance: string}[],
+ *   today: {since: string, movements: {currency: string, type: MovementType, count: number, amount: string}[]}}} Totals
  */
 /**
  * A problem document (RFC 9457).

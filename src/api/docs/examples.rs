@@ -201,6 +201,7 @@ fn movement(of: &Movement, is_posted: bool) -> Value {
         "status": if is_posted { "posted" } else { "pending_approval" },
         "account_number": "10000000000180",
         "counterparty": counterparty,
+        "against": if counterparty.is_some() { Value::Null } else { "cash".into() },
         "direction": direction,
         "amount": "100.50",
         "currency": "USD",

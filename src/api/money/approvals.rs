@@ -30,7 +30,7 @@ use crate::api::people::{access_changes, proof};
 use crate::books::approval::{Approval, ApprovalStatus};
 use crate::books::audit_event::{Action, Event};
 use crate::books::command::{self, Command, DualControl, Reverses, Step};
-use crate::books::movement::{Movement, MovementType};
+use crate::books::movement::MovementType;
 use crate::books::refusal::Refusal;
 use crate::db::access_changes::{AccessChange, AccessChangeKind};
 use crate::db::approvals::ApprovalFilter;
@@ -357,9 +357,8 @@ pub async fn reject(
 
 /// The requester's command, now approved by another. It has no key: the approval takes effect once by itself.
 fn approved_command(app: &App, approval: &Approval, dual_control: DualControl) -> Result<Command> {
-    let movement = Movement::between(approval.from_account, approval.to_account)
-        .filter(|movement| movement.movement_type() == approval.movement_type)
-        .ok_or_else(|| Error::Internal(format!("approval {} lacks an account", approval.id)))?;
+    let movement =
+        approval.movement().ok_or_else(|| Error::Internal(format!("approval {} lacks an account", approval.id)))?;
     Ok(Command {
         id: approval.id,
         requester: command::Requester {

@@ -1,5 +1,7 @@
 //! Moving money in bulk: `POST /transactions/batch`.
 
+use std::collections::HashMap;
+
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -19,8 +21,9 @@ use crate::api::money::preview::PreviewQuery;
 use crate::api::money::tags::{self, Metadata};
 use crate::api::money::transaction::TransactionBody;
 use crate::api::money::transactions;
-use crate::api::money::{holds, movements};
+use crate::api::money::{bank_accounts, holds, movements};
 use crate::api::people::proof;
+use crate::bank_account::{BankAccount, BankAccountCode};
 use crate::books::audit_event::{Action, Event};
 use crate::books::command::{self, Command, DualControl, Step};
 use crate::books::decisions::{Receipt, Verdicts};
@@ -73,6 +76,9 @@ pub struct BatchItem {
     to_account: Option<AccountNumber>,
     amount: Amount,
     currency: Option<Currency>,
+    /// Of a deposit or a withdrawal: the account of the bank's own on the other side; its `cash` if left out. Only staff
+    /// send it.
+    against: Option<BankAccountCode>,
     description: Option<Description>,
     /// Your own name for the movement, up to 64 characters. It names one movement of yours for good.
     reference: Option<Reference>,
@@ -161,11 +167,12 @@ pub async fn batch(
     let requester = app.requester(caller);
     let record = movements::record(&context, requester);
     let record_of_hold = record.as_ref().map(|_| Box::new(context.event(Action::HoldCreated)));
+    let bank_accounts = bank_accounts_named(&app, &request.transactions).await?;
     let mut errors = Vec::new();
     let mut commands = Vec::with_capacity(request.transactions.len());
     for (index, Object(item)) in request.transactions.into_iter().enumerate() {
         let record = if item.item_type == BatchItemType::Hold { &record_of_hold } else { &record };
-        match item.command(requester, record.clone(), key.of_item(caller.user_id, index)) {
+        match item.command(requester, &bank_accounts, record.clone(), key.of_item(caller.user_id, index)) {
             Ok(command) => commands.push(command),
             Err(error) => {
                 errors.push(FieldError { pointer: format!("/transactions/{index}{}", error.pointer).into(), ..error });
@@ -191,11 +198,22 @@ pub async fn batch(
     Ok(Json(if preview.is_wanted() { result.into_preview() } else { result }))
 }
 
+/// The bank's own accounts, if an item names one.
+async fn bank_accounts_named(app: &App, items: &[Object<BatchItem>]) -> Result<BankAccountsByCode> {
+    if items.iter().all(|Object(item)| item.against.is_none()) {
+        return Ok(BankAccountsByCode::new());
+    }
+    let opened = app.db.bank_accounts().await?;
+    Ok(opened.into_iter().map(|opened| (opened.account.code, opened.account)).collect())
+}
+
+type BankAccountsByCode = HashMap<BankAccountCode, BankAccount>;
+
 /// The amounts that the commands take, each with its account.
 fn debits_of(commands: &[Command]) -> Vec<(AccountNumber, Amount)> {
     let debit = |command: &Command| match command.movement {
         Movement::Deposit { .. } => None,
-        Movement::Withdrawal { from } | Movement::Transfer { from, .. } => Some((from, command.amount)),
+        Movement::Withdrawal { from, .. } | Movement::Transfer { from, .. } => Some((from, command.amount)),
     };
     commands.iter().filter_map(debit).collect()
 }
@@ -204,13 +222,14 @@ impl BatchItem {
     fn command(
         self,
         requester: command::Requester,
+        bank_accounts: &BankAccountsByCode,
         record: Option<Box<Event>>,
         idempotency_key: Option<[u8; 16]>,
     ) -> Result<Command, FieldError> {
         Ok(Command {
             id: Uuid::now_v7(),
             requester,
-            movement: self.movement()?,
+            movement: self.movement(requester, bank_accounts)?,
             step: self.step()?,
             amount: self.amount,
             currency: self.currency,
@@ -226,18 +245,37 @@ impl BatchItem {
     }
 
     /// Each type names its own accounts and no others.
-    fn movement(&self) -> Result<Movement, FieldError> {
+    fn movement(
+        &self,
+        requester: command::Requester,
+        bank_accounts: &BankAccountsByCode,
+    ) -> Result<Movement, FieldError> {
+        let against = || self.against(requester, bank_accounts);
         match self.item_type {
-            BatchItemType::Deposit => self.only_account().map(|to| Movement::Deposit { to }),
-            BatchItemType::Withdrawal => self.only_account().map(|from| Movement::Withdrawal { from }),
-            BatchItemType::Hold => holds::movement_to_come(self.account_number, self.from_account, self.to_account),
+            BatchItemType::Deposit => Ok(Movement::Deposit { to: self.only_account()?, against: against()? }),
+            BatchItemType::Withdrawal => Ok(Movement::Withdrawal { from: self.only_account()?, against: against()? }),
+            BatchItemType::Hold => {
+                refuse_surplus("/against", self.against)?;
+                holds::movement_to_come(self.account_number, self.from_account, self.to_account)
+            }
             BatchItemType::Transfer => {
+                refuse_surplus("/against", self.against)?;
                 refuse_surplus("/account_number", self.account_number)?;
                 let from = self.from_account.ok_or_else(|| missing("/from_account"))?;
                 let to = self.to_account.ok_or_else(|| missing("/to_account"))?;
                 Ok(Movement::Transfer { from, to })
             }
         }
+    }
+
+    fn against(
+        &self,
+        requester: command::Requester,
+        bank_accounts: &BankAccountsByCode,
+    ) -> Result<BankAccount, FieldError> {
+        let Some(code) = self.against else { return Ok(BankAccount::CASH) };
+        bank_accounts::refuse_unless_staff(requester.acts_on_any_account)?;
+        bank_accounts.get(&code).copied().ok_or_else(|| bank_accounts::not_found(code))
     }
 
     fn step(&self) -> Result<Step, FieldError> {
@@ -262,7 +300,7 @@ fn missing(pointer: &'static str) -> FieldError {
     FieldError::new(pointer, ProblemCode::MissingField, "this type of movement needs it")
 }
 
-fn refuse_surplus(pointer: &'static str, sent: Option<AccountNumber>) -> Result<(), FieldError> {
+fn refuse_surplus<T>(pointer: &'static str, sent: Option<T>) -> Result<(), FieldError> {
     match sent {
         None => Ok(()),
         Some(_) => Err(FieldError::new(pointer, ProblemCode::UnknownField, "leave it out for this type of movement")),

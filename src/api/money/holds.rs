@@ -26,6 +26,7 @@ use crate::api::money::tags::{self, Metadata};
 use crate::api::money::transaction::TransactionBody;
 use crate::api::money::{transactions, versions};
 use crate::api::people::proof;
+use crate::bank_account::BankAccount;
 use crate::books::account::Account;
 use crate::books::audit_event::{Action, Event};
 use crate::books::command::{Command, Step};
@@ -381,7 +382,7 @@ pub fn movement_to_come(
 ) -> Result<Movement, FieldError> {
     let missing = |pointer| FieldError::new(pointer, ProblemCode::MissingField, "a hold for a transfer needs it");
     match (account_number, from_account, to_account) {
-        (Some(from), None, None) => Ok(Movement::Withdrawal { from }),
+        (Some(from), None, None) => Ok(Movement::Withdrawal { from, against: BankAccount::CASH }),
         (None, Some(from), Some(to)) => Ok(Movement::Transfer { from, to }),
         (None, Some(_), None) => Err(missing("/to_account")),
         (None, None, Some(_)) => Err(missing("/from_account")),

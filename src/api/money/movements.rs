@@ -22,8 +22,9 @@ use crate::api::money::conditions::Conditions;
 use crate::api::money::preview::PreviewQuery;
 use crate::api::money::tags::{self, Metadata};
 use crate::api::money::transaction::{StoredAs, TransactionBody};
-use crate::api::money::{transactions, versions};
+use crate::api::money::{bank_accounts, transactions, versions};
 use crate::api::people::proof;
+use crate::bank_account::BankAccountCode;
 use crate::books::audit_event::{Action, Event};
 use crate::books::command::{Command, DualControl, Requester, Step};
 use crate::books::decisions::Receipt;
@@ -44,6 +45,9 @@ pub struct MovementRequest {
     amount: Amount,
     /// If sent, must be the account's currency.
     currency: Option<Currency>,
+    /// The account of the bank's own on the other side: one of `GET /bank_accounts`; its `cash` if left out. Only staff
+    /// send it.
+    against: Option<BankAccountCode>,
     /// What the statement says, up to 140 characters.
     #[schema(example = "Salary")]
     description: Option<Description>,
@@ -95,7 +99,8 @@ impl TransferRequest {
 
 /// Pay money in
 ///
-/// Books cash into the account and answers with the transaction. Durable when it answers.
+/// Books money into the account and answers with the transaction. Durable when it answers. It comes in cash, or `against`
+/// another account of the bank's own.
 #[utoipa::path(
     post,
     path = "/deposit",
@@ -120,15 +125,16 @@ pub async fn deposit(
     Conditions { key, if_match, preview }: Conditions,
     Json(request): Json<MovementRequest>,
 ) -> Result<Answer> {
-    let movement = Movement::Deposit { to: request.account_number };
+    let against = bank_accounts::against(&app, caller, request.against).await?;
+    let movement = Movement::Deposit { to: request.account_number, against };
     let command = command(&app, &context, caller, key, movement, request.terms(if_match));
     carry_out(&app, &context, caller, command, preview).await
 }
 
 /// Take money out
 ///
-/// Pays cash out of the account and answers with the transaction. Never more than is available, nor than the limits of the
-/// account allow.
+/// Pays money out of the account and answers with the transaction. Never more than is available, nor than the limits of the
+/// account allow. It goes out in cash, or `against` another account of the bank's own.
 #[utoipa::path(
     post,
     path = "/withdraw",
@@ -154,8 +160,9 @@ pub async fn withdraw(
     Conditions { key, if_match, preview }: Conditions,
     Json(request): Json<MovementRequest>,
 ) -> Result<Answer> {
+    let against = bank_accounts::against(&app, caller, request.against).await?;
     preview.confirm_amounts(&app, caller, &[(request.account_number, request.amount)]).await?;
-    let movement = Movement::Withdrawal { from: request.account_number };
+    let movement = Movement::Withdrawal { from: request.account_number, against };
     let command = command(&app, &context, caller, key, movement, request.terms(if_match));
     carry_out(&app, &context, caller, command, preview).await
 }

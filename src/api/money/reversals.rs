@@ -20,6 +20,7 @@ use crate::api::money::movements::{self, Answer, PendingResponse, PostedResponse
 use crate::api::money::preview::PreviewQuery;
 use crate::api::money::tags::{self, Metadata};
 use crate::api::money::transactions;
+use crate::bank_account::BankAccount;
 use crate::books::audit_event::Action;
 use crate::books::command::{Command, Reverses};
 use crate::books::entry::Transaction;
@@ -87,14 +88,21 @@ pub async fn reverse(
         tags: tags::of_request(request.reference, request.metadata),
         if_match: None,
     };
-    let command = movements::command(&app, &context, caller, key, mirror(&booked)?, terms);
+    let command = movements::command(&app, &context, caller, key, mirror(&app, &booked).await?, terms);
     let record = Box::new(context.event(Action::MovementReversed));
     let command = Command { reverses: Some(Reverses { transaction_id: id, record }), ..command };
     movements::carry_out(&app, &context, caller, command, preview).await
 }
 
-fn mirror(booked: &Transaction) -> Result<Movement> {
+/// Against the account of the bank's that it went against.
+async fn mirror(app: &App, booked: &Transaction) -> Result<Movement> {
     let (from, to) = booked.sides();
-    let movement = Movement::between(from, to).map(Movement::mirror);
+    let against = match booked.bank_account_id() {
+        None => BankAccount::CASH,
+        Some(id) => app.db.bank_account(id).await?.ok_or_else(|| {
+            Error::Internal(format!("transaction {} is against an account that the bank does not have", booked.id))
+        })?,
+    };
+    let movement = Movement::between(from, to, against).map(Movement::mirror);
     movement.ok_or_else(|| Error::Internal(format!("transaction {} has no customer's side", booked.id)))
 }

@@ -7,6 +7,7 @@ use crate::api::App;
 use crate::api::http::cursor::Cursor;
 use crate::api::http::page;
 use crate::api::money::transaction::Direction;
+use crate::bank_account::BankAccountCode;
 use crate::books::entry::Entry;
 use crate::books::movement::MovementType;
 use crate::books::tags::Tag;
@@ -36,6 +37,7 @@ pub struct Wanted {
     pub text: String,
     pub direction: Option<Direction>,
     pub counterparty: Option<AccountNumber>,
+    pub against: Option<BankAccountCode>,
     pub min_amount: Option<Amount>,
     pub max_amount: Option<Amount>,
     pub tags: Vec<Tag>,
@@ -49,9 +51,10 @@ impl Wanted {
 
     /// Whether an index leads to just these movements, with nothing to look through.
     fn is_found_at_once(&self) -> bool {
-        let Self { movement_type, text, direction, counterparty, min_amount, max_amount, tags } = self;
+        let Self { movement_type, text, direction, counterparty, against, min_amount, max_amount, tags } = self;
         let has_amount = min_amount.is_some() || max_amount.is_some();
-        let is_plain = movement_type.is_none() && direction.is_none() && counterparty.is_none();
+        let has_side = counterparty.is_some() || against.is_some();
+        let is_plain = movement_type.is_none() && direction.is_none() && !has_side;
         is_plain && !has_amount && text.is_empty() && tags.len() <= 1
     }
 
@@ -64,6 +67,7 @@ impl Wanted {
         self.movement_type.is_none_or(|wanted| wanted == entry.movement_type)
             && self.direction.is_none_or(|wanted| wanted == Direction::of(entry))
             && self.counterparty.is_none_or(|wanted| Some(wanted) == entry.counterparty)
+            && self.against.is_none_or(|wanted| Some(wanted) == entry.against)
             && is_at(self.min_amount, Ordering::Less)
             && is_at(self.max_amount, Ordering::Greater)
             && self.tags.iter().all(|tag| entry.texts.tags.has(tag))

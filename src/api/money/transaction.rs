@@ -7,10 +7,11 @@ use uuid::Uuid;
 use crate::account_number::AccountNumber;
 use crate::api::http::error::Error;
 use crate::api::money::tags::Metadata;
+use crate::bank_account::BankAccountCode;
 use crate::books::approval::{Approval, ApprovalStatus};
 use crate::books::entry::Entry;
 use crate::books::hold::{Hold, HoldStatus};
-use crate::books::movement::MovementType;
+use crate::books::movement::{Movement, MovementType};
 use crate::money::{Currency, Money};
 use crate::timestamp::Timestamp;
 
@@ -25,8 +26,10 @@ pub struct TransactionBody {
     movement_type: MovementType,
     pub status: TransactionStatus,
     pub account_number: AccountNumber,
-    /// The other account of a transfer; null for cash.
+    /// The other account of a transfer; null where the bank is the other side.
     counterparty: Option<AccountNumber>,
+    /// The account of the bank's own on the other side: `cash`, or what staff have named; null for a transfer.
+    against: Option<BankAccountCode>,
     direction: Direction,
     amount: Money,
     currency: Currency,
@@ -144,6 +147,7 @@ impl From<Entry> for TransactionBody {
             status: TransactionStatus::Posted,
             account_number: entry.account_number,
             counterparty: entry.counterparty,
+            against: entry.against,
             direction: Direction::of(&entry),
             // Amounts are positive and below i64::MAX when they are booked, so the sign can be dropped.
             amount: Money::new(entry.amount.saturating_abs(), entry.currency),
@@ -178,6 +182,7 @@ impl From<Hold> for TransactionBody {
             },
             account_number: hold.from_account,
             counterparty: hold.to_account,
+            against: hold.movement().against().map(|against| against.code),
             direction: Direction::Debit,
             amount: hold.money(),
             currency: hold.currency,
@@ -212,6 +217,7 @@ impl TryFrom<Approval> for TransactionBody {
             status: approval.status_at(Timestamp::now()).into(),
             account_number,
             counterparty: accounts.next(),
+            against: approval.movement().and_then(Movement::against).map(|against| against.code),
             direction: if approval.from_account.is_some() { Direction::Debit } else { Direction::Credit },
             amount,
             currency: approval.currency,

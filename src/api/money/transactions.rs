@@ -28,6 +28,7 @@ use crate::api::money::search::{self, Place, Wanted};
 use crate::api::money::tags::{self, MetadataParameter};
 use crate::api::money::transaction::{Direction, StoredAs, TransactionBody};
 use crate::api::money::versions::{self, NotModified, Version};
+use crate::bank_account::BankAccountCode;
 use crate::books::account::Account;
 use crate::books::approval::ApprovalStatus;
 use crate::books::audit_event::{Action, Event};
@@ -39,7 +40,7 @@ use crate::db::history::{BankRange, EntryRange, Sides};
 use crate::money::Amount;
 use crate::problem_code::ProblemCode;
 use crate::text::{DescriptionSearch, Reference};
-use crate::timestamp::Timestamp;
+use crate::timestamp::{Timestamp, first_uuid_of};
 
 #[derive(Debug, Deserialize, Validate, IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -77,6 +78,9 @@ pub struct HistoryQuery {
     /// Only transfers from and to this account. Looked for as `type` is.
     #[param(inline)]
     counterparty: Option<AccountNumber>,
+    /// Only deposits and withdrawals against this account of the bank's own, by its code. Looked for as `type` is.
+    #[param(inline)]
+    against: Option<BankAccountCode>,
     /// Only entries made at this moment or later. Over the whole bank: only movements that were asked for then.
     from: Option<Timestamp>,
     /// Only entries made before this moment. Over the whole bank: only movements that were asked for before.
@@ -307,15 +311,9 @@ impl HistoryQuery {
     /// The part of the journal that is asked for, by ids.
     fn bank_range(&self) -> BankRange {
         let below = self.cursor.map_or(Uuid::max(), Cursor::id);
-        let to = self.to.map_or(Uuid::max(), first_id_of);
-        BankRange { below: below.min(to), from: self.from.map_or(Uuid::nil(), first_id_of), limit: 0 }
+        let to = self.to.map_or(Uuid::max(), first_uuid_of);
+        BankRange { below: below.min(to), from: self.from.map_or(Uuid::nil(), first_uuid_of), limit: 0 }
     }
-}
-
-/// The first id of a UUIDv7 that is made in the millisecond of this moment.
-fn first_id_of(moment: Timestamp) -> Uuid {
-    let milliseconds = u64::try_from(moment.as_micros() / 1_000).unwrap_or_default();
-    Uuid::from_u128(u128::from(milliseconds) << 80)
 }
 
 impl HistoryRequest {
@@ -327,6 +325,7 @@ impl HistoryRequest {
             text: query.text.as_ref().map(|text| text.folded()).unwrap_or_default(),
             direction: query.direction,
             counterparty: query.counterparty,
+            against: query.against,
             min_amount: query.min_amount,
             max_amount: query.max_amount,
             tags: reference.into_iter().chain(metadata.iter().cloned()).collect(),
@@ -347,6 +346,7 @@ impl HistoryRequest {
             ("max_amount", asked.max_amount.map(|amount| amount.to_string())),
             ("direction", asked.direction.map(|direction| direction.name().to_owned())),
             ("counterparty", asked.counterparty.map(|number| number.to_string())),
+            ("against", asked.against.map(|code| code.to_string())),
             ("from", asked.from.map(|from| from.to_string())),
             ("to", asked.to.map(|to| to.to_string())),
         ] {

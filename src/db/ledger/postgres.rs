@@ -268,15 +268,17 @@ pub async fn insert_approvals(conn: &mut PgConnection, rows: &[Approval]) -> sql
         return Ok(0);
     }
     sqlx::query(
-        "insert into approvals (id, type, from_account, to_account, amount, currency, description, reverses,
-                                hold_expires_at, requested_by, requested_at, expires_at)
-         select * from unnest($1::uuid[], $2::smallint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::text[],
-                              $7::text[], $8::uuid[], $9::bigint[], $10::uuid[], $11::bigint[], $12::bigint[])",
+        "insert into approvals (id, type, from_account, to_account, bank_account_id, amount, currency, description,
+                                reverses, hold_expires_at, requested_by, requested_at, expires_at)
+         select * from unnest($1::uuid[], $2::smallint[], $3::bigint[], $4::bigint[], $5::smallint[], $6::bigint[],
+                              $7::text[], $8::text[], $9::uuid[], $10::bigint[], $11::uuid[], $12::bigint[],
+                              $13::bigint[])",
     )
     .bind(column(rows, |a| a.id))
     .bind(column(rows, |a| a.movement_type as i16))
     .bind(column(rows, |a| a.from_account.map(AccountNumber::as_i64)))
     .bind(column(rows, |a| a.to_account.map(AccountNumber::as_i64)))
+    .bind(column(rows, |a| a.against.id.as_i16()))
     .bind(column(rows, |a| a.amount))
     .bind(column(rows, |a| a.currency.code()))
     .bind(column(rows, |a| a.description.as_deref()))

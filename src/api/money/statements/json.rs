@@ -64,6 +64,7 @@ mod tests {
     use super::*;
     use crate::account_number::AccountNumber;
     use crate::api::money::statements::Statement;
+    use crate::bank_account::BankAccount;
     use crate::money::{Currency, Money};
     use crate::timestamp::Timestamp;
 
@@ -71,7 +72,7 @@ mod tests {
     fn a_statement_has_the_fields_that_the_document_promises() {
         let currency = Currency::from_code("USD").expect("a currency");
         let (at, nothing) = (Timestamp::from_micros(0), Money::new(0, currency));
-        let account_number = AccountNumber::cash(currency);
+        let account_number = AccountNumber::of_bank(BankAccount::CASH.id, currency);
         let label = Some("\"movements\":[]".to_owned());
         let heading = Heading { account_number, currency, label, from: at, to: at, opening_balance: nothing };
         let totals = Totals { total_in: nothing, total_out: nothing, closing_balance: nothing };

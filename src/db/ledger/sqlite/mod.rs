@@ -200,15 +200,16 @@ impl<'a> SqliteBatch<'a> {
 
     pub fn insert_approvals(&self, rows: &[Approval]) -> sqlx::Result<u64> {
         self.write_each(
-            "insert into approvals (id, type, from_account, to_account, amount, currency, description, reverses,
-                                    hold_expires_at, requested_by, requested_at, expires_at)
-             values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "insert into approvals (id, type, from_account, to_account, bank_account_id, amount, currency, description,
+                                    reverses, hold_expires_at, requested_by, requested_at, expires_at)
+             values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             rows.iter().map(|a| {
                 (
                     a.id,
                     a.movement_type as i16,
                     a.from_account,
                     a.to_account,
+                    a.against.id.as_i16(),
                     a.amount,
                     a.currency,
                     a.description.as_deref(),

@@ -1,0 +1,157 @@
+//! The bank at a glance: `GET /totals`.
+
+use axum::extract::State;
+use serde::Serialize;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use crate::api::App;
+use crate::api::http::caller::Reader;
+use crate::api::http::error::{Error, Result};
+use crate::api::http::extract::Json;
+use crate::api::money::trial_balance::COST;
+use crate::books::account::AccountStatus;
+use crate::books::movement::MovementType;
+use crate::db::bank_totals::{CustomersHoldings, MovementsOfAKind};
+use crate::money::{Currency, MoneySum};
+use crate::timestamp::{self, Timestamp};
+
+/// A movement that was asked for so long before the day began may be booked in it.
+const LONGEST_WAY_TO_THE_BOOKS: std::time::Duration = std::time::Duration::from_secs(60);
+
+/// How many customers and accounts the bank has, what they hold, and what has moved today.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Totals {
+    /// When they were counted.
+    at: Timestamp,
+    customers: CustomersTotal,
+    accounts: AccountsTotal,
+    /// What customers' accounts hold, one for each currency that an account is open in.
+    balances: Vec<BalanceTotal>,
+    today: Today,
+}
+
+/// People by their status.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct CustomersTotal {
+    #[schema(example = 1200, minimum = 0)]
+    active: i64,
+    #[schema(example = 3, minimum = 0)]
+    frozen: i64,
+    /// Those who have left the bank.
+    #[schema(example = 40, minimum = 0)]
+    closed: i64,
+}
+
+/// Customers' accounts by their status.
+#[derive(Debug, Default, Serialize, ToSchema)]
+pub struct AccountsTotal {
+    #[schema(example = 1900, minimum = 0)]
+    open: i64,
+    #[schema(example = 5, minimum = 0)]
+    frozen: i64,
+    #[schema(example = 130, minimum = 0)]
+    closed: i64,
+}
+
+/// What customers' accounts of one currency hold together.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct BalanceTotal {
+    currency: Currency,
+    /// Accounts that are not closed.
+    #[schema(example = 1900, minimum = 0)]
+    accounts: i64,
+    /// What the bank owes them; negative if overdrafts are more.
+    #[schema(example = "81500.00")]
+    balance: MoneySum,
+}
+
+/// What has been booked since the day began in the bank's time zone.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Today {
+    /// When the day began.
+    since: Timestamp,
+    /// One for each currency and type that has moved.
+    movements: Vec<MovementTotal>,
+}
+
+/// Movements of one type in one currency.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct MovementTotal {
+    currency: Currency,
+    #[serde(rename = "type")]
+    movement_type: MovementType,
+    #[schema(example = 310, minimum = 1)]
+    count: i64,
+    /// What they moved together.
+    #[schema(example = "10250.00")]
+    amount: MoneySum,
+}
+
+/// See the bank at a glance
+///
+/// Customers, accounts, what they hold in each currency, and what has moved today. It counts them anew each time, and costs
+/// as much as 20 other requests.
+#[utoipa::path(
+    get,
+    path = "/totals",
+    operation_id = "show_totals",
+    tag = "Staff",
+    responses(
+        (status = OK, description = "The totals", body = Totals),
+        (status = FORBIDDEN, description = "For staff, admins and auditors"),
+    ),
+    security(("bearer" = []))
+)]
+pub async fn show(State(app): State<App>, Reader(caller): Reader) -> Result<Json<Totals>> {
+    app.auth.requests.take_many(caller.user_id, COST)?;
+    let _permit = app.long_answers.read_permit().await;
+    let at = Timestamp::now();
+    let since = app.calendar.day_of(at).starts;
+    let mut tx = app.db.snapshot().await?;
+    let customers = tx.count_customers().await?;
+    let accounts = tx.count_accounts_by_status().await?;
+    let balances = tx.customers_holdings().await?;
+    let movements = tx.movements_since(since, first_id(since)).await?;
+    Ok(Json(Totals {
+        at,
+        customers: CustomersTotal { active: customers.active, frozen: customers.frozen, closed: customers.closed },
+        accounts: accounts.into_iter().fold(AccountsTotal::default(), |total, of_status| match of_status.status {
+            AccountStatus::Open => AccountsTotal { open: of_status.count, ..total },
+            AccountStatus::Frozen => AccountsTotal { frozen: of_status.count, ..total },
+            AccountStatus::Closed => AccountsTotal { closed: of_status.count, ..total },
+        }),
+        balances: balances.into_iter().map(TryInto::try_into).collect::<Result<_>>()?,
+        today: Today { since, movements: movements.into_iter().map(TryInto::try_into).collect::<Result<_>>()? },
+    }))
+}
+
+/// No movement that is booked from then on, without having waited for anybody, has a smaller id.
+fn first_id(since: Timestamp) -> Uuid {
+    timestamp::first_uuid_of(since.minus(LONGEST_WAY_TO_THE_BOOKS))
+}
+
+impl TryFrom<CustomersHoldings> for BalanceTotal {
+    type Error = Error;
+
+    fn try_from(held: CustomersHoldings) -> Result<Self> {
+        let currency = currency_of(&held.currency)?;
+        let balance = MoneySum::new(held.balance.minor_units(), currency);
+        Ok(Self { currency, accounts: held.accounts, balance })
+    }
+}
+
+impl TryFrom<MovementsOfAKind> for MovementTotal {
+    type Error = Error;
+
+    fn try_from(moved: MovementsOfAKind) -> Result<Self> {
+        let currency = currency_of(&moved.currency)?;
+        let amount = MoneySum::new(moved.amount.minor_units(), currency);
+        Ok(Self { currency, movement_type: moved.movement_type, count: moved.count, amount })
+    }
+}
+
+/// A currency that the books name.
+pub fn currency_of(code: &str) -> Result<Currency> {
+    Currency::from_code(code).ok_or_else(|| Error::Internal(format!("the books have an unknown currency: {code}")))
+}

@@ -1,0 +1,116 @@
+//! The balances of all accounts, by which it is seen that the books are whole: `GET /trial_balance`.
+
+use axum::extract::State;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+use validator::Validate;
+
+use crate::account_number::AccountNumber;
+use crate::api::App;
+use crate::api::http::caller::Reader;
+use crate::api::http::error::{Error, Result};
+use crate::api::http::extract::{Json, Query};
+use crate::api::money::totals::currency_of;
+use crate::bank_account::{BankAccountCode, BankAccountKind, OpenedBankAccount};
+use crate::db::bank_totals::TrialBalance;
+use crate::money::{Currency, MoneySum};
+use crate::problem_code::ProblemCode;
+use crate::timestamp::Timestamp;
+
+/// How many requests it costs beside itself: it reads every account and the whole journal.
+pub const COST: u32 = 20;
+
+#[derive(Debug, Deserialize, Validate, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct TrialBalanceQuery {
+    /// A moment in the past; now if left out.
+    at: Option<Timestamp>,
+}
+
+/// What the bank has and what it owes at one moment, account by account, in every currency.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = TrialBalance)]
+pub struct TrialBalanceBody {
+    /// The moment: every movement is in it that was booked by then.
+    at: Timestamp,
+    /// One for each currency, by its code.
+    data: Vec<CurrencyBalance>,
+}
+
+/// The balances of one currency.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct CurrencyBalance {
+    currency: Currency,
+    /// Customers' accounts as one line, then the bank's own that were ever used in this currency.
+    accounts: Vec<AccountBalance>,
+    /// The sum of these balances: zero, unless somebody has changed the books behind the bank's back. Then `coffer doctor`
+    /// says where.
+    #[schema(example = "0.00")]
+    sum: MoneySum,
+}
+
+/// One line: debits less credits. What the bank has, and what it has spent, is positive; what it owes, and what it has
+/// earned, is negative.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct AccountBalance {
+    /// As in `GET /bank_accounts`, or `customers`.
+    code: BankAccountCode,
+    /// For people.
+    #[schema(example = "Fees earned")]
+    name: String,
+    kind: BankAccountKind,
+    #[schema(example = "-12.50")]
+    balance: MoneySum,
+}
+
+/// See what the bank has and owes
+///
+/// The balance of every account at one moment, customers' together and the bank's own one by one, in each currency: they sum
+/// to zero. It reads the whole books, and costs as much as 20 other requests.
+#[utoipa::path(
+    get,
+    path = "/trial_balance",
+    operation_id = "show_trial_balance",
+    tag = "Staff",
+    params(TrialBalanceQuery),
+    responses(
+        (status = OK, description = "The trial balance", body = TrialBalanceBody),
+        (status = FORBIDDEN, description = "For staff, admins and auditors"),
+    ),
+    security(("bearer" = []))
+)]
+pub async fn show(
+    State(app): State<App>,
+    Reader(caller): Reader,
+    Query(query): Query<TrialBalanceQuery>,
+) -> Result<Json<TrialBalanceBody>> {
+    let now = Timestamp::now();
+    if query.at.is_some_and(|at| at > now) {
+        return Err(Error::invalid("?at", ProblemCode::AtInTheFuture, "send a moment that has passed"));
+    }
+    app.auth.requests.take_many(caller.user_id, COST)?;
+    let _permit = app.long_answers.read_permit().await;
+    let mut tx = app.db.snapshot().await?;
+    let balances = tx.trial_balance(query.at.unwrap_or(Timestamp::MAX)).await?;
+    let opened = tx.bank_accounts().await?;
+    let data = balances.into_iter().map(|(code, balance)| lines(&code, &balance, &opened));
+    Ok(Json(TrialBalanceBody { at: query.at.unwrap_or(now), data: data.collect::<Result<_>>()? }))
+}
+
+fn lines(code: &str, balance: &TrialBalance, opened: &[OpenedBankAccount]) -> Result<CurrencyBalance> {
+    let currency = currency_of(code)?;
+    let customers = AccountBalance {
+        code: BankAccountCode::CUSTOMERS,
+        name: "Customers' accounts".to_owned(),
+        kind: BankAccountKind::Liability,
+        balance: MoneySum::new(balance.customers, currency),
+    };
+    let of_bank = opened.iter().filter_map(|opened| {
+        let number = AccountNumber::of_bank(opened.account.id, currency);
+        let balance = MoneySum::new(*balance.of_bank.get(&number)?, currency);
+        Some(AccountBalance { code: opened.account.code, name: opened.name.clone(), kind: opened.kind, balance })
+    });
+    let accounts = std::iter::once(customers).chain(of_bank).collect();
+    Ok(CurrencyBalance { currency, accounts, sum: MoneySum::new(balance.sum(), currency) })
+}
