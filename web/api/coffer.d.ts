@@ -450,6 +450,39 @@ export class Coffer extends EventTarget {
      */
     movements: (filter?: HistoryFilter, options?: Options) => AsyncGenerator<Entry, void, void>;
     /**
+     * The bank's own accounts, the cash first, for staff: what {@link deposit} and {@link withdraw} take as `against`.
+     * @param {Options} [options]
+     * @returns {Promise<{data: BankAccount[]}>}
+     */
+    bankAccounts: (options?: Options) => Promise<{
+        data: BankAccount[];
+    }>;
+    /**
+     * Opens one for good, for admins.
+     * @param {{code: string, name: string, kind: BankAccountKind}} account
+     * @returns {Promise<BankAccount>}
+     */
+    openBankAccount: (account: {
+        code: string;
+        name: string;
+        kind: BankAccountKind;
+    }) => Promise<BankAccount>;
+    /**
+     * What the bank has and owes, now or at a moment in the past, for those who work there.
+     * @param {{at?: string}} [query]
+     * @param {Options} [options]
+     * @returns {Promise<TrialBalance>}
+     */
+    trialBalance: (query?: {
+        at?: string;
+    }, options?: Options) => Promise<TrialBalance>;
+    /**
+     * The bank at a glance, for those who work there.
+     * @param {Options} [options]
+     * @returns {Promise<Totals>}
+     */
+    totals: (options?: Options) => Promise<Totals>;
+    /**
      * @param {PageQuery & {search?: string, role?: Role | ''}} [query]
      * @param {Options} [options]
      * @returns {Promise<Page<User>>}
@@ -623,6 +656,7 @@ export type Terms = Tagged & {
     type: MovementType;
     account_number: string;
     counterparty: string | null;
+    against: string | null;
     direction: "credit" | "debit";
     amount: string;
     currency: string;
@@ -757,10 +791,14 @@ export type Limits = {
     };
     approval_id?: string;
 };
+/**
+ * `against` is for staff: the code of one of the bank's own accounts, its cash if left out.
+ */
 export type Movement = Tags & {
     account_number: string;
     amount: string;
     currency?: string;
+    against?: string;
     description?: string;
 };
 export type Transfer = Tags & {
@@ -807,6 +845,7 @@ export type HistoryFilter = Tags & {
     max_amount?: string;
     direction?: "credit" | "debit" | "";
     counterparty?: string;
+    against?: string;
     limit?: number;
 };
 /**
@@ -867,6 +906,67 @@ export type About = {
     self_service_deposits: boolean;
     time_zone: string;
     swagger_ui: boolean;
+};
+/**
+ * One of the bank's own accounts, which is there in every currency.
+ */
+export type BankAccountKind = "asset" | "liability" | "income" | "expense" | "equity";
+/**
+ * One of the bank's own accounts, which is there in every currency.
+ */
+export type BankAccount = {
+    code: string;
+    name: string;
+    kind: BankAccountKind;
+    opened_by: string | null;
+    opened_at: string | null;
+};
+/**
+ * Balances are debits less credits, and `sum` is zero in sound books. All customers' accounts are one line, `customers`.
+ */
+export type AccountBalance = {
+    code: string;
+    name: string;
+    kind: BankAccountKind;
+    balance: string;
+};
+/**
+ * Balances are debits less credits, and `sum` is zero in sound books. All customers' accounts are one line, `customers`.
+ */
+export type TrialBalance = {
+    at: string;
+    data: {
+        currency: string;
+        accounts: AccountBalance[];
+        sum: string;
+    }[];
+};
+export type Totals = {
+    at: string;
+    customers: {
+        active: number;
+        frozen: number;
+        closed: number;
+    };
+    accounts: {
+        open: number;
+        frozen: number;
+        closed: number;
+    };
+    balances: {
+        currency: string;
+        accounts: number;
+        balance: string;
+    }[];
+    today: {
+        since: string;
+        movements: {
+            currency: string;
+            type: MovementType;
+            count: number;
+            amount: string;
+        }[];
+    };
 };
 /**
  * A problem document (RFC 9457).
