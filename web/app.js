@@ -10,6 +10,7 @@ import { drawHeader, watchConnection } from './ui/shell.js';
 import { account } from './screens/account.js';
 import { approvals } from './screens/approvals.js';
 import { audit } from './screens/audit.js';
+import { bankScreen } from './screens/bank.js';
 import { customer } from './screens/customer.js';
 import { customers } from './screens/customers.js';
 import { holds } from './screens/holds.js';
@@ -56,6 +57,7 @@ const FOR_THE_SIGNED_IN = [
   ['/staff/users/:id', customer],
   ['/staff/movements', movements],
   ['/staff/approvals', approvals],
+  ['/staff/bank', bankScreen],
   ['/staff/audit', audit],
 ];
 

@@ -11,5 +11,8 @@ export const actsForOthers = (me) => ['staff', 'admin'].includes(me.role);
 /** Who may move money at all, their own or that of others. @param {User} me */
 export const mayAct = (me) => me.status === 'active' && me.role !== 'auditor';
 
+/** Who opens accounts of the bank's own. @param {User} me */
+export const opensBankAccounts = (me) => me.role === 'admin';
+
 /** Who reads the audit log. @param {User} me */
 export const readsAudit = (me) => ['admin', 'auditor'].includes(me.role);

@@ -200,6 +200,7 @@ const FIELDS_OF_CODES = {
   wrong_password: ['current_password', 'password'],
   invalid_second_factor: ['code'],
   email_taken: ['email'],
+  bank_account_exists: ['code'],
 };
 
 /**

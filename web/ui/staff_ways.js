@@ -1,6 +1,6 @@
 /** Links between the staff's screens. */
 
-import { readsAudit } from '../domain/roles.js';
+import { readsAudit, worksHere } from '../domain/roles.js';
 import { h } from './dom.js';
 
 /** @import { User } from '../api/coffer.js' */
@@ -15,6 +15,7 @@ export function staffWays(me, path) {
     way('/staff', 'Customers'),
     way('/staff/movements', 'All movements'),
     way('/staff/approvals', 'Approvals'),
+    worksHere(me) && way('/staff/bank', 'The bank'),
     readsAudit(me) && way('/staff/audit', 'Audit log'),
   );
 }

@@ -1,0 +1,273 @@
+/** Those who work here: the bank at a glance, its trial balance, and its own accounts. */
+
+import { BANK_ACCOUNT_KINDS } from '../domain/bank_accounts.js';
+import { formatDay, formatMoment, formatTime } from '../domain/dates.js';
+import { LOCALE, formatMoney, toMinor } from '../domain/money.js';
+import { MOVEMENT_TYPES } from '../domain/movement_types.js';
+import { opensBankAccounts } from '../domain/roles.js';
+import { ask } from '../ui/dialog.js';
+import { announce, flat, h, toast } from '../ui/dom.js';
+import { FieldProblem, actions, field, form, select, submitButton } from '../ui/form.js';
+import { peopleReader } from '../ui/people.js';
+import { rememberInAddress } from '../ui/router.js';
+import { staffWays } from '../ui/staff_ways.js';
+import { empty, later } from '../ui/states.js';
+
+/** @import { BankAccount, BankAccountKind, Coffer, Totals, TrialBalance } from '../api/coffer.js' */
+/** @import { Context, Screen } from '../app.js' */
+/** @import { Child } from '../ui/dom.js' */
+/** @import { Values } from '../ui/form.js' */
+
+/** @param {Context} context @returns {Promise<Screen>} */
+export async function bankScreen(context) {
+  const { bank, me, path, signal } = context;
+  // The cheapest of the three comes first, so that it refuses those who may see none of them.
+  const { data: opened } = await bank.bankAccounts({ signal });
+  const content = [
+    h('h1', null, 'The bank'),
+    staffWays(me, path),
+    h(
+      'section',
+      { 'aria-labelledby': 'glance-heading' },
+      h('h2', { id: 'glance-heading' }, 'At a glance'),
+      later(async () => glance(await bank.totals({ signal })), signal),
+    ),
+    trialBalance(context),
+    ownAccounts(context, opened),
+  ];
+  return { title: 'The bank', content };
+}
+
+const { format: count } = new Intl.NumberFormat(LOCALE);
+
+/** @param {Totals} totals */
+function glance({ at, customers, accounts, balances, today }) {
+  const states = {
+    customers: { active: customers.active, frozen: customers.frozen, closed: customers.closed },
+    accounts: { open: accounts.open, frozen: accounts.frozen, closed: accounts.closed },
+  };
+  return [
+    h(
+      'div',
+      { class: 'panels' },
+      h(
+        'dl',
+        { class: 'card facts' },
+        fact('Customers', byStatus(states.customers)),
+        fact('Accounts', byStatus(states.accounts)),
+        balances.map(({ currency, accounts, balance }) =>
+          fact(`Held in ${currency}`, h('b', null, formatMoney(balance, currency)), ` on ${accountsInWords(accounts)}`),
+        ),
+      ),
+      h('div', { class: 'card' }, movementsOf(today)),
+    ),
+    h('p', { class: 'hint' }, `Counted on ${formatMoment(at)}.`),
+  ];
+}
+
+/** @param {string} term @param {...Child} value */
+const fact = (term, ...value) => h('div', null, h('dt', null, term), h('dd', null, value));
+
+/** Says the first even where it is zero. @param {Record<string, number>} counts */
+function byStatus(counts) {
+  const parts = Object.entries(counts).filter(([, number], index) => index === 0 || number > 0);
+  return parts.map(([status, number]) => `${count(number)} ${status}`).join(' · ');
+}
+
+/** @param {number} number */
+const accountsInWords = (number) => (number === 1 ? 'one account' : `${count(number)} accounts`);
+
+/** @param {Totals['today']} today */
+function movementsOf({ since, movements }) {
+  const caption = `Today, since ${formatTime(since)} on ${formatDay(since)}`;
+  if (!movements.length) return h('p', { class: 'nothing' }, `${caption}: nothing has moved.`);
+  const rows = movements.map(({ currency, type, count: number, amount }) => [
+    MOVEMENT_TYPES[type].plural,
+    `${count(number)} booked`,
+    formatMoney(amount, currency),
+  ]);
+  return figures(caption, ['Movements', 'Number', 'Amount'], rows);
+}
+
+/** @param {Context} context */
+function trialBalance({ bank, path, query, signal }) {
+  const place = h('div');
+  const at = field({
+    name: 'at',
+    label: 'As of',
+    hint: 'Empty means now.',
+    type: 'datetime-local',
+    value: query.get('at') ?? '',
+    required: false,
+  });
+  const read = async () => balances(await bank.trialBalance({ at: momentOf(at.control) }, { signal }));
+  const submit = async () => {
+    // Asked for here and not in its place, because what the bank refuses belongs beside the field.
+    const shown = await read();
+    place.replaceChildren(...flat(shown));
+    announce('The trial balance is shown.');
+    rememberInAddress(path, { at: at.control.value });
+  };
+  place.append(later(read, signal, 5));
+  return h(
+    'section',
+    { 'aria-labelledby': 'trial-heading' },
+    h('h2', { id: 'trial-heading' }, 'Trial balance'),
+    h(
+      'p',
+      { class: 'hint' },
+      'What the bank has or has spent is positive, and what it owes or has earned is negative. The sum is zero.',
+    ),
+    form({ submit, class: 'custom-period no-print' }, at, actions(submitButton('Show', { class: 'secondary' }))),
+    place,
+  );
+}
+
+/** The moment that was typed, which is a local one; undefined for now. @param {HTMLInputElement | HTMLSelectElement} control */
+function momentOf({ value, validity }) {
+  const moment = new Date(value);
+  // A browser keeps what is half typed to itself.
+  const isUnreadable = validity.badInput || (value && Number.isNaN(moment.getTime()));
+  if (isUnreadable) throw new FieldProblem('at', 'Enter a day and a time.');
+  return value ? moment.toISOString() : undefined;
+}
+
+/** @param {TrialBalance} shown */
+function balances({ at, data }) {
+  const moment = formatMoment(at);
+  if (!data.length) return empty('Nothing yet', `Nothing was in the books on ${moment}.`);
+  return [h('div', { class: 'panels' }, data.map(ledger)), h('p', { class: 'hint' }, `Balances as of ${moment}.`)];
+}
+
+/** @param {TrialBalance['data'][number]} ledger */
+function ledger({ currency, accounts, sum }) {
+  const isSound = toMinor(sum) === 0n;
+  const rows = accounts.map(({ code, name, kind, balance }) => [
+    [name, h('span', { class: 'hint' }, code)],
+    BANK_ACCOUNT_KINDS[kind],
+    formatMoney(balance, currency),
+  ]);
+  const total = ['Sum', '', h('span', { class: isSound ? '' : 'too-little' }, formatMoney(sum, currency))];
+  return h(
+    'div',
+    { class: 'card' },
+    !isSound &&
+      h(
+        'p',
+        { class: 'form-problem', role: 'alert' },
+        'These books do not sum to zero: run ',
+        h('code', null, 'coffer doctor'),
+      ),
+    figures(currency, ['Account', 'Kind', 'Balance'], rows, total),
+  );
+}
+
+/**
+ * A table of what is counted: a name, something about it, and a figure.
+ * @param {string} caption
+ * @param {string[]} heads
+ * @param {Child[][]} rows
+ * @param {Child[]} [total]
+ */
+function figures(caption, heads, rows, total) {
+  const classes = ['name', 'about', 'amount'];
+  // Roles are written out: on a small screen the style makes this no table any more, and browsers then forget.
+  const columns = heads.map((words, index) =>
+    h('th', { class: classes[index], role: 'columnheader', scope: 'col' }, words),
+  );
+  /** @param {Child[]} contents */
+  const row = ([name, ...others]) =>
+    h(
+      'tr',
+      { role: 'row' },
+      h('th', { class: 'name', role: 'rowheader', scope: 'row' }, name),
+      others.map((content, index) => h('td', { class: classes[index + 1], role: 'cell' }, content)),
+    );
+  const group = { role: 'rowgroup' };
+  return h(
+    'table',
+    { class: 'lines figures', role: 'table' },
+    h('caption', null, caption),
+    h('thead', group, h('tr', { role: 'row' }, columns)),
+    h('tbody', group, rows.map(row)),
+    total && h('tfoot', group, row(total)),
+  );
+}
+
+/** @param {Context} context @param {BankAccount[]} opened */
+function ownAccounts(context, opened) {
+  const people = peopleReader(context);
+  /** @param {BankAccount} account */
+  const row = (account) => rowOf(people, account);
+  const list = h('ul', { class: 'card rows' }, opened.map(row));
+  const open = async () => {
+    const account = await openAnother(context.bank);
+    if (!account) return;
+    list.append(row(account));
+    toast(`${account.name} is open.`);
+  };
+  return h(
+    'section',
+    { 'aria-labelledby': 'own-heading' },
+    h(
+      'div',
+      { class: 'section-head' },
+      h('h2', { id: 'own-heading' }, 'The bank’s own accounts'),
+      opensBankAccounts(context.me) &&
+        h('button', { type: 'button', class: 'secondary', onclick: open }, 'New account'),
+    ),
+    list,
+  );
+}
+
+/** @param {ReturnType<typeof peopleReader>} people @param {BankAccount} account */
+function rowOf(people, { code, name, kind, opened_at: at, opened_by: by }) {
+  return h(
+    'li',
+    { class: 'row' },
+    h(
+      'div',
+      null,
+      h('p', null, h('b', null, name)),
+      h('p', { class: 'hint' }, `${code} · ${BANK_ACCOUNT_KINDS[kind]}`),
+      at && h('p', { class: 'hint' }, `Opened on ${formatDay(at)}`, by && [' by ', people.name(by)]),
+    ),
+  );
+}
+
+/** @param {Coffer} bank @returns {Promise<BankAccount | null>} the new one; null if nobody has opened it */
+async function openAnother(bank) {
+  /** @type {BankAccount | null} */
+  let opened = null;
+  const kinds = /** @type {[BankAccountKind, string][]} */ (Object.entries(BANK_ACCOUNT_KINDS));
+  await ask({
+    title: 'A new account of the bank',
+    text: 'It is there for good, in every currency. Staff choose it when they pay in or out what is not cash.',
+    verb: 'Open the account',
+    fields: [
+      field({
+        name: 'name',
+        label: 'Name',
+        placeholder: 'Fees earned',
+        autocomplete: 'off',
+        autocapitalize: 'sentences',
+        characters: 100,
+      }),
+      field({
+        name: 'code',
+        label: 'Code',
+        hint: 'Customers see it in their histories. Use a to z, 0 to 9 and _, a letter first.',
+        placeholder: 'fees',
+        autocomplete: 'off',
+        spellcheck: 'false',
+        characters: 32,
+      }),
+      field({ name: 'kind', label: 'Kind', control: select(kinds) }),
+    ],
+    /** @param {Values} values */
+    act: async ({ code, name, kind }) => {
+      opened = await bank.openBankAccount({ code, name, kind: /** @type {BankAccountKind} */ (kind) });
+    },
+  });
+  return opened;
+}
