@@ -1,6 +1,9 @@
 /** The bank's own accounts: what customers pay into and are paid out of. */
 
-/** @import { BankAccountKind } from '../api/coffer.js' */
+/** @import { BankAccountKind, Terms } from '../api/coffer.js' */
+
+/** The code of the one that every bank has, and that movements are against unless another one is named. */
+export const CASH = 'cash';
 
 /** @satisfies {Record<BankAccountKind, string>} */
 export const BANK_ACCOUNT_KINDS = {
@@ -10,3 +13,6 @@ export const BANK_ACCOUNT_KINDS = {
   liability: 'Liability',
   equity: 'Equity',
 };
+
+/** The code of the account that a movement is against, where that is worth a word. @param {Pick<Terms, 'against'>} movement */
+export const notCash = ({ against }) => (against && against !== CASH ? against : null);

@@ -4,6 +4,7 @@ import { NetworkError, ProblemError, newIdempotencyKey } from '../api/coffer.js'
 import { nameOf } from '../ui/account_list.js';
 import { amountField, checkedAmount, messageOf } from '../ui/amount.js';
 import { groupDigits, parseAccountNumber } from '../domain/account_number.js';
+import { CASH } from '../domain/bank_accounts.js';
 import { endOfDay, formatDay, formatMoment, isDay, localDate, startOfDay } from '../domain/dates.js';
 import { h, toast } from '../ui/dom.js';
 import {
@@ -21,12 +22,13 @@ import {
 import { HOLD, MAX_DAYS, USUAL_DAYS } from '../domain/holds.js';
 import { add, decimalsOf, formatMoney, parseMoney, subtract, toMinor } from '../domain/money.js';
 import { MOVEMENT_TYPES } from '../domain/movement_types.js';
+import { actsForOthers } from '../domain/roles.js';
 import { customerOf } from '../ui/people.js';
 import { link, replaceWith } from '../ui/router.js';
 import { notFound } from '../ui/states.js';
 import { actingFor, wayBack } from './account.js';
 
-/** @import { Account, MovementOptions, Preview } from '../api/coffer.js' */
+/** @import { Account, BankAccount, MovementOptions, Preview } from '../api/coffer.js' */
 /** @import { Context, Screen } from '../app.js' */
 /** @import { Child } from '../ui/dom.js' */
 /** @import { Values } from '../ui/form.js' */
@@ -44,18 +46,17 @@ const KINDS = {
   [transfer.path]: { ...transfer, question: 'Send', done: 'is booked', effect: subtract, changes: 'balance' },
   [HOLD.path]: { ...HOLD, question: 'Hold', done: 'is created', effect: subtract, changes: 'available' },
 };
-const CASH = 'cash';
 const ANOTHER = 'another';
 
 /** @param {Kind} kind */
 const hasReceiver = (kind) => kind === KINDS.transfer || kind === KINDS.hold;
 
 /**
- * @typedef {{amount: string, description: string, reference: string, receiver?: string, receiverName?: string, until?: string}} Plan
- *   `amount` and `until` as the bank wants them
+ * @typedef {{amount: string, description: string, reference: string, receiver?: string, receiverName?: string, until?: string,
+ *   against?: BankAccount}} Plan `amount` and `until` as the bank wants them, and `against` where that is not its cash
  * @typedef {{plan: Plan, preview: Preview}} Reviewed the plan, and what the bank says that it would do
  * @typedef {{context: Context, kind: Kind, account: Account, receivers: Account[],
- *   customer: {id: string, name: string} | null, idempotencyKey: string}} Task
+ *   bankAccounts: BankAccount[], customer: {id: string, name: string} | null, idempotencyKey: string}} Task
  */
 
 /** @param {Context} context @returns {Promise<Screen>} */
@@ -64,12 +65,13 @@ export async function movement(context) {
   const kind = KINDS[params.kind];
   if (!kind) return notFound();
   const account = await bank.account(params.number, { signal });
-  const [receivers, customer] = await Promise.all([
+  const [receivers, customer, bankAccounts] = await Promise.all([
     hasReceiver(kind) ? bank.allAccounts({ owner_id: account.owner_id }, { signal }) : [],
     customerOf(context, account),
+    accountsOfBank(context, kind, account),
   ]);
   // Made once for all that this form may send: however often it is pressed or retried, the money moves once.
-  const task = { context, kind, account, receivers, customer, idempotencyKey: newIdempotencyKey() };
+  const task = { context, kind, account, receivers, bankAccounts, customer, idempotencyKey: newIdempotencyKey() };
   const entry = fillIn(task, (reviewed) => stage.replaceChildren(review(task, reviewed, back)));
   const stage = h('div', null, entry);
   /** @param {unknown} [error] */
@@ -87,6 +89,16 @@ export async function movement(context) {
     stage,
   );
   return { title: kind.verb, content };
+}
+
+/**
+ * The bank's own accounts, for staff who act for a customer to choose from.
+ * @param {Context} context @param {Kind} kind @param {Account} account
+ * @returns {Promise<BankAccount[]>}
+ */
+async function accountsOfBank({ bank, me, signal }, kind, account) {
+  if (hasReceiver(kind) || account.owner_id === me.id || !actsForOthers(me)) return [];
+  return (await bank.bankAccounts({ signal })).data;
 }
 
 /** @param {Task} task */
@@ -109,6 +121,7 @@ function fillIn(task, next) {
       description: values.description,
       reference: values.reference,
       ...receiverOf(task, values),
+      ...againstOf(task, values),
       ...untilOf(task, values),
     };
     task.account = await context.bank.account(account.account_number, { signal: context.signal });
@@ -127,6 +140,7 @@ function fillIn(task, next) {
     receiver,
     amount,
     effect.list,
+    againstField(task),
     field({
       name: 'description',
       label: 'Description',
@@ -226,6 +240,24 @@ function receiverOf({ kind, account, receivers }, { to = ANOTHER, number }) {
   throw new FieldProblem('number', 'That is the account the money comes from.');
 }
 
+/** Nothing is to be chosen while the bank has its cash alone. @param {Task} task */
+function againstField({ kind, bankAccounts }) {
+  if (bankAccounts.length < 2) return null;
+  /** @type {[string, string][]} */
+  const options = bankAccounts.map(({ code, name }) => [code, name]);
+  return field({
+    name: 'against',
+    label: 'Against',
+    hint: `The account of the bank that the money ${kind === KINDS.deposit ? 'comes from' : 'goes to'}.`,
+    control: select(options, { value: CASH }),
+  });
+}
+
+/** @param {Task} task @param {Values} values @returns {{against?: BankAccount}} */
+function againstOf({ bankAccounts }, { against = CASH }) {
+  return against === CASH ? {} : { against: bankAccounts.find(({ code }) => code === against) };
+}
+
 /** @template T @param {() => T} parse @returns {T | null} */
 const attempt = (parse) => {
   try {
@@ -289,6 +321,7 @@ function review(task, { plan, preview }, back) {
       line(kind === KINDS.deposit ? 'To' : 'From', `${nameOf(account)} · ${groupDigits(account.account_number)}`),
       plan.receiver && line('To', plan.receiverName && `${plan.receiverName} · `, groupDigits(plan.receiver)),
       kind === KINDS.hold && !plan.receiver && line('To', HOLD.cash),
+      plan.against && line('Against', plan.against.name),
       plan.description && line('Description', plan.description),
       plan.reference && line('Reference', plan.reference),
       plan.until && line('Until', formatMoment(plan.until)),
@@ -331,14 +364,15 @@ async function carryOut(task, plan, { confirm, change, back }) {
  * @param {{[way in 'deposit' | 'withdraw' | 'transfer' | 'hold']: (order: any, options?: MovementOptions) => Promise<Answer>}} ways
  * @param {Task} task @param {Plan} plan @param {MovementOptions} options
  */
-function send(ways, { kind, account }, { amount, description, reference, receiver, until }, options) {
+function send(ways, { kind, account }, { amount, description, reference, receiver, until, against }, options) {
   const texts = { ...(description && { description }), ...(reference && { reference }) };
   const common = { amount, currency: account.currency, ...texts };
-  const cash = { account_number: account.account_number, ...common };
+  const single = { account_number: account.account_number, ...common };
   const order = receiver && { from_account: account.account_number, to_account: receiver, ...common };
-  if (kind === KINDS.hold) return ways.hold({ ...(order || cash), expires_at: until }, options);
+  if (kind === KINDS.hold) return ways.hold({ ...(order || single), expires_at: until }, options);
   if (order) return ways.transfer(order, options);
-  return kind === KINDS.deposit ? ways.deposit(cash, options) : ways.withdraw(cash, options);
+  const movement = { ...single, ...(against && { against: against.code }) };
+  return kind === KINDS.deposit ? ways.deposit(movement, options) : ways.withdraw(movement, options);
 }
 
 export function leaveForApproval() {

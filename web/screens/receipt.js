@@ -1,6 +1,7 @@
 /** One entry of an account's history, with the hash that seals it. */
 
 import { groupDigits } from '../domain/account_number.js';
+import { notCash } from '../domain/bank_accounts.js';
 import { newIdempotencyKey } from '../api/coffer.js';
 import { formatExactMoment } from '../domain/dates.js';
 import { ask } from '../ui/dialog.js';
@@ -103,6 +104,7 @@ function facts(entry, hrefOf) {
     Object.entries(entry.metadata).map(([key, value]) => line(`Metadata · ${key}`, value)),
     line('Account', groupDigits(entry.account_number)),
     entry.counterparty && line(entry.direction === 'credit' ? 'From' : 'To', groupDigits(entry.counterparty)),
+    notCash(entry) && line('Against', notCash(entry)),
     line('When', formatExactMoment(entry.created_at)),
     line('Balance afterwards', h('span', { class: 'amount' }, formatMoney(entry.balance, entry.currency))),
     line('Entry in the passbook', `No. ${entry.sequence}`),

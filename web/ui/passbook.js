@@ -2,6 +2,7 @@
 
 import { formatDay, formatTime } from '../domain/dates.js';
 import { groupDigits } from '../domain/account_number.js';
+import { notCash } from '../domain/bank_accounts.js';
 import { formatMoney } from '../domain/money.js';
 import { MOVEMENT_TYPES } from '../domain/movement_types.js';
 import { h } from './dom.js';
@@ -50,7 +51,10 @@ export function signed({ direction, amount, currency }) {
 }
 
 /** @param {Entry} entry @returns {string} what kind of movement it was, and with whom */
-export function about({ type, direction, counterparty }) {
-  if (!counterparty) return MOVEMENT_TYPES[type].name;
-  return `${direction === 'credit' ? 'From' : 'To'} ${groupDigits(counterparty)}`;
+export function about(entry) {
+  const { name } = MOVEMENT_TYPES[entry.type];
+  if (entry.counterparty) return `${entry.direction === 'credit' ? 'From' : 'To'} ${groupDigits(entry.counterparty)}`;
+  // By its code, because customers cannot read the names of the bank's accounts.
+  const against = notCash(entry);
+  return against ? `${name} against ${against}` : name;
 }
