@@ -12,9 +12,12 @@ import { staffWays } from '../ui/staff_ways.js';
 /** @import { Context, Screen } from '../app.js' */
 /** @import { Filter } from '../ui/movement_filters.js' */
 
-/** @param {Context} context @returns {Screen} */
-export function movements({ bank, me, path, query, signal }) {
+/** @param {Context} context @returns {Promise<Screen>} */
+export async function movements({ bank, me, path, query, signal }) {
+  const { data: bankAccounts } = await bank.bankAccounts({ signal });
   const chosen = filterOf((name) => query.get(name));
+  // An address may name an account that this bank does not have.
+  if (!bankAccounts.some(({ code }) => code === chosen.against)) chosen.against = '';
   const body = h('tbody', { role: 'rowgroup' });
   const list = paged({
     into: body,
@@ -34,7 +37,7 @@ export function movements({ bank, me, path, query, signal }) {
     h('h1', null, 'All movements'),
     staffWays(me, path),
     h('p', { class: 'hint' }, 'In the order in which they were asked for. What you are shown is on record.'),
-    movementFilters(chosen, { name: 'Filter all movements', change, signal }),
+    movementFilters(chosen, { name: 'Filter all movements', bankAccounts, change, signal }),
     list,
   ];
   return { title: 'All movements', content };

@@ -9,13 +9,13 @@ import { h } from './dom.js';
 import { field, select, setFieldError } from './form.js';
 import { whenTypedOut } from './typing.js';
 
-/** @import { HistoryFilter, MovementType } from '../api/coffer.js' */
+/** @import { BankAccount, HistoryFilter, MovementType } from '../api/coffer.js' */
 /** @import { Field } from './form.js' */
 
 /**
  * As the fields have it: days, amounts as they are typed, and metadata as `key=value`.
  * @typedef {{type: MovementType | '', text: string, from: string, to: string, reference: string, metadata: string,
- *   min_amount: string, max_amount: string, direction: 'credit' | 'debit' | '', counterparty: string}} Filter
+ *   min_amount: string, max_amount: string, direction: 'credit' | 'debit' | '', counterparty: string, against: string}} Filter
  */
 
 /** @type {[MovementType | '', string][]} */
@@ -47,6 +47,7 @@ export function filterOf(read) {
     max_amount: text('max_amount'),
     direction: DIRECTIONS.find(([direction]) => direction === read('direction'))?.[0] ?? '',
     counterparty: text('counterparty'),
+    against: text('against'),
   };
 }
 
@@ -56,7 +57,7 @@ export function filterOf(read) {
  * @param {number} [decimals] of the currency
  * @returns {HistoryFilter}
  */
-export function asked({ type, text, from, to, reference, direction, ...typed }, decimals = MOST_DECIMALS) {
+export function asked({ type, text, from, to, reference, direction, against, ...typed }, decimals = MOST_DECIMALS) {
   const pair = PAIR.exec(typed.metadata);
   /** @param {string} amount */
   const amount = (amount) => readable(amount, () => parseMoney(amount, decimals));
@@ -67,6 +68,7 @@ export function asked({ type, text, from, to, reference, direction, ...typed }, 
     to: to && startOfDay(to, 1),
     reference,
     direction,
+    against,
     min_amount: amount(typed.min_amount),
     max_amount: amount(typed.max_amount),
     counterparty: readable(typed.counterparty, () => parseAccountNumber(typed.counterparty)),
@@ -89,11 +91,12 @@ export const isFiltered = (chosen) => Object.values(chosen).some(Boolean);
 
 /**
  * @param {Filter} chosen
- * @param {{name: string, decimals?: number, change: (filter: Filter) => void, signal: AbortSignal}} options
+ * @param {{name: string, decimals?: number, bankAccounts?: BankAccount[], change: (filter: Filter) => void,
+ *   signal: AbortSignal}} options `bankAccounts`: to choose from, for those who may read them
  */
-export function movementFilters(chosen, { name, decimals = MOST_DECIMALS, change, signal }) {
+export function movementFilters(chosen, { name, decimals = MOST_DECIMALS, bankAccounts = [], change, signal }) {
   const usual = usualFields(chosen);
-  const others = otherFields(chosen);
+  const others = [...otherFields(chosen), ...againstFields(chosen, bankAccounts)];
   const fields = [...usual, ...others];
   /** @param {string} name */
   const valueOf = (name) => fields.find(({ control }) => control.name === name)?.control.value.trim() ?? null;
@@ -146,6 +149,15 @@ function otherFields(chosen) {
       maxlength: 24,
     }),
   ];
+}
+
+/** None where every movement in cash is against the same account. @param {Filter} chosen @param {BankAccount[]} bankAccounts @returns {Field[]} */
+function againstFields(chosen, bankAccounts) {
+  if (bankAccounts.length < 2) return [];
+  /** @type {[string, string][]} */
+  const options = bankAccounts.map(({ code, name }) => [code, name]);
+  const control = select([['', 'Any account of the bank'], ...options], { value: chosen.against });
+  return [field({ name: 'against', label: 'Against', control, required: false })];
 }
 
 /** @param {string} name @param {string} label @param {string} value @param {Record<string, unknown>} attributes */
