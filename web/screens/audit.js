@@ -97,7 +97,7 @@ const GROUPS = [
       'record_viewed',
     ],
   ],
-  ['The bank', ['demo_filled']],
+  ['The bank', ['bank_account_opened', 'demo_filled']],
 ];
 
 const ACCOUNT = /^\d{14}$/;
