@@ -263,6 +263,18 @@ problem_codes! {
     FrozenByAdmin = "frozen_by_admin":
         "An admin has frozen this, so staff cannot release it.",
         "Ask an admin.";
+    GroupBlank = "group_blank":
+        "The group is empty, or shows nothing.",
+        "Send 1 to 64 characters, such as the name of a run of payments, or leave the field out.";
+    GroupControlCharacters = "group_control_characters":
+        "The group has a line break, a control character or another one that cannot be seen or that reorders what follows.",
+        "Leave out the character that the detail names.";
+    GroupTooLarge = "group_too_large":
+        "The group has more than 1,000 movements, which is the most that are reversed at once. Nothing was booked.",
+        "Reverse its movements one by one, with POST /transactions/{id}/reverse.";
+    GroupTooLong = "group_too_long":
+        "The group has more than 64 characters.",
+        "Send at most 64 characters.";
     HoldCaptured = "hold_captured":
         "The hold was captured before, and a hold is captured once. Nothing was booked now.",
         "GET /transactions/{id} with the id of the hold shows what has moved.";
@@ -404,6 +416,9 @@ problem_codes! {
     NotAcceptable = "not_acceptable":
         "The header Accept allows none of the forms that this answer can have.",
         "Accept one of those that the detail names, or send no Accept at all.";
+    NotInAGroup = "not_in_a_group":
+        "The movement was not booked as part of a group. Nothing was booked now.",
+        "Reverse it alone, with POST /transactions/{id}/reverse.";
     NotForOneself = "not_for_oneself":
         "Nobody gives themselves a role, or freezes or releases themselves or their own account.",
         "Ask somebody else who may.";

@@ -99,6 +99,8 @@ texts! {
     Reason, MAX_DESCRIPTION_LENGTH, [ReasonBlank, ReasonTooLong, ReasonControlCharacters], "Booked twice";
     /// The reference of a movement, which names one of the requester's for good.
     Reference, MAX_REFERENCE_LENGTH, [ReferenceBlank, ReferenceTooLong, ReferenceControlCharacters], "INV-2026-0042";
+    /// The group that the movements of a batch share.
+    Group, MAX_REFERENCE_LENGTH, [GroupBlank, GroupTooLong, GroupControlCharacters], "PAYROLL-2026-01";
     /// The value of a pair of metadata.
     MetadataValue, MAX_DESCRIPTION_LENGTH,
     [MetadataBlank, MetadataTooLong, MetadataControlCharacters], "42";

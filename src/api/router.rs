@@ -63,6 +63,7 @@ pub fn documented_routes() -> OpenApiRouter<App> {
         .routes(routes!(movements::transfer))
         .routes(routes!(batch::batch))
         .routes(routes!(reversals::reverse))
+        .routes(routes!(reversals::reverse_group))
         .routes(routes!(holds::create))
         .routes(routes!(holds::capture))
         .merge(OpenApiRouter::new().routes(routes!(approvals::approve)).layer(from_fn(middleware::run_to_completion)));

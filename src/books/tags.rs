@@ -1,5 +1,5 @@
 //! Tags: what programs write to a movement, to find it again. A reference, which names one movement of its requester
-//! for good, and metadata, which are pairs of texts.
+//! for good; a group, which the movements of a batch share; and metadata, which are pairs of texts.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,6 +16,8 @@ pub const MAX_PAIRS: usize = 10;
 pub const MAX_KEY_LENGTH: usize = 32;
 /// Stands for the reference where entries are found by their tags. No key of metadata is empty.
 const REFERENCE_KEY: &str = "";
+/// Stands for the group in the same place.
+const GROUP_KEY: &str = ":";
 /// Stands for what is stored as metadata and cannot be read. No key of metadata is like this.
 const UNREADABLE_KEY: &str = "?";
 
@@ -31,6 +33,7 @@ pub struct Tags(Option<Arc<Written>>);
 #[derive(Debug, PartialEq, Eq)]
 struct Written {
     reference: Option<String>,
+    group: Option<String>,
     metadata: Pairs,
 }
 
@@ -62,7 +65,7 @@ pub struct TaggedEntry {
     pub tag: Tag,
 }
 
-/// One tag by itself: a pair of metadata, or the reference under the empty key.
+/// One tag by itself: a pair of metadata, the reference under the empty key, or the group under a colon.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Tag {
     pub key: String,
@@ -87,10 +90,22 @@ pub fn from_stored(text: &str) -> Pairs {
 
 impl Tags {
     pub fn new(reference: Option<String>, metadata: Pairs) -> Self {
-        if reference.is_none() && metadata.is_empty() {
+        Self::of(reference, None, metadata)
+    }
+
+    fn of(reference: Option<String>, group: Option<String>, metadata: Pairs) -> Self {
+        if reference.is_none() && group.is_none() && metadata.is_empty() {
             return Self::default();
         }
-        Self(Some(Arc::new(Written { reference, metadata })))
+        Self(Some(Arc::new(Written { reference, group, metadata })))
+    }
+
+    /// The same in a group.
+    pub fn in_group(self, group: Option<String>) -> Self {
+        if group.is_none() {
+            return self;
+        }
+        Self::of(self.reference().map(str::to_owned), group, self.metadata().clone())
     }
 
     pub fn is_empty(&self) -> bool {
@@ -101,26 +116,32 @@ impl Tags {
         self.0.as_ref()?.reference.as_deref()
     }
 
+    pub fn group(&self) -> Option<&str> {
+        self.0.as_ref()?.group.as_deref()
+    }
+
     pub fn metadata(&self) -> &Pairs {
         self.0.as_ref().map_or(&NO_PAIRS, |written| &written.metadata)
     }
 
-    /// Each tag by itself, the reference first.
+    /// Each tag by itself: the reference, the group, the metadata.
     pub fn each(&self) -> impl Iterator<Item = Tag> {
         let reference = self.reference().map(Tag::reference);
         let pair = |(key, value): (&String, &String)| Tag { key: key.clone(), value: value.clone() };
-        reference.into_iter().chain(self.metadata().iter().map(pair))
+        let group = self.group().map(Tag::group);
+        reference.into_iter().chain(group).chain(self.metadata().iter().map(pair))
     }
 
     pub fn has(&self, tag: &Tag) -> bool {
         match tag.key.as_str() {
             REFERENCE_KEY => self.reference() == Some(&tag.value),
+            GROUP_KEY => self.group() == Some(&tag.value),
             key => self.metadata().get(key) == Some(&tag.value),
         }
     }
 
     /// SHA-256 of each key and value, each with its length in bytes (64 bits, big-endian). The reference comes first,
-    /// under the empty key.
+    /// under the empty key, then the group under a colon.
     pub fn digest(&self) -> [u8; 32] {
         let mut hasher = Sha256::new();
         for Tag { key, value } in self.each() {
@@ -137,9 +158,13 @@ impl Tag {
     pub fn reference(reference: &str) -> Self {
         Self { key: REFERENCE_KEY.to_owned(), value: reference.to_owned() }
     }
+
+    pub fn group(group: &str) -> Self {
+        Self { key: GROUP_KEY.to_owned(), value: group.to_owned() }
+    }
 }
 
-/// From the columns `reference` and `metadata`, which are both null where nothing was written.
+/// From the columns `reference`, `group_id` and `metadata`, which are all null where nothing was written.
 impl<'r, R: Row> FromRow<'r, R> for Tags
 where
     &'static str: ColumnIndex<R>,
@@ -149,7 +174,7 @@ where
     fn from_row(row: &'r R) -> sqlx::Result<Self> {
         let metadata: Option<String> = row.try_get("metadata")?;
         let metadata = metadata.as_deref().map(from_stored).unwrap_or_default();
-        Ok(Self::new(row.try_get("reference")?, metadata))
+        Ok(Self::of(row.try_get("reference")?, row.try_get("group_id")?, metadata))
     }
 }
 
@@ -161,7 +186,8 @@ mod tests {
 
     fn tags() -> impl Strategy<Value = Tags> {
         let pairs = prop::collection::btree_map("[a-c]{1,2}", "[a-c]{1,2}", 0..3);
-        (prop::option::of("[a-c]{1,2}"), pairs).prop_map(|(reference, pairs)| Tags::new(reference, pairs))
+        let word = || prop::option::of("[a-c]{1,2}");
+        (word(), word(), pairs).prop_map(|(reference, group, pairs)| Tags::new(reference, pairs).in_group(group))
     }
 
     proptest! {
@@ -169,7 +195,8 @@ mod tests {
         fn tags_have_one_digest_and_others_have_another(one in tags(), other in tags()) {
             prop_assert_eq!(one == other, one.digest() == other.digest());
             prop_assert!(one.each().all(|tag| one.has(&tag)));
-            prop_assert_eq!(one.each().count(), one.metadata().len() + usize::from(one.reference().is_some()));
+            let names = [one.reference(), one.group()].into_iter().flatten().count();
+            prop_assert_eq!(one.each().count(), one.metadata().len() + names);
         }
 
         #[test]

@@ -2,8 +2,8 @@
 
 use uuid::Uuid;
 
-use super::tags::{join_tags, tags_of};
-use super::{Db, entry_columns, on_reader};
+use super::tags::join_tags;
+use super::{Db, entry_columns, on_reader, transaction_columns};
 use crate::account_number::AccountNumber;
 use crate::books::entry::{Entry, Transaction};
 use crate::books::movement::MovementType;
@@ -52,12 +52,7 @@ impl Db {
     /// A row of the journal.
     pub async fn transaction(&self, id: Uuid) -> sqlx::Result<Option<Transaction>> {
         on_reader!(self, conn => sqlx::query_as(
-            concat!(
-                "select id, type as movement_type, debit_account, debit_sequence, credit_account, credit_sequence,
-                        amount, currency, description, text_salt, text_commitment, initiated_by, created_at, ",
-                tags_of!("transactions.id"),
-                " from transactions where id = $1",
-            ),
+            concat!("select ", transaction_columns!(), " from transactions where id = $1"),
         )
         .bind(id)
         .fetch_optional(conn)

@@ -192,7 +192,7 @@ macro_rules! in_snapshot {
 macro_rules! entry_columns {
     () => {
         "e.account_number, e.sequence, e.transaction_id, e.type as movement_type, e.amount, e.balance, e.created_at,
-         e.hash, t.description, t.text_salt, t.text_commitment, g.reference, g.metadata,
+         e.hash, t.description, t.text_salt, t.text_commitment, g.reference, g.group_id, g.metadata,
          case when t.debit_account <> e.account_number and t.debit_sequence is not null then t.debit_account
               when t.credit_account <> e.account_number and t.credit_sequence is not null then t.credit_account
          end as counterparty,
@@ -203,6 +203,17 @@ macro_rules! entry_columns {
     };
 }
 
+/// The columns of [`crate::books::entry::Transaction`], of `transactions`.
+macro_rules! transaction_columns {
+    () => {
+        concat!(
+            "transactions.id, transactions.type as movement_type, debit_account, debit_sequence, credit_account,
+             credit_sequence, amount, currency, description, text_salt, text_commitment, initiated_by, created_at, ",
+            $crate::db::tags::tags_of!("transactions.id")
+        )
+    };
+}
+
 /// The columns of [`accounts::Account`].
 macro_rules! account_columns {
     () => {
@@ -210,7 +221,7 @@ macro_rules! account_columns {
          last_entry_at, opened_at, held_until, has_limits"
     };
 }
-pub(crate) use {account_columns, entry_columns, in_snapshot, in_transaction, on_reader};
+pub(crate) use {account_columns, entry_columns, in_snapshot, in_transaction, on_reader, transaction_columns};
 
 impl Db {
     /// Starts a transaction that may write. On SQLite it holds the write lock from the start: a transaction that reads

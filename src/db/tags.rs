@@ -3,8 +3,9 @@
 
 use uuid::Uuid;
 
-use super::{Db, Tx, in_transaction, on_reader};
+use super::{Db, Tx, in_transaction, on_reader, transaction_columns};
 use crate::account_number::AccountNumber;
+use crate::books::entry::Transaction;
 use crate::books::tags::{self, Pairs, Tag};
 use crate::db::history::{BankRange, EntryRange};
 
@@ -16,7 +17,9 @@ macro_rules! tags_of {
         concat!(
             "(select g.reference from tags g where g.id = ",
             $id,
-            ") as reference, (select g.metadata from tags g where g.id = ",
+            ") as reference, (select g.group_id from tags g where g.id = ",
+            $id,
+            ") as group_id, (select g.metadata from tags g where g.id = ",
             $id,
             ") as metadata"
         )
@@ -26,7 +29,7 @@ macro_rules! tags_of {
 /// The same for rows whose tags are not asked for.
 macro_rules! no_tags {
     () => {
-        "null as reference, null as metadata"
+        "null as reference, null as group_id, null as metadata"
     };
 }
 
@@ -39,6 +42,13 @@ macro_rules! join_tags {
     };
 }
 pub(super) use {join_tags, no_tags, tags_of};
+
+/// A group of movements: its name, and whose it is.
+#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
+pub struct Group {
+    pub requested_by: Uuid,
+    pub group_id: String,
+}
 
 impl Db {
     /// How many entries of the range have the tag, counted up to `most`.
@@ -72,6 +82,35 @@ impl Db {
         .bind(range.from)
         .bind(most)
         .fetch_one(conn)
+        .await)
+    }
+
+    /// Who asked for the movement, and its group; None if it is in none.
+    pub async fn group_of(&self, id: Uuid) -> sqlx::Result<Option<Group>> {
+        on_reader!(self, conn => sqlx::query_as(
+            "select requested_by, group_id from tags where id = $1 and group_id is not null",
+        )
+        .bind(id)
+        .fetch_optional(conn)
+        .await)
+    }
+
+    /// Movements of a group that are booked, in the order in which they were asked for.
+    pub async fn transactions_of(&self, group: &Group, limit: i64) -> sqlx::Result<Vec<Transaction>> {
+        let tag = Tag::group(&group.group_id);
+        on_reader!(self, conn => sqlx::query_as(
+            concat!("select ", transaction_columns!(), "
+             from tagged_entries x
+             join tags y on y.id = x.transaction_id
+             join transactions on transactions.id = x.transaction_id
+             where x.key = $1 and x.value = $2 and y.requested_by = $3
+             order by x.transaction_id limit $4"),
+        )
+        .bind(&tag.key)
+        .bind(&tag.value)
+        .bind(group.requested_by)
+        .bind(limit)
+        .fetch_all(conn)
         .await)
     }
 

@@ -54,6 +54,7 @@ const MATRIX: &[Row] = &[
     ("GET",    "/transactions",                      [401, 200, 404, 200, 200, 200, 200, 200, 401]),
     ("GET",    "/transactions/{id}",                 [401, 200, 404, 200, 200, 200, 200, 200, 401]),
     ("POST",   "/transactions/{id}/reverse",         [401, 403, 403, 201, 201, 403, 403, 403, 401]),
+    ("POST",   "/transactions/{id}/reverse_group",   [401, 403, 403, 409, 409, 403, 403, 403, 401]),
     ("GET",    "/accounts",                          [401, 200, 200, 200, 200, 200, 200, 200, 401]),
     ("POST",   "/accounts",                          [401, 201, 201, 201, 201, 403, 403, 201, 401]),
     ("GET",    "/accounts/{account_number}",         [401, 200, 404, 200, 200, 200, 200, 200, 401]),
@@ -229,6 +230,9 @@ impl<'a> Scene<'a> {
             ("GET", "/transactions/{id}") => (format!("/transactions/{}", self.transaction), None),
             ("POST", "/transactions/{id}/reverse") => {
                 (format!("/transactions/{}/reverse", self.transaction), Some(json!({})))
+            }
+            ("POST", "/transactions/{id}/reverse_group") => {
+                (format!("/transactions/{}/reverse_group", self.transaction), Some(json!({})))
             }
             ("GET" | "POST", path) if path.starts_with("/approvals/") => (path.replace("{id}", &self.approval), None),
             ("POST", "/holds/{id}/capture") => (path.replace("{id}", &self.hold), Some(json!({}))),

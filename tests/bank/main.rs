@@ -24,6 +24,7 @@ mod dual_control;
 mod factor_keys;
 mod failing_disk;
 mod floods;
+mod groups;
 mod harness;
 mod healthcheck;
 mod history;

@@ -571,6 +571,15 @@ export class Coffer extends EventTarget {
   movements = (filter, options) => pages((page) => this.movementsPage({ limit: 200, ...filter, ...page }, options));
 
   /**
+   * Undoes every movement of the group that this one is in, all or none.
+   * @param {string} id of one of them
+   * @param {string} [reason] for statement and audit log
+   * @param {MovementOptions} [options]
+   * @returns {Promise<BatchResult>}
+   */
+  reverseGroup = (id, reason, options) => this.#move(`transactions/${id}/reverse_group`, { reason }, options);
+
+  /**
    * The bank's own accounts, the cash first, for staff: what {@link deposit} and {@link withdraw} take as `against`.
    * @param {Options} [options]
    * @returns {Promise<{data: BankAccount[]}>}
@@ -1148,7 +1157,7 @@ function retryAfterSeconds(response) {
  */
 /**
  * One movement as one account sees it. `reverses` and `reversed_by` are only in the answer for one transaction.
- * @typedef {Tagged & {id: string, type: MovementType, account_number: string, counterparty: string | null, against: string | null,
+ * @typedef {Tagged & {id: string, type: MovementType, account_number: string, counterparty: string | null, against: string | null, group: string | null,
  *   direction: 'credit' | 'debit', amount: string, currency: string, description: string | null, created_at: string,
  *   reverses?: string, reversed_by?: string}} Terms
  */
@@ -1218,7 +1227,10 @@ function retryAfterSeconds(response) {
 /**
  * @typedef {({type: MovementType} & (Movement | Transfer)) | ({type: 'hold'} & HoldOrder)} BatchItem
  */
-/** @typedef {{atomic?: boolean, transactions: BatchItem[]}} Batch */
+/**
+ * Movements with the same `group` are found together, and {@link Coffer.reverseGroup} undoes them together.
+ * @typedef {{atomic?: boolean, group?: string, transactions: BatchItem[]}} Batch
+ */
 /**
  * @typedef {{booked: number, refused: number, data: {status: number, transaction?: Transaction, replayed?: boolean,
  *   problem?: Problem}[]}} BatchResult
@@ -1226,7 +1238,8 @@ function retryAfterSeconds(response) {
 /**
  * A movement must have all that is asked for.
  * @typedef {Tags & {type?: MovementType | '', from?: string, to?: string, text?: string, min_amount?: string,
- *   max_amount?: string, direction?: 'credit' | 'debit' | '', counterparty?: string, against?: string, limit?: number}} HistoryFilter
+ *   max_amount?: string, direction?: 'credit' | 'debit' | '', counterparty?: string, against?: string, group?: string,
+ *   limit?: number}} HistoryFilter
  */
 /** @typedef {{from: string, to: string}} Period dates, whose whole UTC day counts, or moments */
 /**

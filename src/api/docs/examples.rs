@@ -209,6 +209,7 @@ fn movement(of: &Movement, is_posted: bool) -> Value {
         "sequence": if_posted(json!(7)),
         "description": "Salary",
         "reference": null,
+        "group": null,
         "metadata": {},
         "created_at": "2026-01-31T12:00:00.000000Z",
         "hash": if_posted(json!("5f2b1d0c9e8a7f6b5d4c3b2a190807f6e5d4c3b2a1908f7e6d5c4b3a29180706")),

@@ -66,6 +66,7 @@ pub struct Query<T>(pub T);
 pub struct PathParam<T>(pub T);
 
 /// The `Idempotency-Key` header, if there is one.
+#[derive(Default)]
 pub struct IdempotencyKey(Option<String>);
 
 impl<S, T, const MAX: usize> FromRequest<S> for Json<T, MAX>

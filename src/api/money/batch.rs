@@ -10,7 +10,7 @@ use validator::Validate;
 
 use crate::account_number::AccountNumber;
 use crate::api::App;
-use crate::api::http::caller::Actor;
+use crate::api::http::caller::{Actor, Caller};
 use crate::api::http::context::RequestContext;
 use crate::api::http::entity_tags::NoIfMatch;
 use crate::api::http::error::{Error, Result};
@@ -30,7 +30,7 @@ use crate::books::decisions::{Receipt, Verdicts};
 use crate::books::movement::Movement;
 use crate::money::{Amount, Currency};
 use crate::problem_code::ProblemCode;
-use crate::text::{Description, MAX_DESCRIPTION_LENGTH, Reference};
+use crate::text::{Description, Group, MAX_DESCRIPTION_LENGTH, Reference};
 use crate::timestamp::Timestamp;
 
 /// Movements in one batch: as many as the ledger writes in one commit.
@@ -58,6 +58,9 @@ pub struct BatchRequest {
     /// Whether all of them are booked or none. Otherwise each stands for itself.
     #[serde(default)]
     atomic: bool,
+    /// Your own name for these movements together, up to 64 characters: they are found by it, and reversed together. More
+    /// batches of yours may have it, and then are one group.
+    group: Option<Group>,
     /// 1 to 1,000 movements, decided in this order.
     #[schema(value_type = Vec<BatchItem>, min_items = 1, max_items = 1000)]
     transactions: Vec<Object<BatchItem>>,
@@ -164,15 +167,15 @@ pub async fn batch(
             format!("send 1 to {MAX_ITEMS} movements"),
         ));
     }
-    let requester = app.requester(caller);
-    let record = movements::record(&context, requester);
-    let record_of_hold = record.as_ref().map(|_| Box::new(context.event(Action::HoldCreated)));
     let bank_accounts = bank_accounts_named(&app, &request.transactions).await?;
+    let shared = Shared { requester: app.requester(caller), bank_accounts, group: request.group.map(Into::into) };
+    let record = movements::record(&context, shared.requester);
+    let record_of_hold = record.as_ref().map(|_| Box::new(context.event(Action::HoldCreated)));
     let mut errors = Vec::new();
     let mut commands = Vec::with_capacity(request.transactions.len());
     for (index, Object(item)) in request.transactions.into_iter().enumerate() {
         let record = if item.item_type == BatchItemType::Hold { &record_of_hold } else { &record };
-        match item.command(requester, &bank_accounts, record.clone(), key.of_item(caller.user_id, index)) {
+        match item.command(&shared, record.clone(), key.of_item(caller.user_id, index)) {
             Ok(command) => commands.push(command),
             Err(error) => {
                 errors.push(FieldError { pointer: format!("/transactions/{index}{}", error.pointer).into(), ..error });
@@ -182,20 +185,14 @@ pub async fn batch(
     if !errors.is_empty() {
         return Err(Error::Invalid(errors));
     }
-    app.auth.requests.take_many(caller.user_id, (commands.len() / ITEMS_FOR_A_REQUEST) as u32)?;
+    take_requests_for(&app, caller, commands.len())?;
     preview.confirm_amounts(&app, caller, &debits_of(&commands)).await?;
-    context.note_accounts(commands.iter().flat_map(|command| command.movement.accounts()));
-    let verdicts = preview.submit(&app, commands, request.atomic).await?;
-    if request.atomic && verdicts.iter().any(Result::is_err) {
-        return Err(Error::BatchRefused(verdicts.into_iter().map(Result::err).collect()));
-    }
-    if verdicts.iter().any(Result::is_err) {
-        context.set_partly_refused();
-    }
-    let result = result(&app, verdicts).await?;
-    let shown = result.data.iter().filter_map(|item| item.transaction.as_ref());
-    preview.put_on_record(&app, &context, caller, shown.map(|transaction| transaction.account_number)).await?;
-    Ok(Json(if preview.is_wanted() { result.into_preview() } else { result }))
+    carry_out(&app, &context, caller, commands, request.atomic, preview).await
+}
+
+/// So many items cost the caller these requests beside the one that they come with.
+pub fn take_requests_for(app: &App, caller: Caller, items: usize) -> Result<()> {
+    Ok(app.auth.requests.take_many(caller.user_id, (items / ITEMS_FOR_A_REQUEST) as u32)?)
 }
 
 /// The bank's own accounts, if an item names one.
@@ -209,6 +206,13 @@ async fn bank_accounts_named(app: &App, items: &[Object<BatchItem>]) -> Result<B
 
 type BankAccountsByCode = HashMap<BankAccountCode, BankAccount>;
 
+/// What all items of a batch have in common.
+struct Shared {
+    requester: command::Requester,
+    bank_accounts: BankAccountsByCode,
+    group: Option<String>,
+}
+
 /// The amounts that the commands take, each with its account.
 fn debits_of(commands: &[Command]) -> Vec<(AccountNumber, Amount)> {
     let debit = |command: &Command| match command.movement {
@@ -221,19 +225,21 @@ fn debits_of(commands: &[Command]) -> Vec<(AccountNumber, Amount)> {
 impl BatchItem {
     fn command(
         self,
-        requester: command::Requester,
-        bank_accounts: &BankAccountsByCode,
+        shared: &Shared,
         record: Option<Box<Event>>,
         idempotency_key: Option<[u8; 16]>,
     ) -> Result<Command, FieldError> {
         Ok(Command {
             id: Uuid::now_v7(),
-            requester,
-            movement: self.movement(requester, bank_accounts)?,
+            requester: shared.requester,
+            movement: self.movement(shared)?,
             step: self.step()?,
             amount: self.amount,
             currency: self.currency,
-            texts: movements::texts(self.description.map(Into::into), tags::of_request(self.reference, self.metadata)),
+            texts: movements::texts(
+                self.description.map(Into::into),
+                tags::of_request(self.reference, self.metadata).in_group(shared.group.clone()),
+            ),
             idempotency_key,
             // A pending item would hold up the batch, or split it.
             dual_control: DualControl::Refuse,
@@ -245,12 +251,8 @@ impl BatchItem {
     }
 
     /// Each type names its own accounts and no others.
-    fn movement(
-        &self,
-        requester: command::Requester,
-        bank_accounts: &BankAccountsByCode,
-    ) -> Result<Movement, FieldError> {
-        let against = || self.against(requester, bank_accounts);
+    fn movement(&self, shared: &Shared) -> Result<Movement, FieldError> {
+        let against = || self.against(shared);
         match self.item_type {
             BatchItemType::Deposit => Ok(Movement::Deposit { to: self.only_account()?, against: against()? }),
             BatchItemType::Withdrawal => Ok(Movement::Withdrawal { from: self.only_account()?, against: against()? }),
@@ -268,14 +270,10 @@ impl BatchItem {
         }
     }
 
-    fn against(
-        &self,
-        requester: command::Requester,
-        bank_accounts: &BankAccountsByCode,
-    ) -> Result<BankAccount, FieldError> {
+    fn against(&self, shared: &Shared) -> Result<BankAccount, FieldError> {
         let Some(code) = self.against else { return Ok(BankAccount::CASH) };
-        bank_accounts::refuse_unless_staff(requester.acts_on_any_account)?;
-        bank_accounts.get(&code).copied().ok_or_else(|| bank_accounts::not_found(code))
+        bank_accounts::refuse_unless_staff(shared.requester.acts_on_any_account)?;
+        shared.bank_accounts.get(&code).copied().ok_or_else(|| bank_accounts::not_found(code))
     }
 
     fn step(&self) -> Result<Step, FieldError> {
@@ -322,6 +320,29 @@ impl ItemResult {
     fn booked(transaction: TransactionBody, replayed: bool) -> Self {
         Self { status: 201, transaction: Some(transaction), replayed, problem: None }
     }
+}
+
+/// Has the commands carried out, or only asks for their verdicts, and shows what became of each.
+pub async fn carry_out(
+    app: &App,
+    context: &RequestContext,
+    caller: Caller,
+    commands: Vec<Command>,
+    atomic: bool,
+    preview: PreviewQuery,
+) -> Result<Json<BatchResult>> {
+    context.note_accounts(commands.iter().flat_map(|command| command.movement.accounts()));
+    let verdicts = preview.submit(app, commands, atomic).await?;
+    if atomic && verdicts.iter().any(Result::is_err) {
+        return Err(Error::BatchRefused(verdicts.into_iter().map(Result::err).collect()));
+    }
+    if verdicts.iter().any(Result::is_err) {
+        context.set_partly_refused();
+    }
+    let result = result(app, verdicts).await?;
+    let shown = result.data.iter().filter_map(|item| item.transaction.as_ref());
+    preview.put_on_record(app, context, caller, shown.map(|transaction| transaction.account_number)).await?;
+    Ok(Json(if preview.is_wanted() { result.into_preview() } else { result }))
 }
 
 async fn result(app: &App, verdicts: Verdicts) -> Result<BatchResult> {

@@ -1,4 +1,4 @@
-//! Undoing a movement: `POST /transactions/{id}/reverse`.
+//! Undoing a movement, `POST /transactions/{id}/reverse`, or all of its group, `POST /transactions/{id}/reverse_group`.
 //!
 //! The books are append-only, so this books another movement the other way round, by the same rules. The ledger sees
 //! that it happens once: [`crate::committer`].
@@ -6,6 +6,7 @@
 use axum::extract::State;
 use serde::Deserialize;
 use utoipa::ToSchema;
+use uuid::Uuid;
 use validator::Validate;
 
 use crate::api::App;
@@ -13,8 +14,9 @@ use crate::api::http::caller::Staff;
 use crate::api::http::context::RequestContext;
 use crate::api::http::entity_tags::NoIfMatch;
 use crate::api::http::error::{Error, Result};
-use crate::api::http::extract::{Json, PathParam};
+use crate::api::http::extract::{IdempotencyKey, Json, PathParam};
 use crate::api::http::fields::TransactionId;
+use crate::api::money::batch::{self, BatchResult};
 use crate::api::money::conditions::Conditions;
 use crate::api::money::movements::{self, Answer, PendingResponse, PostedResponse, PreviewResponse, Terms};
 use crate::api::money::preview::PreviewQuery;
@@ -22,9 +24,10 @@ use crate::api::money::tags::{self, Metadata};
 use crate::api::money::transactions;
 use crate::bank_account::BankAccount;
 use crate::books::audit_event::Action;
-use crate::books::command::{Command, Reverses};
+use crate::books::command::{Command, DualControl, Reverses};
 use crate::books::entry::Transaction;
 use crate::books::movement::Movement;
+use crate::books::tags::Tags;
 use crate::money::Amount;
 use crate::problem_code::ProblemCode;
 use crate::text::{Reason, Reference};
@@ -41,6 +44,17 @@ pub struct ReversalRequest {
     reference: Option<Reference>,
     /// Pairs of texts by which you find the reversal.
     metadata: Option<Metadata>,
+}
+
+/// All of the group is undone, so there is nothing to say but why.
+#[derive(Debug, Deserialize, Validate, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"reason": "Paid twice"}))]
+pub struct GroupReversalRequest {
+    /// What the statements and the audit log say, up to 140 characters; `Reversal of` and the id of each movement if left
+    /// out.
+    #[schema(example = "Paid twice")]
+    reason: Option<Reason>,
 }
 
 /// Reverse a movement
@@ -78,20 +92,96 @@ pub async fn reverse(
     Conditions { key, preview, .. }: Conditions<NoIfMatch>,
     Json(request): Json<ReversalRequest>,
 ) -> Result<Answer> {
-    let not_found = || Error::not_found(ProblemCode::TransactionNotFound, "There is no such movement.");
     // The journal never changes: what is read here is what the ledger would find.
     let booked = app.db.transaction(id).await?.ok_or_else(not_found)?;
-    let terms = Terms {
+    let terms = terms(&booked, request.reason, tags::of_request(request.reference, request.metadata));
+    let command = movements::command(&app, &context, caller, key, mirror(&app, &booked).await?, terms);
+    let command = Command { reverses: Some(reverses(&context, id)), ..command };
+    movements::carry_out(&app, &context, caller, command, preview).await
+}
+
+/// Reverse a group
+///
+/// Reverses every booked movement of the group that this one belongs to, all or none, in one durable commit: those of all
+/// batches of the same requester with the same `group`, up to 1,000. If one of them was reversed before, or a second
+/// approver would have to agree, none is; then reverse them one by one.
+#[utoipa::path(
+    post,
+    path = "/transactions/{id}/reverse_group",
+    operation_id = "reverse_group",
+    tag = "Staff",
+    request_body(content = GroupReversalRequest, description = "The reason for the reversals; `{}` gives none"),
+    params(
+        ("id" = Uuid, Path, description = "One of the movements of the group", example = "019a8f3e-7c4b-7d21-9b1e-2f6a5c0d4e88"),
+        transactions::IdempotencyKeyHeader,
+        PreviewQuery,
+    ),
+    responses(
+        (status = OK, description = "The reversals, in the order in which the movements were asked for", body = BatchResult),
+        (status = FORBIDDEN, description = "For staff and admins"),
+        (status = NOT_FOUND, description = "No such movement"),
+        (status = CONFLICT, description = "The movement is in no group, or one of its movements cannot be reversed: nothing was booked, `errors` says which and why"),
+    ),
+    security(("bearer" = []))
+)]
+pub async fn reverse_group(
+    State(app): State<App>,
+    context: RequestContext,
+    Staff(caller): Staff,
+    PathParam(TransactionId(id)): PathParam<TransactionId>,
+    Conditions { key, preview, .. }: Conditions<NoIfMatch>,
+    Json(request): Json<GroupReversalRequest>,
+) -> Result<Json<BatchResult>> {
+    let group = match app.db.group_of(id).await? {
+        Some(group) => group,
+        None => return Err(without_group(&app, id).await?),
+    };
+    let booked = app.db.transactions_of(&group, batch::MAX_ITEMS as i64 + 1).await?;
+    if booked.len() > batch::MAX_ITEMS {
+        let detail = "The group has more than 1,000 movements. Reverse them one by one.";
+        return Err(Error::conflict(ProblemCode::GroupTooLarge, detail));
+    }
+    batch::take_requests_for(&app, caller, booked.len())?;
+    let mut commands = Vec::with_capacity(booked.len());
+    for (index, booked) in booked.iter().enumerate() {
+        let terms = terms(booked, request.reason.clone(), Tags::default());
+        let movement = mirror(&app, booked).await?;
+        commands.push(Command {
+            reverses: Some(reverses(&context, booked.id)),
+            idempotency_key: key.of_item(caller.user_id, index),
+            // One that waits would split the group.
+            dual_control: DualControl::Refuse,
+            ..movements::command(&app, &context, caller, IdempotencyKey::default(), movement, terms)
+        });
+    }
+    batch::carry_out(&app, &context, caller, commands, true, preview).await
+}
+
+/// Why a movement has no group that could be reversed.
+async fn without_group(app: &App, id: Uuid) -> Result<Error> {
+    Ok(match app.db.transaction(id).await? {
+        Some(_) => Error::conflict(ProblemCode::NotInAGroup, "The movement is in no group. Reverse it alone."),
+        None => not_found(),
+    })
+}
+
+fn not_found() -> Error {
+    Error::not_found(ProblemCode::TransactionNotFound, "There is no such movement.")
+}
+
+/// The whole amount, in the words of whoever reverses it.
+fn terms(booked: &Transaction, reason: Option<Reason>, tags: Tags) -> Terms {
+    Terms {
         amount: Amount::from(booked.money()),
         currency: Some(booked.currency),
-        description: Some(request.reason.map_or_else(|| format!("Reversal of {id}"), Into::into)),
-        tags: tags::of_request(request.reference, request.metadata),
+        description: Some(reason.map_or_else(|| format!("Reversal of {}", booked.id), Into::into)),
+        tags,
         if_match: None,
-    };
-    let command = movements::command(&app, &context, caller, key, mirror(&app, &booked).await?, terms);
-    let record = Box::new(context.event(Action::MovementReversed));
-    let command = Command { reverses: Some(Reverses { transaction_id: id, record }), ..command };
-    movements::carry_out(&app, &context, caller, command, preview).await
+    }
+}
+
+fn reverses(context: &RequestContext, transaction_id: Uuid) -> Reverses {
+    Reverses { transaction_id, record: Box::new(context.event(Action::MovementReversed)) }
 }
 
 /// Against the account of the bank's that it went against.

@@ -45,6 +45,9 @@ pub struct TransactionBody {
     /// that was acted on has it: the receiver of a transfer sees null.
     #[schema(example = "INV-2026-0042")]
     reference: Option<String>,
+    /// The group of the batch that it was requested in; null if it has none. Only the account that was acted on has it.
+    #[schema(example = "PAYROLL-2026-01")]
+    group: Option<String>,
     /// What it was requested with, by which its sender finds it; `{}` if none was sent, or if the bank has erased it.
     /// Only the account that was acted on has it: the receiver of a transfer sees `{}`.
     metadata: Metadata,
@@ -155,6 +158,7 @@ impl From<Entry> for TransactionBody {
             balance: Some(Money::new(entry.balance, entry.currency)),
             sequence: Some(entry.sequence),
             reference: entry.texts.tags.reference().map(str::to_owned),
+            group: entry.texts.tags.group().map(str::to_owned),
             metadata: Metadata(entry.texts.tags.metadata().clone()),
             description: entry.texts.description,
             created_at: entry.created_at,
@@ -189,6 +193,7 @@ impl From<Hold> for TransactionBody {
             balance: None,
             sequence: None,
             reference: hold.tags.reference().map(str::to_owned),
+            group: hold.tags.group().map(str::to_owned),
             metadata: Metadata(hold.tags.metadata().clone()),
             description: hold.description,
             created_at: hold.created_at,
@@ -224,6 +229,7 @@ impl TryFrom<Approval> for TransactionBody {
             balance: None,
             sequence: None,
             reference: approval.tags.reference().map(str::to_owned),
+            group: approval.tags.group().map(str::to_owned),
             metadata: Metadata(approval.tags.metadata().clone()),
             description: approval.description,
             created_at: approval.requested_at,

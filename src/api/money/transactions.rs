@@ -39,7 +39,7 @@ use crate::books::tags::Tag;
 use crate::db::history::{BankRange, EntryRange, Sides};
 use crate::money::Amount;
 use crate::problem_code::ProblemCode;
-use crate::text::{DescriptionSearch, Reference};
+use crate::text::{DescriptionSearch, Group, Reference};
 use crate::timestamp::{Timestamp, first_uuid_of};
 
 #[derive(Debug, Deserialize, Validate, IntoParams)]
@@ -67,6 +67,9 @@ pub struct HistoryQuery {
     /// acted on.
     #[param(inline)]
     reference: Option<Reference>,
+    /// Only movements of batches that were requested with this group. Found as `reference` is.
+    #[param(inline)]
+    group: Option<Group>,
     /// Only movements of this amount or more. Looked for as `type` is.
     #[param(inline)]
     min_amount: Option<Amount>,
@@ -320,6 +323,7 @@ impl HistoryRequest {
     fn wanted(&self) -> Wanted {
         let Self { query, metadata } = self;
         let reference = query.reference.as_ref().map(|reference| Tag::reference(reference.as_str()));
+        let group = query.group.as_ref().map(|group| Tag::group(group.as_str()));
         Wanted {
             movement_type: query.movement_type,
             text: query.text.as_ref().map(|text| text.folded()).unwrap_or_default(),
@@ -328,7 +332,7 @@ impl HistoryRequest {
             against: query.against,
             min_amount: query.min_amount,
             max_amount: query.max_amount,
-            tags: reference.into_iter().chain(metadata.iter().cloned()).collect(),
+            tags: reference.into_iter().chain(group).chain(metadata.iter().cloned()).collect(),
         }
     }
 
@@ -342,6 +346,7 @@ impl HistoryRequest {
             ("type", asked.movement_type.map(|movement_type| movement_type.name().to_owned())),
             ("text", asked.text.as_ref().map(|text| text.as_str().to_owned())),
             ("reference", asked.reference.as_ref().map(|reference| reference.as_str().to_owned())),
+            ("group", asked.group.as_ref().map(|group| group.as_str().to_owned())),
             ("min_amount", asked.min_amount.map(|amount| amount.to_string())),
             ("max_amount", asked.max_amount.map(|amount| amount.to_string())),
             ("direction", asked.direction.map(|direction| direction.name().to_owned())),

@@ -352,14 +352,16 @@ pub async fn insert_tags(conn: &mut PgConnection, rows: &[NewTags]) -> sqlx::Res
         return Ok(0);
     }
     sqlx::query(
-        "insert into tags (id, requested_by, reference, metadata)
-         select id, requested_by, reference, metadata
-         from unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[]) as added(id, requested_by, reference, metadata)
+        "insert into tags (id, requested_by, reference, group_id, metadata)
+         select id, requested_by, reference, group_id, metadata
+         from unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[])
+              as added(id, requested_by, reference, group_id, metadata)
          order by requested_by, reference, id",
     )
     .bind(column(rows, |t| t.id))
     .bind(column(rows, |t| t.requested_by))
     .bind(column(rows, |t| t.tags.reference()))
+    .bind(column(rows, |t| t.tags.group()))
     .bind(column(rows, |t| tags::to_stored(t.tags.metadata())))
     .execute(conn)
     .await

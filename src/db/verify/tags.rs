@@ -38,7 +38,7 @@ impl Tx<'_> {
     pub async fn visit_tags(&mut self, mut visit: impl FnMut(TagsInContext)) -> sqlx::Result<()> {
         in_snapshot!(self, conn => drain(
             sqlx::query_as(
-                "select g.id, g.requested_by, g.reference, g.metadata,
+                "select g.id, g.requested_by, g.reference, g.group_id, g.metadata,
                         case when t.debit_sequence is null then t.credit_account else t.debit_account end
                             as account_number,
                         coalesce(t.debit_sequence, t.credit_sequence) as sequence,

@@ -261,8 +261,10 @@ impl<'a> SqliteBatch<'a> {
 
     pub fn insert_tags(&self, rows: &[NewTags]) -> sqlx::Result<u64> {
         self.write_each(
-            "insert into tags (id, requested_by, reference, metadata) values (?, ?, ?, ?)",
-            rows.iter().map(|t| (t.id, t.requested_by, t.tags.reference(), tags::to_stored(t.tags.metadata()))),
+            "insert into tags (id, requested_by, reference, group_id, metadata) values (?, ?, ?, ?, ?)",
+            rows.iter().map(|t| {
+                (t.id, t.requested_by, t.tags.reference(), t.tags.group(), tags::to_stored(t.tags.metadata()))
+            }),
         )
     }
 

@@ -1,0 +1,13 @@
+-- A group: the movements of a batch that are found and reversed together. A tag like the reference, but of many movements. It
+-- is told apart from groups of the same name by who asked for the movements.
+alter table tags add column group_id text check (length(group_id) between 1 and 64);
+
+-- What stays as it was written has one column more.
+drop trigger tags_refuse_change on tags;
+create trigger tags_refuse_change before delete or truncate or update of id, requested_by, reference, group_id on tags
+for each statement execute function refuse_to_change_tags();
+
+-- Entries are found by the group under the key ":", which no metadata has.
+drop trigger tagged_entries_refuse_delete on tagged_entries;
+create trigger tagged_entries_refuse_delete before delete on tagged_entries
+for each row when (old.key in ('', ':')) execute function refuse_to_change_tags();
