@@ -3,7 +3,7 @@
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
-use crate::harness::{Answer, Customer, TestBank, bank_tests};
+use crate::harness::{Answer, Customer, bank_tests};
 
 impl Customer<'_> {
     /// Pays each of these in one atomic batch with a group.
@@ -18,7 +18,7 @@ impl Customer<'_> {
     }
 
     /// The ids of what a query finds, the newest first.
-    async fn found(&self, query: &str) -> Vec<String> {
+    async fn found_by(&self, query: &str) -> Vec<String> {
         let page = self.get(&format!("/transactions?{query}")).send().await.expect_status(200);
         let found = page.body["data"].as_array().expect("a list").iter();
         found.map(|entry| entry["id"].as_str().expect("an id").to_owned()).collect()
@@ -44,10 +44,10 @@ bank_tests! {
         let legs = ids(&booked);
         assert_eq!(booked.text_at("/data/0/transaction/group"), "RUN-1");
         let newest_first: Vec<_> = legs.iter().rev().cloned().collect();
-        assert_eq!(ada.found(&format!("account_number={}&group=RUN-1", ada.account)).await, newest_first);
-        assert_eq!(clerk.found("group=RUN-1").await, newest_first);
+        assert_eq!(ada.found_by(&format!("account_number={}&group=RUN-1", ada.account)).await, newest_first);
+        assert_eq!(clerk.found_by("group=RUN-1").await, newest_first);
         // The other side sees no tags, as with references.
-        assert!(bob.found(&format!("account_number={}&group=RUN-1", bob.account)).await.is_empty());
+        assert!(bob.found_by(&format!("account_number={}&group=RUN-1", bob.account)).await.is_empty());
         assert_eq!(bob.history().await[0]["group"], Value::Null);
 
         let reversed = clerk.reverse_group(&legs[1]).await.expect_status(200);
@@ -85,8 +85,8 @@ bank_tests! {
         let preview = format!("/transactions/{}/reverse_group?preview=true", legs[0]);
         let preview = clerk.post(&preview, json!({})).send().await.expect_status(200);
         assert_eq!(
-            (preview.text_at("/data/0/transaction/preview"), ada.balance().await),
-            ("true".to_owned(), "50.00".to_owned())
+            (&preview.body["data"][0]["transaction"]["preview"], ada.balance().await),
+            (&json!(true), "50.00".to_owned())
         );
         clerk.post(&format!("/transactions/{}/reverse", legs[0]), json!({})).send().await.expect_status(201);
         let refused = clerk.reverse_group(&legs[1]).await.expect_problem(409, "batch_refused");
@@ -125,7 +125,7 @@ bank_tests! {
         let legs = ids(&ada.split("RUN-2", &[(&bob, "3"), (&eve, "2")]).await.expect_status(200));
         let send = || {
             let request = clerk.post(&format!("/transactions/{}/reverse_group", legs[0]), json!({}));
-            request.header("Idempotency-Key", "undo RUN-2").send()
+            request.header("Idempotency-Key", "undo-RUN-2").send()
         };
         let (first, again) = (send().await.expect_status(200), send().await.expect_status(200));
         assert_eq!((ids(&again), &again.body["data"][0]["replayed"]), (ids(&first), &json!(true)));
@@ -175,7 +175,7 @@ bank_tests! {
         clerk.reverse_group(&legs[1]).await.expect_status(200);
         assert_eq!(ada.balance().await, "50.00");
         ada.post(&format!("/holds/{}/capture", legs[1]), json!({})).send().await.expect_status(201);
-        assert_eq!(ada.found(&format!("account_number={}&group=TRIP", ada.account)).await.len(), 2);
+        assert_eq!(ada.found_by(&format!("account_number={}&group=TRIP", ada.account)).await.len(), 2);
     }
 
     async fn the_database_refuses_to_change_groups_and_the_doctor_finds_it(bank: &TestBank) {

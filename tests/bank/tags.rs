@@ -465,7 +465,11 @@ bank_tests! {
         let change = |set: &str, id: &str| format!("update tags set {set} where {}", is(id));
         let by = |user: &str| format!("requested_by = {}", literal(user));
         let add = |id: &str, reference: &str, metadata: &str| {
-            format!("insert into tags values ({}, {}, '{reference}', '{metadata}')", literal(id), literal(&user))
+            format!(
+                "insert into tags (id, requested_by, reference, metadata) values ({}, {}, '{reference}', '{metadata}')",
+                literal(id),
+                literal(&user)
+            )
         };
         let remove = |id: &str| format!("delete from tags where {}", is(id));
         let entry = |sequence: i64| format!("account_number = {} and sequence = {sequence}", ada.account);

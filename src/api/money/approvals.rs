@@ -27,6 +27,7 @@ use crate::api::money::conditions::NoConditions;
 use crate::api::money::tags::Metadata;
 use crate::api::money::{limit_changes, movements};
 use crate::api::people::{access_changes, proof};
+use crate::bank_account::BankAccountCode;
 use crate::books::approval::{Approval, ApprovalStatus};
 use crate::books::audit_event::{Action, Event};
 use crate::books::command::{self, Command, DualControl, Reverses, Step};
@@ -62,6 +63,10 @@ pub struct ApprovalBody {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     to_account: Option<AccountNumber>,
+    /// The account of the bank's own on the other side of a deposit or a withdrawal.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    against: Option<BankAccountCode>,
     /// Present for movements of money only.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -463,6 +468,7 @@ impl From<Approval> for ApprovalBody {
             account_number: approval.from_account.or(approval.to_account).filter(|_| !is_transfer),
             from_account: approval.from_account.filter(|_| is_transfer),
             to_account: approval.to_account.filter(|_| is_transfer),
+            against: (!is_transfer).then_some(approval.against.code),
             amount: Some(amount),
             currency: Some(approval.currency),
             limits: None,
@@ -501,6 +507,7 @@ impl From<AccessChange> for ApprovalBody {
             account_number: None,
             from_account: None,
             to_account: None,
+            against: None,
             amount: None,
             currency: None,
             limits: None,
@@ -531,6 +538,7 @@ impl From<LimitChange> for ApprovalBody {
             account_number: Some(change.account_number),
             from_account: None,
             to_account: None,
+            against: None,
             amount: None,
             currency: Some(change.currency),
             limits: Some(RequestedLimits {
