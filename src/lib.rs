@@ -29,8 +29,8 @@
 //! - [`problem_code`]: the one table of what can go wrong, explained; [`schema`]: how types describe themselves in
 //!   OpenAPI.
 //! - What is parsed once and right from then on: [`money`], [`account_number`], [`bank_account`], [`timestamp`],
-//!   [`text`], [`email`], [`web_origin`]; how far the [`clock`] can be trusted; one client's [`connection`] and its [`presence`]; [`tls`],
-//!   [`files`] (who may open the books and the secrets) and [`signals`] (what tells the bank to close).
+//!   [`text`], [`email`], [`web_origin`]; how far the [`clock`] can be trusted; one client's [`connection`] and its
+//!   [`presence`]; [`tls`], [`files`] (who may open the books and the secrets) and [`signals`] (what tells the bank to close).
 #![forbid(unsafe_code)]
 
 pub mod acceptor;

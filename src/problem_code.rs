@@ -186,7 +186,7 @@ problem_codes! {
         "The bank has an account with this code. Nothing was opened.",
         "Take another code; GET /bank_accounts lists those that are taken. `customers` stands for all customers' accounts.";
     BankAccountNotFound = "bank_account_not_found":
-        "The bank has no account with this code. Nothing was booked.",
+        "The bank has no account of its own with this code.",
         "Send a code that GET /bank_accounts lists; an admin opens another with POST /bank_accounts.";
     BatchRefused = "batch_refused":
         "The batch is atomic and at least one of its items was refused, so nothing of it was booked.",
@@ -416,12 +416,12 @@ problem_codes! {
     NotAcceptable = "not_acceptable":
         "The header Accept allows none of the forms that this answer can have.",
         "Accept one of those that the detail names, or send no Accept at all.";
-    NotInAGroup = "not_in_a_group":
-        "The movement was not booked as part of a group. Nothing was booked now.",
-        "Reverse it alone, with POST /transactions/{id}/reverse.";
     NotForOneself = "not_for_oneself":
         "Nobody gives themselves a role, or freezes or releases themselves or their own account.",
         "Ask somebody else who may.";
+    NotInAGroup = "not_in_a_group":
+        "The movement was not booked as part of a group. Nothing was booked now.",
+        "Reverse it alone, with POST /transactions/{id}/reverse.";
     NotReady = "not_ready":
         "The server runs, but its database does not answer, its disk is full, or its schema is not up to date.",
         "Wait. If it stays so, whoever runs the bank finds the reason in its log.";

@@ -83,6 +83,7 @@ pub fn documented_routes() -> OpenApiRouter<App> {
         .routes(routes!(holds::list))
         .routes(routes!(holds::show))
         .routes(routes!(bank::show))
+        .routes(routes!(bank_accounts::show))
         .routes(routes!(totals::show))
         .routes(routes!(trial_balance::show))
         .routes(routes!(problem_pages::list))

@@ -3,11 +3,17 @@
 use uuid::Uuid;
 
 use super::{Db, Tx, in_snapshot, in_transaction, on_reader};
-use crate::bank_account::{BankAccount, BankAccountCode, BankAccountId, BankAccountKind, OpenedBankAccount};
+use crate::bank_account::{BankAccountCode, BankAccountKind, OpenedBankAccount};
 use crate::timestamp::Timestamp;
 
-const SELECT_ALL: &str = "select id as bank_account_id, code as bank_account_code, name, kind, opened_by, opened_at
-     from bank_accounts order by id";
+/// The columns of [`OpenedBankAccount`].
+macro_rules! bank_account_columns {
+    () => {
+        "id as bank_account_id, code as bank_account_code, name, kind, opened_by, opened_at"
+    };
+}
+
+const SELECT_ALL: &str = concat!("select ", bank_account_columns!(), " from bank_accounts order by id");
 
 impl Db {
     /// All of them, the cash first, then as they were opened.
@@ -15,20 +21,11 @@ impl Db {
         on_reader!(self, conn => sqlx::query_as(SELECT_ALL).fetch_all(conn).await)
     }
 
-    pub async fn bank_account_by_code(&self, code: BankAccountCode) -> sqlx::Result<Option<BankAccount>> {
+    pub async fn bank_account_by_code(&self, code: BankAccountCode) -> sqlx::Result<Option<OpenedBankAccount>> {
         on_reader!(self, conn => sqlx::query_as(
-            "select id as bank_account_id, code as bank_account_code from bank_accounts where code = $1",
+            concat!("select ", bank_account_columns!(), " from bank_accounts where code = $1"),
         )
         .bind(code.as_str())
-        .fetch_optional(conn)
-        .await)
-    }
-
-    pub async fn bank_account(&self, id: BankAccountId) -> sqlx::Result<Option<BankAccount>> {
-        on_reader!(self, conn => sqlx::query_as(
-            "select id as bank_account_id, code as bank_account_code from bank_accounts where id = $1",
-        )
-        .bind(id)
         .fetch_optional(conn)
         .await)
     }
@@ -50,9 +47,11 @@ impl Tx<'_> {
         now: Timestamp,
     ) -> sqlx::Result<OpenedBankAccount> {
         in_transaction!(self, conn => sqlx::query_as(
-            "insert into bank_accounts (id, code, name, kind, opened_by, opened_at)
-             select max(id) + 1, $1, $2, $3, $4, $5 from bank_accounts
-             returning id as bank_account_id, code as bank_account_code, name, kind, opened_by, opened_at",
+            concat!(
+                "insert into bank_accounts (id, code, name, kind, opened_by, opened_at)
+                 select max(id) + 1, $1, $2, $3, $4, $5 from bank_accounts returning ",
+                bank_account_columns!(),
+            ),
         )
         .bind(code.as_str())
         .bind(name)

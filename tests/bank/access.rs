@@ -95,6 +95,7 @@ const MATRIX: &[Row] = &[
     ("POST",   "/holds/{id}/release",                [401, 200, 404, 200, 200, 403, 403, 200, 401]),
     ("GET",    "/bank_accounts",                     [401, 403, 403, 200, 200, 200, 403, 403, 401]),
     ("POST",   "/bank_accounts",                     [401, 403, 403, 403, 201, 403, 403, 403, 401]),
+    ("GET",    "/bank_accounts/{code}",              [401, 403, 403, 200, 200, 200, 403, 403, 401]),
     ("GET",    "/trial_balance",                     [401, 403, 403, 200, 200, 200, 403, 403, 401]),
     ("GET",    "/totals",                            [401, 403, 403, 200, 200, 200, 403, 403, 401]),
     ("GET",    "/bank",                              [200, 200, 200, 200, 200, 200, 200, 200, 200]),
@@ -247,6 +248,7 @@ impl<'a> Scene<'a> {
             ("PUT", "/accounts/{account_number}/limits") => {
                 (format!("/accounts/{account}/limits"), Some(json!({"per_day": "100"})))
             }
+            ("GET", "/bank_accounts/{code}") => ("/bank_accounts/cash".to_owned(), None),
             ("GET", "/problems/{code}") => ("/problems/insufficient_funds".to_owned(), None),
             ("PATCH", "/me") => (path.to_owned(), Some(json!({"name": "Another Name"}))),
             ("PUT", "/me/password") => {

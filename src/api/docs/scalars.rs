@@ -13,9 +13,12 @@ use crate::api::http::fields::WholeUnits;
 use crate::api::http::page::Limit;
 use crate::api::money::tags::{Metadata, MetadataChanges};
 use crate::auth::passwords::{NewPassword, Password};
+use crate::bank_account::BankAccountCode;
 use crate::email::Email;
-use crate::money::{Amount, AmountOrZero, Currency, CurrentCurrency, Money};
-use crate::text::{Description, DescriptionSearch, Label, MetadataValue, Name, Reason, Reference, UserSearch};
+use crate::money::{Amount, AmountOrZero, Currency, CurrentCurrency, Money, MoneySum};
+use crate::text::{
+    BankAccountName, Description, DescriptionSearch, Group, Label, MetadataValue, Name, Reason, Reference, UserSearch,
+};
 use crate::timestamp::{DayOrMoment, Timestamp};
 
 /// What references to schemas begin with.
@@ -33,6 +36,8 @@ pub fn inline(document: OpenApi, maximum_major_units: i64) -> Value {
         AccountNumber,
         Amount,
         AmountOrZero,
+        BankAccountCode,
+        BankAccountName,
         Currency,
         CurrentCurrency,
         Cursor,
@@ -40,6 +45,7 @@ pub fn inline(document: OpenApi, maximum_major_units: i64) -> Value {
         Description,
         DescriptionSearch,
         Email,
+        Group,
         Label,
         Limit<100>,
         Limit<200>,
@@ -47,6 +53,7 @@ pub fn inline(document: OpenApi, maximum_major_units: i64) -> Value {
         MetadataChanges,
         MetadataValue,
         Money,
+        MoneySum,
         Name,
         NewPassword,
         Password,

@@ -1,7 +1,9 @@
-//! The bank's own accounts: `GET, POST /bank_accounts`. Staff name them in deposits and withdrawals, as `against`.
+//! The bank's own accounts: `GET, POST /bank_accounts` and `GET /bank_accounts/{code}`. Staff name them in deposits and withdrawals, as `against`.
 
 use axum::extract::State;
 use axum::http::StatusCode;
+use axum::http::header::LOCATION;
+use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -11,7 +13,7 @@ use crate::api::App;
 use crate::api::http::caller::{Admin, Caller, Reader};
 use crate::api::http::context::RequestContext;
 use crate::api::http::error::{Error, Result};
-use crate::api::http::extract::Json;
+use crate::api::http::extract::{Json, PathParam};
 use crate::api::http::problem::FieldError;
 use crate::bank_account::{BankAccount, BankAccountCode, BankAccountKind, MAX_BANK_ACCOUNTS, OpenedBankAccount};
 use crate::books::audit_event::Action;
@@ -51,6 +53,7 @@ pub struct BankAccountBody {
 /// The bank's own accounts, the cash first.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct BankAccounts {
+    /// All of them.
     data: Vec<BankAccountBody>,
 }
 
@@ -97,7 +100,8 @@ pub async fn list(
     tag = "Staff",
     request_body(content = BankAccountRequest, description = "How it is called, and what it is in the books"),
     responses(
-        (status = CREATED, description = "The account", body = BankAccountBody),
+        (status = CREATED, description = "The account", body = BankAccountBody,
+         headers(("Location" = String, description = "The account"))),
         (status = FORBIDDEN, description = "For admins"),
         (status = CONFLICT, description = "The bank has an account with this code, or as many as it can have"),
     ),
@@ -108,7 +112,7 @@ pub async fn open(
     context: RequestContext,
     Admin(caller): Admin,
     Json(request): Json<BankAccountRequest>,
-) -> Result<(StatusCode, Json<BankAccountBody>)> {
+) -> Result<Response> {
     let BankAccountRequest { code, name, kind } = request;
     let name = String::from(name);
     let mut tx = app.db.begin().await?;
@@ -126,7 +130,37 @@ pub async fn open(
     }
     let opened = tx.insert_bank_account(code, &name, kind, Some(caller.user_id), Timestamp::now()).await?;
     tx.commit().await?;
-    Ok((StatusCode::CREATED, Json(opened.into())))
+    let location = [(LOCATION, format!("/bank_accounts/{code}"))];
+    Ok((StatusCode::CREATED, location, Json(BankAccountBody::from(opened))).into_response())
+}
+
+/// Show an account of the bank's own
+///
+/// What it is called, and what it is in the books.
+#[utoipa::path(
+    get,
+    path = "/bank_accounts/{code}",
+    operation_id = "show_bank_account",
+    tag = "Staff",
+    params(("code" = BankAccountCode, Path, description = "How requests name it", example = "fees")),
+    responses(
+        (status = OK, description = "The account", body = BankAccountBody),
+        (status = FORBIDDEN, description = "For staff, admins and auditors"),
+        (status = NOT_FOUND, description = "The bank has no account with this code"),
+    ),
+    security(("bearer" = []))
+)]
+pub async fn show(
+    State(app): State<App>,
+    context: RequestContext,
+    Reader(_caller): Reader,
+    PathParam(code): PathParam<BankAccountCode>,
+) -> Result<Json<BankAccountBody>> {
+    // It says nothing about anybody.
+    context.set_on_record();
+    let not_found = || Error::not_found(ProblemCode::BankAccountNotFound, "The bank has no account with this code.");
+    let opened = app.db.bank_account_by_code(code).await?.ok_or_else(not_found)?;
+    Ok(Json(opened.into()))
 }
 
 /// The account of the bank's that a movement goes against: its cash, unless staff name another one.
@@ -134,7 +168,7 @@ pub async fn against(app: &App, caller: Caller, named: Option<BankAccountCode>) 
     let Some(code) = named else { return Ok(BankAccount::CASH) };
     refuse_unless_staff(caller.role.acts_on_any_account()).map_err(|error| Error::Invalid(vec![error]))?;
     let known = app.db.bank_account_by_code(code).await?;
-    known.ok_or_else(|| Error::Invalid(vec![not_found(code)]))
+    known.map(|opened| opened.account).ok_or_else(|| Error::Invalid(vec![not_found(code)]))
 }
 
 pub fn refuse_unless_staff(acts_on_any_account: bool) -> Result<(), FieldError> {
