@@ -121,7 +121,10 @@ impl Decisions {
         let is_new = |command: &&Command| command.idempotency_key.is_none_or(|key| !used_keys.contains(&key));
         let supervised = commands.iter().filter(|command| command.requester.approval_above.is_some());
         self.book.begin_request(supervised.filter(is_new));
-        let verdicts: Verdicts = commands.iter().map(|command| self.decide(command)).collect();
+        let mut verdicts: Verdicts = commands.iter().map(|command| self.decide(command)).collect();
+        if atomic {
+            refuse_what_is_new_beside_replays(&mut verdicts);
+        }
         let is_refused = atomic && verdicts.iter().any(Result::is_err);
         if is_refused || is_preview {
             self.discard();
@@ -356,11 +359,12 @@ impl Decisions {
         }
     }
 
-    /// The record of a command that staff carry out by themselves on the account of this owner.
+    /// The record of a command that staff carry out by themselves on the account of this owner: not of what any customer
+    /// may do.
     fn record_by_staff(&self, command: &Command, owner: Option<Uuid>) -> Option<Event> {
         let has_record = command.reverses.is_some() || matches!(command.dual_control, DualControl::Approved { .. });
-        let is_own = owner == Some(command.requester.user_id);
-        command.record.as_deref().filter(|_| !is_own && !has_record).cloned()
+        let is_as_customer = owner == Some(command.requester.user_id) && command.movement.is_customers();
+        command.record.as_deref().filter(|_| !is_as_customer && !has_record).cloned()
     }
 
     /// Adds to the postings what requesters have moved without a second approver in this batch, at the time `moved_at`.
@@ -383,5 +387,15 @@ impl Decisions {
     pub fn heads(&self) -> Vec<&Account> {
         let touched: BTreeSet<_> = self.postings.entries.iter().map(|entry| entry.account_number).collect();
         touched.into_iter().filter_map(|number| self.book.account(number)).collect()
+    }
+}
+
+/// Of commands that are all or nothing, none was carried out without the others: where some were and some were not, the same
+/// keys have come with another request.
+fn refuse_what_is_new_beside_replays(verdicts: &mut Verdicts) {
+    let is_replay = |verdict: &Verdict| matches!(verdict, Ok(Receipt::Replay { .. }));
+    if verdicts.iter().any(is_replay) {
+        let new = verdicts.iter_mut().filter(|verdict| verdict.is_ok() && !is_replay(verdict));
+        new.for_each(|verdict| *verdict = Err(Refusal::IdempotencyKeyReused));
     }
 }

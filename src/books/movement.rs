@@ -84,6 +84,11 @@ impl Movement {
         }
     }
 
+    /// Whether a customer could ask for it: only staff name another account of the bank's than its cash.
+    pub fn is_customers(self) -> bool {
+        self.against().is_none_or(BankAccount::is_cash)
+    }
+
     /// For a sentence of the audit log: `deposit of 5.00 USD to 10000000000180`. The bank's account is named where it is
     /// not its cash: `withdrawal of 5.00 USD from 10000000000180 against fees`.
     pub fn in_words(self, money: Money) -> String {

@@ -350,8 +350,7 @@ fn power(command: &Command, debited: Option<&Account>, credited: Option<&Account
     }
     let is_own = |account: Option<&Account>| account.is_some_and(|a| a.owner_id == Some(command.requester.user_id));
     let acted_on = debited.or(credited);
-    let is_in_cash = command.movement.against().is_none_or(BankAccount::is_cash);
-    if command.reverses.is_none() && is_in_cash && is_own(acted_on) {
+    if command.reverses.is_none() && command.movement.is_customers() && is_own(acted_on) {
         return match command.movement.movement_type() {
             MovementType::Deposit => Power::OwnDeposit,
             MovementType::Withdrawal | MovementType::Transfer => Power::Own,
@@ -375,10 +374,12 @@ fn refuse_approval_by_owner(
 }
 
 /// Whether money leaves an account for somebody else, for which its limits count. A capture moves what its hold has
-/// counted, and a reversal is no movement that anybody chose.
+/// counted, a reversal is no movement that anybody chose, and what the bank takes for itself, such as a fee, its customers
+/// cannot limit.
 fn leaves(command: &Command, debited: &Account, credited: Option<&Account>) -> bool {
     command.step != Step::Capture
         && command.reverses.is_none()
+        && command.movement.is_customers()
         && credited.is_none_or(|credited| credited.owner_id != debited.owner_id)
 }
 
