@@ -1,6 +1,7 @@
 -- A group: the movements of a batch that are found and reversed together. A tag like the reference, but of many movements. It
 -- is told apart from groups of the same name by who asked for the movements.
 alter table tags add column group_id text check (length(group_id) between 1 and 64);
+create index tags_by_group on tags (requested_by, group_id, id) where group_id is not null;
 
 -- What stays as it was written has one column more.
 drop trigger tags_refuse_change;

@@ -45,7 +45,7 @@ pub(super) use {join_tags, no_tags, tags_of};
 
 /// A group of movements: its name, and whose it is.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
-pub struct Group {
+pub struct GroupOfRequester {
     pub requested_by: Uuid,
     pub group_id: String,
 }
@@ -86,7 +86,7 @@ impl Db {
     }
 
     /// Who asked for the movement, and its group; None if it is in none.
-    pub async fn group_of(&self, id: Uuid) -> sqlx::Result<Option<Group>> {
+    pub async fn group_of(&self, id: Uuid) -> sqlx::Result<Option<GroupOfRequester>> {
         on_reader!(self, conn => sqlx::query_as(
             "select requested_by, group_id from tags where id = $1 and group_id is not null",
         )
@@ -96,19 +96,16 @@ impl Db {
     }
 
     /// Movements of a group that are booked, in the order in which they were asked for.
-    pub async fn transactions_of(&self, group: &Group, limit: i64) -> sqlx::Result<Vec<Transaction>> {
-        let tag = Tag::group(&group.group_id);
+    pub async fn transactions_of(&self, group: &GroupOfRequester, limit: i64) -> sqlx::Result<Vec<Transaction>> {
         on_reader!(self, conn => sqlx::query_as(
             concat!("select ", transaction_columns!(), "
-             from tagged_entries x
-             join tags y on y.id = x.transaction_id
-             join transactions on transactions.id = x.transaction_id
-             where x.key = $1 and x.value = $2 and y.requested_by = $3
-             order by x.transaction_id limit $4"),
+             from tags y
+             join transactions on transactions.id = y.id
+             where y.requested_by = $1 and y.group_id = $2
+             order by y.id limit $3"),
         )
-        .bind(&tag.key)
-        .bind(&tag.value)
         .bind(group.requested_by)
+        .bind(&group.group_id)
         .bind(limit)
         .fetch_all(conn)
         .await)

@@ -505,6 +505,49 @@ async fn reversals_outlive_kill_9_on_postgres() {
     reversals_outlive_a_killed_server(Kind::Postgres).await;
 }
 
+/// Groups that are being reversed when the server dies are reversed whole or not at all, and what is left can be afterwards.
+async fn groups_outlive_a_killed_server(kind: Kind) {
+    const COUNT: usize = 64;
+    let bank = TestBank::open(kind).await;
+    let (admin, clerk, ada) = (bank.employee("admin").await, bank.employee("staff").await, bank.customer().await);
+    let fees = json!({"code": "fees", "name": "Fees earned", "kind": "income"});
+    admin.post("/bank_accounts", fees).send().await.expect_status(201);
+    ada.deposit("1000").await.expect_status(201);
+    let fee = json!({"type": "withdrawal", "account_number": ada.account, "amount": "2", "against": "fees"});
+    let mut groups = Vec::new();
+    for number in 0..COUNT {
+        let batch = json!({"group": format!("G{number}"), "atomic": true, "transactions": vec![&fee; 3]});
+        let booked = clerk.post("/transactions/batch", batch).send().await.expect_status(200);
+        groups.push(booked.text_at("/data/0/transaction/id"));
+    }
+    let reverse = |id: &String| (format!("/transactions/{id}/reverse_group"), &clerk.token, json!({}));
+    kill_while_answering(&bank, &groups, 200, reverse).await;
+    let reversed = bank.number("select count(*) from reversals").await as usize;
+    assert_eq!(reversed % 3, 0, "a group was reversed in part");
+    let mut left = 0;
+    for id in &groups {
+        let again = clerk.post(&format!("/transactions/{id}/reverse_group"), json!({})).send().await;
+        match again.status.as_u16() {
+            200 => left += 1,
+            _ => drop(again.expect_problem(409, "batch_refused")),
+        }
+    }
+    assert_eq!(left, COUNT - reversed / 3);
+    assert!((1..=COUNT / 2).contains(&left), "{left} of {COUNT} were left");
+    assert_eq!(ada.balance().await, "1000.00");
+    bank.close_with_books_right().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn groups_outlive_kill_9_on_sqlite() {
+    groups_outlive_a_killed_server(Kind::Sqlite).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn groups_outlive_kill_9_on_postgres() {
+    groups_outlive_a_killed_server(Kind::Postgres).await;
+}
+
 #[tokio::test]
 async fn the_demo_has_a_past_and_is_only_for_new_banks() {
     for kind in [Kind::Sqlite, Kind::Postgres] {

@@ -1,6 +1,7 @@
 //! Movements that share a group: found together, and reversed together.
 
 use futures_util::future::join_all;
+use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::harness::{Answer, Customer, bank_tests};
@@ -53,6 +54,7 @@ bank_tests! {
         let reversed = clerk.reverse_group(&legs[1]).await.expect_status(200);
         assert_eq!((&reversed.body["booked"], &reversed.body["refused"]), (&json!(3), &json!(0)));
         assert_eq!(reversed.text_at("/data/1/transaction/amount"), "20.01");
+        assert_eq!(reversed.text_at("/data/1/transaction/reverses"), legs[1]);
         assert_eq!(
             (ada.balance().await, bob.balance().await, eve.balance().await),
             ("100.00".into(), "0.00".into(), "0.00".into())
@@ -129,6 +131,61 @@ bank_tests! {
         };
         let (first, again) = (send().await.expect_status(200), send().await.expect_status(200));
         assert_eq!((ids(&again), &again.body["data"][0]["replayed"]), (ids(&first), &json!(true)));
+
+        // A group that has grown is another one.
+        ada.split("RUN-2", &[(&bob, "7")]).await.expect_status(200);
+        let refused = send().await.expect_problem(409, "batch_refused");
+        assert_eq!(errors(&refused), [json!("idempotency_key_reused")]);
+        assert_eq!(bob.balance().await, "7.00");
+    }
+
+    /// One by itself and all together, at once, on two instances.
+    async fn a_leg_and_its_group_are_not_both_reversed(bank: &TestBank) {
+        let (address, twin) = bank.twin().await;
+        let clerk = bank.employee("staff").await;
+        let (ada, bob, eve) = (bank.customer().await, bank.customer().await, bank.customer().await);
+        ada.deposit("100").await.expect_status(201);
+        for round in 0..6 {
+            let legs = ids(&ada.split(&format!("RUN-{round}"), &[(&bob, "3"), (&eve, "2")]).await.expect_status(200));
+            let send = |there, path: String| {
+                let request = bank.request_to(there, Method::POST, &path).bearer(&clerk.token);
+                request.json(json!({})).send()
+            };
+            let (leg, group) = tokio::join!(
+                send(bank.address, format!("/transactions/{}/reverse", legs[0])),
+                send(address, format!("/transactions/{}/reverse_group", legs[1])),
+            );
+            let statuses = (leg.status.as_u16(), group.status.as_u16());
+            assert!([(201, 409), (409, 200)].contains(&statuses), "{statuses:?}");
+            if statuses.0 == 201 {
+                send(address, format!("/transactions/{}/reverse", legs[1])).await.expect_status(201);
+            }
+            assert_eq!(ada.balance().await, "100.00");
+        }
+        twin.close().await;
+    }
+
+    async fn a_large_group_is_reversed_one_by_one(bank: &TestBank) {
+        let (clerk, ada) = (bank.employee("staff").await, bank.customer().await);
+        let batch = async |count: usize| {
+            let item = json!({"type": "deposit", "account_number": ada.account, "amount": "1"});
+            let body = json!({"group": "MANY", "transactions": vec![item; count]});
+            ada.post("/transactions/batch", body).send().await.expect_status(200)
+        };
+        let first = ids(&batch(1_000).await)[0].clone();
+        batch(1).await;
+        clerk.reverse_group(&first).await.expect_problem(409, "group_too_large");
+        assert_eq!(ada.balance().await, "1001.00");
+    }
+
+    /// What is only held is not booked, and goes nowhere.
+    async fn a_group_of_holds_has_nothing_to_reverse(bank: &TestBank) {
+        let (clerk, ada) = (bank.employee("staff").await, bank.customer().await);
+        ada.deposit("10").await.expect_status(201);
+        let hold = json!({"type": "hold", "account_number": ada.account, "amount": "1"});
+        let body = json!({"group": "HELD", "transactions": [hold]});
+        let held = ids(&ada.post("/transactions/batch", body).send().await.expect_status(200))[0].clone();
+        clerk.reverse_group(&held).await.expect_problem(404, "transaction_not_found");
     }
 
     async fn what_has_no_group_is_not_reversed_as_one(bank: &TestBank) {
@@ -192,7 +249,7 @@ bank_tests! {
         let wrong: Vec<_> = bank.books_wrong().await.into_iter().map(|(invariant, _)| invariant).collect();
         assert_eq!(
             wrong,
-            ["texts are as they were written, or erased", "movements are found by reference and metadata"]
+            ["texts are as they were written, or erased", "movements are found by reference, group and metadata"]
         );
         bank.tamper(&forged.replace("RUN-2", "RUN-1")).await;
     }

@@ -455,8 +455,8 @@ bank_tests! {
         disarm(bank).await;
         let (texts, owned, found) = (
             "texts are as they were written, or erased",
-            "references and metadata belong to movements, and each reference to one",
-            "movements are found by reference and metadata",
+            "references, groups and metadata belong to movements, and each reference to one",
+            "movements are found by reference, group and metadata",
         );
         let is = |id: &str| row(bank, "id", id);
         let literal = |id: &str| row(bank, "", id).trim_start_matches(" = ").to_owned();

@@ -393,6 +393,11 @@ impl IdempotencyKey {
         self.digest(user_id, format!("\n{index}").as_bytes())
     }
 
+    /// The same for the reversal of one movement of a group: the group may have more by the next time.
+    pub fn of_reversal(&self, user_id: Uuid, transaction_id: Uuid) -> Option<[u8; 16]> {
+        self.digest(user_id, format!("\n{transaction_id}").as_bytes())
+    }
+
     fn digest(&self, user_id: Uuid, suffix: &[u8]) -> Option<[u8; 16]> {
         let key = self.0.as_ref()?;
         let digest = Sha256::new().chain_update(user_id).chain_update(key).chain_update(suffix).finalize();

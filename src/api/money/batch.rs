@@ -333,6 +333,7 @@ pub async fn carry_out(
     preview: PreviewQuery,
 ) -> Result<Json<BatchResult>> {
     context.note_accounts(commands.iter().flat_map(|command| command.movement.accounts()));
+    let reverses: Vec<_> = commands.iter().map(|it| it.reverses.as_ref().map(|it| it.transaction_id)).collect();
     let verdicts = preview.submit(app, commands, atomic).await?;
     if atomic && verdicts.iter().any(Result::is_err) {
         return Err(Error::BatchRefused(verdicts.into_iter().map(Result::err).collect()));
@@ -340,17 +341,20 @@ pub async fn carry_out(
     if verdicts.iter().any(Result::is_err) {
         context.set_partly_refused();
     }
-    let result = result(app, verdicts).await?;
+    let result = result(app, verdicts, reverses).await?;
     let shown = result.data.iter().filter_map(|item| item.transaction.as_ref());
     preview.put_on_record(app, context, caller, shown.map(|transaction| transaction.account_number)).await?;
     Ok(Json(if preview.is_wanted() { result.into_preview() } else { result }))
 }
 
-async fn result(app: &App, verdicts: Verdicts) -> Result<BatchResult> {
+/// `reverses` has the movement that each item was to undo.
+async fn result(app: &App, verdicts: Verdicts, reverses: Vec<Option<Uuid>>) -> Result<BatchResult> {
     let mut data = Vec::with_capacity(verdicts.len());
-    for verdict in verdicts {
+    for (verdict, reverses) in verdicts.into_iter().zip(reverses) {
         data.push(match verdict {
-            Ok(Receipt::Posted(entry)) => ItemResult::booked(entry.into(), false),
+            Ok(Receipt::Posted(entry)) => {
+                ItemResult::booked(TransactionBody::from(entry).with_other_half(reverses, None), false)
+            }
             Ok(Receipt::Held(hold)) => ItemResult::booked(hold.into(), false),
             Ok(Receipt::Replay { transaction_id }) => {
                 ItemResult::booked(transactions::earlier(app, transaction_id).await?, true)

@@ -22,7 +22,7 @@ use crate::api::money::movements::{self, Answer, PendingResponse, PostedResponse
 use crate::api::money::preview::PreviewQuery;
 use crate::api::money::tags::{self, Metadata};
 use crate::api::money::transactions;
-use crate::bank_account::BankAccount;
+use crate::bank_account::{BankAccount, BankAccountId, OpenedBankAccount};
 use crate::books::audit_event::Action;
 use crate::books::command::{Command, DualControl, Reverses};
 use crate::books::entry::Transaction;
@@ -61,7 +61,7 @@ pub struct GroupReversalRequest {
 ///
 /// Books the same amount the other way round, once: a withdrawal for a deposit, a deposit for a withdrawal, a transfer
 /// back from the receiver to the sender. Answers with the new movement as the account sees it that gives the money back, or
-/// gets it back in cash. A reversal itself is not reversed.
+/// gets it back from the bank. A reversal itself is not reversed.
 #[utoipa::path(
     post,
     path = "/transactions/{id}/reverse",
@@ -95,7 +95,8 @@ pub async fn reverse(
     // The journal never changes: what is read here is what the ledger would find.
     let booked = app.db.transaction(id).await?.ok_or_else(not_found)?;
     let terms = terms(&booked, request.reason, tags::of_request(request.reference, request.metadata));
-    let command = movements::command(&app, &context, caller, key, mirror(&app, &booked).await?, terms);
+    let opened = bank_accounts_of(&app, std::slice::from_ref(&booked)).await?;
+    let command = movements::command(&app, &context, caller, key, mirror(&booked, &opened)?, terms);
     let command = Command { reverses: Some(reverses(&context, id)), ..command };
     movements::carry_out(&app, &context, caller, command, preview).await
 }
@@ -119,7 +120,7 @@ pub async fn reverse(
     responses(
         (status = OK, description = "The reversals, in the order in which the movements were asked for", body = BatchResult),
         (status = FORBIDDEN, description = "For staff and admins"),
-        (status = NOT_FOUND, description = "No such movement"),
+        (status = NOT_FOUND, description = "No such movement, or nothing of its group is booked"),
         (status = CONFLICT, description = "The movement is in no group, or one of its movements cannot be reversed: nothing was booked, `errors` says which and why"),
     ),
     security(("bearer" = []))
@@ -137,23 +138,27 @@ pub async fn reverse_group(
         None => return Err(without_group(&app, id).await?),
     };
     let booked = app.db.transactions_of(&group, batch::MAX_ITEMS as i64 + 1).await?;
+    if booked.is_empty() {
+        return Err(not_found());
+    }
     if booked.len() > batch::MAX_ITEMS {
         let detail = "The group has more than 1,000 movements. Reverse them one by one.";
         return Err(Error::conflict(ProblemCode::GroupTooLarge, detail));
     }
     batch::take_requests_for(&app, caller, booked.len())?;
-    let mut commands = Vec::with_capacity(booked.len());
-    for (index, booked) in booked.iter().enumerate() {
+    let opened = bank_accounts_of(&app, &booked).await?;
+    let command = |booked: &Transaction| {
         let terms = terms(booked, request.reason.clone(), Tags::default());
-        let movement = mirror(&app, booked).await?;
-        commands.push(Command {
+        let movement = mirror(booked, &opened)?;
+        Ok(Command {
             reverses: Some(reverses(&context, booked.id)),
-            idempotency_key: key.of_item(caller.user_id, index),
+            idempotency_key: key.of_reversal(caller.user_id, booked.id),
             // One that waits would split the group.
             dual_control: DualControl::Refuse,
             ..movements::command(&app, &context, caller, IdempotencyKey::default(), movement, terms)
-        });
-    }
+        })
+    };
+    let commands = booked.iter().map(command).collect::<Result<_>>()?;
     batch::carry_out(&app, &context, caller, commands, true, preview).await
 }
 
@@ -184,15 +189,23 @@ fn reverses(context: &RequestContext, transaction_id: Uuid) -> Reverses {
     Reverses { transaction_id, record: Box::new(context.event(Action::MovementReversed)) }
 }
 
-/// Against the account of the bank's that it went against.
-async fn mirror(app: &App, booked: &Transaction) -> Result<Movement> {
+/// The bank's own accounts, if one of the movements is against another than the cash.
+async fn bank_accounts_of(app: &App, booked: &[Transaction]) -> Result<Vec<OpenedBankAccount>> {
+    let is_in_cash = |id: Option<BankAccountId>| id.is_none_or(|id| id == BankAccount::CASH.id);
+    match booked.iter().all(|booked| is_in_cash(booked.bank_account_id())) {
+        true => Ok(Vec::new()),
+        false => Ok(app.db.bank_accounts().await?),
+    }
+}
+
+/// The movement the other way round, against the account of the bank's that it went against.
+fn mirror(booked: &Transaction, opened: &[OpenedBankAccount]) -> Result<Movement> {
     let (from, to) = booked.sides();
+    let mut known = opened.iter().map(|opened| opened.account).chain([BankAccount::CASH]);
     let against = match booked.bank_account_id() {
-        None => BankAccount::CASH,
-        Some(id) => app.db.bank_account(id).await?.ok_or_else(|| {
-            Error::Internal(format!("transaction {} is against an account that the bank does not have", booked.id))
-        })?,
+        None => Some(BankAccount::CASH),
+        Some(id) => known.find(|account| account.id == id),
     };
-    let movement = Movement::between(from, to, against).map(Movement::mirror);
-    movement.ok_or_else(|| Error::Internal(format!("transaction {} has no customer's side", booked.id)))
+    let movement = against.and_then(|against| Movement::between(from, to, against)).map(Movement::mirror);
+    movement.ok_or_else(|| Error::Internal(format!("transaction {} lacks a side", booked.id)))
 }
