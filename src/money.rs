@@ -393,6 +393,15 @@ mod tests {
         error.to_string().split(':').next().unwrap_or_default().to_owned()
     }
 
+    #[test]
+    fn a_sum_may_be_more_than_one_account_can_hold() {
+        let all = i128::from(i64::MAX) * 1_000;
+        let sum = |minor_units, code| MoneySum::new(minor_units, currency(code)).to_string();
+        assert_eq!(sum(all, "USD"), "92233720368547758070.00");
+        assert_eq!(sum(-all - 5, "KWD"), "-9223372036854775807.005");
+        assert_eq!((sum(0, "USD"), sum(all, "JPY")), ("0.00".to_owned(), all.to_string()));
+    }
+
     proptest! {
         /// In a currency of any decimals, an amount and money compare as they would in millionths.
         #[test]

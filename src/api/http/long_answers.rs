@@ -32,6 +32,8 @@ struct Shared {
     under_way: Mutex<HashMap<Uuid, usize>>,
     /// Permits to read a page.
     reads: Semaphore,
+    /// The permit to add up the whole books.
+    sums: Semaphore,
     /// Pages, by caller. None for any number.
     pages: Option<Limiter<Uuid>>,
 }
@@ -46,7 +48,12 @@ impl LongAnswers {
     /// Whether one caller may read only so fast.
     pub fn new(is_limited: bool) -> Self {
         let pages = is_limited.then(|| Limiter::new(PAGES_OF_A_CALLER));
-        Self(Arc::new(Shared { under_way: Mutex::default(), reads: Semaphore::new(READS_AT_ONCE), pages }))
+        Self(Arc::new(Shared {
+            under_way: Mutex::default(),
+            reads: Semaphore::new(READS_AT_ONCE),
+            sums: Semaphore::new(1),
+            pages,
+        }))
     }
 
     pub fn forget_idle(&self, now: Instant) {
@@ -75,6 +82,12 @@ impl LongAnswers {
     pub async fn read_permit(&self) -> Option<SemaphorePermit<'_>> {
         // None only if it were closed, which nobody does.
         self.0.reads.acquire().await.ok()
+    }
+
+    /// The permit to add up the whole books, one after the other: keep it while reading. They take a while on a large bank,
+    /// and nobody else's pages wait for them.
+    pub async fn sums_permit(&self) -> Option<SemaphorePermit<'_>> {
+        self.0.sums.acquire().await.ok()
     }
 
     /// Waits until a caller may read another page.

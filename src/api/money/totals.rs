@@ -1,5 +1,7 @@
 //! The bank at a glance: `GET /totals`.
 
+use std::time::Duration;
+
 use axum::extract::State;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -7,9 +9,10 @@ use uuid::Uuid;
 
 use crate::api::App;
 use crate::api::http::caller::Reader;
+use crate::api::http::context::RequestContext;
 use crate::api::http::error::{Error, Result};
 use crate::api::http::extract::Json;
-use crate::api::money::trial_balance::COST;
+use crate::api::money::trial_balance::{COST, currency_of};
 use crate::books::account::AccountStatus;
 use crate::books::movement::MovementType;
 use crate::db::bank_totals::{CustomersHoldings, MovementsOfAKind};
@@ -17,7 +20,7 @@ use crate::money::{Currency, MoneySum};
 use crate::timestamp::{self, Timestamp};
 
 /// A movement that was asked for so long before the day began may be booked in it.
-const LONGEST_WAY_TO_THE_BOOKS: std::time::Duration = std::time::Duration::from_secs(60);
+const LONGEST_WAY_TO_THE_BOOKS: Duration = Duration::from_secs(60);
 
 /// How many customers and accounts the bank has, what they hold, and what has moved today.
 #[derive(Debug, Serialize, ToSchema)]
@@ -26,7 +29,7 @@ pub struct Totals {
     at: Timestamp,
     customers: CustomersTotal,
     accounts: AccountsTotal,
-    /// What customers' accounts hold, one for each currency that an account is open in.
+    /// What these accounts hold, one for each currency that an account is open in.
     balances: Vec<BalanceTotal>,
     today: Today,
 }
@@ -34,8 +37,10 @@ pub struct Totals {
 /// People by their status.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct CustomersTotal {
+    /// Those who may do what customers do.
     #[schema(example = 1200, minimum = 0)]
     active: i64,
+    /// Those whom the bank has frozen.
     #[schema(example = 3, minimum = 0)]
     frozen: i64,
     /// Those who have left the bank.
@@ -43,18 +48,21 @@ pub struct CustomersTotal {
     closed: i64,
 }
 
-/// Customers' accounts by their status.
+/// Everybody's accounts by their status: people who work at the bank may have some, too.
 #[derive(Debug, Default, Serialize, ToSchema)]
 pub struct AccountsTotal {
+    /// Those that take movements.
     #[schema(example = 1900, minimum = 0)]
     open: i64,
+    /// Those on which the bank has stopped all movements.
     #[schema(example = 5, minimum = 0)]
     frozen: i64,
+    /// Those that are closed for good.
     #[schema(example = 130, minimum = 0)]
     closed: i64,
 }
 
-/// What customers' accounts of one currency hold together.
+/// What the accounts of one currency hold together.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct BalanceTotal {
     currency: Currency,
@@ -81,6 +89,7 @@ pub struct MovementTotal {
     currency: Currency,
     #[serde(rename = "type")]
     movement_type: MovementType,
+    /// How many there were.
     #[schema(example = 310, minimum = 1)]
     count: i64,
     /// What they moved together.
@@ -103,9 +112,11 @@ pub struct MovementTotal {
     ),
     security(("bearer" = []))
 )]
-pub async fn show(State(app): State<App>, Reader(caller): Reader) -> Result<Json<Totals>> {
+pub async fn show(State(app): State<App>, context: RequestContext, Reader(caller): Reader) -> Result<Json<Totals>> {
+    // Sums say nothing about anybody.
+    context.set_on_record();
     app.auth.requests.take_many(caller.user_id, COST)?;
-    let _permit = app.long_answers.read_permit().await;
+    let _permit = app.long_answers.sums_permit().await;
     let at = Timestamp::now();
     let since = app.calendar.day_of(at).starts;
     let mut tx = app.db.snapshot().await?;
@@ -149,9 +160,4 @@ impl TryFrom<MovementsOfAKind> for MovementTotal {
         let amount = MoneySum::new(moved.amount.minor_units(), currency);
         Ok(Self { currency, movement_type: moved.movement_type, count: moved.count, amount })
     }
-}
-
-/// A currency that the books name.
-pub fn currency_of(code: &str) -> Result<Currency> {
-    Currency::from_code(code).ok_or_else(|| Error::Internal(format!("the books have an unknown currency: {code}")))
 }

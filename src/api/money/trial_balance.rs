@@ -8,16 +8,16 @@ use validator::Validate;
 use crate::account_number::AccountNumber;
 use crate::api::App;
 use crate::api::http::caller::Reader;
+use crate::api::http::context::RequestContext;
 use crate::api::http::error::{Error, Result};
 use crate::api::http::extract::{Json, Query};
-use crate::api::money::totals::currency_of;
 use crate::bank_account::{BankAccountCode, BankAccountKind, OpenedBankAccount};
 use crate::db::bank_totals::TrialBalance;
 use crate::money::{Currency, MoneySum};
 use crate::problem_code::ProblemCode;
 use crate::timestamp::Timestamp;
 
-/// How many requests it costs beside itself: it reads every account and the whole journal.
+/// How many requests it costs beside itself to add up the books: that reads every account, and most of the journal.
 pub const COST: u32 = 20;
 
 #[derive(Debug, Deserialize, Validate, IntoParams)]
@@ -32,7 +32,7 @@ pub struct TrialBalanceQuery {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = TrialBalance)]
 pub struct TrialBalanceBody {
-    /// The moment: every movement is in it that was booked by then.
+    /// The moment: every movement is in it that was booked by then, but for those that are being committed just now.
     at: Timestamp,
     /// One for each currency, by its code.
     data: Vec<CurrencyBalance>,
@@ -44,7 +44,7 @@ pub struct CurrencyBalance {
     currency: Currency,
     /// Customers' accounts as one line, then the bank's own that were ever used in this currency.
     accounts: Vec<AccountBalance>,
-    /// The sum of these balances: zero, unless somebody has changed the books behind the bank's back. Then `coffer doctor`
+    /// The sum of all balances: zero, unless somebody has changed the books behind the bank's back. Then `coffer doctor`
     /// says where.
     #[schema(example = "0.00")]
     sum: MoneySum,
@@ -67,7 +67,7 @@ pub struct AccountBalance {
 /// See what the bank has and owes
 ///
 /// The balance of every account at one moment, customers' together and the bank's own one by one, in each currency: they sum
-/// to zero. It reads the whole books, and costs as much as 20 other requests.
+/// to zero. It reads the whole books, one caller after the other, and costs as much as 20 other requests.
 #[utoipa::path(
     get,
     path = "/trial_balance",
@@ -82,20 +82,28 @@ pub struct AccountBalance {
 )]
 pub async fn show(
     State(app): State<App>,
+    context: RequestContext,
     Reader(caller): Reader,
     Query(query): Query<TrialBalanceQuery>,
 ) -> Result<Json<TrialBalanceBody>> {
-    let now = Timestamp::now();
-    if query.at.is_some_and(|at| at > now) {
+    // Sums say nothing about anybody.
+    context.set_on_record();
+    if query.at.is_some_and(|at| at > Timestamp::now()) {
         return Err(Error::invalid("?at", ProblemCode::AtInTheFuture, "send a moment that has passed"));
     }
     app.auth.requests.take_many(caller.user_id, COST)?;
-    let _permit = app.long_answers.read_permit().await;
+    let _permit = app.long_answers.sums_permit().await;
+    let at = query.at.unwrap_or_else(Timestamp::now);
     let mut tx = app.db.snapshot().await?;
-    let balances = tx.trial_balance(query.at.unwrap_or(Timestamp::MAX)).await?;
+    let balances = tx.trial_balance(at).await?;
     let opened = tx.bank_accounts().await?;
     let data = balances.into_iter().map(|(code, balance)| lines(&code, &balance, &opened));
-    Ok(Json(TrialBalanceBody { at: query.at.unwrap_or(now), data: data.collect::<Result<_>>()? }))
+    Ok(Json(TrialBalanceBody { at, data: data.collect::<Result<_>>()? }))
+}
+
+/// A currency that the books name.
+pub fn currency_of(code: &str) -> Result<Currency> {
+    Currency::from_code(code).ok_or_else(|| Error::Internal(format!("the books have an unknown currency: {code}")))
 }
 
 fn lines(code: &str, balance: &TrialBalance, opened: &[OpenedBankAccount]) -> Result<CurrencyBalance> {
