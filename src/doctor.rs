@@ -174,8 +174,9 @@ async fn entries(tx: &mut Tx<'_>) -> sqlx::Result<Vec<Finding>> {
 
 /// Each of a movement's requester, and each found by the account that was acted on, once it is posted.
 async fn tags(tx: &mut Tx<'_>) -> sqlx::Result<[Finding; 2]> {
-    let mut owned = Finding::new("references and metadata belong to movements, and each reference to one", "movements");
-    let mut found_by = Finding::new("movements are found by reference and metadata", "entries");
+    let mut owned =
+        Finding::new("references, groups and metadata belong to movements, and each reference to one", "movements");
+    let mut found_by = Finding::new("movements are found by reference, group and metadata", "entries");
     let (mut expected, mut found) = (SumOfRows::default(), SumOfRows::default());
     tx.visit_tags(|it| {
         owned.counted += 1;
@@ -403,21 +404,29 @@ async fn books(tx: &mut Tx<'_>) -> sqlx::Result<[Finding; 2]> {
 async fn bank_accounts(tx: &mut Tx<'_>) -> sqlx::Result<Finding> {
     let mut finding =
         Finding::new("the bank's own accounts are as the audit log says that they were opened", "accounts");
-    let mut recorded: BTreeMap<String, String> = BTreeMap::new();
+    let cash = BankAccount::CASH.code.to_string();
+    let mut recorded = vec![(cash, OpenedBankAccount::in_words("Cash", BankAccountKind::Asset), None)];
     tx.visit_records_of_bank_accounts(|record| {
-        recorded.insert(record.subject.unwrap_or_default(), record.detail.unwrap_or_default());
+        recorded.push((record.subject.unwrap_or_default(), record.detail.unwrap_or_default(), record.actor_id));
     })
     .await?;
-    let cash = (BankAccount::CASH.code.to_string(), OpenedBankAccount::in_words("Cash", BankAccountKind::Asset));
-    recorded.extend([cash]);
-    for opened in tx.bank_accounts().await? {
-        finding.counted += 1;
-        let as_recorded = recorded.remove(opened.account.code.as_str());
-        if as_recorded.is_none_or(|words| words != OpenedBankAccount::in_words(&opened.name, opened.kind)) {
-            finding.blame(format_args!("account {}", opened.account.code));
+    let opened = tx.bank_accounts().await?;
+    finding.counted = opened.len() as u64;
+    for (id, as_recorded) in recorded.iter().enumerate() {
+        let is_it = |opened: &&OpenedBankAccount| usize::try_from(opened.account.id.as_i16()) == Ok(id);
+        let stored = opened.iter().find(is_it).map(|opened| {
+            let words = OpenedBankAccount::in_words(&opened.name, opened.kind);
+            (opened.account.code.to_string(), words, opened.opened_by)
+        });
+        if stored.as_ref() != Some(as_recorded) {
+            finding.blame(format_args!("account {}", as_recorded.0));
         }
     }
-    recorded.into_keys().for_each(|code| finding.blame(format_args!("account {code}")));
+    let is_recorded =
+        |opened: &&OpenedBankAccount| usize::try_from(opened.account.id.as_i16()).is_ok_and(|id| id < recorded.len());
+    opened.iter().filter(|opened| !is_recorded(opened)).for_each(|opened| {
+        finding.blame(format_args!("account {}", opened.account.code));
+    });
     Ok(finding)
 }
 

@@ -205,6 +205,7 @@ impl Tx<'_> {
                              or t.initiated_by <> a.requested_by
                              or a.reverses is distinct from r.transaction_id))
                     or (a.status = 'approved' and (a.decided_by is null or a.decided_by = a.requested_by))
+                    or not exists (select 1 from bank_accounts b where b.id = a.bank_account_id)
                  order by a.id",
             )
             .fetch(conn),

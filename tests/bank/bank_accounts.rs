@@ -55,6 +55,14 @@ bank_tests! {
         let codes: Vec<_> = listed.body["data"].as_array().expect("a list").iter().map(|it| &it["code"]).collect();
         assert_eq!(codes, ["cash", "fees"]);
         assert_eq!((&listed.body["data"][0]["opened_at"], &listed.body["data"][1]), (&Value::Null, &opened.body));
+        assert_eq!(opened.header("Location"), Some("/bank_accounts/fees"));
+        assert_eq!(clerk.get("/bank_accounts/fees").send().await.expect_status(200).body, opened.body);
+        for code in ["fines", "customers"] {
+            let path = format!("/bank_accounts/{code}");
+            clerk.get(&path).send().await.expect_problem(404, "bank_account_not_found");
+        }
+        let malformed = clerk.get("/bank_accounts/Fees").send().await;
+        malformed.expect_problem(422, "bank_account_code_malformed");
         for code in ["fees", "cash", "customers"] {
             admin.open_bank_account(code, "Another", "asset").await.expect_problem(409, "bank_account_exists");
         }
@@ -196,7 +204,6 @@ bank_tests! {
         assert_eq!(balances, json!({"customers": "-10.00", "cash": "10.00", "fees": "0.00", "sum": "0.00"}));
     }
 
-    /// It is not paid in by anybody, so nobody gives it to themselves; and it waits for approval like any other.
     async fn the_trial_balance_sums_to_zero_at_every_moment(bank: &TestBank) {
         with_accounts(bank).await;
         let (clerk, ada, bob) = (bank.employee("staff").await, bank.customer().await, bank.customer_in("EUR").await);
@@ -223,6 +230,54 @@ bank_tests! {
         assert_eq!((&long_ago["customers"], &long_ago["sum"]), (&json!("0.00"), &json!("0.00")));
         clerk.get("/trial_balance?at=2999-01-01T00:00:00Z").send().await.expect_problem(422, "at_in_the_future");
         ada.get("/trial_balance").send().await.expect_problem(403, "role_required");
+    }
+
+    /// What takes the power of the role is on record, whoever's account it is.
+    async fn what_staff_take_for_themselves_is_on_record(bank: &TestBank) {
+        let admin = with_accounts(bank).await;
+        let clerk = bank.employee("staff").await;
+        clerk.against("/deposit", &clerk.account, "999", "interest").await.expect_status(201);
+        let item = json!({"type": "withdrawal", "account_number": clerk.account, "amount": "1", "against": "fees"});
+        clerk.post("/transactions/batch", json!({"transactions": [item]})).send().await.expect_status(200);
+        clerk.deposit("5").await.expect_status(201);
+        let records = admin.get("/audit?action=movement_by_staff").send().await.expect_status(200);
+        let details: Vec<_> = records.body["data"].as_array().expect("a list").iter().map(|it| &it["detail"]).collect();
+        assert_eq!(details.len(), 2, "{details:?}");
+        assert!(details[1].as_str().is_some_and(|detail| detail.contains("999.00 USD")), "{details:?}");
+    }
+
+    async fn no_customer_limits_the_fees_of_the_bank(bank: &TestBank) {
+        with_accounts(bank).await;
+        let (clerk, ada) = (bank.employee("staff").await, bank.customer().await);
+        ada.deposit("100").await.expect_status(201);
+        let limits = ada.request(Method::PUT, &format!("/accounts/{}/limits", ada.account));
+        limits.json(json!({"per_day": "10", "movements_per_day": 1})).send().await.expect_status(200);
+        clerk.against("/withdraw", &ada.account, "50", "fees").await.expect_status(201);
+        ada.withdraw("10").await.expect_status(201);
+        clerk.against("/withdraw", &ada.account, "1", "fees").await.expect_status(201);
+        clerk.against("/withdraw", &ada.account, "1", "cash").await.expect_problem(409, "limit_exceeded");
+        let path = format!("/accounts/{}/limits", ada.account);
+        let used = ada.get(&path).send().await.expect_status(200);
+        assert_eq!(
+            (used.text_at("/per_day/used"), &used.body["movements_per_day"]["used"]),
+            ("10.00".to_owned(), &json!(1))
+        );
+    }
+
+    async fn a_bank_opens_so_many_accounts_and_no_more(bank: &TestBank) {
+        let admin = bank.employee("admin").await;
+        let many = "with recursive n(i) as (select 1 union all select i + 1 from n where i < 999)
+                    insert into bank_accounts (id, code, name, kind, opened_at) select i, 'own_' || i, 'Own', 'asset', 0 from n";
+        bank.tamper(many).await;
+        admin.open_bank_account("last", "The last", "asset").await.expect_status(201);
+        admin.open_bank_account("more", "One more", "asset").await.expect_problem(409, "too_many_bank_accounts");
+        // As it was, so that the books are right in the end.
+        let on = if bank.kind == Kind::Postgres { " on bank_accounts" } else { "" };
+        for trigger in ["bank_accounts_refuse_change", "bank_accounts_refuse_delete"] {
+            bank.tamper(&format!("drop trigger if exists {trigger}{on}")).await;
+        }
+        bank.tamper("delete from bank_accounts where code like 'own_%'").await;
+        bank.tamper("update bank_accounts set id = 1 where code = 'last'").await;
     }
 
     async fn of_many_admins_who_open_one_code_one_does(bank: &TestBank) {
@@ -266,8 +321,8 @@ bank_tests! {
 
         let totals = clerk.get("/totals").send().await.expect_status(200);
         assert_eq!(totals.body["customers"], json!({"active": 2, "frozen": 0, "closed": 0}));
-        let open = bank.number("select count(*) from accounts where status = 'open'").await;
-        assert_eq!(totals.body["accounts"], json!({"open": open, "frozen": 1, "closed": 1}));
+        // The clerk has one, too.
+        assert_eq!(totals.body["accounts"], json!({"open": 3, "frozen": 1, "closed": 1}));
         let balances = totals.body["balances"].as_array().expect("a list");
         let dollars = balances.iter().find(|it| it["currency"] == "USD").expect("dollars");
         assert_eq!(dollars["balance"], "95.50");
@@ -342,6 +397,8 @@ bank_tests! {
                 admin.request(Method::POST, &format!("/approvals/{id}/approve")).send().await.expect_status(200);
             assert_eq!(approved.text_at("/against"), "interest");
         }
+        let moved = admin.get("/totals").send().await.expect_status(200);
+        assert_eq!(moved.body["today"]["movements"][0]["count"], 2, "{}", moved.body);
         assert_eq!(clerk.balance().await, "10.00");
         assert_eq!(admin.trial_balance("", "USD").await["interest"], "0.00");
     }
@@ -383,7 +440,28 @@ bank_tests! {
         let moved = |account: i64| format!("update transactions set credit_account = {account} where id = {fee}");
         let of_fees = bank.number(&format!("select credit_account from transactions where id = {fee}")).await;
         let is_fees = "where code = 'fees'";
-        let forgeries: [(String, String, &[&str]); 6] = [
+        let swapped = |one: i64, other: i64| {
+            let set = |from: i64, to: i64| format!("update bank_accounts set id = {to} where id = {from}");
+            format!("{}; {}; {}", set(one, 99), set(other, one), set(99, other))
+        };
+        let (pending, of_nothing) = ("what was approved is booked, and nothing that was not", "bank_account_id = 555");
+        let large = json!({"account_number": ada.account, "amount": "1000.01"});
+        clerk.post("/deposit", large).send().await.expect_status(202);
+        bank.tamper_with_approvals("select 1").await;
+        let forgeries: [(String, String, &[&str]); 9] = [
+            (swapped(1, 2), swapped(1, 2), &[own]),
+            (
+                format!("update bank_accounts set opened_by = null {is_fees}"),
+                format!(
+                    "update bank_accounts set opened_by = (select actor_id from audit_log where subject = 'fees') {is_fees}"
+                ),
+                &[own],
+            ),
+            (
+                format!("update approvals set {of_nothing}"),
+                format!("update approvals set bank_account_id = 0 where {of_nothing}"),
+                &[pending],
+            ),
             (
                 format!("update bank_accounts set name = 'Mine' {is_fees}"),
                 format!("update bank_accounts set name = 'Fees earned' {is_fees}"),
