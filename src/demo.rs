@@ -123,7 +123,7 @@ async fn unfinished(db: &Db) -> Result<Option<(User, Accounts)>, AnyError> {
     };
     let [everyday, savings, travel] = LABELS;
     let mut tx = db.begin().await?;
-    let of_bank = BankAccounts::open(&mut tx).await?;
+    let of_bank = BankAccounts::open(&mut tx, user.created_at).await?;
     tx.commit().await?;
     let (everyday, savings, travel) = (labelled(everyday)?, labelled(savings)?, labelled(travel)?);
     Ok(Some((user, Accounts { everyday, savings, travel, of_bank })))
@@ -144,22 +144,27 @@ struct BankAccounts {
 
 impl BankAccounts {
     /// Opens those that the bank does not have yet.
-    async fn open(tx: &mut Tx<'_>) -> Result<Self, AnyError> {
-        let fees = Self::open_one(tx, "fees", "Fees earned", BankAccountKind::Income).await?;
-        let interest = Self::open_one(tx, "interest", "Interest paid", BankAccountKind::Expense).await?;
+    async fn open(tx: &mut Tx<'_>, opened_at: Timestamp) -> Result<Self, AnyError> {
+        let fees = Self::open_one(tx, "fees", "Fees earned", BankAccountKind::Income, opened_at).await?;
+        let interest = Self::open_one(tx, "interest", "Interest paid", BankAccountKind::Expense, opened_at).await?;
         Ok(Self { fees, interest })
     }
 
-    async fn open_one(tx: &mut Tx<'_>, code: &str, name: &str, kind: BankAccountKind) -> Result<BankAccount, AnyError> {
+    async fn open_one(
+        tx: &mut Tx<'_>,
+        code: &str,
+        name: &str,
+        kind: BankAccountKind,
+        opened_at: Timestamp,
+    ) -> Result<BankAccount, AnyError> {
         let code: BankAccountCode = code.parse()?;
         let known = tx.bank_accounts().await?.into_iter().find(|opened| opened.account.code == code);
         if let Some(opened) = known {
             return Ok(opened.account);
         }
-        let now = Timestamp::now();
-        let event = Event::at(Action::BankAccountOpened, now).on(code);
+        let event = Event::at(Action::BankAccountOpened, Timestamp::now()).on(code);
         tx.append_to_audit_log(&[event.detail(OpenedBankAccount::in_words(name, kind))]).await?;
-        Ok(tx.insert_bank_account(code, name, kind, None, now).await?.account)
+        Ok(tx.insert_bank_account(code, name, kind, None, opened_at).await?.account)
     }
 }
 
@@ -199,7 +204,7 @@ async fn open_accounts(db: &Db) -> Result<(User, Accounts), AnyError> {
             error.into()
         }
     })?;
-    let of_bank = BankAccounts::open(&mut tx).await?;
+    let of_bank = BankAccounts::open(&mut tx, opened_at).await?;
     let mut opened_at = opened_at;
     let mut open = async |label: &str, currency: &str| -> Result<AccountNumber, AnyError> {
         let currency = Currency::from_code(currency).ok_or("an unknown currency")?;
@@ -375,7 +380,7 @@ async fn book(
         let commands = numbered
             .map(|(planned, number)| planned.command(requester, &format!("{name} {number}")))
             .collect::<Result<_, _>>()?;
-        for verdict in committer.submit_all(commands, true).await? {
+        for verdict in committer.submit_all(commands, false).await? {
             verdict?;
         }
         booked += some.len();
@@ -393,8 +398,17 @@ impl Planned {
         uuid::Builder::from_unix_timestamp_millis(self.at.as_unix_seconds().unsigned_abs() * 1_000, &random).into_uuid()
     }
 
-    /// What a program for household accounts would note, where it knows.
+    /// What a program for household accounts would note, where it knows. The movements of a journey are a group.
     fn tags(&self) -> Tags {
+        let journey = match self.description {
+            "Hotel in Lisbon" | "Lunch" => Some("Lisbon"),
+            "Hotel in Vienna" | "Opera" => Some("Vienna"),
+            _ => None,
+        };
+        self.category().in_group(journey.map(str::to_owned))
+    }
+
+    fn category(&self) -> Tags {
         let category = match self.description {
             "Rent" | "Electricity" | "Telephone" => "home",
             "Groceries" | "Coffee" | "Restaurant" => "food",
