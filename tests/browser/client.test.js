@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { Coffer, NetworkError, ProblemError, SignedOutError, newIdempotencyKey } from '../../web/api/coffer.js';
-import { APPROVAL_ABOVE, Bank, PASSWORD } from './bank.js';
+import { APPROVAL_ABOVE, Bank, PASSWORD, freshEmail } from './bank.js';
 
 describe('the client', () => {
   let bank;
@@ -230,6 +230,31 @@ describe('the client', () => {
     assert.deepEqual(all, [ada.number]);
     const reversal = await staff.reverse(first.id, 'A mistake', { reference: 'R-1', metadata: { case: '7' } });
     assert.deepEqual([reversal.reference, reversal.metadata], ['R-1', { case: '7' }]);
+  });
+
+  test('keeps accounts of the bank itself, and undoes a group', async () => {
+    const [ada, boss] = [await bank.customer({ amount: '100' }), { email: freshEmail() }];
+    bank.createAdmin(boss.email);
+    const { coffer } = await signedIn(boss);
+    const fees = await coffer.openBankAccount({ code: 'fees', name: 'Fees earned', kind: 'income' });
+    assert.deepEqual(await coffer.bankAccount('fees'), fees);
+    assert.deepEqual(
+      (await coffer.bankAccounts()).data.map(({ code }) => code),
+      ['cash', 'fees'],
+    );
+    const fee = { type: 'withdrawal', account_number: ada.number, amount: '2.50', against: 'fees' };
+    const { data } = await coffer.batch({ group: 'MAY', atomic: true, transactions: [fee, fee] });
+    assert.deepEqual([data[0].transaction.group, data[0].transaction.against], ['MAY', 'fees']);
+    const dollars = async () => (await coffer.trialBalance()).data.find(({ currency }) => currency === 'USD');
+    const ofFees = ({ accounts }) => accounts.find(({ code }) => code === 'fees').balance;
+    assert.deepEqual([ofFees(await dollars()), (await dollars()).sum], ['-5.00', '0.00']);
+    const found = [];
+    for await (const entry of coffer.movements({ group: 'MAY', against: 'fees' })) found.push(entry.amount);
+    assert.deepEqual(found, ['2.50', '2.50']);
+    assert.equal((await coffer.reverseGroup(data[1].transaction.id, 'A mistake')).booked, 2);
+    assert.equal(ofFees(await dollars()), '0.00');
+    const withdrawals = (await coffer.totals()).today.movements.find(({ type }) => type === 'withdrawal');
+    assert.ok(withdrawals.count >= 2);
   });
 
   test('takes the address of the bank alone', async () => {

@@ -137,4 +137,33 @@ describe('a movement', () => {
     await visitor.text('same');
     await visitor.leave();
   });
+
+  test('in a group is found and reversed with the others', async () => {
+    const [ada, bob, clerk] = [
+      await bank.customer({ name: 'Ada', amount: '50' }),
+      await bank.customer({ name: 'Bob' }),
+      await bank.customer({ name: 'Charles Clerk' }),
+    ];
+    await bank.giveRole(clerk, 'staff');
+    const pay = (amount) => ({ type: 'transfer', from_account: ada.number, to_account: bob.number, amount });
+    const batch = { atomic: true, group: 'RUN-1', transactions: [pay('5'), pay('6')] };
+    await bank.call('POST', '/transactions/batch', { token: ada.token, body: batch });
+    const visitor = await signedIn(clerk);
+    const { page } = visitor;
+    await visitor.go('#/staff/movements', 'All movements');
+    await page.getByText('More filters').click();
+    await page.getByLabel('Group').fill('RUN-1');
+    await page.waitForFunction(() => document.querySelectorAll('.what a').length === 2);
+    await page.locator('.what a').first().click();
+    await visitor.heading('Transfer');
+    await visitor.text('RUN-1');
+    await page.getByRole('button', { name: 'Reverse the group' }).click();
+    await look(page, '65-reverse-a-group');
+    await page.getByRole('dialog').getByRole('button', { name: 'Reverse the group' }).click();
+    await visitor.text('2 movements are reversed.');
+    await page.getByText('by a later movement').waitFor();
+    assert.equal(await page.getByRole('button', { name: 'Reverse the group' }).count(), 0);
+    assert.equal(await bank.balance(ada), '50.00');
+    await visitor.leave();
+  });
 });

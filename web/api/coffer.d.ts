@@ -450,6 +450,14 @@ export class Coffer extends EventTarget {
      */
     movements: (filter?: HistoryFilter, options?: Options) => AsyncGenerator<Entry, void, void>;
     /**
+     * Undoes every movement of the group that this one is in, all or none.
+     * @param {string} id of one of them
+     * @param {string} [reason] for statement and audit log
+     * @param {MovementOptions} [options]
+     * @returns {Promise<BatchResult>}
+     */
+    reverseGroup: (id: string, reason?: string, options?: MovementOptions) => Promise<BatchResult>;
+    /**
      * The bank's own accounts, the cash first, for staff: what {@link deposit} and {@link withdraw} take as `against`.
      * @param {Options} [options]
      * @returns {Promise<{data: BankAccount[]}>}
@@ -457,6 +465,12 @@ export class Coffer extends EventTarget {
     bankAccounts: (options?: Options) => Promise<{
         data: BankAccount[];
     }>;
+    /**
+     * @param {string} code
+     * @param {Options} [options]
+     * @returns {Promise<BankAccount>}
+     */
+    bankAccount: (code: string, options?: Options) => Promise<BankAccount>;
     /**
      * Opens one for good, for admins.
      * @param {{code: string, name: string, kind: BankAccountKind}} account
@@ -657,6 +671,7 @@ export type Terms = Tagged & {
     account_number: string;
     counterparty: string | null;
     against: string | null;
+    group: string | null;
     direction: "credit" | "debit";
     amount: string;
     currency: string;
@@ -708,6 +723,7 @@ export type Approval = Tagged & {
     account_number?: string;
     from_account?: string;
     to_account?: string;
+    against?: string;
     amount?: string;
     currency?: string;
     limits?: LimitValues & {
@@ -819,8 +835,12 @@ export type BatchItem = ({
 } & (Movement | Transfer)) | ({
     type: "hold";
 } & HoldOrder);
+/**
+ * Movements with the same `group` are found together, and {@link Coffer.reverseGroup} undoes them together.
+ */
 export type Batch = {
     atomic?: boolean;
+    group?: string;
     transactions: BatchItem[];
 };
 export type BatchResult = {
@@ -846,6 +866,7 @@ export type HistoryFilter = Tags & {
     direction?: "credit" | "debit" | "";
     counterparty?: string;
     against?: string;
+    group?: string;
     limit?: number;
 };
 /**

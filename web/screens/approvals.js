@@ -2,6 +2,7 @@
 
 import { groupDigits } from '../domain/account_number.js';
 import { formatMoment } from '../domain/dates.js';
+import { notCash } from '../domain/bank_accounts.js';
 import { actsForOthers } from '../domain/roles.js';
 import { ask } from '../ui/dialog.js';
 import { h, toast } from '../ui/dom.js';
@@ -150,14 +151,16 @@ function limitsInWords({ limits, currency = '' }) {
 }
 
 /** From where to where, with the customers whose accounts those are; or whose access it is about. @param {Tools} tools @param {Approval} approval */
-function ways({ people }, { type, account_number: only, from_account: from, to_account: to, user_id: person }) {
+function ways({ people }, approval) {
+  const { type, account_number: only, from_account: from, to_account: to, user_id: person } = approval;
   if (person) return h('p', null, 'For ', people.nameAndAddress(person));
   /** @param {string} words @param {string} number */
   const way = (words, number = '') =>
     h('p', null, `${words} `, h('span', { class: 'number' }, groupDigits(number)), ' · ', people.nameOfOwner(number));
   if (type === 'transfer') return [way('From', from), way('To', to)];
   if (type === 'limit_change') return way('Of', only);
-  return way(type === 'deposit' ? 'To' : 'From', only);
+  const against = notCash(approval);
+  return [way(type === 'deposit' ? 'To' : 'From', only), against && h('p', null, `Against ${against}`)];
 }
 
 /** @param {User} me @param {Approval} approval */

@@ -14,6 +14,7 @@ import { link, replaceWith } from '../ui/router.js';
 import { actsForOthers } from '../domain/roles.js';
 import { notFound } from '../ui/states.js';
 import { signed } from '../ui/passbook.js';
+import { reloadIf } from './account.js';
 import { leaveForApproval } from './movement.js';
 
 /** @import { Coffer, Entry, Transaction } from '../api/coffer.js' */
@@ -44,8 +45,15 @@ export async function receipt(context) {
       { class: 'actions no-print' },
       actsForOthers(me) &&
         !entry.reverses &&
-        !entry.reversed_by &&
-        h('button', { type: 'button', class: 'secondary', onclick: () => reverse(context, entry) }, 'Reverse'),
+        !entry.reversed_by && [
+          h('button', { type: 'button', class: 'secondary', onclick: () => reverse(context, entry) }, 'Reverse'),
+          entry.group &&
+            h(
+              'button',
+              { type: 'button', class: 'secondary', onclick: () => reverseGroup(context, entry) },
+              'Reverse the group',
+            ),
+        ],
       h('button', { type: 'button', class: 'secondary', onclick: () => print() }, icon('print'), 'Print'),
       h('a', { class: 'button primary', href: home }, 'Done'),
     ),
@@ -72,16 +80,7 @@ async function reverse({ bank, params, query }, entry) {
     text: `${formatMoney(entry.amount, entry.currency)} goes back to where it came from, as a new movement. A reversal cannot be reversed.`,
     verb: 'Reverse',
     danger: true,
-    fields: [
-      field({
-        name: 'reason',
-        label: 'Reason',
-        optional: true,
-        hint: 'The statement and the audit log show it.',
-        characters: 140,
-        autocomplete: 'off',
-      }),
-    ],
+    fields: [reasonField()],
     act: async ({ reason }) => {
       reversal = await bank.reverse(entry.id, reason || undefined, { idempotencyKey });
     },
@@ -92,6 +91,35 @@ async function reverse({ bank, params, query }, entry) {
   replaceWith(`/accounts/${params.number}/entries/${reversal.id}`, { for: query.get('for') });
 }
 
+/** Reverses all movements of the group, or none. @param {Context} context @param {Entry} entry */
+async function reverseGroup({ bank }, entry) {
+  const idempotencyKey = newIdempotencyKey();
+  let count = 0;
+  const done = await ask({
+    title: `Reverse all of ${entry.group}?`,
+    text: 'Every movement of this group goes back to where it came from, or none of them.',
+    verb: 'Reverse the group',
+    danger: true,
+    fields: [reasonField()],
+    act: async ({ reason }) => {
+      const { booked } = await bank.reverseGroup(entry.id, reason || undefined, { idempotencyKey });
+      count = booked;
+    },
+  });
+  if (done) toast(count === 1 ? 'The movement is reversed.' : `${count} movements are reversed.`);
+  reloadIf(done);
+}
+
+const reasonField = () =>
+  field({
+    name: 'reason',
+    label: 'Reason',
+    optional: true,
+    hint: 'The statement and the audit log show it.',
+    characters: 140,
+    autocomplete: 'off',
+  });
+
 /** @param {Entry} entry @param {(id: string) => string} hrefOf */
 function facts(entry, hrefOf) {
   /** @param {string} term @param {...Child} value */
@@ -101,6 +129,7 @@ function facts(entry, hrefOf) {
     { class: 'facts' },
     entry.description && line('Description', entry.description),
     entry.reference && line('Reference', entry.reference),
+    entry.group && line('Group', entry.group),
     Object.entries(entry.metadata).map(([key, value]) => line(`Metadata · ${key}`, value)),
     line('Account', groupDigits(entry.account_number)),
     entry.counterparty && line(entry.direction === 'credit' ? 'From' : 'To', groupDigits(entry.counterparty)),

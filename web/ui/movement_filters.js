@@ -14,7 +14,7 @@ import { whenTypedOut } from './typing.js';
 
 /**
  * As the fields have it: days, amounts as they are typed, and metadata as `key=value`.
- * @typedef {{type: MovementType | '', text: string, from: string, to: string, reference: string, metadata: string,
+ * @typedef {{type: MovementType | '', text: string, from: string, to: string, reference: string, group: string, metadata: string,
  *   min_amount: string, max_amount: string, direction: 'credit' | 'debit' | '', counterparty: string, against: string}} Filter
  */
 
@@ -42,6 +42,7 @@ export function filterOf(read) {
     from: text('from'),
     to: text('to'),
     reference: text('reference'),
+    group: text('group'),
     metadata: text('metadata'),
     min_amount: text('min_amount'),
     max_amount: text('max_amount'),
@@ -57,7 +58,10 @@ export function filterOf(read) {
  * @param {number} [decimals] of the currency
  * @returns {HistoryFilter}
  */
-export function asked({ type, text, from, to, reference, direction, against, ...typed }, decimals = MOST_DECIMALS) {
+export function asked(
+  { type, text, from, to, reference, group, direction, against, ...typed },
+  decimals = MOST_DECIMALS,
+) {
   const pair = PAIR.exec(typed.metadata);
   /** @param {string} amount */
   const amount = (amount) => readable(amount, () => parseMoney(amount, decimals));
@@ -67,6 +71,7 @@ export function asked({ type, text, from, to, reference, direction, against, ...
     from: from && startOfDay(from),
     to: to && startOfDay(to, 1),
     reference,
+    group,
     direction,
     against,
     min_amount: amount(typed.min_amount),
@@ -134,6 +139,7 @@ function usualFields(chosen) {
 function otherFields(chosen) {
   return [
     searchField('reference', 'Reference', chosen.reference, { placeholder: 'The whole of it', maxlength: 64 }),
+    searchField('group', 'Group', chosen.group, { placeholder: 'The whole of it', maxlength: 64 }),
     searchField('metadata', 'Metadata', chosen.metadata, { placeholder: 'order=42', maxlength: 180 }),
     searchField('min_amount', 'At least', chosen.min_amount, { inputmode: 'decimal', maxlength: 24 }),
     searchField('max_amount', 'At most', chosen.max_amount, { inputmode: 'decimal', maxlength: 24 }),
