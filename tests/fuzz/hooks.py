@@ -45,8 +45,10 @@ BEYOND_ANY_SCHEMA = {
 }
 # The same, of single operations.
 BEYOND_THE_SCHEMA_OF = {
+    "deposit": {"against_by_staff_only", "bank_account_not_found"},  # who asks, and what the bank has
+    "withdraw": {"against_by_staff_only", "bank_account_not_found"},
     # the type of a movement decides which accounts it has, and whether it ends
-    "batch": {"missing_field", "unknown_field", "hold_lifetime"},
+    "batch": {"missing_field", "unknown_field", "hold_lifetime", "against_by_staff_only", "bank_account_not_found"},
     "create_hold": {"missing_field", "unknown_field", "hold_lifetime"},  # one account or two; and the clock decides
     "capture_hold": {"capture_exceeds_hold"},
     "list_transactions": {"missing_field"},  # customers say which account
@@ -70,7 +72,7 @@ MAX_GUESSES = 9
 # and what cannot be seen beyond the Basic Multilingual Plane, which no pattern can name for every reader of patterns.
 MAY_HIDE = re.compile("[\u180b-\u180f\u200c\u200d\ufe00-\ufe0f\U00010000-\U0010ffff]")
 
-FOR_ADMINS = {"set_role", "end_sessions_of_user", "reset_second_factor", "list_audit_records", "take_audit_log_as_csv"}
+FOR_ADMINS = {"set_role", "open_bank_account", "end_sessions_of_user", "reset_second_factor", "list_audit_records", "take_audit_log_as_csv"}
 
 
 class Caller:
@@ -292,12 +294,24 @@ def hold_to_end():
         return held[0]["id"] if held else None
 
 
+def group_to_reverse():
+    """A movement of a group that has not been reversed; None when the fuzzer has frozen every account of the others."""
+    for number in entries_of("others"):
+        deposit = {"type": "deposit", "account_number": number, "amount": "1"}
+        batch = {"group": secrets.token_hex(8), "transactions": [deposit, deposit]}
+        first = call("POST", "/transactions/batch", batch, resident)["data"][0]
+        if "transaction" in first:
+            return first["transaction"]["id"]
+    return None
+
+
 # What can be done to a thing once only, and what makes one more: without, a run could use up what there is.
 MADE_TO_ORDER = {}
 if not PASSES_BY:
     MADE_TO_ORDER["close_account"] = ("account_number", account_to_close)
     MADE_TO_ORDER["capture_hold"] = MADE_TO_ORDER["release_hold"] = ("id", hold_to_end)
 if ROLE in ("staff", "admin"):
+    MADE_TO_ORDER["reverse_group"] = ("id", group_to_reverse)
     MADE_TO_ORDER["approve"] = MADE_TO_ORDER["reject"] = ("id", approval_to_decide)
 
 
@@ -314,6 +328,8 @@ def before_call(context, case, kwargs):
     if operation == "capture_hold" and is_good(case) and not is_step(case) and next(turns) % 4:
         if isinstance(case.body, dict) and isinstance(case.body.get("amount"), str):
             case.body["amount"] = "0.01"  # mostly no more than is held
+    if operation in ("deposit", "withdraw", "batch") and ROLE == "customer" and is_good(case) and next(turns) % 4:
+        leave_out_what_is_for_staff(case.body)
     if operation == "list_transactions" and ROLE == "customer" and is_good(case) and not is_step(case):
         case.query = {"account_number": NUMBERS[0], **(case.query or {})}  # which customers have to say
     if operation == "set_limits" and case.path_parameters.get("account_number") == NUMBERS[0]:
@@ -334,6 +350,14 @@ def before_call(context, case, kwargs):
         headers["X-Forwarded-For"] = caller.address
         if is_good(case):
             give_what_only_this_caller_has(operation, case, caller)
+
+
+def leave_out_what_is_for_staff(body):
+    """Which account of the bank's own is on the other side."""
+    if isinstance(body, dict):
+        for movement in [body, *(body.get("transactions") or [])]:
+            if isinstance(movement, dict):
+                movement.pop("against", None)
 
 
 def give_what_only_this_caller_has(operation, case, caller):
