@@ -25,8 +25,13 @@ const collection = JSON.parse(stored);
 const reference = collection.item.find((folder) => folder.name === "Reference");
 /** Stands for the id of any request. */
 const REQUEST_ID = "019a8f3e-7c4b-7d21-9b1e-2f6a5c0d4e88";
-/** When the limits of a day and of a month begin anew: how far that is from now depends on when the bank is asked. */
-const RESETS_AT = { per_day: "2026-01-06T00:00:00.000000Z", movements_per_day: "2026-01-06T00:00:00.000000Z", per_month: "2026-02-01T00:00:00.000000Z" };
+/** What begins or ends with a day or a month: how far that is from now depends on when the bank is asked. */
+const OF_THE_CALENDAR = {
+    per_day: { resets_at: "2026-01-06T00:00:00.000000Z" },
+    movements_per_day: { resets_at: "2026-01-06T00:00:00.000000Z" },
+    per_month: { resets_at: "2026-02-01T00:00:00.000000Z" },
+    today: { since: "2026-01-05T00:00:00.000000Z" },
+};
 const items = reference.item.flatMap((folder) => folder.item);
 
 describe();
@@ -156,7 +161,7 @@ function shortened(body) {
     records.forEach((record, index) => { record.sequence = records.length - index; });
     return JSON.parse(JSON.stringify(body), (key, value) => {
         if (secret.test(key) && value) return Array.isArray(value) ? [`<${key.replace(/s$/, "")}>`] : `<${key}>`;
-        if (value?.resets_at && RESETS_AT[key]) return { ...value, resets_at: RESETS_AT[key] };
+        if (typeof value === "object" && value !== null && OF_THE_CALENDAR[key]) return { ...value, ...OF_THE_CALENDAR[key] };
         return Array.isArray(value) ? value.slice(0, 2) : value;
     });
 }
@@ -177,7 +182,7 @@ function stabilizer() {
     });
     const start = Date.parse("2026-01-05T09:00:00Z");
     let answers = 0;
-    const times = new Map(Object.values(RESETS_AT).map((moment) => [moment, moment]));
+    const times = new Map(Object.values(OF_THE_CALENDAR).flatMap(Object.values).map((moment) => [moment, moment]));
     // One minute for each answer; a time that lies hours from the answer, such as the end of a session, keeps its distance.
     const time = (now) => (found) => {
         const hours = Math.round((Date.parse(found) - now) / 3_600_000);
