@@ -173,6 +173,7 @@ bank_tests! {
             "transaction_id",
             "sequence",
             "hash",
+            "against",
         ];
         assert_eq!(records[0], header);
         let json = json(&ada, period).await;
@@ -188,6 +189,7 @@ bank_tests! {
             assert_eq!(entry["description"].as_str().unwrap_or_default(), record[2]);
             assert_eq!(entry["counterparty"].as_str().unwrap_or_default(), record[3]);
             assert_eq!(entry["sequence"].to_string(), record[8]);
+            assert_eq!(entry["against"].as_str().unwrap_or_default(), record[10]);
         }
         assert_eq!((&*records[2][4], &*records[3][4]), ("100.50", "-0.25"));
     }

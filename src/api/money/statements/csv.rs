@@ -3,13 +3,14 @@
 use super::{Heading, Totals};
 use crate::api::http::csv::{self, row, without_formulas};
 use crate::api::http::error::Result;
+use crate::bank_account::BankAccountCode;
 use crate::books::entry::Entry;
 use crate::money::Money;
 use crate::timestamp::Timestamp;
 
 pub use crate::api::http::csv::CONTENT_TYPE;
 
-const COLUMNS: [&str; 10] = [
+const COLUMNS: [&str; 11] = [
     "date",
     "type",
     "description",
@@ -20,6 +21,7 @@ const COLUMNS: [&str; 10] = [
     "transaction_id",
     "sequence",
     "hash",
+    "against",
 ];
 
 pub struct Encoder;
@@ -44,6 +46,7 @@ impl Encoder {
             &entry.transaction_id.to_string(),
             &entry.sequence.to_string(),
             &hex::encode(entry.hash),
+            entry.against.as_ref().map(BankAccountCode::as_str).unwrap_or_default(),
         ])?);
         Ok(())
     }
@@ -56,5 +59,5 @@ impl Encoder {
 
 /// A row for the balance at a moment; it has no amount.
 fn balance(kind: &str, at: Timestamp, balance: Money) -> Result<Vec<u8>> {
-    row(&[&at.to_string(), kind, "", "", "", &balance.to_string(), balance.currency.code(), "", "", ""])
+    row(&[&at.to_string(), kind, "", "", "", &balance.to_string(), balance.currency.code(), "", "", "", ""])
 }

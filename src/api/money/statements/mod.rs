@@ -162,11 +162,11 @@ pub async fn show(
     responses(
         (status = OK, description = "The statement as a file",
          headers(("Content-Disposition" = String, description = "A name for the file")), body = String, content_type = "text/csv",
-         example = "date,type,description,counterparty,amount,balance,currency,transaction_id,sequence,hash\r\n\
-            2026-01-01T00:00:00.000000Z,opening_balance,,,,0.00,USD,,,\r\n\
+         example = "date,type,description,counterparty,amount,balance,currency,transaction_id,sequence,hash,against\r\n\
+            2026-01-01T00:00:00.000000Z,opening_balance,,,,0.00,USD,,,,\r\n\
             2026-01-31T12:00:00.000000Z,deposit,Salary,,100.50,100.50,USD,019a8f3e-7c4b-7d21-9b1e-2f6a5c0d4e88,1,\
-            5f2b1d0c9e8a7f6b5d4c3b2a190807f6e5d4c3b2a1908f7e6d5c4b3a29180706\r\n\
-            2026-02-01T00:00:00.000000Z,closing_balance,,,,100.50,USD,,,\r\n"),
+            5f2b1d0c9e8a7f6b5d4c3b2a190807f6e5d4c3b2a1908f7e6d5c4b3a29180706,cash\r\n\
+            2026-02-01T00:00:00.000000Z,closing_balance,,,,100.50,USD,,,,\r\n"),
         (status = NOT_FOUND, description = "No such account among the caller's"),
     ),
     security(("bearer" = []))
