@@ -243,6 +243,11 @@ def is_step(case):
     return case.meta is not None and case.meta.phase.name.value == "stateful"
 
 
+def is_example(case):
+    """Whether this request is an example of the document, of which there is one for each operation."""
+    return case.meta is not None and case.meta.phase.name.value == "examples"
+
+
 def give_refresh_token(case):
     """One that is good, once: the last answer had it."""
     global next_refresh_token
@@ -325,7 +330,7 @@ def before_call(context, case, kwargs):
     if operation in MADE_TO_ORDER and is_good(case) and not is_step(case) and next(turns) % 2:
         parameter, make = MADE_TO_ORDER[operation]
         case.path_parameters[parameter] = make() or case.path_parameters[parameter]
-    if operation == "capture_hold" and is_good(case) and not is_step(case) and next(turns) % 4:
+    if operation == "capture_hold" and is_good(case) and not is_step(case) and (is_example(case) or next(turns) % 4):
         if isinstance(case.body, dict) and isinstance(case.body.get("amount"), str):
             case.body["amount"] = "0.01"  # mostly no more than is held
     if operation in ("deposit", "withdraw", "batch") and ROLE == "customer" and is_good(case) and next(turns) % 4:
