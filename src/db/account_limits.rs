@@ -85,7 +85,9 @@ macro_rules! select_counted {
             " and ",
             $entries,
             " and e.amount < 0 and (c.owner_id is null or c.owner_id <> d.owner_id)
-               and (t.credit_sequence is not null or t.credit_account < 10000000)
+               and (t.credit_sequence is not null or ",
+            $crate::db::bank_account_id_of!("t.credit_account"),
+            " = 0)
                and not exists (select 1 from holds captured where captured.id = t.id)
                and not exists (select 1 from reversals r where r.reversal_id = t.id)
              union all

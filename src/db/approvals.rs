@@ -22,8 +22,8 @@ macro_rules! approval_columns {
         concat!(
             "id, type as movement_type, from_account, to_account, bank_account_id,
              (select b.code from bank_accounts b where b.id = approvals.bank_account_id) as bank_account_code,
-             amount, currency, description, reverses,
-             hold_expires_at, requested_by, requested_at, expires_at, status, decided_by, decided_at, ",
+             amount, currency, description, reverses, hold_expires_at, requested_by, requested_at, expires_at, status,
+             decided_by, decided_at, ",
             tags_of!("approvals.id")
         )
     };

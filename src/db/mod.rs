@@ -186,20 +186,31 @@ macro_rules! in_snapshot {
         }
     };
 }
+
+/// The id of the bank's own account with this number, as [`crate::account_number::AccountNumber::of_bank`] makes it.
+macro_rules! bank_account_id_of {
+    ($number:literal) => {
+        concat!("(", $number, ") / 10000000")
+    };
+}
+
 /// The columns of [`crate::books::entry::Entry`] that come from `entries e`, for the words and the other side from
-/// `transactions t`, and for the tags from `tags g`. The number of an account of the bank's is its id times ten million, and
-/// a rest.
+/// `transactions t`, and for the tags from `tags g`.
 macro_rules! entry_columns {
     () => {
-        "e.account_number, e.sequence, e.transaction_id, e.type as movement_type, e.amount, e.balance, e.created_at,
+        concat!(
+            "e.account_number, e.sequence, e.transaction_id, e.type as movement_type, e.amount, e.balance, e.created_at,
          e.hash, t.description, t.text_salt, t.text_commitment, g.reference, g.group_id, g.metadata,
          case when t.debit_account <> e.account_number and t.debit_sequence is not null then t.debit_account
               when t.credit_account <> e.account_number and t.credit_sequence is not null then t.credit_account
          end as counterparty,
          case when t.debit_sequence is null or t.credit_sequence is null then
-              (select b.code from bank_accounts b
-               where b.id = case when t.debit_sequence is null then t.debit_account else t.credit_account end / 10000000)
-         end as against"
+              (select b.code from bank_accounts b where b.id = ",
+            $crate::db::bank_account_id_of!(
+                "case when t.debit_sequence is null then t.debit_account else t.credit_account end"
+            ),
+            ") end as against"
+        )
     };
 }
 
@@ -221,7 +232,9 @@ macro_rules! account_columns {
          last_entry_at, opened_at, held_until, has_limits"
     };
 }
-pub(crate) use {account_columns, entry_columns, in_snapshot, in_transaction, on_reader, transaction_columns};
+pub(crate) use {
+    account_columns, bank_account_id_of, entry_columns, in_snapshot, in_transaction, on_reader, transaction_columns,
+};
 
 impl Db {
     /// Starts a transaction that may write. On SQLite it holds the write lock from the start: a transaction that reads

@@ -8,7 +8,7 @@ use futures_util::{Stream, StreamExt};
 use sqlx::FromRow;
 use uuid::Uuid;
 
-use super::{Tx, entry_columns, in_snapshot};
+use super::{Tx, bank_account_id_of, entry_columns, in_snapshot};
 use crate::account_number::AccountNumber;
 use crate::books::entry::Entry;
 use crate::books::movement::MovementType;
@@ -189,7 +189,7 @@ impl Tx<'_> {
     /// approved by its requester.
     pub async fn visit_approvals_at_odds_with_journal(&mut self, mut visit: impl FnMut(Uuid)) -> sqlx::Result<()> {
         in_snapshot!(self, conn => drain(
-            sqlx::query_scalar(
+            sqlx::query_scalar(concat!(
                 "select a.id from approvals a
                  left join transactions t on t.id = a.id
                  left join reversals r on r.reversal_id = a.id
@@ -197,8 +197,8 @@ impl Tx<'_> {
                     or (a.status = 'approved' and a.hold_expires_at is null
                         and (t.id is null or t.type <> a.type or t.amount <> a.amount or t.currency <> a.currency
                              or t.debit_account <> a.from_account or t.credit_account <> a.to_account
-                             or (t.debit_sequence is null and t.debit_account / 10000000 <> a.bank_account_id)
-                             or (t.credit_sequence is null and t.credit_account / 10000000 <> a.bank_account_id)
+                             or (t.debit_sequence is null and ", bank_account_id_of!("t.debit_account"), " <> a.bank_account_id)
+                             or (t.credit_sequence is null and ", bank_account_id_of!("t.credit_account"), " <> a.bank_account_id)
                              or (a.description is not null and t.text_commitment is null)
                              or (a.description is null and t.description is not null)
                              or t.description <> a.description
@@ -207,7 +207,7 @@ impl Tx<'_> {
                     or (a.status = 'approved' and (a.decided_by is null or a.decided_by = a.requested_by))
                     or not exists (select 1 from bank_accounts b where b.id = a.bank_account_id)
                  order by a.id",
-            )
+            ))
             .fetch(conn),
             &mut visit,
         )
@@ -223,7 +223,7 @@ impl Tx<'_> {
     /// with one that nobody approved.
     pub async fn visit_holds_at_odds_with_journal(&mut self, mut visit: impl FnMut(Uuid)) -> sqlx::Result<()> {
         in_snapshot!(self, conn => drain(
-            sqlx::query_scalar(
+            sqlx::query_scalar(concat!(
                 "select h.id from holds h
                  left join transactions t on t.id = h.id
                  left join accounts f on f.account_number = h.from_account
@@ -236,7 +236,7 @@ impl Tx<'_> {
                              or t.debit_account <> h.from_account
                              or t.type <> case when h.to_account is null then 2 else 3 end
                              or t.credit_account <> h.to_account
-                             or (h.to_account is null and t.credit_account / 10000000 <> 0)
+                             or (h.to_account is null and ", bank_account_id_of!("t.credit_account"), " <> 0)
                              or h.captured_amount > h.amount
                              or t.initiated_by is distinct from h.decided_by
                              or h.decided_at >= h.expires_at
@@ -256,7 +256,7 @@ impl Tx<'_> {
                  select a.id from approvals a left join holds h on h.id = a.id
                  where a.status = 'approved' and a.hold_expires_at is not null and h.id is null
                  order by 1",
-            )
+            ))
             .fetch(conn),
             &mut visit,
         )
