@@ -42,7 +42,23 @@ impl Money {
 
 impl fmt::Display for Money {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        MoneySum::new(self.minor_units.into(), self.currency).fmt(f)
+        let (units, scale) = (self.minor_units.unsigned_abs(), 10u64.pow(self.currency.decimals()));
+        write_decimal(f, self.minor_units < 0, units / scale, units % scale, self.currency)
+    }
+}
+
+/// `whole` units of the currency, and `fraction` minor units.
+fn write_decimal(
+    f: &mut fmt::Formatter<'_>,
+    is_negative: bool,
+    whole: impl fmt::Display,
+    fraction: impl fmt::Display,
+    currency: Currency,
+) -> fmt::Result {
+    let sign = if is_negative { "-" } else { "" };
+    match currency.decimals() as usize {
+        0 => write!(f, "{sign}{whole}"),
+        width => write!(f, "{sign}{whole}.{fraction:0width$}"),
     }
 }
 
@@ -61,16 +77,8 @@ impl MoneySum {
 
 impl fmt::Display for MoneySum {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let sign = if self.minor_units < 0 { "-" } else { "" };
-        let units = self.minor_units.unsigned_abs();
-        match self.currency.decimals() {
-            0 => write!(f, "{sign}{units}"),
-            decimals => {
-                let scale = 10u128.pow(decimals);
-                let width = decimals as usize;
-                write!(f, "{sign}{}.{:0width$}", units / scale, units % scale)
-            }
-        }
+        let (units, scale) = (self.minor_units.unsigned_abs(), 10u128.pow(self.currency.decimals()));
+        write_decimal(f, self.minor_units < 0, units / scale, units % scale, self.currency)
     }
 }
 
