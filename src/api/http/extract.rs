@@ -388,14 +388,10 @@ impl IdempotencyKey {
         self.digest(user_id, &[])
     }
 
-    /// The same for one item of a batch. No key has a line break, so no key of a single request is equal to it.
-    pub fn of_item(&self, user_id: Uuid, index: usize) -> Option<[u8; 16]> {
-        self.digest(user_id, format!("\n{index}").as_bytes())
-    }
-
-    /// The same for the reversal of one movement of a group: the group may have more by the next time.
-    pub fn of_reversal(&self, user_id: Uuid, transaction_id: Uuid) -> Option<[u8; 16]> {
-        self.digest(user_id, format!("\n{transaction_id}").as_bytes())
+    /// The same for one of several movements, by its index in a batch, or by the id of the movement that it reverses. No key
+    /// has a line break, so no key of a single request is equal to it.
+    pub fn of_item(&self, user_id: Uuid, item: impl std::fmt::Display) -> Option<[u8; 16]> {
+        self.digest(user_id, format!("\n{item}").as_bytes())
     }
 
     fn digest(&self, user_id: Uuid, suffix: &[u8]) -> Option<[u8; 16]> {

@@ -51,8 +51,8 @@ pub struct ReversalRequest {
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"reason": "Paid twice"}))]
 pub struct GroupReversalRequest {
-    /// What the statements and the audit log say, up to 140 characters; `Reversal of` and the id of each movement if left
-    /// out.
+    /// The text for the statements and the audit log, up to 140 characters. If it is left out, each reversal says
+    /// `Reversal of` and the id of its movement.
     #[schema(example = "Paid twice")]
     reason: Option<Reason>,
 }
@@ -152,7 +152,8 @@ pub async fn reverse_group(
         let movement = mirror(booked, &opened)?;
         Ok(Command {
             reverses: Some(reverses(&context, booked.id)),
-            idempotency_key: key.of_reversal(caller.user_id, booked.id),
+            // Not by index: the group may have more movements by the next time.
+            idempotency_key: key.of_item(caller.user_id, booked.id),
             // One that waits would split the group.
             dual_control: DualControl::Refuse,
             ..movements::command(&app, &context, caller, IdempotencyKey::default(), movement, terms)
