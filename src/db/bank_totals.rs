@@ -7,7 +7,6 @@ use uuid::Uuid;
 
 use super::{Tx, in_snapshot};
 use crate::account_number::AccountNumber;
-use crate::books::account::AccountStatus;
 use crate::books::movement::MovementType;
 use crate::timestamp::Timestamp;
 
@@ -72,11 +71,12 @@ struct BankSum {
     sum: WideSum,
 }
 
-/// How many accounts have a status.
+/// How many accounts there are.
 #[derive(Debug, FromRow)]
-pub struct AccountsWithStatus {
-    pub status: AccountStatus,
-    pub count: i64,
+pub struct CountOfAccounts {
+    pub open: i64,
+    pub frozen: i64,
+    pub closed: i64,
 }
 
 /// What customers' accounts of one currency that are not closed hold together.
@@ -156,11 +156,14 @@ impl Tx<'_> {
         .await)
     }
 
-    pub async fn count_accounts_by_status(&mut self) -> sqlx::Result<Vec<AccountsWithStatus>> {
+    pub async fn count_accounts_by_status(&mut self) -> sqlx::Result<CountOfAccounts> {
         in_snapshot!(self, conn => sqlx::query_as(
-            "select status, count(*) as count from accounts where owner_id is not null group by status",
+            "select count(case when status = 'open' then 1 end) as open,
+                    count(case when status = 'frozen' then 1 end) as frozen,
+                    count(case when status = 'closed' then 1 end) as closed
+             from accounts where owner_id is not null",
         )
-        .fetch_all(conn)
+        .fetch_one(conn)
         .await)
     }
 

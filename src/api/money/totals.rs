@@ -12,8 +12,7 @@ use crate::api::http::caller::Reader;
 use crate::api::http::context::RequestContext;
 use crate::api::http::error::{Error, Result};
 use crate::api::http::extract::Json;
-use crate::api::money::trial_balance::{COST, currency_of};
-use crate::books::account::AccountStatus;
+use crate::api::money::trial_balance::{begin_to_add_up, currency_of};
 use crate::books::movement::MovementType;
 use crate::db::bank_totals::{CustomersHoldings, MovementsOfAKind};
 use crate::money::{Currency, MoneySum};
@@ -29,7 +28,7 @@ pub struct Totals {
     at: Timestamp,
     customers: CustomersTotal,
     accounts: AccountsTotal,
-    /// What these accounts hold, one for each currency that an account is open in.
+    /// The money on these accounts, by currency.
     balances: Vec<BalanceTotal>,
     today: Today,
 }
@@ -49,7 +48,7 @@ pub struct CustomersTotal {
 }
 
 /// Everybody's accounts by their status: people who work at the bank may have some, too.
-#[derive(Debug, Default, Serialize, ToSchema)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct AccountsTotal {
     /// Those that take movements.
     #[schema(example = 1900, minimum = 0)]
@@ -113,13 +112,9 @@ pub struct MovementTotal {
     security(("bearer" = []))
 )]
 pub async fn show(State(app): State<App>, context: RequestContext, Reader(caller): Reader) -> Result<Json<Totals>> {
-    // Sums say nothing about anybody.
-    context.set_on_record();
-    app.auth.requests.take_many(caller.user_id, COST)?;
-    let _permit = app.long_answers.sums_permit().await;
+    let (_permit, mut tx) = begin_to_add_up(&app, &context, caller).await?;
     let at = Timestamp::now();
     let since = app.calendar.day_of(at).starts;
-    let mut tx = app.db.snapshot().await?;
     let customers = tx.count_customers().await?;
     let accounts = tx.count_accounts_by_status().await?;
     let balances = tx.customers_holdings().await?;
@@ -127,11 +122,7 @@ pub async fn show(State(app): State<App>, context: RequestContext, Reader(caller
     Ok(Json(Totals {
         at,
         customers: CustomersTotal { active: customers.active, frozen: customers.frozen, closed: customers.closed },
-        accounts: accounts.into_iter().fold(AccountsTotal::default(), |total, of_status| match of_status.status {
-            AccountStatus::Open => AccountsTotal { open: of_status.count, ..total },
-            AccountStatus::Frozen => AccountsTotal { frozen: of_status.count, ..total },
-            AccountStatus::Closed => AccountsTotal { closed: of_status.count, ..total },
-        }),
+        accounts: AccountsTotal { open: accounts.open, frozen: accounts.frozen, closed: accounts.closed },
         balances: balances.into_iter().map(TryInto::try_into).collect::<Result<_>>()?,
         today: Today { since, movements: movements.into_iter().map(TryInto::try_into).collect::<Result<_>>()? },
     }))

@@ -2,23 +2,25 @@
 
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
+use tokio::sync::SemaphorePermit;
 use utoipa::{IntoParams, ToSchema};
 use validator::Validate;
 
 use crate::account_number::AccountNumber;
 use crate::api::App;
-use crate::api::http::caller::Reader;
+use crate::api::http::caller::{Caller, Reader};
 use crate::api::http::context::RequestContext;
 use crate::api::http::error::{Error, Result};
 use crate::api::http::extract::{Json, Query};
 use crate::bank_account::{BankAccountCode, BankAccountKind, OpenedBankAccount};
+use crate::db::Tx;
 use crate::db::bank_totals::TrialBalance;
 use crate::money::{Currency, MoneySum};
 use crate::problem_code::ProblemCode;
 use crate::timestamp::Timestamp;
 
 /// How many requests it costs beside itself to add up the books: that reads every account, and most of the journal.
-pub const COST: u32 = 20;
+const COST: u32 = 20;
 
 #[derive(Debug, Deserialize, Validate, IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -86,19 +88,28 @@ pub async fn show(
     Reader(caller): Reader,
     Query(query): Query<TrialBalanceQuery>,
 ) -> Result<Json<TrialBalanceBody>> {
-    // Sums say nothing about anybody.
-    context.set_on_record();
     if query.at.is_some_and(|at| at > Timestamp::now()) {
         return Err(Error::invalid("?at", ProblemCode::AtInTheFuture, "send a moment that has passed"));
     }
-    app.auth.requests.take_many(caller.user_id, COST)?;
-    let _permit = app.long_answers.sums_permit().await;
+    let (_permit, mut tx) = begin_to_add_up(&app, &context, caller).await?;
     let at = query.at.unwrap_or_else(Timestamp::now);
-    let mut tx = app.db.snapshot().await?;
     let balances = tx.trial_balance(at).await?;
     let opened = tx.bank_accounts().await?;
     let data = balances.into_iter().map(|(code, balance)| lines(&code, &balance, &opened));
     Ok(Json(TrialBalanceBody { at, data: data.collect::<Result<_>>()? }))
+}
+
+/// Starts a transaction that adds up the books, once the caller has paid for it and nobody else adds them up.
+pub async fn begin_to_add_up<'a>(
+    app: &'a App,
+    context: &RequestContext,
+    caller: Caller,
+) -> Result<(Option<SemaphorePermit<'a>>, Tx<'static>)> {
+    // Sums say nothing about anybody.
+    context.set_on_record();
+    app.auth.requests.take_many(caller.user_id, COST)?;
+    let permit = app.long_answers.sums_permit().await;
+    Ok((permit, app.db.snapshot().await?))
 }
 
 /// A currency that the books name.
