@@ -2,7 +2,7 @@
 //!
 //! It reads one snapshot and writes nothing, so it may run beside the server.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use sha2::{Digest, Sha256};
@@ -377,8 +377,8 @@ async fn owners(tx: &mut Tx<'_>) -> sqlx::Result<Finding> {
 /// was opened.
 async fn books(tx: &mut Tx<'_>) -> sqlx::Result<[Finding; 2]> {
     let mut sums = Finding::new("the books sum to zero in every currency", "currencies");
-    let mut own = bank_accounts(tx).await?;
     let opened = tx.bank_accounts().await?;
+    let mut own = bank_accounts(tx, &opened).await?;
     for (code, balance) in tx.trial_balance(Timestamp::MAX).await? {
         sums.counted += 1;
         let currency = Currency::from_code(&code);
@@ -387,46 +387,41 @@ async fn books(tx: &mut Tx<'_>) -> sqlx::Result<[Finding; 2]> {
             (sum, Some(currency)) => sums.blame(format_args!("off by {} {code}", MoneySum::new(sum, currency))),
             (sum, None) => sums.blame(format_args!("off by {sum} minor units of {code}")),
         }
-        let is_own = |number: AccountNumber| {
-            let mut numbers = currency
-                .iter()
-                .flat_map(|currency| opened.iter().map(|opened| AccountNumber::of_bank(opened.account.id, *currency)));
-            numbers.any(|own| own == number)
-        };
-        for number in balance.of_bank.into_keys().filter(|number| !is_own(*number)) {
-            own.blame(format_args!("account {number} of the journal, {code}"));
+        let number_of = |opened: &OpenedBankAccount| Some(AccountNumber::of_bank(opened.account.id, currency?));
+        for number in balance.of_bank.into_keys() {
+            if !opened.iter().any(|opened| number_of(opened) == Some(number)) {
+                own.blame(format_args!("account {number} of the journal, {code}"));
+            }
         }
     }
     Ok([sums, own])
 }
 
-/// The audit log, whose records nobody can change unseen, says which accounts of the bank's own were opened.
-async fn bank_accounts(tx: &mut Tx<'_>) -> sqlx::Result<Finding> {
+/// The audit log, whose records nobody can change unseen, says which accounts of the bank's own were opened, in the order of
+/// their ids.
+async fn bank_accounts(tx: &mut Tx<'_>, opened: &[OpenedBankAccount]) -> sqlx::Result<Finding> {
     let mut finding =
         Finding::new("the bank's own accounts are as the audit log says that they were opened", "accounts");
+    finding.counted = opened.len() as u64;
     let cash = BankAccount::CASH.code.to_string();
     let mut recorded = vec![(cash, OpenedBankAccount::in_words("Cash", BankAccountKind::Asset), None)];
     tx.visit_records_of_bank_accounts(|record| {
         recorded.push((record.subject.unwrap_or_default(), record.detail.unwrap_or_default(), record.actor_id));
     })
     .await?;
-    let opened = tx.bank_accounts().await?;
-    finding.counted = opened.len() as u64;
-    for (id, as_recorded) in recorded.iter().enumerate() {
-        let is_it = |opened: &&OpenedBankAccount| usize::try_from(opened.account.id.as_i16()) == Ok(id);
-        let stored = opened.iter().find(is_it).map(|opened| {
-            let words = OpenedBankAccount::in_words(&opened.name, opened.kind);
-            (opened.account.code.to_string(), words, opened.opened_by)
-        });
-        if stored.as_ref() != Some(as_recorded) {
-            finding.blame(format_args!("account {}", as_recorded.0));
+    let recorded: BTreeMap<_, _> = (0..).zip(recorded).collect();
+    let as_recorded = |opened: &OpenedBankAccount| {
+        let words = OpenedBankAccount::in_words(&opened.name, opened.kind);
+        (opened.account.id.as_i16(), (opened.account.code.to_string(), words, opened.opened_by))
+    };
+    let stored: BTreeMap<_, _> = opened.iter().map(as_recorded).collect();
+    for id in recorded.keys().chain(stored.keys()).collect::<BTreeSet<_>>() {
+        let (recorded, stored) = (recorded.get(id), stored.get(id));
+        if recorded != stored {
+            let code = stored.or(recorded).map(|(code, ..)| code.as_str()).unwrap_or_default();
+            finding.blame(format_args!("account {code}"));
         }
     }
-    let is_recorded =
-        |opened: &&OpenedBankAccount| usize::try_from(opened.account.id.as_i16()).is_ok_and(|id| id < recorded.len());
-    opened.iter().filter(|opened| !is_recorded(opened)).for_each(|opened| {
-        finding.blame(format_args!("account {}", opened.account.code));
-    });
     Ok(finding)
 }
 
