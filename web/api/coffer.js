@@ -1165,8 +1165,8 @@ function retryAfterSeconds(response) {
 /**
  * One movement as one account sees it. `reverses` and `reversed_by` are only in the answer for one transaction.
  * @typedef {Tagged & {id: string, type: MovementType, account_number: string, counterparty: string | null,
- *   against: string | null, group: string | null, direction: 'credit' | 'debit', amount: string, currency: string, description: string | null, created_at: string,
- *   reverses?: string, reversed_by?: string}} Terms
+ *   against: string | null, group: string | null, direction: 'credit' | 'debit', amount: string, currency: string,
+ *   description: string | null, created_at: string, reverses?: string, reversed_by?: string}} Terms
  */
 /** @typedef {Terms & {status: 'posted', balance: string, sequence: number, hash: string}} Entry one that is in the books */
 /**
@@ -1185,8 +1185,8 @@ function retryAfterSeconds(response) {
 /**
  * @typedef {Tagged & {id: string, status: 'pending' | 'approved' | 'rejected' | 'expired',
  *   type: MovementType | 'limit_change' | 'role_change' | 'second_factor_reset', account_number?: string, from_account?: string,
- *   to_account?: string, against?: string, amount?: string, currency?: string, limits?: LimitValues & {overdraft: string}, user_id?: string,
- *   role?: Role, description: string | null,
+ *   to_account?: string, against?: string, amount?: string, currency?: string,
+ *   limits?: LimitValues & {overdraft: string}, user_id?: string, role?: Role, description: string | null,
  *   reverses: string | null, hold_expires_at?: string, requested_by: string, requested_at: string, expires_at: string,
  *   decided_by: string | null, decided_at: string | null, transaction_id: string | null}} Approval `hold_expires_at` of
  *   one that creates a hold, which has the approval's id

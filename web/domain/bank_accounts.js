@@ -1,6 +1,6 @@
 /** The bank's own accounts: what customers pay into and are paid out of. */
 
-/** @import { BankAccountKind } from '../api/coffer.js' */
+/** @import { BankAccount, BankAccountKind } from '../api/coffer.js' */
 
 /** The code of the one that every bank has, and that movements are against unless another one is named. */
 export const CASH = 'cash';
@@ -16,3 +16,6 @@ export const BANK_ACCOUNT_KINDS = {
 
 /** The code of the account that a movement is against, where that is worth a word. @param {{against?: string | null}} movement */
 export const notCash = ({ against }) => (against && against !== CASH ? against : null);
+
+/** For a field to choose from. @param {BankAccount[]} accounts @returns {[string, string][]} */
+export const bankAccountChoices = (accounts) => accounts.map(({ code, name }) => [code, name]);

@@ -42,10 +42,6 @@ const { format: count } = new Intl.NumberFormat(LOCALE);
 
 /** @param {Totals} totals */
 function glance({ at, customers, accounts, balances, today }) {
-  const states = {
-    customers: { active: customers.active, frozen: customers.frozen, closed: customers.closed },
-    accounts: { open: accounts.open, frozen: accounts.frozen, closed: accounts.closed },
-  };
   return [
     h(
       'div',
@@ -53,8 +49,8 @@ function glance({ at, customers, accounts, balances, today }) {
       h(
         'dl',
         { class: 'card facts' },
-        fact('Customers', byStatus(states.customers)),
-        fact('Accounts', byStatus(states.accounts)),
+        fact('Customers', byStatus(customers)),
+        fact('Accounts', byStatus(accounts)),
         balances.map(({ currency, accounts, balance }) =>
           fact(`Held in ${currency}`, h('b', null, formatMoney(balance, currency)), ` on ${accountsInWords(accounts)}`),
         ),

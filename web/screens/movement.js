@@ -4,7 +4,7 @@ import { NetworkError, ProblemError, newIdempotencyKey } from '../api/coffer.js'
 import { nameOf } from '../ui/account_list.js';
 import { amountField, checkedAmount, messageOf } from '../ui/amount.js';
 import { groupDigits, parseAccountNumber } from '../domain/account_number.js';
-import { CASH } from '../domain/bank_accounts.js';
+import { CASH, bankAccountChoices } from '../domain/bank_accounts.js';
 import { endOfDay, formatDay, formatMoment, isDay, localDate, startOfDay } from '../domain/dates.js';
 import { h, toast } from '../ui/dom.js';
 import {
@@ -243,13 +243,11 @@ function receiverOf({ kind, account, receivers }, { to = ANOTHER, number }) {
 /** Nothing is to be chosen while the bank has its cash alone. @param {Task} task */
 function againstField({ kind, bankAccounts }) {
   if (bankAccounts.length < 2) return null;
-  /** @type {[string, string][]} */
-  const options = bankAccounts.map(({ code, name }) => [code, name]);
   return field({
     name: 'against',
     label: 'Against',
     hint: `The account of the bank that the money ${kind === KINDS.deposit ? 'comes from' : 'goes to'}.`,
-    control: select(options, { value: CASH }),
+    control: select(bankAccountChoices(bankAccounts), { value: CASH }),
   });
 }
 

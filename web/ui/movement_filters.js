@@ -1,6 +1,7 @@
 /** The filters of a list of movements: of an account, or of the whole bank. */
 
 import { parseAccountNumber } from '../domain/account_number.js';
+import { bankAccountChoices } from '../domain/bank_accounts.js';
 import { startOfDay } from '../domain/dates.js';
 import { parseMoney } from '../domain/money.js';
 import { movementTypeChoices } from '../domain/movement_types.js';
@@ -14,8 +15,9 @@ import { whenTypedOut } from './typing.js';
 
 /**
  * As the fields have it: days, amounts as they are typed, and metadata as `key=value`.
- * @typedef {{type: MovementType | '', text: string, from: string, to: string, reference: string, group: string, metadata: string,
- *   min_amount: string, max_amount: string, direction: 'credit' | 'debit' | '', counterparty: string, against: string}} Filter
+ * @typedef {{type: MovementType | '', text: string, from: string, to: string, reference: string, group: string,
+ *   metadata: string, min_amount: string, max_amount: string, direction: 'credit' | 'debit' | '', counterparty: string,
+ *   against: string}} Filter
  */
 
 /** @type {[MovementType | '', string][]} */
@@ -160,9 +162,8 @@ function otherFields(chosen) {
 /** None where every movement in cash is against the same account. @param {Filter} chosen @param {BankAccount[]} bankAccounts @returns {Field[]} */
 function againstFields(chosen, bankAccounts) {
   if (bankAccounts.length < 2) return [];
-  /** @type {[string, string][]} */
-  const options = bankAccounts.map(({ code, name }) => [code, name]);
-  const control = select([['', 'Any account of the bank'], ...options], { value: chosen.against });
+  const choices = bankAccountChoices(bankAccounts);
+  const control = select([['', 'Any account of the bank'], ...choices], { value: chosen.against });
   return [field({ name: 'against', label: 'Against', control, required: false })];
 }
 
