@@ -14,7 +14,7 @@ use crate::schema::{scalar_schema, string};
 use crate::timestamp::Timestamp;
 
 /// The most that a bank opens: enough for a chart of accounts, and each has its place in the numbers of accounts.
-pub const MAX_BANK_ACCOUNTS: i16 = 1_000;
+pub const MAX_BANK_ACCOUNTS: usize = 1_000;
 
 /// In characters, which are bytes.
 const MAX_CODE_LENGTH: usize = 32;

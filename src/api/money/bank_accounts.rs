@@ -1,4 +1,5 @@
-//! The bank's own accounts: `GET, POST /bank_accounts` and `GET /bank_accounts/{code}`. Staff name them in deposits and withdrawals, as `against`.
+//! The bank's own accounts: `GET, POST /bank_accounts` and `GET /bank_accounts/{code}`. Staff name them in deposits and
+//! withdrawals, as `against`.
 
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -44,7 +45,7 @@ pub struct BankAccountBody {
     #[schema(example = "Fees earned")]
     name: String,
     kind: BankAccountKind,
-    /// Who has opened it; null for the cash, which every bank has, and for what `coffer demo` has opened.
+    /// The admin who has opened it. Null for the cash, which every bank has, and for the accounts of `coffer demo`.
     opened_by: Option<Uuid>,
     /// When it was opened; null for the cash.
     opened_at: Option<Timestamp>,
@@ -124,7 +125,8 @@ pub async fn open(
         let detail = "The bank has an account with this code. Take another code.";
         return Err(Error::conflict(ProblemCode::BankAccountExists, detail));
     }
-    if opened.len() > usize::from(MAX_BANK_ACCOUNTS.unsigned_abs()) {
+    // The cash is one of them, which nobody has opened.
+    if opened.len() > MAX_BANK_ACCOUNTS {
         let detail = "The bank has 1,000 accounts of its own, which is the most.";
         return Err(Error::conflict(ProblemCode::TooManyBankAccounts, detail));
     }
@@ -136,7 +138,7 @@ pub async fn open(
 
 /// Show an account of the bank's own
 ///
-/// What it is called, and what it is in the books.
+/// Its name and its kind.
 #[utoipa::path(
     get,
     path = "/bank_accounts/{code}",

@@ -79,7 +79,7 @@ pub struct BatchItem {
     to_account: Option<AccountNumber>,
     amount: Amount,
     currency: Option<Currency>,
-    /// Of a deposit or a withdrawal: the account of the bank's own on the other side; its `cash` if left out. Only staff
+    /// The account of the bank's own on the other side of a deposit or a withdrawal: its `cash` if left out. Only staff
     /// send it.
     against: Option<BankAccountCode>,
     description: Option<Description>,
@@ -207,7 +207,7 @@ async fn bank_accounts_named(app: &App, items: &[Object<BatchItem>]) -> Result<B
 
 type BankAccountsByCode = HashMap<BankAccountCode, BankAccount>;
 
-/// What all items of a batch have in common.
+/// The same for all items of a batch.
 struct Shared {
     requester: command::Requester,
     bank_accounts: BankAccountsByCode,
