@@ -1,15 +1,23 @@
-//! `coffer admin`: how the bank gets its first admin, and how the last one gets back in. There is no default account
-//! and no default password.
+//! `coffer admin`: how the bank gets its first admin, how the last one gets back in, and how programs get their keys. There
+//! is no default account and no default password.
+
+use std::time::Duration;
 
 use uuid::Uuid;
 
+use crate::api_key::MAX_LIVING;
+use crate::auth::api_keys::{self, ApiKeyError, NewApiKey, Uncommitted};
 use crate::auth::passwords::{self, NewPassword, Password};
 use crate::books::audit_event::{Action, Event};
 use crate::db::Db;
+use crate::db::api_keys::ApiKey;
 use crate::db::users::{Role, Standing, User, UserStatus};
 use crate::email::Email;
 use crate::text;
 use crate::timestamp::Timestamp;
+
+/// The name of a user that is a program, until an admin looks it up by its address.
+const SERVICE_NAME: &str = "Service";
 
 type AnyError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -50,6 +58,7 @@ pub async fn create(
         role: Role::Admin,
         status: UserStatus::Active,
         created_at: Timestamp::now(),
+        is_service: false,
         password_hash: passwords::hash_now(&password.into())?,
         confirm_above: None,
         second_factor: false,
@@ -64,12 +73,92 @@ pub async fn create(
     Ok(created)
 }
 
+/// Makes a user that is a program: it has API keys, and no password that anybody knows.
+pub async fn create_service(db: &Db, email: &str, role: Role) -> Result<(), AnyError> {
+    let email = parse_email(email)?;
+    if db.user_by_email(email.as_str()).await?.is_some() {
+        return Err(format!("{} is somebody's address already: a program has one of its own", email.as_str()).into());
+    }
+    let nobodys_password = Password::from(passwords::generate()?);
+    let user = User {
+        id: Uuid::now_v7(),
+        name: SERVICE_NAME.to_owned(),
+        email: email.into(),
+        role,
+        status: UserStatus::Active,
+        created_at: Timestamp::now(),
+        is_service: true,
+        password_hash: passwords::hash_now(&nobodys_password)?,
+        confirm_above: None,
+        second_factor: false,
+    };
+    let mut tx = db.begin().await?;
+    tx.insert_user(&user).await?;
+    let event = Event::at(Action::ServiceUserCreated, Timestamp::now()).on(user.id).detail(role.name());
+    tx.append_to_audit_log(&[event]).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+/// Creates an API key for the user with this address. Its secret is handed to `show` before anything is written.
+pub async fn create_key(
+    db: &Db,
+    email: &str,
+    key: NewApiKey,
+    show: impl FnOnce(&ApiKey, &str) -> std::io::Result<()>,
+) -> Result<(), AnyError> {
+    let user = user_with(db, email).await?;
+    let event = Event::at(Action::ApiKeyCreated, Timestamp::now());
+    finish(key.create(db, user.id, event).await?, show).await
+}
+
+/// Gives an API key another secret, which is handed to `show` before anything is written.
+pub async fn rotate_key(
+    db: &Db,
+    id: Uuid,
+    overlap: Duration,
+    show: impl FnOnce(&ApiKey, &str) -> std::io::Result<()>,
+) -> Result<(), AnyError> {
+    let user_id = db.user_of_api_key(id).await?.ok_or(ApiKeyError::NotFound)?;
+    let event = Event::at(Action::ApiKeyRotated, Timestamp::now());
+    finish(api_keys::rotate(db, user_id, id, overlap, event).await?, show).await
+}
+
+async fn finish(
+    Uncommitted { tx, key, secret }: Uncommitted,
+    show: impl FnOnce(&ApiKey, &str) -> std::io::Result<()>,
+) -> Result<(), AnyError> {
+    show(&key, secret.expose())?;
+    Ok(tx.commit().await?)
+}
+
+/// Revokes an API key.
+pub async fn revoke_key(db: &Db, id: Uuid) -> Result<(), AnyError> {
+    let user_id = db.user_of_api_key(id).await?.ok_or(ApiKeyError::NotFound)?;
+    let mut tx = db.begin().await?;
+    let event = || Event::at(Action::ApiKeyRevoked, Timestamp::now());
+    if api_keys::revoke(&mut tx, user_id, Some(id), event).await?.is_empty() {
+        return Err(ApiKeyError::NotFound.into());
+    }
+    Ok(tx.commit().await?)
+}
+
+/// The living API keys of the user with this address, the newest first.
+pub async fn keys_of(db: &Db, email: &str) -> Result<Vec<ApiKey>, AnyError> {
+    let user = user_with(db, email).await?;
+    Ok(db.api_keys_of(user.id, None, MAX_LIVING, Timestamp::now()).await?)
+}
+
+async fn user_with(db: &Db, email: &str) -> Result<User, AnyError> {
+    let user = db.user_by_email(parse_email(email)?.as_str()).await?;
+    Ok(user.ok_or_else(|| format!("there is no user with the address {email}"))?)
+}
+
 /// Takes away the second factor of the user with this address, and ends their sessions.
 pub async fn reset_second_factor(db: &Db, email: &str) -> Result<(), AnyError> {
-    let unknown = || format!("there is no user with the address {email}");
-    let user = db.user_by_email(parse_email(email)?.as_str()).await?.ok_or_else(unknown)?;
+    let user = user_with(db, email).await?;
     let mut tx = db.begin().await?;
-    tx.lock_user(user.id).await?.ok_or_else(unknown)?;
+    tx.lock_user(user.id).await?.ok_or("the user has just left")?;
     let event = Event::at(Action::SecondFactorRemoved, Timestamp::now());
     let reset = tx.reset_second_factor(user.id, event, Timestamp::now()).await?;
     let _ended = reset.ok_or_else(|| format!("{email} has no second factor"))?;

@@ -187,6 +187,7 @@ async fn open_accounts(db: &Db) -> Result<(User, Accounts), AnyError> {
         role: Role::Customer,
         status: UserStatus::Active,
         created_at: opened_at,
+        is_service: false,
         password_hash: NO_PASSWORD.to_owned(),
         confirm_above: None,
         second_factor: false,
@@ -372,7 +373,8 @@ async fn book(
     mut progress: impl FnMut(usize, usize),
 ) -> Result<(), AnyError> {
     // The bank itself does this, so it may even where customers may not.
-    let requester = Requester { user_id, acts_on_any_account: false, deposits_to_own: true, approval_above: None };
+    let requester =
+        Requester { user_id, acts_on_any_account: false, deposits_to_own: true, approval_above: None, key: None };
     let (committer, mut writers) = Committer::start(db, max_amount, calendar, &Arc::default(), &Watches::default());
     let mut booked = 0;
     for (index, some) in planned.chunks(AT_ONCE).enumerate() {

@@ -12,7 +12,7 @@ use crate::auth::factor_keys::FactorKeys;
 use crate::bank_account::{BankAccount, BankAccountKind, OpenedBankAccount};
 use crate::books::account::GENESIS_HASH;
 use crate::books::account_limits::Limits;
-use crate::books::audit_event::Action;
+use crate::books::audit_event::{Action, Event};
 use crate::books::chain::entry_hash;
 use crate::books::entry::Entry;
 use crate::books::tags::Tag;
@@ -114,6 +114,7 @@ pub async fn examine(db: &Db, mut report: impl FnMut(&Finding)) -> sqlx::Result<
     note(account_limits(&mut tx).await?);
     note(counters(&mut tx).await?);
     note(limit_changes(&mut tx).await?);
+    note(api_keys(&mut tx).await?);
     for finding in audit_log(&mut tx).await? {
         note(finding);
     }
@@ -202,6 +203,30 @@ async fn tags(tx: &mut Tx<'_>) -> sqlx::Result<[Finding; 2]> {
 }
 
 /// One walk over every record of the audit log.
+/// Each that counts is as the audit log says that it was created, and was not revoked.
+async fn api_keys(tx: &mut Tx<'_>) -> sqlx::Result<Finding> {
+    let mut finding = Finding::new("API keys that count are what the audit log says of them", "API keys");
+    let mut unrevoked = BTreeMap::new();
+    tx.visit_unrevoked_api_keys(|key| {
+        finding.counted += 1;
+        let record = Event::at(Action::ApiKeyCreated, key.created_at).detail(key.in_words());
+        unrevoked.insert(key.id.to_string(), record.detail);
+    })
+    .await?;
+    let mut created = BTreeSet::new();
+    tx.visit_records_of_api_keys(|record| {
+        let Some(id) = record.subject else { return };
+        if record.is_revocation {
+            created.remove(&id);
+        } else if unrevoked.get(&id) == Some(&record.detail) {
+            created.insert(id);
+        }
+    })
+    .await?;
+    unrevoked.keys().filter(|id| !created.contains(*id)).for_each(|id| finding.blame(format_args!("API key {id}")));
+    Ok(finding)
+}
+
 async fn audit_log(tx: &mut Tx<'_>) -> sqlx::Result<[Finding; 2]> {
     let mut finding = Finding::new("the audit log has no gap and its hash chain is unbroken", "records");
     let mut keys = Finding::new("records of the audit log are found by what they are about", "keys");

@@ -1,4 +1,4 @@
-//! Periodic work, beside the requests: reading what other instances decided about sessions and people, renewing the TLS
+//! Periodic work, beside the requests: reading what other instances decided about sessions, API keys and people, renewing the TLS
 //! certificate, checkpoints of SQLite's WAL, deleting what has expired, and noticing a clock that is wrong.
 
 use std::time::{Duration, Instant};
@@ -18,7 +18,7 @@ use crate::watches::{self, Watches};
 const TICK: Duration = Duration::from_millis(500);
 /// Changes are asked for this much further back, so that a slow commit loses none.
 const LOOK_BACK: Duration = Duration::from_secs(30);
-/// Sessions are kept this long after they ended, for those who look into what happened.
+/// Sessions and API keys are kept this long after they ended, for those who look into what happened.
 const SESSION_RETENTION: Duration = Duration::from_secs(90 * 24 * 60 * 60);
 /// A tick that takes longer is given up: nothing in it may keep the next one.
 const TICK_LIMIT: Duration = Duration::from_secs(20);
@@ -89,6 +89,7 @@ impl Housekeeping {
         for session in self.app.db.ended_sessions_used_since(now.minus(tokens::LONGEST_LIFE)).await? {
             self.app.auth.ended_sessions.add([session.id], session.last_used_at);
         }
+        self.app.auth.api_keys.forget_all();
         self.heard_until = now.minus(tokens::LONGEST_LIFE);
         self.hear_of_changes(now).await?;
         self.was_ahead = false;
@@ -104,6 +105,8 @@ impl Housekeeping {
         for user in self.app.db.standings_changed_since(since).await? {
             self.app.auth.standings.set(user.id, user.standing, user.changed_at);
         }
+        self.app.auth.api_keys.forget(&self.app.db.api_keys_changed_since(since).await?);
+        self.app.auth.api_keys.forget_idle(now);
         self.app.auth.standings.forget_older_than(now.minus(tokens::LONGEST_LIFE).minus(LOOK_BACK));
         self.heard_until = now;
         Ok(())
@@ -155,6 +158,8 @@ impl Housekeeping {
         if let Some(metrics) = &self.app.metrics {
             metrics.run_upkeep();
         }
+        // Before any is forgotten.
+        self.app.auth.api_keys.store_uses(false).await?;
         // Somebody who signed in just before got a token by a clock that was wrong.
         self.was_ahead |= self.app.db.follow_server_time().await?;
         let (now, instant) = (Timestamp::now(), Instant::now());
@@ -199,6 +204,7 @@ impl Housekeeping {
             tx.forget_whole_movement_quotas(certain).await?;
             tx.delete_unapproved_totals_older_than(certain.minus(WINDOW * 2)).await?;
             tx.delete_sessions_older_than(certain.minus(SESSION_RETENTION)).await?;
+            tx.delete_api_keys_older_than(certain.minus(SESSION_RETENTION)).await?;
         }
         Ok(())
     }

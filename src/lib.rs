@@ -28,8 +28,8 @@
 //! - [`books`]: accounts, entries, commands, approvals, refusals, audit events, the rules and the chain of hashes.
 //! - [`problem_code`]: the one table of what can go wrong, explained; [`schema`]: how types describe themselves in
 //!   OpenAPI.
-//! - What is parsed once and right from then on: [`money`], [`account_number`], [`bank_account`], [`timestamp`],
-//!   [`text`], [`email`], [`web_origin`]; how far the [`clock`] can be trusted; one client's [`connection`] and its
+//! - What is parsed once and right from then on: [`money`], [`account_number`], [`bank_account`], [`api_key`],
+//!   [`timestamp`], [`text`], [`email`], [`web_origin`]; how far the [`clock`] can be trusted; one client's [`connection`] and its
 //!   [`presence`]; [`tls`], [`files`] (who may open the books and the secrets) and [`signals`] (what tells the bank to close).
 #![forbid(unsafe_code)]
 
@@ -37,6 +37,7 @@ pub mod acceptor;
 pub mod account_number;
 pub mod admin;
 pub mod api;
+pub mod api_key;
 pub mod audit;
 pub mod auth;
 pub mod bank_account;

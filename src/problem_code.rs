@@ -152,6 +152,18 @@ problem_codes! {
     AmountZero = "amount_zero":
         "The amount is zero, so nothing would move.",
         "Send an amount greater than zero.";
+    ApiKeyInvalid = "api_key_invalid":
+        "The API key is none of the bank's, has expired, or was revoked; or its user has left.",
+        "Look at the key, which begins with \"coffer_\". Its owner sees with GET /me/api_keys which keys count, and creates another with POST /me/api_keys.";
+    ApiKeyLimitExceeded = "api_key_limit_exceeded":
+        "The API key would have moved more within 24 hours than its owner lets it. Nothing was booked.",
+        "Send no more than `remaining`, wait until what was moved is a day old, or have the owner create a key that may move more.";
+    ApiKeyNetwork = "api_key_network":
+        "The owner of this API key has named the networks that it calls from, and this is none of them.",
+        "Call from there, or have the owner create a key for this network as well.";
+    ApiKeyNotFound = "api_key_not_found":
+        "You have no API key with this id that counts. Revoked and expired ones answer the same.",
+        "Compare the id with those that GET /me/api_keys lists.";
     ApprovalNotFound = "approval_not_found":
         "There is no approval with this id.",
         "Compare the id with those that GET /approvals lists.";
@@ -260,6 +272,9 @@ problem_codes! {
     ExpectationFailed = "expectation_failed":
         "The header Expect asks for something that the bank does not know.",
         "Leave it out, or send \"Expect: 100-continue\".";
+    ExpiresInThePast = "expires_in_the_past":
+        "What is asked for would have expired already.",
+        "Send a moment that is still to come, or leave `expires_at` out.";
     FrozenByAdmin = "frozen_by_admin":
         "An admin has frozen this, so staff cannot release it.",
         "Ask an admin.";
@@ -371,6 +386,12 @@ problem_codes! {
     LimitOutOfRange = "limit_out_of_range":
         "A page cannot have this size.",
         "Send a number from 1 to the one that the detail names, and go on with `next_cursor`.";
+    ListEmpty = "list_empty":
+        "The list has nothing in it.",
+        "Name at least one item, or leave the field out where it may be left out.";
+    ListTooLong = "list_too_long":
+        "The list has more items than this field takes.",
+        "Name no more than the detail says.";
     LoginBusy = "login_busy":
         "More people are signing in than the server can check passwords for.",
         "Try again in a moment.";
@@ -413,6 +434,9 @@ problem_codes! {
     NameTooLong = "name_too_long":
         "The name is too long.",
         "Send at most 100 characters.";
+    NetworkMalformed = "network_malformed":
+        "This is no address and no network.",
+        "Send an address such as \"192.0.2.1\" or a network in CIDR notation such as \"192.0.2.0/24\".";
     NotAcceptable = "not_acceptable":
         "The header Accept allows none of the forms that this answer can have.",
         "Accept one of those that the detail names, or send no Accept at all.";
@@ -437,6 +461,9 @@ problem_codes! {
     OverdraftOfBank = "overdraft_of_bank":
         "The overdraft is the bank's to set, not the owner's.",
         "Leave `overdraft` out, and ask the bank for it.";
+    OverlapTooLong = "overlap_too_long":
+        "The former secret would count for longer than the bank lets it.",
+        "Send at most 2592000 seconds, which is 30 days.";
     OwnAccount = "own_account":
         "Nobody at the bank decides what goes to or from their own account, or what is about their own access.",
         "Ask somebody else at the bank to decide it.";
@@ -509,6 +536,12 @@ problem_codes! {
     SameAccount = "same_account":
         "A transfer goes from one account to another; both were the same.",
         "Send two different account numbers.";
+    ScopeAboveRole = "scope_above_role":
+        "The scope staff is for API keys of those who work at the bank.",
+        "Leave the scope out: a customer's key reads with `read` and moves with `move`.";
+    ScopeRequired = "scope_required":
+        "The API key lacks the scope that this takes, or is for other accounts.",
+        "Use a key with the scope that the detail names; its owner creates one with POST /me/api_keys.";
     SearchBlank = "search_blank":
         "There is nothing to search for.",
         "Send part of a name or address, or an account number, or leave `search` out.";
@@ -533,12 +566,18 @@ problem_codes! {
     SessionNotFound = "session_not_found":
         "You have no such session, or it has ended.",
         "GET /me/sessions lists those that you have.";
+    SessionRequired = "session_required":
+        "This is for people: no API key does it, whatever its scopes.",
+        "Sign in with POST /login, and send the access token.";
     ShuttingDown = "shutting_down":
         "The server is shutting down and took no more movements.",
         "Send the request again with the same Idempotency-Key: another instance, or this one after its restart, answers.";
     SignUpByStaffOnly = "sign_up_by_staff_only":
         "This bank lets only its staff make somebody a customer.",
         "Ask the bank. Staff and admins send their access token along; GET /bank says how it is set up.";
+    StaffScopeWithAccounts = "staff_scope_with_accounts":
+        "A key with the scope staff is for any account, so it cannot be bound to some.",
+        "Leave out `accounts`, or the scope staff: a key without it is bound to your own accounts.";
     StatementsBusy = "statements_busy":
         "Too many long statements are being read at once.",
         "Send the request again after as many seconds as Retry-After says, or ask for a shorter period.";
@@ -560,6 +599,9 @@ problem_codes! {
     TooManyAccounts = "too_many_accounts":
         "You have 100 open accounts, which is the most.",
         "Close one that you no longer need.";
+    TooManyApiKeys = "too_many_api_keys":
+        "You have as many API keys as one may have.",
+        "Revoke one that is not used: GET /me/api_keys says when each was used last.";
     TooManyBankAccounts = "too_many_bank_accounts":
         "The bank has opened 1,000 accounts of its own, which is the most.",
         "Use one of those that GET /bank_accounts lists.";

@@ -128,7 +128,7 @@ impl Bank {
             changes_per_day: settings.changes_per_day,
             sign_ups_per_hour: settings.sign_ups_per_hour,
         };
-        let auth = Auth::new(&secrets, factor_keys, caller_limits, settings.staff_second_factor)
+        let auth = Auth::new(&db, &secrets, factor_keys, caller_limits, settings.staff_second_factor)
             .map_err(ServerError::Passwords)?;
         let clock = Arc::new(Clock::default());
         let disk = DiskReserve::new(db.file(), settings.disk_reserve.bytes());
@@ -194,6 +194,7 @@ impl Bank {
         let Self { app, mut writers, audit_writer, connection_limits, tls, shutdown_deadline, housekeeping } = self;
         let Listeners { public, admin } = listeners.into();
         let (db, movement_limits, watches) = (app.db.clone(), app.movement_limits.clone(), app.watches.clone());
+        let auth = app.auth.clone();
         let of_admin = ConnectionLimits::new(ADMIN_CONNECTIONS, 0, Vec::new());
         let admin = admin.map(|listener| (Acceptor::new(router::admin_router(app.clone()), None, of_admin), listener));
         let acceptor = Acceptor::new(router::router(app), tls, connection_limits);
@@ -217,6 +218,7 @@ impl Bank {
             tokio::join!(acceptor.close(public), admin);
             writers.all_ended().await;
             store_quotas(&movement_limits, &db).await;
+            store_uses_of_keys(&auth).await;
             if tokio::time::timeout(LAST_NOTES_WITHIN, audit_writer).await.is_err() {
                 tracing::error!("the last notes could not be written to the audit log");
             }
@@ -263,6 +265,13 @@ async fn store_quotas(limits: &MovementLimits, db: &Db) {
     let stored = tokio::time::timeout(LAST_QUOTAS_WITHIN, limits.store_all(db)).await;
     if let Err(error) = stored.unwrap_or_else(|_| Err(errors::no_answer())) {
         tracing::warn!(%error, "what callers have used of their day could not be stored");
+    }
+}
+
+async fn store_uses_of_keys(auth: &Auth) {
+    let stored = tokio::time::timeout(LAST_QUOTAS_WITHIN, auth.api_keys.store_uses(true)).await;
+    if let Err(error) = stored.unwrap_or_else(|_| Err(errors::no_answer())) {
+        tracing::warn!(%error, "when API keys were last used could not be stored");
     }
 }
 

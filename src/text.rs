@@ -92,6 +92,8 @@ texts! {
     Label, MAX_LABEL_LENGTH, [LabelBlank, LabelTooLong, LabelControlCharacters], "Savings";
     /// The name of an account of the bank's own.
     BankAccountName, MAX_NAME_LENGTH, [NameBlank, NameTooLong, NameControlCharacters], "Fees earned";
+    /// The name of an API key, by which its owner tells it from others.
+    ApiKeyName, MAX_NAME_LENGTH, [NameBlank, NameTooLong, NameControlCharacters], "Web shop";
     /// The description of a movement, as statements show it.
     Description, MAX_DESCRIPTION_LENGTH,
     [DescriptionBlank, DescriptionTooLong, DescriptionControlCharacters], "Salary";

@@ -82,6 +82,7 @@ impl App {
             acts_on_any_account: caller.role.acts_on_any_account(),
             deposits_to_own: self.self_service_deposits,
             approval_above: self.approval_above.filter(|_| caller.role.acts_on_any_account()),
+            key: caller.key.map(|key| key.bounds),
         }
     }
 }

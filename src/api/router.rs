@@ -12,13 +12,14 @@ use utoipa_axum::routes;
 
 use super::App;
 use super::docs::{openapi, postman, probes, problem_pages, swagger_ui, web_app};
-use super::http::caller::ChangesSomething;
+use super::http::caller::{ChangesSomething, OpenToKeys};
 use super::http::{HANDLER_TIMEOUT, middleware, waiting};
 use super::money::{
     account_limits, accounts, approvals, bank, bank_accounts, batch, holds, movements, reversals, statements, totals,
     transactions, trial_balance,
 };
-use super::people::{audit, proof, second_factor, sessions, staff, users};
+use super::people::{api_keys, audit, proof, second_factor, sessions, staff, users};
+use crate::api_key::Scope;
 
 /// The whole service. Innermost first: routes, timeouts, waiting for another answer, panics, what every handler's answer
 /// gets, cross-origin calls, what every answer gets.
@@ -53,10 +54,13 @@ pub fn admin_router(app: App) -> Router {
         .with_state(app)
 }
 
-/// Every route of the OpenAPI document. The path and method of each stand at its handler.
+/// Every route of the OpenAPI document. The path and method of each stand at its handler. What API keys reach says so with
+/// [`OpenToKeys`]; the rest is for people alone.
 pub fn documented_routes() -> OpenApiRouter<App> {
     // The committer keeps its own time, and a request that waits for it must not be told "timed out" about money that
     // moves in the next moment. It finishes what it has accepted, whether the client stays or not.
+    let approve =
+        OpenApiRouter::new().routes(routes!(approvals::approve)).layer(from_fn(middleware::run_to_completion));
     let money = OpenApiRouter::new()
         .routes(routes!(movements::deposit))
         .routes(routes!(movements::withdraw))
@@ -66,7 +70,8 @@ pub fn documented_routes() -> OpenApiRouter<App> {
         .routes(routes!(reversals::reverse_group))
         .routes(routes!(holds::create))
         .routes(routes!(holds::capture))
-        .merge(OpenApiRouter::new().routes(routes!(approvals::approve)).layer(from_fn(middleware::run_to_completion)));
+        .layer(Extension(OpenToKeys::Changing(Scope::Move)))
+        .merge(approve);
 
     let reads = OpenApiRouter::new()
         .routes(routes!(accounts::balance))
@@ -92,6 +97,7 @@ pub fn documented_routes() -> OpenApiRouter<App> {
         .routes(routes!(probes::readyz))
         .routes(routes!(probes::metrics))
         .routes(routes!(postman::postman))
+        .layer(Extension(OpenToKeys::Reading))
         .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, HANDLER_TIMEOUT));
 
     // Not counted with other changes. Signing out takes a session that a sign-in has made, and guesses have a limit of their
@@ -100,29 +106,44 @@ pub fn documented_routes() -> OpenApiRouter<App> {
         .routes(routes!(sessions::logout))
         .routes(routes!(sessions::end))
         .routes(routes!(proof::prove))
-        .routes(routes!(users::change_password));
+        .routes(routes!(users::change_password))
+        .routes(routes!(api_keys::show, api_keys::revoke));
 
-    // Each runs to its end in a task of its own, even when the client hangs up.
-    let writes = OpenApiRouter::new()
-        .routes(routes!(users::create_account))
+    let writes_of_people = OpenApiRouter::new()
         .routes(routes!(sessions::login))
         .routes(routes!(sessions::refresh))
-        .routes(routes!(accounts::list, accounts::open))
-        .routes(routes!(accounts::show, accounts::update, accounts::close))
-        .routes(routes!(account_limits::show, account_limits::set))
-        .routes(routes!(users::me, users::update_me, users::close_me))
         .routes(routes!(sessions::list))
+        .routes(routes!(api_keys::list, api_keys::create))
+        .routes(routes!(api_keys::rotate))
         .routes(routes!(second_factor::show, second_factor::enrol))
         .routes(routes!(second_factor::confirm))
         .routes(routes!(second_factor::remove))
         .routes(routes!(second_factor::reset))
         .routes(routes!(staff::set_role))
+        .routes(routes!(staff::end_sessions))
+        .routes(routes!(api_keys::list_of_user, api_keys::revoke_of_user))
+        .routes(routes!(approvals::reject));
+    let own_profile = OpenApiRouter::new()
+        .routes(routes!(users::me, users::update_me, users::close_me))
+        .layer(Extension(OpenToKeys::Reading));
+    let writes_by_move = OpenApiRouter::new()
+        .routes(routes!(accounts::list, accounts::open))
+        .routes(routes!(accounts::show, accounts::update, accounts::close))
+        .routes(routes!(holds::release))
+        .layer(Extension(OpenToKeys::Changing(Scope::Move)));
+    let writes_by_staff = OpenApiRouter::new()
+        .routes(routes!(users::create_account))
+        .routes(routes!(account_limits::show, account_limits::set))
         .routes(routes!(staff::set_user_status))
         .routes(routes!(staff::set_account_status))
-        .routes(routes!(staff::end_sessions))
         .routes(routes!(bank_accounts::list, bank_accounts::open))
-        .routes(routes!(approvals::reject))
-        .routes(routes!(holds::release))
+        .layer(Extension(OpenToKeys::Changing(Scope::Staff)));
+
+    // Each runs to its end in a task of its own, even when the client hangs up.
+    let writes = writes_of_people
+        .merge(own_profile)
+        .merge(writes_by_move)
+        .merge(writes_by_staff)
         .layer(Extension(ChangesSomething))
         .merge(ends)
         .layer(from_fn(middleware::run_to_completion))

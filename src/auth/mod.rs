@@ -1,5 +1,6 @@
-//! Who is calling: passwords, second factors, access tokens and sessions.
+//! Who is calling: passwords, second factors, access tokens, sessions and API keys.
 
+pub mod api_keys;
 pub mod factor_keys;
 pub mod guesses;
 pub mod hashing;
@@ -16,12 +17,14 @@ use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
+use self::api_keys::ApiKeys;
 use self::factor_keys::FactorKeys;
 use self::guesses::Guesses;
 use self::passwords::Passwords;
 use self::sessions::EndedSessions;
 use self::standings::Standings;
 use self::tokens::{AccessTokens, SigningSecrets};
+use crate::db::Db;
 use crate::limits::{Limiter, Policy, Quota, RequestLimit};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -50,6 +53,7 @@ pub struct Parts {
     pub tokens: AccessTokens,
     pub ended_sessions: EndedSessions,
     pub standings: Standings,
+    pub api_keys: ApiKeys,
     pub guesses: Guesses,
     pub factor_keys: FactorKeys,
     /// How many denials of one caller the audit log is told of.
@@ -67,6 +71,7 @@ pub struct Parts {
 
 impl Auth {
     pub fn new(
+        db: &Db,
         secrets: &SigningSecrets,
         factor_keys: FactorKeys,
         limits: CallerLimits,
@@ -79,6 +84,7 @@ impl Auth {
             tokens: AccessTokens::new(secrets),
             ended_sessions: EndedSessions::default(),
             standings: Standings::default(),
+            api_keys: ApiKeys::new(db.clone()),
             guesses: Guesses::default(),
             factor_keys,
             denials: Limiter::new(DENIALS_ON_RECORD),

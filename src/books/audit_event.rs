@@ -111,6 +111,16 @@ actions! {
     /// An admin opened an account of the bank's own: the detail has its kind and its name.
     BankAccountOpened = "bank_account_opened",
     AdminCreated = "admin_created",
+    /// The command line made a user that is a program.
+    ServiceUserCreated = "service_user_created",
+    /// Somebody created an API key: the detail has what it may do.
+    ApiKeyCreated = "api_key_created",
+    /// An API key has got another secret.
+    ApiKeyRotated = "api_key_rotated",
+    /// An API key counts no more.
+    ApiKeyRevoked = "api_key_revoked",
+    /// Somebody looked at the API keys of somebody else.
+    ApiKeysListed = "api_keys_listed",
     /// `coffer demo` filled the bank with a customer and made-up movements, to try it out.
     DemoFilled = "demo_filled",
     /// Somebody other than its owner took an account's statement.
@@ -161,22 +171,24 @@ pub struct Event {
     /// The client's own id of the request.
     pub client_request_id: Option<String>,
     pub detail: Option<String>,
-    /// The accounts and people that it is about, beside the subject.
+    /// The accounts and people that it is about, beside the subject, and the API key that it was done by.
     pub concerns: BTreeSet<Concern>,
 }
 
-/// Whom or what a record is about.
+/// Whom or what a record is about, or by which key it was done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Concern {
     Account(AccountNumber),
     User(Uuid),
+    /// By which it was done.
+    ApiKey(Uuid),
 }
 
 impl fmt::Display for Concern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Account(number) => number.fmt(f),
-            Self::User(id) => id.fmt(f),
+            Self::User(id) | Self::ApiKey(id) => id.fmt(f),
         }
     }
 }

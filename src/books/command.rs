@@ -11,6 +11,7 @@ use super::hold;
 use super::movement::Movement;
 use super::texts::Texts;
 use crate::account_number::AccountNumber;
+use crate::api_key::KeyBounds;
 use crate::bank_account::BankAccount;
 use crate::money::{Amount, Currency, Money};
 use crate::timestamp::Timestamp;
@@ -50,6 +51,12 @@ impl Command {
             DualControl::Approved { by, .. } => by,
             DualControl::Refuse | DualControl::Request { .. } => self.requester.user_id,
         }
+    }
+
+    /// The API key that it came with, if the amount counts against a limit of that. A capture moves what its hold has
+    /// counted.
+    pub fn limited_key(&self) -> Option<KeyBounds> {
+        self.requester.key.filter(|key| key.per_day.is_some() && self.step != Step::Capture)
     }
 
     /// Whether the tags that it brings are new: those of a hold that is captured, and of what is approved, are stored
@@ -108,6 +115,8 @@ pub struct Requester {
     /// The most that staff move within a day without a second approver, in whole units of the currency; None for any
     /// amount.
     pub approval_above: Option<i64>,
+    /// The bounds of the API key that the command came with, if it came with one.
+    pub key: Option<KeyBounds>,
 }
 
 impl Command {

@@ -367,10 +367,10 @@ impl Decisions {
         command.record.as_deref().filter(|_| !is_as_customer && !has_record).cloned()
     }
 
-    /// Adds to the postings what requesters have moved without a second approver in this batch, at the time `moved_at`.
+    /// Adds to the postings what requesters and their keys have moved without a second approver in this batch, at the time `moved_at`.
     pub fn add_unapproved(&mut self, moved_at: Timestamp) {
         let added = self.book.unapproved().added();
-        self.postings.unapproved = added.map(|(user_id, money)| UnapprovedTotal { user_id, money, moved_at }).collect();
+        self.postings.unapproved = added.map(|(mover, money)| UnapprovedTotal { mover, money, moved_at }).collect();
     }
 
     /// The limits of accounts that money has left, or that keep it from now on, with their counters, by number.

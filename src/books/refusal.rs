@@ -42,6 +42,11 @@ pub enum Refusal {
     BalanceMovedOn { sequence: i64 },
     #[error("{0}")]
     LimitExceeded(Box<Excess>),
+    #[error(
+        "This API key may move {allowed} {} within 24 hours and has moved {used}; {requested} was asked for.",
+        allowed.currency
+    )]
+    KeyLimitExceeded { allowed: Money, used: Money, requested: Money },
     /// Decided where limits are set, not here.
     #[error("{used} {} of the overdraft is in use: set at least that, or wait until it is paid back.", used.currency)]
     OverdraftInUse { used: Money, requested: Money },

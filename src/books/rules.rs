@@ -142,6 +142,9 @@ impl Book {
     /// The account, if it is a customer's and the requester may act on it.
     fn requesters_account(&self, requester: Requester, number: AccountNumber) -> Result<&Account, Refusal> {
         let account = self.accounts.get(&number).ok_or(Refusal::AccountNotFound)?;
+        if requester.key.is_some_and(|key| !key.accounts.admit(number)) {
+            return Err(Refusal::AccountNotFound);
+        }
         let is_owner = account.owner_id == Some(requester.user_id);
         if !is_owner && (!requester.acts_on_any_account || account.owner_id.is_none()) {
             return Err(Refusal::AccountNotFound);
@@ -257,6 +260,7 @@ fn agree(book: &mut Book, command: &Command) -> Result<Agreed, Refusal> {
     book.refuse_too_many_holds(command, debited)?;
     let at = book.time_of(command, debited, credited);
     let limits = book.count_against_limits(command, debited, credited, money, at)?;
+    book.refuse_above_limit_of_key(command, money)?;
     book.refuse_alone(command, power, money)?;
 
     // Nothing can be refused from here on.
@@ -270,6 +274,9 @@ fn agree(book: &mut Book, command: &Command) -> Result<Agreed, Refusal> {
     }
     if command.requester.approval_above.is_some() && power != Power::Own {
         book.unapproved.add(command.requester.user_id, money);
+    }
+    if let Some(key) = command.limited_key() {
+        book.unapproved.add(key.key_id, money);
     }
     Ok(Agreed { money, debit, credit, at })
 }
@@ -419,6 +426,18 @@ impl Book {
             true => Err(Refusal::TooManyHolds { most: hold::MAX_PER_ACCOUNT }),
             false => Ok(()),
         }
+    }
+
+    /// Refuses a command by which an API key would have moved more than its own limit within a day, whatever its user may.
+    fn refuse_above_limit_of_key(&self, command: &Command, money: Money) -> Result<(), Refusal> {
+        let Some(key) = command.limited_key() else { return Ok(()) };
+        let Some(allowed) = key.per_day_in(money.currency) else { return Ok(()) };
+        let total = self.unapproved.total_with(key.key_id, money);
+        if total <= allowed.minor_units {
+            return Ok(());
+        }
+        let used = Money::new(total.saturating_sub(money.minor_units), money.currency);
+        Err(Refusal::KeyLimitExceeded { allowed, used, requested: money })
     }
 
     /// Refuses a command for which staff need a second approver: by their role on an account of their own, whatever the

@@ -1,5 +1,6 @@
 //! Unapproved totals: the money that a user of the staff has moved in 24 hours without a second approver, in each
-//! currency. Pure: stored totals are loaded before a batch, and the additions of the batch are written with it.
+//! currency; and what an API key with a limit has moved. Pure: stored totals are loaded before a batch, and the additions
+//! of the batch are written with it.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -12,10 +13,11 @@ use crate::timestamp::Timestamp;
 /// Everything within this time counts against the approval amount, so that nobody evades it by small movements.
 pub const WINDOW: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// The money that a user of the staff moved without a second approver, in one currency and one batch.
+/// The money that was moved without a second approver, in one currency and one batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UnapprovedTotal {
-    pub user_id: Uuid,
+    /// A user of the staff, or an API key: no two of them have one id.
+    pub mover: Uuid,
     pub money: Money,
     pub moved_at: Timestamp,
 }
@@ -38,18 +40,18 @@ pub struct Unapproved {
 impl Unapproved {
     pub fn new(stored: impl IntoIterator<Item = (Uuid, Money)>) -> Self {
         let mut before = Sums::new();
-        stored.into_iter().for_each(|(user_id, money)| increase(&mut before, user_id, money));
+        stored.into_iter().for_each(|(mover, money)| increase(&mut before, mover, money));
         Self { before, ..Self::default() }
     }
 
     pub fn begin_request(&mut self, amounts: Vec<(Uuid, Money)>) {
         self.planned.clear();
         self.accepted.clear();
-        amounts.into_iter().for_each(|(user_id, money)| increase(&mut self.planned, user_id, money));
+        amounts.into_iter().for_each(|(mover, money)| increase(&mut self.planned, mover, money));
     }
 
-    pub fn add(&mut self, user_id: Uuid, money: Money) {
-        increase(&mut self.accepted, user_id, money);
+    pub fn add(&mut self, mover: Uuid, money: Money) {
+        increase(&mut self.accepted, mover, money);
     }
 
     /// Discards what the request would add.
@@ -61,28 +63,28 @@ impl Unapproved {
     /// Adds what was accepted of the request.
     pub fn accept(&mut self) {
         self.planned.clear();
-        for ((user_id, currency), amount) in self.accepted.drain() {
-            increase(&mut self.before, user_id, Money::new(amount, currency));
-            increase(&mut self.added, user_id, Money::new(amount, currency));
+        for ((mover, currency), amount) in self.accepted.drain() {
+            increase(&mut self.before, mover, Money::new(amount, currency));
+            increase(&mut self.added, mover, Money::new(amount, currency));
         }
     }
 
-    /// The user's total with `money`, which is part of a request that counts as a whole.
-    pub fn total_with(&self, user_id: Uuid, money: Money) -> i64 {
-        let of = |sums: &Sums| sums.get(&(user_id, money.currency)).copied().unwrap_or_default();
+    /// The mover's total with `money`, which is part of a request that counts as a whole.
+    pub fn total_with(&self, mover: Uuid, money: Money) -> i64 {
+        let of = |sums: &Sums| sums.get(&(mover, money.currency)).copied().unwrap_or_default();
         let request = of(&self.planned).max(of(&self.accepted).saturating_add(money.minor_units));
         of(&self.before).saturating_add(request)
     }
 
     /// The additions of the batch, in no order.
     pub fn added(&self) -> impl Iterator<Item = (Uuid, Money)> {
-        self.added.iter().map(|(&(user_id, currency), &amount)| (user_id, Money::new(amount, currency)))
+        self.added.iter().map(|(&(mover, currency), &amount)| (mover, Money::new(amount, currency)))
     }
 }
 
 /// A sum that is too large to count stays the largest, which is above every limit.
-fn increase(sums: &mut Sums, user_id: Uuid, money: Money) {
-    let sum = sums.entry((user_id, money.currency)).or_default();
+fn increase(sums: &mut Sums, mover: Uuid, money: Money) {
+    let sum = sums.entry((mover, money.currency)).or_default();
     *sum = sum.saturating_add(money.minor_units);
 }
 
@@ -104,17 +106,17 @@ mod tests {
             requests in prop::collection::vec((prop::collection::vec(1..600i64, 1..5), any::<bool>()), 1..20),
         ) {
             const LIMIT: i64 = 1_000;
-            let user_id = Uuid::from_u128(1);
-            let mut unapproved = Unapproved::new([(user_id, usd(stored))]);
+            let mover = Uuid::from_u128(1);
+            let mut unapproved = Unapproved::new([(mover, usd(stored))]);
             let mut sum = stored;
             for (amounts, is_taken_back) in requests {
-                unapproved.begin_request(amounts.iter().map(|&amount| (user_id, usd(amount))).collect());
+                unapproved.begin_request(amounts.iter().map(|&amount| (mover, usd(amount))).collect());
                 let as_a_whole = sum + amounts.iter().sum::<i64>() <= LIMIT;
                 for &amount in &amounts {
-                    let is_accepted = unapproved.total_with(user_id, usd(amount)) <= LIMIT;
+                    let is_accepted = unapproved.total_with(mover, usd(amount)) <= LIMIT;
                     prop_assert_eq!(is_accepted, as_a_whole);
                     if is_accepted {
-                        unapproved.add(user_id, usd(amount));
+                        unapproved.add(mover, usd(amount));
                     }
                 }
                 if is_taken_back {

@@ -15,11 +15,18 @@ use std::process::ExitCode;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use coffer::account_number::AccountNumber;
+use coffer::api_key::{Network, Scope};
+use coffer::auth::api_keys::{DEFAULT_OVERLAP, MAX_OVERLAP};
 use coffer::config::Settings;
+use coffer::db::users::Role;
 use coffer::db::{Db, Schema};
 use coffer::files;
 use coffer::server::ServerError;
+use coffer::text::ApiKeyName;
+use coffer::timestamp::Timestamp;
 use tracing_subscriber::EnvFilter;
+use uuid::Uuid;
 
 use self::environment::{unknown_variables, without_empty_variables};
 use self::output::{LOG, complain};
@@ -71,13 +78,80 @@ enum AdminCommand {
         /// Make somebody an admin who has signed up with the address already
         #[arg(long)]
         promote: bool,
+        /// Make a user that is a program: it has API keys, and no password (see coffer admin key create)
+        #[arg(long, conflicts_with = "promote")]
+        service: bool,
+        /// The role of the program
+        #[arg(long, requires = "service", default_value = "staff", value_parser = parse_role)]
+        role: Role,
     },
+    /// API keys, by which programs call in a user's name
+    #[command(subcommand)]
+    Key(KeyCommand),
     /// Take away the second factor of whoever has lost authenticator app and recovery codes. Their sessions end, on a
     /// server that runs within a second
     ResetSecondFactor {
         /// The user's e-mail address
         email: String,
     },
+}
+
+#[derive(Clone, Subcommand)]
+enum KeyCommand {
+    /// Create a key for a user, and print its secret, which is shown only now. May run beside the server
+    Create(NewKeyArguments),
+    /// List a user's keys that count
+    List {
+        /// The user's e-mail address
+        email: String,
+    },
+    /// Give a key another secret, and print it. The former one counts for a while
+    Rotate {
+        /// The id of the key, which coffer admin key list shows
+        id: Uuid,
+        /// For how many seconds the former secret counts
+        #[arg(long, default_value_t = DEFAULT_OVERLAP.as_secs(), value_parser = clap::value_parser!(u64).range(..=MAX_OVERLAP.as_secs()))]
+        overlap: u64,
+    },
+    /// Revoke a key: a server that runs refuses it within a second
+    Revoke {
+        /// The id of the key, which coffer admin key list shows
+        id: Uuid,
+    },
+}
+
+/// What a key is for, and how far it reaches.
+#[derive(Clone, clap::Args)]
+pub struct NewKeyArguments {
+    /// The e-mail address of the user in whose name the key calls
+    pub email: String,
+    /// By which people tell it from other keys
+    #[arg(long, value_parser = parse_key_name)]
+    pub name: ApiKeyName,
+    /// How far it reaches: read, move, staff. Several with commas between them
+    #[arg(long, required = true, value_delimiter = ',')]
+    pub scopes: Vec<Scope>,
+    /// The only accounts that it is for. Any if left out
+    #[arg(long, value_delimiter = ',')]
+    pub accounts: Option<Vec<AccountNumber>>,
+    /// The most that it moves within 24 hours, in whole units of each currency. Any amount if left out
+    #[arg(long, value_parser = clap::value_parser!(i64).range(0..))]
+    pub per_day: Option<i64>,
+    /// The only networks that it calls from. Any if left out
+    #[arg(long, value_delimiter = ',')]
+    pub networks: Vec<Network>,
+    /// When it stops counting, such as 2027-01-31T12:00:00Z. Never if left out
+    #[arg(long)]
+    pub expires_at: Option<Timestamp>,
+}
+
+fn parse_role(text: &str) -> Result<Role, String> {
+    let role = [Role::Customer, Role::Staff, Role::Admin, Role::Auditor].into_iter().find(|role| role.name() == text);
+    role.ok_or_else(|| "a role is customer, staff, admin or auditor".to_owned())
+}
+
+fn parse_key_name(text: &str) -> Result<ApiKeyName, String> {
+    ApiKeyName::parse(text.to_owned()).map_err(|error| error.to_string())
 }
 
 impl Cli {
@@ -125,8 +199,23 @@ pub fn run(cli: Cli) -> Result<ExitCode, AnyError> {
         Command::Demo => with_log(&cli.settings, None, demo::run(&cli.settings)),
         // Its queries read whole tables: that they are slow is no news.
         Command::Doctor => with_log(&cli.settings, Some("sqlx::query=error"), doctor::run(&cli.settings)),
-        Command::Admin(AdminCommand::Create { email, promote }) => {
+        Command::Admin(AdminCommand::Create { email, service: true, role, .. }) => {
+            with_log(&cli.settings, None, admin::create_service(&cli.settings, &email, role))
+        }
+        Command::Admin(AdminCommand::Create { email, promote, .. }) => {
             with_log(&cli.settings, None, admin::create(&cli.settings, &email, promote))
+        }
+        Command::Admin(AdminCommand::Key(KeyCommand::Create(key))) => {
+            with_log(&cli.settings, None, admin::create_key(&cli.settings, key))
+        }
+        Command::Admin(AdminCommand::Key(KeyCommand::List { email })) => {
+            with_log(&cli.settings, None, admin::list_keys(&cli.settings, &email))
+        }
+        Command::Admin(AdminCommand::Key(KeyCommand::Rotate { id, overlap })) => {
+            with_log(&cli.settings, None, admin::rotate_key(&cli.settings, id, overlap))
+        }
+        Command::Admin(AdminCommand::Key(KeyCommand::Revoke { id })) => {
+            with_log(&cli.settings, None, admin::revoke_key(&cli.settings, id))
         }
         Command::Admin(AdminCommand::ResetSecondFactor { email }) => {
             with_log(&cli.settings, None, admin::reset_second_factor(&cli.settings, &email))

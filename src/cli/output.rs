@@ -42,7 +42,8 @@ pub fn deliver(text: &str) -> io::Result<()> {
 pub fn reveal(text: &str) -> io::Result<()> {
     let mut output = io::stdout();
     writeln!(output, "{text}").and_then(|()| output.flush()).map_err(|error| {
-        let reason = format!("the password cannot be shown on standard output, so it does not count: {error}");
+        let reason =
+            format!("what is shown only now cannot be written to standard output, so it does not count: {error}");
         io::Error::new(error.kind(), reason)
     })
 }

@@ -73,10 +73,7 @@ pub async fn load(tx: &mut Batch<'_>, commands: &[&Command], clock: &Clock) -> s
     let limits = if limited.is_empty() { Vec::new() } else { tx.limits(&limited).await? };
     let supervised = supervised(commands.iter().copied());
     let pending_before = load_pending(tx, &to_reverse, &supervised, now).await?;
-    let unapproved = match supervised.is_empty() {
-        true => Unapproved::default(),
-        false => Unapproved::new(tx.lock_unapproved_totals(&supervised, clock.certain(now).minus(WINDOW)).await?),
-    };
+    let unapproved = load_unapproved(tx, commands, &supervised, clock.certain(now).minus(WINDOW)).await?;
     Ok(Loaded {
         now,
         accounts,
@@ -107,6 +104,25 @@ async fn load_pending(
         pending.counts = tx.count_pending(supervised, now).await?;
     }
     Ok(pending)
+}
+
+/// Loads what the supervised requesters and the keys with a limit have moved since `since`. Asks nothing for a batch
+/// without either.
+async fn load_unapproved(
+    tx: &mut Batch<'_>,
+    commands: &[&Command],
+    supervised: &[Uuid],
+    since: Timestamp,
+) -> sqlx::Result<Unapproved> {
+    let limited = commands.iter().filter_map(|command| Some((command.requester.user_id, command.limited_key()?)));
+    let (of_keys, keys): (BTreeSet<_>, BTreeSet<_>) = limited.map(|(user_id, key)| (user_id, key.key_id)).unzip();
+    let together = |more: BTreeSet<Uuid>| supervised.iter().copied().chain(more).collect::<BTreeSet<_>>();
+    let (users, movers): (Vec<_>, Vec<_>) =
+        (together(of_keys).into_iter().collect(), together(keys).into_iter().collect());
+    match movers.is_empty() {
+        true => Ok(Unapproved::default()),
+        false => Ok(Unapproved::new(tx.lock_unapproved_totals(&users, &movers, since).await?)),
+    }
 }
 
 /// The requesters whose movements may need a second approver, each once.

@@ -26,6 +26,8 @@ pub struct AuditFilter {
     pub actor_id: Option<Uuid>,
     /// This user did it, or it is about this user.
     pub user_id: Option<Uuid>,
+    /// This API key did it, or it was done to this one.
+    pub api_key_id: Option<Uuid>,
     /// It is about this account.
     pub account_number: Option<AccountNumber>,
     /// It happened at this moment or later.
@@ -75,8 +77,12 @@ impl AuditFilter {
     fn scans(&self) -> (Vec<Scan>, bool) {
         let by_action = !self.actions.is_empty();
         if let Some(number) = self.account_number {
-            let others = by_action || self.user_id.is_some() || self.actor_id.is_some();
+            let others = by_action || [self.user_id, self.actor_id, self.api_key_id].iter().any(Option::is_some);
             return (vec![Scan::Concern(number.to_string())], others);
+        }
+        if let Some(id) = self.api_key_id {
+            let others = by_action || self.user_id.is_some() || self.actor_id.is_some();
+            return (vec![Scan::Concern(id.to_string())], others);
         }
         if let Some(id) = self.user_id {
             return (vec![Scan::Actor(id), Scan::Concern(id.to_string())], by_action || self.actor_id.is_some());
@@ -98,6 +104,7 @@ impl AuditFilter {
         (self.actions.is_empty() || self.actions.iter().any(|action| action.name() == record.action))
             && self.actor_id.is_none_or(|id| record.actor_id == Some(id))
             && self.user_id.is_none_or(|id| record.actor_id == Some(id) || has_key(id.to_string()))
+            && self.api_key_id.is_none_or(|id| has_key(id.to_string()))
             && self.account_number.is_none_or(|number| has_key(number.to_string()))
     }
 }

@@ -10,6 +10,7 @@
 pub mod access_changes;
 pub mod account_limits;
 pub mod accounts;
+pub mod api_keys;
 pub mod approvals;
 pub mod audit;
 pub mod audit_search;

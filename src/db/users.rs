@@ -24,6 +24,8 @@ pub struct User {
     pub role: Role,
     pub status: UserStatus,
     pub created_at: Timestamp,
+    /// A program: it calls with API keys, and has no password. Made with `coffer admin create --service`.
+    pub is_service: bool,
     #[serde(skip)]
     pub password_hash: String,
     /// In whole units of the account's currency: own movements above it ask for a recent proof.
@@ -48,7 +50,7 @@ pub enum UserStatus {
 macro_rules! user_columns {
     () => {
         "id, name, email, role, case when frozen_at is null then 'active' else 'frozen' end as status, created_at,
-         password_hash, confirm_above, exists (
+         is_service, password_hash, confirm_above, exists (
              select 1 from second_factors f where f.user_id = users.id and f.confirmed_at is not null
          ) as second_factor"
     };
@@ -222,8 +224,8 @@ impl Tx<'_> {
     /// Fails with a unique violation when the address is taken.
     pub async fn insert_user(&mut self, user: &User) -> sqlx::Result<()> {
         in_transaction!(self, conn => sqlx::query(
-            "insert into users (id, name, email, password_hash, role, created_at, search_text)
-             values ($1, $2, $3, $4, $5, $6, $7)",
+            "insert into users (id, name, email, password_hash, role, created_at, search_text, is_service)
+             values ($1, $2, $3, $4, $5, $6, $7, $8)",
         )
         .bind(user.id)
         .bind(&user.name)
@@ -232,6 +234,7 @@ impl Tx<'_> {
         .bind(user.role)
         .bind(user.created_at)
         .bind(search_text(&user.name, &user.email))
+        .bind(user.is_service)
         .execute(conn)
         .await
         .map(|_| ()))

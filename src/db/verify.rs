@@ -1,6 +1,7 @@
 //! Reading the whole books, for the doctor. Rows are streamed: a ledger of any size takes the same memory.
 
 pub mod account_limits;
+pub mod api_keys;
 pub mod bank_accounts;
 pub mod tags;
 

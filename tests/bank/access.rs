@@ -36,75 +36,96 @@ const EVERYBODY: [Who; 9] = [
     Who::Revoked,
 ];
 
-/// Method, path, and the status that each of [`EVERYBODY`] gets.
-type Row = (&'static str, &'static str, [u16; 9]);
+/// What an API key needs for a route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reach {
+    /// Nothing: nobody is asked who calls.
+    Open,
+    /// A scope.
+    Read,
+    Move,
+    Staff,
+    /// No key reaches it.
+    People,
+}
+use Reach::{Move, Open, People, Read, Staff as ByStaff};
+
+/// Method, path, what an API key needs, and the status that each of [`EVERYBODY`] gets.
+type Row = (&'static str, &'static str, Reach, [u16; 9]);
 
 #[rustfmt::skip]
 const MATRIX: &[Row] = &[
-    //                                            anonymous owner other staff admin auditor frozen closed revoked
-    ("POST",   "/create_account",                    [201, 201, 201, 201, 201, 201, 201, 201, 201]),
-    ("POST",   "/login",                             [200, 200, 200, 200, 200, 200, 200, 200, 200]),
-    ("POST",   "/refresh",                           [401, 200, 200, 200, 200, 200, 200, 200, 401]),
-    ("POST",   "/logout",                            [401, 204, 204, 204, 204, 204, 204, 204, 401]),
-    ("POST",   "/deposit",                           [401, 201, 404, 201, 201, 403, 403, 409, 401]),
-    ("POST",   "/withdraw",                          [401, 201, 404, 201, 201, 403, 403, 409, 401]),
-    ("POST",   "/transfer",                          [401, 201, 404, 201, 201, 403, 403, 409, 401]),
-    ("POST",   "/transactions/batch",                [401, 200, 409, 200, 200, 403, 403, 409, 401]),
-    ("GET",    "/balance",                           [401, 200, 404, 200, 200, 200, 200, 200, 401]),
-    ("GET",    "/transactions",                      [401, 200, 404, 200, 200, 200, 200, 200, 401]),
-    ("GET",    "/transactions/{id}",                 [401, 200, 404, 200, 200, 200, 200, 200, 401]),
-    ("POST",   "/transactions/{id}/reverse",         [401, 403, 403, 201, 201, 403, 403, 403, 401]),
-    ("POST",   "/transactions/{id}/reverse_group",   [401, 403, 403, 409, 409, 403, 403, 403, 401]),
-    ("GET",    "/accounts",                          [401, 200, 200, 200, 200, 200, 200, 200, 401]),
-    ("POST",   "/accounts",                          [401, 201, 201, 201, 201, 403, 403, 201, 401]),
-    ("GET",    "/accounts/{account_number}",         [401, 200, 404, 200, 200, 200, 200, 200, 401]),
-    ("PATCH",  "/accounts/{account_number}",         [401, 200, 404, 200, 200, 403, 403, 200, 401]),
-    ("DELETE", "/accounts/{account_number}",         [401, 204, 404, 204, 204, 403, 403, 409, 401]),
-    ("GET",    "/accounts/{account_number}/statement", [401, 200, 404, 200, 200, 200, 200, 200, 401]),
-    ("GET",    "/accounts/{account_number}/statement.csv", [401, 200, 404, 200, 200, 200, 200, 200, 401]),
-    ("PUT",    "/accounts/{account_number}/status",  [401, 403, 403, 200, 200, 403, 403, 403, 401]),
-    ("GET",    "/accounts/{account_number}/limits",  [401, 200, 404, 200, 200, 200, 200, 200, 401]),
-    ("PUT",    "/accounts/{account_number}/limits",  [401, 200, 404, 200, 200, 403, 403, 409, 401]),
-    ("GET",    "/me",                                [401, 200, 200, 200, 200, 200, 200, 200, 401]),
-    ("PATCH",  "/me",                                [401, 200, 200, 200, 200, 403, 403, 200, 401]),
-    ("DELETE", "/me",                                [401, 409, 409, 409, 409, 403, 403, 409, 401]),
-    ("POST",   "/me/proof",                          [401, 200, 200, 200, 200, 200, 200, 200, 401]),
-    ("PUT",    "/me/password",                       [401, 204, 204, 204, 204, 204, 403, 204, 401]),
-    ("GET",    "/me/sessions",                       [401, 200, 200, 200, 200, 200, 200, 200, 401]),
-    ("DELETE", "/me/sessions/{id}",                  [401, 204, 404, 404, 404, 404, 204, 204, 401]),
-    ("GET",    "/me/second_factor",                  [401, 200, 200, 200, 200, 200, 200, 200, 401]),
-    ("POST",   "/me/second_factor/confirm",          [401, 409, 409, 409, 409, 409, 403, 409, 401]),
-    ("POST",   "/me/second_factor/remove",           [401, 409, 409, 409, 409, 409, 403, 409, 401]),
-    ("POST",   "/me/second_factor",                  [401, 200, 200, 200, 200, 200, 403, 200, 401]),
-    ("GET",    "/users",                             [401, 403, 403, 200, 200, 200, 403, 403, 401]),
-    ("GET",    "/users/{user_id}",                   [401, 403, 403, 200, 200, 200, 403, 403, 401]),
-    ("PUT",    "/users/{user_id}/role",              [401, 403, 403, 403, 202, 403, 403, 403, 401]),
-    ("PUT",    "/users/{user_id}/status",            [401, 403, 403, 200, 200, 403, 403, 403, 401]),
-    ("DELETE", "/users/{user_id}/sessions",          [401, 403, 403, 403, 204, 403, 403, 403, 401]),
-    ("DELETE", "/users/{user_id}/second_factor",     [401, 403, 403, 403, 409, 403, 403, 403, 401]),
-    ("GET",    "/audit",                             [401, 403, 403, 403, 200, 200, 403, 403, 401]),
-    ("GET",    "/audit.csv",                         [401, 403, 403, 403, 200, 200, 403, 403, 401]),
-    ("GET",    "/approvals",                         [401, 403, 403, 200, 200, 200, 403, 403, 401]),
-    ("GET",    "/approvals/{id}",                    [401, 403, 403, 200, 200, 200, 403, 403, 401]),
-    ("POST",   "/approvals/{id}/approve",            [401, 403, 403, 200, 200, 403, 403, 403, 401]),
-    ("POST",   "/approvals/{id}/reject",             [401, 403, 403, 200, 200, 403, 403, 403, 401]),
-    ("POST",   "/holds",                             [401, 201, 404, 201, 201, 403, 403, 409, 401]),
-    ("GET",    "/holds",                             [401, 200, 404, 200, 200, 200, 200, 200, 401]),
-    ("GET",    "/holds/{id}",                        [401, 200, 404, 200, 200, 200, 200, 200, 401]),
-    ("POST",   "/holds/{id}/capture",                [401, 201, 404, 403, 403, 403, 403, 201, 401]),
-    ("POST",   "/holds/{id}/release",                [401, 200, 404, 200, 200, 403, 403, 200, 401]),
-    ("GET",    "/bank_accounts",                     [401, 403, 403, 200, 200, 200, 403, 403, 401]),
-    ("POST",   "/bank_accounts",                     [401, 403, 403, 403, 201, 403, 403, 403, 401]),
-    ("GET",    "/bank_accounts/{code}",              [401, 403, 403, 200, 200, 200, 403, 403, 401]),
-    ("GET",    "/trial_balance",                     [401, 403, 403, 200, 200, 200, 403, 403, 401]),
-    ("GET",    "/totals",                            [401, 403, 403, 200, 200, 200, 403, 403, 401]),
-    ("GET",    "/bank",                              [200, 200, 200, 200, 200, 200, 200, 200, 200]),
-    ("GET",    "/problems",                          [200, 200, 200, 200, 200, 200, 200, 200, 200]),
-    ("GET",    "/problems/{code}",                   [200, 200, 200, 200, 200, 200, 200, 200, 200]),
-    ("GET",    "/livez",                             [200, 200, 200, 200, 200, 200, 200, 200, 200]),
-    ("GET",    "/readyz",                            [200, 200, 200, 200, 200, 200, 200, 200, 200]),
-    ("GET",    "/metrics",                           [200, 200, 200, 200, 200, 200, 200, 200, 200]),
-    ("GET",    "/postman.json",                      [200, 200, 200, 200, 200, 200, 200, 200, 200]),
+    //                                               reach     anonymous owner other staff admin auditor frozen closed revoked
+    ("POST",   "/create_account",                    Open,   [201, 201, 201, 201, 201, 201, 201, 201, 201]),
+    ("POST",   "/login",                             Open,   [200, 200, 200, 200, 200, 200, 200, 200, 200]),
+    ("POST",   "/refresh",                           Open,   [401, 200, 200, 200, 200, 200, 200, 200, 401]),
+    ("POST",   "/logout",                            People, [401, 204, 204, 204, 204, 204, 204, 204, 401]),
+    ("POST",   "/deposit",                           Move,   [401, 201, 404, 201, 201, 403, 403, 409, 401]),
+    ("POST",   "/withdraw",                          Move,   [401, 201, 404, 201, 201, 403, 403, 409, 401]),
+    ("POST",   "/transfer",                          Move,   [401, 201, 404, 201, 201, 403, 403, 409, 401]),
+    ("POST",   "/transactions/batch",                Move,   [401, 200, 409, 200, 200, 403, 403, 409, 401]),
+    ("GET",    "/balance",                           Read,   [401, 200, 404, 200, 200, 200, 200, 200, 401]),
+    ("GET",    "/transactions",                      Read,   [401, 200, 404, 200, 200, 200, 200, 200, 401]),
+    ("GET",    "/transactions/{id}",                 Read,   [401, 200, 404, 200, 200, 200, 200, 200, 401]),
+    ("POST",   "/transactions/{id}/reverse",         Move,   [401, 403, 403, 201, 201, 403, 403, 403, 401]),
+    ("POST",   "/transactions/{id}/reverse_group",   Move,   [401, 403, 403, 409, 409, 403, 403, 403, 401]),
+    ("GET",    "/accounts",                          Read,   [401, 200, 200, 200, 200, 200, 200, 200, 401]),
+    ("POST",   "/accounts",                          Move,   [401, 201, 201, 201, 201, 403, 403, 201, 401]),
+    ("GET",    "/accounts/{account_number}",         Read,   [401, 200, 404, 200, 200, 200, 200, 200, 401]),
+    ("PATCH",  "/accounts/{account_number}",         Move,   [401, 200, 404, 200, 200, 403, 403, 200, 401]),
+    ("DELETE", "/accounts/{account_number}",         Move,   [401, 204, 404, 204, 204, 403, 403, 409, 401]),
+    ("GET",    "/accounts/{account_number}/statement", Read,   [401, 200, 404, 200, 200, 200, 200, 200, 401]),
+    ("GET",    "/accounts/{account_number}/statement.csv", Read,   [401, 200, 404, 200, 200, 200, 200, 200, 401]),
+    ("PUT",    "/accounts/{account_number}/status",  ByStaff, [401, 403, 403, 200, 200, 403, 403, 403, 401]),
+    ("GET",    "/accounts/{account_number}/limits",  Read,   [401, 200, 404, 200, 200, 200, 200, 200, 401]),
+    ("PUT",    "/accounts/{account_number}/limits",  ByStaff, [401, 200, 404, 200, 200, 403, 403, 409, 401]),
+    ("GET",    "/me",                                Read,   [401, 200, 200, 200, 200, 200, 200, 200, 401]),
+    ("PATCH",  "/me",                                People, [401, 200, 200, 200, 200, 403, 403, 200, 401]),
+    ("DELETE", "/me",                                People, [401, 409, 409, 409, 409, 403, 403, 409, 401]),
+    ("POST",   "/me/proof",                          People, [401, 200, 200, 200, 200, 200, 200, 200, 401]),
+    ("PUT",    "/me/password",                       People, [401, 204, 204, 204, 204, 204, 403, 204, 401]),
+    ("GET",    "/me/sessions",                       People, [401, 200, 200, 200, 200, 200, 200, 200, 401]),
+    ("DELETE", "/me/sessions/{id}",                  People, [401, 204, 404, 404, 404, 404, 204, 204, 401]),
+    ("GET",    "/me/second_factor",                  People, [401, 200, 200, 200, 200, 200, 200, 200, 401]),
+    ("POST",   "/me/second_factor/confirm",          People, [401, 409, 409, 409, 409, 409, 403, 409, 401]),
+    ("POST",   "/me/second_factor/remove",           People, [401, 409, 409, 409, 409, 409, 403, 409, 401]),
+    ("POST",   "/me/second_factor",                  People, [401, 200, 200, 200, 200, 200, 403, 200, 401]),
+    ("GET",    "/me/api_keys",                       People, [401, 200, 200, 200, 200, 200, 200, 200, 401]),
+    ("POST",   "/me/api_keys",                       People, [401, 201, 201, 201, 201, 201, 403, 201, 401]),
+    ("GET",    "/me/api_keys/{id}",                  People, [401, 200, 404, 404, 404, 404, 200, 200, 401]),
+    ("DELETE", "/me/api_keys/{id}",                  People, [401, 204, 404, 404, 404, 404, 204, 204, 401]),
+    ("POST",   "/me/api_keys/{id}/rotate",           People, [401, 200, 404, 404, 404, 404, 403, 200, 401]),
+    ("GET",    "/users/{user_id}/api_keys",          People, [401, 403, 403, 403, 200, 200, 403, 403, 401]),
+    ("DELETE", "/users/{user_id}/api_keys",          People, [401, 403, 403, 403, 204, 403, 403, 403, 401]),
+    ("GET",    "/users",                             Read,   [401, 403, 403, 200, 200, 200, 403, 403, 401]),
+    ("GET",    "/users/{user_id}",                   Read,   [401, 403, 403, 200, 200, 200, 403, 403, 401]),
+    ("PUT",    "/users/{user_id}/role",              People, [401, 403, 403, 403, 202, 403, 403, 403, 401]),
+    ("PUT",    "/users/{user_id}/status",            ByStaff, [401, 403, 403, 200, 200, 403, 403, 403, 401]),
+    ("DELETE", "/users/{user_id}/sessions",          People, [401, 403, 403, 403, 204, 403, 403, 403, 401]),
+    ("DELETE", "/users/{user_id}/second_factor",     People, [401, 403, 403, 403, 409, 403, 403, 403, 401]),
+    ("GET",    "/audit",                             Read,   [401, 403, 403, 403, 200, 200, 403, 403, 401]),
+    ("GET",    "/audit.csv",                         Read,   [401, 403, 403, 403, 200, 200, 403, 403, 401]),
+    ("GET",    "/approvals",                         Read,   [401, 403, 403, 200, 200, 200, 403, 403, 401]),
+    ("GET",    "/approvals/{id}",                    Read,   [401, 403, 403, 200, 200, 200, 403, 403, 401]),
+    ("POST",   "/approvals/{id}/approve",            People, [401, 403, 403, 200, 200, 403, 403, 403, 401]),
+    ("POST",   "/approvals/{id}/reject",             People, [401, 403, 403, 200, 200, 403, 403, 403, 401]),
+    ("POST",   "/holds",                             Move,   [401, 201, 404, 201, 201, 403, 403, 409, 401]),
+    ("GET",    "/holds",                             Read,   [401, 200, 404, 200, 200, 200, 200, 200, 401]),
+    ("GET",    "/holds/{id}",                        Read,   [401, 200, 404, 200, 200, 200, 200, 200, 401]),
+    ("POST",   "/holds/{id}/capture",                Move,   [401, 201, 404, 403, 403, 403, 403, 201, 401]),
+    ("POST",   "/holds/{id}/release",                Move,   [401, 200, 404, 200, 200, 403, 403, 200, 401]),
+    ("GET",    "/bank_accounts",                     Read,   [401, 403, 403, 200, 200, 200, 403, 403, 401]),
+    ("POST",   "/bank_accounts",                     ByStaff, [401, 403, 403, 403, 201, 403, 403, 403, 401]),
+    ("GET",    "/bank_accounts/{code}",              Read,   [401, 403, 403, 200, 200, 200, 403, 403, 401]),
+    ("GET",    "/trial_balance",                     Read,   [401, 403, 403, 200, 200, 200, 403, 403, 401]),
+    ("GET",    "/totals",                            Read,   [401, 403, 403, 200, 200, 200, 403, 403, 401]),
+    ("GET",    "/bank",                              Open,   [200, 200, 200, 200, 200, 200, 200, 200, 200]),
+    ("GET",    "/problems",                          Open,   [200, 200, 200, 200, 200, 200, 200, 200, 200]),
+    ("GET",    "/problems/{code}",                   Open,   [200, 200, 200, 200, 200, 200, 200, 200, 200]),
+    ("GET",    "/livez",                             Open,   [200, 200, 200, 200, 200, 200, 200, 200, 200]),
+    ("GET",    "/readyz",                            Open,   [200, 200, 200, 200, 200, 200, 200, 200, 200]),
+    ("GET",    "/metrics",                           Open,   [200, 200, 200, 200, 200, 200, 200, 200, 200]),
+    ("GET",    "/postman.json",                      Open,   [200, 200, 200, 200, 200, 200, 200, 200, 200]),
 ];
 
 /// What cannot be taken back: whoever may do it must have shown password or code within the last five minutes.
@@ -115,6 +136,9 @@ const ASKS_FOR_RECENT_PROOF: &[(&str, &str)] = &[
     ("DELETE", "/users/{user_id}/sessions"),
     ("DELETE", "/users/{user_id}/second_factor"),
     ("POST", "/approvals/{id}/approve"),
+    ("POST", "/me/api_keys"),
+    ("POST", "/me/api_keys/{id}/rotate"),
+    ("DELETE", "/users/{user_id}/api_keys"),
 ];
 
 /// What the calls are about, and the tokens of those who make them.
@@ -129,6 +153,8 @@ struct Scene<'a> {
     approval: String,
     /// Of the owner's money, by the owner.
     hold: String,
+    /// Of the owner, and never used.
+    api_key: String,
     token: Option<String>,
     refresh_token: String,
 }
@@ -145,6 +171,8 @@ impl<'a> Scene<'a> {
         owner.deposit("2").await.expect_status(201);
         let hold = json!({"account_number": owner.account, "amount": "2"});
         let hold = owner.post("/holds", hold).send().await.expect_status(201).text_at("/id");
+        let api_key = json!({"name": "Unused", "scopes": ["read"]});
+        let api_key = owner.post("/me/api_keys", api_key).send().await.expect_status(201).text_at("/id");
         let empty_account = owner.open_account(json!({})).await.expect_status(201).text_at("/account_number");
         let large = json!({"account_number": owner.account, "amount": "1000.01"});
         // A person may only have so many that wait.
@@ -187,7 +215,19 @@ impl<'a> Scene<'a> {
             }
         };
         let receiver = staff.other.account.clone();
-        Self { owner, owner_id, empty_account, transaction, session, receiver, approval, hold, token, refresh_token }
+        Self {
+            owner,
+            owner_id,
+            empty_account,
+            transaction,
+            session,
+            receiver,
+            approval,
+            hold,
+            api_key,
+            token,
+            refresh_token,
+        }
     }
 
     /// The same scene, but about things that do not exist.
@@ -197,6 +237,7 @@ impl<'a> Scene<'a> {
         self.transaction = NO_ID.to_owned();
         self.session = NO_ID.to_owned();
         self.hold = NO_ID.to_owned();
+        self.api_key = NO_ID.to_owned();
         self
     }
 
@@ -261,6 +302,9 @@ impl<'a> Scene<'a> {
             ("POST", "/me/second_factor/remove") => {
                 (path.to_owned(), Some(json!({"password": PASSWORD, "code": "123456"})))
             }
+            ("POST", "/me/api_keys") => (path.to_owned(), Some(json!({"name": "Another", "scopes": ["read"]}))),
+            ("POST", "/me/api_keys/{id}/rotate") => (path.replace("{id}", &self.api_key), Some(json!({}))),
+            (_, "/me/api_keys/{id}") => (path.replace("{id}", &self.api_key), None),
             ("DELETE", "/me/sessions/{id}") => (format!("/me/sessions/{}", self.session), None),
             ("PUT", "/users/{user_id}/role") => {
                 (format!("/users/{}/role", self.owner_id), Some(json!({"role": "staff"})))
@@ -319,7 +363,7 @@ bank_tests! {
     async fn everybody_gets_what_the_matrix_says(bank: &TestBank) {
         let staff = Staff::hire(bank).await;
         let mut wrong = Vec::new();
-        for (method, path, expected) in MATRIX {
+        for (method, path, _, expected) in MATRIX {
             for (who, expected) in EVERYBODY.into_iter().zip(expected) {
                 let answer = Scene::set(bank, &staff, who).await.call(method, path).await;
                 if answer.status.as_u16() != *expected {
@@ -343,7 +387,7 @@ bank_tests! {
     async fn an_old_proof_opens_everything_but_what_cannot_be_taken_back(bank: &TestBank) {
         let staff = Staff::hire(bank).await;
         let mut wrong = Vec::new();
-        for (method, path, expected) in MATRIX {
+        for (method, path, _, expected) in MATRIX {
             for who in [Who::Owner, Who::Staff, Who::Admin] {
                 let mut scene = Scene::set(bank, &staff, who).await;
                 scene.token = scene.token.as_deref().map(with_old_proof);
@@ -362,6 +406,86 @@ bank_tests! {
         }
         assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     }
+
+    /// By their scopes, and by the role of their user only with the scope `staff`.
+    async fn api_keys_reach_what_the_matrix_says(bank: &TestBank) {
+        let staff = Staff::hire(bank).await;
+        let mut wrong = Vec::new();
+        // What is refused changes nothing, so that one scene does for all of it.
+        let mut unchanged = Scene::set(bank, &staff, Who::Owner).await;
+        let mut keys = Vec::new();
+        for (who, scopes) in KEYS {
+            let user = if *who == Who::Owner { &unchanged.owner } else { &staff.admin };
+            keys.push(create_key(user, scopes).await);
+        }
+        for (method, path, reach, expected) in MATRIX {
+            for ((who, scopes), key) in KEYS.iter().zip(&keys) {
+                let (status, code) = expected_of_key((method, path), *reach, *who, scopes, expected);
+                let answer = if code.is_empty() {
+                    let mut scene = Scene::set(bank, &staff, *who).await;
+                    let is_owners = *who == Who::Owner;
+                    scene.token = Some(if is_owners { create_key(&scene.owner, scopes).await } else { key.clone() });
+                    scene.call(method, path).await
+                } else {
+                    unchanged.token = Some(key.clone());
+                    unchanged.call(method, path).await
+                };
+                let is_as_expected = answer.status == status && (code.is_empty() || answer.body["code"] == code);
+                if !is_as_expected {
+                    wrong.push(format!(
+                        "{method} {path} by a key of {who:?} for {scopes:?}: {} instead of {status} {code}: {}",
+                        answer.status, answer.body
+                    ));
+                }
+            }
+        }
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    }
+}
+
+async fn create_key(user: &Customer<'_>, scopes: &[&str]) -> String {
+    let key = user.post("/me/api_keys", json!({"name": "Tried", "scopes": scopes})).send().await;
+    key.expect_status(201).text_at("/api_key")
+}
+
+/// Whose keys are tried, and their scopes.
+const KEYS: &[(Who, &[&str])] = &[
+    (Who::Owner, &["read"]),
+    (Who::Owner, &["move"]),
+    (Who::Admin, &["staff"]),
+    (Who::Admin, &["read", "move"]),
+    (Who::Admin, &["read", "move", "staff"]),
+];
+
+/// The status and, if it is refused for what the key is, the code.
+fn expected_of_key(
+    route: (&str, &str),
+    reach: Reach,
+    who: Who,
+    scopes: &[&str],
+    expected: &[u16; 9],
+) -> (u16, &'static str) {
+    let column = |who| expected[EVERYBODY.iter().position(|each| *each == who).expect("a column")];
+    let has_role = who == Who::Admin && scopes.contains(&"staff");
+    let of_role = column(if has_role || who == Who::Owner { who } else { Who::OtherCustomer });
+    let needed = match reach {
+        Open if route.0 == "POST" && route.1 == "/refresh" => return (200, ""),
+        Open => return (of_role, ""),
+        People => return (403, "session_required"),
+        Read => "read",
+        Move => "move",
+        ByStaff => "staff",
+    };
+    if !scopes.contains(&needed) {
+        return (403, "scope_required");
+    }
+    if of_role == 403 && who == Who::Admin && !has_role {
+        return (403, "scope_required");
+    }
+    if of_role != 403 && ASKS_FOR_RECENT_PROOF.contains(&route) {
+        return (403, "session_required");
+    }
+    (of_role, "")
 }
 
 #[test]
@@ -389,6 +513,7 @@ fn every_route_has_a_row() {
         .flat_map(|(path, item)| item.as_object().expect("an item").keys().map(move |method| (path, method)))
         .map(|(path, method)| (method.to_uppercase(), path.as_str()))
         .collect();
-    let rows: BTreeSet<(String, &str)> = MATRIX.iter().map(|(method, path, _)| ((*method).to_owned(), *path)).collect();
+    let rows: BTreeSet<(String, &str)> =
+        MATRIX.iter().map(|(method, path, ..)| ((*method).to_owned(), *path)).collect();
     assert_eq!(rows, documented);
 }

@@ -782,8 +782,13 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
 }
 
 fn command(id: Uuid, owner: Uuid, movement: Movement, step: Step, cents: i64) -> Command {
-    let requester =
-        Requester { user_id: owner, acts_on_any_account: false, deposits_to_own: true, approval_above: None };
+    let requester = Requester {
+        user_id: owner,
+        acts_on_any_account: false,
+        deposits_to_own: true,
+        approval_above: None,
+        key: None,
+    };
     Command {
         id,
         requester,

@@ -617,7 +617,13 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
 }
 
 fn owner() -> Requester {
-    Requester { user_id: Uuid::from_u128(7), acts_on_any_account: false, deposits_to_own: true, approval_above: None }
+    Requester {
+        user_id: Uuid::from_u128(7),
+        acts_on_any_account: false,
+        deposits_to_own: true,
+        approval_above: None,
+        key: None,
+    }
 }
 
 fn command(id: Uuid, movement: Movement, step: Step, cents: i64) -> Command {

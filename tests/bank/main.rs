@@ -6,6 +6,7 @@
 mod access;
 mod account_limits;
 mod accounts;
+mod api_keys;
 mod approvals;
 mod bad_input;
 mod bank_accounts;

@@ -47,9 +47,11 @@ fn words(record: &Value) -> BTreeSet<String> {
 }
 
 /// Those GETs that show nothing of anybody else.
-const SHOW_NOBODY_ELSE: [&str; 7] = [
+const SHOW_NOBODY_ELSE: [&str; 9] = [
     "/me",
     "/me/sessions",
+    "/me/api_keys",
+    "/me/api_keys/{id}",
     "/me/second_factor",
     "/bank_accounts",
     "/bank_accounts/{code}",
@@ -87,7 +89,7 @@ bank_tests! {
                     "/accounts" => format!("/accounts?owner_id={id}"),
                     "/users" => format!("/users?search={}", ada.email),
                     // Which staff may not read.
-                    "/audit" | "/audit.csv" if who.email == clerk.email => continue,
+                    "/audit" | "/audit.csv" | "/users/{user_id}/api_keys" if who.email == clerk.email => continue,
                     "/audit" | "/audit.csv" => format!("{route}?user_id={id}"),
                     "/transactions/{id}" => format!("/transactions/{movement}"),
                     "/holds/{id}" => format!("/holds/{hold}"),

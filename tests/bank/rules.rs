@@ -92,6 +92,7 @@ pub fn command(draft: &Draft, accounts: &[Account], index: usize) -> Command {
             acts_on_any_account: draft.staff,
             deposits_to_own: true,
             approval_above: None,
+            key: None,
         },
         movement,
         step: Step::Post,

@@ -22,6 +22,8 @@ export function newIdempotencyKey(): string;
  *     await bank.deposit({ account_number: account.account_number, amount: '100.50' });
  *     for await (const entry of bank.history(account.account_number)) console.log(entry.amount, entry.balance);
  *
+ * A backend calls with an API key in place of a sign-in: `new Coffer(address, { apiKey: process.env.COFFER_API_KEY })`.
+ *
  * What it takes care of: an access token that has expired is renewed once, however many calls meet it; what is safe to
  * send twice is sent again when there is no answer or the bank is busy, as late as `Retry-After` asks; each movement
  * has an `Idempotency-Key`, so that it happens once; when the bank asks for the password or a code once more,
@@ -182,6 +184,40 @@ export class Coffer extends EventTarget {
      * @returns {Promise<void>}
      */
     endSession: (id: string) => Promise<void>;
+    /**
+     * @param {PageQuery} [query]
+     * @param {Options} [options]
+     * @returns {Promise<Page<ApiKey>>} newest first, without their secrets
+     */
+    apiKeys: (query?: PageQuery, options?: Options) => Promise<Page<ApiKey>>;
+    /**
+     * @param {string} id
+     * @param {Options} [options]
+     * @returns {Promise<ApiKey>}
+     */
+    apiKey: (id: string, options?: Options) => Promise<ApiKey>;
+    /**
+     * By the key a program calls in the caller's name, as far as its scopes and bounds reach.
+     * @param {NewApiKey} key
+     * @returns {Promise<ApiKey & {api_key: string}>} `api_key` is its secret, shown this once
+     */
+    createApiKey: (key: NewApiKey) => Promise<ApiKey & {
+        api_key: string;
+    }>;
+    /**
+     * Gives a key another secret; the former one counts for a while.
+     * @param {string} id
+     * @param {number} [overlapSeconds] a day if left out
+     * @returns {Promise<ApiKey & {api_key: string}>}
+     */
+    rotateApiKey: (id: string, overlapSeconds?: number) => Promise<ApiKey & {
+        api_key: string;
+    }>;
+    /**
+     * @param {string} id
+     * @returns {Promise<void>}
+     */
+    revokeApiKey: (id: string) => Promise<void>;
     /**
      * @param {Options} [options]
      * @returns {Promise<{enabled: boolean, required: boolean, recovery_codes_left: number}>}
@@ -546,6 +582,20 @@ export class Coffer extends EventTarget {
      */
     endUserSessions: (id: string) => Promise<void>;
     /**
+     * For admins and auditors.
+     * @param {string} id of the user
+     * @param {PageQuery} [query]
+     * @param {Options} [options]
+     * @returns {Promise<Page<ApiKey>>} newest first
+     */
+    userApiKeys: (id: string, query?: PageQuery, options?: Options) => Promise<Page<ApiKey>>;
+    /**
+     * All of them; for admins.
+     * @param {string} id of the user
+     * @returns {Promise<void>}
+     */
+    revokeUserApiKeys: (id: string) => Promise<void>;
+    /**
      * Makes somebody else a customer, with a first account; for staff and admins. They should change the password at once.
      * @param {NewCustomer} person
      * @returns {Promise<{user: User, account: Account}>}
@@ -600,6 +650,7 @@ export type User = {
     role: Role;
     status: "active" | "frozen";
     created_at: string;
+    is_service: boolean;
 };
 /**
  * `confirm_above` in whole units, null for none
@@ -623,6 +674,31 @@ export type Session = {
     second_factor: boolean;
     proven_at: string;
     current: boolean;
+};
+export type Scope = "read" | "move" | "staff";
+/**
+ * Null stands for any account, any amount, any network, and never. `per_day` is in whole units of each currency.
+ */
+export type ApiKey = {
+    id: string;
+    name: string;
+    hint: string;
+    scopes: Scope[];
+    accounts: string[] | null;
+    per_day: string | null;
+    networks: string[] | null;
+    created_at: string;
+    expires_at: string | null;
+    last_used_at: string | null;
+    former_secret_until: string | null;
+};
+export type NewApiKey = {
+    name: string;
+    scopes: Scope[];
+    accounts?: string[];
+    per_day?: string;
+    networks?: string[];
+    expires_at?: string;
 };
 export type Account = {
     account_number: string;
@@ -908,6 +984,7 @@ export type AuditFilter = {
     action?: string;
     actor_id?: string;
     user_id?: string;
+    api_key_id?: string;
     account_number?: string;
     from?: string;
     to?: string;
@@ -1066,6 +1143,10 @@ export type CofferOptions = {
      * serves itself, leaves the refresh token to the browser: it outlives a reload and is shared by all tabs
      */
     session?: "bearer" | "cookie" | undefined;
+    /**
+     * of {@link Coffer.createApiKey}, in place of a session: for backends, never for pages
+     */
+    apiKey?: string | undefined;
     fetch?: typeof fetch | undefined;
     /**
      * called when the bank wants password or code once

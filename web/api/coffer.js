@@ -11,6 +11,8 @@
  *     await bank.deposit({ account_number: account.account_number, amount: '100.50' });
  *     for await (const entry of bank.history(account.account_number)) console.log(entry.amount, entry.balance);
  *
+ * A backend calls with an API key in place of a sign-in: `new Coffer(address, { apiKey: process.env.COFFER_API_KEY })`.
+ *
  * What it takes care of: an access token that has expired is renewed once, however many calls meet it; what is safe to
  * send twice is sent again when there is no answer or the bank is busy, as late as `Retry-After` asks; each movement
  * has an `Idempotency-Key`, so that it happens once; when the bank asks for the password or a code once more,
@@ -116,6 +118,7 @@ export function newIdempotencyKey() {
  */
 export class Coffer extends EventTarget {
   #baseUrl;
+  /** @type {BearerSession | CookieSession | KeySession} */
   #session;
   #fetch;
   #askForProof;
@@ -129,13 +132,14 @@ export class Coffer extends EventTarget {
   constructor(where = {}, options = {}) {
     super();
     const all = typeof where === 'string' || where instanceof URL ? { ...options, baseUrl: where } : where;
-    const { baseUrl = ownOrigin(), session = 'bearer', fetch = globalThis.fetch, askForProof } = all;
+    const { baseUrl = ownOrigin(), session = 'bearer', apiKey, fetch = globalThis.fetch, askForProof } = all;
     this.#baseUrl = asDirectory(baseUrl);
     this.#fetch = fetch.bind(globalThis);
     this.#askForProof = askForProof;
     /** @param {Change} change */
     const onChange = (change) => this.dispatchEvent(new Event(change));
-    this.#session = session === 'cookie' ? new CookieSession(onChange) : new BearerSession();
+    if (apiKey) this.#session = new KeySession(apiKey);
+    else this.#session = session === 'cookie' ? new CookieSession(onChange) : new BearerSession();
   }
 
   /** Whether somebody is, as far as this side knows. */
@@ -252,6 +256,42 @@ export class Coffer extends EventTarget {
    * @returns {Promise<void>}
    */
   endSession = (id) => this.#call('DELETE', `me/sessions/${id}`);
+
+  /**
+   * @param {PageQuery} [query]
+   * @param {Options} [options]
+   * @returns {Promise<Page<ApiKey>>} newest first, without their secrets
+   */
+  apiKeys = (query, options) => this.#get('me/api_keys', query, options);
+
+  /**
+   * @param {string} id
+   * @param {Options} [options]
+   * @returns {Promise<ApiKey>}
+   */
+  apiKey = (id, options) => this.#get(`me/api_keys/${id}`, {}, options);
+
+  /**
+   * By the key a program calls in the caller's name, as far as its scopes and bounds reach.
+   * @param {NewApiKey} key
+   * @returns {Promise<ApiKey & {api_key: string}>} `api_key` is its secret, shown this once
+   */
+  createApiKey = (key) => this.#call('POST', 'me/api_keys', { body: key });
+
+  /**
+   * Gives a key another secret; the former one counts for a while.
+   * @param {string} id
+   * @param {number} [overlapSeconds] a day if left out
+   * @returns {Promise<ApiKey & {api_key: string}>}
+   */
+  rotateApiKey = (id, overlapSeconds) =>
+    this.#call('POST', `me/api_keys/${id}/rotate`, { body: { overlap_seconds: overlapSeconds } });
+
+  /**
+   * @param {string} id
+   * @returns {Promise<void>}
+   */
+  revokeApiKey = (id) => this.#call('DELETE', `me/api_keys/${id}`);
 
   /**
    * @param {Options} [options]
@@ -668,6 +708,22 @@ export class Coffer extends EventTarget {
   endUserSessions = (id) => this.#call('DELETE', `users/${id}/sessions`);
 
   /**
+   * For admins and auditors.
+   * @param {string} id of the user
+   * @param {PageQuery} [query]
+   * @param {Options} [options]
+   * @returns {Promise<Page<ApiKey>>} newest first
+   */
+  userApiKeys = (id, query, options) => this.#get(`users/${id}/api_keys`, query, options);
+
+  /**
+   * All of them; for admins.
+   * @param {string} id of the user
+   * @returns {Promise<void>}
+   */
+  revokeUserApiKeys = (id) => this.#call('DELETE', `users/${id}/api_keys`);
+
+  /**
    * Makes somebody else a customer, with a first account; for staff and admins. They should change the password at once.
    * @param {NewCustomer} person
    * @returns {Promise<{user: User, account: Account}>}
@@ -804,7 +860,8 @@ export class Coffer extends EventTarget {
       try {
         return await attempt(token);
       } catch (error) {
-        if (!(error instanceof ProblemError && error.status === 401) || isAskedForProof(error)) throw error;
+        const isStale = error instanceof ProblemError && error.status === 401 && !STAYS.includes(error.code);
+        if (!isStale) throw error;
       }
     }
     // Another call or tab may have brought a new token while this one was on its way.
@@ -841,6 +898,9 @@ export class Coffer extends EventTarget {
     return url.href;
   }
 }
+
+/** The codes of 401 that another access token does not help against. */
+const STAYS = ['recent_sign_in_required', 'api_key_invalid'];
 
 /** The bank that this file came from. */
 function ownOrigin() {
@@ -894,7 +954,7 @@ async function* pages(readPage) {
   } while (page.has_more);
 }
 
-// Two kinds of sessions, which differ in where they store tokens, with one interface. Requests carry `accessToken`;
+// Kinds of sessions, which differ in where they store tokens, with one interface. Requests carry `accessToken`;
 // `renew` gets the next one, once for all who ask at the same time; `accept` stores the answer of a sign-in; `exchange`
 // stores an access token alone; `end` deletes the tokens. `onChange` is called when another tab has changed the
 // session.
@@ -932,6 +992,33 @@ class BearerSession {
       .then((tokens) => this.accept(tokens))
       .finally(() => (this.#renewal = null));
     return this.#renewal;
+  }
+}
+
+/** An API key in place of a session: it is never renewed, and nobody signs in. */
+class KeySession {
+  /** @type {SentHeaders} */
+  headers = {};
+  /** @type {string | null} */
+  accessToken;
+
+  /** @param {string} apiKey */
+  constructor(apiKey) {
+    this.accessToken = apiKey;
+  }
+
+  /** @param {Tokens} _tokens */
+  accept(_tokens) {
+    throw new CofferError('This client calls with an API key: nobody signs in with it.');
+  }
+
+  exchange = this.accept;
+
+  end() {}
+
+  /** @param {PostRefresh} _post @returns {Promise<void>} */
+  async renew(_post) {
+    throw new CofferError('An API key is not renewed.');
   }
 }
 
@@ -1135,13 +1222,25 @@ function retryAfterSeconds(response) {
 
 /** @typedef {'customer' | 'staff' | 'admin' | 'auditor'} Role */
 /**
- * @typedef {{id: string, name: string, email: string, role: Role, status: 'active' | 'frozen', created_at: string}} User
+ * @typedef {{id: string, name: string, email: string, role: Role, status: 'active' | 'frozen', created_at: string,
+ *   is_service: boolean}} User
  */
 /** @typedef {User & {confirm_above: string | null}} Profile `confirm_above` in whole units, null for none */
 /** @typedef {{name: string, email: string, password: string, currency?: string}} NewCustomer */
 /**
  * @typedef {{id: string, user_agent: string | null, address: string | null, created_at: string, last_used_at: string,
  *   expires_at: string, second_factor: boolean, proven_at: string, current: boolean}} Session
+ */
+/** @typedef {'read' | 'move' | 'staff'} Scope */
+/**
+ * Null stands for any account, any amount, any network, and never. `per_day` is in whole units of each currency.
+ * @typedef {{id: string, name: string, hint: string, scopes: Scope[], accounts: string[] | null, per_day: string | null,
+ *   networks: string[] | null, created_at: string, expires_at: string | null, last_used_at: string | null,
+ *   former_secret_until: string | null}} ApiKey
+ */
+/**
+ * @typedef {{name: string, scopes: Scope[], accounts?: string[], per_day?: string, networks?: string[],
+ *   expires_at?: string}} NewApiKey
  */
 /**
  * @typedef {{account_number: string, owner_id: string, currency: string, label: string | null,
@@ -1259,8 +1358,8 @@ function retryAfterSeconds(response) {
  *   concerns: string[], hash: string}} AuditRecord
  */
 /**
- * @typedef {{action?: string, actor_id?: string, user_id?: string, account_number?: string, from?: string,
- *   to?: string}} AuditFilter `action` may be several with commas
+ * @typedef {{action?: string, actor_id?: string, user_id?: string, api_key_id?: string, account_number?: string,
+ *   from?: string, to?: string}} AuditFilter `action` may be several with commas
  */
 /**
  * @typedef {{code: string, decimals: number, name: string}} Unit of the bank's own, such as points
@@ -1317,6 +1416,7 @@ function retryAfterSeconds(response) {
  * @property {string | URL} [baseUrl] where the bank is; where this module came from if left out
  * @property {'bearer' | 'cookie'} [session] `bearer` keeps both tokens in the object. `cookie`, for pages that the bank
  *   serves itself, leaves the refresh token to the browser: it outlives a reload and is shared by all tabs
+ * @property {string} [apiKey] of {@link Coffer.createApiKey}, in place of a session: for backends, never for pages
  * @property {typeof fetch} [fetch]
  * @property {(problem: ProblemError) => Promise<boolean>} [askForProof] called when the bank wants password or code once
  *   more (`recent_sign_in_required`). Have it call {@link Coffer.prove} and answer `true`: then the request is repeated.

@@ -33,12 +33,13 @@ stable `code` and a sentence that says what to send instead. Send an `Idempotenc
 a request that is sent twice moves money once.";
 
 /// In the order a newcomer needs them.
-const TAGS: [(&str, &str); 8] = [
+const TAGS: [(&str, &str); 9] = [
     ("Sign in", "Become a customer, sign in, stay signed in, sign out"),
     ("Money", "Pay in, take out, send, and see what is there"),
     ("History", "Every movement, with the balance after it"),
     ("Accounts", "Open, name and close accounts"),
     ("Profile", "The caller's own data, password and sessions"),
+    ("API keys", "Let programs call in your name"),
     ("Staff", "For those who work at the bank: look people up, freeze, approve, give roles, read the audit log"),
     ("Problems", "What each error code means, and what to do"),
     ("Operations", "For those who run the bank"),
@@ -70,7 +71,9 @@ pub fn complete(mut document: OpenApi, maximum_major_units: i64) -> Value {
     let bearer = HttpBuilder::new()
         .scheme(HttpAuthScheme::Bearer)
         .bearer_format("JWT")
-        .description(Some("Paste the access_token alone, without the word Bearer: it is added for you."))
+        .description(Some(
+            "The access_token of POST /login, or an API key. Paste it alone, without the word Bearer: it is added for you.",
+        ))
         .build();
     components.add_security_scheme("bearer", SecurityScheme::Http(bearer));
 

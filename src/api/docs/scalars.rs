@@ -12,12 +12,14 @@ use crate::api::http::cursor::Cursor;
 use crate::api::http::fields::WholeUnits;
 use crate::api::http::page::Limit;
 use crate::api::money::tags::{Metadata, MetadataChanges};
+use crate::api_key::Network;
 use crate::auth::passwords::{NewPassword, Password};
 use crate::bank_account::BankAccountCode;
 use crate::email::Email;
 use crate::money::{Amount, AmountOrZero, Currency, CurrentCurrency, Money, MoneySum};
 use crate::text::{
-    BankAccountName, Description, DescriptionSearch, Group, Label, MetadataValue, Name, Reason, Reference, UserSearch,
+    ApiKeyName, BankAccountName, Description, DescriptionSearch, Group, Label, MetadataValue, Name, Reason, Reference,
+    UserSearch,
 };
 use crate::timestamp::{DayOrMoment, Timestamp};
 
@@ -36,6 +38,7 @@ pub fn inline(document: OpenApi, maximum_major_units: i64) -> Value {
         AccountNumber,
         Amount,
         AmountOrZero,
+        ApiKeyName,
         BankAccountCode,
         BankAccountName,
         Currency,
@@ -55,6 +58,7 @@ pub fn inline(document: OpenApi, maximum_major_units: i64) -> Value {
         Money,
         MoneySum,
         Name,
+        Network,
         NewPassword,
         Password,
         Reason,

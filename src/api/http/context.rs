@@ -14,7 +14,7 @@ use crate::account_number::AccountNumber;
 use crate::api::http::caller::Caller;
 use crate::api::http::error::Error;
 use crate::auth::hashing::{Asker, Purpose};
-use crate::books::audit_event::{Action, Event};
+use crate::books::audit_event::{Action, Concern, Event};
 use crate::limits::{Allowance, network_of};
 use crate::presence::Presence;
 use crate::timestamp::Timestamp;
@@ -128,13 +128,15 @@ impl RequestContext {
     /// An event of this request, done by its caller, if it has shown who that is.
     pub fn event(&self, action: Action) -> Event {
         self.set_on_record();
-        Event {
+        let event = Event {
             actor_id: self.caller().map(|caller| caller.user_id),
             address: Some(self.address().to_string()),
             request_id: Some(self.request_id().to_owned()),
             client_request_id: self.ids().client().map(str::to_owned),
             ..Event::at(action, Timestamp::now())
-        }
+        };
+        let key = self.caller().and_then(|caller| caller.key);
+        key.map(|key| Concern::ApiKey(key.bounds.key_id)).into_iter().fold(event, Event::about)
     }
 
     /// Whether an event of this request was made for the audit log, or it was found that none is needed.

@@ -16,6 +16,12 @@ pub fn user_id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Uuid
     text.parse().map(|UserId(id)| Some(id)).map_err(de::Error::custom)
 }
 
+/// An API key's id in a query.
+pub fn api_key_id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Uuid>, D::Error> {
+    let text = Cow::<str>::deserialize(deserializer)?;
+    text.parse().map(|ApiKeyId(id)| Some(id)).map_err(de::Error::custom)
+}
+
 /// A field that may be null on purpose: None when it was left out, `Some(None)` for null.
 pub fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<Option<T>>, D::Error> {
     Option::deserialize(deserializer).map(Some)
@@ -81,6 +87,7 @@ ids_in_paths! {
     TransactionId: "a movement",
     ApprovalId: "an approval",
     HoldId: "a hold",
+    ApiKeyId: "an API key",
 }
 
 /// In characters: a recovery code with room for what people write between its parts.

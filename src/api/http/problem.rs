@@ -272,7 +272,7 @@ impl Problem {
             StatusCode::UNAUTHORIZED => {
                 // RFC 6750 section 3.1: the error is named only when there was a token.
                 let challenge = match self.code {
-                    ProblemCode::InvalidToken => "Bearer error=\"invalid_token\"",
+                    ProblemCode::InvalidToken | ProblemCode::ApiKeyInvalid => "Bearer error=\"invalid_token\"",
                     ProblemCode::RecentSignInRequired => RECENT_PROOF_CHALLENGE,
                     _ => "Bearer",
                 };

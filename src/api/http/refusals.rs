@@ -35,6 +35,10 @@ impl From<Refusal> for Problem {
             Refusal::LimitExceeded(excess) => {
                 limit_exceeded(plain(StatusCode::CONFLICT, ProblemCode::LimitExceeded, &refusal), excess)
             }
+            Refusal::KeyLimitExceeded { allowed, used, requested } => {
+                let problem = plain(StatusCode::CONFLICT, ProblemCode::ApiKeyLimitExceeded, &refusal);
+                key_limit_exceeded(problem, *allowed, *used, *requested)
+            }
             Refusal::OverdraftInUse { used, requested } => {
                 let problem = plain(StatusCode::CONFLICT, ProblemCode::OverdraftInUse, &refusal);
                 overdraft_in_use(problem, *used, *requested)
@@ -92,6 +96,18 @@ fn limit_exceeded(problem: Problem, excess: &Excess) -> Problem {
         used: excess.period.and_then(|period| written(period.used)),
         remaining: written(excess.remaining()),
         resets_at: excess.period.map(|period| period.resets_at),
+        ..problem
+    }
+}
+
+fn key_limit_exceeded(problem: Problem, allowed: Money, used: Money, requested: Money) -> Problem {
+    let remaining = Money::new((allowed.minor_units - used.minor_units).max(0), allowed.currency);
+    Problem {
+        currency: Some(allowed.currency),
+        requested: Some(requested.to_string()),
+        allowed: Some(allowed.to_string()),
+        used: Some(used.to_string()),
+        remaining: Some(remaining.to_string()),
         ..problem
     }
 }

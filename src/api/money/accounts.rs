@@ -26,6 +26,7 @@ use crate::api::http::views::AccountLook;
 use crate::api::money::tags::{Metadata, MetadataChanges};
 use crate::api::money::versions::{self, NotModified, Version};
 use crate::api::people::{proof, users};
+use crate::api_key::BoundAccounts;
 use crate::books::account::{Account, AccountStatus};
 use crate::books::audit_event::{Action, Event};
 use crate::books::refusal::Refusal;
@@ -209,7 +210,10 @@ pub async fn list(
     if owner_id != caller.user_id && !(caller.role.reads_any_account() && app.db.user(owner_id).await?.is_some()) {
         return Err(Error::user_not_found());
     }
-    let accounts = app.db.accounts_of(owner_id, after, i64::from(limit) + 1).await?;
+    let accounts = match caller.key.map(|key| key.bounds.accounts).filter(BoundAccounts::are_some) {
+        None => app.db.accounts_of(owner_id, after, i64::from(limit) + 1).await?,
+        Some(bound) => accounts_of_key(&app, caller, bound, after, limit).await?,
+    };
 
     let (accounts, next_cursor) = page::cut(accounts, limit, |account| Cursor::at_account(account.account_number));
     if owner_id == caller.user_id {
@@ -254,6 +258,10 @@ pub async fn open(
     Json(request): Json<OpenAccountRequest>,
 ) -> Result<(StatusCode, [(HeaderName, String); 1], Json<AccountBody>)> {
     let currency = request.currency.map_or(app.default_currency, Into::into);
+    if caller.key.is_some_and(|key| key.bounds.accounts.are_some()) {
+        let detail = "This API key is for certain accounts: it opens no others.";
+        return Err(Error::forbidden(ProblemCode::ScopeRequired, detail));
+    }
     let mut tx = app.db.begin().await?;
     users::lock_caller(&mut tx, caller).await?;
     refuse_to_open_too_many(&app, &mut tx, caller.user_id).await?;
@@ -472,6 +480,26 @@ pub async fn readable_account(
     let account = account.filter(|account| caller.may_read(account)).ok_or_else(Error::account_not_found)?;
     app.viewed_account(context, caller, &account, look)?;
     Ok(account)
+}
+
+/// The accounts that an API key is for, a page of them and one more, by number.
+async fn accounts_of_key(
+    app: &App,
+    caller: Caller,
+    bound: BoundAccounts,
+    after: Option<i64>,
+    limit: u32,
+) -> Result<Vec<Account>> {
+    let mut numbers: Vec<_> = bound.each().filter(|number| after.is_none_or(|after| number.as_i64() > after)).collect();
+    numbers.sort_unstable();
+    numbers.truncate(limit as usize + 1);
+    if numbers.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut accounts = app.db.accounts(&numbers).await?;
+    accounts.retain(|account| caller.may_read(account));
+    accounts.sort_unstable_by_key(|account| account.account_number);
+    Ok(accounts)
 }
 
 /// An account that was opened, for the audit log.

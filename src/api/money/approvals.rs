@@ -371,6 +371,8 @@ fn approved_command(app: &App, approval: &Approval, dual_control: DualControl) -
             acts_on_any_account: true,
             deposits_to_own: app.self_service_deposits,
             approval_above: None,
+            // The key has asked, and its user's colleague decides.
+            key: None,
         },
         movement,
         step: approval.hold_expires_at.map_or(Step::Post, |until| Step::Hold { expires_at: Some(until) }),

@@ -235,9 +235,8 @@ pub async fn show(
         return Ok(Json(waiting));
     }
     let sides = app.db.sides_of(id).await?.ok_or_else(not_found)?;
-    let may_see = |owner: Option<Uuid>| owner == Some(caller.user_id) || caller.role.reads_any_account();
-    let debit = sides.debit().filter(|_| may_see(sides.debit_owner));
-    let credit = sides.credit().filter(|_| may_see(sides.credit_owner));
+    let debit = sides.debit().filter(|(number, _)| caller.may_see(sides.debit_owner, *number));
+    let credit = sides.credit().filter(|(number, _)| caller.may_see(sides.credit_owner, *number));
     let (account, sequence) = debit.or(credit).ok_or_else(not_found)?;
     readable_account(&app, &context, caller, account, look).await?;
     Ok(Json(of_side(&app, &sides, (account, sequence)).await?.ok_or_else(not_found)?))

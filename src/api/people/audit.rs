@@ -26,7 +26,7 @@ use crate::api::http::page::{self, Limit, Page};
 use crate::api::http::pieces::{self, Pieces};
 use crate::api::http::{csv, fields};
 use crate::api::people::audit_csv;
-use crate::books::audit_event::{Action, Event};
+use crate::books::audit_event::{Action, Concern, Event};
 use crate::db::Db;
 use crate::db::audit::AuditRecord;
 use crate::db::audit_search::{AuditFilter, Position};
@@ -57,6 +57,9 @@ macro_rules! query_with_filters {
             /// Only what this user did, and what others did to or saw of them or their accounts.
             #[serde(default, deserialize_with = "fields::user_id")]
             user_id: Option<Uuid>,
+            /// Only what was done by this API key, or to it.
+            #[serde(default, deserialize_with = "fields::api_key_id")]
+            api_key_id: Option<Uuid>,
             /// Only what is about this account.
             account_number: Option<AccountNumber>,
             /// Only from this moment on.
@@ -68,8 +71,8 @@ macro_rules! query_with_filters {
 
         impl $name {
             fn filter(&self) -> AuditFilter {
-                let Self { actor_id, user_id, account_number, from, to, .. } = *self;
-                AuditFilter { actions: self.action.clone(), actor_id, user_id, account_number, from, to }
+                let Self { actor_id, user_id, api_key_id, account_number, from, to, .. } = *self;
+                AuditFilter { actions: self.action.clone(), actor_id, user_id, api_key_id, account_number, from, to }
             }
         }
     };
@@ -163,6 +166,7 @@ pub async fn download(
 fn record(app: &App, context: &RequestContext, filter: &AuditFilter, how: &str) -> Result<()> {
     let mut look = context.event(Action::AuditRead).detail(how);
     look = filter.user_id.into_iter().chain(filter.actor_id).fold(look, Event::about);
+    look = filter.api_key_id.map(Concern::ApiKey).into_iter().fold(look, Event::about);
     app.viewed(filter.account_number.into_iter().fold(look, Event::about))
 }
 

@@ -1,6 +1,7 @@
 //! Customers and those who work here: signing in, what they may do, and the records of what they did.
 
 pub mod access_changes;
+pub mod api_keys;
 pub mod audit;
 pub mod audit_csv;
 pub mod failed_sign_ins;

@@ -17,6 +17,7 @@ use crate::api::money::accounts::{self, AccountBody};
 use crate::api::people::access_changes::Admins;
 use crate::api::people::proof::{self, confirm_password, still_the_same_password};
 use crate::api::people::sign_up::SignedUpBy;
+use crate::auth::api_keys;
 use crate::auth::hashing::Purpose;
 use crate::auth::passwords::{self, NewPassword, Password};
 use crate::books::audit_event::Action;
@@ -137,6 +138,7 @@ pub async fn create_account(
         role: Role::Customer,
         status: UserStatus::Active,
         created_at: Timestamp::now(),
+        is_service: false,
         password_hash,
         confirm_above: None,
         second_factor: false,
@@ -249,7 +251,7 @@ async fn change_confirmation(
 
 /// Leave the bank
 ///
-/// Needs every account closed. Forgets name, address and password; the books keep what was booked.
+/// Needs every account closed. Revokes the API keys, and forgets name, address and password; the books keep what was booked.
 #[utoipa::path(
     delete,
     path = "/me",
@@ -275,10 +277,12 @@ pub async fn close_me(
     }
     tx.close_user(caller.user_id).await?;
     tx.remove_second_factor(caller.user_id, now).await?;
+    let revoked = api_keys::revoke(&mut tx, caller.user_id, None, || context.event(Action::ApiKeyRevoked)).await?;
     let ended = tx.end_sessions_of(caller.user_id, None, now).await?;
     tx.append_to_audit_log(&[context.event(Action::UserClosed).on(caller.user_id)]).await?;
     tx.commit().await?;
     app.auth.ended_sessions.add(ended, now);
+    app.auth.api_keys.forget(&revoked);
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -345,7 +349,7 @@ pub async fn lock_caller(tx: &mut Tx<'_>, caller: Caller) -> Result<User> {
     tx.lock_user(caller.user_id).await?.ok_or_else(user_has_left)
 }
 
-fn user_has_left() -> Error {
+pub fn user_has_left() -> Error {
     Error::Unauthorized { code: ProblemCode::InvalidToken, detail: "The user of this access token has left the bank." }
 }
 

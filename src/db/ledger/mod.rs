@@ -71,13 +71,13 @@ macro_rules! select_reservations {
 }
 pub(in crate::db) use select_reservations;
 
-/// All of a user's sums, each for one currency.
+/// All of a mover's sums, each for one currency. Movers are users of the staff, by whom the column is named, and API keys.
 macro_rules! select_unapproved_sums {
-    ($users:literal, $since:literal) => {
+    ($movers:literal, $since:literal) => {
         concat!(
-            "select user_id, currency, cast(sum(amount) as bigint) as amount from unapproved_totals
+            "select user_id as mover, currency, cast(sum(amount) as bigint) as amount from unapproved_totals
              where user_id ",
-            $users,
+            $movers,
             " and minute > ",
             $since,
             " group by user_id, currency"
@@ -86,10 +86,10 @@ macro_rules! select_unapproved_sums {
 }
 use select_unapproved_sums;
 
-/// A user's unapproved totals in one currency.
+/// A mover's unapproved totals in one currency.
 #[derive(Clone, Copy, Debug, FromRow)]
 pub struct UnapprovedSum {
-    user_id: Uuid,
+    mover: Uuid,
     #[sqlx(try_from = "String")]
     currency: Currency,
     /// Minor units.
@@ -330,19 +330,21 @@ impl Batch<'_> {
         Ok(counts.into_iter().collect())
     }
 
-    /// The sums that these users moved without a second approver since `since`, and up to a minute before. Locks the
-    /// users until the transaction ends, so that nobody else adds to their sums. Lock the accounts before.
+    /// The sums that these users and keys moved without a second approver since `since`, and up to a minute before. Locks
+    /// `users`, among whom are those of the keys, until the transaction ends, so that nobody else adds to their sums. Lock
+    /// the accounts before.
     pub async fn lock_unapproved_totals(
         &mut self,
         users: &[Uuid],
+        movers: &[Uuid],
         since: Timestamp,
     ) -> sqlx::Result<Vec<(Uuid, Money)>> {
         let since = since.minus(MINUTE);
         let sums = match self {
-            Self::Sqlite(batch) => batch.unapproved_sums(users, since)?,
-            Self::Postgres(tx) => in_time(postgres::lock_unapproved_sums(tx, users, since)).await?,
+            Self::Sqlite(batch) => batch.unapproved_sums(movers, since)?,
+            Self::Postgres(tx) => in_time(postgres::lock_unapproved_sums(tx, users, movers, since)).await?,
         };
-        Ok(sums.iter().map(|sum| (sum.user_id, Money::new(sum.amount, sum.currency))).collect())
+        Ok(sums.iter().map(|sum| (sum.mover, Money::new(sum.amount, sum.currency))).collect())
     }
 
     /// Whether all of these entries are in the books and all of the approvals and holds stored.

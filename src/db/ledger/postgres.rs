@@ -128,13 +128,14 @@ pub async fn count_pending(conn: &mut PgConnection, users: &[Uuid], now: Timesta
 pub async fn lock_unapproved_sums(
     conn: &mut PgConnection,
     users: &[Uuid],
+    movers: &[Uuid],
     since: Timestamp,
 ) -> sqlx::Result<Vec<UnapprovedSum>> {
     sqlx::query("select id from users where id = any($1) order by id for no key update")
         .bind(users)
         .execute(&mut *conn)
         .await?;
-    sqlx::query_as(select_unapproved_sums!("= any($1)", "$2")).bind(users).bind(since).fetch_all(conn).await
+    sqlx::query_as(select_unapproved_sums!("= any($1)", "$2")).bind(movers).bind(since).fetch_all(conn).await
 }
 
 pub async fn are_written(
@@ -395,7 +396,7 @@ pub async fn add_unapproved_totals(conn: &mut PgConnection, rows: &[UnapprovedTo
          select * from unnest($1::uuid[], $2::text[], $3::bigint[], $4::bigint[])
          on conflict (user_id, currency, minute) do update set amount = total.amount + excluded.amount",
     )
-    .bind(column(rows, |t| t.user_id))
+    .bind(column(rows, |t| t.mover))
     .bind(column(rows, |t| t.money.currency.code()))
     .bind(column(rows, |t| t.money.minor_units))
     .bind(column(rows, UnapprovedTotal::minute))

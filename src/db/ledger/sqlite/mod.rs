@@ -115,9 +115,9 @@ impl<'a> SqliteBatch<'a> {
         )
     }
 
-    pub fn unapproved_sums(&self, users: &[Uuid], since: Timestamp) -> sqlx::Result<Vec<UnapprovedSum>> {
-        self.find_all(select_unapproved_sums!("= ?1", "?2"), users.iter().map(|&id| (id, since)), |row| {
-            Ok(UnapprovedSum { user_id: row.get(0)?, currency: row.get(1)?, amount: row.get(2)? })
+    pub fn unapproved_sums(&self, movers: &[Uuid], since: Timestamp) -> sqlx::Result<Vec<UnapprovedSum>> {
+        self.find_all(select_unapproved_sums!("= ?1", "?2"), movers.iter().map(|&id| (id, since)), |row| {
+            Ok(UnapprovedSum { mover: row.get(0)?, currency: row.get(1)?, amount: row.get(2)? })
         })
     }
 
@@ -279,7 +279,7 @@ impl<'a> SqliteBatch<'a> {
         self.write_each(
             "insert into unapproved_totals (user_id, currency, amount, minute) values (?, ?, ?, ?)
              on conflict (user_id, currency, minute) do update set amount = amount + excluded.amount",
-            rows.iter().map(|t| (t.user_id, t.money.currency, t.money.minor_units, t.minute())),
+            rows.iter().map(|t| (t.mover, t.money.currency, t.money.minor_units, t.minute())),
         )
     }
 
