@@ -11,6 +11,7 @@ import { link } from '../ui/router.js';
 import { actsForOthers, readsAudit } from '../domain/roles.js';
 import { empty } from '../ui/states.js';
 import { reloadIf } from './account.js';
+import { keyList } from './api_keys.js';
 
 /** @import { Account, Approval, Coffer, Role, User } from '../api/coffer.js' */
 /** @import { Context, Screen } from '../app.js' */
@@ -38,6 +39,7 @@ export async function customer(context) {
       h('h1', null, user.name),
       chip(user.status),
       user.role !== 'customer' && chip(user.role),
+      user.is_service && chip('service'),
     ),
     h('p', { class: 'lead' }, `${user.email} · since ${formatDay(user.created_at)}`),
     me.id !== user.id && h('div', { class: 'ways' }, powers(context, user)),
@@ -54,9 +56,14 @@ export async function customer(context) {
       accounts.length ? accountList(accounts, { owner: user.id }) : empty('No accounts', 'This person has none.'),
     ),
     actsForOthers(me) && me.id !== user.id && accounts.length > 0 && freezing(bank, accounts),
+    readsAudit(me) && h('section', null, h('h2', null, 'API keys'), keysOf(context, user)),
   ];
   return { title: user.name, content };
 }
+
+/** @param {Context} context @param {User} user */
+const keysOf = (context, user) =>
+  keyList(context, (query, options) => context.bank.userApiKeys(user.id, query, options));
 
 const reasonField = () =>
   field({
@@ -88,6 +95,7 @@ function powers({ bank, me }, user) {
   if (me.role === 'admin') {
     buttons.push(button('Change the role', () => changeRole(bank, user)));
     buttons.push(button('End their sessions', () => endSessions(bank, user)));
+    buttons.push(button('Revoke their API keys', () => revokeKeys(bank, user)));
     buttons.push(button('Remove the second factor', () => removeFactor(bank, user)));
   }
   return buttons;
@@ -119,6 +127,17 @@ function endSessions(bank, user) {
     danger: true,
     act: () => bank.endUserSessions(user.id),
   }).then((done) => done && toast('Their sessions have ended.'));
+}
+
+/** @param {Coffer} bank @param {User} user */
+function revokeKeys(bank, user) {
+  return ask({
+    title: `Revoke the API keys of ${user.name}?`,
+    text: 'All of them: programs that call in their name are refused from now on.',
+    verb: 'Revoke',
+    danger: true,
+    act: () => bank.revokeUserApiKeys(user.id),
+  }).then(reloadIf);
 }
 
 /** @param {Coffer} bank @param {User} user */

@@ -1,10 +1,11 @@
-/** Oneself: name and address, password, second factor, sessions, and leaving. */
+/** Oneself: name and address, password, second factor, sessions, API keys, and leaving. */
 
 import { ask } from '../ui/dialog.js';
 import { h, toast } from '../ui/dom.js';
 import { actions, field, form, part, submitButton } from '../ui/form.js';
 import { passwordField } from '../ui/password.js';
 import { later } from '../ui/states.js';
+import { apiKeys } from './api_keys.js';
 import { sessionList } from './sessions.js';
 
 /** @import { Context, Screen } from '../app.js' */
@@ -26,6 +27,7 @@ export function profile(context) {
     ),
     section('Confirmation', confirmation(context)),
     section('Sessions', sessionList(context)),
+    section('API keys', apiKeys(context)),
     section('Leave the bank', leave(context)),
   );
   return { title: 'Profile', content };

@@ -6,9 +6,10 @@ import { actions, form, submitButton } from './form.js';
 /** @import { Values } from './form.js' */
 
 /**
- * Asks. Resolves to true when `act` has run without throwing; what it throws is shown in the dialog.
+ * Asks. Resolves to true when `act` has run without throwing; what it throws is shown in the dialog. Without `act` it only
+ * tells.
  * @param {{title: string, text: string, verb: string, danger?: boolean, fields?: HTMLElement[],
- *   act: (values: Values) => Promise<unknown>}} question
+ *   act?: (values: Values) => Promise<unknown>}} question
  * @returns {Promise<boolean>}
  */
 export function ask({ title, text, verb, danger, fields = [], act }) {
@@ -17,13 +18,13 @@ export function ask({ title, text, verb, danger, fields = [], act }) {
   const dialog = h('dialog', { 'aria-labelledby': id });
   /** @param {Values} values */
   const submit = async (values) => {
-    await act(values);
+    await act?.(values);
     done = true;
     dialog.close();
   };
   const cancel = h('button', { type: 'button', class: 'quiet', onclick: () => dialog.close() }, 'Cancel');
   const confirm = submitButton(verb, { class: danger ? 'primary danger' : 'primary' });
-  dialog.append(form({ submit }, h('h2', { id }, title), h('p', null, text), fields, actions(cancel, confirm)));
+  dialog.append(form({ submit }, h('h2', { id }, title), h('p', null, text), fields, actions(act && cancel, confirm)));
   document.body.append(dialog);
   dialog.showModal();
   return new Promise((resolve) => {
