@@ -197,6 +197,8 @@ function stabilizer() {
             .replace(/(request_id\\": \\")[0-9a-f-]{36}/g, `$1${REQUEST_ID}`)
             .replace(/\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b/g, (found) => (found === REQUEST_ID ? found : uuid(found)))
             .replace(/\b[1-9]\d{13}\b/g, (found) => account(found))
+            .replace(/(set-password\/|\btoken\\": \\")[\w-]{43}(?=\\")/g, "$1q83vEjRWeJCrze8SNFZ4kKvN7xI0VniQq83vEjRWeJA")
+            .replace(/http:\/\/127\.0\.0\.1:\d+(?=\/#\/)/g, "https://bank.example")
             .replace(/coffer_[0-9a-f]{64}/g, `coffer_${"0".repeat(60)}9f3c`)
             .replace(/(hint\\": \\")[0-9a-f]{4}/g, (_, before) => `${before}9f3c`)
             .replace(/\b(ada|bob|grace)\.\d+\.\d+@/g, "$1@")

@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use crate::api_key::MAX_LIVING;
 use crate::auth::api_keys::{self, ApiKeyError, NewApiKey, Uncommitted};
+use crate::auth::password_links::{self, Reason};
 use crate::auth::passwords::{self, NewPassword, Password};
 use crate::books::audit_event::{Action, Event};
 use crate::db::Db;
@@ -152,6 +153,26 @@ pub async fn keys_of(db: &Db, email: &str) -> Result<Vec<ApiKey>, AnyError> {
 async fn user_with(db: &Db, email: &str) -> Result<User, AnyError> {
     let user = db.user_by_email(parse_email(email)?.as_str()).await?;
     Ok(user.ok_or_else(|| format!("there is no user with the address {email}"))?)
+}
+
+/// Makes a link by which the user with this address sets a password, and hands it to `show` before anything is written: its
+/// path, from the bank's address on.
+pub async fn reset_password(
+    db: &Db,
+    email: &str,
+    show: impl FnOnce(&str) -> std::io::Result<()>,
+) -> Result<(), AnyError> {
+    let user = user_with(db, email).await?;
+    if user.is_service {
+        return Err(format!("{email} is a program: it has API keys, and no password").into());
+    }
+    let mut tx = db.begin().await?;
+    tx.lock_user(user.id).await?.ok_or("the user has just left")?;
+    let (_link, token) = password_links::issue(&mut tx, user.id, Reason::Lost).await?;
+    let event = Event::at(Action::PasswordLinkCreated, Timestamp::now()).on(user.id);
+    tx.append_to_audit_log(&[event]).await?;
+    show(&token.path())?;
+    Ok(tx.commit().await?)
 }
 
 /// Takes away the second factor of the user with this address, and ends their sessions.

@@ -449,6 +449,15 @@ problem_codes! {
     NotReady = "not_ready":
         "The server runs, but its database does not answer, its disk is full, or its schema is not up to date.",
         "Wait. If it stays so, whoever runs the bank finds the reason in its log.";
+    NoteBlank = "note_blank":
+        "The note is empty.",
+        "Write what is to be noted.";
+    NoteControlCharacters = "note_control_characters":
+        "The note has characters that cannot be seen or that reorder others.",
+        "Send plain text on one line.";
+    NoteTooLong = "note_too_long":
+        "The note has more than 1,000 characters.",
+        "Make several notes of it.";
     NothingToConfirm = "nothing_to_confirm":
         "No second factor is waiting to be confirmed.",
         "Start with POST /me/second_factor. One that was confirmed needs no more.";
@@ -476,6 +485,9 @@ problem_codes! {
     PasswordGuessable = "password_guessable":
         "The password is your own name or address.",
         "Choose one that has nothing to do with you.";
+    PasswordLinkNotFound = "password_link_not_found":
+        "There is no such link to set a password, or it was used or has expired.",
+        "Ask the bank for another one: each counts once.";
     PasswordTooLong = "password_too_long":
         "The password is too long.",
         "Send at most 128 characters.";
@@ -563,6 +575,9 @@ problem_codes! {
     SecondFactorRequired = "second_factor_required":
         "The password is right, and this user has a second factor.",
         "Send the password again with `code`: six digits of the authenticator app, or a recovery code.";
+    ServiceUser = "service_user":
+        "The user is a program: it has API keys, and no password.",
+        "Give it a key with `coffer admin key create`.";
     SessionNotFound = "session_not_found":
         "You have no such session, or it has ended.",
         "GET /me/sessions lists those that you have.";

@@ -36,6 +36,8 @@ pub const MAX_LABEL_LENGTH: usize = 50;
 pub const MAX_DESCRIPTION_LENGTH: usize = 140;
 /// A UUID fits, and so does the number of an invoice with what comes before it.
 pub const MAX_REFERENCE_LENGTH: usize = 64;
+/// Of a note on a customer.
+pub const MAX_NOTE_LENGTH: usize = 1_000;
 
 const ZERO_WIDTH_NON_JOINER: char = '\u{200c}';
 const ZERO_WIDTH_JOINER: char = '\u{200d}';
@@ -97,6 +99,8 @@ texts! {
     /// The description of a movement, as statements show it.
     Description, MAX_DESCRIPTION_LENGTH,
     [DescriptionBlank, DescriptionTooLong, DescriptionControlCharacters], "Salary";
+    /// What staff note on a customer.
+    NoteText, MAX_NOTE_LENGTH, [NoteBlank, NoteTooLong, NoteControlCharacters], "Called about a lost card; identity checked.";
     /// Why somebody of the staff did something.
     Reason, MAX_DESCRIPTION_LENGTH, [ReasonBlank, ReasonTooLong, ReasonControlCharacters], "Booked twice";
     /// The reference of a movement, which names one of the requester's for good.

@@ -22,6 +22,7 @@ import { overview } from './screens/overview.js';
 import { profile } from './screens/profile.js';
 import { receipt } from './screens/receipt.js';
 import { secondFactor } from './screens/second_factor.js';
+import { setPassword } from './screens/set_password.js';
 import { statement } from './screens/statement.js';
 import { signIn, signUp } from './screens/welcome.js';
 
@@ -40,7 +41,10 @@ import { signIn, signUp } from './screens/welcome.js';
 const ENROLMENT = '/profile/second-factor';
 
 /** @type {[string, ShowScreen][]} */
-const FOR_ALL = [['/sign-up', signUp]];
+const FOR_ALL = [
+  ['/sign-up', signUp],
+  ['/set-password/:token', setPassword],
+];
 /** @type {[string, ShowScreen][]} */
 const FOR_THE_SIGNED_IN = [
   ['/', overview],
@@ -53,6 +57,7 @@ const FOR_THE_SIGNED_IN = [
   ['/accounts/:number/:kind', movement],
   ['/profile', profile],
   [ENROLMENT, secondFactor],
+  ['/set-password/:token', setPassword],
   ['/staff', customers],
   ['/staff/users/:id', customer],
   ['/staff/movements', movements],

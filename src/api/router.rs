@@ -16,9 +16,11 @@ use super::http::caller::{ChangesSomething, OpenToKeys};
 use super::http::{HANDLER_TIMEOUT, middleware, waiting};
 use super::money::{
     account_limits, accounts, approvals, bank, bank_accounts, batch, holds, movements, reversals, statements, totals,
-    transactions, trial_balance,
+    transactions, transactions_csv, trial_balance,
 };
-use super::people::{api_keys, audit, proof, second_factor, sessions, staff, users};
+use super::people::{
+    api_keys, audit, customers, customers_csv, passwords, proof, second_factor, sessions, staff, users,
+};
 use crate::api_key::Scope;
 
 /// The whole service. Innermost first: routes, timeouts, waiting for another answer, panics, what every handler's answer
@@ -77,9 +79,10 @@ pub fn documented_routes() -> OpenApiRouter<App> {
         .routes(routes!(accounts::balance))
         .routes(routes!(transactions::list))
         .routes(routes!(transactions::show))
+        .routes(routes!(transactions_csv::download))
         .routes(routes!(statements::show))
         .routes(routes!(statements::download))
-        .routes(routes!(staff::list))
+        .routes(routes!(customers_csv::download))
         .routes(routes!(staff::show))
         .routes(routes!(audit::list))
         .routes(routes!(audit::download))
@@ -119,6 +122,8 @@ pub fn documented_routes() -> OpenApiRouter<App> {
         .routes(routes!(second_factor::confirm))
         .routes(routes!(second_factor::remove))
         .routes(routes!(second_factor::reset))
+        .routes(routes!(passwords::create_link))
+        .routes(routes!(passwords::confirm_reset))
         .routes(routes!(staff::set_role))
         .routes(routes!(staff::end_sessions))
         .routes(routes!(api_keys::list_of_user, api_keys::revoke_of_user))
@@ -133,6 +138,8 @@ pub fn documented_routes() -> OpenApiRouter<App> {
         .layer(Extension(OpenToKeys::Changing(Scope::Move)));
     let writes_by_staff = OpenApiRouter::new()
         .routes(routes!(users::create_account))
+        .routes(routes!(staff::list, customers::create))
+        .routes(routes!(customers::notes, customers::note))
         .routes(routes!(account_limits::show, account_limits::set))
         .routes(routes!(staff::set_user_status))
         .routes(routes!(staff::set_account_status))

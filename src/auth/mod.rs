@@ -4,6 +4,7 @@ pub mod api_keys;
 pub mod factor_keys;
 pub mod guesses;
 pub mod hashing;
+pub mod password_links;
 pub mod passwords;
 pub mod second_factor;
 pub mod sessions;

@@ -59,6 +59,10 @@ actions! {
     /// A refresh token came back a second time: it has been copied, and its session was ended.
     RefreshTokenReused = "refresh_token_reused",
     PasswordChanged = "password_changed",
+    /// A link was made by which somebody sets a password: one who has lost it, or a new customer.
+    PasswordLinkCreated = "password_link_created",
+    /// Somebody has set a password by such a link.
+    PasswordReset = "password_reset",
     AddressChanged = "address_changed",
     SecondFactorEnabled = "second_factor_enabled",
     SecondFactorRemoved = "second_factor_removed",
@@ -144,6 +148,14 @@ actions! {
     UserViewed = "user_viewed",
     /// Staff looked people up; the record is about everybody whom they were shown.
     UsersListed = "users_listed",
+    /// Somebody took all users, or some, away as a file.
+    UsersExported = "users_exported",
+    /// Somebody took the movements of the whole bank, or some, away as a file.
+    MovementsExported = "movements_exported",
+    /// Staff noted something on somebody.
+    NoteAdded = "note_added",
+    /// Somebody looked at what staff have noted on somebody.
+    NotesListed = "notes_listed",
     /// Staff looked at the accounts of somebody.
     AccountsListed = "accounts_listed",
     /// Staff looked at movements that wait for approval, or have waited.

@@ -94,6 +94,19 @@ pub async fn revoke_key(settings: &Settings, id: Uuid) -> Result<ExitCode, AnyEr
     Ok(ExitCode::SUCCESS)
 }
 
+pub async fn reset_password(settings: &Settings, email: &str) -> Result<ExitCode, AnyError> {
+    let db = open_existing(settings).await?;
+    let show = |path: &str| {
+        complain(format_args!(
+            "{email} sets a password, once and within an hour, at the bank's address with this behind it:"
+        ));
+        reveal(path)
+    };
+    admin::reset_password(&db, email, show).await?;
+    db.close().await;
+    Ok(ExitCode::SUCCESS)
+}
+
 pub async fn reset_second_factor(settings: &Settings, email: &str) -> Result<ExitCode, AnyError> {
     let db = open_existing(settings).await?;
     admin::reset_second_factor(&db, email).await?;

@@ -88,6 +88,12 @@ enum AdminCommand {
     /// API keys, by which programs call in a user's name
     #[command(subcommand)]
     Key(KeyCommand),
+    /// Make a link by which whoever has lost the password sets another one, once and within an hour, and print it. May run
+    /// beside the server
+    ResetPassword {
+        /// The user's e-mail address
+        email: String,
+    },
     /// Take away the second factor of whoever has lost authenticator app and recovery codes. Their sessions end, on a
     /// server that runs within a second
     ResetSecondFactor {
@@ -216,6 +222,9 @@ pub fn run(cli: Cli) -> Result<ExitCode, AnyError> {
         }
         Command::Admin(AdminCommand::Key(KeyCommand::Revoke { id })) => {
             with_log(&cli.settings, None, admin::revoke_key(&cli.settings, id))
+        }
+        Command::Admin(AdminCommand::ResetPassword { email }) => {
+            with_log(&cli.settings, None, admin::reset_password(&cli.settings, &email))
         }
         Command::Admin(AdminCommand::ResetSecondFactor { email }) => {
             with_log(&cli.settings, None, admin::reset_second_factor(&cli.settings, &email))

@@ -34,6 +34,8 @@ pub struct AccessChange {
 pub enum AccessChangeKind {
     RoleChange,
     SecondFactorReset,
+    /// An admin may give the user a link to set a password.
+    PasswordReset,
 }
 
 /// The columns of [`AccessChange`].
@@ -50,6 +52,7 @@ impl AccessChange {
             (AccessChangeKind::RoleChange, Some(role)) => format!("role {} for {}", role.name(), self.user_id),
             (AccessChangeKind::RoleChange, None) => format!("role for {}", self.user_id),
             (AccessChangeKind::SecondFactorReset, _) => format!("removal of the second factor of {}", self.user_id),
+            (AccessChangeKind::PasswordReset, _) => format!("link for {} to set a password", self.user_id),
         }
     }
 }
@@ -86,6 +89,24 @@ impl Tx<'_> {
         )
         .bind(user_id)
         .bind(now)
+        .fetch_optional(conn)
+        .await)
+    }
+
+    /// The last link to set a password that `requested_by` has asked to make for this user.
+    pub async fn last_password_reset_of(
+        &mut self,
+        user_id: Uuid,
+        requested_by: Uuid,
+    ) -> sqlx::Result<Option<AccessChange>> {
+        in_transaction!(self, conn => sqlx::query_as(
+            concat!(
+                "select ", access_change_columns!(), " from access_changes
+                 where user_id = $1 and requested_by = $2 and kind = 'password_reset' order by id desc limit 1",
+            ),
+        )
+        .bind(user_id)
+        .bind(requested_by)
         .fetch_optional(conn)
         .await)
     }

@@ -26,6 +26,7 @@ pub mod holds;
 pub mod ledger;
 pub mod limit_changes;
 mod movement_quotas;
+pub mod password_links;
 mod refusals;
 pub mod second_factors;
 pub mod sessions;
@@ -33,6 +34,7 @@ mod sqlite;
 pub mod tags;
 mod tls_relay;
 mod units;
+pub mod user_notes;
 pub mod users;
 pub mod verify;
 

@@ -97,6 +97,13 @@ const MATRIX: &[Row] = &[
     ("POST",   "/me/api_keys/{id}/rotate",           People, [401, 200, 404, 404, 404, 404, 403, 200, 401]),
     ("GET",    "/users/{user_id}/api_keys",          People, [401, 403, 403, 403, 200, 200, 403, 403, 401]),
     ("DELETE", "/users/{user_id}/api_keys",          People, [401, 403, 403, 403, 204, 403, 403, 403, 401]),
+    ("POST",   "/password_reset/confirm",            Open,    [404, 404, 404, 404, 404, 404, 404, 404, 404]),
+    ("POST",   "/users",                             ByStaff, [401, 403, 403, 201, 201, 403, 403, 403, 401]),
+    ("GET",    "/users.csv",                         Read,    [401, 403, 403, 200, 200, 200, 403, 403, 401]),
+    ("GET",    "/transactions.csv",                  Read,    [401, 403, 403, 200, 200, 200, 403, 403, 401]),
+    ("GET",    "/users/{user_id}/notes",             Read,    [401, 403, 403, 200, 200, 200, 403, 403, 401]),
+    ("POST",   "/users/{user_id}/notes",             ByStaff, [401, 403, 403, 201, 201, 403, 403, 403, 401]),
+    ("POST",   "/users/{user_id}/password_reset",    People,  [401, 403, 403, 403, 202, 403, 403, 403, 401]),
     ("GET",    "/users",                             Read,   [401, 403, 403, 200, 200, 200, 403, 403, 401]),
     ("GET",    "/users/{user_id}",                   Read,   [401, 403, 403, 200, 200, 200, 403, 403, 401]),
     ("PUT",    "/users/{user_id}/role",              People, [401, 403, 403, 403, 202, 403, 403, 403, 401]),
@@ -139,6 +146,7 @@ const ASKS_FOR_RECENT_PROOF: &[(&str, &str)] = &[
     ("POST", "/me/api_keys"),
     ("POST", "/me/api_keys/{id}/rotate"),
     ("DELETE", "/users/{user_id}/api_keys"),
+    ("POST", "/users/{user_id}/password_reset"),
 ];
 
 /// What the calls are about, and the tokens of those who make them.
@@ -253,6 +261,16 @@ impl<'a> Scene<'a> {
             ("POST", "/create_account") => {
                 let email = format!("new-{}@example.com", self.owner.email.split('@').next().unwrap_or_default());
                 (path.to_owned(), Some(json!({"name": "New", "email": email, "password": PASSWORD})))
+            }
+            ("POST", "/users") => {
+                let email = format!("made-{}", self.owner.email);
+                (path.to_owned(), Some(json!({"name": "New", "email": email})))
+            }
+            ("POST", "/password_reset/confirm") => {
+                (path.to_owned(), Some(json!({"token": "nonsense", "new_password": PASSWORD})))
+            }
+            ("POST", "/users/{user_id}/notes") => {
+                (path.replace("{user_id}", &self.owner_id), Some(json!({"text": "Called"})))
             }
             ("POST", "/login") => (path.to_owned(), Some(json!({"email": self.owner.email, "password": PASSWORD}))),
             ("POST", "/refresh") => (path.to_owned(), Some(json!({"refresh_token": self.refresh_token}))),

@@ -33,6 +33,7 @@ mod holds;
 mod idempotency;
 mod layers;
 mod limits;
+mod lost_passwords;
 mod migrations;
 mod money;
 mod output;

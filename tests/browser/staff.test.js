@@ -375,13 +375,44 @@ describe('the staff', () => {
     await dialog.getByLabel('Their name').fill('Grace Hopper');
     const customer = freshEmail();
     await dialog.getByLabel('Their e-mail address').fill(customer);
-    await dialog.getByLabel('First password', { exact: true }).fill(PASSWORD);
     await dialog.getByRole('button', { name: 'Open the account' }).click();
+    const handedOver = page.getByRole('dialog', { name: 'A link for Grace Hopper' });
+    const link = await handedOver.locator('code').innerText();
+    await look(page, '44-a-link-for-a-customer');
+    await handedOver.getByRole('button', { name: 'I have kept it' }).click();
     await visitor.heading('Grace Hopper');
-    await visitor.leave();
+
     const grace = await Visitor.arrive(browser, closed);
-    await grace.signedInAs({ email: customer, name: 'Grace Hopper' });
+    await grace.page.goto(link);
+    await grace.heading('Set your password');
+    await look(grace.page, '45-set-your-password');
+    await grace.page.getByLabel('New password', { exact: true }).fill(PASSWORD);
+    await grace.page.getByRole('button', { name: 'Set the password' }).click();
+    await grace.signIn(customer);
+    await grace.heading(/Hello/);
     await grace.leave();
+    const again = await Visitor.arrive(browser, closed);
+    await again.page.goto(link);
+    await again.page.getByLabel('New password', { exact: true }).fill(PASSWORD);
+    await again.page.getByRole('button', { name: 'Set the password' }).click();
+    await again.text(/There is no such link/);
+    await again.leave();
+
+    await page.getByRole('button', { name: 'Open an account' }).click();
+    await page.getByRole('dialog').getByLabel('Name').fill('Travel');
+    await page.getByRole('dialog').getByRole('button', { name: 'Open the account' }).click();
+    await page.getByRole('link', { name: /Travel/ }).waitFor();
+    await page.getByLabel('A note').fill('Called about a lost card');
+    await page.getByRole('button', { name: 'Note it' }).click();
+    await page.getByRole('list', { name: 'Notes' }).getByText('Called about a lost card').waitFor();
+    await look(page, '46-a-customer-with-notes');
+    // She has lost it: a second admin must agree to a link.
+    await page.getByRole('button', { name: 'Link to set a password' }).click();
+    await page.getByRole('dialog').getByRole('button', { name: 'Make the link' }).click();
+    await visitor.text(/A second admin must approve it/);
+    await visitor.go('#/staff/approvals', 'Staff');
+    await visitor.text('Link to set a password');
+    await visitor.leave();
   });
 
   test('whose role takes a second factor are led to it, and then have their rights', async (t) => {

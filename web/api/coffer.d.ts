@@ -110,13 +110,20 @@ export class Coffer extends EventTarget {
     /**
      * Becomes a customer with a first account. Does not sign in. Where {@link Coffer.about} says `sign_up: 'staff'`, only
      * {@link Coffer.createCustomer} makes customers.
-     * @param {NewCustomer} person
+     * @param {NewUser} person
      * @returns {Promise<{user: User, account: Account}>}
      */
-    signUp(person: NewCustomer): Promise<{
+    signUp(person: NewUser): Promise<{
         user: User;
         account: Account;
     }>;
+    /**
+     * Sets a password by a one-time link; does not sign in. Ends every session of that user.
+     * @param {string} token the end of the link
+     * @param {string} password
+     * @returns {Promise<void>}
+     */
+    setPassword(token: string, password: string): Promise<void>;
     /**
      * @param {string} email
      * @param {string} password
@@ -288,12 +295,13 @@ export class Coffer extends EventTarget {
         etag?: string;
     }): Promise<void>;
     /**
-     * @param {{currency?: string, label?: string}} account
+     * @param {{currency?: string, label?: string, owner_id?: string}} account `owner_id`: whose, for staff
      * @returns {Promise<Account>}
      */
     openAccount: (account: {
         currency?: string;
         label?: string;
+        owner_id?: string;
     }) => Promise<Account>;
     /**
      * How much may leave an account, and what is used of that.
@@ -596,14 +604,48 @@ export class Coffer extends EventTarget {
      */
     revokeUserApiKeys: (id: string) => Promise<void>;
     /**
-     * Makes somebody else a customer, with a first account; for staff and admins. They should change the password at once.
+     * Makes somebody else a customer, with a first account and a link by which they set a password; for staff and admins.
      * @param {NewCustomer} person
-     * @returns {Promise<{user: User, account: Account}>}
+     * @returns {Promise<{user: User, account: Account, invitation: PasswordLink}>}
      */
     createCustomer: (person: NewCustomer) => Promise<{
         user: User;
         account: Account;
+        invitation: PasswordLink;
     }>;
+    /**
+     * A link by which somebody sets a password, for admins; or `approval_id` where a second admin must approve it first.
+     * @param {string} id of the user
+     * @returns {Promise<PasswordLink>}
+     */
+    createPasswordLink: (id: string) => Promise<PasswordLink>;
+    /**
+     * @param {string} id of the user
+     * @param {PageQuery} [query]
+     * @param {Options} [options]
+     * @returns {Promise<Page<UserNote>>} newest first
+     */
+    notes: (id: string, query?: PageQuery, options?: Options) => Promise<Page<UserNote>>;
+    /**
+     * Notes something on somebody, for those who work at the bank.
+     * @param {string} id of the user
+     * @param {string} text
+     * @returns {Promise<UserNote>}
+     */
+    addNote: (id: string, text: string) => Promise<UserNote>;
+    /**
+     * @param {{search?: string, role?: Role | ''}} [query]
+     * @returns {Promise<Blob>} all users as CSV
+     */
+    usersFile: (query?: {
+        search?: string;
+        role?: Role | "";
+    }) => Promise<Blob>;
+    /**
+     * @param {HistoryFilter} [query]
+     * @returns {Promise<Blob>} the movements of the whole bank as CSV
+     */
+    movementsFile: (query?: HistoryFilter) => Promise<Blob>;
     /**
      * @param {AuditFilter & PageQuery} [query]
      * @param {Options} [options]
@@ -614,7 +656,7 @@ export class Coffer extends EventTarget {
      * @param {AuditFilter} [query]
      * @returns {Promise<Blob>} all of it as CSV
      */
-    auditFile(query?: AuditFilter): Promise<Blob>;
+    auditFile: (query?: AuditFilter) => Promise<Blob>;
     /**
      * @param {PageQuery & {status?: Approval['status']}} [query]
      * @param {Options} [options]
@@ -658,11 +700,33 @@ export type User = {
 export type Profile = User & {
     confirm_above: string | null;
 };
-export type NewCustomer = {
+export type NewUser = {
     name: string;
     email: string;
     password: string;
     currency?: string;
+};
+export type NewCustomer = {
+    name: string;
+    email: string;
+    currency?: string;
+};
+/**
+ * `url` leads to the web app, and `token` is for {@link Coffer.setPassword}; null while it waits for a second admin.
+ */
+export type PasswordLink = {
+    user_id: string;
+    url: string | null;
+    token: string | null;
+    expires_at: string | null;
+    approval_id?: string;
+};
+export type UserNote = {
+    id: string;
+    user_id: string;
+    author_id: string;
+    text: string;
+    created_at: string;
 };
 export type Session = {
     id: string;
@@ -795,7 +859,7 @@ export type TransactionStatus = Transaction["status"];
 export type Approval = Tagged & {
     id: string;
     status: "pending" | "approved" | "rejected" | "expired";
-    type: MovementType | "limit_change" | "role_change" | "second_factor_reset";
+    type: MovementType | "limit_change" | "role_change" | "second_factor_reset" | "password_reset";
     account_number?: string;
     from_account?: string;
     to_account?: string;

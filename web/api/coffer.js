@@ -161,11 +161,21 @@ export class Coffer extends EventTarget {
   /**
    * Becomes a customer with a first account. Does not sign in. Where {@link Coffer.about} says `sign_up: 'staff'`, only
    * {@link Coffer.createCustomer} makes customers.
-   * @param {NewCustomer} person
+   * @param {NewUser} person
    * @returns {Promise<{user: User, account: Account}>}
    */
   signUp(person) {
     return this.#anonymous('create_account', person);
+  }
+
+  /**
+   * Sets a password by a one-time link; does not sign in. Ends every session of that user.
+   * @param {string} token the end of the link
+   * @param {string} password
+   * @returns {Promise<void>}
+   */
+  setPassword(token, password) {
+    return this.#anonymous('password_reset/confirm', { token, new_password: password });
   }
 
   /**
@@ -386,7 +396,7 @@ export class Coffer extends EventTarget {
   }
 
   /**
-   * @param {{currency?: string, label?: string}} account
+   * @param {{currency?: string, label?: string, owner_id?: string}} account `owner_id`: whose, for staff
    * @returns {Promise<Account>}
    */
   openAccount = (account) => this.#call('POST', 'accounts', { body: account });
@@ -724,11 +734,46 @@ export class Coffer extends EventTarget {
   revokeUserApiKeys = (id) => this.#call('DELETE', `users/${id}/api_keys`);
 
   /**
-   * Makes somebody else a customer, with a first account; for staff and admins. They should change the password at once.
+   * Makes somebody else a customer, with a first account and a link by which they set a password; for staff and admins.
    * @param {NewCustomer} person
-   * @returns {Promise<{user: User, account: Account}>}
+   * @returns {Promise<{user: User, account: Account, invitation: PasswordLink}>}
    */
-  createCustomer = (person) => this.#call('POST', 'create_account', { body: person });
+  createCustomer = (person) => this.#call('POST', 'users', { body: person });
+
+  /**
+   * A link by which somebody sets a password, for admins; or `approval_id` where a second admin must approve it first.
+   * @param {string} id of the user
+   * @returns {Promise<PasswordLink>}
+   */
+  createPasswordLink = (id) => this.#call('POST', `users/${id}/password_reset`);
+
+  /**
+   * @param {string} id of the user
+   * @param {PageQuery} [query]
+   * @param {Options} [options]
+   * @returns {Promise<Page<UserNote>>} newest first
+   */
+  notes = (id, query, options) => this.#get(`users/${id}/notes`, query, options);
+
+  /**
+   * Notes something on somebody, for those who work at the bank.
+   * @param {string} id of the user
+   * @param {string} text
+   * @returns {Promise<UserNote>}
+   */
+  addNote = (id, text) => this.#call('POST', `users/${id}/notes`, { body: { text } });
+
+  /**
+   * @param {{search?: string, role?: Role | ''}} [query]
+   * @returns {Promise<Blob>} all users as CSV
+   */
+  usersFile = (query) => this.#file('users.csv', query);
+
+  /**
+   * @param {HistoryFilter} [query]
+   * @returns {Promise<Blob>} the movements of the whole bank as CSV
+   */
+  movementsFile = (query) => this.#file('transactions.csv', { ...query });
 
   /**
    * @param {AuditFilter & PageQuery} [query]
@@ -741,9 +786,7 @@ export class Coffer extends EventTarget {
    * @param {AuditFilter} [query]
    * @returns {Promise<Blob>} all of it as CSV
    */
-  async auditFile(query) {
-    return (await this.#authorized(this.#url('audit.csv', { ...query }), { method: 'GET' }, true)).blob();
-  }
+  auditFile = (query) => this.#file('audit.csv', { ...query });
 
   /**
    * @param {PageQuery & {status?: Approval['status']}} [query]
@@ -804,6 +847,15 @@ export class Coffer extends EventTarget {
    */
   #preview(path, body, { signal } = {}) {
     return this.#call('POST', `${path}?preview=true`, { body, signal, repeatable: true });
+  }
+
+  /**
+   * @param {string} path
+   * @param {Query} [query]
+   * @returns {Promise<Blob>}
+   */
+  async #file(path, query) {
+    return (await this.#authorized(this.#url(path, query), { method: 'GET' }, true)).blob();
   }
 
   /**
@@ -1226,7 +1278,14 @@ function retryAfterSeconds(response) {
  *   is_service: boolean}} User
  */
 /** @typedef {User & {confirm_above: string | null}} Profile `confirm_above` in whole units, null for none */
-/** @typedef {{name: string, email: string, password: string, currency?: string}} NewCustomer */
+/** @typedef {{name: string, email: string, password: string, currency?: string}} NewUser */
+/** @typedef {{name: string, email: string, currency?: string}} NewCustomer */
+/**
+ * `url` leads to the web app, and `token` is for {@link Coffer.setPassword}; null while it waits for a second admin.
+ * @typedef {{user_id: string, url: string | null, token: string | null, expires_at: string | null,
+ *   approval_id?: string}} PasswordLink
+ */
+/** @typedef {{id: string, user_id: string, author_id: string, text: string, created_at: string}} UserNote */
 /**
  * @typedef {{id: string, user_agent: string | null, address: string | null, created_at: string, last_used_at: string,
  *   expires_at: string, second_factor: boolean, proven_at: string, current: boolean}} Session
@@ -1283,7 +1342,8 @@ function retryAfterSeconds(response) {
 /** @typedef {Transaction['status']} TransactionStatus */
 /**
  * @typedef {Tagged & {id: string, status: 'pending' | 'approved' | 'rejected' | 'expired',
- *   type: MovementType | 'limit_change' | 'role_change' | 'second_factor_reset', account_number?: string, from_account?: string,
+ *   type: MovementType | 'limit_change' | 'role_change' | 'second_factor_reset' | 'password_reset', account_number?: string,
+ *   from_account?: string,
  *   to_account?: string, against?: string, amount?: string, currency?: string,
  *   limits?: LimitValues & {overdraft: string}, user_id?: string, role?: Role, description: string | null,
  *   reverses: string | null, hold_expires_at?: string, requested_by: string, requested_at: string, expires_at: string,

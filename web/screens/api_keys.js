@@ -9,6 +9,7 @@ import { h, toast } from '../ui/dom.js';
 import { field, select } from '../ui/form.js';
 import { icon } from '../ui/icons.js';
 import { paged } from '../ui/paged.js';
+import { showSecret } from '../ui/secret.js';
 
 /** @import { Account, ApiKey, NewApiKey, Page, PageQuery, Options, Scope } from '../api/coffer.js' */
 /** @import { Context } from '../app.js' */
@@ -45,7 +46,7 @@ export function apiKeys(context) {
   const place = h('div', null);
   const show = () =>
     place.replaceChildren(
-      keyList(context, bank.apiKeys, (key) => [
+      keyList(context, bank.apiKeys, 'A key lets a program call the bank in your name, as far as you say.', (key) => [
         h(
           'button',
           { type: 'button', class: 'quiet', onclick: () => rotate(key), 'aria-label': `New secret for ${key.name}` },
@@ -105,15 +106,16 @@ export function apiKeys(context) {
 /**
  * @param {Context} context
  * @param {(query: PageQuery, options: Options) => Promise<Page<ApiKey>>} load
+ * @param {string} nothing what is said where there are none
  * @param {(key: ApiKey) => HTMLElement[]} [buttons]
  */
-export function keyList({ signal }, load, buttons = () => []) {
+export function keyList({ signal }, load, nothing, buttons = () => []) {
   return paged({
     into: h('ul', { class: 'card rows', 'aria-label': 'API keys' }),
     signal,
     load: (cursor, mine) => load({ cursor, limit: PAGE }, { signal: mine }),
     row: (key) => row(key, buttons(key)),
-    empty: () => ['No API keys', 'A key lets a program call the bank in your name, as far as you say.'],
+    empty: () => ['No API keys', nothing],
   });
 }
 
@@ -208,22 +210,9 @@ function asKey({ name, scopes, accounts, per_day, networks, expires_at: days }) 
 async function shown(secret, then) {
   if (!secret) return;
   then();
-  const copy = async () => {
-    await navigator.clipboard.writeText(secret);
-    toast('The key is copied.');
-  };
-  await ask({
+  await showSecret({
     title: 'Keep this key',
     text: 'It is shown only now. Whoever has it can use it: put it where the program keeps its secrets, and nowhere else.',
-    verb: 'I have kept it',
-    fields: [
-      h('p', null, h('code', { class: 'secret' }, secret)),
-      h(
-        'button',
-        { type: 'button', class: 'secondary', onclick: copy, hidden: !navigator.clipboard },
-        icon('copy'),
-        'Copy',
-      ),
-    ],
+    secret,
   });
 }

@@ -44,6 +44,7 @@ const KINDS = {
   limit_change: { name: 'Overdraft' },
   role_change: { name: 'Role change' },
   second_factor_reset: { name: 'Removal of a second factor' },
+  password_reset: { name: 'Link to set a password' },
 };
 
 /**

@@ -2,18 +2,22 @@
 
 import { accountList, chip, nameOf } from '../ui/account_list.js';
 import { groupDigits } from '../domain/account_number.js';
-import { formatDay } from '../domain/dates.js';
+import { formatDay, formatMoment } from '../domain/dates.js';
 import { ask } from '../ui/dialog.js';
 import { h, toast } from '../ui/dom.js';
-import { field, select } from '../ui/form.js';
+import { actions, field, form, select, submitButton } from '../ui/form.js';
+import { currencyField } from '../ui/currency.js';
 import { icon } from '../ui/icons.js';
+import { paged } from '../ui/paged.js';
+import { peopleReader } from '../ui/people.js';
 import { link } from '../ui/router.js';
 import { actsForOthers, readsAudit } from '../domain/roles.js';
 import { empty } from '../ui/states.js';
 import { reloadIf } from './account.js';
 import { keyList } from './api_keys.js';
+import { showLink } from './password_link.js';
 
-/** @import { Account, Approval, Coffer, Role, User } from '../api/coffer.js' */
+/** @import { Account, Approval, Coffer, PasswordLink, Role, User } from '../api/coffer.js' */
 /** @import { Context, Screen } from '../app.js' */
 
 /** @type {[Role, string][]} */
@@ -56,6 +60,7 @@ export async function customer(context) {
       accounts.length ? accountList(accounts, { owner: user.id }) : empty('No accounts', 'This person has none.'),
     ),
     actsForOthers(me) && me.id !== user.id && accounts.length > 0 && freezing(bank, accounts),
+    me.id !== user.id && notes(context, user),
     readsAudit(me) && h('section', null, h('h2', null, 'API keys'), keysOf(context, user)),
   ];
   return { title: user.name, content };
@@ -63,7 +68,11 @@ export async function customer(context) {
 
 /** @param {Context} context @param {User} user */
 const keysOf = (context, user) =>
-  keyList(context, (query, options) => context.bank.userApiKeys(user.id, query, options));
+  keyList(
+    context,
+    (query, options) => context.bank.userApiKeys(user.id, query, options),
+    'No program calls in their name.',
+  );
 
 const reasonField = () =>
   field({
@@ -92,6 +101,9 @@ function powers({ bank, me }, user) {
     }).then(reloadIf);
   const mayFreeze = me.role === 'admin' || (me.role === 'staff' && user.role === 'customer');
   if (mayFreeze) buttons.push(button(frozen ? 'Release' : 'Freeze', freeze));
+  if (actsForOthers(me)) buttons.push(button('Open an account', () => openFor(bank, user)));
+  if (actsForOthers(me) && !user.is_service)
+    buttons.push(button('Link to set a password', () => passwordLink(bank, user)));
   if (me.role === 'admin') {
     buttons.push(button('Change the role', () => changeRole(bank, user)));
     buttons.push(button('End their sessions', () => endSessions(bank, user)));
@@ -117,6 +129,78 @@ function changeRole(bank, user) {
 }
 
 const BY_SECOND_ADMIN = 'A second admin must approve it.';
+
+/** @param {Coffer} bank @param {User} user */
+function openFor(bank, user) {
+  return ask({
+    title: `An account for ${user.name}`,
+    text: 'It starts at zero.',
+    verb: 'Open the account',
+    fields: [
+      field({ name: 'label', label: 'Name', optional: true, characters: 50, autocapitalize: 'sentences' }),
+      currencyField(bank),
+    ],
+    act: ({ label, currency }) =>
+      bank.openAccount({ owner_id: user.id, ...(label && { label }), ...(currency && { currency }) }),
+  }).then(reloadIf);
+}
+
+/** @param {Coffer} bank @param {User} user */
+async function passwordLink(bank, user) {
+  /** @type {PasswordLink | undefined} */
+  let link;
+  await ask({
+    title: `A link for ${user.name}?`,
+    text: 'For who has lost the password, once you know who they are; and for a new customer who has not used theirs. Any other link ends.',
+    verb: 'Make the link',
+    act: async () => (link = await bank.createPasswordLink(user.id)),
+  });
+  if (link?.approval_id) toast(`${BY_SECOND_ADMIN} Then ask for the link again.`);
+  else if (link) await showLink(link, user.name);
+}
+
+/** What those who work here note for each other. @param {Context} context @param {User} user */
+function notes(context, user) {
+  const { bank, me, signal } = context;
+  const people = peopleReader(context);
+  const list = paged({
+    into: h('ul', { class: 'card rows', 'aria-label': 'Notes' }),
+    signal,
+    load: (cursor, mine) => bank.notes(user.id, { cursor, limit: 20 }, { signal: mine }),
+    row: (note) =>
+      h(
+        'li',
+        { class: 'row' },
+        h(
+          'div',
+          null,
+          h('p', null, note.text),
+          h('p', { class: 'hint' }, people.name(note.author_id), ` · ${formatMoment(note.created_at)}`),
+        ),
+      ),
+    empty: () => ['No notes', 'What you note here is for those who work at the bank.'],
+  });
+  /** @type {HTMLFormElement} */
+  const add = form(
+    {
+      class: 'card',
+      submit: async ({ text }) => {
+        await bank.addNote(user.id, text);
+        add.reset();
+        list.restart();
+      },
+    },
+    field({
+      name: 'text',
+      label: 'A note',
+      hint: 'For those who work here. It cannot be changed.',
+      characters: 1000,
+      autocomplete: 'off',
+    }),
+    actions(submitButton('Note it', { class: 'secondary' })),
+  );
+  return h('section', { class: 'stack' }, h('h2', null, 'Notes'), list, actsForOthers(me) && add);
+}
 
 /** @param {Coffer} bank @param {User} user */
 function endSessions(bank, user) {

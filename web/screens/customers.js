@@ -2,19 +2,20 @@
 
 import { chip } from '../ui/account_list.js';
 import { currencyField } from '../ui/currency.js';
-import { formatDay } from '../domain/dates.js';
-import { actsForOthers } from '../domain/roles.js';
+import { formatDay, utcDate } from '../domain/dates.js';
+import { actsForOthers, worksHere } from '../domain/roles.js';
 import { ask } from '../ui/dialog.js';
 import { h } from '../ui/dom.js';
+import { downloadButton } from '../ui/download.js';
 import { field, select } from '../ui/form.js';
 import { icon } from '../ui/icons.js';
 import { paged } from '../ui/paged.js';
-import { passwordField } from '../ui/password.js';
 import { rememberInAddress } from '../ui/router.js';
 import { staffWays } from '../ui/staff_ways.js';
 import { whenTypedOut } from '../ui/typing.js';
+import { showLink } from './password_link.js';
 
-/** @import { Coffer, Role, User } from '../api/coffer.js' */
+/** @import { Coffer, PasswordLink, Role, User } from '../api/coffer.js' */
 /** @import { Context, Screen } from '../app.js' */
 
 /** @type {[Role | '', string][]} */
@@ -44,11 +45,17 @@ export function customers({ bank, me, path, query, signal }) {
     rememberInAddress(path, chosen);
     list.restart();
   };
+  const file = async () => ({ blob: await bank.usersFile(chosen), name: `users-${utcDate(new Date())}.csv` });
   const content = [
     h('h1', null, 'Staff'),
     staffWays(me, path),
     filters(chosen, change, signal),
-    actsForOthers(me) && newCustomer(bank),
+    h(
+      'div',
+      { class: 'ways no-print' },
+      actsForOthers(me) && newCustomer(bank),
+      worksHere(me) && downloadButton('CSV', file),
+    ),
     list,
   ];
   return { title: 'Staff', content };
@@ -59,11 +66,12 @@ const roleOf = (text) => ROLES.find(([role]) => role === text)?.[0] ?? '';
 
 /** Opens the first account of somebody who stands at the counter. @param {Coffer} bank */
 function newCustomer(bank) {
-  const open = () => {
-    let id = '';
-    ask({
+  const open = async () => {
+    /** @type {{user: User, invitation: PasswordLink} | undefined} */
+    let made;
+    await ask({
       title: 'A new customer',
-      text: 'Tell them the password, and that they should change it when they first sign in.',
+      text: 'They get a link by which they set a password themselves.',
       verb: 'Open the account',
       fields: [
         field({ name: 'name', label: 'Their name', autocomplete: 'off', autocapitalize: 'words', characters: 100 }),
@@ -76,19 +84,17 @@ function newCustomer(bank) {
           spellcheck: 'false',
           maxlength: 254,
         }),
-        passwordField({ name: 'password', label: 'First password', isNew: true, hint: 'At least 8 characters.' }),
         currencyField(bank),
       ],
-      act: async ({ name, email, password, currency }) => {
-        ({ id } = (await bank.createCustomer({ name, email, password, ...(currency && { currency }) })).user);
+      act: async ({ name, email, currency }) => {
+        made = await bank.createCustomer({ name, email, ...(currency && { currency }) });
       },
-    }).then((done) => done && (location.hash = `#/staff/users/${id}`));
+    });
+    if (!made) return;
+    await showLink(made.invitation, made.user.name);
+    location.hash = `#/staff/users/${made.user.id}`;
   };
-  return h(
-    'div',
-    { class: 'ways' },
-    h('button', { type: 'button', class: 'secondary', onclick: open }, 'New customer'),
-  );
+  return h('button', { type: 'button', class: 'secondary', onclick: open }, 'New customer');
 }
 
 /** @param {Choice} chosen @param {(choice: Choice) => void} change @param {AbortSignal} signal */

@@ -1,7 +1,9 @@
 /** Staff, admins and auditors: the movements of the whole bank, as the account saw them that was acted on. */
 
 import { groupDigits } from '../domain/account_number.js';
+import { utcDate } from '../domain/dates.js';
 import { h } from '../ui/dom.js';
+import { downloadButton } from '../ui/download.js';
 import { asked, filterOf, movementFilters, nothing } from '../ui/movement_filters.js';
 import { paged } from '../ui/paged.js';
 import { dayRow, movementCell, passbook, signed } from '../ui/passbook.js';
@@ -33,11 +35,16 @@ export async function movements({ bank, me, path, query, signal }) {
     rememberInAddress(path, chosen);
     list.restart();
   };
+  const file = async () => ({
+    blob: await bank.movementsFile(asked(chosen)),
+    name: `movements-${utcDate(new Date())}.csv`,
+  });
   const content = [
     h('h1', null, 'All movements'),
     staffWays(me, path),
     h('p', { class: 'hint' }, 'In the order in which they were asked for. What you are shown is on record.'),
     movementFilters(chosen, { name: 'Filter all movements', bankAccounts, change, signal }),
+    h('div', { class: 'actions no-print' }, downloadButton('CSV', file)),
     list,
   ];
   return { title: 'All movements', content };

@@ -37,6 +37,12 @@ export async function signIn({ bank, session, signal }) {
     unprotected(),
     form({ submit }, email, password, code, actions(submitButton('Sign in', { class: 'primary wide' }))),
     h(
+      'details',
+      { class: 'aside' },
+      h('summary', null, 'Forgot your password?'),
+      h('p', null, 'Ask the bank: its staff give you a link by which you set another one.'),
+    ),
+    h(
       'p',
       { class: 'aside' },
       'New here? ',
@@ -90,7 +96,7 @@ async function isOpen(bank, signal) {
   }
 }
 
-function pitch() {
+export function pitch() {
   return h(
     'section',
     { class: 'pitch', 'aria-label': 'About Coffer' },

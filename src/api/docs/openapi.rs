@@ -15,9 +15,10 @@ use utoipa::openapi::tag::TagBuilder;
 use utoipa::openapi::{OpenApi, Ref, RefOr, Response, ServerBuilder};
 use utoipa::{PartialSchema, ToSchema};
 
-use crate::api::docs::addressed::{ADDRESS, AddressedDocument, BankAddress};
+use crate::api::docs::addressed::{ADDRESS, AddressedDocument};
 use crate::api::docs::static_file::REVALIDATE;
 use crate::api::docs::{examples, links, problem_responses, refine, scalars, version_3_0};
+use crate::api::http::bank_address::BankAddress;
 use crate::api::http::problem::{FieldError, Problem};
 use crate::api::{App, router};
 

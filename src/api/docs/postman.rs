@@ -5,8 +5,9 @@ use axum::http::HeaderMap;
 use axum::response::Response;
 
 use crate::api::App;
-use crate::api::docs::addressed::{ADDRESS, AddressedDocument, BankAddress};
+use crate::api::docs::addressed::{ADDRESS, AddressedDocument};
 use crate::api::docs::static_file::REVALIDATE;
+use crate::api::http::bank_address::BankAddress;
 
 /// The collection, and its variable that says where the bank is.
 const COLLECTION: &str = include_str!("../../../postman/coffer.postman_collection.json");

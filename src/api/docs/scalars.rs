@@ -18,8 +18,8 @@ use crate::bank_account::BankAccountCode;
 use crate::email::Email;
 use crate::money::{Amount, AmountOrZero, Currency, CurrentCurrency, Money, MoneySum};
 use crate::text::{
-    ApiKeyName, BankAccountName, Description, DescriptionSearch, Group, Label, MetadataValue, Name, Reason, Reference,
-    UserSearch,
+    ApiKeyName, BankAccountName, Description, DescriptionSearch, Group, Label, MetadataValue, Name, NoteText, Reason,
+    Reference, UserSearch,
 };
 use crate::timestamp::{DayOrMoment, Timestamp};
 
@@ -60,6 +60,7 @@ pub fn inline(document: OpenApi, maximum_major_units: i64) -> Value {
         Name,
         Network,
         NewPassword,
+        NoteText,
         Password,
         Reason,
         Reference,

@@ -117,6 +117,8 @@ pub struct BalanceQuery {
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"currency": "EUR", "label": "Savings"}))]
 pub struct OpenAccountRequest {
+    /// Whose account, for staff and admins; the caller's own if left out.
+    owner_id: Option<Uuid>,
     /// ISO 4217; the bank's default if left out.
     currency: Option<CurrentCurrency>,
     /// A name for it, up to 50 characters.
@@ -233,7 +235,7 @@ pub async fn list(
 
 /// Open another account
 ///
-/// In any currency that ISO 4217 has not withdrawn. It starts at zero.
+/// In any currency that ISO 4217 has not withdrawn. It starts at zero. Staff open one for somebody else with `owner_id`.
 #[utoipa::path(
     post,
     path = "/accounts",
@@ -246,8 +248,9 @@ pub async fn list(
     responses(
         (status = CREATED, description = "Opened", body = AccountBody,
          headers(("Location" = String, description = "The account"))),
-        (status = CONFLICT, description = "The caller has as many open accounts as one may have"),
-        (status = TOO_MANY_REQUESTS, description = "The caller has opened as many accounts in 24 hours as one may"),
+        (status = NOT_FOUND, description = "No such user whose accounts the caller may open"),
+        (status = CONFLICT, description = "The owner has as many open accounts as one may have"),
+        (status = TOO_MANY_REQUESTS, description = "As many accounts were opened for the owner in 24 hours as one may have"),
     ),
     security(("bearer" = []))
 )]
@@ -262,14 +265,20 @@ pub async fn open(
         let detail = "This API key is for certain accounts: it opens no others.";
         return Err(Error::forbidden(ProblemCode::ScopeRequired, detail));
     }
+    let owner_id = request.owner_id.unwrap_or(caller.user_id);
     let mut tx = app.db.begin().await?;
-    users::lock_caller(&mut tx, caller).await?;
-    refuse_to_open_too_many(&app, &mut tx, caller.user_id).await?;
-    if tx.count_open_accounts(caller.user_id).await? >= MAX_OPEN_ACCOUNTS {
-        let detail = "You have 100 open accounts, which is the most. Close one that you no longer need.";
+    if owner_id == caller.user_id {
+        users::lock_caller(&mut tx, caller).await?;
+    } else {
+        let owner = if caller.role.acts_on_any_account() { tx.lock_user(owner_id).await? } else { None };
+        owner.ok_or_else(Error::user_not_found)?;
+    }
+    refuse_to_open_too_many(&app, &mut tx, owner_id).await?;
+    if tx.count_open_accounts(owner_id).await? >= MAX_OPEN_ACCOUNTS {
+        let detail = "The owner has 100 open accounts, which is the most. Close one that is no longer needed.";
         return Err(Error::conflict(ProblemCode::TooManyAccounts, detail));
     }
-    let account = insert_account(&app, &mut tx, caller.user_id, currency, request.label.map(Into::into)).await?;
+    let account = insert_account(&app, &mut tx, owner_id, currency, request.label.map(Into::into)).await?;
     tx.append_to_audit_log(&[opened(&account, &context)]).await?;
     tx.commit().await?;
     Ok((StatusCode::CREATED, [location_of(&account)], Json(account.into())))

@@ -140,6 +140,7 @@ pub enum ApprovalType {
     RoleChange,
     /// Decided by admins.
     SecondFactorReset,
+    PasswordReset,
 }
 
 #[derive(Debug, Deserialize, Validate, IntoParams)]
@@ -582,6 +583,7 @@ impl From<AccessChangeKind> for ApprovalType {
         match kind {
             AccessChangeKind::RoleChange => Self::RoleChange,
             AccessChangeKind::SecondFactorReset => Self::SecondFactorReset,
+            AccessChangeKind::PasswordReset => Self::PasswordReset,
         }
     }
 }

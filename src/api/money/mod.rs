@@ -18,5 +18,6 @@ pub mod tags;
 pub mod totals;
 pub mod transaction;
 pub mod transactions;
+pub mod transactions_csv;
 pub mod trial_balance;
 pub mod versions;

@@ -108,6 +108,16 @@ pub async fn page(
     Ok((found, next_cursor.or_else(|| rest.map(|place| place.cursor().encode()))))
 }
 
+/// Some of the movements that are wanted, from the newest on, for a file of all of them; and where the rest is, if that was not
+/// all. It may find none and say where to go on.
+pub async fn piece(app: &App, place: Place, wanted: &Wanted) -> sqlx::Result<(Vec<Entry>, Option<Place>)> {
+    let permit = app.long_answers.read_permit().await;
+    let (mut entries, rest) = place.look(&app.db, wanted.tags.first()).await?;
+    drop(permit);
+    entries.retain(|entry| wanted.is(entry));
+    Ok((entries, rest))
+}
+
 /// The tag that the fewest movements have, as far as it pays to count: the index leads to those, and the rest are held
 /// against the others.
 async fn rarest<'t>(db: &Db, place: Place, tags: &'t [Tag]) -> sqlx::Result<Option<&'t Tag>> {

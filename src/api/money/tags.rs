@@ -5,12 +5,17 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::marker::PhantomData;
 
-use serde::de::{MapAccess, Visitor};
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use serde::de::{DeserializeOwned, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, de};
 use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{AdditionalProperties, ObjectBuilder, Schema, Type};
 use utoipa::{IntoParams, PartialSchema, ToSchema};
+use validator::Validate;
 
+use crate::api::http::error::{Error, Result};
+use crate::api::http::extract::parse_query;
 use crate::api::http::problem::FieldError;
 use crate::books::tags::{self, MAX_PAIRS, Pairs, Tag, Tags};
 use crate::problem_code::ProblemCode;
@@ -192,6 +197,26 @@ impl PartialSchema for MetadataChanges {
 }
 
 impl ToSchema for MetadataChanges {}
+
+/// A query, and the pairs of metadata that it asks for.
+pub struct WithMetadata<Q> {
+    pub query: Q,
+    pub metadata: Vec<Tag>,
+}
+
+/// `metadata[order_id]=42` is a name that no field can have, so those are taken out before the others are read.
+impl<S: Send + Sync, Q: DeserializeOwned + Validate> FromRequestParts<S> for WithMetadata<Q> {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self> {
+        let parameters = || form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes());
+        let others = parameters().filter(|(name, _)| key_asked_for(name).is_none());
+        let others = form_urlencoded::Serializer::new(String::new()).extend_pairs(others).finish();
+        let query = parse_query(&others)?;
+        let metadata = asked_for(parameters()).map_err(Error::Invalid)?;
+        Ok(Self { query, metadata })
+    }
+}
 
 #[cfg(test)]
 mod tests {

@@ -2,10 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use axum::extract::{FromRequestParts, State};
+use axum::extract::State;
 use axum::http::HeaderValue;
 use axum::http::header::LINK;
-use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use utoipa::IntoParams;
@@ -19,13 +18,13 @@ use crate::api::http::context::RequestContext;
 use crate::api::http::cursor::{self, Cursor};
 use crate::api::http::entity_tags::IfNoneMatch;
 use crate::api::http::error::{Error, Result};
-use crate::api::http::extract::{Json, PathParam, parse_query};
+use crate::api::http::extract::{Json, PathParam};
 use crate::api::http::fields::TransactionId;
 use crate::api::http::page::{Limit, Page};
 use crate::api::http::views::AccountLook;
 use crate::api::money::accounts::readable_account;
 use crate::api::money::search::{self, Place, Wanted};
-use crate::api::money::tags::{self, MetadataParameter};
+use crate::api::money::tags::{MetadataParameter, WithMetadata};
 use crate::api::money::transaction::{Direction, StoredAs, TransactionBody};
 use crate::api::money::versions::{self, NotModified, Version};
 use crate::bank_account::BankAccountCode;
@@ -91,24 +90,7 @@ pub struct HistoryQuery {
 }
 
 /// What is asked of the history, with the metadata that it is to have.
-pub struct HistoryRequest {
-    query: HistoryQuery,
-    metadata: Vec<Tag>,
-}
-
-/// `metadata[order_id]=42` is a name that no field can have, so those are taken out before the others are read.
-impl<S: Send + Sync> FromRequestParts<S> for HistoryRequest {
-    type Rejection = Error;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self> {
-        let parameters = || form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes());
-        let others = parameters().filter(|(name, _)| tags::key_asked_for(name).is_none());
-        let others = form_urlencoded::Serializer::new(String::new()).extend_pairs(others).finish();
-        let query = parse_query(&others)?;
-        let metadata = tags::asked_for(parameters()).map_err(Error::Invalid)?;
-        Ok(Self { query, metadata })
-    }
-}
+pub type HistoryRequest = WithMetadata<HistoryQuery>;
 
 #[derive(IntoParams)]
 #[into_params(parameter_in = Header)]

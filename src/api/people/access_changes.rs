@@ -1,6 +1,7 @@
-//! Roles given or taken, and second factors reset: with approval switched on, by two admins.
+//! Roles given or taken, second factors reset and links to set a password: with approval switched on, by two admins.
 //!
-//! The first asks with `PUT /users/{user_id}/role` or `DELETE /users/{user_id}/second_factor`, which then answer 202;
+//! The first asks with `PUT /users/{user_id}/role`, `DELETE /users/{user_id}/second_factor` or `POST
+//! /users/{user_id}/password_reset`, which then answer 202;
 //! the second approves or rejects with the routes of [`super::approvals`].
 
 use axum::http::StatusCode;
@@ -92,11 +93,17 @@ pub async fn approve(app: &App, context: &RequestContext, approver: Caller, id: 
             refuse_another_factor(&mut tx, &approved).await?;
             Done::Reset(reset_second_factor(&mut tx, context, &user, vec![record]).await?)
         }
+        // Whoever has asked for it makes the link, which the approver never sees.
+        (AccessChangeKind::PasswordReset, _) => {
+            tx.append_to_audit_log(&[record]).await?;
+            Done::Nothing
+        }
     };
     tx.commit().await?;
     match done {
         Done::Standing((user, changed_at)) => app.auth.standings.set(user.id, user.standing(), changed_at),
         Done::Reset(reset) => tell_of_reset(app, reset, now),
+        Done::Nothing => {}
     }
     Ok(approved)
 }
@@ -115,6 +122,7 @@ async fn refuse_another_factor(tx: &mut Tx<'_>, change: &AccessChange) -> Result
 enum Done {
     Standing((User, Timestamp)),
     Reset(Reset),
+    Nothing,
 }
 
 /// Rejects a change, or takes it back.

@@ -4,8 +4,6 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use axum::extract::State;
-use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
-use axum::http::{HeaderMap, HeaderValue};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Deserializer, de};
 use sha2::{Digest, Sha256};
@@ -159,7 +157,7 @@ pub async fn download(
     if !writing.is_done {
         writing.under_way = Some(app.long_answers.begin(caller.user_id)?);
     }
-    Ok((file_headers(), pieces::body(first, writing, &context)).into_response())
+    Ok((csv::file_headers("audit"), pieces::body(first, writing, &context)).into_response())
 }
 
 /// Reading the log is on record: it tells where people signed in from, and what they were looked at for.
@@ -201,16 +199,6 @@ async fn position(db: &Db, filter: &AuditFilter, cursor: Cursor) -> Result<Posit
         return Err(cursor::invalid());
     }
     db.audit_position(cursor.sequence).await?.ok_or_else(cursor::invalid)
-}
-
-fn file_headers() -> HeaderMap {
-    let day: String = Timestamp::now().to_string().chars().take_while(|c| *c != 'T').collect();
-    let mut headers = HeaderMap::new();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(csv::CONTENT_TYPE));
-    if let Ok(disposition) = HeaderValue::from_str(&format!("attachment; filename=\"audit-{day}.csv\"")) {
-        headers.insert(CONTENT_DISPOSITION, disposition);
-    }
-    headers
 }
 
 /// A file that is being written. It holds one read of the log in memory.

@@ -469,7 +469,7 @@ fn second_factor_required() -> Error {
     }
 }
 
-fn no_random_numbers(error: getrandom::Error) -> Error {
+pub fn no_random_numbers(error: getrandom::Error) -> Error {
     Error::Internal(error.to_string())
 }
 

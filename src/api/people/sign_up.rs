@@ -1,14 +1,13 @@
 //! Sign-up: `COFFER_SIGN_UP` decides who may make somebody a customer.
 
 use axum::extract::FromRequestParts;
-use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
 use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::api::App;
-use crate::api::http::caller::{Caller, Staff};
+use crate::api::http::caller::Staff;
 use crate::api::http::error::{Error, Result};
 use crate::problem_code::ProblemCode;
 
@@ -24,8 +23,8 @@ pub enum SignUp {
     Staff,
 }
 
-/// The user of the staff who signs somebody up, or None for people themselves. Callers who may not sign anybody up are
-/// refused.
+/// The user of the staff who signs somebody up where people do so themselves, too, or None for people themselves. Where the
+/// bank's staff make customers, with a link in place of a password, nobody is let in.
 #[derive(Clone, Copy, Debug)]
 pub struct SignedUpBy(pub Option<Uuid>);
 
@@ -40,21 +39,11 @@ impl FromRequestParts<App> for SignedUpBy {
                 Err(error @ Error::TooMany(_)) => Err(error),
                 Err(_) => Ok(Self(None)),
             },
-            SignUp::Staff => require_staff(parts, app).await.map(|caller| Self(Some(caller.user_id))),
+            SignUp::Staff => {
+                let detail = "Here the bank's staff make customers: ask the bank. Staff do so with POST /users; whoever is a \
+                              customer signs in with POST /login.";
+                Err(Error::forbidden(ProblemCode::SignUpByStaffOnly, detail))
+            }
         }
     }
-}
-
-async fn require_staff(parts: &mut Parts, app: &App) -> Result<Caller> {
-    let by_staff_only = || {
-        let detail =
-            "Here the bank's staff open the first account: ask the bank. Whoever has one signs in with POST /login.";
-        Error::forbidden(ProblemCode::SignUpByStaffOnly, detail)
-    };
-    if !parts.headers.contains_key(AUTHORIZATION) {
-        return Err(by_staff_only());
-    }
-    let caller = Caller::from_request_parts(parts, app).await?;
-    let standing = caller.refuse_if_frozen().and_then(|()| caller.refuse_if_lacking());
-    if caller.role.acts_on_any_account() { Ok(caller) } else { Err(standing.err().unwrap_or_else(by_staff_only)) }
 }

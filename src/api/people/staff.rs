@@ -157,7 +157,7 @@ pub async fn show(
 }
 
 /// The search terms, for the audit log.
-fn describe(search: &str, role: Option<Role>) -> String {
+pub fn describe(search: &str, role: Option<Role>) -> String {
     let role = role.map(|role| format!("role {}", role.name()));
     let search = (!search.is_empty()).then(|| format!("search {search}"));
     let parts: Vec<String> = [search, role].into_iter().flatten().collect();
@@ -403,6 +403,6 @@ pub async fn lock_somebody_else(tx: &mut Tx<'_>, caller: Caller, id: Uuid) -> Re
     tx.lock_user(id).await?.ok_or_else(Error::user_not_found)
 }
 
-fn not_for_oneself() -> Error {
+pub fn not_for_oneself() -> Error {
     Error::forbidden(ProblemCode::NotForOneself, "Nobody does this for themselves: ask somebody else who may.")
 }

@@ -20,12 +20,13 @@ use crate::api::people::sign_up::SignedUpBy;
 use crate::auth::api_keys;
 use crate::auth::hashing::Purpose;
 use crate::auth::passwords::{self, NewPassword, Password};
+use crate::books::account::Account;
 use crate::books::audit_event::Action;
 use crate::db::users::{Role, User, UserStatus};
 use crate::db::{Tx, errors};
 use crate::email::Email;
 use crate::limits::network_of;
-use crate::money::CurrentCurrency;
+use crate::money::{Currency, CurrentCurrency};
 use crate::problem_code::ProblemCode;
 use crate::text::Name;
 use crate::timestamp::Timestamp;
@@ -96,8 +97,8 @@ pub struct ChangePasswordRequest {
 
 /// Become a customer
 ///
-/// Creates the user and a first account. Where `GET /bank` says `"sign_up": "staff"`, only staff and admins do this, with
-/// their access token, and tell the new customer the password, who should change it at once. Otherwise no token is needed.
+/// Creates the user and a first account; no token is needed. Where `GET /bank` says `"sign_up": "staff"`, the bank's staff
+/// make customers, with `POST /users`.
 #[utoipa::path(
     post,
     path = "/create_account",
@@ -109,8 +110,7 @@ pub struct ChangePasswordRequest {
     responses(
         (status = CREATED, description = "Created", body = NewUser,
          headers(("Location" = String, description = "The account"))),
-        (status = UNAUTHORIZED, description = "Where only staff sign people up: the access token does not count (any more)"),
-        (status = FORBIDDEN, description = "Here only staff sign people up"),
+        (status = FORBIDDEN, description = "Here the bank's staff make customers"),
         (status = CONFLICT, description = "There is a user with this address already"),
         (status = TOO_MANY_REQUESTS, description = "Too many new customers from this network"),
     ),
@@ -146,14 +146,27 @@ pub async fn create_account(
     let currency = request.currency.map_or(app.default_currency, Into::into);
 
     let mut tx = app.db.begin().await?;
-    tx.insert_user(&user).await.map_err(email_taken)?;
-    let account = accounts::insert_account(&app, &mut tx, user.id, currency, None).await?;
-    let created = context.event(Action::UserCreated).by(by.unwrap_or(user.id)).on(user.id);
-    let opened = accounts::opened(&account, &context).by(by.unwrap_or(user.id));
-    tx.append_to_audit_log(&[created, opened]).await?;
+    let account = insert_customer(&app, &context, &mut tx, &user, currency, by.unwrap_or(user.id)).await?;
     tx.commit().await?;
     let location = accounts::location_of(&account);
     Ok((StatusCode::CREATED, [location], Json(NewUser { user, account: account.into() })))
+}
+
+/// Stores a new customer, made one by `by`, with a first account.
+pub async fn insert_customer(
+    app: &App,
+    context: &RequestContext,
+    tx: &mut Tx<'_>,
+    user: &User,
+    currency: Currency,
+    by: Uuid,
+) -> Result<Account> {
+    tx.insert_user(user).await.map_err(email_taken)?;
+    let account = accounts::insert_account(app, tx, user.id, currency, None).await?;
+    let created = context.event(Action::UserCreated).by(by).on(user.id);
+    let opened = accounts::opened(&account, context).by(by);
+    tx.append_to_audit_log(&[created, opened]).await?;
+    Ok(account)
 }
 
 /// Show the caller's profile
@@ -277,6 +290,8 @@ pub async fn close_me(
     }
     tx.close_user(caller.user_id).await?;
     tx.remove_second_factor(caller.user_id, now).await?;
+    tx.end_password_link(caller.user_id, now).await?;
+    tx.delete_notes_on(caller.user_id).await?;
     let revoked = api_keys::revoke(&mut tx, caller.user_id, None, || context.event(Action::ApiKeyRevoked)).await?;
     let ended = tx.end_sessions_of(caller.user_id, None, now).await?;
     tx.append_to_audit_log(&[context.event(Action::UserClosed).on(caller.user_id)]).await?;
@@ -333,6 +348,7 @@ pub async fn change_password(
     tx.update_password(user.id, &password_hash).await?;
     // Somebody who knew the former password may have begun it, and still have the secret.
     tx.delete_pending_second_factor_of(user.id).await?;
+    tx.end_password_link(user.id, now).await?;
     let ended = tx.end_sessions_of(user.id, Some(caller.session_id), now).await?;
     tx.append_to_audit_log(&[context.event(Action::PasswordChanged).on(user.id)]).await?;
     tx.commit().await?;
@@ -361,7 +377,7 @@ fn email_taken(error: sqlx::Error) -> Error {
     }
 }
 
-fn refuse_own_name(pointer: &'static str, password: &NewPassword, name: &str, email: &str) -> Result<()> {
+pub fn refuse_own_name(pointer: &'static str, password: &NewPassword, name: &str, email: &str) -> Result<()> {
     if !passwords::is_own_name(password, name, email) {
         return Ok(());
     }
