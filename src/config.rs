@@ -23,7 +23,8 @@ use sqlx::sqlite::SqliteConnectOptions;
 
 use self::listen::ListenAddress;
 use self::size::Size;
-use self::values::{boolean, log_filter, number, sign_up};
+pub use self::values::WriteEvents;
+use self::values::{boolean, log_filter, number, sign_up, write_events};
 use crate::api::people::sign_up::SignUp;
 use crate::auth::factor_keys::{FactorKeys, SealError};
 use crate::auth::tokens::SigningSecrets;
@@ -126,6 +127,11 @@ pub struct Settings {
     #[arg(long, env = "COFFER_SIGN_UP", global = true, default_value = "open", value_name = "WHO",
           value_parser = sign_up)]
     pub sign_up: SignUp,
+
+    /// When events are written: wanted, while somebody listens and for a day after; always, in any case
+    #[arg(long, env = "COFFER_EVENTS", global = true, default_value = "wanted", value_name = "WHEN",
+          value_parser = write_events)]
+    pub events: WriteEvents,
 
     /// Days that an Idempotency-Key is remembered; with COFFER_APPROVAL_ABOVE never less than the 7 that approvals wait
     #[arg(long, env = "COFFER_IDEMPOTENCY_DAYS", global = true, default_value_t = 7, value_name = "DAYS",

@@ -23,6 +23,7 @@ use crate::books::texts::Texts;
 use crate::committer::Committer;
 use crate::db::users::{Role, User, UserStatus};
 use crate::db::{Db, Tx, errors};
+use crate::listening::Listening;
 use crate::money::{Amount, Currency};
 use crate::timestamp::Timestamp;
 use crate::watches::Watches;
@@ -375,7 +376,8 @@ async fn book(
     // The bank itself does this, so it may even where customers may not.
     let requester =
         Requester { user_id, acts_on_any_account: false, deposits_to_own: true, approval_above: None, key: None };
-    let (committer, mut writers) = Committer::start(db, max_amount, calendar, &Arc::default(), &Watches::default());
+    let (committer, mut writers) =
+        Committer::start(db, max_amount, calendar, &Arc::default(), &Watches::default(), &Listening::default());
     let mut booked = 0;
     for (index, some) in planned.chunks(AT_ONCE).enumerate() {
         let numbered = some.iter().zip(index * AT_ONCE..);

@@ -20,6 +20,8 @@ const TICK: Duration = Duration::from_millis(500);
 const LOOK_BACK: Duration = Duration::from_secs(30);
 /// Sessions and API keys are kept this long after they ended, for those who look into what happened.
 const SESSION_RETENTION: Duration = Duration::from_secs(90 * 24 * 60 * 60);
+/// Events are kept this long for those who have been away.
+const EVENT_RETENTION: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 /// A tick that takes longer is given up: nothing in it may keep the next one.
 const TICK_LIMIT: Duration = Duration::from_secs(20);
 const TICKS_PER_MINUTE: u64 = 120;
@@ -68,6 +70,7 @@ impl Housekeeping {
         this.app.clock.set_certain(this.certain_time.advance(instant, now));
         this.tell_whether_behind(newest, now);
         this.hear_from_before(now).await?;
+        this.hear_of_listeners(now).await?;
         app.movement_limits.load(&app.db).await?;
         app.disk.measure();
         for user in this.app.db.frozen_users().await? {
@@ -109,6 +112,17 @@ impl Housekeeping {
         self.app.auth.api_keys.forget_idle(now);
         self.app.auth.standings.forget_older_than(now.minus(tokens::LONGEST_LIFE).minus(LOOK_BACK));
         self.heard_until = now;
+        Ok(())
+    }
+
+    /// Reads until when events are wanted, and extends that for this process's streams and for the setting.
+    async fn hear_of_listeners(&self, now: Timestamp) -> sqlx::Result<()> {
+        let (listening, is_listened) =
+            (&self.app.listening, self.app.always_events || self.app.listening.has_streams());
+        listening.set_until(self.app.db.event_head().await?.listening_until);
+        if is_listened && listening.is_to_be_extended(now) {
+            self.app.listen(now).await?;
+        }
         Ok(())
     }
 
@@ -173,6 +187,7 @@ impl Housekeeping {
         } else {
             self.hear_of_changes(now).await?;
         }
+        self.hear_of_listeners(now).await?;
         // Another instance may have opened an account in a unit that is new.
         self.app.db.learn_units().await?;
         let newest = self.app.db.newest_transaction_at().await?;
@@ -204,6 +219,7 @@ impl Housekeeping {
             tx.forget_whole_movement_quotas(certain).await?;
             tx.delete_unapproved_totals_older_than(certain.minus(WINDOW * 2)).await?;
             tx.delete_sessions_older_than(certain.minus(SESSION_RETENTION)).await?;
+            tx.delete_events_older_than(certain.minus(EVENT_RETENTION)).await?;
             tx.delete_api_keys_older_than(certain.minus(SESSION_RETENTION)).await?;
         }
         Ok(())

@@ -23,7 +23,7 @@
 //!   sessions.
 //! - [`audit`] writes the log of what matters to security, [`limits`] counts how often anything was asked,
 //!   [`disk`] measures how full the disk is; [`connection_limits`] counts who is connected; [`watches`] has the
-//!   requests that wait for an account to change.
+//!   requests that wait for an account to change, [`listening`] those who listen to events.
 //! - [`db`]: one file for each family of tables.
 //! - [`books`]: accounts, entries, commands, approvals, refusals, audit events, the rules and the chain of hashes.
 //! - [`problem_code`]: the one table of what can go wrong, explained; [`schema`]: how types describe themselves in
@@ -55,6 +55,7 @@ pub mod email;
 pub mod files;
 pub mod housekeeping;
 pub mod limits;
+pub mod listening;
 pub mod money;
 pub mod presence;
 pub mod problem_code;

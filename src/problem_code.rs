@@ -269,6 +269,9 @@ problem_codes! {
     EmailTooLong = "email_too_long":
         "The address is longer than an e-mail address can be.",
         "Send at most 254 characters.";
+    EventsMissed = "events_missed":
+        "Events after this one were deleted after 30 days, or were not written because nobody listened.",
+        "Read anew what you need to know, such as balances, and go on with events without `after`.";
     ExpectationFailed = "expectation_failed":
         "The header Expect asks for something that the bank does not know.",
         "Leave it out, or send \"Expect: 100-continue\".";

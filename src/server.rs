@@ -21,13 +21,14 @@ use crate::auth::factor_keys::FactorKeyError;
 use crate::auth::{Auth, CallerLimits};
 use crate::clock::Clock;
 use crate::committer::{Committer, Writers};
-use crate::config::{ConfigError, Settings, production};
+use crate::config::{ConfigError, Settings, WriteEvents, production};
 use crate::connection_limits::ConnectionLimits;
 use crate::db::claim::Claim;
 use crate::db::{ConnectError, Db, DefineUnitsError, errors};
 use crate::disk::DiskReserve;
 use crate::housekeeping::Housekeeping;
 use crate::limits::movements::MovementLimits;
+use crate::listening::Listening;
 use crate::tls::{Certificate, TlsError};
 use crate::watches::Watches;
 
@@ -133,8 +134,9 @@ impl Bank {
         let clock = Arc::new(Clock::default());
         let disk = DiskReserve::new(db.file(), settings.disk_reserve.bytes());
         let movement_limits = MovementLimits::new(settings.movement_rate, settings.movements_per_day);
-        let watches = Watches::default();
-        let (committer, writers) = Committer::start(&db, settings.max_amount, &settings.time_zone, &clock, &watches);
+        let (watches, listening) = (Watches::default(), Listening::default());
+        let (committer, writers) =
+            Committer::start(&db, settings.max_amount, &settings.time_zone, &clock, &watches, &listening);
         let committer = committer.within(movement_limits.clone(), disk.clone());
         let metrics = if settings.metrics { Some(record_metrics()?) } else { None };
         let (audit, audit_writer) = AuditLog::start(&db);
@@ -157,6 +159,8 @@ impl Bank {
             calendar: settings.time_zone.clone(),
             long_answers: LongAnswers::new(settings.caller_rate > 0),
             watches,
+            listening,
+            always_events: settings.events == WriteEvents::Always,
             clock,
             metrics,
             has_admin_listener: settings.admin_listen.is_some(),

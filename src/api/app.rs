@@ -15,15 +15,18 @@ use crate::api::http::views;
 use crate::api::people::sign_up;
 use crate::audit::AuditLog;
 use crate::auth::Auth;
+use crate::books::bank_event::BankEvent;
 use crate::books::calendar::Calendar;
 use crate::books::command;
 use crate::clock::Clock;
 use crate::committer::Committer;
-use crate::db::Db;
+use crate::db::{Db, Tx};
 use crate::disk::DiskReserve;
 use crate::limits::movements::MovementLimits;
+use crate::listening::{LISTENING_FOR, Listening};
 use crate::money::Currency;
 use crate::money::units::Unit;
+use crate::timestamp::Timestamp;
 use crate::watches::Watches;
 
 /// The state that all handlers share. Clones share it, too.
@@ -59,6 +62,9 @@ pub struct Parts {
     pub calendar: Calendar,
     pub long_answers: LongAnswers,
     pub watches: Watches,
+    pub listening: Listening,
+    /// Whether events are written whether or not anybody listens.
+    pub always_events: bool,
     pub clock: Arc<Clock>,
     /// None when `/metrics` is switched off.
     pub metrics: Option<PrometheusHandle>,
@@ -73,6 +79,25 @@ pub struct Parts {
 impl App {
     pub fn new(parts: Parts) -> Self {
         Self(Arc::new(parts))
+    }
+
+    /// Has events written for a day from `now` on, by every instance within a second.
+    pub async fn listen(&self, now: Timestamp) -> sqlx::Result<()> {
+        let until = now.plus(LISTENING_FOR);
+        let mut tx = self.db.begin().await?;
+        tx.listen(until, now).await?;
+        tx.commit().await?;
+        self.listening.set_until(until);
+        Ok(())
+    }
+
+    /// Appends events for those who listen, if anybody does. Call it last before the commit, behind the audit log.
+    pub async fn append_events(&self, tx: &mut Tx<'_>, events: &[BankEvent]) -> sqlx::Result<()> {
+        let now = Timestamp::now();
+        if self.listening.is_wanted(now) {
+            tx.append_events(events, now).await?;
+        }
+        Ok(())
     }
 
     /// The caller as the ledger's rules see one.

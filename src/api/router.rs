@@ -15,8 +15,8 @@ use super::docs::{openapi, postman, probes, problem_pages, swagger_ui, web_app};
 use super::http::caller::{ChangesSomething, OpenToKeys};
 use super::http::{HANDLER_TIMEOUT, middleware, waiting};
 use super::money::{
-    account_limits, accounts, approvals, bank, bank_accounts, batch, holds, movements, reversals, statements, totals,
-    transactions, transactions_csv, trial_balance,
+    account_limits, accounts, approvals, bank, bank_accounts, batch, events, holds, movements, reversals, statements,
+    totals, transactions, transactions_csv, trial_balance,
 };
 use super::people::{
     api_keys, audit, customers, customers_csv, passwords, proof, second_factor, sessions, staff, users,
@@ -74,6 +74,9 @@ pub fn documented_routes() -> OpenApiRouter<App> {
         .routes(routes!(holds::capture))
         .layer(Extension(OpenToKeys::Changing(Scope::Move)))
         .merge(approve);
+
+    // A stream has its own time.
+    let events = OpenApiRouter::new().routes(routes!(events::list)).layer(Extension(OpenToKeys::Reading));
 
     let reads = OpenApiRouter::new()
         .routes(routes!(accounts::balance))
@@ -156,5 +159,5 @@ pub fn documented_routes() -> OpenApiRouter<App> {
         .layer(from_fn(middleware::run_to_completion))
         .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, HANDLER_TIMEOUT));
 
-    money.merge(reads).merge(writes)
+    money.merge(events).merge(reads).merge(writes)
 }

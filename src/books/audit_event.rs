@@ -148,6 +148,10 @@ actions! {
     UserViewed = "user_viewed",
     /// Staff looked people up; the record is about everybody whom they were shown.
     UsersListed = "users_listed",
+    /// Somebody who works here listed events; the record is about the accounts that they happened to.
+    EventsListed = "events_listed",
+    /// Somebody who works here began to listen to the events of the whole bank, or of an account.
+    EventsStreamed = "events_streamed",
     /// Somebody took all users, or some, away as a file.
     UsersExported = "users_exported",
     /// Somebody took the movements of the whole bank, or some, away as a file.

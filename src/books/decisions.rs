@@ -8,6 +8,7 @@ use super::account::Account;
 use super::account_limits::AccountLimits;
 use super::approval::{Approval, MAX_PENDING_PER_PERSON};
 use super::audit_event::Event;
+use super::bank_event::{BankEvent, EventKind};
 use super::command::{Command, DualControl, Reverses, Step};
 use super::entry::{Entry, Transaction};
 use super::hold::{Hold, HoldStatus};
@@ -60,6 +61,8 @@ pub struct Decisions {
     pending_counts: Staged<Uuid, i64>,
     /// The time of new approvals and holds.
     now: Timestamp,
+    /// Whether anybody listens to events.
+    with_events: bool,
     /// The postings of the requests that were accepted.
     pub postings: Postings,
     /// The postings of the request that is being decided.
@@ -95,6 +98,7 @@ impl Decisions {
             pending_reversals: before.reversals,
             pending_counts: before.counts.into_iter().collect(),
             now,
+            with_events: false,
             postings: Postings::default(),
             staged: Postings::default(),
         }
@@ -104,6 +108,11 @@ impl Decisions {
     pub fn with_taken(mut self, taken: Vec<TakenReference>) -> Self {
         self.references = taken.into_iter().map(|it| ((it.requested_by, it.reference), it.id)).collect();
         self
+    }
+
+    /// With events for those who listen, if anybody does.
+    pub fn with_events(self, with_events: bool) -> Self {
+        Self { with_events, ..self }
     }
 
     /// Decides the commands of one request. If they are `atomic` and one is refused, all are.
@@ -232,6 +241,7 @@ impl Decisions {
             let record = hold.to_account.into_iter().fold(record, Event::about);
             self.staged.records.push(owner.into_iter().fold(record, Event::about));
         }
+        self.stage_event(|| BankEvent::of_account(EventKind::HoldCreated, hold.from_account, owner).about(hold.id));
         self.staged.holds.push(hold.clone());
         hold
     }
@@ -242,6 +252,8 @@ impl Decisions {
             self.pending.remove(&command.id);
             self.staged.approved.push(Approved { id: command.id, by: *by });
             self.staged.records.push(Event::clone(record));
+            let account = command.movement.accounts().next();
+            self.stage_event(|| BankEvent::of_approval(EventKind::ApprovalApproved, command.id, account));
         }
     }
 
@@ -251,7 +263,10 @@ impl Decisions {
             && let Some(hold) = self.holds.get_mut(&command.id)
         {
             hold.status = HoldStatus::Captured;
+            let from_account = hold.from_account;
             self.staged.captured.push(Captured { id: command.id, by: command.given_by(), amount });
+            let owner = self.book.account(from_account).and_then(|account| account.owner_id);
+            self.stage_event(|| BankEvent::of_account(EventKind::HoldCaptured, from_account, owner).about(command.id));
         }
     }
 
@@ -293,6 +308,8 @@ impl Decisions {
         }
         let record = record.clone().on(approval.id).detail(approval.in_words());
         self.staged.records.push(approval.accounts().fold(record, Event::about));
+        let account = approval.accounts().next();
+        self.stage_event(|| BankEvent::of_approval(EventKind::ApprovalRequested, approval.id, account));
         self.staged.approvals.push(approval.clone());
         Ok(approval)
     }
@@ -330,10 +347,32 @@ impl Decisions {
         }
         self.stage_record(command, &outcome);
         self.stage_tagged(&outcome.entry);
+        self.stage_events_of_entries(command, &outcome);
         self.staged.transactions.push(outcome.transaction);
         self.staged.entries.push(outcome.entry.clone());
         self.staged.entries.extend(outcome.counter_entry);
         outcome.entry
+    }
+
+    /// Stages an event, if anybody listens.
+    fn stage_event(&mut self, event: impl FnOnce() -> BankEvent) {
+        if self.with_events {
+            self.staged.events.push(event());
+        }
+    }
+
+    /// Stages what has happened to each account of a transaction.
+    fn stage_events_of_entries(&mut self, command: &Command, outcome: &Outcome) {
+        for entry in [Some(&outcome.entry), outcome.counter_entry.as_ref()].into_iter().flatten() {
+            let (number, sequence) = (entry.account_number, Some(entry.sequence));
+            let owner = self.book.account(number).and_then(|account| account.owner_id);
+            let of_kind =
+                |kind, subject| BankEvent { sequence, ..BankEvent::of_account(kind, number, owner).about(subject) };
+            self.stage_event(|| of_kind(EventKind::TransactionPosted, entry.transaction_id));
+            if let Some(reverses) = &command.reverses {
+                self.stage_event(|| of_kind(EventKind::TransactionReversed, reverses.transaction_id));
+            }
+        }
     }
 
     fn stage_reversal(&mut self, reverses: &Reverses, movement: Movement, reversal: &Transaction) {

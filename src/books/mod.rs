@@ -5,6 +5,7 @@ pub mod account;
 pub mod account_limits;
 pub mod approval;
 pub mod audit_event;
+pub mod bank_event;
 pub mod calendar;
 pub mod chain;
 pub mod command;

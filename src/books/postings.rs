@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::approval::Approval;
 use super::audit_event::Event;
+use super::bank_event::BankEvent;
 use super::entry::{Entry, Transaction};
 use super::hold::Hold;
 use super::tags::{NewTags, TaggedEntry};
@@ -31,6 +32,8 @@ pub struct Postings {
     pub unapproved: Vec<UnapprovedTotal>,
     /// Events for the audit log.
     pub records: Vec<Event>,
+    /// Events for those who listen, if anybody does.
+    pub events: Vec<BankEvent>,
 }
 
 impl Postings {
@@ -49,6 +52,7 @@ impl Postings {
             tagged_entries,
             unapproved,
             records,
+            events,
         } = other;
         self.transactions.append(transactions);
         self.entries.append(entries);
@@ -62,6 +66,7 @@ impl Postings {
         self.tagged_entries.append(tagged_entries);
         self.unapproved.append(unapproved);
         self.records.append(records);
+        self.events.append(events);
     }
 
     /// The accounts whose balance changes, or what is held of it. What ends a reservation makes an entry or another one.

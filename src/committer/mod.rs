@@ -13,7 +13,7 @@
 //! | lock | `begin`; the accounts are locked in the order of their numbers, and loaded | 2 | 2 s for a lock |
 //! | load | keys, references, approvals, holds, reversals, reservations, limits, unapproved totals: if needed | 0 to 11 | the batch |
 //! | decide | [`Decisions`](crate::books::decisions::Decisions): pure | 0 | some microseconds a command |
-//! | write | one statement for each of up to fourteen changes, then six for the audit log | 3 to 20 | the batch |
+//! | write | one statement for each of up to fourteen changes, then six for the audit log, and two for events if anybody listens | 3 to 22 | the batch |
 //! | commit | durable, or not at all | 1 | one `fsync`; 2 s, then others are told to come back |
 //! | answer | each request gets its verdicts | 0 | |
 //!
@@ -69,6 +69,7 @@ use crate::db::ledger::WriterConnection;
 use crate::disk::{DiskFull, DiskReserve};
 use crate::limits::Exceeded;
 use crate::limits::movements::MovementLimits;
+use crate::listening::Listening;
 use crate::watches::Watches;
 
 /// Commands that may wait, over all writers. When there is no room, the answer is 503 at once instead of ever more
@@ -220,6 +221,7 @@ impl Committer {
         calendar: &Calendar,
         clock: &Arc<Clock>,
         watches: &Watches,
+        listening: &Listening,
     ) -> (Self, Writers) {
         let closing_since = Arc::new(OnceLock::new());
         let mut tasks = JoinSet::new();
@@ -234,6 +236,7 @@ impl Committer {
                     closing_since: closing_since.clone(),
                     clock: clock.clone(),
                     watches: watches.clone(),
+                    listening: listening.clone(),
                     maximum_major_units,
                     calendar: calendar.clone(),
                     locked: Vec::new(),

@@ -19,6 +19,7 @@ use crate::books::postings::Postings;
 use crate::clock::Clock;
 use crate::db::errors::{self, Failure};
 use crate::db::ledger::{EntryKey, WriterConnection};
+use crate::listening::Listening;
 use crate::watches::Watches;
 
 /// Commands in one database transaction, give or take one request. More would only lengthen the wait of the first.
@@ -45,6 +46,7 @@ pub(super) struct Writer {
     pub closing_since: Arc<OnceLock<Instant>>,
     pub clock: Arc<Clock>,
     pub watches: Watches,
+    pub listening: Listening,
     pub maximum_major_units: i64,
     pub calendar: Calendar,
     /// Accounts that somebody else had locked, and when that was found.
@@ -242,6 +244,7 @@ impl Writer {
         self.state.is_in_doubt.store(false, Release);
         if took_effect {
             self.watches.changed(|| doubt.accounts);
+            self.listening.tell();
         }
         took_effect.then_some(doubt.verdicts)
     }
@@ -270,7 +273,8 @@ impl Writer {
         let mut tx = self.connection.begin().await?;
         let loaded = load(&mut tx, &commands, &self.clock).await?;
         let now = loaded.now;
-        let mut decisions = loaded.decisions(self.maximum_major_units, self.calendar.clone());
+        let decisions = loaded.decisions(self.maximum_major_units, self.calendar.clone());
+        let mut decisions = decisions.with_events(self.listening.is_wanted(now));
         let decide = |request: &QueuedRequest| match request.preview {
             true => decisions.preview_request(&request.commands, request.atomic),
             false => decisions.decide_request(&request.commands, request.atomic),
@@ -305,6 +309,9 @@ impl Writer {
                     self.clock.note_booked(latest);
                 }
                 self.watches.changed(|| decisions.postings.accounts_changed());
+                if !decisions.postings.events.is_empty() {
+                    self.listening.tell();
+                }
                 Ok(verdicts)
             }
             Err(error) => {

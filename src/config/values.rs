@@ -17,6 +17,23 @@ pub fn boolean(text: &str) -> Result<bool, String> {
     }
 }
 
+/// When events are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum WriteEvents {
+    /// While somebody listens, and for a day after.
+    #[default]
+    Wanted,
+    Always,
+}
+
+pub fn write_events(text: &str) -> Result<WriteEvents, String> {
+    match text {
+        "wanted" => Ok(WriteEvents::Wanted),
+        "always" => Ok(WriteEvents::Always),
+        _ => Err("send wanted or always".to_owned()),
+    }
+}
+
 /// The people who may make somebody a customer.
 pub fn sign_up(text: &str) -> Result<SignUp, String> {
     match text.trim().to_ascii_lowercase().as_str() {

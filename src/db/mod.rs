@@ -15,6 +15,7 @@ pub mod approvals;
 pub mod audit;
 pub mod audit_search;
 pub mod bank_accounts;
+pub mod bank_events;
 pub mod bank_totals;
 pub mod claim;
 mod clock;

@@ -13,7 +13,7 @@ const FLOORS: [&[&str]; 14] = [
     // What there is, and what becomes of it: pure.
     &["books"],
     &["db"],
-    &["disk", "limits", "audit", "watches"],
+    &["disk", "limits", "listening", "audit", "watches"],
     &["auth", "committer", "connection_limits"],
     &["api"],
     &["config", "acceptor", "admin", "demo", "doctor", "housekeeping"],

@@ -22,6 +22,7 @@ mod docs;
 mod doctor;
 mod documents;
 mod dual_control;
+mod events;
 mod factor_keys;
 mod failing_disk;
 mod floods;

@@ -85,7 +85,7 @@ bank_tests! {
             let who_id = who.user_id_of_mine().await;
             for route in &routes {
                 let path = match route.as_str() {
-                    "/balance" | "/transactions" | "/holds" => format!("{route}?account_number={}", ada.account),
+                    "/balance" | "/transactions" | "/holds" | "/events" => format!("{route}?account_number={}", ada.account),
                     "/accounts" => format!("/accounts?owner_id={id}"),
                     "/users" => format!("/users?search={}", ada.email),
                     // Which staff may not read.

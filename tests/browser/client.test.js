@@ -36,6 +36,43 @@ describe('the client', () => {
       headers: { 'Content-Type': 'application/problem+json', ...headers },
     });
 
+  test('tells of events as they happen, and misses none while the bank is away', async (t) => {
+    const own = await Bank.open();
+    t.after(() => own.close());
+    const coffer = new Coffer(own.url);
+    const { account, user } = await coffer.signUp({ name: 'Ada', email: 'events@example.com', password: PASSWORD });
+    await coffer.signIn(user.email, PASSWORD);
+    const deposit = (amount) => coffer.deposit({ account_number: account.account_number, amount });
+    const { last_id: after } = await coffer.events();
+    assert.equal(after, null);
+    const stop = new AbortController();
+    const amounts = [];
+    const watching = coffer.watchEvents(
+      ({ type, transaction }) => {
+        if (type === 'transaction.posted') amounts.push(transaction.amount);
+      },
+      { signal: stop.signal, type: 'transaction.posted' },
+    );
+    const until = async (count) => {
+      while (amounts.length < count) await new Promise((resolve) => setTimeout(resolve, 20));
+    };
+    // Once the stream has begun, which its first event shows.
+    while (!amounts.length) {
+      await deposit('1');
+      await new Promise((resolve) => setTimeout(resolve, 200));
+    }
+    const known = amounts.length;
+    await own.stop();
+    await own.start();
+    await deposit('2');
+    await until(known + 1);
+    assert.equal(amounts[known], '2.00');
+    stop.abort();
+    await watching;
+    const { data } = await coffer.events({ type: 'transaction.posted', limit: 100 });
+    assert.equal(data.at(-1).transaction.amount, '2.00');
+  });
+
   test('signs up, signs in, moves money and signs out', async () => {
     const { coffer } = client();
     const { account, user } = await coffer.signUp({ name: 'Ada', email: 'client@example.com', password: PASSWORD });

@@ -295,6 +295,32 @@ export class Coffer extends EventTarget {
         etag?: string;
     }): Promise<void>;
     /**
+     * What has happened, in its order. Send `last_id` as `after` to go on.
+     * @param {EventFilter & {after?: string, limit?: number}} [query]
+     * @param {Options} [options]
+     * @returns {Promise<{data: BankEvent[], has_more: boolean, last_id: string | null}>}
+     */
+    events: (query?: EventFilter & {
+        after?: string;
+        limit?: number;
+    }, options?: Options) => Promise<{
+        data: BankEvent[];
+        has_more: boolean;
+        last_id: string | null;
+    }>;
+    /**
+     * Tells of each event as it happens, until the signal ends it. When the stream breaks off, it goes on where that ended, so
+     * that none is missed.
+     * @param {(event: BankEvent) => unknown} onEvent awaited before the next one
+     * @param {EventFilter & {signal: AbortSignal, after?: string}} options `after`: the `id` of the last event that is known
+     * @returns {Promise<void>} when the signal has ended it
+     * @throws {ProblemError} when the bank refuses it for good; `events_missed` when some are not there any more
+     */
+    watchEvents(onEvent: (event: BankEvent) => unknown, { signal, after, ...filter }: EventFilter & {
+        signal: AbortSignal;
+        after?: string;
+    }): Promise<void>;
+    /**
      * @param {{currency?: string, label?: string, owner_id?: string}} account `owner_id`: whose, for staff
      * @returns {Promise<Account>}
      */
@@ -738,6 +764,26 @@ export type Session = {
     second_factor: boolean;
     proven_at: string;
     current: boolean;
+};
+/**
+ * `type` may be several with commas
+ */
+export type EventFilter = {
+    type?: string;
+    account_number?: string;
+};
+/**
+ * `subject_id` is the movement, the hold or the approval.
+ */
+export type BankEvent = {
+    id: string;
+    type: string;
+    created_at: string;
+    account_number: string | null;
+    subject_id: string | null;
+    transaction?: Transaction;
+    hold?: Hold;
+    approval?: Approval;
 };
 export type Scope = "read" | "move" | "staff";
 /**

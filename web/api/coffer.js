@@ -396,6 +396,44 @@ export class Coffer extends EventTarget {
   }
 
   /**
+   * What has happened, in its order. Send `last_id` as `after` to go on.
+   * @param {EventFilter & {after?: string, limit?: number}} [query]
+   * @param {Options} [options]
+   * @returns {Promise<{data: BankEvent[], has_more: boolean, last_id: string | null}>}
+   */
+  events = (query, options) => this.#get('events', { ...query }, options);
+
+  /**
+   * Tells of each event as it happens, until the signal ends it. When the stream breaks off, it goes on where that ended, so
+   * that none is missed.
+   * @param {(event: BankEvent) => unknown} onEvent awaited before the next one
+   * @param {EventFilter & {signal: AbortSignal, after?: string}} options `after`: the `id` of the last event that is known
+   * @returns {Promise<void>} when the signal has ended it
+   * @throws {ProblemError} when the bank refuses it for good; `events_missed` when some are not there any more
+   */
+  async watchEvents(onEvent, { signal, after, ...filter }) {
+    let failures = 0;
+    while (!signal.aborted) {
+      try {
+        /** @type {Record<string, string>} */
+        const headers = { Accept: 'text/event-stream', ...(after && { 'Last-Event-ID': after }) };
+        const response = await this.#authorized(this.#url('events', filter), { method: 'GET', headers, signal }, true);
+        for await (const event of eventsOf(response)) {
+          failures = 0;
+          await onEvent(event);
+          after = event.id;
+        }
+      } catch (error) {
+        if (signal.aborted) return;
+        const isFinal = error instanceof ProblemError && !mayPassLater(error.status);
+        if (isFinal || !(error instanceof CofferError || error instanceof TypeError)) throw error;
+      }
+      failures += 1;
+      await pause(Math.min(LONGEST_PAUSE_MS * failures, MOST_PAUSE_MS), signal).catch(() => {});
+    }
+  }
+
+  /**
    * @param {{currency?: string, label?: string, owner_id?: string}} account `owner_id`: whose, for staff
    * @returns {Promise<Account>}
    */
@@ -1219,6 +1257,28 @@ function mayPassLater(status) {
 }
 
 /**
+ * The events of a stream (WHATWG HTML 9.2.6), as they arrive.
+ * @param {Response} response
+ * @returns {AsyncGenerator<BankEvent, void, void>}
+ */
+async function* eventsOf(response) {
+  const reader = /** @type {ReadableStream<Uint8Array>} */ (response.body).getReader();
+  const decoder = new TextDecoder();
+  let text = '';
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) return;
+    text += decoder.decode(value, { stream: true });
+    const blocks = text.split('\n\n');
+    text = blocks.pop() ?? '';
+    for (const block of blocks) {
+      const data = block.split('\n').filter((line) => line.startsWith('data: '));
+      if (data.length) yield JSON.parse(data.map((line) => line.slice('data: '.length)).join('\n'));
+    }
+  }
+}
+
+/**
  * Exponential with jitter, so that many clients that fail together do not come back together.
  * @param {number} attempt
  */
@@ -1289,6 +1349,12 @@ function retryAfterSeconds(response) {
 /**
  * @typedef {{id: string, user_agent: string | null, address: string | null, created_at: string, last_used_at: string,
  *   expires_at: string, second_factor: boolean, proven_at: string, current: boolean}} Session
+ */
+/** @typedef {{type?: string, account_number?: string}} EventFilter `type` may be several with commas */
+/**
+ * `subject_id` is the movement, the hold or the approval.
+ * @typedef {{id: string, type: string, created_at: string, account_number: string | null, subject_id: string | null,
+ *   transaction?: Transaction, hold?: Hold, approval?: Approval}} BankEvent
  */
 /** @typedef {'read' | 'move' | 'staff'} Scope */
 /**

@@ -99,6 +99,8 @@ const GROUPS = [
       'users_listed',
       'api_keys_listed',
       'notes_listed',
+      'events_listed',
+      'events_streamed',
       'users_exported',
       'movements_exported',
       'accounts_listed',

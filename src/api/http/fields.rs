@@ -22,6 +22,12 @@ pub fn api_key_id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<U
     text.parse().map(|ApiKeyId(id)| Some(id)).map_err(de::Error::custom)
 }
 
+/// An event's id in a query.
+pub fn event_id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Uuid>, D::Error> {
+    let text = Cow::<str>::deserialize(deserializer)?;
+    text.parse().map(|EventId(id)| Some(id)).map_err(de::Error::custom)
+}
+
 /// A field that may be null on purpose: None when it was left out, `Some(None)` for null.
 pub fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<Option<T>>, D::Error> {
     Option::deserialize(deserializer).map(Some)
@@ -88,6 +94,7 @@ ids_in_paths! {
     ApprovalId: "an approval",
     HoldId: "a hold",
     ApiKeyId: "an API key",
+    EventId: "an event",
 }
 
 /// In characters: a recovery code with room for what people write between its parts.

@@ -26,6 +26,7 @@ use crate::api::money::limit_changes;
 use crate::books::account::{Account, AccountStatus};
 use crate::books::account_limits::{AccountLimits, Limits, MAX_MAJOR_UNITS, MAX_MOVEMENTS, NextLimits, Used};
 use crate::books::audit_event::{Action, Event};
+use crate::books::bank_event::{BankEvent, EventKind};
 use crate::books::refusal::Refusal;
 use crate::db::Tx;
 use crate::money::{AmountOrZero, Currency, Money};
@@ -250,6 +251,7 @@ async fn set_own(
     let event = context.event(Action::OwnLimitsSet).on(account.account_number);
     let event = event.detail(limits.own_in_words(account.currency));
     tx.append_to_audit_log(&[about_owner(event, &account)]).await?;
+    app.append_events(&mut tx, &[limits_set(&account)]).await?;
     tx.commit().await?;
     Ok(LimitsBody::of(app, &account, Some(limits), now))
 }
@@ -294,7 +296,12 @@ pub async fn set_within(
     let event = context.event(Action::LimitsSet).on(account.account_number).detail(wanted.in_words(account.currency));
     records.push(about_owner(event, &account));
     tx.append_to_audit_log(&records).await?;
+    app.append_events(tx, &[limits_set(&account)]).await?;
     Ok((Account { overdraft_limit: wanted.overdraft, has_limits: true, ..account }, limits))
+}
+
+fn limits_set(account: &Account) -> BankEvent {
+    BankEvent::of_account(EventKind::LimitSet, account.account_number, account.owner_id)
 }
 
 /// The limits of an account that is locked. Where none was ever set, what has left it this month is added up, once.

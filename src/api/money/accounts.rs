@@ -29,6 +29,7 @@ use crate::api::people::{proof, users};
 use crate::api_key::BoundAccounts;
 use crate::books::account::{Account, AccountStatus};
 use crate::books::audit_event::{Action, Event};
+use crate::books::bank_event::{BankEvent, EventKind};
 use crate::books::refusal::Refusal;
 use crate::books::tags::Pairs;
 use crate::db::Tx;
@@ -280,6 +281,8 @@ pub async fn open(
     }
     let account = insert_account(&app, &mut tx, owner_id, currency, request.label.map(Into::into)).await?;
     tx.append_to_audit_log(&[opened(&account, &context)]).await?;
+    let opened = BankEvent::of_account(EventKind::AccountOpened, account.account_number, account.owner_id);
+    app.append_events(&mut tx, &[opened]).await?;
     tx.commit().await?;
     Ok((StatusCode::CREATED, [location_of(&account)], Json(account.into())))
 }
@@ -417,6 +420,8 @@ pub async fn close(
     if closed {
         let event = about_owner(context.event(Action::AccountClosed).on(number), &account);
         tx.append_to_audit_log(&[event]).await?;
+        let closed = BankEvent::of_account(EventKind::AccountClosed, number, account.owner_id);
+        app.append_events(&mut tx, &[closed]).await?;
     }
     tx.commit().await?;
     if closed {

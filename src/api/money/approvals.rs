@@ -30,6 +30,7 @@ use crate::api::people::{access_changes, proof};
 use crate::bank_account::BankAccountCode;
 use crate::books::approval::{Approval, ApprovalStatus};
 use crate::books::audit_event::{Action, Event};
+use crate::books::bank_event::{BankEvent, EventKind};
 use crate::books::command::{self, Command, DualControl, Reverses, Step};
 use crate::books::movement::MovementType;
 use crate::books::refusal::Refusal;
@@ -356,6 +357,8 @@ pub async fn reject(
     let event = context.event(Action::ApprovalRejected).on(id).detail(rejected.in_words());
     let event = rejected.accounts().fold(event, Event::about);
     tx.append_to_audit_log(&[event]).await?;
+    let event = BankEvent::of_approval(EventKind::ApprovalRejected, id, rejected.accounts().next());
+    app.append_events(&mut tx, &[event]).await?;
     tx.commit().await?;
     app.watches.changed(|| rejected.from_account);
     Ok(Json(rejected.into()))

@@ -29,6 +29,7 @@ use crate::api::people::proof;
 use crate::bank_account::BankAccount;
 use crate::books::account::Account;
 use crate::books::audit_event::{Action, Event};
+use crate::books::bank_event::{BankEvent, EventKind};
 use crate::books::command::{Command, Step};
 use crate::books::hold::{Hold, HoldStatus};
 use crate::books::movement::Movement;
@@ -262,6 +263,8 @@ pub async fn release(
         let event = event.detail(format!("{}, {id}", released.in_words()));
         tx.append_to_audit_log(&[about_owner(event, &account)]).await?;
     }
+    let event = BankEvent::of_account(EventKind::HoldReleased, hold.from_account, account.owner_id).about(id);
+    app.append_events(&mut tx, &[event]).await?;
     tx.commit().await?;
     app.watches.changed(|| [hold.from_account]);
     Ok(Json(HoldBody::of(released, &account, now)))
@@ -400,7 +403,7 @@ pub fn movement_to_come(
 }
 
 impl HoldBody {
-    fn of(hold: Hold, account: &Account, now: Timestamp) -> Self {
+    pub fn of(hold: Hold, account: &Account, now: Timestamp) -> Self {
         Self {
             id: hold.id,
             status: hold.status_at(now),

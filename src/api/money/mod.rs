@@ -7,6 +7,7 @@ pub mod bank;
 pub mod bank_accounts;
 pub mod batch;
 mod conditions;
+pub mod events;
 pub mod holds;
 pub mod limit_changes;
 pub mod movements;

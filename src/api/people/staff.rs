@@ -23,6 +23,7 @@ use crate::api::people::access_changes::{self, Admins};
 use crate::api::people::proof;
 use crate::books::account::{Account, AccountStatus};
 use crate::books::audit_event::{Action, Event};
+use crate::books::bank_event::{BankEvent, EventKind};
 use crate::db::Tx;
 use crate::db::access_changes::AccessChangeKind;
 use crate::db::users::{Role, User, UserFilter, UserStatus};
@@ -335,9 +336,9 @@ pub async fn set_account_status(
     PathParam(number): PathParam<AccountNumber>,
     Json(request): Json<AccountStatusRequest>,
 ) -> Result<Json<AccountBody>> {
-    let (status, action) = match request.status {
-        FreezeStatus::Frozen => (AccountStatus::Frozen, Action::AccountFrozen),
-        FreezeStatus::Open => (AccountStatus::Open, Action::AccountReleased),
+    let (status, action, kind) = match request.status {
+        FreezeStatus::Frozen => (AccountStatus::Frozen, Action::AccountFrozen, EventKind::AccountFrozen),
+        FreezeStatus::Open => (AccountStatus::Open, Action::AccountReleased, EventKind::AccountReleased),
     };
     let mut tx = app.db.begin().await?;
     let account: Account = tx.lock_account(number).await?.ok_or_else(Error::account_not_found)?;
@@ -358,6 +359,7 @@ pub async fn set_account_status(
         tx.set_account_status(number, status, is_frozen_by_admin).await?;
         let event = context.event(action).on(number).with_reason(request.reason);
         tx.append_to_audit_log(&[accounts::about_owner(event, &account)]).await?;
+        app.append_events(&mut tx, &[BankEvent::of_account(kind, number, account.owner_id)]).await?;
         tx.commit().await?;
         app.watches.changed(|| [number]);
     }

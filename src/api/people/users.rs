@@ -22,6 +22,7 @@ use crate::auth::hashing::Purpose;
 use crate::auth::passwords::{self, NewPassword, Password};
 use crate::books::account::Account;
 use crate::books::audit_event::Action;
+use crate::books::bank_event::{BankEvent, EventKind};
 use crate::db::users::{Role, User, UserStatus};
 use crate::db::{Tx, errors};
 use crate::email::Email;
@@ -166,6 +167,8 @@ pub async fn insert_customer(
     let created = context.event(Action::UserCreated).by(by).on(user.id);
     let opened = accounts::opened(&account, context).by(by);
     tx.append_to_audit_log(&[created, opened]).await?;
+    let opened = BankEvent::of_account(EventKind::AccountOpened, account.account_number, account.owner_id);
+    app.append_events(tx, &[opened]).await?;
     Ok(account)
 }
 

@@ -25,11 +25,13 @@ use crate::books::account::Account;
 use crate::books::account_limits::AccountLimits;
 use crate::books::approval::{Approval, Reservation};
 use crate::books::audit_event::Event;
+use crate::books::bank_event::BankEvent;
 use crate::books::entry::{Entry, Transaction};
 use crate::books::hold::Hold;
 use crate::books::postings::{Approved, Captured, PendingReversal, Postings, Reversal, UsedKey};
 use crate::books::tags::{self, NewTags, TaggedEntry, TakenReference};
 use crate::books::unapproved::UnapprovedTotal;
+use crate::db::bank_events::placed;
 use crate::money::{Currency, Money};
 use crate::timestamp::Timestamp;
 
@@ -136,6 +138,7 @@ fn rows_of(
         tagged_entries,
         unapproved,
         records: _,
+        events: _,
     } = postings;
     [
         transactions.len(),
@@ -362,7 +365,7 @@ impl Batch<'_> {
 
     /// Writes a batch: transactions, entries, heads of the accounts, idempotency keys, approvals that were carried out
     /// or requested, reversals, holds that were created or captured, tags, unapproved totals, reservations, counters of
-    /// limits, and records of the audit log.
+    /// limits, records of the audit log, and events for those who listen.
     ///
     /// `heads` and `limits` are the accounts and their limits as they are after the batch; `key_stamp` is the time of
     /// the keys. Fails when a row is missing that must be there; then the writer rolls back and nothing is written.
@@ -413,8 +416,19 @@ impl Batch<'_> {
         if written.map(|rows| rows as usize) != expected {
             return Err(sqlx::Error::Decode(format!("a batch of {expected:?} rows wrote {written:?}").into()));
         }
-        // Last, because everybody waits for the log's lock.
-        self.append_to_audit_log(&postings.records).await
+        // Last, because everybody waits for the locks of the two logs.
+        self.append_to_audit_log(&postings.records).await?;
+        self.append_events(&postings.events, now).await
+    }
+
+    async fn append_events(&mut self, events: &[BankEvent], now: Timestamp) -> sqlx::Result<()> {
+        if events.is_empty() {
+            return Ok(());
+        }
+        match self {
+            Self::Sqlite(batch) => batch.append_events(events, now),
+            Self::Postgres(tx) => in_time(postgres::append_events(tx, events, now)).await,
+        }
     }
 
     /// Writes a row that says nothing but that the writer could write it.

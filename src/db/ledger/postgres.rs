@@ -405,6 +405,27 @@ pub async fn add_unapproved_totals(conn: &mut PgConnection, rows: &[UnapprovedTo
     .map(|done| done.rows_affected())
 }
 
+pub async fn append_events(conn: &mut PgConnection, events: &[BankEvent], now: Timestamp) -> sqlx::Result<()> {
+    let take = "update event_head set position = position + $1 where id = 1 returning position";
+    let last: i64 = sqlx::query_scalar(take).bind(events.len() as i64).fetch_one(&mut *conn).await?;
+    let rows = placed(events, last);
+    sqlx::query(
+        "insert into events (position, id, kind, account_number, owner_id, subject_id, sequence, created_at)
+         select *, $8 from unnest($1::bigint[], $2::uuid[], $3::text[], $4::bigint[], $5::uuid[], $6::uuid[], $7::bigint[])",
+    )
+    .bind(column(&rows, |p| p.position))
+    .bind(column(&rows, |p| p.id))
+    .bind(column(&rows, |p| p.event.kind.name()))
+    .bind(column(&rows, |p| p.event.account_number.map(AccountNumber::as_i64)))
+    .bind(column(&rows, |p| p.event.owner_id))
+    .bind(column(&rows, |p| p.event.subject_id))
+    .bind(column(&rows, |p| p.event.sequence))
+    .bind(now)
+    .execute(conn)
+    .await
+    .map(|_| ())
+}
+
 pub async fn reserve(conn: &mut PgConnection, until: &BTreeMap<AccountNumber, Timestamp>) -> sqlx::Result<u64> {
     if until.is_empty() {
         return Ok(0);

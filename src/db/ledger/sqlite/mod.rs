@@ -318,6 +318,21 @@ impl<'a> SqliteBatch<'a> {
     }
 
     /// Nobody else can write until the end of the transaction: reading the head is enough.
+    pub fn append_events(&self, events: &[BankEvent], now: Timestamp) -> sqlx::Result<()> {
+        let take = "update event_head set position = position + ?1 where id = 1 returning position";
+        let last = self.find_each(take, [(events.len() as i64,)], |row| row.get(0))?;
+        let last = last.into_iter().next().ok_or(sqlx::Error::RowNotFound)?;
+        self.write_each(
+            "insert into events (position, id, kind, account_number, owner_id, subject_id, sequence, created_at)
+             values (?, ?, ?, ?, ?, ?, ?, ?)",
+            placed(events, last).into_iter().map(|p| {
+                let BankEvent { kind, account_number, owner_id, subject_id, sequence } = p.event;
+                (p.position, p.id, kind.name(), account_number, owner_id, subject_id, sequence, now)
+            }),
+        )
+        .map(|_| ())
+    }
+
     pub fn append_to_audit_log(&self, events: &[Event]) -> sqlx::Result<()> {
         let head = self.find_each("select sequence, hash from audit_head where id = ?", [(1,)], |row| {
             Ok(AuditHead { sequence: row.get(0)?, hash: row.get(1)? })

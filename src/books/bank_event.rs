@@ -1,0 +1,96 @@
+//! Events: what has happened, for programs that listen. Each tells one account's side.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use crate::account_number::AccountNumber;
+
+/// Declares the kinds, each with its name as stored and on the wire.
+macro_rules! event_kinds {
+    ($($(#[doc = $doc:literal])+ $kind:ident = $name:literal,)*) => {
+        /// The kind of an event. `transaction.posted`: a movement has changed the balance. `transaction.reversed`: a
+        /// movement was undone, by the one that the event shows. `hold.created`, `hold.captured`, `hold.released`: money
+        /// was held, moved, or let go; a hold that expires makes no event. `approval.requested`, `approval.approved`,
+        /// `approval.rejected`: for those who work at the bank. `account.opened`, `account.frozen`, `account.released`,
+        /// `account.closed`: what became of the account. `limit.set`: the bank or the owner has set its limits.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
+        pub enum EventKind {
+            $($(#[doc = $doc])+ #[serde(rename = $name)] $kind,)*
+        }
+
+        impl EventKind {
+            pub const ALL: &[Self] = &[$(Self::$kind,)*];
+
+            /// As stored and on the wire.
+            pub fn name(self) -> &'static str {
+                match self {
+                    $(Self::$kind => $name,)*
+                }
+            }
+
+            pub fn from_name(name: &str) -> Option<Self> {
+                Self::ALL.iter().copied().find(|kind| kind.name() == name)
+            }
+        }
+    };
+}
+
+event_kinds! {
+    /// A movement has changed the balance of the account.
+    TransactionPosted = "transaction.posted",
+    /// A movement of the account was undone.
+    TransactionReversed = "transaction.reversed",
+    /// Money of the account is held.
+    HoldCreated = "hold.created",
+    /// The money that was held has moved, or a part of it.
+    HoldCaptured = "hold.captured",
+    /// The money that was held is free again.
+    HoldReleased = "hold.released",
+    /// A movement waits for somebody else's approval.
+    ApprovalRequested = "approval.requested",
+    /// Somebody has approved it.
+    ApprovalApproved = "approval.approved",
+    /// Somebody has rejected it, or taken it back.
+    ApprovalRejected = "approval.rejected",
+    /// The account is there.
+    AccountOpened = "account.opened",
+    /// Nothing moves on the account.
+    AccountFrozen = "account.frozen",
+    /// It does again.
+    AccountReleased = "account.released",
+    /// Nothing ever will.
+    AccountClosed = "account.closed",
+    /// The bank or the owner has set the limits of the account.
+    LimitSet = "limit.set",
+}
+
+/// Something that has happened to an account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BankEvent {
+    pub kind: EventKind,
+    pub account_number: Option<AccountNumber>,
+    /// Whose account it is; None for what only those who work here see.
+    pub owner_id: Option<Uuid>,
+    /// The movement, the hold or the approval that it is about.
+    pub subject_id: Option<Uuid>,
+    /// Of the account's entry, for a movement.
+    pub sequence: Option<i64>,
+}
+
+impl BankEvent {
+    /// About the account itself.
+    pub fn of_account(kind: EventKind, account_number: AccountNumber, owner_id: Option<Uuid>) -> Self {
+        Self { kind, account_number: Some(account_number), owner_id, subject_id: None, sequence: None }
+    }
+
+    /// The same about a movement or a hold of it.
+    pub fn about(self, subject_id: Uuid) -> Self {
+        Self { subject_id: Some(subject_id), ..self }
+    }
+
+    /// What only those who work here see.
+    pub fn of_approval(kind: EventKind, id: Uuid, account_number: Option<AccountNumber>) -> Self {
+        Self { kind, account_number, owner_id: None, subject_id: Some(id), sequence: None }
+    }
+}
