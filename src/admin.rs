@@ -63,6 +63,7 @@ pub async fn create(
         password_hash: passwords::hash_now(&password.into())?,
         confirm_above: None,
         second_factor: false,
+        name_check: true,
     };
     let mut tx = db.begin().await?;
     tx.insert_user(&user).await?;
@@ -92,6 +93,7 @@ pub async fn create_service(db: &Db, email: &str, role: Role) -> Result<(), AnyE
         password_hash: passwords::hash_now(&nobodys_password)?,
         confirm_above: None,
         second_factor: false,
+        name_check: true,
     };
     let mut tx = db.begin().await?;
     tx.insert_user(&user).await?;

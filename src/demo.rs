@@ -192,6 +192,7 @@ async fn open_accounts(db: &Db) -> Result<(User, Accounts), AnyError> {
         password_hash: NO_PASSWORD.to_owned(),
         confirm_above: None,
         second_factor: false,
+        name_check: true,
     };
     let mut tx = db.begin().await?;
     if tx.has_customers().await? {

@@ -115,6 +115,7 @@ pub async fn examine(db: &Db, mut report: impl FnMut(&Finding)) -> sqlx::Result<
     note(counters(&mut tx).await?);
     note(limit_changes(&mut tx).await?);
     note(api_keys(&mut tx).await?);
+    note(events(&mut tx).await?);
     for finding in audit_log(&mut tx).await? {
         note(finding);
     }
@@ -203,6 +204,14 @@ async fn tags(tx: &mut Tx<'_>) -> sqlx::Result<[Finding; 2]> {
 }
 
 /// One walk over every record of the audit log.
+/// Each that tells of a movement has it in the account's history, and none stands behind the last place.
+async fn events(tx: &mut Tx<'_>) -> sqlx::Result<Finding> {
+    let mut finding = Finding::new("events tell of what is in the books, each in its place", "events");
+    finding.counted = tx.count_events().await? as u64;
+    tx.visit_events_of_nothing(|id| finding.blame(format_args!("event {id}"))).await?;
+    Ok(finding)
+}
+
 /// Each that counts is as the audit log says that it was created, and was not revoked.
 async fn api_keys(tx: &mut Tx<'_>) -> sqlx::Result<Finding> {
     let mut finding = Finding::new("API keys that count are what the audit log says of them", "API keys");

@@ -29,7 +29,7 @@
 //! - [`problem_code`]: the one table of what can go wrong, explained; [`schema`]: how types describe themselves in
 //!   OpenAPI.
 //! - What is parsed once and right from then on: [`money`], [`account_number`], [`bank_account`], [`api_key`],
-//!   [`timestamp`], [`text`], [`email`], [`web_origin`]; how far the [`clock`] can be trusted; one client's [`connection`] and its
+//!   [`timestamp`], [`text`], [`names`] (how they compare), [`email`], [`web_origin`]; how far the [`clock`] can be trusted; one client's [`connection`] and its
 //!   [`presence`]; [`tls`], [`files`] (who may open the books and the secrets) and [`signals`] (what tells the bank to close).
 #![forbid(unsafe_code)]
 
@@ -57,6 +57,7 @@ pub mod housekeeping;
 pub mod limits;
 pub mod listening;
 pub mod money;
+pub mod names;
 pub mod presence;
 pub mod problem_code;
 pub mod schema;

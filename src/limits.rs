@@ -207,6 +207,8 @@ pub enum Policy {
     Changes,
     /// People and accounts that one person looks at, in a day.
     Looks,
+    /// Names that one person has compared with those of accounts' owners, in an hour.
+    NameChecks,
     /// New customers from one network, in an hour.
     SignUps,
     /// Wrong passwords at sign-in.

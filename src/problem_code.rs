@@ -500,6 +500,12 @@ problem_codes! {
     PathNotFound = "path_not_found":
         "There is nothing at this path.",
         "Compare it with the paths in /openapi.json, which /swagger-ui/ shows.";
+    PayeeExists = "payee_exists":
+        "You have a payee with this account already.",
+        "Use that one, or delete it first: GET /me/payees lists them.";
+    PayeeNotFound = "payee_not_found":
+        "You have no payee with this id.",
+        "Compare the id with those that GET /me/payees lists.";
     PeriodReversed = "period_reversed":
         "The period ends before it begins, or begins in the future.",
         "Send a `from` that has passed and is not after `to`.";
@@ -638,9 +644,15 @@ problem_codes! {
     TooManyMovements = "too_many_movements":
         "You have had more movements booked, in a short time or in a day, than the bank takes from one caller. Nothing was booked now.",
         "Wait as many seconds as Retry-After says, or send fewer at once; the header RateLimit-Policy names the limit and its size. Whoever runs the bank sets it with COFFER_MOVEMENT_RATE and COFFER_MOVEMENTS_PER_DAY.";
+    TooManyNameChecks = "too_many_name_checks":
+        "You have had as many names checked in an hour as one may, so that nobody finds out names by trying.",
+        "Wait as long as Retry-After says.";
     TooManyOpenings = "too_many_openings":
         "You have opened as many accounts in 24 hours as one may, whether or not they are closed again.",
         "Wait as many seconds as Retry-After says.";
+    TooManyPayees = "too_many_payees":
+        "You have as many payees as one may have.",
+        "Delete one that you no longer pay.";
     TooManyPendingApprovals = "too_many_pending_approvals":
         "As many requests as one person may have wait for approval.",
         "Have some of them approved or rejected, or take them back.";

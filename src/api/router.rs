@@ -19,7 +19,7 @@ use super::money::{
     totals, transactions, transactions_csv, trial_balance,
 };
 use super::people::{
-    api_keys, audit, customers, customers_csv, passwords, proof, second_factor, sessions, staff, users,
+    api_keys, audit, customers, customers_csv, passwords, payees, proof, second_factor, sessions, staff, users,
 };
 use crate::api_key::Scope;
 
@@ -138,6 +138,9 @@ pub fn documented_routes() -> OpenApiRouter<App> {
         .routes(routes!(accounts::list, accounts::open))
         .routes(routes!(accounts::show, accounts::update, accounts::close))
         .routes(routes!(holds::release))
+        .routes(routes!(payees::list, payees::create))
+        .routes(routes!(payees::delete))
+        .routes(routes!(payees::check_name))
         .layer(Extension(OpenToKeys::Changing(Scope::Move)));
     let writes_by_staff = OpenApiRouter::new()
         .routes(routes!(users::create_account))

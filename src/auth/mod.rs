@@ -33,6 +33,10 @@ const HOUR: Duration = Duration::from_secs(60 * 60);
 /// People and accounts that one person may look at in a day: a page of a hundred every three minutes, around the clock.
 const LOOKS_PER_DAY: u32 = 50_000;
 
+/// Names that one person may have compared: somebody pays a few new people in an hour, and who tries out names is to get
+/// nowhere.
+const NAME_CHECKS_PER_HOUR: u32 = 20;
+
 /// Denials of one caller that are recorded: somebody who tries everything is on record well enough.
 const DENIALS_ON_RECORD: Quota = Quota { burst: 50, interval: Duration::from_secs(10) };
 
@@ -64,6 +68,8 @@ pub struct Parts {
     pub changes: RequestLimit<Uuid>,
     /// How many people and accounts one person may look at in a day: each is a row of the audit log, beside the record.
     pub looks: RequestLimit<Uuid>,
+    /// How many names one person may have compared with those of accounts' owners.
+    pub name_checks: RequestLimit<Uuid>,
     /// By network: see [`crate::limits::network_of`].
     pub sign_ups: RequestLimit<IpAddr>,
     /// Whether the roles of those who work at the bank count only with a second factor.
@@ -90,6 +96,7 @@ impl Auth {
             factor_keys,
             denials: Limiter::new(DENIALS_ON_RECORD),
             requests: RequestLimit::new(Policy::Caller, Quota::per_second(limits.requests_per_second)),
+            name_checks: RequestLimit::new(Policy::NameChecks, Quota::per(HOUR, NAME_CHECKS_PER_HOUR)),
             looks: RequestLimit::new(Policy::Looks, Quota::per(DAY, LOOKS_PER_DAY)),
             changes: RequestLimit::new(Policy::Changes, changes_per_day),
             sign_ups: RequestLimit::new(Policy::SignUps, sign_ups_per_hour),
@@ -105,6 +112,7 @@ impl Parts {
         self.requests.forget_idle(now);
         self.changes.forget_idle(now);
         self.looks.forget_idle(now);
+        self.name_checks.forget_idle(now);
         self.sign_ups.forget_idle(now);
     }
 }

@@ -36,6 +36,8 @@ pub struct Account {
     pub held_until: Timestamp,
     /// Whether limits of it were ever set, so that it has a row of [limits](super::account_limits::AccountLimits).
     pub has_limits: bool,
+    /// Minor units: a movement that takes the balance below it makes an event.
+    pub alert_below: Option<i64>,
     /// Minor units that holds and pending approvals keep, so that nobody else may take them. Not stored: looked up while
     /// `held_until` has not passed.
     #[sqlx(skip)]
@@ -79,6 +81,7 @@ impl Account {
             opened_at: now,
             held_until: Timestamp::from_micros(0),
             has_limits: false,
+            alert_below: None,
             reserved: 0,
             reservations: 0,
         }

@@ -86,6 +86,8 @@ actions! {
     AccountRenamed = "account_renamed",
     /// Something was noted on an account, or removed: the detail has the keys.
     AccountMetadataChanged = "account_metadata_changed",
+    /// Somebody changed below which balance an event tells: the detail has the amount.
+    AccountAlertSet = "account_alert_set",
     AccountFrozen = "account_frozen",
     AccountReleased = "account_released",
     AccountClosed = "account_closed",

@@ -14,6 +14,7 @@ macro_rules! event_kinds {
         /// was held, moved, or let go; a hold that expires makes no event. `approval.requested`, `approval.approved`,
         /// `approval.rejected`: for those who work at the bank. `account.opened`, `account.frozen`, `account.released`,
         /// `account.closed`: what became of the account. `limit.set`: the bank or the owner has set its limits.
+        /// `balance.below`: a movement has taken the balance below the account's `alert_below`.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
         pub enum EventKind {
             $($(#[doc = $doc])+ #[serde(rename = $name)] $kind,)*
@@ -63,6 +64,8 @@ event_kinds! {
     AccountClosed = "account.closed",
     /// The bank or the owner has set the limits of the account.
     LimitSet = "limit.set",
+    /// A movement has taken the balance below what the account's owner has named.
+    BalanceBelow = "balance.below",
 }
 
 /// Something that has happened to an account.

@@ -372,6 +372,11 @@ impl Decisions {
             if let Some(reverses) = &command.reverses {
                 self.stage_event(|| of_kind(EventKind::TransactionReversed, reverses.transaction_id));
             }
+            let threshold = self.book.account(number).and_then(|account| account.alert_below);
+            let before = entry.balance.saturating_sub(entry.amount);
+            if threshold.is_some_and(|threshold| before >= threshold && entry.balance < threshold) {
+                self.stage_event(|| of_kind(EventKind::BalanceBelow, entry.transaction_id));
+            }
         }
     }
 

@@ -208,6 +208,16 @@ impl Tx<'_> {
             .map(|_| ()))
     }
 
+    /// Minor units; None for no alert.
+    pub async fn set_alert_below(&mut self, number: AccountNumber, alert_below: Option<i64>) -> sqlx::Result<()> {
+        in_transaction!(self, conn => sqlx::query("update accounts set alert_below = $2 where account_number = $1")
+            .bind(number)
+            .bind(alert_below)
+            .execute(conn)
+            .await
+            .map(|_| ()))
+    }
+
     pub async fn label_account(&mut self, number: AccountNumber, label: Option<&str>) -> sqlx::Result<()> {
         in_transaction!(self, conn => sqlx::query("update accounts set label = $2 where account_number = $1")
             .bind(number)

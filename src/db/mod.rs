@@ -28,6 +28,7 @@ pub mod ledger;
 pub mod limit_changes;
 mod movement_quotas;
 pub mod password_links;
+pub mod payees;
 mod refusals;
 pub mod second_factors;
 pub mod sessions;
@@ -233,7 +234,7 @@ macro_rules! transaction_columns {
 macro_rules! account_columns {
     () => {
         "account_number, owner_id, currency, label, status, balance, overdraft_limit, sequence, head_hash,
-         last_entry_at, opened_at, held_until, has_limits"
+         last_entry_at, opened_at, held_until, has_limits, alert_below"
     };
 }
 pub(crate) use {

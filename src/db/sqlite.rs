@@ -159,6 +159,7 @@ pub fn account(row: &Row<'_>) -> rusqlite::Result<Account> {
         opened_at: row.get(10)?,
         held_until: row.get(11)?,
         has_limits: row.get(12)?,
+        alert_below: row.get(13)?,
         reserved: 0,
         reservations: 0,
     })

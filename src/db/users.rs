@@ -34,6 +34,9 @@ pub struct User {
     /// Whether a login takes a code.
     #[serde(skip)]
     pub second_factor: bool,
+    /// Whether others may have the name compared before they pay.
+    #[serde(skip)]
+    pub name_check: bool,
 }
 
 /// Whether a user may change anything. `active`: the role of the user decides. `frozen`: the user may look and sign
@@ -50,7 +53,7 @@ pub enum UserStatus {
 macro_rules! user_columns {
     () => {
         "id, name, email, role, case when frozen_at is null then 'active' else 'frozen' end as status, created_at,
-         is_service, password_hash, confirm_above, exists (
+         is_service, password_hash, confirm_above, name_check, exists (
              select 1 from second_factors f where f.user_id = users.id and f.confirmed_at is not null
          ) as second_factor"
     };
@@ -252,6 +255,16 @@ impl Tx<'_> {
         .execute(conn)
         .await
         .map(|_| ()))
+    }
+
+    /// Stores whether others may have the user's name compared.
+    pub async fn set_name_check(&mut self, id: Uuid, name_check: bool) -> sqlx::Result<()> {
+        in_transaction!(self, conn => sqlx::query("update users set name_check = $2 where id = $1")
+            .bind(id)
+            .bind(name_check)
+            .execute(conn)
+            .await
+            .map(|_| ()))
     }
 
     /// The user, if still active, held until the transaction ends. Whatever depends on the user's state (a new session

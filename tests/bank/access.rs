@@ -90,6 +90,10 @@ const MATRIX: &[Row] = &[
     ("POST",   "/me/second_factor/confirm",          People, [401, 409, 409, 409, 409, 409, 403, 409, 401]),
     ("POST",   "/me/second_factor/remove",           People, [401, 409, 409, 409, 409, 409, 403, 409, 401]),
     ("POST",   "/me/second_factor",                  People, [401, 200, 200, 200, 200, 200, 403, 200, 401]),
+    ("GET",    "/me/payees",                         Read,    [401, 200, 200, 200, 200, 200, 200, 200, 401]),
+    ("POST",   "/me/payees",                         Move,    [401, 201, 201, 201, 201, 403, 403, 201, 401]),
+    ("DELETE", "/me/payees/{id}",                    Move,    [401, 204, 404, 404, 404, 403, 403, 204, 401]),
+    ("POST",   "/name_check",                        Move,    [401, 200, 200, 200, 200, 403, 403, 200, 401]),
     ("GET",    "/me/api_keys",                       People, [401, 200, 200, 200, 200, 200, 200, 200, 401]),
     ("POST",   "/me/api_keys",                       People, [401, 201, 201, 201, 201, 201, 403, 201, 401]),
     ("GET",    "/me/api_keys/{id}",                  People, [401, 200, 404, 404, 404, 404, 200, 200, 401]),
@@ -164,6 +168,8 @@ struct Scene<'a> {
     hold: String,
     /// Of the owner, and never used.
     api_key: String,
+    /// Of the owner.
+    payee: String,
     token: Option<String>,
     refresh_token: String,
 }
@@ -183,6 +189,8 @@ impl<'a> Scene<'a> {
         let api_key = json!({"name": "Unused", "scopes": ["read"]});
         let api_key = owner.post("/me/api_keys", api_key).send().await.expect_status(201).text_at("/id");
         let empty_account = owner.open_account(json!({})).await.expect_status(201).text_at("/account_number");
+        let payee = json!({"name": "Other", "account_number": NO_ACCOUNT});
+        let payee = owner.post("/me/payees", payee).send().await.expect_status(201).text_at("/id");
         let large = json!({"account_number": owner.account, "amount": "1000.01"});
         // A person may only have so many that wait.
         bank.tamper_with_approvals("update approvals set expires_at = 1 where status = 'pending'").await;
@@ -234,6 +242,7 @@ impl<'a> Scene<'a> {
             approval,
             hold,
             api_key,
+            payee,
             token,
             refresh_token,
         }
@@ -247,6 +256,7 @@ impl<'a> Scene<'a> {
         self.session = NO_ID.to_owned();
         self.hold = NO_ID.to_owned();
         self.api_key = NO_ID.to_owned();
+        self.payee = NO_ID.to_owned();
         self
     }
 
@@ -321,6 +331,11 @@ impl<'a> Scene<'a> {
             ("POST", "/me/second_factor/remove") => {
                 (path.to_owned(), Some(json!({"password": PASSWORD, "code": "123456"})))
             }
+            ("POST", "/me/payees") => {
+                (path.to_owned(), Some(json!({"name": "Another", "account_number": self.empty_account})))
+            }
+            (_, "/me/payees/{id}") => (path.replace("{id}", &self.payee), None),
+            ("POST", "/name_check") => (path.to_owned(), Some(json!({"name": "Ada", "account_number": account}))),
             ("POST", "/me/api_keys") => (path.to_owned(), Some(json!({"name": "Another", "scopes": ["read"]}))),
             ("POST", "/me/api_keys/{id}/rotate") => (path.replace("{id}", &self.api_key), Some(json!({}))),
             (_, "/me/api_keys/{id}") => (path.replace("{id}", &self.api_key), None),

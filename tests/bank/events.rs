@@ -259,6 +259,47 @@ bank_tests! {
         assert_eq!(stream.next().await, None);
     }
 
+    async fn a_movement_below_the_alert_is_told_of(bank: &TestBank) {
+        let (ada, other) = (bank.customer().await, bank.customer().await);
+        events(&ada, "").await.expect_status(200);
+        let path = format!("/accounts/{}", ada.account);
+        let alert = |user: &Customer<'_>, below: Value| {
+            user.request(Method::PATCH, &path).json(json!({"alert_below": below})).send()
+        };
+        let before = ada.get(&path).send().await.expect_status(200);
+        assert_eq!(before.body["alert_below"], Value::Null);
+        let set = alert(&ada, json!("50")).await.expect_status(200);
+        assert_eq!(set.text_at("/alert_below"), "50.00");
+        let after = ada.get(&path).send().await.expect_status(200);
+        assert_ne!(after.header("etag"), before.header("etag"));
+        alert(&other, json!("5")).await.expect_problem(404, "account_not_found");
+        alert(&ada, json!(50)).await.expect_problem(422, "amount_must_be_a_string");
+        alert(&ada, json!("1000000000000")).await.expect_problem(422, "limit_above_maximum");
+        ada.deposit("100").await.expect_status(201);
+        for amount in ["50", "0.01", "10"] {
+            ada.withdraw(amount).await.expect_status(201);
+        }
+        let told = events(&ada, "&type=balance.below").await.expect_status(200);
+        assert_eq!(kinds(&told), ["balance.below"]);
+        assert_eq!(told.body["data"][0]["transaction"]["balance"], "49.99");
+        alert(&ada, Value::Null).await.expect_status(200);
+        ada.deposit("100").await.expect_status(201);
+        ada.withdraw("120").await.expect_status(201);
+        assert_eq!(kinds(&events(&ada, "&type=balance.below").await).len(), 1);
+    }
+
+    async fn the_doctor_finds_an_event_of_nothing(bank: &TestBank) {
+        let ada = bank.customer().await;
+        events(&ada, "").await.expect_status(200);
+        ada.deposit("1").await.expect_status(201);
+        assert_eq!(bank.books_wrong().await, []);
+        bank.tamper("update events set sequence = 7 where sequence = 1").await;
+        let wrong = bank.books_wrong().await;
+        assert_eq!(wrong.len(), 1, "{wrong:?}");
+        assert_eq!(wrong[0].0, "events tell of what is in the books, each in its place");
+        bank.tamper("update events set sequence = 1 where sequence = 7").await;
+    }
+
     async fn one_caller_has_so_many_streams(bank: &TestBank) {
         let ada = bank.customer().await;
         let mut streams = Vec::new();

@@ -8,7 +8,7 @@ const FLOORS: [&[&str]; 14] = [
     &["problem_code", "schema", "web_origin", "presence", "signals", "tls", "files"],
     &["money", "timestamp", "text"],
     &["bank_account"],
-    &["account_number", "email", "clock", "connection"],
+    &["account_number", "email", "names", "clock", "connection"],
     &["api_key"],
     // What there is, and what becomes of it: pure.
     &["books"],

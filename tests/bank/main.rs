@@ -38,6 +38,7 @@ mod lost_passwords;
 mod migrations;
 mod money;
 mod output;
+mod payees;
 mod previews;
 mod problems;
 mod proof;

@@ -47,9 +47,10 @@ fn words(record: &Value) -> BTreeSet<String> {
 }
 
 /// Those GETs that show nothing of anybody else.
-const SHOW_NOBODY_ELSE: [&str; 9] = [
+const SHOW_NOBODY_ELSE: [&str; 10] = [
     "/me",
     "/me/sessions",
+    "/me/payees",
     "/me/api_keys",
     "/me/api_keys/{id}",
     "/me/second_factor",

@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 import { Bank, PASSWORD } from './bank.js';
+import { groupDigits } from '../../web/domain/account_number.js';
 import { look } from './look.js';
 import { Visitor, openBrowser } from './visitor.js';
 
@@ -131,6 +132,32 @@ describe('money', () => {
     await visitor.confirm().click();
     await visitor.text('-$1.00');
     assert.equal(await bank.balance(bob), '1.00');
+    await visitor.leave();
+  });
+
+  test('goes to somebody new after a look at the name, and to them again by it', async () => {
+    const ada = await bank.customer({ amount: '5' });
+    const bob = await bank.customer({ name: 'Bob Babbage' });
+    const visitor = await at('transfer', ada);
+    const { page } = visitor;
+    await page.getByLabel('Receiver’s account number').fill(bob.number);
+    await page.getByLabel('Receiver’s name').fill('Bob Babage');
+    await page.getByLabel('Next time').selectOption('Remember them by this name');
+    await visitor.plan({ amount: '1' });
+    await visitor.text('Nearly: the account is that of Bob Babbage.');
+    await look(page, '82-name-check');
+    await visitor.confirm().click();
+    await visitor.text('-$1.00');
+    await visitor.go(`#/accounts/${ada.number}/transfer`, 'Transfer');
+    await page.getByLabel('To', { exact: true }).selectOption({ label: `Bob Babage · ${groupDigits(bob.number)}` });
+    await visitor.plan({ amount: '2' });
+    await visitor.confirm().click();
+    await visitor.text('-$2.00');
+    assert.equal(await bank.balance(bob), '3.00');
+    await visitor.go('#/profile', 'Profile');
+    await look(page, '83-payees');
+    await page.getByRole('button', { name: 'Forget Bob Babage' }).click();
+    await visitor.text('Bob Babage is forgotten.');
     await visitor.leave();
   });
 

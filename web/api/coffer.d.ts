@@ -157,7 +157,8 @@ export class Coffer extends EventTarget {
         code: string;
     }): Promise<void>;
     /**
-     * @param {{name?: string, email?: string, current_password?: string, confirm_above?: string | null}} changes
+     * @param {{name?: string, email?: string, current_password?: string, confirm_above?: string | null,
+     *   name_check?: boolean}} changes
      *   `confirm_above` in whole units, or null for none
      * @returns {Promise<Profile>}
      */
@@ -166,6 +167,7 @@ export class Coffer extends EventTarget {
         email?: string;
         current_password?: string;
         confirm_above?: string | null;
+        name_check?: boolean;
     }) => Promise<Profile>;
     /**
      * @param {{current_password: string, new_password: string}} passwords
@@ -225,6 +227,35 @@ export class Coffer extends EventTarget {
      * @returns {Promise<void>}
      */
     revokeApiKey: (id: string) => Promise<void>;
+    /**
+     * @param {PageQuery} [query]
+     * @param {Options} [options]
+     * @returns {Promise<Page<Payee>>} newest first
+     */
+    payees: (query?: PageQuery, options?: Options) => Promise<Page<Payee>>;
+    /**
+     * Remembers whom the caller pays, by a name of their own.
+     * @param {{name: string, account_number: string}} payee
+     * @returns {Promise<Payee>}
+     */
+    createPayee: (payee: {
+        name: string;
+        account_number: string;
+    }) => Promise<Payee>;
+    /**
+     * @param {string} id
+     * @returns {Promise<void>}
+     */
+    deletePayee: (id: string) => Promise<void>;
+    /**
+     * Whether an account is that of whom one means to pay.
+     * @param {{account_number: string, name: string}} whom
+     * @returns {Promise<NameCheck>}
+     */
+    checkName: (whom: {
+        account_number: string;
+        name: string;
+    }) => Promise<NameCheck>;
     /**
      * @param {Options} [options]
      * @returns {Promise<{enabled: boolean, required: boolean, recovery_codes_left: number}>}
@@ -351,11 +382,12 @@ export class Coffer extends EventTarget {
     renameAccount: (number: string, label: string | null) => Promise<Account>;
     /**
      * @param {string} number
-     * @param {{label?: string | null, metadata?: Record<string, string | null>}} changes what is left out stays; null removes
+     * @param {{label?: string | null, alert_below?: string | null, metadata?: Record<string, string | null>}} changes what is left out stays; null removes
      * @returns {Promise<Account>}
      */
     updateAccount: (number: string, changes: {
         label?: string | null;
+        alert_below?: string | null;
         metadata?: Record<string, string | null>;
     }) => Promise<Account>;
     /**
@@ -725,6 +757,20 @@ export type User = {
  */
 export type Profile = User & {
     confirm_above: string | null;
+    name_check: boolean;
+};
+export type Payee = {
+    id: string;
+    name: string;
+    account_number: string;
+    created_at: string;
+};
+/**
+ * `name` of a close match: the real one
+ */
+export type NameCheck = {
+    result: "match" | "close_match" | "no_match";
+    name: string | null;
 };
 export type NewUser = {
     name: string;
@@ -822,6 +868,7 @@ export type Account = {
     held: string;
     sequence: number;
     opened_at: string;
+    alert_below: string | null;
 } & Versioned;
 export type Balance = {
     account_number: string;

@@ -233,7 +233,8 @@ export class Coffer extends EventTarget {
   }
 
   /**
-   * @param {{name?: string, email?: string, current_password?: string, confirm_above?: string | null}} changes
+   * @param {{name?: string, email?: string, current_password?: string, confirm_above?: string | null,
+   *   name_check?: boolean}} changes
    *   `confirm_above` in whole units, or null for none
    * @returns {Promise<Profile>}
    */
@@ -302,6 +303,33 @@ export class Coffer extends EventTarget {
    * @returns {Promise<void>}
    */
   revokeApiKey = (id) => this.#call('DELETE', `me/api_keys/${id}`);
+
+  /**
+   * @param {PageQuery} [query]
+   * @param {Options} [options]
+   * @returns {Promise<Page<Payee>>} newest first
+   */
+  payees = (query, options) => this.#get('me/payees', query, options);
+
+  /**
+   * Remembers whom the caller pays, by a name of their own.
+   * @param {{name: string, account_number: string}} payee
+   * @returns {Promise<Payee>}
+   */
+  createPayee = (payee) => this.#call('POST', 'me/payees', { body: payee });
+
+  /**
+   * @param {string} id
+   * @returns {Promise<void>}
+   */
+  deletePayee = (id) => this.#call('DELETE', `me/payees/${id}`);
+
+  /**
+   * Whether an account is that of whom one means to pay.
+   * @param {{account_number: string, name: string}} whom
+   * @returns {Promise<NameCheck>}
+   */
+  checkName = (whom) => this.#call('POST', 'name_check', { body: whom });
 
   /**
    * @param {Options} [options]
@@ -464,7 +492,7 @@ export class Coffer extends EventTarget {
 
   /**
    * @param {string} number
-   * @param {{label?: string | null, metadata?: Record<string, string | null>}} changes what is left out stays; null removes
+   * @param {{label?: string | null, alert_below?: string | null, metadata?: Record<string, string | null>}} changes what is left out stays; null removes
    * @returns {Promise<Account>}
    */
   updateAccount = (number, changes) => this.#call('PATCH', `accounts/${number}`, { body: changes });
@@ -1337,7 +1365,9 @@ function retryAfterSeconds(response) {
  * @typedef {{id: string, name: string, email: string, role: Role, status: 'active' | 'frozen', created_at: string,
  *   is_service: boolean}} User
  */
-/** @typedef {User & {confirm_above: string | null}} Profile `confirm_above` in whole units, null for none */
+/** @typedef {User & {confirm_above: string | null, name_check: boolean}} Profile `confirm_above` in whole units, null for none */
+/** @typedef {{id: string, name: string, account_number: string, created_at: string}} Payee */
+/** @typedef {{result: 'match' | 'close_match' | 'no_match', name: string | null}} NameCheck `name` of a close match: the real one */
 /** @typedef {{name: string, email: string, password: string, currency?: string}} NewUser */
 /** @typedef {{name: string, email: string, currency?: string}} NewCustomer */
 /**
@@ -1370,7 +1400,7 @@ function retryAfterSeconds(response) {
 /**
  * @typedef {{account_number: string, owner_id: string, currency: string, label: string | null,
  *   metadata: Record<string, string>, status: 'open' | 'frozen' | 'closed', balance: string, available: string,
- *   held: string, sequence: number, opened_at: string} & Versioned} Account
+ *   held: string, sequence: number, opened_at: string, alert_below: string | null} & Versioned} Account
  */
 /**
  * @typedef {{account_number: string, balance: string, available: string, held: string, currency: string,

@@ -63,6 +63,7 @@ const GROUPS = [
       'account_opened',
       'account_renamed',
       'account_metadata_changed',
+      'account_alert_set',
       'account_frozen',
       'account_released',
       'account_closed',

@@ -28,7 +28,7 @@ import { link, replaceWith } from '../ui/router.js';
 import { notFound } from '../ui/states.js';
 import { actingFor, wayBack } from './account.js';
 
-/** @import { Account, BankAccount, MovementOptions, Preview } from '../api/coffer.js' */
+/** @import { Account, BankAccount, Coffer, MovementOptions, NameCheck, Payee, Preview } from '../api/coffer.js' */
 /** @import { Context, Screen } from '../app.js' */
 /** @import { Child } from '../ui/dom.js' */
 /** @import { Values } from '../ui/form.js' */
@@ -53,9 +53,9 @@ const hasReceiver = (kind) => kind === KINDS.transfer || kind === KINDS.hold;
 
 /**
  * @typedef {{amount: string, description: string, reference: string, receiver?: string, receiverName?: string, until?: string,
- *   against?: BankAccount}} Plan `amount` and `until` as the bank wants them, and `against` where that is not its cash
+ *   against?: BankAccount, check?: NameCheck, remember?: boolean}} Plan `amount` and `until` as the bank wants them, and `against` where that is not its cash
  * @typedef {{plan: Plan, preview: Preview}} Reviewed the plan, and what the bank says that it would do
- * @typedef {{context: Context, kind: Kind, account: Account, receivers: Account[],
+ * @typedef {{context: Context, kind: Kind, account: Account, receivers: Account[], payees: Payee[],
  *   bankAccounts: BankAccount[], customer: {id: string, name: string} | null, idempotencyKey: string}} Task
  */
 
@@ -65,13 +65,23 @@ export async function movement(context) {
   const kind = KINDS[params.kind];
   if (!kind) return notFound();
   const account = await bank.account(params.number, { signal });
-  const [receivers, customer, bankAccounts] = await Promise.all([
+  const [receivers, customer, bankAccounts, payees] = await Promise.all([
     hasReceiver(kind) ? bank.allAccounts({ owner_id: account.owner_id }, { signal }) : [],
     customerOf(context, account),
     accountsOfBank(context, kind, account),
+    kind === KINDS.transfer && account.owner_id === me.id ? bank.payees({ limit: 100 }, { signal }) : { data: [] },
   ]);
   // Made once for all that this form may send: however often it is pressed or retried, the money moves once.
-  const task = { context, kind, account, receivers, bankAccounts, customer, idempotencyKey: newIdempotencyKey() };
+  const task = {
+    context,
+    kind,
+    account,
+    receivers,
+    payees: payees.data,
+    bankAccounts,
+    customer,
+    idempotencyKey: newIdempotencyKey(),
+  };
   const entry = fillIn(task, (reviewed) => stage.replaceChildren(review(task, reviewed, back)));
   const stage = h('div', null, entry);
   /** @param {unknown} [error] */
@@ -130,7 +140,8 @@ function fillIn(task, next) {
       throw new FieldProblem('amount', `There is ${has} available on this account.`);
     }
     try {
-      next({ plan, preview: await send(context.bank.preview, task, plan, { signal: context.signal }) });
+      const preview = await send(context.bank.preview, task, plan, { signal: context.signal });
+      next({ plan: { ...plan, ...(await checkedName(context.bank, plan, values)) }, preview });
     } catch (error) {
       throw inFormsWords(error);
     }
@@ -198,7 +209,7 @@ function untilOf({ kind }, { expires_at: day }) {
 }
 
 /** @param {Task} task */
-function receiverFields({ account, kind, receivers }) {
+function receiverFields({ account, kind, receivers, payees }) {
   const own = receivers.filter((each) => {
     return (
       each.account_number !== account.account_number && each.currency === account.currency && each.status === 'open'
@@ -212,25 +223,75 @@ function receiverFields({ account, kind, receivers }) {
     placeholder: '14 digits',
     maxlength: 24,
   });
+  const isTransfer = kind === KINDS.transfer;
+  const name = field({
+    name: 'receiver_name',
+    label: 'Receiver’s name',
+    optional: true,
+    hint: 'The bank says whether the account is theirs.',
+    autocomplete: 'off',
+    autocapitalize: 'words',
+    characters: 100,
+  });
+  const remember = field({
+    name: 'remember',
+    label: 'Next time',
+    optional: true,
+    control: select([
+      ['', 'Ask me again'],
+      ['yes', 'Remember them by this name'],
+    ]),
+  });
+  const unknown = isTransfer ? [number, name, remember] : [number];
+  const known = payees.filter((each) => !receivers.some((one) => one.account_number === each.account_number));
   /** @type {[string, string][]} */
   const options = own.map((each) => [each.account_number, `${nameOf(each)} · ${groupDigits(each.account_number)}`]);
+  options.push(...known.map(asChoice));
   if (kind === KINDS.hold) options.unshift([CASH, HOLD.cash]);
-  if (!options.length) return [number];
+  if (!options.length) return unknown;
   const to = field({ name: 'to', label: 'To', control: select([...options, [ANOTHER, 'Another account…']]) });
   const update = () => {
-    number.hidden = to.control.value !== ANOTHER;
+    for (const each of unknown) each.hidden = to.control.value !== ANOTHER;
     number.control.required = !number.hidden;
   };
   to.control.addEventListener('change', update);
   update();
-  return [to, number];
+  return [to, ...unknown];
+}
+
+/** @param {Payee} payee @returns {[string, string]} */
+const asChoice = (payee) => [payee.account_number, `${payee.name} · ${groupDigits(payee.account_number)}`];
+
+/**
+ * What the bank says of the receiver's name, where one was typed. A check that is not to be had keeps nobody from paying.
+ * @param {Coffer} bank @param {Plan} plan @param {Values} values @returns {Promise<Partial<Plan>>}
+ */
+async function checkedName(bank, plan, { to = ANOTHER, receiver_name: name, remember }) {
+  if (to !== ANOTHER || !name || !plan.receiver) return {};
+  const known = { receiverName: name, remember: remember === 'yes' };
+  try {
+    return { ...known, check: await bank.checkName({ account_number: plan.receiver, name }) };
+  } catch (error) {
+    if (error instanceof ProblemError) return known;
+    throw error;
+  }
+}
+
+/** @param {Plan} plan */
+function checkInWords({ check }) {
+  if (!check) return null;
+  if (check.result === 'match') return 'The account is theirs.';
+  if (check.result === 'close_match') return `Nearly: the account is that of ${check.name}.`;
+  return 'The bank cannot say that the account is theirs. Ask them for its number before you send.';
 }
 
 /** @param {Task} task @param {Values} values @returns {{receiver?: string, receiverName?: string}} */
-function receiverOf({ kind, account, receivers }, { to = ANOTHER, number }) {
+function receiverOf({ kind, account, receivers, payees }, { to = ANOTHER, number }) {
   if (!hasReceiver(kind) || to === CASH) return {};
   const known = receivers.find((each) => each.account_number === to);
   if (known) return { receiver: known.account_number, receiverName: nameOf(known) };
+  const payee = payees.find((each) => each.account_number === to);
+  if (payee) return { receiver: payee.account_number, receiverName: payee.name };
   try {
     const receiver = parseAccountNumber(number);
     if (receiver !== account.account_number) return { receiver };
@@ -318,6 +379,7 @@ function review(task, { plan, preview }, back) {
       customer && line('Customer', customer.name),
       line(kind === KINDS.deposit ? 'To' : 'From', `${nameOf(account)} · ${groupDigits(account.account_number)}`),
       plan.receiver && line('To', plan.receiverName && `${plan.receiverName} · `, groupDigits(plan.receiver)),
+      plan.check && line('Name', checkInWords(plan)),
       kind === KINDS.hold && !plan.receiver && line('To', HOLD.cash),
       plan.against && line('Against', plan.against.name),
       plan.description && line('Description', plan.description),
@@ -344,6 +406,7 @@ async function carryOut(task, plan, { confirm, change, back }) {
     // A hold is created whatever became of it since.
     const isDone = answer.status === 'posted' || (kind === KINDS.hold && answer.status !== 'pending_approval');
     if (!isDone) return leaveForApproval();
+    if (plan.remember) await remember(context.bank, plan);
     toast(`The ${kind.name.toLowerCase()} ${kind.done}.`);
     const place = kind === KINDS.hold ? 'holds' : `entries/${answer.id}`;
     replaceWith(`/accounts/${account.account_number}/${place}`, { for: customer?.id });
@@ -354,6 +417,11 @@ async function carryOut(task, plan, { confirm, change, back }) {
       return back(problem);
     throw error;
   }
+}
+
+/** The money has moved: what becomes of the name is no reason to say otherwise. @param {Coffer} bank @param {Plan} plan */
+async function remember(bank, { receiver = '', receiverName = '' }) {
+  await bank.createPayee({ account_number: receiver, name: receiverName }).catch(() => {});
 }
 
 /**

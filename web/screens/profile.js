@@ -5,7 +5,9 @@ import { h, toast } from '../ui/dom.js';
 import { actions, field, form, part, submitButton } from '../ui/form.js';
 import { passwordField } from '../ui/password.js';
 import { later } from '../ui/states.js';
+import { reloadIf } from './account.js';
 import { apiKeys } from './api_keys.js';
+import { payeeList } from './payees.js';
 import { sessionList } from './sessions.js';
 
 /** @import { Context, Screen } from '../app.js' */
@@ -26,6 +28,8 @@ export function profile(context) {
       later(async () => factor(await bank.secondFactor({ signal })), signal, 1),
     ),
     section('Confirmation', confirmation(context)),
+    section('Payees', payeeList(context)),
+    section('Name check', nameCheck(context)),
     section('Sessions', sessionList(context)),
     section('API keys', apiKeys(context)),
     section('Leave the bank', leave(context)),
@@ -140,6 +144,25 @@ function confirmation({ bank, me, session }) {
     toast('Saved.');
   };
   return form({ submit, class: 'card' }, limit, actions(submitButton('Set the limit')));
+}
+
+/** @param {Context} context */
+function nameCheck({ bank, me, session }) {
+  const words = me.name_check
+    ? 'Before others pay you, the bank tells them whether the name that they have typed is yours.'
+    : 'The bank tells nobody whether a name that they have typed is yours.';
+  const onclick = async () => {
+    await bank.updateMe({ name_check: !me.name_check });
+    await session.reload();
+    reloadIf(true);
+  };
+  const state = h('span', { class: `chip ${me.name_check ? 'active' : 'closed'}` }, me.name_check ? 'on' : 'off');
+  return h(
+    'div',
+    { class: 'card row' },
+    h('div', null, h('p', null, h('b', null, 'Name check '), state), h('p', { class: 'hint' }, words)),
+    h('button', { type: 'button', class: 'secondary', onclick }, me.name_check ? 'Turn off' : 'Turn on'),
+  );
 }
 
 /** @param {Context} context */

@@ -95,6 +95,7 @@ ids_in_paths! {
     HoldId: "a hold",
     ApiKeyId: "an API key",
     EventId: "an event",
+    PayeeId: "a payee",
 }
 
 /// In characters: a recovery code with room for what people write between its parts.

@@ -17,6 +17,7 @@ fn name_of(policy: Policy) -> &'static str {
         Policy::Metrics => "metrics",
         Policy::Changes => "changes",
         Policy::Looks => "looks",
+        Policy::NameChecks => "name-checks",
         Policy::SignUps => "sign-up",
         Policy::Guesses => "sign-in",
         Policy::Codes => "second-factor",
@@ -43,6 +44,10 @@ pub(super) fn words_of(policy: Policy) -> (ProblemCode, &'static str) {
             ProblemCode::TooManyRequests,
             "You have looked at more people and accounts in a day than the bank keeps records of. Wait as long as \
              Retry-After says.",
+        ),
+        Policy::NameChecks => (
+            ProblemCode::TooManyNameChecks,
+            "You have had as many names checked in an hour as one may. Wait as long as Retry-After says.",
         ),
         Policy::SignUps => {
             (ProblemCode::TooManySignUps, "Too many new customers from this network. Wait as long as Retry-After says.")

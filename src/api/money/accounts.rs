@@ -22,19 +22,21 @@ use crate::api::http::error::{Error, Result};
 use crate::api::http::extract::{Json, PathParam, Query};
 use crate::api::http::fields;
 use crate::api::http::page::{self, Limit, Page};
+use crate::api::http::problem::FieldError;
 use crate::api::http::views::AccountLook;
 use crate::api::money::tags::{Metadata, MetadataChanges};
 use crate::api::money::versions::{self, NotModified, Version};
 use crate::api::people::{proof, users};
 use crate::api_key::BoundAccounts;
 use crate::books::account::{Account, AccountStatus};
+use crate::books::account_limits::MAX_MAJOR_UNITS;
 use crate::books::audit_event::{Action, Event};
 use crate::books::bank_event::{BankEvent, EventKind};
 use crate::books::refusal::Refusal;
 use crate::books::tags::Pairs;
 use crate::db::Tx;
 use crate::limits::{Allowance, Exceeded, Policy, Quota};
-use crate::money::{Currency, CurrentCurrency, Money};
+use crate::money::{AmountOrZero, Currency, CurrentCurrency, Money};
 use crate::problem_code::ProblemCode;
 use crate::text::Label;
 use crate::timestamp::Timestamp;
@@ -70,6 +72,8 @@ pub struct AccountBody {
     #[schema(example = 1, minimum = 0)]
     sequence: i64,
     opened_at: Timestamp,
+    /// A movement that takes the balance below it makes the event `balance.below`; null for none.
+    alert_below: Option<Money>,
 }
 
 /// What an account holds, or held.
@@ -136,6 +140,9 @@ pub struct UpdateAccountRequest {
     #[serde(default, deserialize_with = "fields::present")]
     #[schema(example = "Holidays")]
     label: Option<Option<Label>>,
+    /// A movement that takes the balance below it makes the event `balance.below`; null for none.
+    #[serde(default, deserialize_with = "fields::present")]
+    alert_below: Option<Option<AmountOrZero>>,
     /// Pairs to note, by key; null removes one.
     #[serde(default)]
     metadata: MetadataChanges,
@@ -328,7 +335,8 @@ pub async fn show(
 
 /// Change an account
 ///
-/// Its label, and what is noted on it: `metadata` is merged, key by key (RFC 7396). Its owner may, and staff.
+/// Its label, the balance below which an event tells, and what is noted on it: `metadata` is merged, key by key (RFC 7396).
+/// Its owner may, and staff.
 #[utoipa::path(
     patch,
     path = "/accounts/{account_number}",
@@ -366,6 +374,14 @@ pub async fn update(
         tx.label_account(number, label.as_deref()).await?;
         records.push(context.event(Action::AccountRenamed).on(number).detail(label.as_deref().unwrap_or("(no name)")));
     }
+    let mut alert_below = account.alert_below;
+    if let Some(new) = request.alert_below {
+        alert_below = new.map(|amount| threshold(amount, account.currency)).transpose()?;
+        tx.set_alert_below(number, alert_below).await?;
+        let in_words = alert_below.map(|it| Money::new(it, account.currency).to_string());
+        let record = context.event(Action::AccountAlertSet).on(number);
+        records.push(record.detail(in_words.as_deref().unwrap_or("none")));
+    }
     let mut metadata = tx.metadata_of(number).await?;
     let keys = request.metadata.keys().collect::<Vec<_>>().join(", ");
     if !keys.is_empty() {
@@ -379,7 +395,19 @@ pub async fn update(
     }
     tx.commit().await?;
     app.watches.changed(|| [number]);
-    Ok(Json(AccountBody::from(Account { label, ..account }).with(metadata)))
+    Ok(Json(AccountBody::from(Account { label, alert_below, ..account }).with(metadata)))
+}
+
+/// Minor units of the account's currency, less than limits may be.
+fn threshold(amount: AmountOrZero, currency: Currency) -> Result<i64> {
+    let money = amount.to_money(currency);
+    let money = money.map_err(|error| Error::Invalid(vec![FieldError::coded("/alert_below", &error.to_string())]))?;
+    let too_much = Money::of_major_units(MAX_MAJOR_UNITS, currency);
+    if money.minor_units < too_much.minor_units {
+        return Ok(money.minor_units);
+    }
+    let detail = format!("send less than {too_much} {currency}, or null");
+    Err(Error::invalid("/alert_below", ProblemCode::LimitAboveMaximum, detail))
 }
 
 /// Close an account
@@ -576,6 +604,7 @@ impl From<Account> for AccountBody {
             available: Money::new(account.available(), account.currency),
             held: Money::new(account.reserved, account.currency),
             label: account.label,
+            alert_below: account.alert_below.map(|minor| Money::new(minor, account.currency)),
             metadata: Metadata::default(),
             status: account.status,
             sequence: account.sequence,

@@ -95,7 +95,7 @@ pub struct EventBody {
     account_number: Option<AccountNumber>,
     /// The movement, the hold or the approval that it is about; null for what is about the account itself.
     subject_id: Option<Uuid>,
-    /// The movement as this account sees it, of `transaction.posted`; of `transaction.reversed` the one that has undone
+    /// The movement as this account sees it, of `transaction.posted` and `balance.below`; of `transaction.reversed` the one that has undone
     /// `subject_id`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -281,7 +281,12 @@ async fn body_of(app: &App, event: &StoredEvent, kinds: &[EventKind]) -> Result<
     let Some(kind) = event.kind().filter(|kind| kinds.is_empty() || kinds.contains(kind)) else { return Ok(None) };
     let (mut transaction, mut hold, mut approval) = (None, None, None);
     match (kind, event.account_number, event.sequence, event.subject_id) {
-        (EventKind::TransactionPosted | EventKind::TransactionReversed, Some(number), Some(sequence), _) => {
+        (
+            EventKind::TransactionPosted | EventKind::TransactionReversed | EventKind::BalanceBelow,
+            Some(number),
+            Some(sequence),
+            _,
+        ) => {
             transaction = app.db.entry(number, sequence).await?.map(TransactionBody::from);
         }
         (EventKind::HoldCreated | EventKind::HoldCaptured | EventKind::HoldReleased, Some(number), _, Some(id)) => {

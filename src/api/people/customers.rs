@@ -115,6 +115,7 @@ pub async fn create(
         password_hash,
         confirm_above: None,
         second_factor: false,
+        name_check: true,
     };
     let currency = request.currency.map_or(app.default_currency, Into::into);
     let mut tx = app.db.begin().await?;

@@ -8,6 +8,7 @@ pub mod customers;
 pub mod customers_csv;
 pub mod failed_sign_ins;
 pub mod passwords;
+pub mod payees;
 pub mod proof;
 pub mod second_factor;
 pub mod sessions;

@@ -69,6 +69,8 @@ pub struct UpdateMeRequest {
     /// the account's currency, or null for none. Raising it, and null, ask for the same.
     #[serde(default, deserialize_with = "fields::present")]
     confirm_above: Option<Option<WholeUnits>>,
+    /// Whether others may have your name compared before they pay: `POST /name_check`.
+    name_check: Option<bool>,
 }
 
 /// The caller's own profile.
@@ -78,11 +80,13 @@ pub struct Profile {
     user: User,
     /// Own withdrawals and transfers above it ask for a recent proof: whole units of the account's currency.
     confirm_above: Option<WholeUnits>,
+    /// Whether others may have the name compared before they pay.
+    name_check: bool,
 }
 
 impl From<User> for Profile {
     fn from(user: User) -> Self {
-        Self { confirm_above: user.confirm_above.map(WholeUnits), user }
+        Self { confirm_above: user.confirm_above.map(WholeUnits), name_check: user.name_check, user }
     }
 }
 
@@ -143,6 +147,7 @@ pub async fn create_account(
         password_hash,
         confirm_above: None,
         second_factor: false,
+        name_check: true,
     };
     let currency = request.currency.map_or(app.default_currency, Into::into);
 
@@ -233,6 +238,10 @@ pub async fn update_me(
     if has_new_address {
         tx.append_to_audit_log(&[context.event(Action::AddressChanged).on(user.id)]).await?;
     }
+    if let Some(name_check) = request.name_check {
+        tx.set_name_check(user.id, name_check).await?;
+        user.name_check = name_check;
+    }
     let confirm_above = request.confirm_above.map(|limit| limit.map(|WholeUnits(units)| units));
     let changed_at = match confirm_above.filter(|limit| *limit != user.confirm_above) {
         Some(limit) => Some(change_confirmation(&context, caller, &mut tx, &mut user, limit).await?),
@@ -295,6 +304,7 @@ pub async fn close_me(
     tx.remove_second_factor(caller.user_id, now).await?;
     tx.end_password_link(caller.user_id, now).await?;
     tx.delete_notes_on(caller.user_id).await?;
+    tx.delete_payees(caller.user_id, None).await?;
     let revoked = api_keys::revoke(&mut tx, caller.user_id, None, || context.event(Action::ApiKeyRevoked)).await?;
     let ended = tx.end_sessions_of(caller.user_id, None, now).await?;
     tx.append_to_audit_log(&[context.event(Action::UserClosed).on(caller.user_id)]).await?;

@@ -1,0 +1,28 @@
+//! Reading events for the doctor.
+
+use uuid::Uuid;
+
+use super::drain;
+use crate::db::{Tx, in_snapshot};
+
+impl Tx<'_> {
+    pub async fn count_events(&mut self) -> sqlx::Result<i64> {
+        in_snapshot!(self, conn => sqlx::query_scalar("select count(*) from events").fetch_one(conn).await)
+    }
+
+    /// Events of movements that the account's history does not have, and those behind the last place.
+    pub async fn visit_events_of_nothing(&mut self, mut visit: impl FnMut(Uuid)) -> sqlx::Result<()> {
+        in_snapshot!(self, conn => drain(
+            sqlx::query_scalar(
+                "select v.id from events v
+                 where v.position > (select position from event_head where id = 1)
+                    or (v.sequence is not null and not exists (
+                        select 1 from entries e where e.account_number = v.account_number and e.sequence = v.sequence
+                    ))",
+            )
+            .fetch(conn),
+            &mut visit,
+        )
+        .await)
+    }
+}
