@@ -297,7 +297,7 @@ describe('the staff', () => {
     const { page } = boss;
     const customer = await bank.customer({ name: 'Emmy Noether', amount: '5' });
     await boss.go(`#/staff/users/${customer.id}`, 'Emmy Noether');
-    await page.getByRole('link', { name: 'What the audit log has about them' }).click();
+    await page.getByRole('link', { name: 'All that the audit log has about them' }).click();
     await page.locator('tbody').getByText('User created').waitFor();
     const about = page.getByLabel('Person or account');
     assert.equal(await about.inputValue(), customer.id);

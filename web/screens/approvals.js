@@ -151,17 +151,23 @@ function limitsInWords({ limits, currency = '' }) {
   return set.length ? `With these limits: ${set.join(', ')}.` : 'Without any limits.';
 }
 
-/** From where to where, with the customers whose accounts those are; or whose access it is about. @param {Tools} tools @param {Approval} approval */
+/**
+ * From where to where, with the customers whose accounts those are and, where it waits, what they have; or whose access it is
+ * about.
+ * @param {Tools} tools @param {Approval} approval
+ */
 function ways({ people }, approval) {
-  const { type, account_number: only, from_account: from, to_account: to, user_id: person } = approval;
+  const { type, account_number: only, from_account: from, to_account: to, user_id: person, status } = approval;
   if (person) return h('p', null, 'For ', people.nameAndAddress(person));
   /** @param {string} words @param {string} number */
   const way = (words, number = '') =>
     h('p', null, `${words} `, h('span', { class: 'number' }, groupDigits(number)), ' · ', people.nameOfOwner(number));
-  if (type === 'transfer') return [way('From', from), way('To', to)];
-  if (type === 'limit_change') return way('Of', only);
+  /** @param {string} number */
+  const has = (number = '') => status === 'pending' && h('p', { class: 'hint' }, people.available(number));
+  if (type === 'transfer') return [way('From', from), has(from), way('To', to)];
+  if (type === 'limit_change') return [way('Of', only), has(only)];
   const against = notCash(approval);
-  return [way(type === 'deposit' ? 'To' : 'From', only), against && h('p', null, `Against ${against}`)];
+  return [way(type === 'deposit' ? 'To' : 'From', only), has(only), against && h('p', null, `Against ${against}`)];
 }
 
 /** @param {User} me @param {Approval} approval */

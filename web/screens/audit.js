@@ -118,7 +118,7 @@ const ACCOUNT = /^\d{14}$/;
 const ID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
 /** @param {string} action "user_frozen" @returns {string} "User frozen" */
-const inWords = (action) => (action.charAt(0).toUpperCase() + action.slice(1)).replaceAll('_', ' ');
+export const inWords = (action) => (action.charAt(0).toUpperCase() + action.slice(1)).replaceAll('_', ' ');
 
 /** @param {Context} context @returns {Screen} */
 export function audit(context) {

@@ -1,7 +1,6 @@
 /** Staff: one person, with what may be done for or about them. */
 
 import { accountList, chip, nameOf } from '../ui/account_list.js';
-import { groupDigits } from '../domain/account_number.js';
 import { formatDay, formatMoment } from '../domain/dates.js';
 import { ask } from '../ui/dialog.js';
 import { h, toast } from '../ui/dom.js';
@@ -12,14 +11,18 @@ import { paged } from '../ui/paged.js';
 import { peopleReader } from '../ui/people.js';
 import { link } from '../ui/router.js';
 import { actsForOthers, readsAudit } from '../domain/roles.js';
-import { empty } from '../ui/states.js';
+import { empty, later } from '../ui/states.js';
 import { reloadIf } from './account.js';
 import { keyList } from './api_keys.js';
+import { inWords } from './audit.js';
 import { showLink } from './password_link.js';
 
-/** @import { Account, Approval, Coffer, PasswordLink, Role, User } from '../api/coffer.js' */
+/** @import { Account, Approval, AuditRecord, Coffer, PasswordLink, Role, User } from '../api/coffer.js' */
 /** @import { Context, Screen } from '../app.js' */
+/** @import { Child } from '../ui/dom.js' */
 
+/** Records of the audit log that are shown: the rest is behind a link. */
+const RECORDS = 5;
 /** @type {[Role, string][]} */
 const ROLES = [
   ['customer', 'Customer'],
@@ -46,22 +49,19 @@ export async function customer(context) {
       user.is_service && chip('service'),
     ),
     h('p', { class: 'lead' }, `${user.email} · since ${formatDay(user.created_at)}`),
-    me.id !== user.id && h('div', { class: 'ways' }, powers(context, user)),
-    readsAudit(me) &&
-      h(
-        'p',
-        { class: 'lead' },
-        h('a', { href: link('/staff/audit', { about: user.id }) }, 'What the audit log has about them'),
-      ),
+    actsForOthers(me) && me.id !== user.id && h('div', { class: 'ways' }, daily(bank, user)),
     h(
       'section',
       null,
       h('h2', null, 'Accounts'),
-      accounts.length ? accountList(accounts, { owner: user.id }) : empty('No accounts', 'This person has none.'),
+      accounts.length
+        ? accountList(accounts, { owner: user.id, beside: freezing(context, user) })
+        : empty('No accounts', 'This person has none.'),
     ),
-    actsForOthers(me) && me.id !== user.id && accounts.length > 0 && freezing(bank, accounts),
     me.id !== user.id && notes(context, user),
     readsAudit(me) && h('section', null, h('h2', null, 'API keys'), keysOf(context, user)),
+    readsAudit(me) && h('section', null, h('h2', null, 'Lately'), lately(context, user)),
+    me.id !== user.id && access(context, user),
   ];
   return { title: user.name, content };
 }
@@ -84,33 +84,81 @@ const reasonField = () =>
     autocomplete: 'off',
   });
 
-/** @param {Context} context @param {User} user */
-function powers({ bank, me }, user) {
-  const buttons = [];
-  const frozen = user.status === 'frozen';
+/** What staff do for customers every day. @param {Coffer} bank @param {User} user */
+function daily(bank, user) {
   /** @param {string} words @param {() => unknown} act */
   const button = (words, act) => h('button', { type: 'button', class: 'secondary', onclick: act }, words);
-  const freeze = () =>
-    ask({
-      title: frozen ? `Release ${user.name}?` : `Freeze ${user.name}?`,
-      text: frozen ? 'They can move money again.' : 'They can look and sign out, but change nothing.',
-      verb: frozen ? 'Release' : 'Freeze',
-      danger: !frozen,
-      fields: [reasonField()],
-      act: ({ reason }) => bank.setUserStatus(user.id, frozen ? 'active' : 'frozen', reason || undefined),
-    }).then(reloadIf);
-  const mayFreeze = me.role === 'admin' || (me.role === 'staff' && user.role === 'customer');
-  if (mayFreeze) buttons.push(button(frozen ? 'Release' : 'Freeze', freeze));
-  if (actsForOthers(me)) buttons.push(button('Open an account', () => openFor(bank, user)));
-  if (actsForOthers(me) && !user.is_service)
-    buttons.push(button('Link to set a password', () => passwordLink(bank, user)));
-  if (me.role === 'admin') {
-    buttons.push(button('Change the role', () => changeRole(bank, user)));
-    buttons.push(button('End their sessions', () => endSessions(bank, user)));
-    buttons.push(button('Revoke their API keys', () => revokeKeys(bank, user)));
-    buttons.push(button('Remove the second factor', () => removeFactor(bank, user)));
+  return [
+    button('Open an account', () => openFor(bank, user)),
+    !user.is_service && button('Link to set a password', () => passwordLink(bank, user)),
+  ];
+}
+
+/** What changes how far they get: apart from the rest, with what follows from it. @param {Context} context @param {User} user */
+function access({ bank, me }, user) {
+  const frozen = user.status === 'frozen';
+  /** @param {string} verb @param {string} effect @param {() => unknown} act */
+  const row = (verb, effect, act) =>
+    h(
+      'li',
+      { class: 'row' },
+      h('p', { class: 'hint' }, effect),
+      h('button', { type: 'button', class: 'danger secondary', onclick: act }, verb),
+    );
+  const rows = [];
+  if (me.role === 'admin' || (me.role === 'staff' && user.role === 'customer')) {
+    const effect = frozen ? 'They can look and sign out, but change nothing.' : 'They could look, but change nothing.';
+    rows.push(row(frozen ? 'Release' : 'Freeze', effect, () => freezePerson(bank, user)));
   }
-  return buttons;
+  if (me.role === 'admin') {
+    rows.push(
+      row('Change the role', 'What they may do at the bank.', () => changeRole(bank, user)),
+      row('End their sessions', 'They must sign in again everywhere.', () => endSessions(bank, user)),
+      row('Revoke their API keys', 'Programs that call in their name are refused.', () => revokeKeys(bank, user)),
+      row('Remove the second factor', 'For who has lost the app and the codes.', () => removeFactor(bank, user)),
+    );
+  }
+  if (!rows.length) return null;
+  return h('section', null, h('h2', null, 'Access'), h('ul', { class: 'card rows' }, rows));
+}
+
+/** @param {Coffer} bank @param {User} user */
+function freezePerson(bank, user) {
+  const frozen = user.status === 'frozen';
+  return ask({
+    title: frozen ? `Release ${user.name}?` : `Freeze ${user.name}?`,
+    text: frozen ? 'They can move money again.' : 'They can look and sign out, but change nothing.',
+    verb: frozen ? 'Release' : 'Freeze',
+    danger: !frozen,
+    fields: [reasonField()],
+    act: ({ reason }) => bank.setUserStatus(user.id, frozen ? 'active' : 'frozen', reason || undefined),
+  }).then(reloadIf);
+}
+
+/** The last of what the audit log has about them. @param {Context} context @param {User} user */
+function lately(context, user) {
+  const people = peopleReader(context);
+  /** @param {AuditRecord} record */
+  const row = ({ action, actor_id: actor, created_at: at, detail }) =>
+    h(
+      'li',
+      { class: 'row' },
+      h(
+        'div',
+        null,
+        h('p', null, h('b', null, inWords(action)), detail && ` · ${detail}`),
+        h('p', { class: 'hint' }, actor ? people.name(actor) : 'the bank', ` · ${formatMoment(at)}`),
+      ),
+    );
+  const read = async () => {
+    const { data } = await context.bank.audit({ user_id: user.id, limit: RECORDS }, { signal: context.signal });
+    if (!data.length) return empty('Nothing', 'The audit log has nothing about them.');
+    return [
+      h('ul', { class: 'card rows', 'aria-label': 'Lately' }, data.map(row)),
+      h('p', null, h('a', { href: link('/staff/audit', { about: user.id }) }, 'All that the audit log has about them')),
+    ];
+  };
+  return later(read, context.signal);
 }
 
 /** @param {Coffer} bank @param {User} user */
@@ -237,14 +285,14 @@ function removeFactor(bank, user) {
   }).then((done) => done && toast(answer ? BY_SECOND_ADMIN : 'Their second factor is removed.'));
 }
 
-/** @param {Coffer} bank @param {Account[]} accounts */
-function freezing(bank, accounts) {
-  const rows = accounts.filter(({ status }) => status !== 'closed').map((account) => freezeRow(bank, account));
-  return h('section', null, h('h2', null, 'Freeze an account'), h('ul', { class: 'card rows' }, rows));
+/** @param {Context} context @param {User} user @returns {(account: Account) => Child} a button that freezes or releases it */
+function freezing({ bank, me }, user) {
+  const mayFreeze = actsForOthers(me) && me.id !== user.id;
+  return (account) => mayFreeze && account.status !== 'closed' && freezeButton(bank, account);
 }
 
 /** @param {Coffer} bank @param {Account} account */
-function freezeRow(bank, account) {
+function freezeButton(bank, account) {
   const frozen = account.status === 'frozen';
   const verb = frozen ? 'Release' : 'Freeze';
   const act = () =>
@@ -258,15 +306,5 @@ function freezeRow(bank, account) {
         bank.setAccountStatus(account.account_number, frozen ? 'open' : 'frozen', reason || undefined),
     }).then(reloadIf);
   const words = `${verb} ${nameOf(account)} ${account.account_number}`;
-  return h(
-    'li',
-    { class: 'row' },
-    h(
-      'div',
-      null,
-      h('p', null, h('b', null, nameOf(account), ' '), chip(account.status)),
-      h('p', { class: 'number' }, groupDigits(account.account_number)),
-    ),
-    h('button', { type: 'button', class: 'quiet', 'aria-label': words, onclick: act }, verb),
-  );
+  return h('button', { type: 'button', class: 'quiet', 'aria-label': words, onclick: act }, verb);
 }

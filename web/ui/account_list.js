@@ -7,6 +7,7 @@ import { formatMoney } from '../domain/money.js';
 import { link } from './router.js';
 
 /** @import { Account } from '../api/coffer.js' */
+/** @import { Child } from './dom.js' */
 
 /** @param {Account} account @returns {string} */
 export const nameOf = (account) => account.label ?? `${account.currency} account`;
@@ -20,21 +21,22 @@ export const oldestFirst = (accounts) =>
 
 /**
  * @param {Account[]} accounts
- * @param {{owner?: string}} [options] `owner`: the customer for whom staff acts
+ * @param {{owner?: string, beside?: (account: Account) => Child}} [options] `owner`: the customer for whom staff acts;
+ *   `beside`: what may be done with an account
  */
-export function accountList(accounts, { owner } = {}) {
+export function accountList(accounts, { owner, beside } = {}) {
   /** @param {Account} account */
   const closed = ({ status }) => Number(status === 'closed');
   const inOrder = oldestFirst(accounts).sort((a, b) => closed(a) - closed(b));
   return h(
     'ul',
     { class: 'accounts card' },
-    inOrder.map((account) => row(account, owner)),
+    inOrder.map((account) => row(account, owner, beside?.(account))),
   );
 }
 
-/** @param {Account} account @param {string | undefined} owner */
-function row(account, owner) {
+/** @param {Account} account @param {string | undefined} owner @param {Child} beside */
+function row(account, owner, beside) {
   return h(
     'li',
     { class: account.status },
@@ -50,5 +52,6 @@ function row(account, owner) {
       h('span', { class: 'amount' }, formatMoney(account.balance, account.currency)),
       icon('next'),
     ),
+    beside,
   );
 }

@@ -1,6 +1,7 @@
 /** Names of people of whom a screen has only an id, or the number of an account. */
 
 import { ProblemError } from '../api/coffer.js';
+import { formatMoney } from '../domain/money.js';
 import { h } from './dom.js';
 
 /** @import { Account, Coffer, User } from '../api/coffer.js' */
@@ -20,16 +21,18 @@ export function peopleReader({ bank, me, signal }) {
   /** @param {string} id @returns {Promise<Person>} */
   const read = async (id) => (id === me.id ? YOU : bank.user(id, { signal }).catch(asGone));
   const user = once(read);
-  const owner = once((number) => bank.account(number, { signal }).then((account) => user(account.owner_id)));
+  const account = once((number) => bank.account(number, { signal }));
+  const owner = once(async (number) => user((await account(number)).owner_id));
   /**
-   * @param {Promise<Person>} reading
+   * @template T
+   * @param {Promise<T>} reading
    * @param {string} fallback
-   * @param {(person: Person) => (Node | string)[]} draw
+   * @param {(read: T) => (Node | string)[]} draw
    */
   const place = (reading, fallback, draw) => {
     const element = h('span', null, '…');
     reading.then(
-      (person) => element.replaceChildren(...draw(person)),
+      (read) => element.replaceChildren(...draw(read)),
       () => (element.textContent = fallback),
     );
     return element;
@@ -43,6 +46,9 @@ export function peopleReader({ bank, me, signal }) {
     nameAndAddress: (id) => place(user(id), id, (person) => [linked(person), person.email ? `, ${person.email}` : '']),
     /** @param {string} number of an account */
     nameOfOwner: (number) => place(owner(number), '–', (person) => [linked(person)]),
+    /** What the account has now. @param {string} number */
+    available: (number) =>
+      place(account(number), '', ({ available, currency }) => [`${formatMoney(available, currency)} available now`]),
   };
 }
 

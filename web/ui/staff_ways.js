@@ -13,8 +13,8 @@ export function staffWays(me, path) {
     'nav',
     { class: 'tabs', 'aria-label': 'Staff' },
     way('/staff', 'Customers'),
-    way('/staff/movements', 'All movements'),
     way('/staff/approvals', 'Approvals'),
+    way('/staff/movements', 'All movements'),
     worksHere(me) && way('/staff/bank', 'The bank'),
     readsAudit(me) && way('/staff/audit', 'Audit log'),
   );
