@@ -212,9 +212,11 @@ async fn promote(db: &Db, user: User, promote_existing: bool) -> Result<Created,
     let mut tx = db.begin().await?;
     let user = tx.lock_user(user.id).await?.ok_or("the user has just left")?;
     if user.role != Role::Admin {
-        tx.set_standing(user.id, Standing { role: Role::Admin, ..user.standing() }, Timestamp::now()).await?;
+        let now = Timestamp::now();
+        tx.set_standing(user.id, Standing { role: Role::Admin, ..user.standing() }, now).await?;
+        tx.end_password_link(user.id, now).await?;
         let change = format!("{} to {}", user.role.name(), Role::Admin.name());
-        tx.append_to_audit_log(&[Event::at(Action::RoleChanged, Timestamp::now()).on(user.id).detail(change)]).await?;
+        tx.append_to_audit_log(&[Event::at(Action::RoleChanged, now).on(user.id).detail(change)]).await?;
         tx.commit().await?;
     }
     Ok(Created::Promoted)

@@ -166,8 +166,20 @@ impl FromStr for Network {
     type Err = NetworkError;
 
     fn from_str(text: &str) -> Result<Self, NetworkError> {
-        let network = text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
-        network.map(|network| Self(network.trunc())).map_err(|_| NetworkError)
+        let network = text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from)).map_err(|_| NetworkError)?;
+        canonical(network).map(|network| Self(network.trunc())).ok_or(NetworkError)
+    }
+}
+
+/// How many bits of an IPv4-mapped address (RFC 4291, section 2.5.5.2) come before the IPv4 address.
+const MAPPED_PREFIX: u8 = 96;
+
+/// The IPv4 network of a mapped one, because that is how callers' addresses are compared; None if it is not mapped as a whole.
+fn canonical(network: IpNet) -> Option<IpNet> {
+    let IpNet::V6(v6) = network else { return Some(network) };
+    match v6.addr().to_ipv4_mapped() {
+        None => Some(network),
+        Some(address) => IpNet::new(address.into(), v6.prefix_len().checked_sub(MAPPED_PREFIX)?).ok(),
     }
 }
 

@@ -22,6 +22,8 @@ const LOOK_BACK: Duration = Duration::from_secs(30);
 const SESSION_RETENTION: Duration = Duration::from_secs(90 * 24 * 60 * 60);
 /// Events are kept this long for those who have been away.
 const EVENT_RETENTION: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+/// The most events that a tick deletes: more than are written in that time, and few enough to keep nobody waiting.
+const EVENTS_AT_ONCE: i64 = 10_000;
 /// A tick that takes longer is given up: nothing in it may keep the next one.
 const TICK_LIMIT: Duration = Duration::from_secs(20);
 const TICKS_PER_MINUTE: u64 = 120;
@@ -215,11 +217,11 @@ impl Housekeeping {
     ) -> sqlx::Result<()> {
         let slice = (now.as_micros() / TICK.as_micros() as i64) as u16;
         tx.prune_keys(slice, certain.minus(self.idempotency_retention)).await?;
+        tx.delete_events_older_than(certain.minus(EVENT_RETENTION), EVENTS_AT_ONCE).await?;
         if tick.is_multiple_of(TICKS_PER_HOUR) {
             tx.forget_whole_movement_quotas(certain).await?;
             tx.delete_unapproved_totals_older_than(certain.minus(WINDOW * 2)).await?;
             tx.delete_sessions_older_than(certain.minus(SESSION_RETENTION)).await?;
-            tx.delete_events_older_than(certain.minus(EVENT_RETENTION)).await?;
             tx.delete_api_keys_older_than(certain.minus(SESSION_RETENTION)).await?;
         }
         Ok(())

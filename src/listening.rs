@@ -25,6 +25,8 @@ const GRACE: Duration = Duration::from_secs(30);
 pub const MAX_OF_A_CALLER: usize = 10;
 /// The most streams of all callers. Each looks at the database for what happens to its caller.
 const MAX_STREAMS: usize = 1_000;
+/// Of them those that are kept for people and programs that work at the bank, however many customers listen.
+const KEPT_FOR_WORK: usize = 100;
 
 /// Clones share it.
 #[derive(Clone)]
@@ -87,11 +89,12 @@ impl Listening {
     }
 
     /// Counts one more stream; None when there is no room for it.
-    pub fn begin(&self, caller: Uuid) -> Option<Listener> {
+    pub fn begin(&self, caller: Uuid, works_here: bool) -> Option<Listener> {
         let mut streams = self.0.streams.lock().unwrap_or_else(PoisonError::into_inner);
         let all: usize = streams.values().sum();
         let of_caller = streams.get(&caller).copied().unwrap_or_default();
-        if all >= MAX_STREAMS || of_caller >= MAX_OF_A_CALLER {
+        let most = if works_here { MAX_STREAMS } else { MAX_STREAMS - KEPT_FOR_WORK };
+        if all >= most || of_caller >= MAX_OF_A_CALLER {
             return None;
         }
         streams.insert(caller, of_caller + 1);
@@ -131,12 +134,16 @@ mod tests {
     #[test]
     fn so_many_streams_and_few_of_one_caller() {
         let listening = Listening::default();
-        let mut all: Vec<_> = (0..MAX_OF_A_CALLER).map(|_| listening.begin(Uuid::nil()).expect("room")).collect();
-        assert!(listening.begin(Uuid::nil()).is_none() && listening.has_streams());
-        let others = (MAX_OF_A_CALLER..MAX_STREAMS).map(|caller| Uuid::from_u128(caller as u128));
-        all.extend(others.map(|caller| listening.begin(caller).expect("room")));
-        assert!(listening.begin(Uuid::from_u128(1)).is_none());
+        let caller = |number: usize| Uuid::from_u128(number as u128);
+        let begin = |number: usize, works_here| listening.begin(caller(number), works_here);
+        let mut all: Vec<_> = (0..MAX_OF_A_CALLER).map(|_| begin(0, false).expect("room")).collect();
+        assert!(begin(0, false).is_none() && listening.has_streams());
+        let for_customers = MAX_STREAMS - KEPT_FOR_WORK;
+        all.extend((MAX_OF_A_CALLER..for_customers).map(|number| begin(number, false).expect("room")));
+        assert!(begin(1, false).is_none());
+        all.extend((for_customers..MAX_STREAMS).map(|number| begin(number, true).expect("room")));
+        assert!(begin(1, true).is_none());
         all.clear();
-        assert!(!listening.has_streams() && listening.begin(Uuid::nil()).is_some());
+        assert!(!listening.has_streams() && begin(0, false).is_some());
     }
 }

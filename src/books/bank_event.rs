@@ -1,21 +1,16 @@
 //! Events: what has happened, for programs that listen. Each tells one account's side.
 
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::account_number::AccountNumber;
+use crate::schema::{scalar_schema, string};
 
 /// Declares the kinds, each with its name as stored and on the wire.
 macro_rules! event_kinds {
     ($($(#[doc = $doc:literal])+ $kind:ident = $name:literal,)*) => {
-        /// The kind of an event. `transaction.posted`: a movement has changed the balance. `transaction.reversed`: a
-        /// movement was undone, by the one that the event shows. `hold.created`, `hold.captured`, `hold.released`: money
-        /// was held, moved, or let go; a hold that expires makes no event. `approval.requested`, `approval.approved`,
-        /// `approval.rejected`: for those who work at the bank. `account.opened`, `account.frozen`, `account.released`,
-        /// `account.closed`: what became of the account. `limit.set`: the bank or the owner has set its limits.
-        /// `balance.below`: a movement has taken the balance below the account's `alert_below`.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
+        /// The kind of an event.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         pub enum EventKind {
             $($(#[doc = $doc])+ #[serde(rename = $name)] $kind,)*
         }
@@ -67,6 +62,18 @@ event_kinds! {
     /// A movement has taken the balance below what the account's owner has named.
     BalanceBelow = "balance.below",
 }
+
+// The derive does not see the names, which the macro brings.
+scalar_schema!(
+    EventKind,
+    "The kind of an event. `transaction.posted`: a movement has changed the balance. `transaction.reversed`: a movement was \
+     undone, by the one that the event shows. `hold.created`, `hold.captured`, `hold.released`: money was held, moved, or let \
+     go; a hold that expires makes no event. `approval.requested`, `approval.approved`, `approval.rejected`: for those who work \
+     at the bank. `account.opened`, `account.frozen`, `account.released`, `account.closed`: what became of the account. \
+     `limit.set`: the bank or the owner has set its limits. `balance.below`: a movement has taken the balance below the \
+     account's `alert_below`.",
+    string().enum_values(Some(EventKind::ALL.iter().map(|kind| kind.name())))
+);
 
 /// Something that has happened to an account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -53,10 +53,10 @@ impl Command {
         }
     }
 
-    /// The API key that it came with, if the amount counts against a limit of that. A capture moves what its hold has
-    /// counted.
+    /// The API key that it came with, if the amount counts against a limit of that. A hold moves nothing yet: its capture
+    /// counts, whoever has made the hold.
     pub fn limited_key(&self) -> Option<KeyBounds> {
-        self.requester.key.filter(|key| key.per_day.is_some() && self.step != Step::Capture)
+        self.requester.key.filter(|key| key.per_day.is_some() && !matches!(self.step, Step::Hold { .. }))
     }
 
     /// Whether the tags that it brings are new: those of a hold that is captured, and of what is approved, are stored

@@ -29,7 +29,7 @@ pub struct EventHead {
 }
 
 /// Whose events are wanted. What is None does not count.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct EventFilter {
     pub owner_id: Option<Uuid>,
     pub account_number: Option<AccountNumber>,
@@ -167,12 +167,15 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Deletes events from before `before`.
-    pub async fn delete_events_older_than(&mut self, before: Timestamp) -> sqlx::Result<u64> {
-        in_transaction!(self, conn => sqlx::query("delete from events where created_at < $1")
-            .bind(before)
-            .execute(conn)
-            .await
-            .map(|done| done.rows_affected()))
+    /// Deletes events from before `before`, among the oldest `most`.
+    pub async fn delete_events_older_than(&mut self, before: Timestamp, most: i64) -> sqlx::Result<u64> {
+        in_transaction!(self, conn => sqlx::query(
+            "delete from events where created_at < $1 and position < (select min(position) from events) + $2",
+        )
+        .bind(before)
+        .bind(most)
+        .execute(conn)
+        .await
+        .map(|done| done.rows_affected()))
     }
 }

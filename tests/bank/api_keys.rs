@@ -229,17 +229,20 @@ bank_tests! {
         let answers = join_all((0..30).map(send)).await;
         let booked = answers.iter().filter(|answer| answer.status == 201).count();
         assert_eq!(booked, 10, "{:?}", answers.iter().map(|answer| answer.status).collect::<Vec<_>>());
-        // So do the items of one batch, and what is held counts when it is held.
+        // So do the items of one batch, and what is held counts when it is captured, whoever has made the hold.
         let key = Key::create(&ada, json!({"name": "Till", "scopes": ["move"], "per_day": "10"})).await;
         let one = json!({"type": "withdrawal", "account_number": ada.account, "amount": "4"});
         let batch = json!({"transactions": [one, one, one]});
         let batch = key.post("/transactions/batch", batch).send().await.expect_status(200);
         let booked = batch.body["data"].as_array().expect("a list").iter();
         assert_eq!(booked.filter(|it| it["status"] == 201).count(), 2, "{}", batch.body);
-        let hold = json!({"account_number": ada.account, "amount": "2"});
-        let hold = key.post("/holds", hold).send().await.expect_status(201).text_at("/id");
+        let hold = |amount: &str| json!({"account_number": ada.account, "amount": amount});
+        let own = key.post("/holds", hold("2")).send().await.expect_status(201).text_at("/id");
+        let of_owner = ada.post("/holds", hold("500")).send().await.expect_status(201).text_at("/id");
+        let capture = |id: &str| key.post(&format!("/holds/{id}/capture"), json!({})).send();
+        capture(&of_owner).await.expect_problem(409, "api_key_limit_exceeded");
+        capture(&own).await.expect_status(201);
         key.withdraw(&ada.account, "1").await.expect_problem(409, "api_key_limit_exceeded");
-        key.post(&format!("/holds/{hold}/capture"), json!({})).send().await.expect_status(201);
         twin.close().await;
     }
 
@@ -292,6 +295,10 @@ bank_tests! {
         let elsewhere = Key::create(&ada, from(json!(["192.0.2.0/24", "2001:db8::1"]))).await;
         elsewhere.get("/me").send().await.expect_problem(403, "api_key_network");
         create(&ada, from(json!(["here"]))).await.expect_problem(422, "network_malformed");
+        // An IPv4 address may be written as IPv6 maps it.
+        let mapped = Key::create(&ada, from(json!(["::ffff:127.0.0.1"]))).await;
+        mapped.get("/me").send().await.expect_status(200);
+        create(&ada, from(json!(["::ffff:0:0/90"]))).await.expect_problem(422, "network_malformed");
     }
 
     async fn a_key_may_what_its_users_role_allows_today(bank: &TestBank) {

@@ -174,7 +174,13 @@ bank_tests! {
         let at_twin =
             |query: &str| bank.request_to(address, Method::GET, &format!("/events{query}")).bearer(&ada.token);
         at_twin(&format!("?after={last}")).send().await.expect_problem(410, "events_missed");
-        assert_eq!(at_twin("").send().await.expect_status(200).text_at("/last_id"), last);
+        // Without it, the list begins behind the gap, and goes on from there.
+        let begun = at_twin("?limit=1").send().await.expect_status(200);
+        assert_eq!(begun.body["last_id"], Value::Null);
+        ada.deposit("1").await.expect_status(201);
+        let next = at_twin("?limit=1").send().await.expect_status(200);
+        assert_eq!(kinds(&next), ["transaction.posted"]);
+        at_twin(&format!("?after={}", next.text_at("/last_id"))).send().await.expect_status(200);
         twin.close().await;
     }
 
@@ -257,6 +263,28 @@ bank_tests! {
         stream.expect("transaction.posted").await;
         ada.request(Method::DELETE, &format!("/me/api_keys/{}", key.text_at("/id"))).send().await.expect_status(204);
         assert_eq!(stream.next().await, None);
+    }
+
+    /// By a session or a key, a role that is taken away and a freeze end what only the role may see.
+    async fn a_stream_ends_with_the_role_that_it_shows_by(bank: &TestBank) {
+        let (admin, ada) = (bank.employee("admin").await, bank.customer().await);
+        for (what, body) in [("role", json!({"role": "customer"})), ("status", json!({"status": "frozen"}))] {
+            let clerk = bank.employee("staff").await;
+            let key = json!({"name": "Listener", "scopes": ["read", "staff"]});
+            let key = clerk.post("/me/api_keys", key).send().await.expect_status(201).text_at("/api_key");
+            let mut by_session = Stream::open(bank.address, &clerk.token, None, "").await;
+            let mut by_key = Stream::open(bank.address, &key, None, "").await;
+            ada.deposit("1").await.expect_status(201);
+            by_session.expect("transaction.posted").await;
+            by_key.expect("transaction.posted").await;
+            let id = clerk.get("/me").send().await.text_at("/id");
+            let changed = admin.request(Method::PUT, &format!("/users/{id}/{what}")).json(body).send().await;
+            changed.expect_status(200);
+            ada.deposit("2").await.expect_status(201);
+            for stream in [&mut by_session, &mut by_key] {
+                assert_eq!(stream.next().await, None, "{what}");
+            }
+        }
     }
 
     async fn a_movement_below_the_alert_is_told_of(bank: &TestBank) {

@@ -121,6 +121,23 @@ bank_tests! {
         assert_eq!(accounts.body["data"][0]["currency"], "EUR");
     }
 
+    async fn an_invitation_opens_no_role(bank: &TestBank) {
+        let (clerk, admin) = (bank.employee("staff").await, bank.employee("admin").await);
+        for role in ["staff", "auditor", "admin"] {
+            let person = json!({"name": "Boss", "email": format!("{role}.{}", clerk.email)});
+            let made = clerk.post("/users", person).send().await.expect_status(201);
+            let id = made.text_at("/user/id");
+            let give = admin.request(Method::PUT, &format!("/users/{id}/role")).json(json!({"role": role}));
+            give.send().await.expect_status(200);
+            set_by(bank, &made.text_at("/invitation/token"), NEW_PASSWORD)
+                .await
+                .expect_problem(404, "password_link_not_found");
+            ask_for_link(&clerk, &id).await.expect_problem(403, "role_required");
+            let link = ask_for_link(&admin, &id).await.expect_status(200).text_at("/token");
+            set_by(bank, &link, NEW_PASSWORD).await.expect_status(204);
+        }
+    }
+
     async fn staff_open_accounts_for_customers(bank: &TestBank) {
         let (clerk, ada, auditor) =
             (bank.employee("staff").await, bank.customer().await, bank.employee("auditor").await);

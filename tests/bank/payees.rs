@@ -49,6 +49,11 @@ bank_tests! {
         let no = ("no_match".to_owned(), Value::Null);
         assert_eq!(result(&bob, &ada.account, "Charles Babbage").await, no);
         assert_eq!(result(&bob, "10000000000180", "Ada Lovelace").await, no);
+        // A closed account takes no money.
+        let closed = ada.open_account(json!({})).await.expect_status(201).text_at("/account_number");
+        assert_eq!(result(&bob, &closed, "Ada Lovelace").await.0, "match");
+        ada.request(Method::DELETE, &format!("/accounts/{closed}")).send().await.expect_status(204);
+        assert_eq!(result(&bob, &closed, "Ada Lovelace").await, no);
         // Who takes no part looks like somebody else.
         ada.request(Method::PATCH, "/me").json(json!({"name_check": false})).send().await.expect_status(200);
         assert_eq!(ada.get("/me").send().await.expect_status(200).body["name_check"], json!(false));

@@ -58,6 +58,14 @@ BEYOND_THE_SCHEMA_OF = {
     "take_statement": {"date_malformed"},  # the pattern lets a 31st of February pass
     "refresh": {"missing_field", "unknown_field"},  # the header says whether the token is in the cookie
     "prove": {"missing_field", "unknown_field"},  # password or code, one of them
+    # the clock, the role and what accounts the caller has; and not all that looks like a network is one
+    "create_api_key": {
+        "expires_in_the_past",
+        "scope_above_role",
+        "staff_scope_with_accounts",
+        "account_not_found",
+        "network_malformed",
+    },
     "update_me": {"current_password_required"},  # for a new address, not for a new name
 }
 
@@ -72,7 +80,16 @@ MAX_GUESSES = 9
 # and what cannot be seen beyond the Basic Multilingual Plane, which no pattern can name for every reader of patterns.
 MAY_HIDE = re.compile("[\u180b-\u180f\u200c\u200d\ufe00-\ufe0f\U00010000-\U0010ffff]")
 
-FOR_ADMINS = {"set_role", "open_bank_account", "end_sessions_of_user", "reset_second_factor", "list_audit_records", "take_audit_log_as_csv"}
+FOR_ADMINS = {
+    "set_role",
+    "open_bank_account",
+    "end_sessions_of_user",
+    "reset_second_factor",
+    "list_audit_records",
+    "take_audit_log_as_csv",
+    "list_api_keys_of_user",
+    "revoke_api_keys_of_user",
+}
 
 
 class Caller:

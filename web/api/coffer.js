@@ -432,8 +432,8 @@ export class Coffer extends EventTarget {
   events = (query, options) => this.#get('events', { ...query }, options);
 
   /**
-   * Tells of each event as it happens, until the signal ends it. When the stream breaks off, it goes on where that ended, so
-   * that none is missed.
+   * Tells of each event as it happens, until the signal ends it. When the stream breaks off, it goes on behind the last event
+   * that it has told of, so that none is missed; before the first one it knows no place to go on from, unless `after` is one.
    * @param {(event: BankEvent) => unknown} onEvent awaited before the next one
    * @param {EventFilter & {signal: AbortSignal, after?: string}} options `after`: the `id` of the last event that is known
    * @returns {Promise<void>} when the signal has ended it
@@ -454,7 +454,7 @@ export class Coffer extends EventTarget {
       } catch (error) {
         if (signal.aborted) return;
         const isFinal = error instanceof ProblemError && !mayPassLater(error.status);
-        if (isFinal || !(error instanceof CofferError || error instanceof TypeError)) throw error;
+        if (isFinal || !(error instanceof CofferError)) throw error;
       }
       failures += 1;
       await pause(Math.min(LONGEST_PAUSE_MS * failures, MOST_PAUSE_MS), signal).catch(() => {});
@@ -1292,9 +1292,12 @@ function mayPassLater(status) {
 async function* eventsOf(response) {
   const reader = /** @type {ReadableStream<Uint8Array>} */ (response.body).getReader();
   const decoder = new TextDecoder();
+  const broken = (/** @type {unknown} */ cause) => {
+    throw new NetworkError('The stream of events broke off.', { cause });
+  };
   let text = '';
   for (;;) {
-    const { done, value } = await reader.read();
+    const { done, value } = await reader.read().catch(broken);
     if (done) return;
     text += decoder.decode(value, { stream: true });
     const blocks = text.split('\n\n');

@@ -48,7 +48,7 @@ const STREAMED_AT_ONCE: u32 = 100;
 /// How often a stream looks for what other instances have written.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How often a stream asks whether its caller may still listen.
-const ASK_EVERY: Duration = Duration::from_secs(5);
+const CHECK_RIGHTS_EVERY: Duration = Duration::from_secs(5);
 /// A line that says nothing, so that no proxy takes the stream for dead.
 const KEEP_ALIVE_EVERY: Duration = Duration::from_secs(15);
 /// How soon a client should come back whose stream has ended.
@@ -150,6 +150,10 @@ pub async fn list(State(app): State<App>, context: RequestContext, caller: Calle
     if app.listening.is_to_be_extended(now) {
         app.listen(now).await?;
     }
+    if !was_listening {
+        // Until every instance writes events, so that none is missing behind the answer.
+        tokio::time::sleep(HEARD_WITHIN).await;
+    }
     let after = match asked.after() {
         Some(id) => Some((id, place_of(&app, id).await?)),
         None => None,
@@ -162,15 +166,13 @@ pub async fn list(State(app): State<App>, context: RequestContext, caller: Calle
             Ok(Json::<_>(page).into_response())
         }
         true => {
-            let listener = app.listening.begin(caller.user_id).ok_or_else(too_many_streams)?;
+            let listener =
+                app.listening.begin(caller.user_id, caller.role.reads_any_account()).ok_or_else(too_many_streams)?;
             if caller.role.reads_any_account() {
                 let look = context.event(Action::EventsStreamed);
                 app.viewed(asked.query.account_number.into_iter().fold(look, AuditEvent::about))?;
             } else {
                 context.set_on_record();
-            }
-            if !was_listening {
-                tokio::time::sleep(HEARD_WITHIN).await;
             }
             let place = match after {
                 Some((_, place)) => place,
@@ -262,7 +264,11 @@ async fn page(
     after: Option<(Uuid, i64)>,
     limit: u32,
 ) -> Result<EventPage> {
-    let (last_id, place) = after.map_or((None, 0), |(id, place)| (Some(id), place));
+    let (last_id, place) = match after {
+        Some((id, place)) => (Some(id), place),
+        // What lies before a gap would lead to it, and there it is refused to go on.
+        None => (None, app.db.event_head().await?.first_position - 1),
+    };
     let found = app.db.events_after(place, filter, LOOKED_THROUGH + 1).await?;
     let mut page = EventPage { data: Vec::new(), has_more: false, last_id };
     for (index, event) in found.iter().enumerate() {
@@ -339,7 +345,7 @@ struct Streaming {
     /// Of the last event that was looked at.
     place: i64,
     written: watch::Receiver<u64>,
-    asked_at: Instant,
+    checked_at: Instant,
     /// Events that are read and not sent yet, the last one first.
     ready: Vec<sse::Event>,
 }
@@ -362,7 +368,7 @@ fn stream_of(
         context,
         place,
         written,
-        asked_at: Instant::now(),
+        checked_at: Instant::now(),
         ready: vec![sse::Event::default().retry(COME_BACK_AFTER).comment("listening")],
     };
     Sse::new(events_of(streaming)).keep_alive(KeepAlive::new().interval(KEEP_ALIVE_EVERY)).into_response()
@@ -385,12 +391,6 @@ impl Streaming {
     /// Reads what has happened, or waits for it. False when the stream ends: the caller may listen no longer, the bank closes,
     /// or the database does not answer. The client comes back.
     async fn goes_on(&mut self) -> bool {
-        if self.asked_at.elapsed() >= ASK_EVERY {
-            if Caller::from_request_parts(&mut self.parts, &self.app).await.is_err() {
-                return false;
-            }
-            self.asked_at = Instant::now();
-        }
         // Marked as seen before the look, so that what is written meanwhile wakes.
         self.written.borrow_and_update();
         let found = match self.app.db.events_after(self.place, self.filter, i64::from(STREAMED_AT_ONCE)).await {
@@ -400,10 +400,23 @@ impl Streaming {
                 return false;
             }
         };
-        if found.is_empty() {
-            return self.wait().await;
+        // Looked at last, so that nothing is sent that was read with a right that has gone meanwhile.
+        let is_due = !found.is_empty() || self.checked_at.elapsed() >= CHECK_RIGHTS_EVERY;
+        if is_due && !self.may_listen().await {
+            return false;
         }
-        self.ready_to_send(&found).await
+        match found.is_empty() {
+            true => self.wait().await,
+            false => self.ready_to_send(&found).await,
+        }
+    }
+
+    /// Whether the caller still sees what the stream shows: roles change, people are frozen, and sessions and keys end.
+    async fn may_listen(&mut self) -> bool {
+        self.checked_at = Instant::now();
+        let Ok(caller) = Caller::from_request_parts(&mut self.parts, &self.app).await else { return false };
+        let filter = filter_of(&self.app, caller, self.filter.account_number).await;
+        filter.is_ok_and(|filter| filter == self.filter)
     }
 
     async fn wait(&mut self) -> bool {

@@ -154,7 +154,10 @@ pub async fn set_role(
     }
     let change = format!("{} to {}", user.role.name(), role.name());
     let user = User { role, ..user };
-    let changed_at = tx.set_standing(user.id, user.standing(), Timestamp::now()).await?;
+    let now = Timestamp::now();
+    let changed_at = tx.set_standing(user.id, user.standing(), now).await?;
+    // Whoever made the link could set the password of somebody with a role.
+    tx.end_password_link(user.id, now).await?;
     records.push(context.event(Action::RoleChanged).on(user.id).detail(change));
     tx.append_to_audit_log(&records).await?;
     Ok((user, changed_at))

@@ -104,7 +104,9 @@ pub async fn create_link(
         return Err(Error::conflict(ProblemCode::ServiceUser, detail));
     }
     let last = tx.password_link(id).await?;
-    let is_invited = last.is_some_and(|link| link.is_invitation && link.used_at.is_none());
+    let is_unused = last.is_some_and(|link| link.is_invitation && link.used_at.is_none());
+    // Whoever has a role by now is no newcomer any more: staff would take it over.
+    let is_invited = is_unused && user.role == Role::Customer;
     if is_invited {
         return issue(&context, tx, &user, Reason::Invited, &address).await;
     }

@@ -17,6 +17,7 @@ use crate::api::http::extract::{Json, PathParam, Query};
 use crate::api::http::fields::PayeeId;
 use crate::api::http::page::{self, Limit, Page};
 use crate::api::people::users;
+use crate::books::account::AccountStatus;
 use crate::db::errors;
 use crate::db::payees::Payee;
 use crate::names::{Likeness, compare};
@@ -197,6 +198,8 @@ pub async fn check_name(
 ) -> Result<Json<NameCheck>> {
     app.auth.name_checks.take(caller.user_id)?;
     let account = app.db.account(request.account_number).await?;
+    // A closed account takes no money, so that nobody's name belongs to it.
+    let account = account.filter(|account| account.status != AccountStatus::Closed);
     let owner = match account.and_then(|account| account.owner_id) {
         Some(id) => app.db.user(id).await?.filter(|user| user.name_check),
         None => None,

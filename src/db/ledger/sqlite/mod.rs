@@ -317,7 +317,6 @@ impl<'a> SqliteBatch<'a> {
         self.write_each(WRITE_HEARTBEAT, [(writer, now)]).map(|_| ())
     }
 
-    /// Nobody else can write until the end of the transaction: reading the head is enough.
     pub fn append_events(&self, events: &[BankEvent], now: Timestamp) -> sqlx::Result<()> {
         let take = "update event_head set position = position + ?1 where id = 1 returning position";
         let last = self.find_each(take, [(events.len() as i64,)], |row| row.get(0))?;
@@ -333,6 +332,7 @@ impl<'a> SqliteBatch<'a> {
         .map(|_| ())
     }
 
+    /// Nobody else can write until the end of the transaction: reading the head is enough.
     pub fn append_to_audit_log(&self, events: &[Event]) -> sqlx::Result<()> {
         let head = self.find_each("select sequence, hash from audit_head where id = ?", [(1,)], |row| {
             Ok(AuditHead { sequence: row.get(0)?, hash: row.get(1)? })
