@@ -156,6 +156,9 @@ bank_tests! {
         events(&bob, &format!("&account_number={}", ada.account)).await.expect_problem(404, "account_not_found");
         events(&ada, "&type=nonsense").await.expect_problem(422, "unknown_value");
         events(&ada, "&after=nonsense").await.expect_problem(422, "id_malformed");
+        let with_header = |value: &'static str| ada.get("/events").header("last-event-id", value).send();
+        with_header("0").await.expect_problem(422, "id_malformed");
+        with_header("").await.expect_status(200);
         events(&ada, "&after=019a8f3e-7c4b-7d21-9b1e-2f6a5c0d4e88").await.expect_problem(410, "events_missed");
         ada.get("/events").header("accept", "image/png").send().await.expect_problem(406, "not_acceptable");
     }

@@ -66,6 +66,7 @@ BEYOND_THE_SCHEMA_OF = {
         "account_not_found",
         "network_malformed",
     },
+    "list_events": {"id_malformed"},  # as if_match_malformed: whatever the header's format
     "update_me": {"current_password_required"},  # for a new address, not for a new name
 }
 

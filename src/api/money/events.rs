@@ -215,8 +215,9 @@ impl Asked {
     }
 }
 
+/// None for an empty one, too, which is how a client says that it knows of no event (HTML, section 9.2.4).
 fn last_event_id(headers: &HeaderMap) -> Result<Option<Uuid>> {
-    let Some(value) = headers.get(LAST_EVENT_ID) else { return Ok(None) };
+    let Some(value) = headers.get(LAST_EVENT_ID).filter(|value| !value.is_empty()) else { return Ok(None) };
     let id = value.to_str().ok().and_then(|text| Uuid::try_parse(text).ok());
     let malformed = || Error::invalid("Last-Event-ID", ProblemCode::IdMalformed, "send the id of an event, a UUID");
     id.map(Some).ok_or_else(malformed)
