@@ -12,7 +12,7 @@ use crate::auth::passwords::{self, NewPassword, Password};
 use crate::books::audit_event::{Action, Event};
 use crate::db::Db;
 use crate::db::api_keys::ApiKey;
-use crate::db::users::{Role, Standing, User, UserStatus};
+use crate::db::users::{Role, Standing, User};
 use crate::email::Email;
 use crate::text;
 use crate::timestamp::Timestamp;
@@ -52,19 +52,8 @@ pub async fn create(
     };
     let password = Password::from(generated.clone().or(password).unwrap_or_default());
     let password = NewPassword::try_from(password).map_err(|error| in_words(&error))?;
-    let user = User {
-        id: Uuid::now_v7(),
-        name: "Admin".to_owned(),
-        email: email.into(),
-        role: Role::Admin,
-        status: UserStatus::Active,
-        created_at: Timestamp::now(),
-        is_service: false,
-        password_hash: passwords::hash_now(&password.into())?,
-        confirm_above: None,
-        second_factor: false,
-        name_check: true,
-    };
+    let password_hash = passwords::hash_now(&password.into())?;
+    let user = User::new("Admin".to_owned(), email.into(), Role::Admin, password_hash);
     let mut tx = db.begin().await?;
     tx.insert_user(&user).await?;
     tx.append_to_audit_log(&[Event::at(Action::AdminCreated, Timestamp::now()).on(user.id)]).await?;
@@ -82,19 +71,8 @@ pub async fn create_service(db: &Db, email: &str, role: Role) -> Result<(), AnyE
         return Err(format!("{} is somebody's address already: a program has one of its own", email.as_str()).into());
     }
     let nobodys_password = Password::from(passwords::generate()?);
-    let user = User {
-        id: Uuid::now_v7(),
-        name: SERVICE_NAME.to_owned(),
-        email: email.into(),
-        role,
-        status: UserStatus::Active,
-        created_at: Timestamp::now(),
-        is_service: true,
-        password_hash: passwords::hash_now(&nobodys_password)?,
-        confirm_above: None,
-        second_factor: false,
-        name_check: true,
-    };
+    let password_hash = passwords::hash_now(&nobodys_password)?;
+    let user = User { is_service: true, ..User::new(SERVICE_NAME.to_owned(), email.into(), role, password_hash) };
     let mut tx = db.begin().await?;
     tx.insert_user(&user).await?;
     let event = Event::at(Action::ServiceUserCreated, Timestamp::now()).on(user.id).detail(role.name());

@@ -21,7 +21,7 @@ use crate::books::movement::Movement;
 use crate::books::tags::{Pairs, Tags};
 use crate::books::texts::Texts;
 use crate::committer::Committer;
-use crate::db::users::{Role, User, UserStatus};
+use crate::db::users::{Role, User};
 use crate::db::{Db, Tx, errors};
 use crate::listening::Listening;
 use crate::money::{Amount, Currency};
@@ -183,16 +183,8 @@ async fn open_accounts(db: &Db) -> Result<(User, Accounts), AnyError> {
     let opened_at = moment(since, 8 * 60);
     let user = User {
         id: id_of(opened_at),
-        name: NAME.to_owned(),
-        email: EMAIL.to_owned(),
-        role: Role::Customer,
-        status: UserStatus::Active,
         created_at: opened_at,
-        is_service: false,
-        password_hash: NO_PASSWORD.to_owned(),
-        confirm_above: None,
-        second_factor: false,
-        name_check: true,
+        ..User::new(NAME.to_owned(), EMAIL.to_owned(), Role::Customer, NO_PASSWORD.to_owned())
     };
     let mut tx = db.begin().await?;
     if tx.has_customers().await? {

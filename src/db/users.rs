@@ -111,6 +111,23 @@ impl Role {
 }
 
 impl User {
+    /// Somebody who joins the bank now.
+    pub fn new(name: String, email: String, role: Role, password_hash: String) -> Self {
+        Self {
+            id: Uuid::now_v7(),
+            name,
+            email,
+            role,
+            status: UserStatus::Active,
+            created_at: Timestamp::now(),
+            is_service: false,
+            password_hash,
+            confirm_above: None,
+            second_factor: false,
+            name_check: true,
+        }
+    }
+
     pub fn standing(&self) -> Standing {
         Standing {
             role: self.role,

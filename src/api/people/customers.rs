@@ -26,7 +26,7 @@ use crate::auth::password_links::{self, Reason};
 use crate::auth::passwords::{self, Password};
 use crate::books::audit_event::Action;
 use crate::db::user_notes::UserNote;
-use crate::db::users::{Role, User, UserStatus};
+use crate::db::users::{Role, User};
 use crate::email::Email;
 use crate::money::CurrentCurrency;
 use crate::text::{Name, NoteText};
@@ -104,19 +104,7 @@ pub async fn create(
     app.disk.refuse_if_reached()?;
     let nobodys_password = Password::from(passwords::generate().map_err(sessions::no_random_numbers)?);
     let password_hash = app.auth.passwords.hash(nobodys_password, &context.asker(Purpose::Proof)).await?;
-    let user = User {
-        id: Uuid::now_v7(),
-        name: request.name.into(),
-        email: request.email.into(),
-        role: Role::Customer,
-        status: UserStatus::Active,
-        created_at: Timestamp::now(),
-        is_service: false,
-        password_hash,
-        confirm_above: None,
-        second_factor: false,
-        name_check: true,
-    };
+    let user = User::new(request.name.into(), request.email.into(), Role::Customer, password_hash);
     let currency = request.currency.map_or(app.default_currency, Into::into);
     let mut tx = app.db.begin().await?;
     let account = users::insert_customer(&app, &context, &mut tx, &user, currency, caller.user_id).await?;

@@ -23,7 +23,7 @@ use crate::auth::passwords::{self, NewPassword, Password};
 use crate::books::account::Account;
 use crate::books::audit_event::Action;
 use crate::books::bank_event::{BankEvent, EventKind};
-use crate::db::users::{Role, User, UserStatus};
+use crate::db::users::{Role, User};
 use crate::db::{Tx, errors};
 use crate::email::Email;
 use crate::limits::network_of;
@@ -136,19 +136,7 @@ pub async fn create_account(
         app.auth.sign_ups.take(network_of(context.address()))?;
     }
     let password_hash = app.auth.passwords.hash(request.password.into(), &context.asker(Purpose::SignUp)).await?;
-    let user = User {
-        id: Uuid::now_v7(),
-        name,
-        email,
-        role: Role::Customer,
-        status: UserStatus::Active,
-        created_at: Timestamp::now(),
-        is_service: false,
-        password_hash,
-        confirm_above: None,
-        second_factor: false,
-        name_check: true,
-    };
+    let user = User::new(name, email, Role::Customer, password_hash);
     let currency = request.currency.map_or(app.default_currency, Into::into);
 
     let mut tx = app.db.begin().await?;
