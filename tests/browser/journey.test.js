@@ -183,7 +183,7 @@ describe('a customer', () => {
 
   test('changes name, address and password', async () => {
     await ada.go('#/profile', 'Profile');
-    await page.locator('.rows').waitFor();
+    await page.getByRole('list', { name: 'Sessions' }).waitFor();
     await look(page, '16-profile');
     await page.getByLabel('Name', { exact: true }).fill('Ada King');
     await page.getByRole('button', { name: 'Save' }).click();
