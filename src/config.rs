@@ -210,6 +210,17 @@ pub struct Settings {
           value_parser = parse_origin)]
     pub cors_origins: Vec<HeaderValue>,
 
+    /// Networks of your own that webhooks may reach, also without TLS: addresses or networks, separated by commas. Default:
+    /// none, webhooks lead to public addresses alone
+    #[arg(long, env = "COFFER_WEBHOOK_NETWORKS", global = true, value_name = "NETWORKS", value_delimiter = ',',
+          value_parser = parse_network)]
+    pub webhook_networks: Vec<IpNet>,
+
+    /// Certificates in PEM of further authorities whose word counts when the bank connects to a webhook, beside those that
+    /// browsers trust
+    #[arg(long, env = "COFFER_CA_FILE", global = true, value_name = "FILE")]
+    pub ca_file: Option<PathBuf>,
+
     /// PostgreSQL only: connections for reading
     #[arg(long, env = "COFFER_DATABASE_CONNECTIONS", global = true, default_value_t = 8, value_name = "COUNT",
           value_parser = number(1..=1_000_u32))]

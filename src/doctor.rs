@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 
 use crate::account_number::AccountNumber;
 use crate::auth::factor_keys::FactorKeys;
+use crate::auth::second_factor;
 use crate::bank_account::{BankAccount, BankAccountKind, OpenedBankAccount};
 use crate::books::account::GENESIS_HASH;
 use crate::books::account_limits::Limits;
@@ -116,6 +117,7 @@ pub async fn examine(db: &Db, mut report: impl FnMut(&Finding)) -> sqlx::Result<
     note(limit_changes(&mut tx).await?);
     note(api_keys(&mut tx).await?);
     note(events(&mut tx).await?);
+    note(webhooks(&mut tx).await?);
     for finding in audit_log(&mut tx).await? {
         note(finding);
     }
@@ -138,7 +140,7 @@ pub async fn examine_secrets(
     for stored in tx.all_secrets().await? {
         finding.counted += 1;
         let user = stored.user_id;
-        match keys.map(|keys| keys.open(user, &stored.secret)) {
+        match keys.map(|keys| keys.open::<{ second_factor::SECRET_BYTES }>(user, &stored.secret)) {
             Some(Some(_)) => {}
             Some(None) => finding.blame(format_args!("user {user}")),
             None => finding.blame("not looked at without COFFER_SECOND_FACTOR_KEY"),
@@ -209,6 +211,14 @@ async fn events(tx: &mut Tx<'_>) -> sqlx::Result<Finding> {
     let mut finding = Finding::new("events tell of what is in the books, each in its place", "events");
     finding.counted = tx.count_events().await? as u64;
     tx.visit_events_of_nothing(|id| finding.blame(format_args!("event {id}"))).await?;
+    Ok(finding)
+}
+
+/// Each has a secret that signs now, and got no deliveries of events that there are not.
+async fn webhooks(tx: &mut Tx<'_>) -> sqlx::Result<Finding> {
+    let mut finding = Finding::new("webhooks have their secrets, and are not ahead of the events", "webhooks");
+    finding.counted = tx.count_webhooks().await? as u64;
+    tx.visit_wrong_webhooks(|id| finding.blame(format_args!("webhook {id}"))).await?;
     Ok(finding)
 }
 

@@ -117,13 +117,15 @@ impl Housekeeping {
         Ok(())
     }
 
-    /// Reads until when events are wanted, and extends that for this process's streams and for the setting.
+    /// Reads until when events are wanted, and extends that for this process's streams, for webhooks and for the setting.
     async fn hear_of_listeners(&self, now: Timestamp) -> sqlx::Result<()> {
-        let (listening, is_listened) =
-            (&self.app.listening, self.app.always_events || self.app.listening.has_streams());
-        listening.set_until(self.app.db.event_head().await?.listening_until);
-        if is_listened && listening.is_to_be_extended(now) {
-            self.app.listen(now).await?;
+        let Self { app, .. } = self;
+        app.listening.set_until(app.db.event_head().await?.listening_until);
+        let is_to_be_extended = app.listening.is_to_be_extended(now);
+        if is_to_be_extended
+            && (app.always_events || app.listening.has_streams() || app.db.has_enabled_webhooks().await?)
+        {
+            app.listen(now).await?;
         }
         Ok(())
     }
@@ -218,6 +220,7 @@ impl Housekeeping {
         let slice = (now.as_micros() / TICK.as_micros() as i64) as u16;
         tx.prune_keys(slice, certain.minus(self.idempotency_retention)).await?;
         tx.delete_events_older_than(certain.minus(EVENT_RETENTION), EVENTS_AT_ONCE).await?;
+        tx.delete_old_deliveries(EVENTS_AT_ONCE).await?;
         if tick.is_multiple_of(TICKS_PER_HOUR) {
             tx.forget_whole_movement_quotas(certain).await?;
             tx.delete_unapproved_totals_older_than(certain.minus(WINDOW * 2)).await?;

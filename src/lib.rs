@@ -14,7 +14,7 @@
 //! Imports lead down only; `tests/bank/layers.rs` fails on any other.
 //!
 //! - The program: [`server`] opens the bank and serves it; an [`acceptor`] for each listener takes connections;
-//!   [`config`] has the settings; [`housekeeping`] does periodic work; [`admin`], [`demo`] and [`doctor`] carry out the
+//!   [`config`] has the settings; [`housekeeping`] does periodic work; the [`dispatcher`] sends events to webhooks; [`admin`], [`demo`] and [`doctor`] carry out the
 //!   commands of those names.
 //! - [`api`]: HTTP, in groups of resources: `money`, `people`, `docs`, and `http` for what they share, which imports none
 //!   of them. `money` and `people` are one floor and import each other: a person has accounts, and a movement may take a
@@ -29,7 +29,7 @@
 //! - [`problem_code`]: the one table of what can go wrong, explained; [`schema`]: how types describe themselves in
 //!   OpenAPI.
 //! - What is parsed once and right from then on: [`money`], [`account_number`], [`bank_account`], [`api_key`],
-//!   [`timestamp`], [`text`], [`names`] (how they compare), [`email`], [`web_origin`]; how far the [`clock`] can be trusted; one client's [`connection`] and its
+//!   [`timestamp`], [`text`], [`names`] (how they compare), [`email`], [`web_origin`]; where [`webhooks`] may lead and how their messages are signed; how far the [`clock`] can be trusted; one client's [`connection`] and its
 //!   [`presence`]; [`tls`], [`files`] (who may open the books and the secrets) and [`signals`] (what tells the bank to close).
 #![forbid(unsafe_code)]
 
@@ -50,6 +50,7 @@ pub mod connection_limits;
 pub mod db;
 pub mod demo;
 pub mod disk;
+pub mod dispatcher;
 pub mod doctor;
 pub mod email;
 pub mod files;
@@ -68,3 +69,4 @@ pub mod timestamp;
 pub mod tls;
 pub mod watches;
 pub mod web_origin;
+pub mod webhooks;

@@ -1,7 +1,7 @@
 //! Who listens to events, so that they are written only while somebody does, and who tells the listeners that there are new
 //! ones.
 //!
-//! A stream, a look at the log and the setting `COFFER_EVENTS=always` each make the bank write events for a day more: whoever
+//! A stream, a look at the log, a webhook and the setting `COFFER_EVENTS=always` each make the bank write events for a day more: whoever
 //! comes back within that has missed none. Until when stands in the database; each instance reads it twice a second, and goes on
 //! a little longer than it says, so that none stops while another one is just extending it.
 

@@ -101,6 +101,9 @@ problem_codes! {
     AccountsOpen = "accounts_open":
         "Nobody can leave the bank with open accounts.",
         "Close each of them with DELETE /accounts/{account_number}, then try again.";
+    AddressNotAllowed = "address_not_allowed":
+        "A webhook must not lead to this address.",
+        "Send an address that everybody can reach, by https; or ask whoever runs the bank to name its network in COFFER_WEBHOOK_NETWORKS.";
     AgainstByStaffOnly = "against_by_staff_only":
         "Which account of the bank's own is on the other side is for the bank to say, not for its customers.",
         "Leave `against` out: the money is then paid in or out in cash.";
@@ -242,6 +245,9 @@ problem_codes! {
     DateMalformed = "date_malformed":
         "This is neither a date nor a moment.",
         "Send a date such as 2026-01-31, or a date and time such as 2026-01-31T12:00:00Z; in a URL, write + as %2B.";
+    DeliveryNotFound = "delivery_not_found":
+        "No such event was delivered to this webhook, or is to be.",
+        "List the deliveries of the webhook.";
     DepositsByStaffOnly = "deposits_by_staff_only":
         "In this bank deposits are booked by its staff.",
         "Bring the money to them.";
@@ -269,6 +275,9 @@ problem_codes! {
     EmailTooLong = "email_too_long":
         "The address is longer than an e-mail address can be.",
         "Send at most 254 characters.";
+    EventTypesMalformed = "event_types_malformed":
+        "The list of types is empty, or has one twice.",
+        "Name at least one type, each once; leave the field out for all.";
     EventsMissed = "events_missed":
         "Events after this one were deleted after 30 days, or were not written because nobody listened.",
         "Read anew what you need to know, such as balances, and go on with events without `after`.";
@@ -542,6 +551,9 @@ problem_codes! {
     ReferenceTooLong = "reference_too_long":
         "The reference has more than 64 characters.",
         "Send at most 64 characters.";
+    ReplayUnderWay = "replay_under_way":
+        "Events are being sent anew to this webhook.",
+        "Look at the webhook, and ask again when `is_replaying` is false.";
     RequestTimeout = "request_timeout":
         "The request took too long to arrive.",
         "Send it again, in one go.";
@@ -668,6 +680,12 @@ problem_codes! {
     TooManyWaiting = "too_many_waiting":
         "More requests wait for an account to change (Prefer: wait), of one caller or of all, than the bank lets wait.",
         "Let some of them end, or leave the header Prefer out: then the answer comes at once.";
+    TooManyWebhookSecrets = "too_many_webhook_secrets":
+        "The webhook has got several secrets within a day, which all still sign.",
+        "Wait until the first of them has ended, 24 hours after it was replaced.";
+    TooManyWebhooks = "too_many_webhooks":
+        "The bank has as many webhooks as it may have.",
+        "Delete one that is not needed any more.";
     TransactionNotFound = "transaction_not_found":
         "There is no such movement on your accounts.",
         "GET /transactions?account_number= lists those that there are.";
@@ -689,6 +707,9 @@ problem_codes! {
     UnsupportedMediaType = "unsupported_media_type":
         "The body is not declared as JSON.",
         "Send the header \"Content-Type: application/json\".";
+    UrlMalformed = "url_malformed":
+        "This is no URL that a webhook can have.",
+        "Send one that begins with https:// and has no user, password or fragment.";
     UserFrozen = "user_frozen":
         "The bank has frozen you: you may look and sign out, but change nothing.",
         "Ask the bank.";
@@ -698,6 +719,12 @@ problem_codes! {
     ValidationFailed = "validation_failed":
         "Several fields must be corrected.",
         "`errors` names each of them, with what to send instead.";
+    WebhookDisabled = "webhook_disabled":
+        "The webhook is disabled, and nothing is sent to it.",
+        "Enable it, and ask again.";
+    WebhookNotFound = "webhook_not_found":
+        "There is no such webhook.",
+        "List the webhooks of the bank.";
     WholeUnitsMalformed = "whole_units_malformed":
         "This is no number of whole units.",
         "Send digits alone as a JSON string, such as \"500\", or null for none.";

@@ -8,7 +8,6 @@ use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, Promet
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
-use uuid::Uuid;
 
 use crate::acceptor::Acceptor;
 use crate::api::docs::postman;
@@ -17,7 +16,7 @@ use crate::api::http::edge::Edge;
 use crate::api::http::long_answers::LongAnswers;
 use crate::api::{App, app, router};
 use crate::audit::AuditLog;
-use crate::auth::factor_keys::FactorKeyError;
+use crate::auth::factor_keys::{FactorKeyError, Unreadable};
 use crate::auth::{Auth, CallerLimits};
 use crate::clock::Clock;
 use crate::committer::{Committer, Writers};
@@ -26,11 +25,14 @@ use crate::connection_limits::ConnectionLimits;
 use crate::db::claim::Claim;
 use crate::db::{ConnectError, Db, DefineUnitsError, errors};
 use crate::disk::DiskReserve;
+use crate::dispatcher::Dispatcher;
 use crate::housekeeping::Housekeeping;
 use crate::limits::movements::MovementLimits;
 use crate::listening::Listening;
-use crate::tls::{Certificate, TlsError};
+use crate::tls::{self, Certificate, TlsError};
 use crate::watches::Watches;
+use crate::webhooks::destinations::Destinations;
+use crate::webhooks::sender::Sender;
 
 /// File descriptors reserved for the database, the log and the runtime.
 const RESERVED_FILES: u64 = 128;
@@ -117,7 +119,7 @@ impl Bank {
         let secrets = settings.signing_secrets()?;
         let factor_keys = settings.factor_keys()?;
         let certificate = settings.certificate()?;
-        let tls = certificate.as_ref().map(Certificate::acceptor).transpose()?;
+        let acceptor = certificate.as_ref().map(Certificate::acceptor).transpose()?;
         warn_of_unapproved_deposits(settings);
         let db = Db::connect(&settings.database(true)?).await?;
         db.migrate().await?;
@@ -146,7 +148,7 @@ impl Bank {
             auth,
             default_currency,
             units: settings.units.clone(),
-            edge: Edge::new(settings.trusted_proxies.clone(), settings.address_rate, tls.is_some()),
+            edge: Edge::new(settings.trusted_proxies.clone(), settings.address_rate, acceptor.is_some()),
             origins: Origins::new(settings.cors_origins.clone()),
             audit,
             views: Default::default(),
@@ -160,6 +162,10 @@ impl Bank {
             long_answers: LongAnswers::new(settings.caller_rate > 0),
             watches,
             listening,
+            webhook_sender: Sender::new(
+                Destinations::new(settings.webhook_networks.clone()),
+                tls::client_config(settings.ca_file.as_deref())?,
+            ),
             always_events: settings.events == WriteEvents::Always,
             clock,
             metrics,
@@ -178,7 +184,7 @@ impl Bank {
                 settings.connections_per_network as usize,
                 settings.trusted_proxies.clone(),
             ),
-            tls,
+            tls: acceptor,
             shutdown_deadline: settings.shutdown_deadline(),
             housekeeping,
         })
@@ -201,6 +207,7 @@ impl Bank {
         let auth = app.auth.clone();
         let of_admin = ConnectionLimits::new(ADMIN_CONNECTIONS, 0, Vec::new());
         let admin = admin.map(|listener| (Acceptor::new(router::admin_router(app.clone()), None, of_admin), listener));
+        let dispatcher = tokio::spawn(Dispatcher::new(&app).run());
         let acceptor = Acceptor::new(router::router(app), tls, connection_limits);
         let housekeeping = tokio::spawn(housekeeping.run());
         let ended = tokio::select! {
@@ -219,7 +226,10 @@ impl Bank {
                     acceptor.close(listener).await;
                 }
             };
-            tokio::join!(acceptor.close(public), admin);
+            let (_, _, dispatched) = tokio::join!(acceptor.close(public), admin, dispatcher);
+            if let Err(error) = dispatched {
+                tracing::error!(%error, "messages to webhooks were not sent any more");
+            }
             writers.all_ended().await;
             store_quotas(&movement_limits, &db).await;
             store_uses_of_keys(&auth).await;
@@ -244,16 +254,18 @@ fn warn_of_unapproved_deposits(settings: &Settings) {
     }
 }
 
-/// Warns of secrets that no key decrypts, because somebody changed them in the database, say: their users cannot sign
-/// in with a code.
-fn warn_of_unreadable_secrets(users: &[Uuid]) {
-    if let Some(first) = users.first() {
+/// Warns of secrets that no key decrypts: users cannot sign in with a code, and nothing is sent to webhooks.
+fn warn_of_unreadable_secrets(unreadable: &Unreadable) {
+    if let Some(first) = unreadable.users.first() {
         tracing::warn!(
-            count = users.len(),
+            count = unreadable.users.len(),
             %first,
             "secrets of authenticator apps cannot be decrypted: their users sign in with a recovery code, or once \
              `coffer admin reset-second-factor` has taken the second factor away"
         );
+    }
+    for id in &unreadable.webhooks {
+        tracing::warn!(%id, "the secret of a webhook cannot be decrypted: POST /webhooks/{{id}}/secret gives it another");
     }
 }
 

@@ -10,7 +10,7 @@ use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem};
 use tokio_rustls::rustls::server::{ClientHello, ResolvesServerCert};
 use tokio_rustls::rustls::sign::CertifiedKey;
-use tokio_rustls::rustls::{self, ClientConfig, DigitallySignedStruct, ServerConfig, SignatureScheme};
+use tokio_rustls::rustls::{self, ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 /// Why the certificate cannot be used.
@@ -18,6 +18,10 @@ use tokio_rustls::{TlsAcceptor, TlsConnector};
 pub enum TlsError {
     #[error("COFFER_TLS_CERT (--tls-cert) or COFFER_TLS_KEY (--tls-key): cannot read {path}: {cause}")]
     File { path: PathBuf, cause: pem::Error },
+    #[error("COFFER_CA_FILE (--ca-file): cannot read {path}: {cause}")]
+    Authorities { path: PathBuf, cause: pem::Error },
+    #[error("COFFER_CA_FILE (--ca-file): a certificate in {path} cannot be used: {cause}")]
+    Authority { path: PathBuf, cause: rustls::Error },
     #[error("COFFER_TLS_CERT and COFFER_TLS_KEY do not fit: {0}")]
     Unusable(#[from] rustls::Error),
 }
@@ -74,6 +78,26 @@ impl Certificate {
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         Ok(TlsAcceptor::from(Arc::new(config)))
     }
+}
+
+/// For connecting to servers whose certificate comes from an authority that browsers trust, or from one in the file, in
+/// PEM.
+pub fn client_config(authorities_file: Option<&Path>) -> Result<ClientConfig, TlsError> {
+    let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+    if let Some(path) = authorities_file {
+        let unreadable = |cause| TlsError::Authorities { path: path.to_owned(), cause };
+        let found: Vec<_> = CertificateDer::pem_file_iter(path).and_then(Iterator::collect).map_err(unreadable)?;
+        if found.is_empty() {
+            return Err(unreadable(pem::Error::NoItemsFound));
+        }
+        for authority in found {
+            roots.add(authority).map_err(|cause| TlsError::Authority { path: path.to_owned(), cause })?;
+        }
+    }
+    Ok(ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots)
+        .with_no_client_auth())
 }
 
 /// For connecting to a server whose certificate is not checked at all: to anybody who answers there.

@@ -28,6 +28,7 @@ use crate::money::Currency;
 use crate::money::units::Unit;
 use crate::timestamp::Timestamp;
 use crate::watches::Watches;
+use crate::webhooks::sender::Sender;
 
 /// The state that all handlers share. Clones share it, too.
 #[derive(Clone)]
@@ -63,6 +64,8 @@ pub struct Parts {
     pub long_answers: LongAnswers,
     pub watches: Watches,
     pub listening: Listening,
+    /// Sends messages to webhooks.
+    pub webhook_sender: Sender,
     /// Whether events are written whether or not anybody listens.
     pub always_events: bool,
     pub clock: Arc<Clock>,

@@ -20,8 +20,10 @@ use super::money::{
 };
 use super::people::{
     api_keys, audit, customers, customers_csv, passwords, payees, proof, second_factor, sessions, staff, users,
+    webhook_deliveries, webhooks,
 };
 use crate::api_key::Scope;
+use crate::webhooks::sender;
 
 /// The whole service. Innermost first: routes, timeouts, waiting for another answer, panics, what every handler's answer
 /// gets, cross-origin calls, what every answer gets.
@@ -78,6 +80,11 @@ pub fn documented_routes() -> OpenApiRouter<App> {
     // A stream has its own time.
     let events = OpenApiRouter::new().routes(routes!(events::list)).layer(Extension(OpenToKeys::Reading));
 
+    // It lasts as long as the receiver takes.
+    let test_of_webhook = OpenApiRouter::new()
+        .routes(routes!(webhook_deliveries::test))
+        .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, HANDLER_TIMEOUT + sender::TIMEOUT));
+
     let reads = OpenApiRouter::new()
         .routes(routes!(accounts::balance))
         .routes(routes!(transactions::list))
@@ -130,7 +137,13 @@ pub fn documented_routes() -> OpenApiRouter<App> {
         .routes(routes!(staff::set_role))
         .routes(routes!(staff::end_sessions))
         .routes(routes!(api_keys::list_of_user, api_keys::revoke_of_user))
-        .routes(routes!(approvals::reject));
+        .routes(routes!(approvals::reject))
+        .routes(routes!(webhooks::list, webhooks::create))
+        .routes(routes!(webhooks::show, webhooks::update, webhooks::delete))
+        .routes(routes!(webhooks::rotate_secret))
+        .routes(routes!(webhook_deliveries::list))
+        .routes(routes!(webhook_deliveries::retry))
+        .routes(routes!(webhook_deliveries::replay));
     let own_profile = OpenApiRouter::new()
         .routes(routes!(users::me, users::update_me, users::close_me))
         .layer(Extension(OpenToKeys::Reading));
@@ -162,5 +175,5 @@ pub fn documented_routes() -> OpenApiRouter<App> {
         .layer(from_fn(middleware::run_to_completion))
         .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, HANDLER_TIMEOUT));
 
-    money.merge(events).merge(reads).merge(writes)
+    money.merge(events).merge(test_of_webhook).merge(reads).merge(writes)
 }

@@ -1,15 +1,16 @@
-//! Encrypts the secrets of authenticator apps in the database: AES-256-GCM under a key of their own.
+//! Encrypts the secrets of authenticator apps and of webhooks in the database: AES-256-GCM under a key of their own.
 //!
 //! A sealed secret is one version byte, the 8-byte id of the key, a random 96-bit nonce, the ciphertext and a 128-bit
-//! tag (NIST SP 800-38D). Version and user id are authenticated along with it, so that one user's row is worth nothing
-//! in another's place.
+//! tag (NIST SP 800-38D). Version and the id of whom or what it belongs to, a user or a webhook's secret, are
+//! authenticated along with it, so that one row is worth nothing in another's place.
+
+use std::collections::BTreeSet;
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
 use aws_lc_rs::hkdf::{HKDF_SHA256, KeyType, Prk, Salt};
 use secrecy::{ExposeSecret, SecretString};
 use uuid::Uuid;
 
-use super::second_factor::SECRET_BYTES;
 use crate::db::Db;
 use crate::db::second_factors::KeyId;
 
@@ -32,7 +33,7 @@ fn prefix_of(key_id: KeyId) -> Vec<u8> {
 
 /// The cryptography library failed.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
-#[error("the second factor's secret could not be encrypted")]
+#[error("the secret could not be encrypted")]
 pub struct SealError;
 
 impl FactorKeys {
@@ -50,16 +51,20 @@ impl FactorKeys {
     }
 
     /// Encrypts with the key that has this id, which must be at hand.
-    pub fn seal(&self, key_id: KeyId, user_id: Uuid, secret: &[u8; SECRET_BYTES]) -> Result<Vec<u8>, SealError> {
-        self.with_id(key_id).ok_or(SealError)?.seal(user_id, secret)
+    pub fn seal(&self, key_id: KeyId, owner: Uuid, secret: &[u8]) -> Result<Vec<u8>, SealError> {
+        self.with_id(key_id).ok_or(SealError)?.seal(owner, secret)
     }
 
-    /// Decrypts. None when no key at hand has sealed it, or when it is not what was sealed for this user.
-    pub fn open(&self, user_id: Uuid, stored: &[u8]) -> Option<[u8; SECRET_BYTES]> {
+    /// Decrypts. None when no key at hand has sealed it, or when it is not what was sealed for this owner.
+    pub fn open<const BYTES: usize>(&self, owner: Uuid, stored: &[u8]) -> Option<[u8; BYTES]> {
+        self.open_any(owner, stored)?.try_into().ok()
+    }
+
+    fn open_any(&self, owner: Uuid, stored: &[u8]) -> Option<Vec<u8>> {
         let (prefix, sealed) = stored.split_at_checked(1 + KEY_ID_BYTES)?;
         let (&version, key_id) = prefix.split_first()?;
         let key = self.with_id(key_id.try_into().ok()?).filter(|_| version == VERSION)?;
-        key.open(user_id, sealed)
+        key.open(owner, sealed)
     }
 
     fn with_id(&self, key_id: KeyId) -> Option<&FactorKey> {
@@ -86,11 +91,44 @@ pub enum FactorKeyError {
     Database(#[from] sqlx::Error),
 }
 
+/// What no key at hand can decrypt, because somebody changed it in the database, say.
+#[derive(Clone, Debug, Default)]
+pub struct Unreadable {
+    /// Whose second factor.
+    pub users: Vec<Uuid>,
+    /// Which webhooks' secrets.
+    pub webhooks: BTreeSet<Uuid>,
+}
+
 impl FactorKeys {
     /// Makes the current key the key of the bank, and encrypts with it what the previous key has encrypted. Any number
-    /// of instances may do it at the same time. Returns the users whose secrets none of these keys can decrypt.
-    pub async fn adopt(&self, db: &Db) -> Result<Vec<Uuid>, FactorKeyError> {
+    /// of instances may do it at the same time. Returns what none of these keys can decrypt.
+    pub async fn adopt(&self, db: &Db) -> Result<Unreadable, FactorKeyError> {
         self.agree_on_current(db).await?;
+        let users = self.seal_second_factors_anew(db).await?;
+        let webhooks = self.seal_webhooks_anew(db).await?;
+        Ok(Unreadable { users, webhooks })
+    }
+
+    async fn seal_webhooks_anew(&self, db: &Db) -> Result<BTreeSet<Uuid>, FactorKeyError> {
+        let current = self.current_id();
+        let mut tx = db.begin().await?;
+        let mut unreadable = BTreeSet::new();
+        // There are few webhooks, and a few secrets of each.
+        for stored in tx.webhook_secrets_without_prefix(&prefix_of(current)).await? {
+            match self.open_any(stored.id, &stored.secret) {
+                Some(plain) => {
+                    let sealed = self.seal(current, stored.id, &plain)?;
+                    tx.replace_webhook_secret(&stored, &sealed).await?;
+                }
+                None => drop(unreadable.insert(stored.webhook_id)),
+            }
+        }
+        tx.commit().await?;
+        Ok(unreadable)
+    }
+
+    async fn seal_second_factors_anew(&self, db: &Db) -> Result<Vec<Uuid>, FactorKeyError> {
         let current = self.current_id();
         let (mut unreadable, mut after) = (Vec::new(), Uuid::nil());
         loop {
@@ -99,7 +137,7 @@ impl FactorKeys {
             let Some(last) = stored.last() else { return Ok(unreadable) };
             after = last.user_id;
             for secret in &stored {
-                match self.open(secret.user_id, &secret.secret) {
+                match self.open_any(secret.user_id, &secret.secret) {
                     Some(plain) => tx.replace_secret(secret, &self.seal(current, secret.user_id, &plain)?).await?,
                     None => unreadable.push(secret.user_id),
                 }
@@ -148,24 +186,24 @@ impl FactorKey {
         Ok(Self { id, cipher })
     }
 
-    fn seal(&self, user_id: Uuid, secret: &[u8; SECRET_BYTES]) -> Result<Vec<u8>, SealError> {
+    fn seal(&self, owner: Uuid, secret: &[u8]) -> Result<Vec<u8>, SealError> {
         let mut sealed = secret.to_vec();
-        let nonce = self.cipher.seal_in_place_append_tag(context_of(user_id), &mut sealed).map_err(|_| SealError)?;
+        let nonce = self.cipher.seal_in_place_append_tag(context_of(owner), &mut sealed).map_err(|_| SealError)?;
         Ok([&prefix_of(self.id), &nonce.as_ref()[..], &sealed].concat())
     }
 
-    fn open(&self, user_id: Uuid, sealed: &[u8]) -> Option<[u8; SECRET_BYTES]> {
+    fn open(&self, owner: Uuid, sealed: &[u8]) -> Option<Vec<u8>> {
         let (nonce, ciphertext) = sealed.split_at_checked(NONCE_LEN)?;
         let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
         let mut opened = ciphertext.to_vec();
-        let plain = self.cipher.open_in_place(nonce, context_of(user_id), &mut opened).ok()?;
-        (&*plain).try_into().ok()
+        let plain = self.cipher.open_in_place(nonce, context_of(owner), &mut opened).ok()?;
+        Some(plain.to_vec())
     }
 }
 
-fn context_of(user_id: Uuid) -> Aad<[u8; 17]> {
+fn context_of(owner: Uuid) -> Aad<[u8; 17]> {
     let mut context = [VERSION; 17];
-    context[1..].copy_from_slice(user_id.as_bytes());
+    context[1..].copy_from_slice(owner.as_bytes());
     Aad::from(context)
 }
 
@@ -190,6 +228,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::auth::second_factor::SECRET_BYTES;
 
     fn keys(current: &str, previous: Option<&str>) -> FactorKeys {
         FactorKeys::new(&current.into(), previous.map(SecretString::from).as_ref()).expect("keys")
@@ -203,7 +242,8 @@ mod tests {
         assert!(!sealed.windows(SECRET_BYTES).any(|window| window == [7; SECRET_BYTES]));
         assert!(sealed.starts_with(&prefix_of(keys.current_id())));
         assert_eq!(keys.open(ada, &sealed), Some([7; SECRET_BYTES]));
-        assert_eq!(keys.open(bob, &sealed), None);
+        assert_eq!(keys.open::<SECRET_BYTES>(bob, &sealed), None);
+        assert_eq!(keys.open::<{ SECRET_BYTES + 1 }>(ada, &sealed), None);
         let again = keys.seal(keys.current_id(), ada, &[7; SECRET_BYTES]).expect("a sealed secret");
         assert_ne!(sealed, again, "each has a nonce of its own");
     }
@@ -214,7 +254,7 @@ mod tests {
         let (old, other) = (keys("old", None), keys("other", None));
         let sealed = old.seal(old.current_id(), ada, &[7; SECRET_BYTES]).expect("a sealed secret");
         assert_eq!(keys("new", Some("old")).open(ada, &sealed), Some([7; SECRET_BYTES]));
-        assert_eq!(keys("new", None).open(ada, &sealed), None);
+        assert_eq!(keys("new", None).open::<SECRET_BYTES>(ada, &sealed), None);
         assert!(other.seal(old.current_id(), ada, &[7; SECRET_BYTES]).is_err());
     }
 
@@ -226,12 +266,12 @@ mod tests {
             let mut sealed = keys.seal(keys.current_id(), ada, &[7; SECRET_BYTES]).expect("a sealed secret");
             prop_assert_eq!(sealed.len(), 57);
             sealed[position / 8] ^= 1 << (position % 8);
-            prop_assert_eq!(keys.open(ada, &sealed), None);
+            prop_assert_eq!(keys.open::<SECRET_BYTES>(ada, &sealed), None);
         }
 
         #[test]
         fn no_bytes_make_it_panic(stored in prop::collection::vec(any::<u8>(), 0..100)) {
-            prop_assert_eq!(keys("one", None).open(Uuid::nil(), &stored), None);
+            prop_assert_eq!(keys("one", None).open::<SECRET_BYTES>(Uuid::nil(), &stored), None);
         }
     }
 }

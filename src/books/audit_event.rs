@@ -127,6 +127,15 @@ actions! {
     ApiKeyRevoked = "api_key_revoked",
     /// Somebody looked at the API keys of somebody else.
     ApiKeysListed = "api_keys_listed",
+    /// An admin created a webhook: the detail has its URL.
+    WebhookCreated = "webhook_created",
+    /// An admin changed a webhook, or the bank disabled it: the detail says how.
+    WebhookChanged = "webhook_changed",
+    WebhookDeleted = "webhook_deleted",
+    /// A webhook has got another secret.
+    WebhookSecretRotated = "webhook_secret_rotated",
+    /// An admin had something sent to a webhook that had been sent before, or a test: the detail says what.
+    WebhookResent = "webhook_resent",
     /// `coffer demo` filled the bank with a customer and made-up movements, to try it out.
     DemoFilled = "demo_filled",
     /// Somebody other than its owner took an account's statement.

@@ -75,6 +75,22 @@ scalar_schema!(
     string().enum_values(Some(EventKind::ALL.iter().map(|kind| kind.name())))
 );
 
+/// Kinds of events, as those who listen choose them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EventKinds(pub Vec<EventKind>);
+
+impl EventKinds {
+    /// Reads names with spaces between them. One that a later version has written is left out.
+    pub fn from_names(names: &str) -> Self {
+        Self(names.split(' ').filter_map(EventKind::from_name).collect())
+    }
+
+    /// As stored.
+    pub fn names(&self) -> String {
+        self.0.iter().map(|kind| kind.name()).collect::<Vec<_>>().join(" ")
+    }
+}
+
 /// Something that has happened to an account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BankEvent {

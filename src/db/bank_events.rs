@@ -85,6 +85,13 @@ impl Db {
             .await)
     }
 
+    pub async fn event_at(&self, position: i64) -> sqlx::Result<Option<StoredEvent>> {
+        on_reader!(self, conn => sqlx::query_as(select_events!("position = $1", "1"))
+            .bind(position)
+            .fetch_optional(conn)
+            .await)
+    }
+
     /// Events behind a position, in the order of the commits.
     pub async fn events_after(&self, after: i64, filter: EventFilter, limit: i64) -> sqlx::Result<Vec<StoredEvent>> {
         let EventFilter { owner_id, account_number } = filter;

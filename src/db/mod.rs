@@ -39,6 +39,7 @@ mod units;
 pub mod user_notes;
 pub mod users;
 pub mod verify;
+pub mod webhooks;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -63,3 +63,4 @@ mod tokens;
 mod units;
 mod users;
 mod versions;
+mod webhooks;

@@ -34,7 +34,7 @@ stable `code` and a sentence that says what to send instead. Send an `Idempotenc
 a request that is sent twice moves money once.";
 
 /// In the order a newcomer needs them.
-const TAGS: [(&str, &str); 9] = [
+const TAGS: [(&str, &str); 10] = [
     ("Sign in", "Become a customer, sign in, stay signed in, sign out"),
     ("Money", "Pay in, take out, send, and see what is there"),
     ("History", "Every movement, with the balance after it"),
@@ -42,6 +42,7 @@ const TAGS: [(&str, &str); 9] = [
     ("Profile", "The caller's own data, password and sessions"),
     ("API keys", "Let programs call in your name"),
     ("Staff", "For those who work at the bank: look people up, freeze, approve, give roles, read the audit log"),
+    ("Webhooks", "Have events sent to your programs"),
     ("Problems", "What each error code means, and what to do"),
     ("Operations", "For those who run the bank"),
 ];

@@ -65,6 +65,9 @@ pub struct Query<T>(pub T);
 /// The one parameter of the path.
 pub struct PathParam<T>(pub T);
 
+/// The two parameters of the path, in its order.
+pub struct PathParams<A, B>(pub A, pub B);
+
 /// The `Idempotency-Key` header, if there is one.
 #[derive(Default)]
 pub struct IdempotencyKey(Option<String>);
@@ -326,13 +329,35 @@ where
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
-        let not_found = |_| Error::not_found(ProblemCode::PathNotFound, "The path is not valid UTF-8.");
-        let parameters = RawPathParams::from_request_parts(parts, state).await.map_err(not_found)?;
-        let (name, text) = parameters.iter().next().unwrap_or_default();
-        text.parse()
-            .map(Self)
-            .map_err(|error: T::Err| Error::Invalid(vec![FieldError::coded(format!("{{{name}}}"), &error.to_string())]))
+        let parameters = path_parameters(parts, state).await?;
+        parse_parameter(parameters.iter().next()).map(Self)
     }
+}
+
+impl<S, A, B> FromRequestParts<S> for PathParams<A, B>
+where
+    S: Send + Sync,
+    A: std::str::FromStr<Err: std::fmt::Display> + Send,
+    B: std::str::FromStr<Err: std::fmt::Display> + Send,
+{
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
+        let parameters = path_parameters(parts, state).await?;
+        let mut parameters = parameters.iter();
+        Ok(Self(parse_parameter(parameters.next())?, parse_parameter(parameters.next())?))
+    }
+}
+
+async fn path_parameters<S: Send + Sync>(parts: &mut Parts, state: &S) -> Result<RawPathParams> {
+    let not_found = |_| Error::not_found(ProblemCode::PathNotFound, "The path is not valid UTF-8.");
+    RawPathParams::from_request_parts(parts, state).await.map_err(not_found)
+}
+
+fn parse_parameter<T: std::str::FromStr<Err: std::fmt::Display>>(parameter: Option<(&str, &str)>) -> Result<T> {
+    let (name, text) = parameter.unwrap_or_default();
+    let invalid = |error: T::Err| FieldError::coded(format!("{{{name}}}"), &error.to_string());
+    text.parse().map_err(|error| Error::Invalid(vec![invalid(error)]))
 }
 
 /// Turns the findings of the `validator` crate into a problem: one error per field, in the order of the fields' names.

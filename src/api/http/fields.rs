@@ -96,6 +96,7 @@ ids_in_paths! {
     ApiKeyId: "an API key",
     EventId: "an event",
     PayeeId: "a payee",
+    WebhookId: "a webhook",
 }
 
 /// In characters: a recovery code with room for what people write between its parts.

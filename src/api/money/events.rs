@@ -37,6 +37,7 @@ use crate::listening::{Listener, MAX_OF_A_CALLER};
 use crate::presence::Client;
 use crate::problem_code::ProblemCode;
 use crate::timestamp::Timestamp;
+use crate::webhooks::sender::Message;
 
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 const EVENT_STREAM: &str = "text/event-stream";
@@ -54,7 +55,7 @@ const KEEP_ALIVE_EVERY: Duration = Duration::from_secs(15);
 /// How soon a client should come back whose stream has ended.
 const COME_BACK_AFTER: Duration = Duration::from_secs(2);
 /// How long it takes until every instance has heard that somebody listens.
-const HEARD_WITHIN: Duration = Duration::from_secs(1);
+pub const HEARD_WITHIN: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Deserialize, Validate, IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -108,6 +109,16 @@ pub struct EventBody {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     approval: Option<ApprovalBody>,
+}
+
+/// What a webhook gets, by the Standard Webhooks specification: an event, with its kind and its time outside, too.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct WebhookMessage {
+    #[serde(rename = "type")]
+    kind: EventKind,
+    /// When it happened.
+    timestamp: Timestamp,
+    data: EventBody,
 }
 
 /// Some events, in the order in which they happened.
@@ -316,6 +327,14 @@ async fn body_of(app: &App, event: &StoredEvent, kinds: &[EventKind]) -> Result<
         hold,
         approval,
     }))
+}
+
+/// An event as a webhook gets it. None for one that a later version has written.
+pub async fn message_of(app: &App, event: &StoredEvent) -> Result<Option<Message>> {
+    let Some(data) = body_of(app, event, &[]).await? else { return Ok(None) };
+    let message = WebhookMessage { kind: data.kind, timestamp: data.created_at, data };
+    let body = serde_json::to_string(&message).map_err(|error| Error::Internal(error.to_string()))?;
+    Ok(Some(Message { id: event.id, body }))
 }
 
 /// What those who work here see of others is on record.

@@ -15,3 +15,5 @@ pub mod sessions;
 pub mod sign_up;
 pub mod staff;
 pub mod users;
+pub mod webhook_deliveries;
+pub mod webhooks;

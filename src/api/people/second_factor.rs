@@ -374,7 +374,8 @@ async fn use_code(app: &App, tx: &mut Tx<'_>, user_id: Uuid, factor: &SecondFact
         Code::Recovery(hash) => return Ok(tx.use_recovery_code(user_id, hash).await?),
         Code::OneTime(digits) => digits,
     };
-    let secret = app.auth.factor_keys.open(user_id, &factor.secret).ok_or_else(|| unreadable(user_id))?;
+    let secret: [u8; second_factor::SECRET_BYTES] =
+        app.auth.factor_keys.open(user_id, &factor.secret).ok_or_else(|| unreadable(user_id))?;
     match second_factor::step_of(digits, &secret, Timestamp::now()) {
         Some(step) => Ok(tx.use_step(user_id, step).await?),
         None => Ok(false),

@@ -1,4 +1,4 @@
-//! Reading events for the doctor.
+//! Reading events and webhooks for the doctor.
 
 use uuid::Uuid;
 
@@ -19,6 +19,22 @@ impl Tx<'_> {
                     or (v.sequence is not null and not exists (
                         select 1 from entries e where e.account_number = v.account_number and e.sequence = v.sequence
                     ))",
+            )
+            .fetch(conn),
+            &mut visit,
+        )
+        .await)
+    }
+
+    /// Webhooks without exactly one newest secret, and those ahead of the events that there have been.
+    pub async fn visit_wrong_webhooks(&mut self, mut visit: impl FnMut(Uuid)) -> sqlx::Result<()> {
+        in_snapshot!(self, conn => drain(
+            sqlx::query_scalar(
+                "select w.id from webhooks w
+                 where w.deleted_at is null
+                   and (w.position > (select position from event_head where id = 1)
+                        or (select count(*) from webhook_secrets s
+                            where s.webhook_id = w.id and s.ends_at is null) <> 1)",
             )
             .fetch(conn),
             &mut visit,
