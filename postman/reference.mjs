@@ -32,6 +32,9 @@ const OF_THE_CALENDAR = {
     per_month: { resets_at: "2026-02-01T00:00:00.000000Z" },
     today: { since: "2026-01-05T00:00:00.000000Z" },
 };
+/** What became of a message depends on when it is asked, and on whether there is a network. */
+const OF_A_DELIVERY = { status: "delivered", attempts: 1, next_attempt_at: null, last_status: 204, last_error: null };
+const OF_A_TEST = { delivered: true, status: 204, error: null, took_ms: 87 };
 const items = reference.item.flatMap((folder) => folder.item);
 
 describe();
@@ -161,6 +164,8 @@ function shortened(body) {
     records.forEach((record, index) => { record.sequence = records.length - index; });
     return JSON.parse(JSON.stringify(body), (key, value) => {
         if (secret.test(key) && value) return Array.isArray(value) ? [`<${key.replace(/s$/, "")}>`] : `<${key}>`;
+        if (value?.attempts !== undefined) return { ...value, ...OF_A_DELIVERY, last_attempt_at: value.created_at };
+        if (value?.took_ms !== undefined) return OF_A_TEST;
         if (typeof value === "object" && value !== null && OF_THE_CALENDAR[key]) return { ...value, ...OF_THE_CALENDAR[key] };
         return Array.isArray(value) ? value.slice(0, 2) : value;
     });
@@ -199,6 +204,7 @@ function stabilizer() {
             .replace(/\b[1-9]\d{13}\b/g, (found) => account(found))
             .replace(/(set-password\/|\btoken\\": \\")[\w-]{43}(?=\\")/g, "$1q83vEjRWeJCrze8SNFZ4kKvN7xI0VniQq83vEjRWeJA")
             .replace(/http:\/\/127\.0\.0\.1:\d+(?=\/#\/)/g, "https://bank.example")
+            .replace(/whpk_[\w+/]{43}=/g, "whpk_vRZ2qi7p9UgsIBZQ9D2O3eU0N8IEpQ3MSEvhT1M0Wvc=")
             .replace(/coffer_[0-9a-f]{64}/g, `coffer_${"0".repeat(60)}9f3c`)
             .replace(/(hint\\": \\")[0-9a-f]{4}/g, (_, before) => `${before}9f3c`)
             .replace(/\b(ada|bob|grace)\.\d+\.\d+@/g, "$1@")

@@ -132,6 +132,17 @@ const MATRIX: &[Row] = &[
     ("GET",    "/trial_balance",                     Read,   [401, 403, 403, 200, 200, 200, 403, 403, 401]),
     ("GET",    "/totals",                            Read,   [401, 403, 403, 200, 200, 200, 403, 403, 401]),
     ("GET",    "/bank",                              Open,   [200, 200, 200, 200, 200, 200, 200, 200, 200]),
+    ("GET",    "/webhooks",                          People,  [401, 403, 403, 403, 200, 200, 403, 403, 401]),
+    ("POST",   "/webhooks",                          People,  [401, 403, 403, 403, 201, 403, 403, 403, 401]),
+    ("GET",    "/webhooks/{id}",                     People,  [401, 403, 403, 403, 200, 200, 403, 403, 401]),
+    ("PATCH",  "/webhooks/{id}",                     People,  [401, 403, 403, 403, 200, 403, 403, 403, 401]),
+    ("POST",   "/webhooks/{id}/secret",              People,  [401, 403, 403, 403, 200, 403, 403, 403, 401]),
+    ("POST",   "/webhooks/{id}/test",                People,  [401, 403, 403, 403, 200, 403, 403, 403, 401]),
+    ("GET",    "/webhooks/{id}/deliveries",          People,  [401, 403, 403, 403, 200, 200, 403, 403, 401]),
+    ("POST",   "/webhooks/{id}/deliveries/{event_id}/retry", People, [401, 403, 403, 403, 404, 403, 403, 403, 401]),
+    ("POST",   "/webhooks/{id}/replay",              People,  [401, 403, 403, 403, 202, 403, 403, 403, 401]),
+    // The last of these, because it is gone then.
+    ("DELETE", "/webhooks/{id}",                     People,  [401, 403, 403, 403, 204, 403, 403, 403, 401]),
     ("GET",    "/problems",                          Open,   [200, 200, 200, 200, 200, 200, 200, 200, 200]),
     ("GET",    "/problems/{code}",                   Open,   [200, 200, 200, 200, 200, 200, 200, 200, 200]),
     ("GET",    "/livez",                             Open,   [200, 200, 200, 200, 200, 200, 200, 200, 200]),
@@ -152,6 +163,10 @@ const ASKS_FOR_RECENT_PROOF: &[(&str, &str)] = &[
     ("POST", "/me/api_keys/{id}/rotate"),
     ("DELETE", "/users/{user_id}/api_keys"),
     ("POST", "/users/{user_id}/password_reset"),
+    ("POST", "/webhooks"),
+    ("PATCH", "/webhooks/{id}"),
+    ("DELETE", "/webhooks/{id}"),
+    ("POST", "/webhooks/{id}/secret"),
 ];
 
 /// What the calls are about, and the tokens of those who make them.
@@ -170,12 +185,16 @@ struct Scene<'a> {
     api_key: String,
     /// Of the owner.
     payee: String,
+    /// Of the bank.
+    webhook: String,
     token: Option<String>,
     refresh_token: String,
 }
 
 /// Something that nobody has.
 const NO_ACCOUNT: &str = "10000000000180";
+/// A private address, so that nothing is sent.
+const LEADS_NOWHERE: &str = "https://localhost:9/hook";
 const NO_ID: &str = "019a8f3e-7c4b-7d21-9b1e-2f6a5c0d4e88";
 
 impl<'a> Scene<'a> {
@@ -331,6 +350,14 @@ impl<'a> Scene<'a> {
             ("POST", "/me/second_factor/remove") => {
                 (path.to_owned(), Some(json!({"password": PASSWORD, "code": "123456"})))
             }
+            ("POST", "/webhooks") => (path.to_owned(), Some(json!({"url": LEADS_NOWHERE}))),
+            ("PATCH", "/webhooks/{id}") => (path.replace("{id}", &self.webhook), Some(json!({"description": "Shop"}))),
+            ("POST", "/webhooks/{id}/replay") => {
+                (path.replace("{id}", &self.webhook), Some(json!({"from": "2026-01-01T00:00:00Z"})))
+            }
+            (_, path) if path.starts_with("/webhooks/") => {
+                (path.replace("{id}", &self.webhook).replace("{event_id}", NO_ID), None)
+            }
             ("POST", "/me/payees") => {
                 (path.to_owned(), Some(json!({"name": "Another", "account_number": self.empty_account})))
             }
@@ -368,14 +395,18 @@ struct Staff<'a> {
     auditor: Customer<'a>,
     /// Asks for what others then approve.
     clerk: Customer<'a>,
+    webhook: String,
 }
 
 impl<'a> Staff<'a> {
     async fn hire(bank: &'a TestBank) -> Self {
+        let admin = bank.employee("admin").await;
+        let webhook = admin.post("/webhooks", json!({"url": LEADS_NOWHERE})).send().await.expect_status(201);
         Self {
             other: bank.customer().await,
             staff: bank.employee("staff").await,
-            admin: bank.employee("admin").await,
+            webhook: webhook.text_at("/id"),
+            admin,
             auditor: bank.employee("auditor").await,
             clerk: bank.employee("staff").await,
         }

@@ -47,7 +47,7 @@ fn words(record: &Value) -> BTreeSet<String> {
 }
 
 /// Those GETs that show nothing of anybody else.
-const SHOW_NOBODY_ELSE: [&str; 10] = [
+const SHOW_NOBODY_ELSE: [&str; 13] = [
     "/me",
     "/me/sessions",
     "/me/payees",
@@ -58,6 +58,9 @@ const SHOW_NOBODY_ELSE: [&str; 10] = [
     "/bank_accounts/{code}",
     "/trial_balance",
     "/totals",
+    "/webhooks",
+    "/webhooks/{id}",
+    "/webhooks/{id}/deliveries",
 ];
 
 /// Every GET of the document that takes a token.

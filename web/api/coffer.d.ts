@@ -662,6 +662,82 @@ export class Coffer extends EventTarget {
      */
     revokeUserApiKeys: (id: string) => Promise<void>;
     /**
+     * For admins and auditors.
+     * @param {Options} [options]
+     * @returns {Promise<{data: Webhook[]}>} all of them, newest first, without their secrets
+     */
+    webhooks: (options?: Options) => Promise<{
+        data: Webhook[];
+    }>;
+    /**
+     * @param {string} id
+     * @param {Options} [options]
+     * @returns {Promise<Webhook>}
+     */
+    webhook: (id: string, options?: Options) => Promise<Webhook>;
+    /**
+     * Has events sent to a program; for admins.
+     * @param {NewWebhook} webhook
+     * @returns {Promise<Webhook & {secret: string}>} `secret` checks signatures, and is shown this once
+     */
+    createWebhook: (webhook: NewWebhook) => Promise<Webhook & {
+        secret: string;
+    }>;
+    /**
+     * @param {string} id
+     * @param {WebhookChange} change
+     * @returns {Promise<Webhook>}
+     */
+    updateWebhook: (id: string, change: WebhookChange) => Promise<Webhook>;
+    /**
+     * @param {string} id
+     * @returns {Promise<void>}
+     */
+    deleteWebhook: (id: string) => Promise<void>;
+    /**
+     * Gives it another secret. The former one still signs for 24 hours.
+     * @param {string} id
+     * @returns {Promise<Webhook & {secret: string}>}
+     */
+    rotateWebhookSecret: (id: string) => Promise<Webhook & {
+        secret: string;
+    }>;
+    /**
+     * Sends a test at once, and tells what came of it.
+     * @param {string} id
+     * @returns {Promise<WebhookTest>}
+     */
+    testWebhook: (id: string) => Promise<WebhookTest>;
+    /**
+     * What was sent, and what is to be.
+     * @param {string} id
+     * @param {PageQuery & {status?: DeliveryStatus}} [query]
+     * @param {Options} [options]
+     * @returns {Promise<Page<WebhookDelivery>>} of the newest events first
+     */
+    webhookDeliveries: (id: string, query?: PageQuery & {
+        status?: DeliveryStatus;
+    }, options?: Options) => Promise<Page<WebhookDelivery>>;
+    /**
+     * @param {string} id of the webhook
+     * @param {string} eventId
+     * @returns {Promise<WebhookDelivery>}
+     */
+    retryWebhookDelivery: (id: string, eventId: string) => Promise<WebhookDelivery>;
+    /**
+     * Sends the events of a time anew.
+     * @param {string} id
+     * @param {{from: string, to?: string}} time
+     * @returns {Promise<{events: number, webhook: Webhook}>}
+     */
+    replayWebhook: (id: string, time: {
+        from: string;
+        to?: string;
+    }) => Promise<{
+        events: number;
+        webhook: Webhook;
+    }>;
+    /**
      * Makes somebody else a customer, with a first account and a link by which they set a password; for staff and admins.
      * @param {NewCustomer} person
      * @returns {Promise<{user: User, account: Account, invitation: PasswordLink}>}
@@ -830,6 +906,54 @@ export type BankEvent = {
     transaction?: Transaction;
     hold?: Hold;
     approval?: Approval;
+};
+/**
+ * `types` is null for all. `public_key` checks signatures of version `v1a`.
+ */
+export type Webhook = {
+    id: string;
+    url: string;
+    types: string[] | null;
+    description: string | null;
+    status: "enabled" | "disabled";
+    disabled_because: "by_admin" | "gone" | "failing" | null;
+    disabled_at: string | null;
+    public_key: string;
+    is_replaying: boolean;
+    created_at: string;
+    last_delivered_at: string | null;
+};
+export type NewWebhook = {
+    url: string;
+    types?: string[];
+    description?: string;
+};
+/**
+ * What is left out stays as it is.
+ */
+export type WebhookChange = {
+    url?: string;
+    types?: string[] | null;
+    description?: string | null;
+    status?: "enabled" | "disabled";
+};
+export type DeliveryStatus = "pending" | "delivered" | "failed";
+export type WebhookDelivery = {
+    event_id: string;
+    type: string;
+    status: DeliveryStatus;
+    attempts: number;
+    next_attempt_at: string | null;
+    last_attempt_at: string | null;
+    last_status: number | null;
+    last_error: string | null;
+    created_at: string;
+};
+export type WebhookTest = {
+    delivered: boolean;
+    status: number | null;
+    error: string | null;
+    took_ms: number;
 };
 export type Scope = "read" | "move" | "staff";
 /**

@@ -800,6 +800,78 @@ export class Coffer extends EventTarget {
   revokeUserApiKeys = (id) => this.#call('DELETE', `users/${id}/api_keys`);
 
   /**
+   * For admins and auditors.
+   * @param {Options} [options]
+   * @returns {Promise<{data: Webhook[]}>} all of them, newest first, without their secrets
+   */
+  webhooks = (options) => this.#get('webhooks', {}, options);
+
+  /**
+   * @param {string} id
+   * @param {Options} [options]
+   * @returns {Promise<Webhook>}
+   */
+  webhook = (id, options) => this.#get(`webhooks/${id}`, {}, options);
+
+  /**
+   * Has events sent to a program; for admins.
+   * @param {NewWebhook} webhook
+   * @returns {Promise<Webhook & {secret: string}>} `secret` checks signatures, and is shown this once
+   */
+  createWebhook = (webhook) => this.#call('POST', 'webhooks', { body: webhook });
+
+  /**
+   * @param {string} id
+   * @param {WebhookChange} change
+   * @returns {Promise<Webhook>}
+   */
+  updateWebhook = (id, change) => this.#call('PATCH', `webhooks/${id}`, { body: change });
+
+  /**
+   * @param {string} id
+   * @returns {Promise<void>}
+   */
+  deleteWebhook = (id) => this.#call('DELETE', `webhooks/${id}`);
+
+  /**
+   * Gives it another secret. The former one still signs for 24 hours.
+   * @param {string} id
+   * @returns {Promise<Webhook & {secret: string}>}
+   */
+  rotateWebhookSecret = (id) => this.#call('POST', `webhooks/${id}/secret`);
+
+  /**
+   * Sends a test at once, and tells what came of it.
+   * @param {string} id
+   * @returns {Promise<WebhookTest>}
+   */
+  testWebhook = (id) => this.#call('POST', `webhooks/${id}/test`);
+
+  /**
+   * What was sent, and what is to be.
+   * @param {string} id
+   * @param {PageQuery & {status?: DeliveryStatus}} [query]
+   * @param {Options} [options]
+   * @returns {Promise<Page<WebhookDelivery>>} of the newest events first
+   */
+  webhookDeliveries = (id, query, options) => this.#get(`webhooks/${id}/deliveries`, query, options);
+
+  /**
+   * @param {string} id of the webhook
+   * @param {string} eventId
+   * @returns {Promise<WebhookDelivery>}
+   */
+  retryWebhookDelivery = (id, eventId) => this.#call('POST', `webhooks/${id}/deliveries/${eventId}/retry`);
+
+  /**
+   * Sends the events of a time anew.
+   * @param {string} id
+   * @param {{from: string, to?: string}} time
+   * @returns {Promise<{events: number, webhook: Webhook}>}
+   */
+  replayWebhook = (id, time) => this.#call('POST', `webhooks/${id}/replay`, { body: time });
+
+  /**
    * Makes somebody else a customer, with a first account and a link by which they set a password; for staff and admins.
    * @param {NewCustomer} person
    * @returns {Promise<{user: User, account: Account, invitation: PasswordLink}>}
@@ -1389,6 +1461,26 @@ function retryAfterSeconds(response) {
  * @typedef {{id: string, type: string, created_at: string, account_number: string | null, subject_id: string | null,
  *   transaction?: Transaction, hold?: Hold, approval?: Approval}} BankEvent
  */
+/**
+ * `types` is null for all. `public_key` checks signatures of version `v1a`.
+ * @typedef {{id: string, url: string, types: string[] | null, description: string | null,
+ *   status: 'enabled' | 'disabled', disabled_because: 'by_admin' | 'gone' | 'failing' | null,
+ *   disabled_at: string | null, public_key: string, is_replaying: boolean, created_at: string,
+ *   last_delivered_at: string | null}} Webhook
+ */
+/** @typedef {{url: string, types?: string[], description?: string}} NewWebhook */
+/**
+ * What is left out stays as it is.
+ * @typedef {{url?: string, types?: string[] | null, description?: string | null,
+ *   status?: 'enabled' | 'disabled'}} WebhookChange
+ */
+/** @typedef {'pending' | 'delivered' | 'failed'} DeliveryStatus */
+/**
+ * @typedef {{event_id: string, type: string, status: DeliveryStatus, attempts: number, next_attempt_at: string | null,
+ *   last_attempt_at: string | null, last_status: number | null, last_error: string | null,
+ *   created_at: string}} WebhookDelivery
+ */
+/** @typedef {{delivered: boolean, status: number | null, error: string | null, took_ms: number}} WebhookTest */
 /** @typedef {'read' | 'move' | 'staff'} Scope */
 /**
  * Null stands for any account, any amount, any network, and never. `per_day` is in whole units of each currency.

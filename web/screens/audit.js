@@ -111,7 +111,18 @@ const GROUPS = [
       'record_viewed',
     ],
   ],
-  ['The bank', ['bank_account_opened', 'demo_filled']],
+  [
+    'The bank',
+    [
+      'bank_account_opened',
+      'webhook_created',
+      'webhook_changed',
+      'webhook_deleted',
+      'webhook_secret_rotated',
+      'webhook_resent',
+      'demo_filled',
+    ],
+  ],
 ];
 
 const ACCOUNT = /^\d{14}$/;

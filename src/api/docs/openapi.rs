@@ -20,6 +20,7 @@ use crate::api::docs::static_file::REVALIDATE;
 use crate::api::docs::{examples, links, problem_responses, refine, scalars, version_3_0};
 use crate::api::http::bank_address::BankAddress;
 use crate::api::http::problem::{FieldError, Problem};
+use crate::api::money::events::WebhookMessage;
 use crate::api::{App, router};
 
 const DESCRIPTION: &str = "\
@@ -70,6 +71,7 @@ pub fn complete(mut document: OpenApi, maximum_major_units: i64) -> Value {
     let components = document.components.get_or_insert_default();
     components.schemas.insert(Problem::name().into_owned(), Problem::schema());
     components.schemas.insert(FieldError::name().into_owned(), FieldError::schema());
+    components.schemas.insert(WebhookMessage::name().into_owned(), WebhookMessage::schema());
     let bearer = HttpBuilder::new()
         .scheme(HttpAuthScheme::Bearer)
         .bearer_format("JWT")
@@ -89,7 +91,35 @@ pub fn complete(mut document: OpenApi, maximum_major_units: i64) -> Value {
     refine::complete(&mut document);
     examples::add(&mut document);
     problem_responses::complete(&mut document);
+    document["webhooks"] = webhooks();
     document
+}
+
+/// What the bank sends by itself.
+fn webhooks() -> Value {
+    let header = |name: &str, description: &str, example: &str| {
+        json!({"name": name, "in": "header", "required": true, "description": description,
+               "schema": {"type": "string", "examples": [example]}})
+    };
+    json!({"event": {"post": {
+        "operationId": "receive_event",
+        "tags": ["Webhooks"],
+        "summary": "Receive an event",
+        "description": "Sent to the URL of each webhook that wants this type, by the Standard Webhooks specification: check the \
+                        signature with one of its libraries, note the id, answer with any 2xx within 15 seconds.",
+        "parameters": [
+            header("webhook-id", "The id of the event, the same whenever it is sent", "019a8f3e-7c4b-7d21-9b1e-2f6a5c0d4e88"),
+            header("webhook-timestamp", "When it is sent, in seconds since 1970", "1795939200"),
+            header("webhook-signature", "Signatures of `id.timestamp.body` with a space between them: `v1` by HMAC-SHA256, \
+                    `v1a` by Ed25519; by the former secret, too, while it changes",
+                   "v1,K5oZfzN95Z9UVu1EsfQmfVNQhnkZ2pj9o9NDN/H/pI4= v1a,hnO3f9T8Ytu9HwrXslvumlUpqtNVqkhqw/enGzPCXe5BdqzCInXqYXFymVJaA7AZdpXwVLPo3mNl8EM+m7TBAg=="),
+        ],
+        "requestBody": {"required": true, "content": {"application/json": {
+            "schema": {"$ref": "#/components/schemas/WebhookMessage"},
+        }}},
+        "responses": {"2XX": {"description": "Taken: it does not come again"}},
+        "security": [],
+    }}})
 }
 
 /// The document at `/openapi.json`, and in the words of version 3.0 at `/openapi-3.0.json`, for generators that know no

@@ -1,4 +1,5 @@
-//! The OpenAPI document in the words of version 3.0.3, which has no type that is null and no list of examples in a schema.
+//! The OpenAPI document in the words of version 3.0.3, which has no type that is null, no list of examples in a schema,
+//! and no webhooks.
 
 use serde_json::{Map, Value, json};
 
@@ -12,6 +13,9 @@ pub fn of(mut document: Value) -> Value {
     if let Some(license) = document.pointer_mut("/info/license").and_then(Value::as_object_mut) {
         license.shift_remove("identifier");
         license.insert("url".to_owned(), json!(LICENSE_URL));
+    }
+    if let Some(members) = document.as_object_mut() {
+        members.shift_remove("webhooks");
     }
     for_each_object(&mut document, &mut |members| {
         translate_reference(members);
