@@ -20,11 +20,14 @@ use crate::books::tags::Tag;
 use crate::books::texts::Integrity;
 use crate::clock;
 use crate::db::audit::record_hash;
+use crate::db::second_factors::StoredSecret;
 use crate::db::verify::EntryInContext;
 use crate::db::verify::account_limits::LimitsInContext;
+use crate::db::webhooks::StoredWebhookSecret;
 use crate::db::{Db, Tx};
 use crate::money::{Currency, MoneySum};
 use crate::timestamp::Timestamp;
+use crate::webhooks::secret as webhook_secret;
 
 /// How many bad rows a check names; it counts all of them.
 const MAX_NAMED: usize = 5;
@@ -124,7 +127,7 @@ pub async fn examine(db: &Db, mut report: impl FnMut(&Finding)) -> sqlx::Result<
     Ok(all_good)
 }
 
-/// Whether every secret of an authenticator app is encrypted and can be decrypted, handing the finding to `report`.
+/// Whether every secret of an authenticator app or a webhook is encrypted and can be decrypted, handing the finding to `report`.
 /// True when all is well. Without the keys nothing is known, which is only worth a remark.
 pub async fn examine_secrets(
     db: &Db,
@@ -132,19 +135,26 @@ pub async fn examine_secrets(
     mut report: impl FnMut(&Finding),
 ) -> sqlx::Result<bool> {
     let mut tx = db.snapshot().await?;
-    let invariant = "every second factor's secret is encrypted and can be read";
+    let invariant = "every secret of a second factor or a webhook is encrypted and can be read";
     let mut finding = match keys {
         Some(_) => Finding::new(invariant, "secrets"),
         None => Finding::remark(invariant, "secrets"),
     };
-    for stored in tx.all_secrets().await? {
+    let mut look = |what: String, is_readable: Option<bool>| {
         finding.counted += 1;
-        let user = stored.user_id;
-        match keys.map(|keys| keys.open::<{ second_factor::SECRET_BYTES }>(user, &stored.secret)) {
-            Some(Some(_)) => {}
-            Some(None) => finding.blame(format_args!("user {user}")),
+        match is_readable {
+            Some(true) => {}
+            Some(false) => finding.blame(what),
             None => finding.blame("not looked at without COFFER_SECOND_FACTOR_KEY"),
         }
+    };
+    for StoredSecret { user_id, secret } in tx.all_secrets().await? {
+        let opened = keys.map(|keys| keys.open::<{ second_factor::SECRET_BYTES }>(user_id, &secret).is_some());
+        look(format!("user {user_id}"), opened);
+    }
+    for StoredWebhookSecret { id, webhook_id, secret } in tx.all_webhook_secrets().await? {
+        let opened = keys.map(|keys| keys.open::<{ webhook_secret::SECRET_BYTES }>(id, &secret).is_some());
+        look(format!("webhook {webhook_id}"), opened);
     }
     report(&finding);
     Ok(finding.is_good())

@@ -24,6 +24,8 @@ import { receipt } from './screens/receipt.js';
 import { secondFactor } from './screens/second_factor.js';
 import { setPassword } from './screens/set_password.js';
 import { statement } from './screens/statement.js';
+import { webhookScreen } from './screens/webhook.js';
+import { webhooks } from './screens/webhooks.js';
 import { signIn, signUp } from './screens/welcome.js';
 
 /** @import { Profile } from './api/coffer.js' */
@@ -63,6 +65,8 @@ const FOR_THE_SIGNED_IN = [
   ['/staff/movements', movements],
   ['/staff/approvals', approvals],
   ['/staff/bank', bankScreen],
+  ['/staff/webhooks', webhooks],
+  ['/staff/webhooks/:id', webhookScreen],
   ['/staff/audit', audit],
 ];
 

@@ -37,13 +37,14 @@ pub struct WebhookTerms {
     pub kinds: Option<EventKinds>,
 }
 
-/// Why nothing is sent to a webhook. `by_admin`: an admin has disabled it. `gone`: it has answered 410. `failing`: a delivery
-/// has failed ten times over more than three days, and none has succeeded meanwhile.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+/// Why nothing is sent to a webhook.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DisabledBecause {
     ByAdmin,
+    /// It has answered 410.
     Gone,
+    /// A delivery was given up, and none has succeeded since it began.
     Failing,
 }
 
@@ -411,6 +412,13 @@ impl Tx<'_> {
         .bind(prefix)
         .fetch_all(conn)
         .await)
+    }
+
+    /// Every secret, for the doctor.
+    pub async fn all_webhook_secrets(&mut self) -> sqlx::Result<Vec<StoredWebhookSecret>> {
+        in_snapshot!(self, conn => sqlx::query_as("select id, webhook_id, secret from webhook_secrets order by id")
+            .fetch_all(conn)
+            .await)
     }
 
     /// Puts a newly sealed secret in the place of what was stored, unless that has changed.

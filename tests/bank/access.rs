@@ -252,6 +252,7 @@ impl<'a> Scene<'a> {
         };
         let receiver = staff.other.account.clone();
         Self {
+            webhook: staff.webhook.clone(),
             owner,
             owner_id,
             empty_account,

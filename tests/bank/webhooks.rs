@@ -224,7 +224,6 @@ bank_tests! {
         let (receiver, url) = Receiver::open().await;
         let made = create(&admin, json!({"url": url})).await.expect_status(201);
         let id = made.text_at("/id");
-        let elsewhere = ("location", url.clone());
         let later = ("retry-after", "7200".to_owned());
         receiver.answers(&[(503, &[later]), (500, &[]), (302, &[("location", url.clone())]), (404, &[])]);
         ada.deposit("1").await.expect_status(201);

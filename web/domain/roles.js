@@ -14,5 +14,11 @@ export const mayAct = (me) => me.status === 'active' && me.role !== 'auditor';
 /** Who opens accounts of the bank's own. @param {User} me */
 export const opensBankAccounts = (me) => me.role === 'admin';
 
+/** Who has events sent to programs. @param {User} me */
+export const keepsWebhooks = (me) => me.role === 'admin';
+
+/** Who sees where they are sent. @param {User} me */
+export const seesWebhooks = (me) => ['admin', 'auditor'].includes(me.role);
+
 /** Who reads the audit log. @param {User} me */
 export const readsAudit = (me) => ['admin', 'auditor'].includes(me.role);

@@ -1,6 +1,6 @@
 /** Links between the staff's screens. */
 
-import { readsAudit, worksHere } from '../domain/roles.js';
+import { readsAudit, seesWebhooks, worksHere } from '../domain/roles.js';
 import { h } from './dom.js';
 
 /** @import { User } from '../api/coffer.js' */
@@ -16,6 +16,7 @@ export function staffWays(me, path) {
     way('/staff/approvals', 'Approvals'),
     way('/staff/movements', 'All movements'),
     worksHere(me) && way('/staff/bank', 'The bank'),
+    seesWebhooks(me) && way('/staff/webhooks', 'Webhooks'),
     readsAudit(me) && way('/staff/audit', 'Audit log'),
   );
 }

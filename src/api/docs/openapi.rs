@@ -114,7 +114,7 @@ fn webhooks() -> Value {
                     `v1a` by Ed25519; by the former secret, too, while it changes",
                    "v1,K5oZfzN95Z9UVu1EsfQmfVNQhnkZ2pj9o9NDN/H/pI4= v1a,hnO3f9T8Ytu9HwrXslvumlUpqtNVqkhqw/enGzPCXe5BdqzCInXqYXFymVJaA7AZdpXwVLPo3mNl8EM+m7TBAg=="),
         ],
-        "requestBody": {"required": true, "content": {"application/json": {
+        "requestBody": {"required": true, "description": "The event", "content": {"application/json": {
             "schema": {"$ref": "#/components/schemas/WebhookMessage"},
         }}},
         "responses": {"2XX": {"description": "Taken: it does not come again"}},

@@ -57,6 +57,7 @@ pub struct CreateWebhookRequest {
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"status": "disabled"}))]
 pub struct UpdateWebhookRequest {
+    /// Where events are sent from now on, those that wait among them.
     url: Option<WebhookUrl>,
     /// The kinds of events that are sent; null for all.
     #[serde(default, deserialize_with = "fields::present")]
@@ -67,6 +68,7 @@ pub struct UpdateWebhookRequest {
     #[serde(default, deserialize_with = "fields::present")]
     #[schema(value_type = Option<String>)]
     description: Option<Option<Description>>,
+    /// Whether events are sent.
     status: Option<WebhookStatus>,
 }
 
@@ -93,7 +95,9 @@ pub struct WebhookBody {
     #[schema(example = "Ships what is paid")]
     description: Option<String>,
     status: WebhookStatus,
-    /// Why it is disabled; null while it is not.
+    /// Why it is disabled: `by_admin`; `gone`, it has answered 410; `failing`, a delivery has failed ten times over more than
+    /// three days, and none has succeeded meanwhile. Null while it is not.
+    #[schema(value_type = Option<String>, example = json!(null))]
     disabled_because: Option<DisabledBecause>,
     /// Since when it is disabled; null while it is not.
     disabled_at: Option<Timestamp>,
