@@ -218,8 +218,8 @@ pub struct Settings {
 
     /// Certificates in PEM of further authorities whose word counts when the bank connects to a webhook, beside those that
     /// browsers trust
-    #[arg(long, env = "COFFER_CA_FILE", global = true, value_name = "FILE")]
-    pub ca_file: Option<PathBuf>,
+    #[arg(long, env = "COFFER_WEBHOOK_CA", global = true, value_name = "FILE")]
+    pub webhook_ca: Option<PathBuf>,
 
     /// PostgreSQL only: connections for reading
     #[arg(long, env = "COFFER_DATABASE_CONNECTIONS", global = true, default_value_t = 8, value_name = "COUNT",

@@ -164,7 +164,7 @@ impl Bank {
             listening,
             webhook_sender: Sender::new(
                 Destinations::new(settings.webhook_networks.clone()),
-                tls::client_config(settings.ca_file.as_deref())?,
+                tls::client_config(settings.webhook_ca.as_deref())?,
             ),
             always_events: settings.events == WriteEvents::Always,
             clock,

@@ -18,9 +18,9 @@ use tokio_rustls::{TlsAcceptor, TlsConnector};
 pub enum TlsError {
     #[error("COFFER_TLS_CERT (--tls-cert) or COFFER_TLS_KEY (--tls-key): cannot read {path}: {cause}")]
     File { path: PathBuf, cause: pem::Error },
-    #[error("COFFER_CA_FILE (--ca-file): cannot read {path}: {cause}")]
+    #[error("COFFER_WEBHOOK_CA (--webhook-ca): cannot read {path}: {cause}")]
     Authorities { path: PathBuf, cause: pem::Error },
-    #[error("COFFER_CA_FILE (--ca-file): a certificate in {path} cannot be used: {cause}")]
+    #[error("COFFER_WEBHOOK_CA (--webhook-ca): a certificate in {path} cannot be used: {cause}")]
     Authority { path: PathBuf, cause: rustls::Error },
     #[error("COFFER_TLS_CERT and COFFER_TLS_KEY do not fit: {0}")]
     Unusable(#[from] rustls::Error),
