@@ -192,7 +192,7 @@ async fn promote(db: &Db, user: User, promote_existing: bool) -> Result<Created,
     if user.role != Role::Admin {
         let now = Timestamp::now();
         tx.set_standing(user.id, Standing { role: Role::Admin, ..user.standing() }, now).await?;
-        tx.end_password_link(user.id, now).await?;
+        tx.end_password_links(user.id, now).await?;
         let change = format!("{} to {}", user.role.name(), Role::Admin.name());
         tx.append_to_audit_log(&[Event::at(Action::RoleChanged, now).on(user.id).detail(change)]).await?;
         tx.commit().await?;

@@ -6,6 +6,7 @@ mod database_url;
 pub mod listen;
 pub mod production;
 pub mod size;
+mod smtp_url;
 mod values;
 
 use std::fs::{self, OpenOptions};
@@ -18,19 +19,22 @@ use std::time::Duration;
 use axum::http::HeaderValue;
 use clap::Args;
 use ipnet::IpNet;
+use lettre::message::Mailbox;
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::sqlite::SqliteConnectOptions;
 
 use self::listen::ListenAddress;
 use self::size::Size;
 pub use self::values::WriteEvents;
-use self::values::{boolean, log_filter, number, sign_up, write_events};
+use self::values::{boolean, log_filter, mailbox, number, public_url, sign_up, write_events};
 use crate::api::people::sign_up::SignUp;
 use crate::auth::factor_keys::{FactorKeys, SealError};
 use crate::auth::tokens::SigningSecrets;
 use crate::books::approval;
 use crate::books::calendar::Calendar;
 use crate::db::{DbOptions, DbTarget};
+use crate::mailing::MailSettings;
+use crate::mailing::smtp::SmtpServer;
 use crate::money::units::Unit;
 use crate::money::{Currency, CurrentCurrency, CurrentCurrencyError, DEFAULT_MAXIMUM};
 use crate::tls::{Certificate, TlsError};
@@ -132,6 +136,23 @@ pub struct Settings {
     #[arg(long, env = "COFFER_EVENTS", global = true, default_value = "wanted", value_name = "WHEN",
           value_parser = write_events)]
     pub events: WriteEvents,
+
+    /// The server that sends the bank's mail: smtps://USER:PASSWORD@HOST, or smtp://USER:PASSWORD@HOST for STARTTLS.
+    /// Default: the bank sends none
+    #[arg(long, env = "COFFER_SMTP_URL", global = true, hide_env_values = true, value_name = "URL")]
+    pub smtp_url: Option<SecretString>,
+
+    /// PEM file with the certificates that the mail server's is to be signed by. Default: those that browsers trust
+    #[arg(long, env = "COFFER_SMTP_CA", global = true, value_name = "FILE")]
+    pub smtp_ca: Option<PathBuf>,
+
+    /// The sender of the bank's mail, such as "Coffer <bank@example.org>"
+    #[arg(long, env = "COFFER_MAIL_FROM", global = true, value_name = "SENDER", value_parser = mailbox)]
+    pub mail_from: Option<Mailbox>,
+
+    /// The address that people open the web app at, such as https://bank.example: links in mail begin with it
+    #[arg(long, env = "COFFER_PUBLIC_URL", global = true, value_name = "URL", value_parser = public_url)]
+    pub public_url: Option<String>,
 
     /// Days that an Idempotency-Key is remembered; with COFFER_APPROVAL_ABOVE never less than the 7 that approvals wait
     #[arg(long, env = "COFFER_IDEMPOTENCY_DAYS", global = true, default_value_t = 7, value_name = "DAYS",
@@ -290,6 +311,18 @@ pub enum ConfigError {
     Random(#[from] getrandom::Error),
     #[error("COFFER_SECOND_FACTOR_KEY (--second-factor-key): {0}")]
     FactorKey(#[from] SealError),
+    #[error("COFFER_SMTP_URL (--smtp-url): {0}")]
+    SmtpUrl(String),
+    #[error(
+        "COFFER_SMTP_URL (--smtp-url) needs COFFER_MAIL_FROM (--mail-from) beside it, the sender of the bank's mail, such as \
+             \"Coffer <bank@example.org>\""
+    )]
+    NoSender,
+    #[error(
+        "COFFER_SMTP_URL (--smtp-url) needs COFFER_PUBLIC_URL (--public-url) beside it, the address that people open the web \
+             app at, such as https://bank.example: links in mail begin with it"
+    )]
+    NoPublicUrl,
 }
 
 /// A secret that is generated into a file when none is set.
@@ -398,6 +431,16 @@ impl Settings {
     /// The currency of accounts that are opened without naming one. Ask once the units are known.
     pub fn default_currency(&self) -> Result<Currency, ConfigError> {
         self.currency.parse::<CurrentCurrency>().map(Currency::from).map_err(ConfigError::Currency)
+    }
+
+    /// How the bank sends mail, if it does.
+    pub fn mail(&self) -> Result<Option<MailSettings>, ConfigError> {
+        let Some(url) = &self.smtp_url else { return Ok(None) };
+        let server = smtp_url::parse(url.expose_secret()).map_err(ConfigError::SmtpUrl)?;
+        let server = SmtpServer { authority: self.smtp_ca.clone(), ..server };
+        let from = self.mail_from.clone().ok_or(ConfigError::NoSender)?;
+        let bank = self.public_url.clone().ok_or(ConfigError::NoPublicUrl)?;
+        Ok(Some(MailSettings { server, from, bank }))
     }
 
     /// The TLS certificate, if one is configured.

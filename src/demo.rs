@@ -370,7 +370,7 @@ async fn book(
     let requester =
         Requester { user_id, acts_on_any_account: false, deposits_to_own: true, approval_above: None, key: None };
     let (committer, mut writers) =
-        Committer::start(db, max_amount, calendar, &Arc::default(), &Watches::default(), &Listening::default());
+        Committer::start(db, max_amount, calendar, &Arc::default(), &Watches::default(), &Listening::default(), false);
     let mut booked = 0;
     for (index, some) in planned.chunks(AT_ONCE).enumerate() {
         let numbered = some.iter().zip(index * AT_ONCE..);

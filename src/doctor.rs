@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
@@ -31,6 +32,8 @@ use crate::webhooks::secret as webhook_secret;
 
 /// How many bad rows a check names; it counts all of them.
 const MAX_NAMED: usize = 5;
+/// A mail server that was away for less is nothing to tell of.
+const LONG_FOR_A_MAIL: Duration = Duration::from_secs(60 * 60);
 
 /// The result of one check.
 #[derive(Debug, Default)]
@@ -121,6 +124,7 @@ pub async fn examine(db: &Db, mut report: impl FnMut(&Finding)) -> sqlx::Result<
     note(api_keys(&mut tx).await?);
     note(events(&mut tx).await?);
     note(webhooks(&mut tx).await?);
+    note(mails(&mut tx).await?);
     for finding in audit_log(&mut tx).await? {
         note(finding);
     }
@@ -524,6 +528,18 @@ async fn access_changes(tx: &mut Tx<'_>) -> sqlx::Result<Finding> {
     let mut finding = Finding::new("changes of access were approved by a second admin", "changes");
     finding.counted = tx.count_access_changes().await? as u64;
     tx.visit_access_changes_by_one_person(|id| finding.blame(format_args!("approval {id}"))).await?;
+    Ok(finding)
+}
+
+/// Mail is sent within seconds. What has waited for long tells of a mail server that refuses it, or of a bank that has none any
+/// more; the books are right all the same.
+async fn mails(tx: &mut Tx<'_>) -> sqlx::Result<Finding> {
+    let mut finding = Finding::remark("no mail waits for more than an hour", "mails");
+    finding.counted = tx.count_waiting_mails().await? as u64;
+    tx.visit_mails_older_than(Timestamp::now().minus(LONG_FOR_A_MAIL), |(id, kind, attempts)| {
+        finding.blame(format_args!("mail {id} ({kind}), tried {attempts} times"));
+    })
+    .await?;
     Ok(finding)
 }
 

@@ -10,6 +10,7 @@ use crate::clock::{self, CertainTime, Jump, Jumps};
 use crate::db::accounts::MOST_LOOKED_UP;
 use crate::db::{Db, Tx, errors};
 use crate::disk::DiskReserve;
+use crate::mailing;
 use crate::timestamp::Timestamp;
 use crate::tls::Certificate;
 use crate::watches::{self, Watches};
@@ -226,6 +227,8 @@ impl Housekeeping {
             tx.delete_unapproved_totals_older_than(certain.minus(WINDOW * 2)).await?;
             tx.delete_sessions_older_than(certain.minus(SESSION_RETENTION)).await?;
             tx.delete_api_keys_older_than(certain.minus(SESSION_RETENTION)).await?;
+            tx.delete_mails_older_than(certain.minus(mailing::LIFETIME)).await?;
+            tx.delete_mailed_links_older_than(certain.minus(mailing::LIFETIME)).await?;
         }
         Ok(())
     }

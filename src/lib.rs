@@ -16,6 +16,7 @@
 //! - The program: [`server`] opens the bank and serves it; an [`acceptor`] for each listener takes connections;
 //!   [`config`] has the settings; [`housekeeping`] does periodic work; the [`dispatcher`] sends events to webhooks; [`admin`], [`demo`] and [`doctor`] carry out the
 //!   commands of those names.
+//! - [`mailing`] sends the mail that waits in the database.
 //! - [`api`]: HTTP, in groups of resources: `money`, `people`, `docs`, and `http` for what they share, which imports none
 //!   of them. `money` and `people` are one floor and import each other: a person has accounts, and a movement may take a
 //!   proof of who asks.
@@ -57,6 +58,7 @@ pub mod files;
 pub mod housekeeping;
 pub mod limits;
 pub mod listening;
+pub mod mailing;
 pub mod money;
 pub mod names;
 pub mod presence;

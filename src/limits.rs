@@ -211,6 +211,10 @@ pub enum Policy {
     NameChecks,
     /// New customers from one network, in an hour.
     SignUps,
+    /// Links to set a password that one network has asked for, in an hour.
+    Resets,
+    /// Links by which one user verifies an address, in an hour.
+    AddressChecks,
     /// Wrong passwords at sign-in.
     Guesses,
     /// Wrong codes at sign-in.

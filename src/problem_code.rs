@@ -275,6 +275,9 @@ problem_codes! {
     EmailTooLong = "email_too_long":
         "The address is longer than an e-mail address can be.",
         "Send at most 254 characters.";
+    EmailVerified = "email_verified":
+        "You have verified your address already.",
+        "There is nothing to do.";
     EventTypesMalformed = "event_types_malformed":
         "The list of types is empty, or has one twice.",
         "Name at least one type, each once; leave the field out for all.";
@@ -407,6 +410,9 @@ problem_codes! {
     LoginBusy = "login_busy":
         "More people are signing in than the server can check passwords for.",
         "Try again in a moment.";
+    MailNotSetUp = "mail_not_set_up":
+        "This bank sends no mail.",
+        "Ask its staff: an admin gives a link to set a password. Whoever runs the bank sets COFFER_SMTP_URL.";
     MalformedJson = "malformed_json":
         "The body is no valid JSON.",
         "Send one JSON object; the detail says where the first mistake is.";
@@ -653,6 +659,9 @@ problem_codes! {
     TooManyHolds = "too_many_holds":
         "As many holds and requests for approval wait on the account as may at once.",
         "Capture or release some of them, or wait until they expire.";
+    TooManyMails = "too_many_mails":
+        "More mails were asked for in an hour than the bank sends.",
+        "Look for the last one, among unwanted mail, too; or wait as long as Retry-After says.";
     TooManyMovements = "too_many_movements":
         "You have had more movements booked, in a short time or in a day, than the bank takes from one caller. Nothing was booked now.",
         "Wait as many seconds as Retry-After says, or send fewer at once; the header RateLimit-Policy names the limit and its size. Whoever runs the bank sets it with COFFER_MOVEMENT_RATE and COFFER_MOVEMENTS_PER_DAY.";
@@ -719,6 +728,9 @@ problem_codes! {
     ValidationFailed = "validation_failed":
         "Several fields must be corrected.",
         "`errors` names each of them, with what to send instead.";
+    VerificationLinkNotFound = "verification_link_not_found":
+        "There is no such link to verify an address, or it was used or has expired, or the address has changed since.",
+        "Have another one sent: POST /me/email_verification.";
     WebhookDisabled = "webhook_disabled":
         "The webhook is disabled, and nothing is sent to it.",
         "Enable it, and ask again.";

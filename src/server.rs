@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 
@@ -29,6 +30,8 @@ use crate::dispatcher::Dispatcher;
 use crate::housekeeping::Housekeeping;
 use crate::limits::movements::MovementLimits;
 use crate::listening::Listening;
+use crate::mailing::Mailing;
+use crate::mailing::smtp::SmtpError;
 use crate::tls::{self, Certificate, TlsError};
 use crate::watches::Watches;
 use crate::webhooks::destinations::Destinations;
@@ -42,6 +45,9 @@ const LAST_NOTES_WITHIN: Duration = Duration::from_secs(2);
 const ADMIN_CONNECTIONS: usize = 64;
 /// How long it may take at the end to store what callers have used of their day.
 const LAST_QUOTAS_WITHIN: Duration = Duration::from_secs(2);
+
+/// How long it may take at the end to finish the mails that are being sent.
+const LAST_MAILS_WITHIN: Duration = Duration::from_secs(2);
 
 /// Seconds, from a cached read to a commit on a slow disk.
 const LATENCY_BUCKETS: [f64; 11] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0];
@@ -65,6 +71,8 @@ pub enum ServerError {
     Tls(#[from] TlsError),
     #[error(transparent)]
     FactorKey(#[from] FactorKeyError),
+    #[error(transparent)]
+    Mail(#[from] SmtpError),
     #[error("cannot record metrics: {0}")]
     Metrics(#[from] BuildError),
     #[error(
@@ -98,6 +106,7 @@ pub struct Bank {
     tls: Option<TlsAcceptor>,
     shutdown_deadline: Duration,
     housekeeping: Housekeeping,
+    mailing: Option<Mailing>,
 }
 
 impl Bank {
@@ -120,6 +129,7 @@ impl Bank {
         let factor_keys = settings.factor_keys()?;
         let certificate = settings.certificate()?;
         let acceptor = certificate.as_ref().map(Certificate::acceptor).transpose()?;
+        let mail = settings.mail()?;
         warn_of_unapproved_deposits(settings);
         let db = Db::connect(&settings.database(true)?).await?;
         db.migrate().await?;
@@ -137,8 +147,16 @@ impl Bank {
         let disk = DiskReserve::new(db.file(), settings.disk_reserve.bytes());
         let movement_limits = MovementLimits::new(settings.movement_rate, settings.movements_per_day);
         let (watches, listening) = (Watches::default(), Listening::default());
-        let (committer, writers) =
-            Committer::start(&db, settings.max_amount, &settings.time_zone, &clock, &watches, &listening);
+        let (committer, writers) = Committer::start(
+            &db,
+            settings.max_amount,
+            &settings.time_zone,
+            &clock,
+            &watches,
+            &listening,
+            mail.is_some(),
+        );
+        let mailing = mail.map(|mail| Mailing::new(&db, mail)).transpose()?;
         let committer = committer.within(movement_limits.clone(), disk.clone());
         let metrics = if settings.metrics { Some(record_metrics()?) } else { None };
         let (audit, audit_writer) = AuditLog::start(&db);
@@ -154,6 +172,7 @@ impl Bank {
             views: Default::default(),
             collection: postman::collection(),
             sign_up: settings.sign_up,
+            sends_mail: mailing.is_some(),
             swagger_ui: settings.swagger_ui,
             self_service_deposits: settings.self_service_deposits,
             maximum_major_units: settings.max_amount,
@@ -187,6 +206,7 @@ impl Bank {
             tls: acceptor,
             shutdown_deadline: settings.shutdown_deadline(),
             housekeeping,
+            mailing,
         })
     }
 
@@ -201,7 +221,8 @@ impl Bank {
         listeners: impl Into<Listeners>,
         shutdown: impl Future<Output = ()>,
     ) -> Result<(), ServerError> {
-        let Self { app, mut writers, audit_writer, connection_limits, tls, shutdown_deadline, housekeeping } = self;
+        let Self { app, mut writers, audit_writer, connection_limits, tls, shutdown_deadline, housekeeping, mailing } =
+            self;
         let Listeners { public, admin } = listeners.into();
         let (db, movement_limits, watches) = (app.db.clone(), app.movement_limits.clone(), app.watches.clone());
         let auth = app.auth.clone();
@@ -210,6 +231,8 @@ impl Bank {
         let dispatcher = tokio::spawn(Dispatcher::new(&app).run());
         let acceptor = Acceptor::new(router::router(app), tls, connection_limits);
         let housekeeping = tokio::spawn(housekeeping.run());
+        let (is_closing, closing) = watch::channel(false);
+        let mailing = mailing.map(|mailing| tokio::spawn(mailing.run(closing)));
         let ended = tokio::select! {
             () = acceptor.accept(&public) => Ok(()),
             () = accept_if_any(admin.as_ref()) => Ok(()),
@@ -218,6 +241,7 @@ impl Bank {
             () = writers.one_ended() => Err(ServerError::LedgerStopped),
         };
         housekeeping.abort();
+        let _ = is_closing.send(true);
         writers.close();
         watches.close();
         let closing = async {
@@ -236,6 +260,7 @@ impl Bank {
             if tokio::time::timeout(LAST_NOTES_WITHIN, audit_writer).await.is_err() {
                 tracing::error!("the last notes could not be written to the audit log");
             }
+            finish_mails(mailing).await;
             db.close().await;
         };
         if tokio::time::timeout(shutdown_deadline, closing).await.is_err() {
@@ -274,6 +299,14 @@ async fn accept_if_any(admin: Option<&(Acceptor, TcpListener)>) {
     match admin {
         Some((acceptor, listener)) => acceptor.accept(listener).await,
         None => std::future::pending().await,
+    }
+}
+
+/// A mail that is on its way then is sent again by whoever opens the bank next.
+async fn finish_mails(mailing: Option<JoinHandle<()>>) {
+    let Some(mut mailing) = mailing else { return };
+    if tokio::time::timeout(LAST_MAILS_WITHIN, &mut mailing).await.is_err() {
+        mailing.abort();
     }
 }
 

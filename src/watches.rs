@@ -68,9 +68,9 @@ pub enum NoRoom {
 
 /// Differs when an account does, as far as any answer about it tells; but for its metadata, which is not loaded with it.
 pub fn state_of(account: &Account) -> u64 {
-    let Account { status, label, overdraft_limit, sequence, reserved, alert_below, .. } = account;
+    let Account { status, label, overdraft_limit, sequence, reserved, alert_below, notify_above, .. } = account;
     let mut hasher = DefaultHasher::new();
-    (*status as u8, label, overdraft_limit, sequence, reserved, alert_below).hash(&mut hasher);
+    (*status as u8, label, overdraft_limit, sequence, reserved, alert_below, notify_above).hash(&mut hasher);
     hasher.finish()
 }
 

@@ -15,6 +15,7 @@ import { customer } from './screens/customer.js';
 import { customers } from './screens/customers.js';
 import { holds } from './screens/holds.js';
 import { limits } from './screens/limits.js';
+import { lostPassword } from './screens/lost_password.js';
 import { movement } from './screens/movement.js';
 import { movements } from './screens/movements.js';
 import { openAccount } from './screens/open_account.js';
@@ -24,6 +25,7 @@ import { receipt } from './screens/receipt.js';
 import { secondFactor } from './screens/second_factor.js';
 import { setPassword } from './screens/set_password.js';
 import { statement } from './screens/statement.js';
+import { verifyAddress } from './screens/verify_address.js';
 import { webhookScreen } from './screens/webhook.js';
 import { webhooks } from './screens/webhooks.js';
 import { signIn, signUp } from './screens/welcome.js';
@@ -45,7 +47,9 @@ const ENROLMENT = '/profile/second-factor';
 /** @type {[string, ShowScreen][]} */
 const FOR_ALL = [
   ['/sign-up', signUp],
+  ['/lost-password', lostPassword],
   ['/set-password/:token', setPassword],
+  ['/verify-address/:token', verifyAddress],
 ];
 /** @type {[string, ShowScreen][]} */
 const FOR_THE_SIGNED_IN = [
@@ -60,6 +64,7 @@ const FOR_THE_SIGNED_IN = [
   ['/profile', profile],
   [ENROLMENT, secondFactor],
   ['/set-password/:token', setPassword],
+  ['/verify-address/:token', verifyAddress],
   ['/staff', customers],
   ['/staff/users/:id', customer],
   ['/staff/movements', movements],

@@ -20,6 +20,7 @@ use crate::books::calendar::Calendar;
 use crate::books::command;
 use crate::clock::Clock;
 use crate::committer::Committer;
+use crate::db::mails::NewMail;
 use crate::db::{Db, Tx};
 use crate::disk::DiskReserve;
 use crate::limits::movements::MovementLimits;
@@ -50,6 +51,8 @@ pub struct Parts {
     /// For Postman.
     pub collection: AddressedDocument,
     pub sign_up: sign_up::SignUp,
+    /// Whether the bank sends mail.
+    pub sends_mail: bool,
     /// Whether `/swagger-ui/` is served.
     pub swagger_ui: bool,
     /// Whether customers may book deposits to their own accounts, or only staff.
@@ -101,6 +104,11 @@ impl App {
             tx.append_events(events, now).await?;
         }
         Ok(())
+    }
+
+    /// Has mail sent once the transaction is committed, if the bank sends any.
+    pub async fn send(&self, tx: &mut Tx<'_>, mail: NewMail) -> sqlx::Result<()> {
+        if self.sends_mail { tx.put_mail(&mail, Timestamp::now()).await } else { Ok(()) }
     }
 
     /// The caller as the ledger's rules see one.

@@ -19,8 +19,8 @@ use super::money::{
     totals, transactions, transactions_csv, trial_balance,
 };
 use super::people::{
-    api_keys, audit, customers, customers_csv, passwords, payees, proof, second_factor, sessions, staff, users,
-    webhook_deliveries, webhooks,
+    api_keys, audit, customers, customers_csv, email_verification, passwords, payees, proof, second_factor, sessions,
+    staff, users, webhook_deliveries, webhooks,
 };
 use crate::api_key::Scope;
 use crate::webhooks::sender;
@@ -133,7 +133,10 @@ pub fn documented_routes() -> OpenApiRouter<App> {
         .routes(routes!(second_factor::remove))
         .routes(routes!(second_factor::reset))
         .routes(routes!(passwords::create_link))
+        .routes(routes!(passwords::request_reset))
         .routes(routes!(passwords::confirm_reset))
+        .routes(routes!(email_verification::verify))
+        .routes(routes!(email_verification::send))
         .routes(routes!(staff::set_role))
         .routes(routes!(staff::end_sessions))
         .routes(routes!(api_keys::list_of_user, api_keys::revoke_of_user))

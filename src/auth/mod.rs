@@ -4,6 +4,7 @@ pub mod api_keys;
 pub mod factor_keys;
 pub mod guesses;
 pub mod hashing;
+pub mod mailed_links;
 pub mod password_links;
 pub mod passwords;
 pub mod second_factor;
@@ -36,6 +37,12 @@ const LOOKS_PER_DAY: u32 = 50_000;
 /// Names that one person may have compared: somebody pays a few new people in an hour, and who tries out names is to get
 /// nowhere.
 const NAME_CHECKS_PER_HOUR: u32 = 20;
+
+/// Mails with a link to set a password that one network may ask for in an hour: an office shares one.
+const RESETS_PER_NETWORK: u32 = 20;
+/// The same for one address, whoever asks, and for the links by which one user verifies theirs. Mail is nobody's means to
+/// pester somebody.
+const MAILS_PER_HOUR: u32 = mailed_links::MOST_IN_AN_HOUR as u32;
 
 /// Denials of one caller that are recorded: somebody who tries everything is on record well enough.
 const DENIALS_ON_RECORD: Quota = Quota { burst: 50, interval: Duration::from_secs(10) };
@@ -72,6 +79,12 @@ pub struct Parts {
     pub name_checks: RequestLimit<Uuid>,
     /// By network: see [`crate::limits::network_of`].
     pub sign_ups: RequestLimit<IpAddr>,
+    /// Links to set a password that were asked for, by network.
+    pub resets_from: RequestLimit<IpAddr>,
+    /// The same by address, whether or not anybody has it.
+    pub resets_to: RequestLimit<String>,
+    /// Links by which users verify their addresses.
+    pub address_checks: RequestLimit<Uuid>,
     /// Whether the roles of those who work at the bank count only with a second factor.
     pub staff_second_factor: bool,
 }
@@ -100,6 +113,9 @@ impl Auth {
             looks: RequestLimit::new(Policy::Looks, Quota::per(DAY, LOOKS_PER_DAY)),
             changes: RequestLimit::new(Policy::Changes, changes_per_day),
             sign_ups: RequestLimit::new(Policy::SignUps, sign_ups_per_hour),
+            resets_from: RequestLimit::new(Policy::Resets, Quota::per(HOUR, RESETS_PER_NETWORK)),
+            resets_to: RequestLimit::new(Policy::Resets, Quota::per(HOUR, MAILS_PER_HOUR)),
+            address_checks: RequestLimit::new(Policy::AddressChecks, Quota::per(HOUR, MAILS_PER_HOUR)),
             staff_second_factor,
         })))
     }
@@ -114,6 +130,9 @@ impl Parts {
         self.looks.forget_idle(now);
         self.name_checks.forget_idle(now);
         self.sign_ups.forget_idle(now);
+        self.resets_from.forget_idle(now);
+        self.resets_to.forget_idle(now);
+        self.address_checks.forget_idle(now);
     }
 }
 

@@ -46,6 +46,11 @@ impl LinkToken {
     pub fn path(&self) -> String {
         format!("/#/set-password/{}", self.expose())
     }
+
+    /// The same of a link that shows that mail to an address arrives.
+    pub fn verification_path(&self) -> String {
+        format!("/#/verify-address/{}", self.expose())
+    }
 }
 
 impl From<SecretString> for LinkToken {

@@ -38,6 +38,8 @@ pub struct Account {
     pub has_limits: bool,
     /// Minor units: a movement that takes the balance below it makes an event.
     pub alert_below: Option<i64>,
+    /// Minor units: the owner is told of a movement of more than this by mail.
+    pub notify_above: Option<i64>,
     /// Minor units that holds and pending approvals keep, so that nobody else may take them. Not stored: looked up while
     /// `held_until` has not passed.
     #[sqlx(skip)]
@@ -82,6 +84,7 @@ impl Account {
             held_until: Timestamp::from_micros(0),
             has_limits: false,
             alert_below: None,
+            notify_above: None,
             reserved: 0,
             reservations: 0,
         }

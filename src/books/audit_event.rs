@@ -61,9 +61,13 @@ actions! {
     PasswordChanged = "password_changed",
     /// A link was made by which somebody sets a password: one who has lost it, or a new customer.
     PasswordLinkCreated = "password_link_created",
+    /// Such a link was mailed to somebody who has lost the password; the address is that of who asked for it.
+    PasswordLinkMailed = "password_link_mailed",
     /// Somebody has set a password by such a link.
     PasswordReset = "password_reset",
     AddressChanged = "address_changed",
+    /// Somebody has shown that mail to their address arrives.
+    AddressVerified = "address_verified",
     SecondFactorEnabled = "second_factor_enabled",
     SecondFactorRemoved = "second_factor_removed",
     /// The password was right, the code was not.
@@ -88,6 +92,8 @@ actions! {
     AccountMetadataChanged = "account_metadata_changed",
     /// Somebody changed below which balance an event tells: the detail has the amount.
     AccountAlertSet = "account_alert_set",
+    /// Somebody changed above which amount the owner is told of movements by mail: the detail has the amount.
+    AccountNoticeSet = "account_notice_set",
     AccountFrozen = "account_frozen",
     AccountReleased = "account_released",
     AccountClosed = "account_closed",

@@ -13,6 +13,7 @@ use super::command::{Command, DualControl, Reverses, Step};
 use super::entry::{Entry, Transaction};
 use super::hold::{Hold, HoldStatus};
 use super::movement::Movement;
+use super::notice::MovementNotice;
 use super::postings::{Approved, Captured, PendingReversal, Postings, Reversal, UsedKey};
 use super::refusal::Refusal;
 use super::rules::{self, Book, Outcome};
@@ -63,6 +64,8 @@ pub struct Decisions {
     now: Timestamp,
     /// Whether anybody listens to events.
     with_events: bool,
+    /// Whether the bank sends mail.
+    with_mail: bool,
     /// The postings of the requests that were accepted.
     pub postings: Postings,
     /// The postings of the request that is being decided.
@@ -99,6 +102,7 @@ impl Decisions {
             pending_counts: before.counts.into_iter().collect(),
             now,
             with_events: false,
+            with_mail: false,
             postings: Postings::default(),
             staged: Postings::default(),
         }
@@ -113,6 +117,11 @@ impl Decisions {
     /// With events for those who listen, if anybody does.
     pub fn with_events(self, with_events: bool) -> Self {
         Self { with_events, ..self }
+    }
+
+    /// With movements to tell of by mail, if the bank sends any.
+    pub fn with_mail(self, with_mail: bool) -> Self {
+        Self { with_mail, ..self }
     }
 
     /// Decides the commands of one request. If they are `atomic` and one is refused, all are.
@@ -348,6 +357,7 @@ impl Decisions {
         self.stage_record(command, &outcome);
         self.stage_tagged(&outcome.entry);
         self.stage_events_of_entries(command, &outcome);
+        self.stage_notices(&outcome);
         self.staged.transactions.push(outcome.transaction);
         self.staged.entries.push(outcome.entry.clone());
         self.staged.entries.extend(outcome.counter_entry);
@@ -376,6 +386,22 @@ impl Decisions {
             let before = entry.balance.saturating_sub(entry.amount);
             if threshold.is_some_and(|threshold| before >= threshold && entry.balance < threshold) {
                 self.stage_event(|| of_kind(EventKind::BalanceBelow, entry.transaction_id));
+            }
+        }
+    }
+
+    /// Stages to whom the transaction is told by mail.
+    fn stage_notices(&mut self, outcome: &Outcome) {
+        if !self.with_mail {
+            return;
+        }
+        for entry in [Some(&outcome.entry), outcome.counter_entry.as_ref()].into_iter().flatten() {
+            let Entry { account_number, sequence, .. } = *entry;
+            let Some(account) = self.book.account(account_number) else { continue };
+            if let (Some(owner_id), Some(above)) = (account.owner_id, account.notify_above)
+                && entry.amount.unsigned_abs() > above.unsigned_abs()
+            {
+                self.staged.notices.push(MovementNotice { owner_id, account_number, sequence });
             }
         }
     }

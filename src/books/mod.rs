@@ -13,6 +13,7 @@ pub mod decisions;
 pub mod entry;
 pub mod hold;
 pub mod movement;
+pub mod notice;
 pub mod postings;
 pub mod refusal;
 pub mod rules;

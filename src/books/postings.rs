@@ -10,6 +10,7 @@ use super::audit_event::Event;
 use super::bank_event::BankEvent;
 use super::entry::{Entry, Transaction};
 use super::hold::Hold;
+use super::notice::MovementNotice;
 use super::tags::{NewTags, TaggedEntry};
 use super::unapproved::UnapprovedTotal;
 use crate::account_number::AccountNumber;
@@ -34,6 +35,8 @@ pub struct Postings {
     pub records: Vec<Event>,
     /// Events for those who listen, if anybody does.
     pub events: Vec<BankEvent>,
+    /// Movements to tell of by mail, if the bank sends any.
+    pub notices: Vec<MovementNotice>,
 }
 
 impl Postings {
@@ -53,6 +56,7 @@ impl Postings {
             unapproved,
             records,
             events,
+            notices,
         } = other;
         self.transactions.append(transactions);
         self.entries.append(entries);
@@ -67,6 +71,7 @@ impl Postings {
         self.unapproved.append(unapproved);
         self.records.append(records);
         self.events.append(events);
+        self.notices.append(notices);
     }
 
     /// The accounts whose balance changes, or what is held of it. What ends a reservation makes an entry or another one.

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use coffer::config::Settings;
 use coffer::config::listen::ListenAddress;
+use coffer::mailing::MailSettings;
 use coffer::server::{Bank, Listeners};
 use coffer::signals::Signals;
 use tokio::net::TcpListener;
@@ -59,6 +60,9 @@ fn print_banner(settings: &Settings, listeners: &Listeners, database: &str) -> s
         tell(&format!("  Operations  http://{} (/livez, /readyz{metrics})", admin.local_addr()?));
     }
     tell(&format!("  Database    {database} at {}", settings.database_place()));
+    if let Ok(Some(MailSettings { server, .. })) = settings.mail() {
+        tell(&format!("  Mail        by {}, port {}, {}", server.host, server.port, server.protection.in_words()));
+    }
     if settings.jwt_secret.is_none() {
         tell(&format!("  Secret      {}", settings.secret_file().display()));
     }

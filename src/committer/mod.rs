@@ -13,7 +13,7 @@
 //! | lock | `begin`; the accounts are locked in the order of their numbers, and loaded | 2 | 2 s for a lock |
 //! | load | keys, references, approvals, holds, reversals, reservations, limits, unapproved totals: if needed | 0 to 11 | the batch |
 //! | decide | [`Decisions`](crate::books::decisions::Decisions): pure | 0 | some microseconds a command |
-//! | write | one statement for each of up to fourteen changes, then six for the audit log, and two for events if anybody listens | 3 to 22 | the batch |
+//! | write | one statement for each of up to fourteen changes, one for mail that tells of them, then six for the audit log, and two for events if anybody listens | 3 to 23 | the batch |
 //! | commit | durable, or not at all | 1 | one `fsync`; 2 s, then others are told to come back |
 //! | answer | each request gets its verdicts | 0 | |
 //!
@@ -222,6 +222,7 @@ impl Committer {
         clock: &Arc<Clock>,
         watches: &Watches,
         listening: &Listening,
+        with_mail: bool,
     ) -> (Self, Writers) {
         let closing_since = Arc::new(OnceLock::new());
         let mut tasks = JoinSet::new();
@@ -239,6 +240,7 @@ impl Committer {
                     listening: listening.clone(),
                     maximum_major_units,
                     calendar: calendar.clone(),
+                    with_mail,
                     locked: Vec::new(),
                 };
                 tasks.spawn(on_its_own_thread(writer.run()));

@@ -49,6 +49,8 @@ pub(super) struct Writer {
     pub listening: Listening,
     pub maximum_major_units: i64,
     pub calendar: Calendar,
+    /// Whether the bank sends mail.
+    pub with_mail: bool,
     /// Accounts that somebody else had locked, and when that was found.
     pub locked: Vec<(BTreeSet<AccountNumber>, Instant)>,
 }
@@ -274,7 +276,7 @@ impl Writer {
         let loaded = load(&mut tx, &commands, &self.clock).await?;
         let now = loaded.now;
         let decisions = loaded.decisions(self.maximum_major_units, self.calendar.clone());
-        let mut decisions = decisions.with_events(self.listening.is_wanted(now));
+        let mut decisions = decisions.with_events(self.listening.is_wanted(now)).with_mail(self.with_mail);
         let decide = |request: &QueuedRequest| match request.preview {
             true => decisions.preview_request(&request.commands, request.atomic),
             false => decisions.decide_request(&request.commands, request.atomic),

@@ -38,6 +38,7 @@ pub fn shortcomings(settings: &Settings) -> Vec<String> {
         database(settings),
         unlimited(settings),
         plain_origins(settings),
+        plain_links(settings),
         silent_log(settings),
     ];
     all.into_iter().flatten().collect()
@@ -130,6 +131,16 @@ fn plain_origins(settings: &Settings) -> Option<String> {
     Some(format!("pages over plain HTTP may call: list https:// origins alone in COFFER_CORS_ORIGINS, not {plain}"))
 }
 
+/// Whoever reads a link on its way can set the password.
+fn plain_links(settings: &Settings) -> Option<String> {
+    let url = settings.public_url.as_deref()?;
+    let host = url.strip_prefix("http://")?;
+    let host = host.rsplit_once(':').filter(|(_, port)| !port.ends_with(']')).map_or(host, |(host, _)| host);
+    (!is_loopback(host)).then(|| {
+        format!("links in mail lead over plain HTTP: set COFFER_PUBLIC_URL to an address with https://, not {url}")
+    })
+}
+
 fn silent_log(settings: &Settings) -> Option<String> {
     // A filter by spans, which only a developer writes, is not understood here and counts as good.
     let filter: Targets = settings.log.parse().ok()?;
@@ -138,7 +149,7 @@ fn silent_log(settings: &Settings) -> Option<String> {
     })
 }
 
-fn is_loopback(host: &str) -> bool {
+pub(super) fn is_loopback(host: &str) -> bool {
     let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
     let is_name = host.eq_ignore_ascii_case(LOCALHOST) || host.to_ascii_lowercase().ends_with(".localhost");
     is_name || host.parse::<IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback())
@@ -163,7 +174,7 @@ mod tests {
     }
 
     /// Each shortcoming: what the sentence must name, flags that mend it, and flags that bring it about.
-    const EACH: [(&str, &[&str], &[&str]); 10] = [
+    const EACH: [(&str, &[&str], &[&str]); 11] = [
         ("COFFER_TLS_CERT", &["--tls-cert=c", "--tls-key=k"], &[]),
         ("COFFER_SELF_SERVICE_DEPOSITS", &["--self-service-deposits=false"], &[]),
         ("COFFER_STAFF_SECOND_FACTOR", &["--staff-second-factor=true"], &[]),
@@ -181,12 +192,13 @@ mod tests {
             &["--cors-origins=https://a.example,http://localhost:3000"],
             &["--cors-origins=http://a.example"],
         ),
+        ("COFFER_PUBLIC_URL", &["--public-url=http://localhost:8080"], &["--public-url=http://bank.example:8080"]),
         ("COFFER_LOG", &["--log=warn"], &["--log=info,coffer=error"]),
     ];
 
     proptest! {
         #[test]
-        fn all_that_is_missing_is_named_in_a_sentence_each_and_nothing_else(missing in prop::array::uniform10(any::<bool>())) {
+        fn all_that_is_missing_is_named_in_a_sentence_each_and_nothing_else(missing in prop::array::uniform11(any::<bool>())) {
             let flags: Vec<&str> =
                 EACH.iter().zip(missing).flat_map(|((_, mended, broken), missing)| if missing { *broken } else { *mended }).copied().collect();
             let sentences = shortcomings(&settings(&flags));

@@ -3,10 +3,12 @@
 use std::fmt::Display;
 use std::ops::RangeInclusive;
 
+use lettre::message::Mailbox;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
 use crate::api::people::sign_up::SignUp;
+use crate::web_origin;
 
 /// Yes or no, in the words of all the places that settings come from.
 pub fn boolean(text: &str) -> Result<bool, String> {
@@ -41,6 +43,19 @@ pub fn sign_up(text: &str) -> Result<SignUp, String> {
         "staff" => Ok(SignUp::Staff),
         _ => Err("send open or staff".to_owned()),
     }
+}
+
+/// A sender, with or without a name.
+pub fn mailbox(text: &str) -> Result<Mailbox, String> {
+    text.trim()
+        .parse()
+        .map_err(|_| "send an address such as \"Coffer <bank@example.org>\" or bank@example.org".to_owned())
+}
+
+/// Where a browser finds the web app: scheme, host and port.
+pub fn public_url(text: &str) -> Result<String, String> {
+    let address = web_origin::canonical(text).ok().filter(|origin| origin.starts_with("http"));
+    address.ok_or_else(|| "send scheme and host alone, such as https://bank.example".to_owned())
 }
 
 /// A whole number in this range.
@@ -94,6 +109,23 @@ mod tests {
         }
         for text in ["", "perhaps", "2", "t", "enabled", "\"true\""] {
             assert_eq!(boolean(text), Err("send true or false".to_owned()), "{text}");
+        }
+    }
+
+    #[test]
+    fn senders_and_addresses_of_the_bank_are_whole() {
+        for (text, written) in
+            [("bank@example.org", "bank@example.org"), (" Coffer <bank@example.org> ", "Coffer <bank@example.org>")]
+        {
+            assert_eq!(mailbox(text).map(|sender| sender.to_string()).as_deref(), Ok(written), "{text}");
+        }
+        for text in ["", "Coffer", "bank@", "Coffer <bank@example.org>\r\nBcc: <eve@example.com>"] {
+            assert!(mailbox(text).is_err(), "{text}");
+        }
+        assert_eq!(public_url("https://Bank.example/").as_deref(), Ok("https://bank.example"));
+        assert_eq!(public_url("http://localhost:8080").as_deref(), Ok("http://localhost:8080"));
+        for text in ["", "bank.example", "https://bank.example/app", "ftp://bank.example", "app://bank"] {
+            assert!(public_url(text).is_err(), "{text}");
         }
     }
 

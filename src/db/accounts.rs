@@ -208,6 +208,16 @@ impl Tx<'_> {
             .map(|_| ()))
     }
 
+    /// Minor units; None for no mail.
+    pub async fn set_notify_above(&mut self, number: AccountNumber, notify_above: Option<i64>) -> sqlx::Result<()> {
+        in_transaction!(self, conn => sqlx::query("update accounts set notify_above = $2 where account_number = $1")
+            .bind(number)
+            .bind(notify_above)
+            .execute(conn)
+            .await
+            .map(|_| ()))
+    }
+
     /// Minor units; None for no alert.
     pub async fn set_alert_below(&mut self, number: AccountNumber, alert_below: Option<i64>) -> sqlx::Result<()> {
         in_transaction!(self, conn => sqlx::query("update accounts set alert_below = $2 where account_number = $1")

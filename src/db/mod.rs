@@ -26,6 +26,8 @@ pub mod history;
 pub mod holds;
 pub mod ledger;
 pub mod limit_changes;
+pub mod mailed_links;
+pub mod mails;
 mod movement_quotas;
 pub mod password_links;
 pub mod payees;
@@ -235,7 +237,7 @@ macro_rules! transaction_columns {
 macro_rules! account_columns {
     () => {
         "account_number, owner_id, currency, label, status, balance, overdraft_limit, sequence, head_hash,
-         last_entry_at, opened_at, held_until, has_limits, alert_below"
+         last_entry_at, opened_at, held_until, has_limits, alert_below, notify_above"
     };
 }
 pub(crate) use {

@@ -2,6 +2,7 @@
 
 use uuid::Uuid;
 
+use super::mailed_links::LinkPurpose;
 use super::{Db, Tx, in_transaction, on_reader};
 use crate::timestamp::Timestamp;
 
@@ -85,8 +86,9 @@ impl Tx<'_> {
         Ok(used == 1)
     }
 
-    /// Ends the user's link, if there is one that was not used: a password was set in another way.
-    pub async fn end_password_link(&mut self, user_id: Uuid, now: Timestamp) -> sqlx::Result<()> {
+    /// Ends the user's links that were not used, handed over or mailed: a password was set in another way.
+    pub async fn end_password_links(&mut self, user_id: Uuid, now: Timestamp) -> sqlx::Result<()> {
+        self.end_mailed_links(user_id, LinkPurpose::Password, now).await?;
         in_transaction!(self, conn => sqlx::query(
             "update password_links set used_at = $2 where user_id = $1 and used_at is null",
         )

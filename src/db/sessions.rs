@@ -162,6 +162,21 @@ impl Tx<'_> {
         .map(|_| ()))
     }
 
+    /// The devices and places that the user has signed in from after `since`: `User-Agent` and address.
+    pub async fn sign_ins_since(
+        &mut self,
+        user_id: Uuid,
+        since: Timestamp,
+    ) -> sqlx::Result<Vec<(Option<String>, Option<String>)>> {
+        in_transaction!(self, conn => sqlx::query_as(
+            "select distinct user_agent, address from sessions where user_id = $1 and created_at > $2 limit 1000",
+        )
+        .bind(user_id)
+        .bind(since)
+        .fetch_all(conn)
+        .await)
+    }
+
     /// The session that this token, or one that came after it, belongs to.
     pub async fn session_to_renew(&mut self, token: &TokenHashes) -> sqlx::Result<Option<Renewal>> {
         in_transaction!(self, conn => sqlx::query_as(

@@ -160,6 +160,7 @@ pub fn account(row: &Row<'_>) -> rusqlite::Result<Account> {
         held_until: row.get(11)?,
         has_limits: row.get(12)?,
         alert_below: row.get(13)?,
+        notify_above: row.get(14)?,
         reserved: 0,
         reservations: 0,
     })

@@ -37,6 +37,12 @@ pub struct User {
     /// Whether others may have the name compared before they pay.
     #[serde(skip)]
     pub name_check: bool,
+    /// When the user has shown that mail to the address arrives. None for not yet.
+    #[serde(skip)]
+    pub email_verified_at: Option<Timestamp>,
+    /// Whether the user is told of sign-ins from somewhere new.
+    #[serde(skip)]
+    pub sign_in_notices: bool,
 }
 
 /// Whether a user may change anything. `active`: the role of the user decides. `frozen`: the user may look and sign
@@ -53,7 +59,7 @@ pub enum UserStatus {
 macro_rules! user_columns {
     () => {
         "id, name, email, role, case when frozen_at is null then 'active' else 'frozen' end as status, created_at,
-         is_service, password_hash, confirm_above, name_check, exists (
+         is_service, password_hash, confirm_above, name_check, email_verified_at, sign_in_notices, exists (
              select 1 from second_factors f where f.user_id = users.id and f.confirmed_at is not null
          ) as second_factor"
     };
@@ -125,6 +131,8 @@ impl User {
             confirm_above: None,
             second_factor: false,
             name_check: true,
+            email_verified_at: None,
+            sign_in_notices: true,
         }
     }
 
@@ -260,10 +268,12 @@ impl Tx<'_> {
         .map(|_| ()))
     }
 
-    /// Fails with a unique violation when the new address is taken.
+    /// A new address is not verified yet. Fails with a unique violation when it is taken.
     pub async fn update_user(&mut self, id: Uuid, name: &str, email: &str) -> sqlx::Result<()> {
         in_transaction!(self, conn => sqlx::query(
-            "update users set name = $2, email = $3, search_text = $4 where id = $1",
+            "update users set name = $2, email = $3, search_text = $4,
+                              email_verified_at = case when email = $3 then email_verified_at end
+             where id = $1",
         )
         .bind(id)
         .bind(name)
@@ -272,6 +282,26 @@ impl Tx<'_> {
         .execute(conn)
         .await
         .map(|_| ()))
+    }
+
+    /// The user has shown that mail to their address arrives.
+    pub async fn verify_email(&mut self, id: Uuid, now: Timestamp) -> sqlx::Result<()> {
+        in_transaction!(self, conn => sqlx::query("update users set email_verified_at = $2 where id = $1")
+            .bind(id)
+            .bind(now)
+            .execute(conn)
+            .await
+            .map(|_| ()))
+    }
+
+    /// Stores whether the user is told of sign-ins from somewhere new.
+    pub async fn set_sign_in_notices(&mut self, id: Uuid, notices: bool) -> sqlx::Result<()> {
+        in_transaction!(self, conn => sqlx::query("update users set sign_in_notices = $2 where id = $1")
+            .bind(id)
+            .bind(notices)
+            .execute(conn)
+            .await
+            .map(|_| ()))
     }
 
     /// Stores whether others may have the user's name compared.
@@ -429,7 +459,8 @@ impl Tx<'_> {
     /// Lock the user and see that every account is closed before.
     pub async fn close_user(&mut self, id: Uuid) -> sqlx::Result<()> {
         in_transaction!(self, conn => sqlx::query(
-            "update users set status = 'closed', name = 'closed', email = $2, search_text = '', password_hash = 'closed'
+            "update users set status = 'closed', name = 'closed', email = $2, search_text = '', password_hash = 'closed',
+                              email_verified_at = null
              where id = $1",
         )
         .bind(id)

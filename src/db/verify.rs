@@ -4,6 +4,7 @@ pub mod account_limits;
 pub mod api_keys;
 pub mod bank_accounts;
 mod events;
+mod mails;
 pub mod tags;
 
 use futures_util::{Stream, StreamExt};

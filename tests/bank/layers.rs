@@ -15,7 +15,7 @@ const FLOORS: [&[&str]; 14] = [
     &["db"],
     &["disk", "limits", "listening", "audit", "watches"],
     &["auth", "committer", "connection_limits"],
-    &["api"],
+    &["api", "mailing"],
     &["config", "acceptor", "admin", "demo", "dispatcher", "doctor", "housekeeping"],
     &["server"],
     &["cli"],

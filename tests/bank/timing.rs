@@ -6,6 +6,7 @@ use serde_json::json;
 
 use crate::databases::{Kind, TestDatabase};
 use crate::harness::TestBank;
+use crate::post_office::PostOffice;
 
 /// Sign-ins of each kind.
 const TRIES: usize = 1_000;
@@ -14,6 +15,8 @@ const CUSTOMERS: usize = 100;
 const REFUSALS: usize = 400;
 /// Of those whose tries are used up: few, because each gets one back every 30 seconds, which is then used up again.
 const REFUSED_CUSTOMERS: usize = 10;
+/// Requests for links of each kind: each takes 100 ms by design.
+const RESETS: usize = 300;
 /// The Kolmogorov-Smirnov distance that two samples of this size from one distribution exceed once in a thousand times. No
 /// threshold on the time tells known from unknown better than by half of it.
 fn chance(samples: usize) -> f64 {
@@ -105,6 +108,38 @@ async fn body_of_refusals(kind: Kind) {
     bank.close_with_books_right().await;
 }
 
+/// The same of asking for a link by mail.
+async fn body_of_resets(kind: Kind) {
+    let post = PostOffice::open();
+    let flags = post.flags();
+    let flags: Vec<_> = flags.iter().map(String::as_str).chain(["--trusted-proxies", "127.0.0.1"]).collect();
+    let bank = TestBank::open_on(TestDatabase::create(kind).await, &flags).await;
+    let mut known = Vec::new();
+    for _ in 0..RESETS {
+        known.push(bank.customer().await.email);
+    }
+    let time = async |n: usize, email: &str| {
+        let address = format!("2001:db8:{n:x}::1");
+        let request = bank.post("/password_reset", json!({"email": email})).header("x-forwarded-for", &address);
+        let started = Instant::now();
+        request.send().await.expect_status(202);
+        started.elapsed()
+    };
+    let (mut of_known, mut of_unknown) = (Vec::new(), Vec::new());
+    for (n, email) in known.iter().enumerate() {
+        let nobody = format!("nobody-{n}@example.com");
+        if n % 2 == 0 {
+            of_known.push(time(n, email).await);
+            of_unknown.push(time(n, &nobody).await);
+        } else {
+            of_unknown.push(time(n, &nobody).await);
+            of_known.push(time(n, email).await);
+        }
+    }
+    assert_tells_nothing(kind, "a request for a link", &of_known, &of_unknown);
+    bank.close_with_books_right().await;
+}
+
 #[test]
 fn the_measure_tells_times_apart() {
     let times = |from: u64| (from..from + 1_000).map(Duration::from_micros).collect::<Vec<_>>();
@@ -134,4 +169,16 @@ async fn known_and_unknown_addresses_take_the_same_time_on_postgres() {
 #[ignore = "takes minutes; tests/thorough runs it"]
 async fn known_and_unknown_addresses_are_refused_in_the_same_time_on_postgres() {
     body_of_refusals(Kind::Postgres).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "takes minutes; tests/thorough runs it"]
+async fn known_and_unknown_addresses_get_links_in_the_same_time_on_sqlite() {
+    body_of_resets(Kind::Sqlite).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "takes minutes; tests/thorough runs it"]
+async fn known_and_unknown_addresses_get_links_in_the_same_time_on_postgres() {
+    body_of_resets(Kind::Postgres).await;
 }

@@ -125,6 +125,19 @@ export class Coffer extends EventTarget {
      */
     setPassword(token: string, password: string): Promise<void>;
     /**
+     * Has a link mailed by which whoever has this address sets a password, where {@link Coffer.about} says `mail: true`. Tells
+     * nobody whether somebody has it.
+     * @param {string} email
+     * @returns {Promise<void>}
+     */
+    requestPasswordReset(email: string): Promise<void>;
+    /**
+     * Verifies an address by the link that was mailed to it.
+     * @param {string} token the end of the link
+     * @returns {Promise<void>}
+     */
+    verifyEmail(token: string): Promise<void>;
+    /**
      * @param {string} email
      * @param {string} password
      * @param {string} [code] of the second factor, or a recovery code; asked for by a problem `second_factor_required`
@@ -158,7 +171,7 @@ export class Coffer extends EventTarget {
     }): Promise<void>;
     /**
      * @param {{name?: string, email?: string, current_password?: string, confirm_above?: string | null,
-     *   name_check?: boolean}} changes
+     *   name_check?: boolean, sign_in_notices?: boolean}} changes
      *   `confirm_above` in whole units, or null for none
      * @returns {Promise<Profile>}
      */
@@ -168,7 +181,13 @@ export class Coffer extends EventTarget {
         current_password?: string;
         confirm_above?: string | null;
         name_check?: boolean;
+        sign_in_notices?: boolean;
     }) => Promise<Profile>;
+    /**
+     * Has another link mailed by which one's address is verified.
+     * @returns {Promise<void>}
+     */
+    sendEmailVerification: () => Promise<void>;
     /**
      * @param {{current_password: string, new_password: string}} passwords
      * @returns {Promise<void>}
@@ -381,13 +400,22 @@ export class Coffer extends EventTarget {
      */
     renameAccount: (number: string, label: string | null) => Promise<Account>;
     /**
+     * Has the owner told by mail of movements of more than an amount.
      * @param {string} number
-     * @param {{label?: string | null, alert_below?: string | null, metadata?: Record<string, string | null>}} changes what is left out stays; null removes
+     * @param {string | null} amount of the account's currency; null for none
+     * @returns {Promise<Account>}
+     */
+    notifyAbove: (number: string, amount: string | null) => Promise<Account>;
+    /**
+     * @param {string} number
+     * @param {{label?: string | null, alert_below?: string | null, notify_above?: string | null,
+     *   metadata?: Record<string, string | null>}} changes what is left out stays; null removes
      * @returns {Promise<Account>}
      */
     updateAccount: (number: string, changes: {
         label?: string | null;
         alert_below?: string | null;
+        notify_above?: string | null;
         metadata?: Record<string, string | null>;
     }) => Promise<Account>;
     /**
@@ -834,6 +862,8 @@ export type User = {
 export type Profile = User & {
     confirm_above: string | null;
     name_check: boolean;
+    email_verified: boolean;
+    sign_in_notices: boolean;
 };
 export type Payee = {
     id: string;
@@ -993,6 +1023,7 @@ export type Account = {
     sequence: number;
     opened_at: string;
     alert_below: string | null;
+    notify_above: string | null;
 } & Versioned;
 export type Balance = {
     account_number: string;
@@ -1284,6 +1315,7 @@ export type About = {
     units: Unit[];
     self_service_deposits: boolean;
     time_zone: string;
+    mail: boolean;
     swagger_ui: boolean;
 };
 /**

@@ -179,6 +179,25 @@ export class Coffer extends EventTarget {
   }
 
   /**
+   * Has a link mailed by which whoever has this address sets a password, where {@link Coffer.about} says `mail: true`. Tells
+   * nobody whether somebody has it.
+   * @param {string} email
+   * @returns {Promise<void>}
+   */
+  requestPasswordReset(email) {
+    return this.#anonymous('password_reset', { email });
+  }
+
+  /**
+   * Verifies an address by the link that was mailed to it.
+   * @param {string} token the end of the link
+   * @returns {Promise<void>}
+   */
+  verifyEmail(token) {
+    return this.#anonymous('email_verification', { token });
+  }
+
+  /**
    * @param {string} email
    * @param {string} password
    * @param {string} [code] of the second factor, or a recovery code; asked for by a problem `second_factor_required`
@@ -234,11 +253,17 @@ export class Coffer extends EventTarget {
 
   /**
    * @param {{name?: string, email?: string, current_password?: string, confirm_above?: string | null,
-   *   name_check?: boolean}} changes
+   *   name_check?: boolean, sign_in_notices?: boolean}} changes
    *   `confirm_above` in whole units, or null for none
    * @returns {Promise<Profile>}
    */
   updateMe = (changes) => this.#call('PATCH', 'me', { body: changes });
+
+  /**
+   * Has another link mailed by which one's address is verified.
+   * @returns {Promise<void>}
+   */
+  sendEmailVerification = () => this.#call('POST', 'me/email_verification');
 
   /**
    * @param {{current_password: string, new_password: string}} passwords
@@ -491,8 +516,17 @@ export class Coffer extends EventTarget {
   renameAccount = (number, label) => this.updateAccount(number, { label });
 
   /**
+   * Has the owner told by mail of movements of more than an amount.
    * @param {string} number
-   * @param {{label?: string | null, alert_below?: string | null, metadata?: Record<string, string | null>}} changes what is left out stays; null removes
+   * @param {string | null} amount of the account's currency; null for none
+   * @returns {Promise<Account>}
+   */
+  notifyAbove = (number, amount) => this.updateAccount(number, { notify_above: amount });
+
+  /**
+   * @param {string} number
+   * @param {{label?: string | null, alert_below?: string | null, notify_above?: string | null,
+   *   metadata?: Record<string, string | null>}} changes what is left out stays; null removes
    * @returns {Promise<Account>}
    */
   updateAccount = (number, changes) => this.#call('PATCH', `accounts/${number}`, { body: changes });
@@ -1440,7 +1474,10 @@ function retryAfterSeconds(response) {
  * @typedef {{id: string, name: string, email: string, role: Role, status: 'active' | 'frozen', created_at: string,
  *   is_service: boolean}} User
  */
-/** @typedef {User & {confirm_above: string | null, name_check: boolean}} Profile `confirm_above` in whole units, null for none */
+/**
+ * @typedef {User & {confirm_above: string | null, name_check: boolean, email_verified: boolean, sign_in_notices: boolean}} Profile
+ *   `confirm_above` in whole units, null for none
+ */
 /** @typedef {{id: string, name: string, account_number: string, created_at: string}} Payee */
 /** @typedef {{result: 'match' | 'close_match' | 'no_match', name: string | null}} NameCheck `name` of a close match: the real one */
 /** @typedef {{name: string, email: string, password: string, currency?: string}} NewUser */
@@ -1495,7 +1532,8 @@ function retryAfterSeconds(response) {
 /**
  * @typedef {{account_number: string, owner_id: string, currency: string, label: string | null,
  *   metadata: Record<string, string>, status: 'open' | 'frozen' | 'closed', balance: string, available: string,
- *   held: string, sequence: number, opened_at: string, alert_below: string | null} & Versioned} Account
+ *   held: string, sequence: number, opened_at: string, alert_below: string | null,
+ *   notify_above: string | null} & Versioned} Account
  */
 /**
  * @typedef {{account_number: string, balance: string, available: string, held: string, currency: string,
@@ -1615,6 +1653,7 @@ function retryAfterSeconds(response) {
 /**
  * @typedef {{code: string, decimals: number, name: string}} Unit of the bank's own, such as points
  * @typedef {{sign_up: 'open' | 'staff', currency: string, units: Unit[], self_service_deposits: boolean, time_zone: string,
+ *   mail: boolean,
  *   swagger_ui: boolean}} About
  */
 /**

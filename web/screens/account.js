@@ -13,6 +13,7 @@ import { link } from '../ui/router.js';
 import { whileSeen } from '../ui/while_seen.js';
 import { actsForOthers, mayAct } from '../domain/roles.js';
 import { accountHistory } from './history.js';
+import { movementNotices } from './notices.js';
 
 /** @import { Account, Coffer, User } from '../api/coffer.js' */
 /** @import { Context, Screen } from '../app.js' */
@@ -178,6 +179,7 @@ function ownersButtons(bank, shown) {
     }).then(reloadIf);
   return [
     h('button', { type: 'button', class: 'quiet', onclick: rename }, 'Rename'),
+    movementNotices(bank, shown),
     h('button', { type: 'button', class: 'quiet', onclick: close }, 'Close'),
   ];
 }

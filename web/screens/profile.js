@@ -7,8 +7,10 @@ import { passwordField } from '../ui/password.js';
 import { later } from '../ui/states.js';
 import { reloadIf } from './account.js';
 import { apiKeys } from './api_keys.js';
+import { signInNotices } from './notices.js';
 import { payeeList } from './payees.js';
 import { sessionList } from './sessions.js';
+import { unverifiedNote } from './verify_address.js';
 
 /** @import { Context, Screen } from '../app.js' */
 /** @import { Child } from '../ui/dom.js' */
@@ -21,7 +23,11 @@ export function profile(context) {
     'div',
     { class: 'narrow' },
     h('h1', null, 'Profile'),
-    section('You', details(context)),
+    section(
+      'You',
+      details(context),
+      later(() => unverifiedNote(context), signal, 0),
+    ),
     section('Password', password(context)),
     section(
       'Second factor',
@@ -30,6 +36,7 @@ export function profile(context) {
     section('Confirmation', confirmation(context)),
     section('Payees', payeeList(context)),
     section('Name check', nameCheck(context)),
+    later(async () => onlyWith('Mail', await signInNotices(context)), signal, 0),
     section('Sessions', sessionList(context)),
     section('API keys', apiKeys(context)),
     section('Leave the bank', leave(context)),
@@ -39,6 +46,9 @@ export function profile(context) {
 
 /** @param {string} title @param {...Child} content */
 const section = (title, ...content) => h('section', { class: 'block' }, h('h2', null, title), content);
+
+/** Nothing without content. @param {string} title @param {Child} content */
+const onlyWith = (title, content) => (content ? section(title, content) : null);
 
 /** @param {Context} context */
 function details({ bank, me, session }) {

@@ -12,7 +12,7 @@ import { passwordField } from '../ui/password.js';
 
 /** @param {Context} context @returns {Promise<Screen>} */
 export async function signIn({ bank, session, signal }) {
-  const signUpIsOpen = await isOpen(bank, signal);
+  const [signUpIsOpen, sendsMail] = await Promise.all([isOpen(bank, signal), mails(bank, signal)]);
   const email = emailField();
   const password = passwordField({ name: 'password', label: 'Password' });
   const code = codeField();
@@ -36,12 +36,7 @@ export async function signIn({ bank, session, signal }) {
     h('h1', null, 'Sign in'),
     unprotected(),
     form({ submit }, email, password, code, actions(submitButton('Sign in', { class: 'primary wide' }))),
-    h(
-      'details',
-      { class: 'aside' },
-      h('summary', null, 'Forgot your password?'),
-      h('p', null, 'Ask the bank: its staff give you a link by which you set another one.'),
-    ),
+    forgotten(sendsMail),
     h(
       'p',
       { class: 'aside' },
@@ -94,6 +89,27 @@ async function isOpen(bank, signal) {
   } catch {
     return true;
   }
+}
+
+/** Whether the bank mails links. Where it does not say, its staff give them. @param {Coffer} bank @param {AbortSignal} signal */
+async function mails(bank, signal) {
+  try {
+    return (await bank.about({ signal })).mail;
+  } catch {
+    return false;
+  }
+}
+
+/** What helps who has lost the password. @param {boolean} sendsMail */
+function forgotten(sendsMail) {
+  const words = 'Forgot your password?';
+  if (sendsMail) return h('p', { class: 'aside' }, h('a', { href: '#/lost-password' }, words));
+  return h(
+    'details',
+    { class: 'aside' },
+    h('summary', null, words),
+    h('p', null, 'Ask the bank: its staff give you a link by which you set another one.'),
+  );
 }
 
 export function pitch() {

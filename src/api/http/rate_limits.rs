@@ -19,6 +19,8 @@ fn name_of(policy: Policy) -> &'static str {
         Policy::Looks => "looks",
         Policy::NameChecks => "name-checks",
         Policy::SignUps => "sign-up",
+        Policy::Resets => "password-resets",
+        Policy::AddressChecks => "address-checks",
         Policy::Guesses => "sign-in",
         Policy::Codes => "second-factor",
         Policy::SignIns => "sessions",
@@ -52,6 +54,15 @@ pub(super) fn words_of(policy: Policy) -> (ProblemCode, &'static str) {
         Policy::SignUps => {
             (ProblemCode::TooManySignUps, "Too many new customers from this network. Wait as long as Retry-After says.")
         }
+        Policy::Resets => (
+            ProblemCode::TooManyMails,
+            "Too many links to set a password were asked for from this network. Wait as long as Retry-After says.",
+        ),
+        Policy::AddressChecks => (
+            ProblemCode::TooManyMails,
+            "You have been sent as many links in an hour as one may. Look for the last one, or wait as long as Retry-After \
+             says.",
+        ),
         Policy::Guesses => {
             (ProblemCode::TooManySignIns, "Too many wrong passwords. Wait as long as Retry-After says, then try again.")
         }

@@ -74,6 +74,8 @@ pub struct AccountBody {
     opened_at: Timestamp,
     /// A movement that takes the balance below it makes the event `balance.below`; null for none.
     alert_below: Option<Money>,
+    /// The owner, whose address must be verified, is told by mail of a movement of more than this; null for none.
+    notify_above: Option<Money>,
 }
 
 /// What an account holds, or held.
@@ -143,6 +145,9 @@ pub struct UpdateAccountRequest {
     /// A movement that takes the balance below it makes the event `balance.below`; null for none.
     #[serde(default, deserialize_with = "fields::present")]
     alert_below: Option<Option<AmountOrZero>>,
+    /// The owner, whose address must be verified, is told by mail of a movement of more than this; null for none.
+    #[serde(default, deserialize_with = "fields::present")]
+    notify_above: Option<Option<AmountOrZero>>,
     /// Pairs to note, by key; null removes one.
     #[serde(default)]
     metadata: MetadataChanges,
@@ -335,7 +340,7 @@ pub async fn show(
 
 /// Change an account
 ///
-/// Its label, the balance below which an event tells, and what is noted on it: `metadata` is merged, key by key (RFC 7396).
+/// Its label, the balance below which an event tells, the amount above which mail does, and what is noted on it: `metadata` is merged, key by key (RFC 7396).
 /// Its owner may, and staff.
 #[utoipa::path(
     patch,
@@ -376,11 +381,17 @@ pub async fn update(
     }
     let mut alert_below = account.alert_below;
     if let Some(new) = request.alert_below {
-        alert_below = new.map(|amount| threshold(amount, account.currency)).transpose()?;
+        alert_below = new.map(|amount| threshold("/alert_below", amount, account.currency)).transpose()?;
         tx.set_alert_below(number, alert_below).await?;
-        let in_words = alert_below.map(|it| Money::new(it, account.currency).to_string());
         let record = context.event(Action::AccountAlertSet).on(number);
-        records.push(record.detail(in_words.as_deref().unwrap_or("none")));
+        records.push(record.detail(in_words(alert_below, account.currency)));
+    }
+    let mut notify_above = account.notify_above;
+    if let Some(new) = request.notify_above {
+        notify_above = new.map(|amount| threshold("/notify_above", amount, account.currency)).transpose()?;
+        tx.set_notify_above(number, notify_above).await?;
+        let record = context.event(Action::AccountNoticeSet).on(number);
+        records.push(record.detail(in_words(notify_above, account.currency)));
     }
     let mut metadata = tx.metadata_of(number).await?;
     let keys = request.metadata.keys().collect::<Vec<_>>().join(", ");
@@ -395,19 +406,24 @@ pub async fn update(
     }
     tx.commit().await?;
     app.watches.changed(|| [number]);
-    Ok(Json(AccountBody::from(Account { label, alert_below, ..account }).with(metadata)))
+    Ok(Json(AccountBody::from(Account { label, alert_below, notify_above, ..account }).with(metadata)))
 }
 
 /// Minor units of the account's currency, less than limits may be.
-fn threshold(amount: AmountOrZero, currency: Currency) -> Result<i64> {
+fn threshold(pointer: &'static str, amount: AmountOrZero, currency: Currency) -> Result<i64> {
     let money = amount.to_money(currency);
-    let money = money.map_err(|error| Error::Invalid(vec![FieldError::coded("/alert_below", &error.to_string())]))?;
+    let money = money.map_err(|error| Error::Invalid(vec![FieldError::coded(pointer, &error.to_string())]))?;
     let too_much = Money::of_major_units(MAX_MAJOR_UNITS, currency);
     if money.minor_units < too_much.minor_units {
         return Ok(money.minor_units);
     }
     let detail = format!("send less than {too_much} {currency}, or null");
-    Err(Error::invalid("/alert_below", ProblemCode::LimitAboveMaximum, detail))
+    Err(Error::invalid(pointer, ProblemCode::LimitAboveMaximum, detail))
+}
+
+/// For the audit log.
+fn in_words(minor_units: Option<i64>, currency: Currency) -> String {
+    minor_units.map_or_else(|| "none".to_owned(), |minor| Money::new(minor, currency).to_string())
 }
 
 /// Close an account
@@ -605,6 +621,7 @@ impl From<Account> for AccountBody {
             held: Money::new(account.reserved, account.currency),
             label: account.label,
             alert_below: account.alert_below.map(|minor| Money::new(minor, account.currency)),
+            notify_above: account.notify_above.map(|minor| Money::new(minor, account.currency)),
             metadata: Metadata::default(),
             status: account.status,
             sequence: account.sequence,

@@ -24,6 +24,8 @@ pub struct Bank {
     /// The IANA name of the time zone whose days and months limits of accounts go by.
     #[schema(example = "Europe/Berlin")]
     time_zone: String,
+    /// Whether it sends mail: `POST /password_reset`, and notices.
+    mail: bool,
     /// Whether the API can be tried out at `/swagger-ui/`.
     swagger_ui: bool,
 }
@@ -66,6 +68,7 @@ pub async fn show(State(app): State<App>) -> Json<Bank> {
         units: app.units.iter().map(UnitBody::from).collect(),
         self_service_deposits: app.self_service_deposits,
         time_zone: app.calendar.to_string(),
+        mail: app.sends_mail,
         swagger_ui: app.swagger_ui,
     })
 }

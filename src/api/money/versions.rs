@@ -38,10 +38,12 @@ pub struct Version {
 impl Version {
     /// Of an account with what is noted on it.
     pub fn of_account(account: &Account, metadata: &Pairs) -> Self {
-        let Account { status, label, overdraft_limit, sequence, reserved, alert_below, .. } = account;
-        let is_usual = (*status, *overdraft_limit, *reserved, *alert_below) == (AccountStatus::Open, 0, 0, None);
+        let Account { status, label, overdraft_limit, sequence, reserved, alert_below, notify_above, .. } = account;
+        let is_usual = (*status, *overdraft_limit, *reserved, *alert_below, *notify_above)
+            == (AccountStatus::Open, 0, 0, None, None);
         // Debug quotes the texts, in which anything may stand.
-        let beside = format!("{status:?} {overdraft_limit} {reserved} {alert_below:?} {label:?} {metadata:?}");
+        let beside =
+            format!("{status:?} {overdraft_limit} {reserved} {alert_below:?} {notify_above:?} {label:?} {metadata:?}");
         Self::new(*sequence, is_usual && label.is_none() && metadata.is_empty(), beside.as_bytes())
     }
 

@@ -18,6 +18,7 @@ use crate::books::audit_event::{Action, Event};
 use crate::books::refusal::Refusal;
 use crate::db::Tx;
 use crate::db::access_changes::{AccessChange, AccessChangeKind};
+use crate::db::mails::{MailKind, NewMail};
 use crate::db::second_factors::Reset;
 use crate::db::users::{Role, Standing, User};
 use crate::problem_code::ProblemCode;
@@ -91,7 +92,7 @@ pub async fn approve(app: &App, context: &RequestContext, approver: Caller, id: 
         }
         (AccessChangeKind::SecondFactorReset, _) => {
             refuse_another_factor(&mut tx, &approved).await?;
-            Done::Reset(reset_second_factor(&mut tx, context, &user, vec![record]).await?)
+            Done::Reset(reset_second_factor(app, &mut tx, context, &user, vec![record]).await?)
         }
         // Whoever has asked for it makes the link, which the approver never sees.
         (AccessChangeKind::PasswordReset, _) => {
@@ -157,7 +158,7 @@ pub async fn set_role(
     let now = Timestamp::now();
     let changed_at = tx.set_standing(user.id, user.standing(), now).await?;
     // Whoever made the link could set the password of somebody with a role.
-    tx.end_password_link(user.id, now).await?;
+    tx.end_password_links(user.id, now).await?;
     records.push(context.event(Action::RoleChanged).on(user.id).detail(change));
     tx.append_to_audit_log(&records).await?;
     Ok((user, changed_at))
@@ -165,6 +166,7 @@ pub async fn set_role(
 
 /// Takes the second factor away within the transaction. Call [`tell_of_reset`] after the commit.
 pub async fn reset_second_factor(
+    app: &App,
     tx: &mut Tx<'_>,
     context: &RequestContext,
     user: &User,
@@ -175,6 +177,7 @@ pub async fn reset_second_factor(
     if !records.is_empty() {
         tx.append_to_audit_log(&records).await?;
     }
+    app.send(tx, NewMail::to_user(MailKind::SecondFactorRemoved, user.id)).await?;
     Ok(reset)
 }
 

@@ -6,6 +6,7 @@ pub mod audit;
 pub mod audit_csv;
 pub mod customers;
 pub mod customers_csv;
+pub mod email_verification;
 pub mod failed_sign_ins;
 pub mod passwords;
 pub mod payees;

@@ -1,5 +1,5 @@
-//! Passwords that were lost, or never there: one-time links (`POST /users/{user_id}/password_reset`), and setting a password
-//! by one (`POST /password_reset/confirm`).
+//! Passwords that were lost, or never there: one-time links, from an admin (`POST /users/{user_id}/password_reset`) or by mail
+//! (`POST /password_reset`), and setting a password by one (`POST /password_reset/confirm`).
 
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -7,6 +7,7 @@ use axum::http::header::LOCATION;
 use axum::response::{IntoResponse, Response};
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
 use utoipa::ToSchema;
 use uuid::Uuid;
 use validator::Validate;
@@ -19,9 +20,11 @@ use crate::api::http::error::{Error, Result};
 use crate::api::http::extract::{Json, MAX_AUTH_BODY_BYTES, PathParam};
 use crate::api::http::fields::UserId;
 use crate::api::people::access_changes::{self, Admins};
+use crate::api::people::email_verification::{MailOnItsWay, mark_verified, refuse_without_mail};
 use crate::api::people::staff::lock_somebody_else;
 use crate::api::people::users::refuse_own_name;
 use crate::api::people::{proof, sessions};
+use crate::auth::api_keys;
 use crate::auth::hashing::Purpose;
 use crate::auth::password_links::{self, IssueError, LinkToken, Reason};
 use crate::auth::passwords::NewPassword;
@@ -29,8 +32,12 @@ use crate::books::approval::ApprovalStatus;
 use crate::books::audit_event::Action;
 use crate::db::Tx;
 use crate::db::access_changes::AccessChangeKind;
+use crate::db::mailed_links::LinkPurpose;
+use crate::db::mails::{MailKind, NewMail};
 use crate::db::password_links::PasswordLink;
 use crate::db::users::{Role, User};
+use crate::email::Email;
+use crate::limits::network_of;
 use crate::problem_code::ProblemCode;
 use crate::timestamp::Timestamp;
 
@@ -52,6 +59,14 @@ pub struct PasswordLinkBody {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     approval_id: Option<Uuid>,
+}
+
+/// The address of somebody who has lost the password.
+#[derive(Debug, Deserialize, Validate, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"email": "ada@example.com"}))]
+pub struct RequestResetRequest {
+    email: Email,
 }
 
 /// The secret of a link, and the password to set.
@@ -146,9 +161,48 @@ async fn issue(
     Ok(PasswordLinkBody::of(link, &token, address))
 }
 
+/// Have a link mailed to set a password
+///
+/// Answers the same, after the same time, whether or not anybody has the address; the rest happens afterwards. The link counts
+/// once and for an hour. An address gets three in an hour, quietly. Those who work at the bank are told by mail to ask an admin.
+/// Where `GET /bank` says `"mail": false`, nothing is mailed.
+#[utoipa::path(
+    post,
+    path = "/password_reset",
+    operation_id = "request_password_reset",
+    tag = "Sign in",
+    request_body(content = RequestResetRequest, description = "The address that one signs in with"),
+    responses(
+        (status = ACCEPTED, description = "If somebody has this address, a link is on its way", body = MailOnItsWay),
+        (status = NOT_FOUND, description = "This bank sends no mail"),
+        (status = TOO_MANY_REQUESTS, description = "Too many links were asked for from this network"),
+    )
+)]
+pub async fn request_reset(
+    State(app): State<App>,
+    context: RequestContext,
+    Json(request): Json<RequestResetRequest, MAX_AUTH_BODY_BYTES>,
+) -> Result<(StatusCode, Json<MailOnItsWay>)> {
+    let came = Instant::now();
+    refuse_without_mail(&app)?;
+    app.auth.resets_from.take(network_of(context.address()))?;
+    let email = String::from(request.email);
+    // Nobody is looked up here. Whether there is such a user, whoever sends the mail finds out.
+    if app.auth.resets_to.take(email.clone()).is_ok() {
+        let mut tx = app.db.begin().await?;
+        let mail = NewMail::to_address(MailKind::PasswordReset, email).detail(context.address().to_string());
+        app.send(&mut tx, mail).await?;
+        tx.commit().await?;
+    }
+    // What is being sent for somebody else's request delays this one, perhaps.
+    sessions::wait_for_the_next_100_ms(came).await;
+    Ok(MailOnItsWay::answer())
+}
+
 /// Set a password by a link
 ///
-/// The link counts once. Ends every session; the second factor stays, and a sign-in asks for it.
+/// The link counts once. Ends every session; the second factor stays, and a sign-in asks for it. By a link that was mailed the
+/// address is verified; if it was not before, API keys are revoked, because somebody else may have created them.
 #[utoipa::path(
     post,
     path = "/password_reset/confirm",
@@ -168,25 +222,45 @@ pub async fn confirm_reset(
     let link = LinkToken::from(request.token).hash();
     let now = Timestamp::now();
     // Before anything is hashed, so that nobody has the bank hash for a link that they have made up.
-    let user_id = app.db.user_of_password_link(&link, now).await?.ok_or_else(link_not_found)?;
+    let user_id = match app.db.user_of_password_link(&link, now).await? {
+        Some(user_id) => Some(user_id),
+        None => app.db.user_of_mailed_link(&link, LinkPurpose::Password, now).await?,
+    };
+    let user_id = user_id.ok_or_else(link_not_found)?;
     let user = app.db.user(user_id).await?.ok_or_else(link_not_found)?;
     refuse_own_name("/new_password", &request.new_password, &user.name, &user.email)?;
     let password_hash = app.auth.passwords.hash(request.new_password.into(), &context.asker(Purpose::Proof)).await?;
 
     let mut tx = app.db.begin().await?;
-    tx.lock_user(user_id).await?.ok_or_else(link_not_found)?;
-    if !tx.use_password_link(&link, now).await? {
+    let user = tx.lock_user(user_id).await?.ok_or_else(link_not_found)?;
+    let is_mailed = tx.use_mailed_link(&link, LinkPurpose::Password, &user.email, now).await?;
+    if !is_mailed && !tx.use_password_link(&link, now).await? {
         return Err(link_not_found());
     }
+    tx.end_password_links(user_id, now).await?;
     tx.update_password(user_id, &password_hash).await?;
     tx.forget_wrong_guesses(user_id).await?;
     // Somebody who knew the former password may have begun it, and still have the secret.
     tx.delete_pending_second_factor_of(user_id).await?;
     let ended = tx.end_sessions_of(user_id, None, now).await?;
     tx.append_to_audit_log(&[context.event(Action::PasswordReset).by(user_id).on(user_id)]).await?;
+    let revoked = match user.email_verified_at {
+        None if is_mailed => take_over(&context, &mut tx, &user, now).await?,
+        _ => Vec::new(),
+    };
+    app.send(&mut tx, NewMail::to_user(MailKind::PasswordChanged, user_id)).await?;
     tx.commit().await?;
     app.auth.ended_sessions.add(ended, now);
+    app.auth.api_keys.forget(&revoked);
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// Whoever reads the mail of an address has it now. Until then anybody may have signed up with it, and wait with a key for
+/// what its owner pays in. Returns the keys that were revoked.
+async fn take_over(context: &RequestContext, tx: &mut Tx<'_>, user: &User, now: Timestamp) -> Result<Vec<Uuid>> {
+    mark_verified(context, tx, user, now).await?;
+    let event = || context.event(Action::ApiKeyRevoked).by(user.id).detail("before the address was verified");
+    Ok(api_keys::revoke(tx, user.id, None, event).await?)
 }
 
 fn link_not_found() -> Error {

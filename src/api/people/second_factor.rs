@@ -25,6 +25,7 @@ use crate::auth::second_factor::{self, Code, Enrolment};
 use crate::books::audit_event::Action;
 use crate::db::Tx;
 use crate::db::access_changes::AccessChangeKind;
+use crate::db::mails::{MailKind, NewMail};
 use crate::db::second_factors::SecondFactor;
 use crate::db::users::Role;
 use crate::problem_code::ProblemCode;
@@ -229,6 +230,7 @@ pub async fn remove(
     let stays = (!is_required(&app, user.role)).then_some(caller.session_id);
     let ended = tx.end_sessions_of(user.id, stays, now).await?;
     tx.append_to_audit_log(&[context.event(Action::SecondFactorRemoved).on(user.id)]).await?;
+    app.send(&mut tx, NewMail::to_user(MailKind::SecondFactorRemoved, user.id)).await?;
     tx.commit().await?;
     app.auth.ended_sessions.add(ended, now);
     app.auth.standings.take_in(standing);
@@ -271,7 +273,7 @@ pub async fn reset(
         let change = access_changes::ask_for(tx, &context, caller, &user, kind, None).await?;
         return Ok(approvals::waiting(change.into()));
     }
-    let reset = access_changes::reset_second_factor(&mut tx, &context, &user, Vec::new()).await?;
+    let reset = access_changes::reset_second_factor(&app, &mut tx, &context, &user, Vec::new()).await?;
     tx.commit().await?;
     access_changes::tell_of_reset(&app, reset, now);
     Ok(StatusCode::NO_CONTENT.into_response())

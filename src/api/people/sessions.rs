@@ -31,6 +31,7 @@ use crate::auth::sessions::{self, RefreshToken};
 use crate::auth::tokens::{self, Subject};
 use crate::books::audit_event::{Action, Event};
 use crate::db::Tx;
+use crate::db::mails::{MailKind, NewMail};
 use crate::db::sessions::Session;
 use crate::db::users::User;
 use crate::email::Email;
@@ -43,6 +44,9 @@ use crate::timestamp::Timestamp;
 const REFUSAL_GRID: Duration = Duration::from_millis(100);
 /// How much of the `User-Agent` a session stores, in characters.
 const MAX_USER_AGENT_LENGTH: usize = 200;
+
+/// A device and a network are new to somebody who has not signed in from them for so long.
+const KNOWN_FOR: Duration = Duration::from_secs(90 * 24 * 60 * 60);
 
 /// The credentials of a user.
 #[derive(Debug, Deserialize, Validate, ToSchema)]
@@ -178,7 +182,9 @@ async fn sign_in(
         tx.update_password(user.id, &password_hash).await?;
     }
     tx.forget_wrong_guesses(user.id).await?;
-    let (session, token) = begin_session(&mut tx, context, headers, user.id, second_factor).await?;
+    let device = user_agent(headers);
+    tell_of_new_sign_in(app, context, &mut tx, &user, device.as_deref()).await?;
+    let (session, token) = begin_session(&mut tx, context, device, user.id, second_factor).await?;
     let ended = end_oldest_sessions(&mut tx, context, &session).await?;
     tx.append_to_audit_log(&[context.event(Action::Login).by(user.id).on(session.id)]).await?;
     tx.commit().await?;
@@ -234,14 +240,14 @@ fn invalid_credentials() -> Error {
 async fn begin_session(
     tx: &mut Tx<'_>,
     context: &RequestContext,
-    headers: &HeaderMap,
+    user_agent: Option<String>,
     user_id: Uuid,
     second_factor: bool,
 ) -> Result<(Session, RefreshToken)> {
     let now = Timestamp::now();
     let session = Session {
         id: Uuid::now_v7(),
-        user_agent: user_agent(headers),
+        user_agent,
         address: Some(context.address().to_string()),
         created_at: now,
         last_used_at: now,
@@ -253,6 +259,31 @@ async fn begin_session(
     let token = RefreshToken::first(session.id).map_err(no_random_numbers)?;
     tx.insert_session(&session, &token.hashes()).await?;
     Ok((session, token))
+}
+
+/// Tells somebody who wants it, and whose address is known to be theirs, of a sign-in with a device in a network that no
+/// session of the last months has come from.
+async fn tell_of_new_sign_in(
+    app: &App,
+    context: &RequestContext,
+    tx: &mut Tx<'_>,
+    user: &User,
+    device: Option<&str>,
+) -> Result<()> {
+    if !app.sends_mail || !user.sign_in_notices || user.email_verified_at.is_none() {
+        return Ok(());
+    }
+    let network = network_of(context.address());
+    let is_here = |address: &str| address.parse().is_ok_and(|address| network_of(address) == network);
+    let before = tx.sign_ins_since(user.id, Timestamp::now().minus(KNOWN_FOR)).await?;
+    let is_known = |(known, address): &(Option<String>, Option<String>)| {
+        known.as_deref() == device && address.as_deref().is_some_and(is_here)
+    };
+    if !before.iter().any(is_known) {
+        let from = format!("{}, {}", context.address(), device.unwrap_or("a program without a name"));
+        app.send(tx, NewMail::to_user(MailKind::SignIn, user.id).detail(from)).await?;
+    }
+    Ok(())
 }
 
 /// Ends the user's oldest sessions beyond the most that may live, and deletes those that ended long enough ago. Returns
@@ -433,7 +464,8 @@ async fn pass_second_factor(
     Err(second_factor::wrong_code(StatusCode::UNAUTHORIZED))
 }
 
-async fn wait_for_the_next_100_ms(came: Instant) {
+/// So that the time of an answer tells nothing finer.
+pub async fn wait_for_the_next_100_ms(came: Instant) {
     let steps = came.elapsed().as_nanos() / REFUSAL_GRID.as_nanos() + 1;
     tokio::time::sleep_until(came + REFUSAL_GRID * u32::try_from(steps).unwrap_or(u32::MAX)).await;
 }

@@ -15,6 +15,7 @@ use crate::api::http::extract::{Json, MAX_AUTH_BODY_BYTES};
 use crate::api::http::fields::{self, WholeUnits};
 use crate::api::money::accounts::{self, AccountBody};
 use crate::api::people::access_changes::Admins;
+use crate::api::people::email_verification::send_to_new_address;
 use crate::api::people::proof::{self, confirm_password, still_the_same_password};
 use crate::api::people::sign_up::SignedUpBy;
 use crate::auth::api_keys;
@@ -23,6 +24,7 @@ use crate::auth::passwords::{self, NewPassword, Password};
 use crate::books::account::Account;
 use crate::books::audit_event::Action;
 use crate::books::bank_event::{BankEvent, EventKind};
+use crate::db::mails::{MailKind, NewMail};
 use crate::db::users::{Role, User};
 use crate::db::{Tx, errors};
 use crate::email::Email;
@@ -71,6 +73,8 @@ pub struct UpdateMeRequest {
     confirm_above: Option<Option<WholeUnits>>,
     /// Whether others may have your name compared before they pay: `POST /name_check`.
     name_check: Option<bool>,
+    /// Whether to tell you by mail of sign-ins from a device and network that are new: once your address is verified.
+    sign_in_notices: Option<bool>,
 }
 
 /// The caller's own profile.
@@ -82,11 +86,21 @@ pub struct Profile {
     confirm_above: Option<WholeUnits>,
     /// Whether others may have the name compared before they pay.
     name_check: bool,
+    /// Whether mail to the address is known to arrive: `POST /email_verification`.
+    email_verified: bool,
+    /// Whether sign-ins from a device and network that are new are told of by mail, once the address is verified.
+    sign_in_notices: bool,
 }
 
 impl From<User> for Profile {
     fn from(user: User) -> Self {
-        Self { confirm_above: user.confirm_above.map(WholeUnits), name_check: user.name_check, user }
+        Self {
+            confirm_above: user.confirm_above.map(WholeUnits),
+            name_check: user.name_check,
+            email_verified: user.email_verified_at.is_some(),
+            sign_in_notices: user.sign_in_notices,
+            user,
+        }
     }
 }
 
@@ -160,6 +174,7 @@ pub async fn insert_customer(
     let created = context.event(Action::UserCreated).by(by).on(user.id);
     let opened = accounts::opened(&account, context).by(by);
     tx.append_to_audit_log(&[created, opened]).await?;
+    send_to_new_address(app, tx, user).await?;
     let opened = BankEvent::of_account(EventKind::AccountOpened, account.account_number, account.owner_id);
     app.append_events(tx, &[opened]).await?;
     Ok(account)
@@ -182,7 +197,8 @@ pub async fn me(State(app): State<App>, caller: Caller) -> Result<Json<Profile>>
 
 /// Change name, address, or what to confirm
 ///
-/// Changing the address, which is what one signs in with, takes the current password. Whoever has set `confirm_above` and
+/// Changing the address, which is what one signs in with, takes the current password; it is then to be verified anew, and the
+/// one before is told. Whoever has set `confirm_above` and
 /// raises or removes it must have shown password or code within the last five minutes.
 #[utoipa::path(
     patch,
@@ -224,11 +240,18 @@ pub async fn update_me(
     }
     tx.update_user(user.id, &user.name, &user.email).await.map_err(email_taken)?;
     if has_new_address {
+        user.email_verified_at = None;
+        app.send(&mut tx, NewMail::to_user(MailKind::AddressChanged, user.id).at(before.email)).await?;
+        send_to_new_address(&app, &mut tx, &user).await?;
         tx.append_to_audit_log(&[context.event(Action::AddressChanged).on(user.id)]).await?;
     }
     if let Some(name_check) = request.name_check {
         tx.set_name_check(user.id, name_check).await?;
         user.name_check = name_check;
+    }
+    if let Some(notices) = request.sign_in_notices {
+        tx.set_sign_in_notices(user.id, notices).await?;
+        user.sign_in_notices = notices;
     }
     let confirm_above = request.confirm_above.map(|limit| limit.map(|WholeUnits(units)| units));
     let changed_at = match confirm_above.filter(|limit| *limit != user.confirm_above) {
@@ -290,7 +313,7 @@ pub async fn close_me(
     }
     tx.close_user(caller.user_id).await?;
     tx.remove_second_factor(caller.user_id, now).await?;
-    tx.end_password_link(caller.user_id, now).await?;
+    tx.end_password_links(caller.user_id, now).await?;
     tx.delete_notes_on(caller.user_id).await?;
     tx.delete_payees(caller.user_id, None).await?;
     let revoked = api_keys::revoke(&mut tx, caller.user_id, None, || context.event(Action::ApiKeyRevoked)).await?;
@@ -349,9 +372,10 @@ pub async fn change_password(
     tx.update_password(user.id, &password_hash).await?;
     // Somebody who knew the former password may have begun it, and still have the secret.
     tx.delete_pending_second_factor_of(user.id).await?;
-    tx.end_password_link(user.id, now).await?;
+    tx.end_password_links(user.id, now).await?;
     let ended = tx.end_sessions_of(user.id, Some(caller.session_id), now).await?;
     tx.append_to_audit_log(&[context.event(Action::PasswordChanged).on(user.id)]).await?;
+    app.send(&mut tx, NewMail::to_user(MailKind::PasswordChanged, user.id)).await?;
     tx.commit().await?;
     app.auth.ended_sessions.add(ended, now);
     Ok(StatusCode::NO_CONTENT)

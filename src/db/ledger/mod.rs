@@ -28,10 +28,12 @@ use crate::books::audit_event::Event;
 use crate::books::bank_event::BankEvent;
 use crate::books::entry::{Entry, Transaction};
 use crate::books::hold::Hold;
+use crate::books::notice::MovementNotice;
 use crate::books::postings::{Approved, Captured, PendingReversal, Postings, Reversal, UsedKey};
 use crate::books::tags::{self, NewTags, TaggedEntry, TakenReference};
 use crate::books::unapproved::UnapprovedTotal;
 use crate::db::bank_events::placed;
+use crate::db::mails::MailKind;
 use crate::money::{Currency, Money};
 use crate::timestamp::Timestamp;
 
@@ -139,6 +141,7 @@ fn rows_of(
         unapproved,
         records: _,
         events: _,
+        notices: _,
     } = postings;
     [
         transactions.len(),
@@ -365,7 +368,7 @@ impl Batch<'_> {
 
     /// Writes a batch: transactions, entries, heads of the accounts, idempotency keys, approvals that were carried out
     /// or requested, reversals, holds that were created or captured, tags, unapproved totals, reservations, counters of
-    /// limits, records of the audit log, and events for those who listen.
+    /// limits, mail that tells of movements, records of the audit log, and events for those who listen.
     ///
     /// `heads` and `limits` are the accounts and their limits as they are after the batch; `key_stamp` is the time of
     /// the keys. Fails when a row is missing that must be there; then the writer rolls back and nothing is written.
@@ -416,9 +419,21 @@ impl Batch<'_> {
         if written.map(|rows| rows as usize) != expected {
             return Err(sqlx::Error::Decode(format!("a batch of {expected:?} rows wrote {written:?}").into()));
         }
+        self.put_notices(&postings.notices, now).await?;
         // Last, because everybody waits for the locks of the two logs.
         self.append_to_audit_log(&postings.records).await?;
         self.append_events(&postings.events, now).await
+    }
+
+    /// Has mail sent that tells of movements, once the batch is committed.
+    async fn put_notices(&mut self, notices: &[MovementNotice], now: Timestamp) -> sqlx::Result<()> {
+        if notices.is_empty() {
+            return Ok(());
+        }
+        match self {
+            Self::Sqlite(batch) => batch.put_notices(notices, now),
+            Self::Postgres(tx) => in_time(postgres::put_notices(tx, notices, now)).await,
+        }
     }
 
     async fn append_events(&mut self, events: &[BankEvent], now: Timestamp) -> sqlx::Result<()> {

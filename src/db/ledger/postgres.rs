@@ -405,6 +405,23 @@ pub async fn add_unapproved_totals(conn: &mut PgConnection, rows: &[UnapprovedTo
     .map(|done| done.rows_affected())
 }
 
+pub async fn put_notices(conn: &mut PgConnection, notices: &[MovementNotice], now: Timestamp) -> sqlx::Result<()> {
+    sqlx::query(
+        "insert into mails (id, kind, user_id, account_number, sequence, created_at, next_try_at)
+         select id, $5, user_id, account_number, sequence, $6, $6
+         from unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::bigint[]) as n (id, user_id, account_number, sequence)",
+    )
+    .bind(column(notices, |_| Uuid::now_v7()))
+    .bind(column(notices, |n| n.owner_id))
+    .bind(column(notices, |n| n.account_number.as_i64()))
+    .bind(column(notices, |n| n.sequence))
+    .bind(MailKind::Movement.name())
+    .bind(now)
+    .execute(conn)
+    .await
+    .map(|_| ())
+}
+
 pub async fn append_events(conn: &mut PgConnection, events: &[BankEvent], now: Timestamp) -> sqlx::Result<()> {
     let take = "update event_head set position = position + $1 where id = 1 returning position";
     let last: i64 = sqlx::query_scalar(take).bind(events.len() as i64).fetch_one(&mut *conn).await?;

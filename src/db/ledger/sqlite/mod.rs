@@ -317,6 +317,17 @@ impl<'a> SqliteBatch<'a> {
         self.write_each(WRITE_HEARTBEAT, [(writer, now)]).map(|_| ())
     }
 
+    pub fn put_notices(&self, notices: &[MovementNotice], now: Timestamp) -> sqlx::Result<()> {
+        self.write_each(
+            "insert into mails (id, kind, user_id, account_number, sequence, created_at, next_try_at)
+             values (?1, ?2, ?3, ?4, ?5, ?6, ?6)",
+            notices
+                .iter()
+                .map(|n| (Uuid::now_v7(), MailKind::Movement.name(), n.owner_id, n.account_number, n.sequence, now)),
+        )
+        .map(|_| ())
+    }
+
     pub fn append_events(&self, events: &[BankEvent], now: Timestamp) -> sqlx::Result<()> {
         let take = "update event_head set position = position + ?1 where id = 1 returning position";
         let last = self.find_each(take, [(events.len() as i64,)], |row| row.get(0))?;
