@@ -20,6 +20,8 @@ const LEFT: &str = "Money has left your account";
 /// Longer than a mail that is not sent would take.
 const A_WHILE: Duration = Duration::from_millis(2_500);
 
+const ON_ITS_WAY: Duration = Duration::from_millis(300);
+
 /// Declares tests of a bank that sends mail, each on both databases.
 macro_rules! mail_tests {
     ($($(#[$meta:meta])* async fn $name:ident($bank:ident: &TestBank, $post:ident: &PostOffice) $body:block)*) => {
@@ -86,6 +88,8 @@ async fn is_verified(customer: &Customer<'_>) -> bool {
 
 async fn all_sent(bank: &TestBank) {
     eventually("no mail waits", async || bank.number("select count(*) from mails").await == 0).await;
+    // What the server has taken is on its way through a pipe.
+    tokio::time::sleep(ON_ITS_WAY).await;
 }
 
 async fn change(customer: &Customer<'_>, path: &str, body: Value) -> Answer {

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { Bank, PASSWORD } from './bank.js';
+import { Bank } from './bank.js';
 import { look } from './look.js';
 import { PostOffice } from './post_office.js';
 import { Visitor, openBrowser } from './visitor.js';
@@ -102,17 +102,25 @@ describe('mail', () => {
   });
 });
 
-test('a bank without mail has its staff help', async () => {
-  const bank = await Bank.open();
-  const browser = await openBrowser();
-  const ada = await bank.customer();
-  const visitor = await Visitor.arrive(browser, bank);
-  await visitor.page.getByText('Forgot your password?').click();
-  await visitor.text('its staff give you a link');
-  await visitor.signedInAs({ ...ada, password: PASSWORD });
-  await visitor.go(`#/accounts/${ada.number}`, 'USD account');
-  assert.equal(await visitor.page.getByRole('button', { name: 'Mail', exact: true }).isVisible(), false);
-  await visitor.leave();
-  await browser.close();
-  await bank.close();
+describe('a bank without mail', () => {
+  let bank, browser;
+  before(async () => {
+    bank = await Bank.open();
+    browser = await openBrowser();
+  });
+  after(async () => {
+    await browser.close();
+    await bank.close();
+  });
+
+  test('has its staff help who has forgotten the password', async () => {
+    const ada = await bank.customer();
+    const visitor = await Visitor.arrive(browser, bank);
+    await visitor.page.getByText('Forgot your password?').click();
+    await visitor.text('its staff give you a link');
+    await visitor.signedInAs(ada);
+    await visitor.go(`#/accounts/${ada.number}`, 'USD account');
+    assert.equal(await visitor.page.getByRole('button', { name: 'Mail', exact: true }).isVisible(), false);
+    await visitor.leave();
+  });
 });

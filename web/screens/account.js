@@ -179,7 +179,7 @@ function ownersButtons(bank, shown) {
     }).then(reloadIf);
   return [
     h('button', { type: 'button', class: 'quiet', onclick: rename }, 'Rename'),
-    movementNotices(bank, shown),
+    movementNotices(bank, shown, reloadIf),
     h('button', { type: 'button', class: 'quiet', onclick: close }, 'Close'),
   ];
 }

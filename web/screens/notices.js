@@ -4,13 +4,16 @@ import { formatMoney } from '../domain/money.js';
 import { ask } from '../ui/dialog.js';
 import { h } from '../ui/dom.js';
 import { field } from '../ui/form.js';
-import { reloadIf } from './account.js';
 
 /** @import { Account, Coffer } from '../api/coffer.js' */
 /** @import { Context } from '../app.js' */
 
-/** Null where the bank sends no mail. @param {Context} context */
-export async function signInNotices({ bank, me, session, signal }) {
+/**
+ * Null where the bank sends no mail.
+ * @param {Context} context
+ * @param {(changed: boolean) => void} reloadIf
+ */
+export async function signInNotices({ bank, me, session, signal }, reloadIf) {
   if (!(await bank.about({ signal })).mail) return null;
   const isOn = me.sign_in_notices;
   const onclick = async () => {
@@ -34,8 +37,9 @@ export async function signInNotices({ bank, me, session, signal }) {
  * Sets above which amount movements of an account are told of. Hidden where the bank sends no mail.
  * @param {Coffer} bank
  * @param {Account} shown
+ * @param {(changed: boolean) => void} reloadIf
  */
-export function movementNotices(bank, shown) {
+export function movementNotices(bank, shown, reloadIf) {
   const { account_number: number, notify_above: above, currency } = shown;
   const now = above === null ? 'Now you get no mail.' : `Now you get one above ${formatMoney(above, currency)}.`;
   const amount = field({

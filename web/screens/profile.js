@@ -36,7 +36,7 @@ export function profile(context) {
     section('Confirmation', confirmation(context)),
     section('Payees', payeeList(context)),
     section('Name check', nameCheck(context)),
-    later(async () => onlyWith('Mail', await signInNotices(context)), signal, 0),
+    later(async () => onlyWith('Mail', await signInNotices(context, reloadIf)), signal, 0),
     section('Sessions', sessionList(context)),
     section('API keys', apiKeys(context)),
     section('Leave the bank', leave(context)),
