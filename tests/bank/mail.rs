@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use coffer::doctor;
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -337,6 +338,11 @@ mail_tests! {
         bank.tamper(&format!("{later} {values} where email = '{}'", ada.email)).await;
         tokio::time::sleep(A_WHILE).await;
         assert!(post.mails(&ada.email, CHANGED).is_empty());
+        // The doctor notes what has waited for long; the books are right all the same.
+        bank.tamper("update mails set created_at = 1").await;
+        let mut noted = Vec::new();
+        let is_good = doctor::examine(&bank.db, |finding| noted.extend(finding.named.clone())).await.expect("an answer");
+        assert!(is_good && noted.len() == 1 && noted[0].contains("(password_changed), tried 1 times"), "{noted:?}");
         bank.tamper("update mails set next_try_at = 0").await;
         post.only(&ada.email, CHANGED).await;
         all_sent(bank).await;
