@@ -606,8 +606,8 @@ problem_codes! {
         "The user is a program: it has API keys, and no password.",
         "Give it a key with `coffer admin key create`.";
     SessionNotFound = "session_not_found":
-        "You have no such session, or it has ended.",
-        "GET /me/sessions lists those that you have.";
+        "There is no such session, or it has ended.",
+        "GET /me/sessions lists those that you have, GET /users/{user_id}/sessions those of somebody else.";
     SessionRequired = "session_required":
         "This is for people: no API key does it, whatever its scopes.",
         "Sign in with POST /login, and send the access token.";

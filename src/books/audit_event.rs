@@ -78,6 +78,8 @@ actions! {
     ConfirmationChanged = "confirmation_changed",
     /// Signed out, here or from another session; or the bank ended it, for the reason that the detail gives.
     SessionEnded = "session_ended",
+    /// Somebody looked at the sessions of somebody else.
+    SessionsListed = "sessions_listed",
     /// An admin ended all of somebody's sessions.
     SessionsEnded = "sessions_ended",
     RoleChanged = "role_changed",

@@ -80,6 +80,18 @@ impl Db {
         self.newest_of(select_newest!(approval_columns, "approvals"), filter, now, limit).await
     }
 
+    /// How many approvals of any kind wait at `now`. Each is counted by an index of those that wait.
+    pub async fn count_waiting_approvals(&self, now: Timestamp) -> sqlx::Result<i64> {
+        on_reader!(self, conn => sqlx::query_scalar(
+            "select (select count(*) from approvals where status = 'pending' and expires_at > $1)
+                  + (select count(*) from access_changes where status = 'pending' and expires_at > $1)
+                  + (select count(*) from limit_changes where status = 'pending' and expires_at > $1)",
+        )
+        .bind(now)
+        .fetch_one(conn)
+        .await)
+    }
+
     /// Approvals of one kind as they are at `now`, the newest first.
     pub(super) async fn newest_of<T: Readable>(
         &self,

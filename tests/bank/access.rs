@@ -116,11 +116,14 @@ const MATRIX: &[Row] = &[
     ("GET",    "/users/{user_id}",                   Read,   [401, 403, 403, 200, 200, 200, 403, 403, 401]),
     ("PUT",    "/users/{user_id}/role",              People, [401, 403, 403, 403, 202, 403, 403, 403, 401]),
     ("PUT",    "/users/{user_id}/status",            ByStaff, [401, 403, 403, 200, 200, 403, 403, 403, 401]),
+    ("GET",    "/users/{user_id}/sessions",          People, [401, 403, 403, 200, 200, 200, 403, 403, 401]),
+    ("DELETE", "/users/{user_id}/sessions/{session_id}", People, [401, 403, 403, 204, 204, 403, 403, 403, 401]),
     ("DELETE", "/users/{user_id}/sessions",          People, [401, 403, 403, 403, 204, 403, 403, 403, 401]),
     ("DELETE", "/users/{user_id}/second_factor",     People, [401, 403, 403, 403, 409, 403, 403, 403, 401]),
     ("GET",    "/audit",                             Read,   [401, 403, 403, 403, 200, 200, 403, 403, 401]),
     ("GET",    "/audit.csv",                         Read,   [401, 403, 403, 403, 200, 200, 403, 403, 401]),
     ("GET",    "/approvals",                         Read,   [401, 403, 403, 200, 200, 200, 403, 403, 401]),
+    ("GET",    "/approvals/count",                   Read,   [401, 403, 403, 200, 200, 200, 403, 403, 401]),
     ("GET",    "/approvals/{id}",                    Read,   [401, 403, 403, 200, 200, 200, 403, 403, 401]),
     ("POST",   "/approvals/{id}/approve",            People, [401, 403, 403, 200, 200, 403, 403, 403, 401]),
     ("POST",   "/approvals/{id}/reject",             People, [401, 403, 403, 200, 200, 403, 403, 403, 401]),
@@ -161,6 +164,7 @@ const ASKS_FOR_RECENT_PROOF: &[(&str, &str)] = &[
     ("DELETE", "/me"),
     ("PUT", "/users/{user_id}/role"),
     ("DELETE", "/users/{user_id}/sessions"),
+    ("DELETE", "/users/{user_id}/sessions/{session_id}"),
     ("DELETE", "/users/{user_id}/second_factor"),
     ("POST", "/approvals/{id}/approve"),
     ("POST", "/me/api_keys"),
@@ -373,6 +377,9 @@ impl<'a> Scene<'a> {
             ("POST", "/me/api_keys") => (path.to_owned(), Some(json!({"name": "Another", "scopes": ["read"]}))),
             ("POST", "/me/api_keys/{id}/rotate") => (path.replace("{id}", &self.api_key), Some(json!({}))),
             (_, "/me/api_keys/{id}") => (path.replace("{id}", &self.api_key), None),
+            ("DELETE", "/users/{user_id}/sessions/{session_id}") => {
+                (format!("/users/{}/sessions/{}", self.owner_id, self.session), None)
+            }
             ("DELETE", "/me/sessions/{id}") => (format!("/me/sessions/{}", self.session), None),
             ("PUT", "/users/{user_id}/role") => {
                 (format!("/users/{}/role", self.owner_id), Some(json!({"role": "staff"})))

@@ -7,7 +7,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::databases::Kind;
-use crate::harness::{Answer, Customer, Request, TestBank, bank_tests};
+use crate::harness::{Answer, Customer, Request, TestBank, bank_tests, eventually};
 
 const ABOVE_1000: &[&str] = &["--approval-above", "1000"];
 const NOBODY: &str = "019a8f3e-7c4b-7d21-9b1e-2f6a5c0d4e88";
@@ -58,6 +58,36 @@ fn ids(page: &Answer) -> Vec<&str> {
 
 bank_tests! {
     with ABOVE_1000;
+
+    /// Of any kind. The count is asked for every few seconds, and says nothing about anybody: it leaves no record.
+    async fn what_waits_is_counted_without_a_record(bank: &TestBank) {
+        let (ada, clerk, auditor) = (bank.customer().await, bank.employee("staff").await, bank.employee("auditor").await);
+        let (admin, checker) = (bank.employee("admin").await, bank.employee("staff").await);
+        let waiting = async |who: &Customer<'_>| who.get("/approvals/count").send().await.expect_status(200).body;
+        assert_eq!(waiting(&clerk).await, json!({"waiting": 0}));
+        let expired = clerk.waiting_deposit(&ada.account).await;
+        bank.tamper_with_approvals("update approvals set expires_at = 1").await;
+        assert_eq!(waiting(&clerk).await, json!({"waiting": 0}), "{expired} has expired");
+        let rejected = clerk.waiting_deposit(&ada.account).await;
+        let approved = clerk.waiting_deposit(&ada.account).await;
+        let limits = json!({"overdraft": "5000"});
+        let limits = clerk.request(Method::PUT, &format!("/accounts/{}/limits", ada.account)).json(limits);
+        limits.send().await.expect_status(202);
+        let role = admin.request(Method::PUT, &format!("/users/{}/role", ada.who().await)).json(json!({"role": "staff"}));
+        role.send().await.expect_status(202);
+        assert_eq!(waiting(&auditor).await, json!({"waiting": 4}));
+        checker.reject(&rejected).await.expect_status(200);
+        checker.approve(&approved).await.expect_status(200);
+        assert_eq!(waiting(&admin).await, json!({"waiting": 2}));
+        ada.get("/approvals/count").send().await.expect_problem(403, "role_required");
+
+        // What is looked at after it is on record, and the count is not.
+        clerk.approvals("").await;
+        let listed = async || auditor.get("/audit?action=approvals_listed").send().await.expect_status(200);
+        eventually("the list is on record", async || !listed().await.body["data"].as_array().expect("a list").is_empty()).await;
+        let looks = auditor.get("/audit?action=record_viewed").send().await.expect_status(200);
+        assert_eq!(looks.body["data"], json!([]));
+    }
 
     async fn each_type_of_movement_waits_until_somebody_else_approves(bank: &TestBank) {
         let (clerk, admin) = (bank.employee("staff").await, bank.employee("admin").await);

@@ -6,7 +6,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::databases::Kind;
-use crate::harness::{Answer, PASSWORD, TestBank, bank_tests, eventually};
+use crate::harness::{Answer, Customer, PASSWORD, TestBank, bank_tests, eventually};
 
 async fn refresh(bank: &TestBank, token: &str) -> Answer {
     bank.post("/refresh", json!({"refresh_token": token})).send().await
@@ -116,6 +116,40 @@ bank_tests! {
         ada.get("/me").send().await.expect_problem(401, "invalid_token");
         refresh(bank, &ada.refresh_token).await.expect_problem(401, "invalid_refresh_token");
         bank.sign_in(&ada.email, PASSWORD).await.expect_status(200);
+    }
+
+    async fn staff_end_one_session_of_a_customer_and_none_of_a_colleague(bank: &TestBank) {
+        let (ada, clerk, admin) = (bank.customer().await, bank.employee("staff").await, bank.employee("admin").await);
+        let auditor = bank.employee("auditor").await;
+        let id_of = async |who: &Customer<'_>| who.get("/me").send().await.expect_status(200).text_at("/id");
+        let stolen = bank.sign_in(&ada.email, PASSWORD).await.expect_status(200);
+        let path = format!("/users/{}/sessions", id_of(&ada).await);
+        let first = clerk.get(&format!("{path}?limit=1")).send().await.expect_status(200);
+        assert_eq!((&first.body["has_more"], &first.body["data"][0]["current"]), (&json!(true), &json!(false)));
+        assert_eq!(first.body["data"][0]["address"], "127.0.0.1");
+        let session = first.text_at("/data/0/id");
+        let end = format!("{path}/{session}");
+        clerk.request(Method::DELETE, &end).send().await.expect_status(204);
+        clerk.request(Method::DELETE, &end).send().await.expect_problem(404, "session_not_found");
+        bank.get("/me").bearer(&stolen.text_at("/access_token")).send().await.expect_problem(401, "invalid_token");
+        refresh(bank, &stolen.text_at("/refresh_token")).await.expect_problem(401, "invalid_refresh_token");
+        ada.get("/me").send().await.expect_status(200);
+        let records = auditor.get(&format!("/audit?action=session_ended&user_id={}", id_of(&ada).await)).send().await;
+        assert_eq!(records.text_at("/data/0/subject"), session);
+        assert_eq!(records.text_at("/data/0/actor_id"), id_of(&clerk).await);
+
+        // A session is ended as that of its user alone.
+        let of_admin = format!("/users/{}/sessions", id_of(&admin).await);
+        let session = auditor.get(&of_admin).send().await.expect_status(200).text_at("/data/0/id");
+        clerk.request(Method::DELETE, &format!("{path}/{session}")).send().await.expect_problem(404, "session_not_found");
+        clerk.get(&of_admin).send().await.expect_problem(403, "role_required");
+        let end = format!("{of_admin}/{session}");
+        clerk.request(Method::DELETE, &end).send().await.expect_problem(403, "role_required");
+        admin.request(Method::DELETE, &end).send().await.expect_problem(403, "not_for_oneself");
+        auditor.request(Method::DELETE, &end).send().await.expect_problem(403, "role_required");
+        bank.employee("admin").await.request(Method::DELETE, &end).send().await.expect_status(204);
+        admin.get("/me").send().await.expect_problem(401, "invalid_token");
+        clerk.request(Method::DELETE, &format!("{path}/x")).send().await.expect_problem(422, "id_malformed");
     }
 
     async fn the_oldest_session_ends_when_there_are_too_many(bank: &TestBank) {

@@ -343,6 +343,8 @@ def before_call(context, case, kwargs):
     operation = operation_id(case)
     if operation == "end_sessions_of_user" and case.path_parameters.get("user_id") == CALLER_ID:
         case.path_parameters["user_id"] = USER  # an admin's own session must not end in the midst of the run
+    if operation == "end_session_of_user" and case.path_parameters.get("user_id") == CALLER_ID:
+        case.path_parameters["user_id"] = USER  # nobody ends their own sessions by this
     if operation == "reverse_transaction" and is_good(case) and case.path_parameters.get("id") in MISTAKES:
         case.path_parameters["id"] = MISTAKES[next(reversals) % len(MISTAKES)]  # each can be reversed once
     if operation in MADE_TO_ORDER and is_good(case) and not is_step(case) and next(turns) % 2:

@@ -676,6 +676,21 @@ export class Coffer extends EventTarget {
      */
     endUserSessions: (id: string) => Promise<void>;
     /**
+     * Those that live; of those who work at the bank, for admins and auditors.
+     * @param {string} id of the user
+     * @param {PageQuery} [query]
+     * @param {Options} [options]
+     * @returns {Promise<Page<Session>>} newest first
+     */
+    userSessions: (id: string, query?: PageQuery, options?: Options) => Promise<Page<Session>>;
+    /**
+     * Takes a recent proof. Of those who work at the bank, for admins.
+     * @param {string} id of the user
+     * @param {string} sessionId
+     * @returns {Promise<void>}
+     */
+    endUserSession: (id: string, sessionId: string) => Promise<void>;
+    /**
      * For admins and auditors.
      * @param {string} id of the user
      * @param {PageQuery} [query]
@@ -827,6 +842,14 @@ export class Coffer extends EventTarget {
     approvals: (query?: PageQuery & {
         status?: Approval["status"];
     }, options?: Options) => Promise<Page<Approval>>;
+    /**
+     * How many wait. Unlike the list it leaves no record in the audit log, so that a badge may ask again and again.
+     * @param {Options} [options]
+     * @returns {Promise<{waiting: number}>}
+     */
+    approvalCount: (options?: Options) => Promise<{
+        waiting: number;
+    }>;
     /**
      * @param {string} id
      * @param {Options} [options]

@@ -818,6 +818,23 @@ export class Coffer extends EventTarget {
   endUserSessions = (id) => this.#call('DELETE', `users/${id}/sessions`);
 
   /**
+   * Those that live; of those who work at the bank, for admins and auditors.
+   * @param {string} id of the user
+   * @param {PageQuery} [query]
+   * @param {Options} [options]
+   * @returns {Promise<Page<Session>>} newest first
+   */
+  userSessions = (id, query, options) => this.#get(`users/${id}/sessions`, query, options);
+
+  /**
+   * Takes a recent proof. Of those who work at the bank, for admins.
+   * @param {string} id of the user
+   * @param {string} sessionId
+   * @returns {Promise<void>}
+   */
+  endUserSession = (id, sessionId) => this.#call('DELETE', `users/${id}/sessions/${sessionId}`);
+
+  /**
    * For admins and auditors.
    * @param {string} id of the user
    * @param {PageQuery} [query]
@@ -966,6 +983,13 @@ export class Coffer extends EventTarget {
    * @returns {Promise<Page<Approval>>}
    */
   approvals = (query, options) => this.#get('approvals', query, options);
+
+  /**
+   * How many wait. Unlike the list it leaves no record in the audit log, so that a badge may ask again and again.
+   * @param {Options} [options]
+   * @returns {Promise<{waiting: number}>}
+   */
+  approvalCount = (options) => this.#get('approvals/count', {}, options);
 
   /**
    * @param {string} id

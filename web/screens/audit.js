@@ -102,6 +102,7 @@ const GROUPS = [
       'user_viewed',
       'users_listed',
       'api_keys_listed',
+      'sessions_listed',
       'notes_listed',
       'events_listed',
       'events_streamed',

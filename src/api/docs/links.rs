@@ -81,6 +81,7 @@ fn steps_from(operation_id: &str) -> Vec<Step> {
             with_parameter("200", "set_user_status", "user_id", FIRST_ID),
             with_parameter("200", "set_role", "user_id", FIRST_ID),
             with_parameter("200", "end_sessions_of_user", "user_id", FIRST_ID),
+            with_parameter("200", "list_sessions_of_user", "user_id", FIRST_ID),
             next_page("list_users"),
         ],
         "list_approvals" => [of_an_approval("200", FIRST_ID), vec![next_page("list_approvals")]].concat(),

@@ -1,8 +1,9 @@
 //! Extractors that answer bad input in the user's words: what was wrong, where, and what to send instead.
 
 use std::borrow::Cow;
-use std::fmt;
+use std::fmt::{self, Display};
 use std::marker::PhantomData;
+use std::str::FromStr;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -65,7 +66,7 @@ pub struct Query<T>(pub T);
 /// The one parameter of the path.
 pub struct PathParam<T>(pub T);
 
-/// The two parameters of the path, in its order.
+/// The parameters of a path that has two, in their order.
 pub struct PathParams<A, B>(pub A, pub B);
 
 /// The `Idempotency-Key` header, if there is one.
@@ -324,40 +325,40 @@ pub fn parse_query<T: DeserializeOwned + Validate>(query: &str) -> Result<T> {
 impl<S, T> FromRequestParts<S> for PathParam<T>
 where
     S: Send + Sync,
-    T: std::str::FromStr<Err: std::fmt::Display> + Send,
+    T: FromStr<Err: Display> + Send,
 {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
-        let parameters = path_parameters(parts, state).await?;
-        parse_parameter(parameters.iter().next()).map(Self)
+        let parameters = raw_path_params(parts, state).await?;
+        parse_next(&mut parameters.iter()).map(Self)
     }
 }
 
 impl<S, A, B> FromRequestParts<S> for PathParams<A, B>
 where
     S: Send + Sync,
-    A: std::str::FromStr<Err: std::fmt::Display> + Send,
-    B: std::str::FromStr<Err: std::fmt::Display> + Send,
+    A: FromStr<Err: Display> + Send,
+    B: FromStr<Err: Display> + Send,
 {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
-        let parameters = path_parameters(parts, state).await?;
+        let parameters = raw_path_params(parts, state).await?;
         let mut parameters = parameters.iter();
-        Ok(Self(parse_parameter(parameters.next())?, parse_parameter(parameters.next())?))
+        Ok(Self(parse_next(&mut parameters)?, parse_next(&mut parameters)?))
     }
 }
 
-async fn path_parameters<S: Send + Sync>(parts: &mut Parts, state: &S) -> Result<RawPathParams> {
+async fn raw_path_params<S: Send + Sync>(parts: &mut Parts, state: &S) -> Result<RawPathParams> {
     let not_found = |_| Error::not_found(ProblemCode::PathNotFound, "The path is not valid UTF-8.");
     RawPathParams::from_request_parts(parts, state).await.map_err(not_found)
 }
 
-fn parse_parameter<T: std::str::FromStr<Err: std::fmt::Display>>(parameter: Option<(&str, &str)>) -> Result<T> {
-    let (name, text) = parameter.unwrap_or_default();
-    let invalid = |error: T::Err| FieldError::coded(format!("{{{name}}}"), &error.to_string());
-    text.parse().map_err(|error| Error::Invalid(vec![invalid(error)]))
+fn parse_next<'p, T: FromStr<Err: Display>>(parameters: &mut impl Iterator<Item = (&'p str, &'p str)>) -> Result<T> {
+    let (name, text) = parameters.next().unwrap_or_default();
+    text.parse()
+        .map_err(|error: T::Err| Error::Invalid(vec![FieldError::coded(format!("{{{name}}}"), &error.to_string())]))
 }
 
 /// Turns the findings of the `validator` crate into a problem: one error per field, in the order of the fields' names.

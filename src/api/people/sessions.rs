@@ -1,4 +1,5 @@
-//! Sessions: `POST /login`, `/refresh` and `/logout`, and `/me/sessions`.
+//! Sessions: `POST /login`, `/refresh` and `/logout`, `/me/sessions`, and for those who work here
+//! `/users/{user_id}/sessions`.
 
 use std::time::Duration;
 
@@ -14,16 +15,16 @@ use uuid::Uuid;
 use validator::Validate;
 
 use crate::api::App;
-use crate::api::http::caller::Caller;
+use crate::api::http::caller::{Caller, Proven, Reader, Staff};
 use crate::api::http::context::RequestContext;
 use crate::api::http::cursor::Cursor;
 use crate::api::http::error::{Error, Result};
-use crate::api::http::extract::{Json, MAX_AUTH_BODY_BYTES, PathParam, Query};
-use crate::api::http::fields::{self, SessionId};
+use crate::api::http::extract::{Json, MAX_AUTH_BODY_BYTES, PathParam, PathParams, Query};
+use crate::api::http::fields::{self, SessionId, UserId};
 use crate::api::http::page::{self, Limit, Page};
 use crate::api::http::web_client::{self, Client};
 use crate::api::people::failed_sign_ins::{self, Failure};
-use crate::api::people::second_factor;
+use crate::api::people::{proof, second_factor, staff};
 use crate::auth::guesses::Taken;
 use crate::auth::hashing::{Asker, Purpose};
 use crate::auth::passwords::Password;
@@ -33,7 +34,7 @@ use crate::books::audit_event::{Action, Event};
 use crate::db::Tx;
 use crate::db::mails::{MailKind, NewMail};
 use crate::db::sessions::Session;
-use crate::db::users::User;
+use crate::db::users::{Role, User};
 use crate::email::Email;
 use crate::limits::network_of;
 use crate::problem_code::ProblemCode;
@@ -393,11 +394,53 @@ pub async fn list(
     caller: Caller,
     Query(query): Query<SessionsQuery>,
 ) -> Result<Json<Page<SessionBody>>> {
+    page_of(&app, caller, caller.user_id, query).await
+}
+
+/// List somebody's sessions
+///
+/// Those that live, the newest first. Staff see those of customers; admins and auditors anybody's. On record.
+#[utoipa::path(
+    get,
+    path = "/users/{user_id}/sessions",
+    operation_id = "list_sessions_of_user",
+    tag = "Staff",
+    params(
+        ("user_id" = Uuid, Path, description = "The user's `id`", example = "019a8f3e-7c4b-7d21-9b1e-2f6a5c0d4e88"),
+        SessionsQuery,
+    ),
+    responses(
+        (status = OK, description = "A page of living sessions, newest first", body = Page<SessionBody>),
+        (status = FORBIDDEN, description = "For staff, admins and auditors; of those who work here, for admins and auditors"),
+        (status = NOT_FOUND, description = "No such user"),
+    ),
+    security(("bearer" = []))
+)]
+pub async fn list_of_user(
+    State(app): State<App>,
+    context: RequestContext,
+    Reader(caller): Reader,
+    PathParam(UserId(id)): PathParam<UserId>,
+    Query(query): Query<SessionsQuery>,
+) -> Result<Json<Page<SessionBody>>> {
+    let user = app.db.user(id).await?.ok_or_else(Error::user_not_found)?;
+    if id == caller.user_id {
+        context.set_on_record();
+    } else if user.role != Role::Customer && !caller.role.oversees() {
+        let detail = "Only admins and auditors see the sessions of those who work at the bank.";
+        return Err(Error::forbidden(ProblemCode::RoleRequired, detail));
+    } else {
+        app.viewed(context.event(Action::SessionsListed).on(id))?;
+    }
+    page_of(&app, caller, id, query).await
+}
+
+async fn page_of(app: &App, caller: Caller, user_id: Uuid, query: SessionsQuery) -> Result<Json<Page<SessionBody>>> {
     let limit = query.limit.unwrap_or_default().rows();
     let before = query.cursor.map(Cursor::id);
     let now = Timestamp::now();
     let idle_since = now.minus(sessions::IDLE_LIFETIME);
-    let sessions = app.db.sessions_of(caller.user_id, before, i64::from(limit) + 1, now, idle_since).await?;
+    let sessions = app.db.sessions_of(user_id, before, i64::from(limit) + 1, now, idle_since).await?;
 
     let (sessions, next_cursor) = page::cut(sessions, limit, |session| Cursor::at_id(session.id));
     let with_mark = |session: Session| SessionBody { current: session.id == caller.session_id, session };
@@ -431,6 +474,50 @@ pub async fn end(
     } else {
         Err(Error::not_found(ProblemCode::SessionNotFound, "You have no such session; GET /me/sessions lists them."))
     }
+}
+
+/// End one of somebody's sessions
+///
+/// Its access token counts no more from the next request on, on other instances within a second. Staff end those of customers,
+/// admins anybody's; one's own are ended with `DELETE /me/sessions/{id}`.
+#[utoipa::path(
+    delete,
+    path = "/users/{user_id}/sessions/{session_id}",
+    operation_id = "end_session_of_user",
+    tag = "Staff",
+    params(
+        ("user_id" = Uuid, Path, description = "The user's `id`", example = "019a8f3e-7c4b-7d21-9b1e-2f6a5c0d4e88"),
+        ("session_id" = Uuid, Path, description = "The session", example = "019a8f3e-7c4b-7d21-9b1e-2f6a5c0d4e88"),
+    ),
+    responses(
+        (status = NO_CONTENT, description = "Ended"),
+        (status = UNAUTHORIZED, description = proof::REQUIRED),
+        (status = FORBIDDEN, description = "For staff and admins, and not for oneself; of those who work here, for admins"),
+        (status = NOT_FOUND, description = "No such user, or no such living session of theirs"),
+    ),
+    security(("bearer" = []))
+)]
+pub async fn end_of_user(
+    State(app): State<App>,
+    context: RequestContext,
+    Proven(Staff(caller)): Proven<Staff>,
+    PathParams(UserId(id), SessionId(session_id)): PathParams<UserId, SessionId>,
+) -> Result<StatusCode> {
+    let now = Timestamp::now();
+    let mut tx = app.db.begin().await?;
+    let user = staff::lock_somebody_else(&mut tx, caller, id).await?;
+    if user.role != Role::Customer && caller.role != Role::Admin {
+        let detail = "Only an admin ends sessions of those who work at the bank.";
+        return Err(Error::forbidden(ProblemCode::RoleRequired, detail));
+    }
+    if !tx.end_session(session_id, id, now).await? {
+        let detail = "They have no such session, or it has ended: GET /users/{user_id}/sessions lists them.";
+        return Err(Error::not_found(ProblemCode::SessionNotFound, detail));
+    }
+    tx.append_to_audit_log(&[context.event(Action::SessionEnded).on(session_id).about(id)]).await?;
+    tx.commit().await?;
+    app.auth.ended_sessions.add([session_id], now);
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// Ends one of the caller's sessions, here at once and within a second on other instances.
