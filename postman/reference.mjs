@@ -210,7 +210,7 @@ function stabilizer() {
             .replace(/\b(ada|bob|grace)\.\d+\.\d+@/g, "$1@")
             .replace(/\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z/g, time(now))
             // The days in the names of files.
-            .replace(/\b\d{4}-\d\d-\d\d(?=\.csv|-\d{4}-)/g, "2026-01-05")
+            .replace(/\b\d{4}-\d\d-\d\d(?=\.csv|\.zip|-\d{4}-)/g, "2026-01-05")
             .replace(/(PostmanRuntime\/\d+)[\d.]+/g, "$1")
             .replace(/\b(cursor=)[\w-]+/g, "$1<next_cursor>");
     };

@@ -2,11 +2,12 @@
 //!
 //! It reads one snapshot and writes nothing, so it may run beside the server.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt;
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
+use uuid::Uuid;
 
 use crate::account_number::AccountNumber;
 use crate::auth::factor_keys::FactorKeys;
@@ -117,6 +118,7 @@ pub async fn examine(db: &Db, mut report: impl FnMut(&Finding)) -> sqlx::Result<
     for finding in tags(&mut tx).await? {
         note(finding);
     }
+    note(erasures(&mut tx).await?);
     note(access_changes(&mut tx).await?);
     note(account_limits(&mut tx).await?);
     note(counters(&mut tx).await?);
@@ -183,6 +185,7 @@ async fn journal(tx: &mut Tx<'_>) -> sqlx::Result<Finding> {
 /// One walk over every entry of every account.
 async fn entries(tx: &mut Tx<'_>) -> sqlx::Result<Vec<Finding>> {
     let mut walk = HistoryWalk::new(Timestamp::now());
+    tx.visit_records_of_erasures(|subject| walk.on_record.extend(subject.parse::<Uuid>())).await?;
     tx.visit_entries(|entry| walk.visit(&entry)).await?;
     walk.finish_account();
     walk.heads.counted = tx.count_accounts().await? as u64;
@@ -316,6 +319,8 @@ struct HistoryWalk {
     hashes: Finding,
     texts: Finding,
     erased: Finding,
+    /// The people whose erasure the audit log has.
+    on_record: HashSet<Uuid>,
     journal: Finding,
     heads: Finding,
     dates: Finding,
@@ -331,7 +336,8 @@ impl HistoryWalk {
             balances: Finding::new("running balances add up", "entries"),
             hashes: Finding::new("hash chains are unbroken", "entries"),
             texts: Finding::new("texts are as they were written, or erased", "entries"),
-            erased: Finding::remark("no text was erased", "entries"),
+            erased: Finding::new("erased texts are of people whose erasure is on record", "erased texts"),
+            on_record: HashSet::new(),
             journal: Finding::new("every entry is in the journal", "entries"),
             heads: Finding::new("accounts agree with their last entry", "accounts"),
             dates: Finding::remark("no account books ahead of the clock", "accounts"),
@@ -349,14 +355,7 @@ impl HistoryWalk {
         let previous = self.previous.as_ref().map(|previous| &previous.entry);
         let (sequence, balance, hash) =
             previous.map_or((0, 0, GENESIS_HASH), |entry| (entry.sequence, entry.balance, entry.hash));
-        for finding in [
-            &mut self.sequences,
-            &mut self.balances,
-            &mut self.hashes,
-            &mut self.texts,
-            &mut self.erased,
-            &mut self.journal,
-        ] {
+        for finding in [&mut self.sequences, &mut self.balances, &mut self.hashes, &mut self.texts, &mut self.journal] {
             finding.counted += 1;
         }
         if entry.sequence != sequence + 1 || previous.is_some_and(|previous| previous.created_at > entry.created_at) {
@@ -371,7 +370,13 @@ impl HistoryWalk {
         }
         match entry.texts.integrity() {
             Integrity::Intact => {}
-            Integrity::Erased => self.erased.blame(name(entry)),
+            Integrity::Erased if found.is_acted_on() => {
+                self.erased.counted += 1;
+                if found.erased_of.is_none_or(|owner| !self.on_record.contains(&owner)) {
+                    self.erased.blame(name(entry));
+                }
+            }
+            Integrity::Erased => {}
             Integrity::Forged => self.texts.blame(name(entry)),
         }
         if !agrees_with_journal(found) {
@@ -520,6 +525,22 @@ async fn reservations(tx: &mut Tx<'_>) -> sqlx::Result<Finding> {
     finding.counted = tx.count_accounts().await? as u64;
     let now = Timestamp::now();
     tx.visit_accounts_without_what_is_reserved(now, |number| finding.blame(format_args!("account {number}"))).await?;
+    Ok(finding)
+}
+
+/// Whoever was erased is so by the audit log, and the other way round; and what should be gone is gone.
+async fn erasures(tx: &mut Tx<'_>) -> sqlx::Result<Finding> {
+    let mut finding =
+        Finding::new("of people who were erased nothing is left but what the books need", "erased people");
+    let (mut on_record, mut erased) = (BTreeSet::new(), BTreeSet::new());
+    tx.visit_records_of_erasures(|subject| on_record.extend(subject.parse::<Uuid>())).await?;
+    tx.visit_erased_users(|id| {
+        erased.insert(id);
+    })
+    .await?;
+    finding.counted = erased.len() as u64;
+    on_record.symmetric_difference(&erased).for_each(|id| finding.blame(format_args!("user {id}")));
+    tx.visit_badly_erased_users(|id| finding.blame(format_args!("user {id}"))).await?;
     Ok(finding)
 }
 

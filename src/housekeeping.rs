@@ -1,5 +1,6 @@
 //! Periodic work, beside the requests: reading what other instances decided about sessions, API keys and people, renewing the TLS
-//! certificate, checkpoints of SQLite's WAL, deleting what has expired, and noticing a clock that is wrong.
+//! certificate, checkpoints of SQLite's WAL, deleting what has expired, going on with erasures that were cut short, and noticing a
+//! clock that is wrong.
 
 use std::time::{Duration, Instant};
 
@@ -35,6 +36,8 @@ const WAL_TICK: Duration = Duration::from_millis(200);
 const WATCH_TICK: Duration = Duration::from_secs(1);
 /// How often the disk is looked at: at full speed the books grow by some 10 MB meanwhile.
 const DISK_TICK: Duration = Duration::from_millis(250);
+/// How often erasures are looked for that are not at their end, such as when the bank was stopped meanwhile.
+const ERASURE_TICK: Duration = Duration::from_secs(60);
 
 pub struct Housekeeping {
     app: App,
@@ -150,7 +153,13 @@ impl Housekeeping {
         let db = self.app.db.clone();
         let disk = self.app.disk.clone();
         let watches = self.app.watches.clone();
-        tokio::join!(self.run_by_the_tick(), checkpoint_wal(&db), watch_disk(disk), look_at_watched(&db, &watches));
+        tokio::join!(
+            self.run_by_the_tick(),
+            checkpoint_wal(&db),
+            watch_disk(disk),
+            look_at_watched(&db, &watches),
+            finish_erasures(&db),
+        );
     }
 
     async fn run_by_the_tick(mut self) {
@@ -258,6 +267,25 @@ async fn look_at_watched(db: &Db, watches: &Watches) {
             }
         }
     }
+}
+
+/// Erases what is left of the texts of people who were erased.
+async fn finish_erasures(db: &Db) {
+    let mut ticks = tokio::time::interval(ERASURE_TICK);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        if let Err(error) = finish_each_erasure(db).await {
+            tracing::warn!(%error, "the texts of somebody who was erased are not all gone; it will be tried again");
+        }
+    }
+}
+
+async fn finish_each_erasure(db: &Db) -> sqlx::Result<()> {
+    for user_id in db.erasures_to_finish().await? {
+        db.erase_texts_of(user_id).await?;
+    }
+    Ok(())
 }
 
 /// On a thread that may wait: a file system can hang.

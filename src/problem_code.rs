@@ -99,7 +99,7 @@ problem_codes! {
         "This is no account number.",
         "Send 14 digits as a JSON string, such as \"10000000000180\", without spaces.";
     AccountsOpen = "accounts_open":
-        "Nobody can leave the bank with open accounts.",
+        "Nobody can leave the bank, or be erased, with open accounts.",
         "Close each of them with DELETE /accounts/{account_number}, then try again.";
     AddressNotAllowed = "address_not_allowed":
         "A webhook must not lead to this address.",

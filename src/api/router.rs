@@ -19,8 +19,8 @@ use super::money::{
     totals, transactions, transactions_csv, trial_balance,
 };
 use super::people::{
-    api_keys, audit, customers, customers_csv, email_verification, passwords, payees, proof, second_factor, sessions,
-    staff, users, webhook_deliveries, webhooks,
+    api_keys, audit, customers, customers_csv, email_verification, erasure, export, passwords, payees, proof,
+    second_factor, sessions, staff, users, webhook_deliveries, webhooks,
 };
 use crate::api_key::Scope;
 use crate::webhooks::sender;
@@ -114,6 +114,11 @@ pub fn documented_routes() -> OpenApiRouter<App> {
         .layer(Extension(OpenToKeys::Reading))
         .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, HANDLER_TIMEOUT));
 
+    // A stream, like the files among the reads, and for its owner alone.
+    let own_files = OpenApiRouter::new()
+        .routes(routes!(export::download))
+        .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, HANDLER_TIMEOUT));
+
     // Not counted with other changes. Signing out takes a session that a sign-in has made, and guesses have a limit of their
     // own: whoever has stolen a token must not be able to keep its owner from any of these.
     let ends = OpenApiRouter::new()
@@ -139,6 +144,7 @@ pub fn documented_routes() -> OpenApiRouter<App> {
         .routes(routes!(email_verification::verify))
         .routes(routes!(email_verification::send))
         .routes(routes!(staff::set_role))
+        .routes(routes!(erasure::erase_user))
         .routes(routes!(sessions::list_of_user, staff::end_sessions))
         .routes(routes!(sessions::end_of_user))
         .routes(routes!(api_keys::list_of_user, api_keys::revoke_of_user))
@@ -180,5 +186,5 @@ pub fn documented_routes() -> OpenApiRouter<App> {
         .layer(from_fn(middleware::run_to_completion))
         .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, HANDLER_TIMEOUT));
 
-    money.merge(events).merge(test_of_webhook).merge(reads).merge(writes)
+    money.merge(events).merge(test_of_webhook).merge(reads).merge(own_files).merge(writes)
 }

@@ -88,6 +88,10 @@ actions! {
     UserFrozen = "user_frozen",
     UserReleased = "user_released",
     UserClosed = "user_closed",
+    /// An admin erased somebody who has left: texts, names and addresses are gone for good.
+    UserErased = "user_erased",
+    /// Somebody took everything along that the bank has about them.
+    DataExported = "data_exported",
     AccountOpened = "account_opened",
     AccountRenamed = "account_renamed",
     /// Something was noted on an account, or removed: the detail has the keys.

@@ -36,6 +36,8 @@ pub enum AccessChangeKind {
     SecondFactorReset,
     /// An admin may give the user a link to set a password.
     PasswordReset,
+    /// An admin may erase the user for good.
+    Erasure,
 }
 
 /// The columns of [`AccessChange`].
@@ -53,6 +55,7 @@ impl AccessChange {
             (AccessChangeKind::RoleChange, None) => format!("role for {}", self.user_id),
             (AccessChangeKind::SecondFactorReset, _) => format!("removal of the second factor of {}", self.user_id),
             (AccessChangeKind::PasswordReset, _) => format!("link for {} to set a password", self.user_id),
+            (AccessChangeKind::Erasure, _) => format!("erasure of {}", self.user_id),
         }
     }
 }

@@ -103,6 +103,18 @@ impl Db {
         Ok(rows.into_iter().filter_map(known).collect())
     }
 
+    /// All accounts of the owner's by number, with closed ones, as they are at one moment.
+    pub async fn all_accounts_of(&self, owner_id: Uuid) -> sqlx::Result<Vec<Account>> {
+        let mut accounts: Vec<Account> = on_reader!(self, conn => sqlx::query_as(
+            concat!("select ", account_columns!(), " from accounts where owner_id = $1 order by account_number"),
+        )
+        .bind(owner_id)
+        .fetch_all(conn)
+        .await)?;
+        self.add_reservations(&mut accounts).await?;
+        Ok(accounts)
+    }
+
     /// A page of the owner's accounts by number, those after the number `after`.
     pub async fn accounts_of(&self, owner_id: Uuid, after: Option<i64>, limit: i64) -> sqlx::Result<Vec<Account>> {
         let mut accounts: Vec<Account> = on_reader!(self, conn => sqlx::query_as(

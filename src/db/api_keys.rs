@@ -31,6 +31,14 @@ pub struct ApiKey {
     pub former_until: Option<Timestamp>,
 }
 
+/// A key that counts, or has counted.
+#[derive(Clone, Debug, sqlx::FromRow)]
+pub struct KeptApiKey {
+    #[sqlx(flatten)]
+    pub key: ApiKey,
+    pub revoked_at: Option<Timestamp>,
+}
+
 /// The columns of [`ApiKey`].
 macro_rules! api_key_columns {
     () => {
@@ -119,6 +127,27 @@ impl Db {
         )
         .bind(user_id)
         .bind(now)
+        .bind(before)
+        .bind(limit)
+        .fetch_all(conn)
+        .await)
+    }
+
+    /// Some of the user's keys, those that count no more among them, with when each was revoked: the newest first, before the one
+    /// with the id `before`.
+    pub async fn kept_api_keys_of(
+        &self,
+        user_id: Uuid,
+        before: Option<Uuid>,
+        limit: i64,
+    ) -> sqlx::Result<Vec<KeptApiKey>> {
+        on_reader!(self, conn => sqlx::query_as(
+            concat!(
+                "select ", api_key_columns!(), ", revoked_at from api_keys
+                 where user_id = $1 and ($2 is null or id < $2) order by id desc limit $3",
+            ),
+        )
+        .bind(user_id)
         .bind(before)
         .bind(limit)
         .fetch_all(conn)

@@ -80,6 +80,29 @@ impl Db {
         self.newest_of(select_newest!(approval_columns, "approvals"), filter, now, limit).await
     }
 
+    /// Movements on the owner's accounts that wait for approval, or have waited, before the one with the id `before`, the
+    /// newest first. Transfers to the owner are others' movements.
+    pub async fn approvals_on_accounts_of(
+        &self,
+        owner_id: Uuid,
+        before: Option<Uuid>,
+        limit: i64,
+    ) -> sqlx::Result<Vec<Approval>> {
+        on_reader!(self, conn => sqlx::query_as(
+            concat!(
+                "select ", approval_columns!(), " from approvals
+                 where coalesce(from_account, to_account) in (select account_number from accounts where owner_id = $1)
+                   and ($2 is null or id < $2)
+                 order by id desc limit $3",
+            ),
+        )
+        .bind(owner_id)
+        .bind(before)
+        .bind(limit)
+        .fetch_all(conn)
+        .await)
+    }
+
     /// How many approvals of any kind wait at `now`. Each is counted by an index of those that wait.
     pub async fn count_waiting_approvals(&self, now: Timestamp) -> sqlx::Result<i64> {
         on_reader!(self, conn => sqlx::query_scalar(

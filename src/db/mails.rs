@@ -178,6 +178,20 @@ impl Tx<'_> {
             .map(|_| ()))
     }
 
+    /// Deletes what waits for a user who leaves, and the links that were mailed.
+    pub async fn forget_mail_to(&mut self, user_id: Uuid) -> sqlx::Result<()> {
+        in_transaction!(self, conn => sqlx::query("delete from mails where user_id = $1")
+            .bind(user_id)
+            .execute(&mut *conn)
+            .await
+            .map(|_| ()))?;
+        in_transaction!(self, conn => sqlx::query("delete from mailed_links where user_id = $1")
+            .bind(user_id)
+            .execute(conn)
+            .await
+            .map(|_| ()))
+    }
+
     /// Deletes mails that nobody sends any more.
     pub async fn delete_mails_older_than(&mut self, before: Timestamp) -> sqlx::Result<u64> {
         in_transaction!(self, conn => sqlx::query("delete from mails where created_at < $1")

@@ -20,6 +20,7 @@ pub mod bank_totals;
 pub mod claim;
 mod clock;
 mod connect;
+pub mod erasure;
 pub mod errors;
 mod gathered;
 pub mod history;
@@ -78,7 +79,7 @@ const POSTGRES_WRITERS: u32 = 4;
 const POSTGRES_TRUSTED: Duration = Duration::from_secs(1);
 
 /// The settings of every SQLite connection.
-const SQLITE_PRAGMAS: [(&str, &str); 4] = [
+const SQLITE_PRAGMAS: [(&str, &str); 5] = [
     // A commit is on disk before it is acknowledged. NORMAL could lose the last ones in a power cut.
     ("synchronous", "full"),
     ("foreign_keys", "on"),
@@ -87,6 +88,8 @@ const SQLITE_PRAGMAS: [(&str, &str); 4] = [
     ("wal_autocheckpoint", "65536"),
     // A statement of many rows keeps what it overwrites, to undo itself: in memory, not in a temporary file.
     ("temp_store", "memory"),
+    // What is deleted is overwritten with zeros: nobody reads in the file who was erased.
+    ("secure_delete", "on"),
 ];
 /// Page cache of a reader, negative for KiB: a page of a history at a time needs little of it.
 const READER_CACHE_KIB: &str = "-512";

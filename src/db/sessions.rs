@@ -73,6 +73,16 @@ macro_rules! renewal_columns {
     };
 }
 
+/// A session, living or not, as long as it is kept.
+#[derive(Clone, Debug, Serialize, sqlx::FromRow)]
+pub struct KeptSession {
+    #[serde(flatten)]
+    #[sqlx(flatten)]
+    pub session: Session,
+    /// When it was ended; None for one that lives, or has expired.
+    pub ended_at: Option<Timestamp>,
+}
+
 /// A session that has ended, and when it last got an access token.
 #[derive(Clone, Copy, Debug, sqlx::FromRow)]
 pub struct EndedSession {
@@ -102,6 +112,26 @@ impl Db {
         .bind(user_id)
         .bind(now)
         .bind(idle_since)
+        .bind(before)
+        .bind(limit)
+        .fetch_all(conn)
+        .await)
+    }
+
+    /// Some of the user's sessions, living or not, the newest first, before the one with the id `before`.
+    pub async fn kept_sessions_of(
+        &self,
+        user_id: Uuid,
+        before: Option<Uuid>,
+        limit: i64,
+    ) -> sqlx::Result<Vec<KeptSession>> {
+        on_reader!(self, conn => sqlx::query_as(
+            concat!(
+                "select ", session_columns!(), ", ended_at from sessions
+                 where user_id = $1 and ($2 is null or id < $2) order by id desc limit $3",
+            ),
+        )
+        .bind(user_id)
         .bind(before)
         .bind(limit)
         .fetch_all(conn)

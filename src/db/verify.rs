@@ -3,6 +3,7 @@
 pub mod account_limits;
 pub mod api_keys;
 pub mod bank_accounts;
+pub mod erasure;
 mod events;
 mod mails;
 pub mod tags;
@@ -34,6 +35,15 @@ pub struct EntryInContext {
     pub account_sequence: Option<i64>,
     pub account_head_hash: Option<Vec<u8>>,
     pub account_last_entry_at: Option<Timestamp>,
+    /// Whose account was acted on, of a movement whose texts were erased.
+    pub erased_of: Option<Uuid>,
+}
+
+impl EntryInContext {
+    /// Whether the movement is seen from the account that was acted on: from there each is seen once.
+    pub fn is_acted_on(&self) -> bool {
+        self.entry.amount < 0 || self.debit_sequence.is_none()
+    }
 }
 
 impl Tx<'_> {
@@ -48,7 +58,11 @@ impl Tx<'_> {
                         t.debit_account, t.debit_sequence, t.credit_account, t.credit_sequence,
                         a.currency as account_currency, a.balance as account_balance,
                         a.sequence as account_sequence, a.head_hash as account_head_hash,
-                        a.last_entry_at as account_last_entry_at
+                        a.last_entry_at as account_last_entry_at,
+                        case when t.text_commitment is not null and t.text_salt is null then
+                             (select o.owner_id from accounts o
+                              where o.account_number = case when t.debit_sequence is null then t.credit_account
+                                                            else t.debit_account end) end as erased_of
                  from entries e
                  left join transactions t on t.id = e.transaction_id
                  left join accounts a on a.account_number = e.account_number

@@ -61,7 +61,8 @@ bank_tests! {
 
     /// Of any kind. The count is asked for every few seconds, and says nothing about anybody: it leaves no record.
     async fn what_waits_is_counted_without_a_record(bank: &TestBank) {
-        let (ada, clerk, auditor) = (bank.customer().await, bank.employee("staff").await, bank.employee("auditor").await);
+        let (ada, clerk, auditor) =
+            (bank.customer().await, bank.employee("staff").await, bank.employee("auditor").await);
         let (admin, checker) = (bank.employee("admin").await, bank.employee("staff").await);
         let waiting = async |who: &Customer<'_>| who.get("/approvals/count").send().await.expect_status(200).body;
         assert_eq!(waiting(&clerk).await, json!({"waiting": 0}));
@@ -73,7 +74,8 @@ bank_tests! {
         let limits = json!({"overdraft": "5000"});
         let limits = clerk.request(Method::PUT, &format!("/accounts/{}/limits", ada.account)).json(limits);
         limits.send().await.expect_status(202);
-        let role = admin.request(Method::PUT, &format!("/users/{}/role", ada.who().await)).json(json!({"role": "staff"}));
+        let role =
+            admin.request(Method::PUT, &format!("/users/{}/role", ada.who().await)).json(json!({"role": "staff"}));
         role.send().await.expect_status(202);
         assert_eq!(waiting(&auditor).await, json!({"waiting": 4}));
         checker.reject(&rejected).await.expect_status(200);
@@ -84,7 +86,10 @@ bank_tests! {
         // What is looked at after it is on record, and the count is not.
         clerk.approvals("").await;
         let listed = async || auditor.get("/audit?action=approvals_listed").send().await.expect_status(200);
-        eventually("the list is on record", async || !listed().await.body["data"].as_array().expect("a list").is_empty()).await;
+        eventually("the list is on record", async || {
+            !listed().await.body["data"].as_array().expect("a list").is_empty()
+        })
+        .await;
         let looks = auditor.get("/audit?action=record_viewed").send().await.expect_status(200);
         assert_eq!(looks.body["data"], json!([]));
     }

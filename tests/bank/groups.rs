@@ -244,7 +244,7 @@ bank_tests! {
             assert!(bank.try_to_tamper(sql).await.is_err(), "{sql}");
         }
         let on = if bank.kind == crate::databases::Kind::Postgres { " on tags" } else { "" };
-        bank.tamper(&format!("drop trigger tags_refuse_change{on}")).await;
+        bank.tamper(&format!("drop trigger tags_refuse_other_names{on}")).await;
         bank.tamper(&forged).await;
         let wrong: Vec<_> = bank.books_wrong().await.into_iter().map(|(invariant, _)| invariant).collect();
         assert_eq!(

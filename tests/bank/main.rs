@@ -42,6 +42,7 @@ mod output;
 mod payees;
 mod post_office;
 mod previews;
+mod privacy;
 mod problems;
 mod proof;
 mod protocol;

@@ -47,8 +47,9 @@ fn words(record: &Value) -> BTreeSet<String> {
 }
 
 /// Those GETs that show nothing of anybody else.
-const SHOW_NOBODY_ELSE: [&str; 14] = [
+const SHOW_NOBODY_ELSE: [&str; 15] = [
     "/me",
+    "/me/export",
     "/me/sessions",
     "/me/payees",
     "/me/api_keys",
@@ -90,7 +91,9 @@ bank_tests! {
             let who_id = who.user_id_of_mine().await;
             for route in &routes {
                 let path = match route.as_str() {
-                    "/balance" | "/transactions" | "/holds" | "/events" => format!("{route}?account_number={}", ada.account),
+                    "/balance" | "/transactions" | "/holds" | "/events" => {
+                        format!("{route}?account_number={}", ada.account)
+                    }
                     "/accounts" => format!("/accounts?owner_id={id}"),
                     "/users" => format!("/users?search={}", ada.email),
                     // Which staff may not read.

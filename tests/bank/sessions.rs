@@ -141,7 +141,11 @@ bank_tests! {
         // A session is ended as that of its user alone.
         let of_admin = format!("/users/{}/sessions", id_of(&admin).await);
         let session = auditor.get(&of_admin).send().await.expect_status(200).text_at("/data/0/id");
-        clerk.request(Method::DELETE, &format!("{path}/{session}")).send().await.expect_problem(404, "session_not_found");
+        clerk
+            .request(Method::DELETE, &format!("{path}/{session}"))
+            .send()
+            .await
+            .expect_problem(404, "session_not_found");
         clerk.get(&of_admin).send().await.expect_problem(403, "role_required");
         let end = format!("{of_admin}/{session}");
         clerk.request(Method::DELETE, &end).send().await.expect_problem(403, "role_required");

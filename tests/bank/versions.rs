@@ -11,6 +11,7 @@ use tokio::net::TcpStream;
 
 use crate::databases::Kind;
 use crate::harness::{Answer, Customer, PASSWORD, Request, TestBank, bank_tests, eventually};
+use crate::privacy::leave_and_be_erased;
 
 /// Within this, a request that is woken has its answer, on a busy machine.
 const SOON: Duration = Duration::from_secs(15);
@@ -192,6 +193,7 @@ bank_tests! {
             &ada.ask_knowing(&withdrawals, &ada.tag_of(&withdrawals).await).await,
             &ada.tag_of(&withdrawals).await,
         );
+        leave_and_be_erased(&ada).await;
     }
 
     async fn who_may_not_see_an_account_hears_nothing_of_its_version(bank: &TestBank) {

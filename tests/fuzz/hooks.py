@@ -15,6 +15,7 @@ import time
 import unicodedata
 import urllib.error
 import urllib.request
+import uuid
 
 import schemathesis
 
@@ -85,6 +86,7 @@ FOR_ADMINS = {
     "set_role",
     "open_bank_account",
     "end_sessions_of_user",
+    "erase_user",
     "reset_second_factor",
     "list_audit_records",
     "take_audit_log_as_csv",
@@ -343,6 +345,8 @@ def before_call(context, case, kwargs):
     operation = operation_id(case)
     if operation == "end_sessions_of_user" and case.path_parameters.get("user_id") == CALLER_ID:
         case.path_parameters["user_id"] = USER  # an admin's own session must not end in the midst of the run
+    if operation == "erase_user":
+        case.path_parameters["user_id"] = str(uuid.uuid4())  # who was erased would be missing for the rest of the run
     if operation == "end_session_of_user" and case.path_parameters.get("user_id") == CALLER_ID:
         case.path_parameters["user_id"] = USER  # nobody ends their own sessions by this
     if operation == "reverse_transaction" and is_good(case) and case.path_parameters.get("id") in MISTAKES:

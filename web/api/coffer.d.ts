@@ -202,6 +202,11 @@ export class Coffer extends EventTarget {
      */
     closeMe(): Promise<void>;
     /**
+     * Everything that the bank has about oneself. Takes a recent proof.
+     * @returns {Promise<Blob>} a zip archive of JSON files
+     */
+    exportMe: () => Promise<Blob>;
+    /**
      * @param {PageQuery} [query]
      * @param {Options} [options]
      * @returns {Promise<Page<Session>>} newest first
@@ -671,6 +676,13 @@ export class Coffer extends EventTarget {
      */
     removeUserSecondFactor: (id: string) => Promise<Approval | undefined>;
     /**
+     * Erases somebody for good, for admins; nobody brings it back. Needs every account closed, and takes a recent proof. Where
+     * movements need approval, so does this.
+     * @param {string} id
+     * @returns {Promise<Erasure | Approval>}
+     */
+    eraseUser: (id: string) => Promise<Erasure | Approval>;
+    /**
      * @param {string} id
      * @returns {Promise<void>}
      */
@@ -1123,6 +1135,11 @@ export type Preview = Terms & {
     hash: null;
 };
 export type TransactionStatus = Transaction["status"];
+export type Erasure = {
+    user_id: string;
+    erased_at: string;
+    texts_erased_at: string | null;
+};
 /**
  * `hold_expires_at` of
  *   one that creates a hold, which has the approval's id
@@ -1130,7 +1147,7 @@ export type TransactionStatus = Transaction["status"];
 export type Approval = Tagged & {
     id: string;
     status: "pending" | "approved" | "rejected" | "expired";
-    type: MovementType | "limit_change" | "role_change" | "second_factor_reset" | "password_reset";
+    type: MovementType | "limit_change" | "role_change" | "second_factor_reset" | "password_reset" | "erasure";
     account_number?: string;
     from_account?: string;
     to_account?: string;

@@ -281,6 +281,12 @@ export class Coffer extends EventTarget {
   }
 
   /**
+   * Everything that the bank has about oneself. Takes a recent proof.
+   * @returns {Promise<Blob>} a zip archive of JSON files
+   */
+  exportMe = () => this.#file('me/export');
+
+  /**
    * @param {PageQuery} [query]
    * @param {Options} [options]
    * @returns {Promise<Page<Session>>} newest first
@@ -810,6 +816,14 @@ export class Coffer extends EventTarget {
    * @returns {Promise<Approval | undefined>}
    */
   removeUserSecondFactor = (id) => this.#call('DELETE', `users/${id}/second_factor`);
+
+  /**
+   * Erases somebody for good, for admins; nobody brings it back. Needs every account closed, and takes a recent proof. Where
+   * movements need approval, so does this.
+   * @param {string} id
+   * @returns {Promise<Erasure | Approval>}
+   */
+  eraseUser = (id) => this.#call('POST', `users/${id}/erase`);
 
   /**
    * @param {string} id
@@ -1593,10 +1607,12 @@ function retryAfterSeconds(response) {
  *   sequence: number | null, hash: null}} Preview
  */
 /** @typedef {Transaction['status']} TransactionStatus */
+/** Somebody who was erased; `texts_erased_at` is null until the last text on their accounts is gone. */
+/** @typedef {{user_id: string, erased_at: string, texts_erased_at: string | null}} Erasure */
 /**
  * @typedef {Tagged & {id: string, status: 'pending' | 'approved' | 'rejected' | 'expired',
- *   type: MovementType | 'limit_change' | 'role_change' | 'second_factor_reset' | 'password_reset', account_number?: string,
- *   from_account?: string,
+ *   type: MovementType | 'limit_change' | 'role_change' | 'second_factor_reset' | 'password_reset' | 'erasure',
+ *   account_number?: string, from_account?: string,
  *   to_account?: string, against?: string, amount?: string, currency?: string,
  *   limits?: LimitValues & {overdraft: string}, user_id?: string, role?: Role, description: string | null,
  *   reverses: string | null, hold_expires_at?: string, requested_by: string, requested_at: string, expires_at: string,

@@ -45,6 +45,7 @@ const KINDS = {
   role_change: { name: 'Role change' },
   second_factor_reset: { name: 'Removal of a second factor' },
   password_reset: { name: 'Link to set a password' },
+  erasure: { name: 'Erasure of a person' },
 };
 
 /**

@@ -116,6 +116,7 @@ function access({ bank, me }, user) {
       row('End their sessions', 'They must sign in again everywhere.', () => endSessions(bank, user)),
       row('Revoke their API keys', 'Programs that call in their name are refused.', () => revokeKeys(bank, user)),
       row('Remove the second factor', 'For who has lost the app and the codes.', () => removeFactor(bank, user)),
+      row('Erase', 'Whatever the books do not need goes, for good.', () => erase(bank, user)),
     );
   }
   if (!rows.length) return null;
@@ -241,7 +242,7 @@ function notes(context, user) {
     field({
       name: 'text',
       label: 'A note',
-      hint: 'For those who work here. It cannot be changed.',
+      hint: 'For those who work here; it is in what they take along. It cannot be changed.',
       characters: 1000,
       autocomplete: 'off',
     }),
@@ -283,6 +284,28 @@ function removeFactor(bank, user) {
     danger: true,
     act: async () => (answer = await bank.removeUserSecondFactor(user.id)),
   }).then((done) => done && toast(answer ? BY_SECOND_ADMIN : 'Their second factor is removed.'));
+}
+
+const ERASURE =
+  'Name, address, sessions, keys, payees, notes and every text on their accounts go, and nobody brings them back. Amounts, ' +
+  'account numbers, times and the audit log stay, and so do the texts of those who paid them. Close their accounts before.';
+
+/** @param {Coffer} bank @param {User} user */
+function erase(bank, user) {
+  let waits = false;
+  return ask({
+    title: `Erase ${user.name}?`,
+    text: ERASURE,
+    verb: 'Erase for good',
+    danger: true,
+    act: async () => {
+      waits = 'status' in (await bank.eraseUser(user.id));
+    },
+  }).then((done) => {
+    if (!done) return;
+    toast(waits ? BY_SECOND_ADMIN : 'They are erased.');
+    if (!waits) location.hash = '#/staff';
+  });
 }
 
 /** @param {Context} context @param {User} user @returns {(account: Account) => Child} a button that freezes or releases it */

@@ -1,7 +1,9 @@
 /** Oneself: name and address, password, second factor, sessions, API keys, and leaving. */
 
+import { utcDate } from '../domain/dates.js';
 import { ask } from '../ui/dialog.js';
 import { h, toast } from '../ui/dom.js';
+import { downloadButton } from '../ui/download.js';
 import { actions, field, form, part, submitButton } from '../ui/form.js';
 import { passwordField } from '../ui/password.js';
 import { later } from '../ui/states.js';
@@ -39,6 +41,7 @@ export function profile(context) {
     later(async () => onlyWith('Mail', await signInNotices(context, reloadIf)), signal, 0),
     section('Sessions', sessionList(context)),
     section('API keys', apiKeys(context)),
+    section('Your data', takeAlong(context)),
     section('Leave the bank', leave(context)),
   );
   return { title: 'Profile', content };
@@ -172,6 +175,21 @@ function nameCheck({ bank, me, session }) {
     { class: 'card row' },
     h('div', null, h('p', null, h('b', null, 'Name check '), state), h('p', { class: 'hint' }, words)),
     h('button', { type: 'button', class: 'secondary', onclick }, me.name_check ? 'Turn off' : 'Turn on'),
+  );
+}
+
+/** @param {Context} context */
+function takeAlong({ bank }) {
+  const file = async () => ({ blob: await bank.exportMe(), name: `coffer-export-${utcDate(new Date())}.zip` });
+  return h(
+    'div',
+    { class: 'card row' },
+    h(
+      'p',
+      { class: 'hint' },
+      'Accounts, movements, texts, sessions, and what the bank has noted: an archive of files.',
+    ),
+    h('div', null, downloadButton('Take everything of mine along', file)),
   );
 }
 

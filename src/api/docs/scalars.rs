@@ -8,6 +8,7 @@ use utoipa::openapi::OpenApi;
 use utoipa::{PartialSchema, ToSchema};
 
 use crate::account_number::AccountNumber;
+use crate::api::http::archive::ZipFile;
 use crate::api::http::cursor::Cursor;
 use crate::api::http::fields::WholeUnits;
 use crate::api::http::page::Limit;
@@ -67,6 +68,7 @@ pub fn inline(document: OpenApi, maximum_major_units: i64) -> Value {
         Timestamp,
         UserSearch,
         WholeUnits,
+        ZipFile,
     ]);
     if let Some(amount) = scalars.get_mut(&*Amount::name()) {
         amount["pattern"] = Amount::pattern(maximum_major_units).into();

@@ -1,6 +1,7 @@
 //! The HTTP that all resources share: requests into types, errors into problem documents, and the middleware around
 //! each answer.
 
+pub mod archive;
 pub mod bank_address;
 pub mod caller;
 pub mod context;

@@ -406,7 +406,7 @@ impl Wanted {
 }
 
 impl LimitsBody {
-    fn of(app: &App, account: &Account, limits: Option<AccountLimits>, now: Timestamp) -> Self {
+    pub fn of(app: &App, account: &Account, limits: Option<AccountLimits>, now: Timestamp) -> Self {
         let currency = account.currency;
         let money = |minor_units: Option<i64>| minor_units.map(|it| Money::new(it, currency));
         let is_counted = limits.is_some();

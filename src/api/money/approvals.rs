@@ -129,7 +129,8 @@ pub struct RequestedLimits {
 
 /// The kind of request that waits. `deposit`, `withdrawal` and `transfer` move money. `limit_change` sets the bank's limits
 /// of an account, with an overdraft above the approval amount. `role_change` gives a user
-/// another role, and `second_factor_reset` takes a user's second factor away; only admins decide these two.
+/// another role, `second_factor_reset` takes a user's second factor away, `password_reset` lets an admin make a link to set a
+/// password, and `erasure` erases a user for good; only admins decide these.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ApprovalType {
@@ -142,6 +143,8 @@ pub enum ApprovalType {
     /// Decided by admins.
     SecondFactorReset,
     PasswordReset,
+    /// Decided by admins.
+    Erasure,
 }
 
 /// How much there is to decide.
@@ -615,6 +618,7 @@ impl From<AccessChangeKind> for ApprovalType {
             AccessChangeKind::RoleChange => Self::RoleChange,
             AccessChangeKind::SecondFactorReset => Self::SecondFactorReset,
             AccessChangeKind::PasswordReset => Self::PasswordReset,
+            AccessChangeKind::Erasure => Self::Erasure,
         }
     }
 }

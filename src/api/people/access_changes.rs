@@ -1,7 +1,8 @@
-//! Roles given or taken, second factors reset and links to set a password: with approval switched on, by two admins.
+//! Roles given or taken, second factors reset, links to set a password and people erased: with approval switched on, by two
+//! admins.
 //!
-//! The first asks with `PUT /users/{user_id}/role`, `DELETE /users/{user_id}/second_factor` or `POST
-//! /users/{user_id}/password_reset`, which then answer 202;
+//! The first asks with `PUT /users/{user_id}/role`, `DELETE /users/{user_id}/second_factor`, `POST
+//! /users/{user_id}/password_reset` or `POST /users/{user_id}/erase`, which then answer 202;
 //! the second approves or rejects with the routes of [`super::approvals`].
 
 use axum::http::StatusCode;
@@ -12,7 +13,9 @@ use crate::api::http::caller::Caller;
 use crate::api::http::context::RequestContext;
 use crate::api::http::error::{Error, Result};
 use crate::api::money::approvals::not_found;
+use crate::api::people::erasure;
 use crate::api::people::second_factor::no_second_factor;
+use crate::api::people::users::Left;
 use crate::books::approval::{ApprovalStatus, LIFETIME, MAX_PENDING_PER_PERSON};
 use crate::books::audit_event::{Action, Event};
 use crate::books::refusal::Refusal;
@@ -32,12 +35,12 @@ pub async fn ask_for(
     mut tx: Tx<'static>,
     context: &RequestContext,
     caller: Caller,
-    user: &User,
+    user_id: Uuid,
     kind: AccessChangeKind,
     role: Option<Role>,
 ) -> Result<AccessChange> {
     let now = Timestamp::now();
-    if let Some(waiting) = tx.pending_access_change(user.id, now).await? {
+    if let Some(waiting) = tx.pending_access_change(user_id, now).await? {
         if (waiting.kind, waiting.role) == (kind, role) {
             return Ok(waiting);
         }
@@ -50,7 +53,7 @@ pub async fn ask_for(
     let change = AccessChange {
         id: Uuid::now_v7(),
         kind,
-        user_id: user.id,
+        user_id,
         role,
         requested_by: caller.user_id,
         requested_at: now,
@@ -79,31 +82,41 @@ pub async fn approve(app: &App, context: &RequestContext, approver: Caller, id: 
         let detail = "Whoever asked for this is no longer an admin, or is frozen: reject it, and ask for it yourself.";
         return Err(Error::conflict(ProblemCode::RequesterNotStaff, detail));
     }
-    let user = tx.lock_user(asked.user_id).await?.ok_or_else(Error::user_not_found)?;
+    let user = tx.lock_user(asked.user_id).await?;
+    let active = || user.ok_or_else(Error::user_not_found);
     let approved = tx.decide_access_change(id, ApprovalStatus::Approved, approver.user_id, now).await?;
     let approved = approved.ok_or(Refusal::ApprovalNotPending)?;
     let record = context.event(Action::ApprovalApproved).on(id).detail(approved.in_words()).about(approved.user_id);
     let done = match (approved.kind, approved.role) {
         (AccessChangeKind::RoleChange, Some(role)) => {
-            Done::Standing(set_role(&mut tx, context, &admins, user, role, vec![record]).await?)
+            Done::Standing(set_role(&mut tx, context, &admins, active()?, role, vec![record]).await?)
         }
         (AccessChangeKind::RoleChange, None) => {
             return Err(Error::Internal(format!("the role change {id} lacks its role")));
         }
         (AccessChangeKind::SecondFactorReset, _) => {
             refuse_another_factor(&mut tx, &approved).await?;
-            Done::Reset(reset_second_factor(app, &mut tx, context, &user, vec![record]).await?)
+            Done::Reset(reset_second_factor(app, &mut tx, context, &active()?, vec![record]).await?)
         }
         // Whoever has asked for it makes the link, which the approver never sees.
         (AccessChangeKind::PasswordReset, _) => {
+            active()?;
             tx.append_to_audit_log(&[record]).await?;
             Done::Nothing
+        }
+        // Of somebody who may have left meanwhile.
+        (AccessChangeKind::Erasure, _) => {
+            Done::Erased(erasure::erase(&mut tx, context, &admins, asked.user_id, vec![record]).await?)
         }
     };
     tx.commit().await?;
     match done {
         Done::Standing((user, changed_at)) => app.auth.standings.set(user.id, user.standing(), changed_at),
         Done::Reset(reset) => tell_of_reset(app, reset, now),
+        Done::Erased(left) => {
+            left.tell(app);
+            erasure::erase_texts(app, asked.user_id).await;
+        }
         Done::Nothing => {}
     }
     Ok(approved)
@@ -123,6 +136,7 @@ async fn refuse_another_factor(tx: &mut Tx<'_>, change: &AccessChange) -> Result
 enum Done {
     Standing((User, Timestamp)),
     Reset(Reset),
+    Erased(Left),
     Nothing,
 }
 

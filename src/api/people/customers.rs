@@ -153,7 +153,8 @@ pub async fn notes(
 
 /// Note something on somebody
 ///
-/// For those who work at the bank: the user never sees it. It is never changed, and goes when the user leaves the bank.
+/// For those who work at the bank. It is never changed, and goes when the user leaves the bank. No screen shows it to the user, but
+/// `GET /me/export` has it, without its author, as the law asks (GDPR, Article 15): write nothing that they must not read.
 #[utoipa::path(
     post,
     path = "/users/{user_id}/notes",

@@ -7,6 +7,8 @@ pub mod audit_csv;
 pub mod customers;
 pub mod customers_csv;
 pub mod email_verification;
+pub mod erasure;
+pub mod export;
 pub mod failed_sign_ins;
 pub mod passwords;
 pub mod payees;

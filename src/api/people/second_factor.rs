@@ -27,7 +27,7 @@ use crate::db::Tx;
 use crate::db::access_changes::AccessChangeKind;
 use crate::db::mails::{MailKind, NewMail};
 use crate::db::second_factors::SecondFactor;
-use crate::db::users::Role;
+use crate::db::users::{Role, User};
 use crate::problem_code::ProblemCode;
 use crate::timestamp::Timestamp;
 
@@ -112,9 +112,12 @@ pub struct RemoveSecondFactorRequest {
 )]
 pub async fn show(State(app): State<App>, caller: Caller) -> Result<Json<SecondFactorStatus>> {
     let user = users::callers_user(&app, caller).await?;
-    let (enabled, recovery_codes_left) = app.db.second_factor_of(caller.user_id).await?;
-    let required = is_required(&app, user.role);
-    Ok(Json(SecondFactorStatus { enabled, required, recovery_codes_left }))
+    Ok(Json(status_of(&app, &user).await?))
+}
+
+pub async fn status_of(app: &App, user: &User) -> Result<SecondFactorStatus> {
+    let (enabled, recovery_codes_left) = app.db.second_factor_of(user.id).await?;
+    Ok(SecondFactorStatus { enabled, required: is_required(app, user.role), recovery_codes_left })
 }
 
 /// Start to use an authenticator app
@@ -270,7 +273,7 @@ pub async fn reset(
     if app.approval_above.is_some() {
         tx.second_factor(user.id).await?.ok_or_else(no_second_factor)?;
         let kind = AccessChangeKind::SecondFactorReset;
-        let change = access_changes::ask_for(tx, &context, caller, &user, kind, None).await?;
+        let change = access_changes::ask_for(tx, &context, caller, user.id, kind, None).await?;
         return Ok(approvals::waiting(change.into()));
     }
     let reset = access_changes::reset_second_factor(&app, &mut tx, &context, &user, Vec::new()).await?;

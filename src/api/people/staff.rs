@@ -202,7 +202,7 @@ pub async fn set_role(
     }
     if app.approval_above.is_some() {
         let kind = AccessChangeKind::RoleChange;
-        let change = access_changes::ask_for(tx, &context, caller, &user, kind, Some(request.role)).await?;
+        let change = access_changes::ask_for(tx, &context, caller, user.id, kind, Some(request.role)).await?;
         return Ok(UserChange { user, approval_id: Some(change.id) });
     }
     let (user, changed_at) =

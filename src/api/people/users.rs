@@ -305,24 +305,52 @@ pub async fn close_me(
     context: RequestContext,
     Proven(Actor(caller)): Proven<Actor>,
 ) -> Result<StatusCode> {
-    let now = Timestamp::now();
     let mut tx = begin_to_leave(&app, caller).await?;
     if tx.count_open_accounts(caller.user_id).await? > 0 {
         let detail = "Close your accounts first: DELETE /accounts/{account_number} each, at a balance of zero.";
         return Err(Error::conflict(ProblemCode::AccountsOpen, detail));
     }
-    tx.close_user(caller.user_id).await?;
-    tx.remove_second_factor(caller.user_id, now).await?;
-    tx.end_password_links(caller.user_id, now).await?;
-    tx.delete_notes_on(caller.user_id).await?;
-    tx.delete_payees(caller.user_id, None).await?;
-    let revoked = api_keys::revoke(&mut tx, caller.user_id, None, || context.event(Action::ApiKeyRevoked)).await?;
-    let ended = tx.end_sessions_of(caller.user_id, None, now).await?;
-    tx.append_to_audit_log(&[context.event(Action::UserClosed).on(caller.user_id)]).await?;
+    let left = close(&mut tx, &context, caller.user_id).await?;
     tx.commit().await?;
-    app.auth.ended_sessions.add(ended, now);
-    app.auth.api_keys.forget(&revoked);
+    left.tell(&app);
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// Closes a user, who is locked and has closed every account. Call [`Left::tell`] after the commit.
+pub async fn close(tx: &mut Tx<'_>, context: &RequestContext, id: Uuid) -> Result<Left> {
+    let now = Timestamp::now();
+    tx.close_user(id).await?;
+    tx.remove_second_factor(id, now).await?;
+    tx.end_password_links(id, now).await?;
+    tx.forget_mail_to(id).await?;
+    tx.delete_notes_on(id).await?;
+    tx.delete_payees(id, None).await?;
+    let revoked = api_keys::revoke(tx, id, None, || context.event(Action::ApiKeyRevoked)).await?;
+    let ended = tx.end_sessions_of(id, None, now).await?;
+    tx.append_to_audit_log(&[context.event(Action::UserClosed).on(id)]).await?;
+    Ok(Left { ended, revoked, at: now })
+}
+
+/// What this instance's memory must learn of when somebody has left.
+#[derive(Debug)]
+pub struct Left {
+    /// Sessions.
+    ended: Vec<Uuid>,
+    /// API keys.
+    revoked: Vec<Uuid>,
+    at: Timestamp,
+}
+
+impl Left {
+    /// Of somebody who had left before.
+    pub fn before(at: Timestamp) -> Self {
+        Self { ended: Vec::new(), revoked: Vec::new(), at }
+    }
+
+    pub fn tell(self, app: &App) {
+        app.auth.ended_sessions.add(self.ended, self.at);
+        app.auth.api_keys.forget(&self.revoked);
+    }
 }
 
 /// Starts a transaction that holds the caller and all admins, of whom the caller is not the last. Whoever becomes an admin

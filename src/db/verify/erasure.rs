@@ -1,0 +1,60 @@
+//! Reading what is left of people who were erased, for the doctor.
+
+use uuid::Uuid;
+
+use super::drain;
+use crate::db::{Tx, in_snapshot};
+
+/// Whether there is a row about user `u`, for the conditions below.
+macro_rules! left {
+    ($table_and_condition:literal) => {
+        concat!(" or exists (select 1 from ", $table_and_condition, ")")
+    };
+}
+
+impl Tx<'_> {
+    /// The users of whom the audit log says that they were erased, as it names them.
+    pub async fn visit_records_of_erasures(&mut self, mut visit: impl FnMut(String)) -> sqlx::Result<()> {
+        in_snapshot!(self, conn => drain(
+            sqlx::query_scalar("select subject from audit_log where action = 'user_erased' and subject is not null").fetch(conn),
+            &mut visit,
+        )
+        .await)
+    }
+
+    /// Users who were erased.
+    pub async fn visit_erased_users(&mut self, mut visit: impl FnMut(Uuid)) -> sqlx::Result<()> {
+        in_snapshot!(self, conn => drain(
+            sqlx::query_scalar("select id from users where erased_at is not null order by id").fetch(conn),
+            &mut visit,
+        )
+        .await)
+    }
+
+    /// Those of whom something is left that should be gone.
+    pub async fn visit_badly_erased_users(&mut self, mut visit: impl FnMut(Uuid)) -> sqlx::Result<()> {
+        in_snapshot!(self, conn => drain(
+            sqlx::query_scalar(concat!(
+                "select u.id from users u where u.erased_at is not null and (
+                     u.status <> 'closed' or u.name <> 'erased' or u.email not like 'erased:%'",
+                left!("sessions s where s.user_id = u.id and (s.address is not null or s.user_agent is not null)"),
+                left!("second_factors f where f.user_id = u.id"),
+                left!("recovery_codes c where c.user_id = u.id"),
+                left!("password_links l where l.user_id = u.id"),
+                left!("api_keys k where k.user_id = u.id and k.name <> 'erased'"),
+                left!("user_notes n where n.user_id = u.id"),
+                left!("payees p where p.user_id = u.id"),
+                " or (u.texts_erased_at is not null and exists (
+                     select 1 from accounts a where a.owner_id = u.id and (a.status <> 'closed'",
+                left!("holds h where h.from_account = a.account_number and h.description is not null"),
+                left!("entries e join transactions t on t.id = e.transaction_id
+                       where e.account_number = a.account_number and (e.amount < 0 or t.debit_sequence is null)
+                         and t.text_salt is not null"),
+                ")))) order by u.id",
+            ))
+            .fetch(conn),
+            &mut visit,
+        )
+        .await)
+    }
+}
