@@ -25,11 +25,8 @@ export function profile(context) {
     'div',
     { class: 'narrow' },
     h('h1', null, 'Profile'),
-    section(
-      'You',
-      details(context),
-      later(() => unverifiedNote(context), signal, 0),
-    ),
+    section('You', details(context)),
+    later(async () => onlyWith('Your address', await unverifiedNote(context)), signal, 0),
     section('Password', password(context)),
     section(
       'Second factor',
