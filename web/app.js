@@ -7,7 +7,9 @@ import { askForProof } from './ui/proof.js';
 import { resolve } from './ui/router.js';
 import { failure, notFound, skeleton } from './ui/states.js';
 import { drawHeader, watchConnection } from './ui/shell.js';
+import { countWaiting, forgetWaiting } from './ui/waiting.js';
 import { account } from './screens/account.js';
+import { accountSettings } from './screens/account_settings.js';
 import { approvals } from './screens/approvals.js';
 import { audit } from './screens/audit.js';
 import { bankScreen } from './screens/bank.js';
@@ -24,6 +26,7 @@ import { profile } from './screens/profile.js';
 import { receipt } from './screens/receipt.js';
 import { secondFactor } from './screens/second_factor.js';
 import { setPassword } from './screens/set_password.js';
+import { staffToday } from './screens/staff_today.js';
 import { statement } from './screens/statement.js';
 import { verifyAddress } from './screens/verify_address.js';
 import { webhookScreen } from './screens/webhook.js';
@@ -60,12 +63,14 @@ const FOR_THE_SIGNED_IN = [
   ['/accounts/:number/entries/:id', receipt],
   ['/accounts/:number/holds', holds],
   ['/accounts/:number/limits', limits],
+  ['/accounts/:number/settings', accountSettings],
   ['/accounts/:number/:kind', movement],
   ['/profile', profile],
   [ENROLMENT, secondFactor],
   ['/set-password/:token', setPassword],
   ['/verify-address/:token', verifyAddress],
-  ['/staff', customers],
+  ['/staff', staffToday],
+  ['/staff/customers', customers],
   ['/staff/users/:id', customer],
   ['/staff/movements', movements],
   ['/staff/approvals', approvals],
@@ -89,6 +94,7 @@ const session = {
   async signIn(email, password, code) {
     await bank.signIn(email, password, code);
     await loadMe();
+    beginWhereOneWorks();
     await show();
   },
   async signOut() {
@@ -97,7 +103,7 @@ const session = {
   },
   /** Signed out for good, and on purpose: nobody need come back to this screen. @param {string} words */
   leave(words) {
-    if (location.hash) history.pushState(null, '', '#/');
+    if (location.hash) history.pushState(null, '', location.pathname);
     forget(words);
   },
   /** After a change of one's own profile. */
@@ -113,12 +119,18 @@ async function loadMe() {
   me = { ...user, mustEnrol: Boolean(factor?.required && !factor.enabled) };
 }
 
+/** Those who work at the bank come to do that, unless they have asked for another screen. */
+function beginWhereOneWorks() {
+  if (me && worksHere(me) && !location.hash) history.replaceState(null, '', '#/staff');
+}
+
 /** @param {unknown} error */
 const asksForEnrolment = (error) => error instanceof ProblemError && error.code === 'second_factor_enrolment_required';
 
 /** Nobody is signed in any more. Who signs in again comes back to this address. @param {string} words why */
 function forget(words) {
   me = null;
+  forgetWaiting();
   // Dialogs that ask a user who is no longer signed in.
   for (const dialog of document.querySelectorAll('dialog')) if (dialog.open) dialog.close();
   if (words) toast(words);
@@ -143,6 +155,7 @@ async function show() {
   const place = resolve(location.hash, me ? FOR_THE_SIGNED_IN : FOR_ALL);
   if (me?.mustEnrol && place.path !== ENROLMENT) return location.replace(`#${ENROLMENT}`);
   draw();
+  if (me && worksHere(me)) countWaiting(bank);
   main.setAttribute('aria-busy', 'true');
   main.replaceChildren(skeleton());
   const screen = place.screen ?? (me ? notFound : signIn);
@@ -208,6 +221,7 @@ async function start() {
   listen();
   try {
     if (await bank.resume()) await loadMe();
+    beginWhereOneWorks();
   } catch (error) {
     main.replaceChildren(h('h1', { class: 'unseen' }, 'Coffer'), failure(error, start));
     main.removeAttribute('aria-busy');

@@ -27,7 +27,6 @@ describe('the bank', () => {
     const visitor = await Visitor.arrive(browser, bank, options);
     await visitor.signIn(admin);
     await visitor.heading(/^Hello/);
-    await visitor.page.getByRole('link', { name: 'Staff' }).click();
     await visitor.page.getByRole('link', { name: 'The bank' }).click();
     await visitor.heading('The bank');
     return visitor;
@@ -64,7 +63,7 @@ describe('the bank', () => {
   test('has its cash alone, which nobody has to choose', async () => {
     const visitor = await Visitor.arrive(browser, bank);
     await visitor.signedInAs(clerk);
-    await visitor.go(`#/accounts/${ada.number}/withdraw`, 'Withdraw');
+    await visitor.go(`#/accounts/${ada.number}/withdraw`, 'Pay out');
     assert.equal(await visitor.page.getByLabel('Against').count(), 0);
     await visitor.go('#/staff/bank', 'The bank');
     assert.deepEqual(await visitor.page.locator('.rows b').allInnerTexts(), ['Cash']);
@@ -91,7 +90,7 @@ describe('the bank', () => {
     await page.reload();
     await visitor.heading('The bank');
     assert.deepEqual(await page.locator('.rows b').allInnerTexts(), ['Cash', 'Fees earned', 'Interest paid']);
-    await visitor.go('#/staff/audit?action=bank_account_opened', 'Staff');
+    await visitor.go('#/staff/audit?action=bank_account_opened', 'Audit log');
     await visitor.text('income: Fees earned');
     await visitor.leave();
   });
@@ -100,7 +99,7 @@ describe('the bank', () => {
     const staff = await Visitor.arrive(browser, bank);
     const { page } = staff;
     await staff.signedInAs(clerk);
-    await staff.go(`#/accounts/${ada.number}/withdraw`, 'Withdraw');
+    await staff.go(`#/accounts/${ada.number}/withdraw`, 'Pay out');
     const against = page.getByLabel('Against');
     assert.deepEqual(await against.locator('option').allInnerTexts(), ['Cash', 'Fees earned', 'Interest paid']);
     assert.equal(await against.inputValue(), 'cash');
@@ -115,13 +114,13 @@ describe('the bank', () => {
     await staff.heading('Withdrawal');
     assert.match(await page.locator('.facts').innerText(), /Against\s+fees/);
     await look(page, '73-receipt-against');
-    await staff.go(`#/accounts/${clerk.number}/deposit`, 'Deposit');
+    await staff.go(`#/accounts/${clerk.number}/deposit`, 'Pay in');
     assert.equal(await page.getByLabel('Against').count(), 0);
     await staff.leave();
 
     const visitor = await Visitor.arrive(browser, bank);
     await visitor.signedInAs(ada);
-    await visitor.go(`#/accounts/${ada.number}/withdraw`, 'Withdraw');
+    await visitor.go(`#/accounts/${ada.number}/withdraw`, 'Pay out');
     assert.equal(await visitor.page.getByLabel('Against').count(), 0);
     await visitor.go(`#/accounts/${ada.number}`, 'USD account');
     await visitor.text('Withdrawal against fees');
@@ -157,16 +156,19 @@ describe('the bank', () => {
       ['Fees earned\nfees', 'Income', '-$2.50'],
       ['Sum', '', '$0.00'],
     ]);
+    await look(page, '75-trial-balance');
+    await page.getByRole('link', { name: 'Today' }).click();
     assert.deepEqual(await cells(visitor, /^Today, since/), [
       ['Deposits', '1 booked', '$100.00'],
       ['Withdrawals', '1 booked', '$2.50'],
     ]);
     assert.match(
-      await page.locator('.panels .facts').innerText(),
-      /Customers\s+\d+ active\s.*Held in USD\s+\$97\.50 on/s,
+      await page.locator('.tiles').innerText(),
+      /Customers\s+\d+\s.*Held in USD\s+\$97\.50\s+on \d accounts/s,
     );
-    await look(page, '75-trial-balance');
+    await look(page, '85-today');
 
+    await page.getByRole('link', { name: 'The bank' }).click();
     await page.getByLabel('As of').fill('2020-01-01T00:00');
     await page.getByRole('button', { name: 'Show' }).click();
     await visitor.text('Balances as of Jan 1, 2020');

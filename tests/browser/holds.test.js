@@ -70,7 +70,7 @@ describe('a hold', () => {
     await visitor.go(`#/accounts/${ada.number}`, 'USD account');
     await visitor.text('Held: $60.00 · Available: $40.00');
     await look(page, '48-account-with-a-hold');
-    await visitor.go(`#/accounts/${ada.number}/withdraw`, 'Withdraw');
+    await visitor.go(`#/accounts/${ada.number}/withdraw`, 'Pay out');
     await page.getByLabel('Amount in USD').fill('41');
     await page.getByRole('button', { name: 'Review' }).click();
     await visitor.text('There is $40.00 available on this account.');
@@ -194,7 +194,7 @@ describe('a hold', () => {
     const visitor = await Visitor.arrive(browser, bank);
     const { page } = visitor;
     await visitor.signedInAs(second);
-    await visitor.go('#/staff/approvals', 'Staff');
+    await visitor.go('#/staff/approvals', 'Approvals');
     await visitor.text(/^Keeps the money until/);
     await look(page, '51-hold-waits');
     await page.getByRole('button', { name: 'Approve the hold of $10,001.00' }).click();

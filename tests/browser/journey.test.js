@@ -66,13 +66,13 @@ describe('a customer', () => {
   });
 
   test('pays in, having seen what it will do', async () => {
-    await page.getByRole('link', { name: 'Deposit' }).click();
-    await ada.heading('Deposit');
+    await page.getByRole('link', { name: 'Pay in' }).click();
+    await ada.heading('Pay in');
     await page.getByLabel('Amount in USD').fill('2,500.5');
     assert.match(await page.locator('.effect').innerText(), /\$0\.00[\s\S]*\$2,500\.50/);
     await look(page, '05-deposit');
     await ada.plan({ amount: '2,500.5', description: 'Salary' });
-    await ada.text('Deposit $2,500.50?');
+    await ada.text('Pay in $2,500.50?');
     await look(page, '06-deposit-review');
     await ada.confirm().click();
     await ada.heading('Deposit');
@@ -90,7 +90,10 @@ describe('a customer', () => {
     await page.getByRole('button', { name: 'Open the account' }).click();
     await ada.heading('Savings');
     await ada.go('#/', 'Hello, Ada Lovelace');
-    await page.getByRole('link', { name: /USD account/ }).click();
+    await page
+      .locator('.accounts')
+      .getByRole('link', { name: /USD account/ })
+      .click();
     await page.getByRole('link', { name: 'Transfer' }).click();
     await ada.heading('Transfer');
     await look(page, '09-transfer');
@@ -100,8 +103,8 @@ describe('a customer', () => {
     await ada.confirm().click();
     await ada.text('-$600.00');
     await page.getByRole('link', { name: 'Done' }).click();
-    await page.getByRole('link', { name: 'Withdraw' }).click();
-    await ada.heading('Withdraw');
+    await page.getByRole('link', { name: 'Pay out' }).click();
+    await ada.heading('Pay out');
     await ada.plan({ amount: '40', description: 'Cash' });
     await ada.confirm().click();
     await ada.text('-$40.00');
@@ -109,7 +112,10 @@ describe('a customer', () => {
 
   test('sees the receiver’s side of a transfer on the receiving account', async () => {
     await ada.go('#/', 'Hello, Ada Lovelace');
-    await page.getByRole('link', { name: /Savings/ }).click();
+    await page
+      .locator('.accounts')
+      .getByRole('link', { name: /Savings/ })
+      .click();
     await page.locator('.passbook').getByText('For later').click();
     await ada.text('+$600.00');
   });
@@ -129,7 +135,10 @@ describe('a customer', () => {
   });
 
   test('finds movements by kind, date and text', async () => {
-    await page.getByRole('link', { name: /USD account/ }).click();
+    await page
+      .locator('.accounts')
+      .getByRole('link', { name: /USD account/ })
+      .click();
     const rows = page.locator('.passbook .what');
     await page.waitForFunction(() => document.querySelectorAll('.passbook .what').length === 3);
     await look(page, '12-account');
@@ -151,7 +160,10 @@ describe('a customer', () => {
 
   test('takes a statement along, as a file and on paper', async () => {
     await ada.go('#/', 'Hello, Ada Lovelace');
-    await page.getByRole('link', { name: /USD account/ }).click();
+    await page
+      .locator('.accounts')
+      .getByRole('link', { name: /USD account/ })
+      .click();
     await page.getByRole('link', { name: 'Statement' }).click();
     await page.locator('.sums').waitFor();
     assert.match(
@@ -206,12 +218,18 @@ describe('a customer', () => {
 
   test('renames an account, and cannot close one that has money', async () => {
     await ada.go('#/', 'Hello, Ada King');
-    await page.getByRole('link', { name: /Savings/ }).click();
+    await page
+      .locator('.accounts')
+      .getByRole('link', { name: /Savings/ })
+      .click();
+    assert.equal(await page.getByRole('button', { name: /Rename|Close/ }).count(), 0);
+    await page.getByRole('link', { name: 'Settings' }).click();
+    await ada.heading('Settings');
     await page.getByRole('button', { name: 'Rename' }).click();
     await page.getByRole('dialog').getByLabel('Name').fill('Rainy days');
     await look(page, '17-dialog');
     await page.getByRole('dialog').getByRole('button', { name: 'Rename' }).click();
-    await ada.heading('Rainy days');
+    await ada.text('Rainy days · ');
     await page.getByRole('button', { name: 'Close' }).click();
     await page.getByRole('dialog').getByRole('button', { name: 'Close the account' }).click();
     await page.getByRole('dialog').locator('.form-problem p').waitFor();

@@ -63,7 +63,7 @@ describe('a limit', () => {
       /^\$50\.00\s+The bank: Not limited · Own: \$50\.00\s+Used: \$0\.00/,
     );
 
-    await visitor.go(`#/accounts/${ada.number}/withdraw`, 'Withdraw');
+    await visitor.go(`#/accounts/${ada.number}/withdraw`, 'Pay out');
     await page.getByLabel(/^Amount in/).fill('60');
     await page.getByRole('button', { name: 'Review' }).click();
     await visitor.text(/^At most \$50\.00 may leave this account in a day: \$50\.00 is left until/);
@@ -101,7 +101,7 @@ describe('a limit', () => {
     assert.ok((await page.evaluate(() => document.documentElement.scrollWidth - innerWidth)) <= 0);
     await visitor.go(`#/accounts/${ada.number}`, 'USD account');
     await visitor.text('Available: $600.00');
-    await visitor.go(`#/accounts/${ada.number}/withdraw`, 'Withdraw');
+    await visitor.go(`#/accounts/${ada.number}/withdraw`, 'Pay out');
     await visitor.plan({ amount: '600' });
     await visitor.confirm().click();
     await visitor.heading('Withdrawal');
@@ -124,7 +124,7 @@ describe('a limit', () => {
     const visitor = await Visitor.arrive(browser, bank);
     const { page } = visitor;
     await visitor.signedInAs(second);
-    await visitor.go('#/staff/approvals', 'Staff');
+    await visitor.go('#/staff/approvals', 'Approvals');
     await visitor.text(/^With these limits: .*movements in a day: 4/);
     await look(page, '64-overdraft-waits');
     await page.getByRole('button', { name: 'Approve the overdraft of $10,001.00' }).click();

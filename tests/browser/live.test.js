@@ -35,7 +35,7 @@ describe('a change of an account', () => {
     const other = await visitor.openTab(`#/accounts/${ada.number}`);
     await visitor.heading('USD account', other);
     assert.equal(await other.locator('.balance').textContent(), '$100.00');
-    await visitor.page.getByRole('link', { name: 'Deposit' }).click();
+    await visitor.page.getByRole('link', { name: 'Pay in' }).click();
     await visitor.plan({ amount: '20', description: 'Birthday' });
     await visitor.confirm().click();
     await other.getByText('$120.00').first().waitFor();
@@ -53,7 +53,7 @@ describe('a change of an account', () => {
     const visitor = await Visitor.arrive(browser, bank);
     await visitor.signedInAs(ada);
     await visitor.go(`#/accounts/${ada.number}`, 'USD account');
-    const way = visitor.page.getByRole('link', { name: 'Withdraw', exact: true });
+    const way = visitor.page.getByRole('link', { name: 'Pay out', exact: true });
     await way.focus();
     await deposit(ada, '1');
     await visitor.text('$101.00');

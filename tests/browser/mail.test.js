@@ -87,11 +87,12 @@ describe('mail', () => {
     const visitor = await Visitor.arrive(browser, bank);
     const { page } = visitor;
     await visitor.signedInAs(ada);
-    await visitor.go(`#/accounts/${ada.number}`, 'USD account');
-    await page.getByRole('button', { name: 'Mail', exact: true }).click();
+    await visitor.go(`#/accounts/${ada.number}/settings`, 'Settings');
+    await visitor.text('You get no mail about movements.');
+    await page.getByRole('button', { name: 'Set an amount' }).click();
     await page.getByLabel('Mail me above, in USD').fill('49.99');
     await page.getByRole('button', { name: 'Save' }).click();
-    await page.locator('dialog').waitFor({ state: 'hidden' });
+    await visitor.text('You get a mail about each movement of more than $49.99, once your address is confirmed.');
     const body = { account_number: ada.number, amount: '50' };
     await bank.call('POST', '/deposit', { token: await bank.token(ada.email), body });
     for (let tries = 0; !post.mails.some(({ text }) => text.includes('50.00 USD')); tries++) {
@@ -119,8 +120,8 @@ describe('a bank without mail', () => {
     await visitor.page.getByText('Forgot your password?').click();
     await visitor.text('its staff give you a link');
     await visitor.signedInAs(ada);
-    await visitor.go(`#/accounts/${ada.number}`, 'USD account');
-    assert.equal(await visitor.page.getByRole('button', { name: 'Mail', exact: true }).isVisible(), false);
+    await visitor.go(`#/accounts/${ada.number}/settings`, 'Settings');
+    assert.equal(await visitor.page.getByText('Movements by mail').count(), 0);
     await visitor.leave();
   });
 });

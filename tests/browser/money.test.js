@@ -25,7 +25,7 @@ describe('money', () => {
     await visitor.signedInAs(person);
     await visitor.go(
       `#/accounts/${person.number}/${kind}`,
-      { deposit: 'Deposit', withdraw: 'Withdraw', transfer: 'Transfer' }[kind],
+      { deposit: 'Pay in', withdraw: 'Pay out', transfer: 'Transfer' }[kind],
     );
     return visitor;
   }
@@ -282,9 +282,9 @@ describe('money', () => {
     await tabTo('USD account');
     await enter();
     await visitor.heading('USD account');
-    await tabTo('Withdraw');
+    await tabTo('Pay out');
     await enter();
-    await visitor.heading('Withdraw');
+    await visitor.heading('Pay out');
     await tabTo('Amount in USD');
     await type('12');
     await enter();

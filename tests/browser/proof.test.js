@@ -37,8 +37,8 @@ describe('a recent proof', () => {
     const visitor = await Visitor.arrive(browser, bank);
     const { page } = visitor;
     await visitor.signedInAs(ada);
-    await visitor.go(`#/accounts/${ada.number}`, 'USD account');
-    await hoursLater(visitor, 'USD account');
+    await visitor.go(`#/accounts/${ada.number}/settings`, 'Settings');
+    await hoursLater(visitor, 'Settings');
     await page.getByRole('button', { name: 'Close' }).focus();
     await page.keyboard.press('Enter');
     await page.getByRole('dialog').getByRole('button', { name: 'Close the account' }).focus();
@@ -82,8 +82,8 @@ describe('a recent proof', () => {
     await page.getByLabel('Code').fill(codes[0]);
     await page.getByRole('button', { name: 'Sign in' }).click();
     await visitor.heading('Hello, Ada Lovelace');
-    await visitor.go(`#/accounts/${ada.number}`, 'USD account');
-    await hoursLater(visitor, 'USD account');
+    await visitor.go(`#/accounts/${ada.number}/settings`, 'Settings');
+    await hoursLater(visitor, 'Settings');
     await page.getByRole('button', { name: 'Close' }).click();
     await page.getByRole('dialog').getByRole('button', { name: 'Close the account' }).click();
     await question(page).getByLabel('Code').waitFor();
@@ -112,12 +112,12 @@ describe('a recent proof', () => {
     await set.click();
     await visitor.text('Saved.');
     await look(page, '37-profile-with-limit');
-    await visitor.go(`#/accounts/${ada.number}/withdraw`, 'Withdraw');
-    await hoursLater(visitor, 'Withdraw');
+    await visitor.go(`#/accounts/${ada.number}/withdraw`, 'Pay out');
+    await hoursLater(visitor, 'Pay out');
     await visitor.plan({ amount: '100' });
     await visitor.confirm().click();
     await visitor.text('-$100.00');
-    await visitor.go(`#/accounts/${ada.number}/withdraw`, 'Withdraw');
+    await visitor.go(`#/accounts/${ada.number}/withdraw`, 'Pay out');
     await visitor.plan({ amount: '100.01' });
     await visitor.confirm().click();
     await confirm(page);
@@ -146,8 +146,8 @@ describe('a recent proof', () => {
     const { page } = boss;
     await boss.signIn(bossEmail);
     await boss.heading(/Hello/);
-    await boss.go('#/staff/approvals', 'Staff');
-    await hoursLater(boss, 'Staff');
+    await boss.go('#/staff/approvals', 'Approvals');
+    await hoursLater(boss, 'Approvals');
     await page.getByRole('button', { name: /^Approve/ }).click();
     await page.getByRole('dialog').getByRole('button', { name: 'Approve' }).click();
     await confirm(page);
@@ -182,8 +182,8 @@ describe('a recent proof', () => {
     const visitor = await Visitor.arrive(browser, bank);
     const { page } = visitor;
     await visitor.signedInAs(ada);
-    await visitor.go(`#/accounts/${ada.number}`, 'USD account');
-    await hoursLater(visitor, 'USD account');
+    await visitor.go(`#/accounts/${ada.number}/settings`, 'Settings');
+    await hoursLater(visitor, 'Settings');
     await page.getByRole('button', { name: 'Close' }).click();
     await page.getByRole('dialog').getByRole('button', { name: 'Close the account' }).click();
     for (let guess = 0; guess < 11; guess++) {
@@ -195,7 +195,7 @@ describe('a recent proof', () => {
     await visitor.heading('Sign in');
     assert.equal(await page.getByRole('dialog').count(), 0);
     await visitor.signIn(ada.email);
-    await visitor.heading('USD account');
+    await visitor.heading('Settings');
     await visitor.leave();
   });
 

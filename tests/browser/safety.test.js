@@ -36,8 +36,8 @@ describe('markup in a text field', () => {
     await page.locator('input[name=label]').fill(ATTACKS_LABEL);
     await page.getByRole('button', { name: 'Open the account' }).click();
     await shown(ATTACKS_LABEL);
-    await page.getByRole('link', { name: 'Deposit' }).click();
-    await mallory.heading('Deposit');
+    await page.getByRole('link', { name: 'Pay in' }).click();
+    await mallory.heading('Pay in');
     await mallory.plan({ amount: '5', description: ATTACK });
     await shown(ATTACK);
     await mallory.confirm().click();
@@ -59,8 +59,8 @@ describe('markup in a text field', () => {
     await mallory.go('#/', /Hello/);
     await page.getByRole('link', { name: /svg/ }).click();
     for (const field of ['Amount in USD']) {
-      await page.getByRole('link', { name: 'Withdraw' }).click();
-      await mallory.heading('Withdraw');
+      await page.getByRole('link', { name: 'Pay out' }).click();
+      await mallory.heading('Pay out');
       await page.getByLabel(field).fill(ATTACK);
       await page.getByRole('button', { name: 'Review' }).click();
       await page.locator('.field.wrong').waitFor();
@@ -79,7 +79,7 @@ describe('markup in a text field', () => {
     await mallory.heading('Sign in');
     await mallory.signIn(email);
     await mallory.heading(/Hello/);
-    await mallory.go('#/staff', 'Staff');
+    await mallory.go('#/staff/customers', 'Customers');
     await shown(ATTACK);
     await page.getByLabel('Name, e-mail address or account number').fill('<img');
     await page.getByRole('link', { name: /<img/ }).click();
@@ -90,7 +90,7 @@ describe('markup in a text field', () => {
     await page.getByRole('dialog').getByLabel('Reason').fill(ATTACK);
     await page.getByRole('dialog').getByRole('button', { name: 'Freeze' }).click();
     await page.getByRole('button', { name: 'Release', exact: true }).waitFor();
-    await mallory.go('#/staff/audit', 'Staff');
+    await mallory.go('#/staff/audit', 'Audit log');
     await shown(ATTACK);
   });
 

@@ -130,7 +130,10 @@ describe('a session', () => {
     const sessions = await bank.call('GET', '/me/sessions', { token: ada.token });
     const theirs = sessions.data.find(({ current }) => !current);
     await bank.call('DELETE', `/me/sessions/${theirs.id}`, { token: ada.token });
-    await visitor.page.getByRole('link', { name: /USD account/ }).click();
+    await visitor.page
+      .locator('.accounts')
+      .getByRole('link', { name: /USD account/ })
+      .click();
     await visitor.heading('Sign in');
     await visitor.text('You have been signed out.');
     await visitor.signIn(ada.email);

@@ -7,6 +7,7 @@ import { APPROVAL_ABOVE, Bank, PASSWORD, freshEmail } from './bank.js';
 import { look } from './look.js';
 import { totp } from './totp.js';
 import { Visitor, openBrowser } from './visitor.js';
+import { sentenceOf } from '../../web/domain/audit_words.js';
 
 describe('the staff', () => {
   let bank, browser, boss, clerk, ada, bossEmail;
@@ -33,15 +34,15 @@ describe('the staff', () => {
     const visitor = await Visitor.arrive(browser, bank);
     await visitor.signedInAs(ada);
     assert.equal(await visitor.page.getByRole('link', { name: 'Staff' }).count(), 0);
-    await visitor.go('#/staff', 'Staff');
+    await visitor.go('#/staff/customers', 'Customers');
     await visitor.page.locator('.part-failure').waitFor();
     await visitor.leave();
   });
 
   test('look a customer up', async () => {
     const { page } = boss;
-    await page.getByRole('link', { name: 'Staff' }).click();
-    await boss.heading('Staff');
+    await page.getByRole('link', { name: 'Customers' }).click();
+    await boss.heading('Customers');
     await page.locator('.people li').first().waitFor();
     await look(page, '27-staff');
     await page.getByLabel('Name, e-mail address or account number').fill('lovel');
@@ -49,6 +50,32 @@ describe('the staff', () => {
     await page.getByRole('link', { name: /Ada Lovelace/ }).click();
     await boss.heading('Ada Lovelace');
     await look(page, '28-customer');
+  });
+
+  test('begin with what the bank holds, and find a customer from there', async () => {
+    const visitor = await Visitor.arrive(browser, bank, { viewport: { width: 390, height: 844 } });
+    const { page } = visitor;
+    await visitor.signedInAs(clerk);
+    assert.match(page.url(), /#\/staff$/);
+    await page.locator('.tiles').getByText('Held in USD').waitFor();
+    await page.getByRole('link', { name: /waits? for approval/ }).click();
+    await visitor.heading('Approvals');
+    await visitor.go('#/staff', 'Hello, Charles Clerk');
+    await page.getByRole('searchbox', { name: 'Find a customer' }).fill('lovel');
+    await page.getByRole('button', { name: 'Find' }).click();
+    await visitor.heading('Customers');
+    await page.waitForFunction(() => document.querySelectorAll('.people li').length === 1);
+    assert.equal(await page.getByLabel('Name, e-mail address or account number').inputValue(), 'lovel');
+    // Of the ways that have no room, the one that is open is in sight.
+    await visitor.go('#/staff/bank', 'The bank');
+    const right = await page.locator('.tabs [aria-current]').evaluate((tab) => tab.getBoundingClientRect().right);
+    assert.ok(right <= 390, `${right}`);
+    await visitor.go('#/', 'My accounts');
+    await page
+      .locator('.accounts')
+      .getByRole('link', { name: /USD account/ })
+      .waitFor();
+    await visitor.leave();
   });
 
   test('freeze and release a customer and an account', async () => {
@@ -75,11 +102,14 @@ describe('the staff', () => {
 
   test('act for a customer, and see for whom', async () => {
     const { page } = boss;
-    await page.getByRole('link', { name: /USD account/ }).click();
+    await page
+      .locator('.accounts')
+      .getByRole('link', { name: /USD account/ })
+      .click();
     await boss.text('You act for Ada Lovelace.');
     await look(page, '30-acting-for');
-    await page.getByRole('link', { name: 'Deposit' }).click();
-    await boss.heading('Deposit');
+    await page.getByRole('link', { name: 'Pay in' }).click();
+    await boss.heading('Pay in');
     await boss.plan({ amount: '25', description: 'At the counter' });
     await boss.confirm().click();
     await boss.text('+$25.00');
@@ -99,7 +129,7 @@ describe('the staff', () => {
     await visitor.signedInAs(auditor);
     await visitor.go(`#/accounts/${ada.number}`, 'USD account');
     await visitor.text('You look at an account of Ada Lovelace.');
-    assert.equal(await visitor.page.getByRole('link', { name: 'Deposit' }).count(), 0);
+    assert.equal(await visitor.page.getByRole('link', { name: 'Pay in' }).count(), 0);
     await visitor.leave();
   });
 
@@ -108,14 +138,14 @@ describe('the staff', () => {
     const { page } = visitor;
     await visitor.signIn(clerk.email);
     await visitor.heading('Hello, Charles Clerk');
-    await visitor.go(`#/accounts/${ada.number}/deposit?for=${ada.id}`, 'Deposit');
+    await visitor.go(`#/accounts/${ada.number}/deposit?for=${ada.id}`, 'Pay in');
     await visitor.plan({ amount: String(APPROVAL_ABOVE * 2), description: 'House sold' });
     await visitor.confirm().click();
     await visitor.text('it waits for approval');
     await visitor.text('Somebody else must decide.');
     await visitor.text('House sold');
     assert.equal(await bank.balance(ada), '75.00');
-    await boss.go('#/staff/approvals', 'Staff');
+    await boss.go('#/staff/approvals', 'Approvals');
     await boss.text('House sold');
     await boss.text('Charles Clerk');
     await boss.text(/^To .* · Ada Lovelace$/);
@@ -161,8 +191,8 @@ describe('the staff', () => {
     const token = await bank.token(clerk.email);
     const body = { account_number: ada.number, amount: String(APPROVAL_ABOVE * 2) };
     await bank.call('POST', '/deposit', { token, body });
-    await boss.go('#/staff', 'Staff');
-    await boss.go('#/staff/approvals', 'Staff');
+    await boss.go('#/staff/customers', 'Customers');
+    await boss.go('#/staff/approvals', 'Approvals');
     await boss.page.getByRole('button', { name: /^Reject/ }).click();
     await boss.page.getByRole('dialog').getByRole('button', { name: 'Reject' }).click();
     await boss.text('Nothing waits');
@@ -179,20 +209,20 @@ describe('the staff', () => {
     const { id } = await bank.call('POST', '/deposit', { token, body });
     const { expires_at: end } = await bank.call('GET', `/approvals/${id}`, { token });
     const day = new Date(end).toLocaleDateString('en-US', { dateStyle: 'medium', timeZone: 'UTC' });
-    await boss.go('#/staff', 'Staff');
-    await boss.go('#/staff/approvals', 'Staff');
+    await boss.go('#/staff/customers', 'Customers');
+    await boss.go('#/staff/approvals', 'Approvals');
     await boss.text(`Asked for by Charles Clerk, ${clerk.email}`);
     await boss.text(`Waits until ${day}`);
     await visitor.signIn(clerk.email);
     await visitor.heading('Hello, Charles Clerk');
-    await visitor.go('#/staff/approvals', 'Staff');
+    await visitor.go('#/staff/approvals', 'Approvals');
     await visitor.text('Asked for by you');
     assert.equal(await page.getByRole('button', { name: /^(Approve|Reject)/ }).count(), 0);
     await look(page, '35-own-approval');
     await page.getByRole('button', { name: /^Take back/ }).click();
     await page.getByRole('dialog').getByRole('button', { name: 'Take back' }).click();
     await visitor.text('Nothing waits');
-    assert.equal(await page.locator(':focus').innerText(), 'Staff');
+    assert.equal(await page.locator(':focus').innerText(), 'Approvals');
     await page.getByText('Rejected', { exact: true }).click();
     await visitor.text('Taken back by you');
     assert.equal(await bank.balance(ada), '20075.00');
@@ -217,8 +247,8 @@ describe('the staff', () => {
     assert.match(page.url(), /status=expired/);
     await look(page, '36-expired-approvals');
     await page.unroute('**/approvals?status=expired*');
-    await boss.go('#/staff', 'Staff');
-    await boss.go('#/staff/approvals?status=expired', 'Staff');
+    await boss.go('#/staff/customers', 'Customers');
+    await boss.go('#/staff/approvals?status=expired', 'Approvals');
     await boss.text('Everything was decided in time.');
     await bank.call('POST', `/approvals/${requested.id}/reject`, { token });
   });
@@ -231,11 +261,11 @@ describe('the staff', () => {
     await boss.heading('Deposit');
     await page.getByRole('button', { name: 'Reverse' }).click();
     await page.getByRole('dialog').getByRole('button', { name: 'Reverse' }).click();
-    await boss.heading('Staff');
+    await boss.heading('Approvals');
     const waiting = page.locator('.approval').filter({ hasText: 'Sophie Germain' });
     await waiting.getByRole('link', { name: 'an earlier movement' }).click();
     await boss.heading('Deposit');
-    await boss.go('#/staff/approvals', 'Staff');
+    await boss.go('#/staff/approvals', 'Approvals');
     await waiting.getByRole('button', { name: /^Take back/ }).click();
     await page.getByRole('dialog').getByRole('button', { name: 'Take back' }).click();
     await waiting.waitFor({ state: 'detached' });
@@ -248,7 +278,7 @@ describe('the staff', () => {
     await page.getByRole('dialog').getByLabel('Role').selectOption('auditor');
     await page.getByRole('dialog').getByRole('button', { name: 'Change the role' }).click();
     await boss.text('A second admin must approve it.');
-    await boss.go('#/staff/approvals', 'Staff');
+    await boss.go('#/staff/approvals', 'Approvals');
     await boss.text('Role of auditor');
     await boss.text(/^For Charles Clerk/);
     await page.getByRole('button', { name: /^Take back/ }).waitFor();
@@ -258,16 +288,23 @@ describe('the staff', () => {
     const visitor = await Visitor.arrive(browser, bank);
     await visitor.signIn(second);
     await visitor.heading(/Hello/);
-    await visitor.go('#/staff/approvals', 'Staff');
+    await visitor.go('#/staff/approvals', 'Approvals');
     await visitor.page.getByRole('button', { name: /^Approve the role change/ }).click();
     await visitor.page.getByRole('dialog').getByRole('button', { name: 'Approve' }).click();
     await visitor.text('Nothing waits');
     await visitor.leave();
     await boss.go(`#/staff/users/${clerk.id}`, 'Charles Clerk');
     await page.locator('.title-row .chip').filter({ hasText: 'auditor' }).waitFor();
-    await boss.go('#/staff/audit', 'Staff');
-    await page.getByRole('cell', { name: 'Charles Clerk' }).first().waitFor();
+    await boss.go('#/staff/audit', 'Audit log');
+    await boss.text(/changed the role of Charles Clerk/);
     await look(page, '33-audit-log');
+    // Each opens to all that there is to know.
+    const frozen = page.locator('.audit details').filter({ hasText: 'You froze Ada Lovelace' });
+    await frozen.locator('summary').click();
+    await frozen.getByText('user_frozen').waitFor();
+    await frozen.locator('dd').filter({ hasText: 'Lost phone' }).waitFor();
+    assert.match(await frozen.locator('.facts').innerText(), /Address\s+127\.0\.0\.1.*Hash\s+[0-9a-f]{64}/s);
+    await look(page, '84-audit-record');
     await page.getByLabel('What happened').selectOption('user_frozen');
     await boss.text('Lost phone');
     const kinds = (await bank.call('GET', '/openapi.json')).components.schemas.Action.enum;
@@ -280,6 +317,11 @@ describe('the staff', () => {
       offered.filter((value) => !value.includes(',')),
     ];
     assert.deepEqual(single.toSorted(), kinds.toSorted());
+    // And each is said in words of its own.
+    const wordless = kinds.filter((action) =>
+      sentenceOf({ action, concerns: [] }).some((part) => String(part).startsWith('did this')),
+    );
+    assert.deepEqual(wordless, []);
     assert.ok(
       groups.length > 3 &&
         groups
@@ -289,7 +331,7 @@ describe('the staff', () => {
     );
     await page.getByLabel('What happened').selectOption('role_changed');
     await page.waitForFunction(() =>
-      [...document.querySelectorAll('tbody b')].every((each) => each.textContent === 'Role changed'),
+      [...document.querySelectorAll('.sentence')].every((each) => / changed the role of /.test(each.textContent)),
     );
   });
 
@@ -298,22 +340,22 @@ describe('the staff', () => {
     const customer = await bank.customer({ name: 'Emmy Noether', amount: '5' });
     await boss.go(`#/staff/users/${customer.id}`, 'Emmy Noether');
     await page.getByRole('link', { name: 'All that the audit log has about them' }).click();
-    await page.locator('tbody').getByText('User created').waitFor();
+    await page.locator('.audit').getByText('became a customer').waitFor();
     const about = page.getByLabel('Person or account');
     assert.equal(await about.inputValue(), customer.id);
-    const rows = () => page.locator('tbody tr').evaluateAll((all) => all.map((row) => row.innerText));
+    const rows = () => page.locator('.audit li').evaluateAll((all) => all.map((row) => row.innerText));
     assert.ok((await rows()).every((row) => !row.includes('Lost phone')));
     // By address, by account, and by what nobody has.
     await about.fill(customer.email);
     await page.getByLabel('What happened').selectOption('account_opened');
     await page.waitForFunction(
       () =>
-        document.querySelectorAll('tbody tr').length === 1 &&
-        document.querySelector('tbody b').textContent === 'Account opened',
+        document.querySelectorAll('.sentence').length === 1 &&
+        /opened account/.test(document.querySelector('.sentence').textContent),
     );
     await about.fill(customer.number);
     await page.getByLabel('What happened').selectOption('');
-    await page.waitForFunction(() => document.querySelector('tbody tr b'));
+    await page.locator('.sentence').first().waitFor();
     const [download] = await Promise.all([
       page.waitForEvent('download'),
       page.getByRole('button', { name: 'CSV' }).click(),
@@ -327,6 +369,16 @@ describe('the staff', () => {
       lines.length > 1 && lines.slice(1).every((line) => line.includes(customer.number) || line.includes('audit_read')),
       lines.join('\n'),
     );
+    // By who did it.
+    await page.getByText('More filters').click();
+    await page.getByLabel('Done by').fill(bossEmail);
+    await page.waitForFunction(() => {
+      const all = [...document.querySelectorAll('.sentence')];
+      return all.length > 0 && all.every((each) => each.textContent.startsWith('you '));
+    });
+    await page.getByLabel('By the API key, or to it').fill('not an id');
+    await boss.text('Enter the whole id of a key.');
+    await page.getByRole('button', { name: 'Clear the filters' }).click();
     await about.fill('nobody.of.that.name@example.com');
     await boss.text('Nobody is found by that.');
     await boss.text('No records');
@@ -338,8 +390,8 @@ describe('the staff', () => {
     await visitor.heading(/Hello/);
     // Long words from outside: a request's id, a name without a space.
     await bank.call('PATCH', `/accounts/${ada.number}`, { token: ada.token, body: { label: 'W'.repeat(50) } });
-    await visitor.go('#/staff/audit', 'Staff');
-    await visitor.page.locator('tbody tr').first().waitFor();
+    await visitor.go('#/staff/audit', 'Audit log');
+    await visitor.page.locator('.sentence').first().waitFor();
     const overhang = () =>
       visitor.page.evaluate(() => {
         const frame = document.querySelector('.audit');
@@ -368,7 +420,7 @@ describe('the staff', () => {
     const { page } = visitor;
     await visitor.signIn(email);
     await visitor.heading(/Hello/);
-    await visitor.go('#/staff', 'Staff');
+    await visitor.go('#/staff/customers', 'Customers');
     await page.getByRole('button', { name: 'New customer' }).click();
     await look(page, '43-new-customer');
     const dialog = page.getByRole('dialog');
@@ -410,7 +462,7 @@ describe('the staff', () => {
     await page.getByRole('button', { name: 'Link to set a password' }).click();
     await page.getByRole('dialog').getByRole('button', { name: 'Make the link' }).click();
     await visitor.text(/A second admin must approve it/);
-    await visitor.go('#/staff/approvals', 'Staff');
+    await visitor.go('#/staff/approvals', 'Approvals');
     await visitor.text('Link to set a password');
     await visitor.leave();
   });
@@ -434,7 +486,7 @@ describe('the staff', () => {
     await page.getByRole('button', { name: 'I have kept them' }).click();
     await visitor.heading('Profile');
     await page.getByRole('link', { name: 'Staff' }).click();
-    await page.locator('.people li').first().waitFor();
+    await visitor.heading(/Hello/);
     await visitor.leave();
   });
 });

@@ -34,7 +34,7 @@ describe('a movement', () => {
     const visitor = await signedIn(ada);
     const { page } = visitor;
     const refer = async (reference) => {
-      await visitor.go(`#/accounts/${ada.number}/withdraw`, 'Withdraw');
+      await visitor.go(`#/accounts/${ada.number}/withdraw`, 'Pay out');
       await page.getByText('More', { exact: true }).click();
       await page.getByLabel('Reference').fill(reference);
     };
@@ -121,7 +121,7 @@ describe('a movement', () => {
     await deposit(bob, '12', { description: 'From Bob', reference: 'same', metadata: { batch: 'x' } });
     const visitor = await signedIn(clerk);
     const { page } = visitor;
-    await visitor.go('#/staff', 'Staff');
+    await visitor.go('#/staff/customers', 'Customers');
     await page.getByRole('link', { name: 'All movements' }).click();
     await visitor.heading('All movements');
     await visitor.text('From Bob');

@@ -522,14 +522,6 @@ export class Coffer extends EventTarget {
   renameAccount = (number, label) => this.updateAccount(number, { label });
 
   /**
-   * Has the owner told by mail of movements of more than an amount.
-   * @param {string} number
-   * @param {string | null} amount of the account's currency; null for none
-   * @returns {Promise<Account>}
-   */
-  notifyAbove = (number, amount) => this.updateAccount(number, { notify_above: amount });
-
-  /**
    * @param {string} number
    * @param {{label?: string | null, alert_below?: string | null, notify_above?: string | null,
    *   metadata?: Record<string, string | null>}} changes what is left out stays; null removes

@@ -113,6 +113,16 @@ function evenlySpaced(bank, accounts, start, signal) {
   return Promise.all(Array.from({ length: parts - 1 }, (_, index) => read(Math.round(start + (index + 1) * step))));
 }
 
+/**
+ * By how much a line of {@link totalSince} rises, and, where it goes through every movement, what came in and went out.
+ * @param {Point[]} points
+ */
+export function changeOf(points) {
+  const steps = points.slice(1).map(({ minor }, index) => minor - points[index].minor);
+  const [gains, losses] = [steps.filter((step) => step > 0n), steps.filter((step) => step < 0n)];
+  return { total: sum(steps), in: sum(gains), out: -sum(losses), isFlat: !gains.length && !losses.length };
+}
+
 /** @param {Account[]} accounts @returns {Map<string, Account[]>} by currency */
 export function byCurrency(accounts) {
   /** @type {Map<string, Account[]>} */

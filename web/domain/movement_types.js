@@ -13,8 +13,8 @@
 
 /** @satisfies {Record<MovementType, Words>} */
 export const MOVEMENT_TYPES = /** @type {const} */ ({
-  deposit: { name: 'Deposit', plural: 'Deposits', verb: 'Deposit', path: 'deposit', icon: 'deposit' },
-  withdrawal: { name: 'Withdrawal', plural: 'Withdrawals', verb: 'Withdraw', path: 'withdraw', icon: 'withdraw' },
+  deposit: { name: 'Deposit', plural: 'Deposits', verb: 'Pay in', path: 'deposit', icon: 'deposit' },
+  withdrawal: { name: 'Withdrawal', plural: 'Withdrawals', verb: 'Pay out', path: 'withdraw', icon: 'withdraw' },
   transfer: { name: 'Transfer', plural: 'Transfers', verb: 'Transfer', path: 'transfer', icon: 'transfer' },
 });
 

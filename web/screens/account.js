@@ -2,9 +2,7 @@
 
 import { chip, nameOf } from '../ui/account_list.js';
 import { groupDigits } from '../domain/account_number.js';
-import { ask } from '../ui/dialog.js';
 import { flat, h, toast } from '../ui/dom.js';
-import { field } from '../ui/form.js';
 import { icon } from '../ui/icons.js';
 import { formatMoney, isPositive } from '../domain/money.js';
 import { MOVEMENT_TYPES } from '../domain/movement_types.js';
@@ -13,9 +11,8 @@ import { link } from '../ui/router.js';
 import { whileSeen } from '../ui/while_seen.js';
 import { actsForOthers, mayAct } from '../domain/roles.js';
 import { accountHistory } from './history.js';
-import { movementNotices } from './notices.js';
 
-/** @import { Account, Coffer, User } from '../api/coffer.js' */
+/** @import { Account, User } from '../api/coffer.js' */
 /** @import { Context, Screen } from '../app.js' */
 /** @import { Picture } from '../ui/icons.js' */
 
@@ -108,27 +105,33 @@ function amounts(shown) {
  * @param {{id: string} | null} customer
  * @param {HTMLElement} balance
  */
-function headOf({ bank, me }, shown, customer, balance) {
+function headOf({ me }, shown, customer, balance) {
   const isOpen = shown.status === 'open';
   const ways = { for: customer?.id };
   const base = `/accounts/${shown.account_number}`;
-  /** @param {string} path @param {Picture} picture @param {string} words */
-  const way = (path, picture, words) =>
-    h('a', { class: 'button secondary', href: link(`${base}/${path}`, ways) }, icon(picture), words);
+  /** @param {string} path @param {Picture} picture @param {string} words @param {string} kind */
+  const way = (path, picture, words, kind = 'quiet') =>
+    h('a', { class: `button ${kind}`, href: link(`${base}/${path}`, ways) }, icon(picture), words);
   return [
     h('div', { class: 'title-row' }, h('h1', null, nameOf(shown)), !isOpen && chip(shown.status)),
     copyableNumber(shown.account_number),
     balance,
     shown.status === 'frozen' &&
       h('p', { class: 'hint' }, 'The bank has frozen this account: no money moves, in or out.'),
+    mayAct(me) &&
+      isOpen &&
+      h(
+        'div',
+        { class: 'ways daily' },
+        Object.values(MOVEMENT_TYPES).map(({ path, icon, verb }) => way(path, icon, verb, 'secondary')),
+      ),
     h(
       'div',
-      { class: 'ways' },
-      mayAct(me) && isOpen && Object.values(MOVEMENT_TYPES).map((type) => way(type.path, type.icon, type.verb)),
+      { class: 'ways views' },
       way('holds', 'lock', 'Holds'),
       way('limits', 'limit', 'Limits'),
       way('statement', 'statement', 'Statement'),
-      mayAct(me) && shown.status !== 'closed' && !customer && ownersButtons(bank, shown),
+      way('settings', 'settings', 'Settings'),
     ),
   ];
 }
@@ -157,31 +160,6 @@ function copyableNumber(number) {
         icon('copy'),
       ),
   );
-}
-
-/** What only the owner does. @param {Coffer} bank @param {Account} shown */
-function ownersButtons(bank, shown) {
-  const rename = () =>
-    ask({
-      title: 'Rename the account',
-      text: 'It tells your accounts apart. Only you and the bank see it.',
-      verb: 'Rename',
-      fields: [field({ name: 'label', label: 'Name', value: shown.label ?? '', optional: true, characters: 50 })],
-      act: ({ label }) => bank.renameAccount(shown.account_number, label || null),
-    }).then(reloadIf);
-  const close = () =>
-    ask({
-      title: 'Close the account?',
-      text: 'It must be empty. Its history stays, but no money can move on it again.',
-      verb: 'Close the account',
-      danger: true,
-      act: () => bank.closeAccount(shown.account_number),
-    }).then(reloadIf);
-  return [
-    h('button', { type: 'button', class: 'quiet', onclick: rename }, 'Rename'),
-    movementNotices(bank, shown, reloadIf),
-    h('button', { type: 'button', class: 'quiet', onclick: close }, 'Close'),
-  ];
 }
 
 /** Shows the screen anew when something has changed. @param {boolean} changed */

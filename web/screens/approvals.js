@@ -15,6 +15,7 @@ import { peopleReader } from '../ui/people.js';
 import { link, rememberInAddress } from '../ui/router.js';
 import { segmented } from '../ui/segmented.js';
 import { staffWays } from '../ui/staff_ways.js';
+import { countWaiting } from '../ui/waiting.js';
 
 /** @import { Approval, Coffer, User } from '../api/coffer.js' */
 /** @import { Context, Screen } from '../app.js' */
@@ -58,11 +59,12 @@ export function approvals(context) {
   const { bank, me, path, query, signal } = context;
   let status = stateOf(query.get('status'));
   const people = peopleReader(context);
-  const heading = h('h1', { tabindex: -1 }, 'Staff');
+  const heading = h('h1', { tabindex: -1 }, 'Approvals');
   const decided = () => {
     // The button that had it is gone with its row.
     heading.focus({ preventScroll: true });
     list.restart();
+    countWaiting(bank);
   };
   const list = paged({
     into: h('ul', { class: 'card rows' }),

@@ -1,22 +1,28 @@
-/** Admins and auditors: the log of what matters to security. */
+/** Admins and auditors: the log of what matters to security, in sentences, and each record whole. */
 
 import { groupDigits } from '../domain/account_number.js';
-import { formatExactMoment, formatMoment, startOfDay, utcDate } from '../domain/dates.js';
+import { isAccount, isId, nameOfAction, sentenceOf } from '../domain/audit_words.js';
+import { formatDay, formatExactMoment, formatTime, startOfDay, utcDate } from '../domain/dates.js';
 import { h } from '../ui/dom.js';
 import { downloadButton } from '../ui/download.js';
+import { filterBar } from '../ui/filter_bar.js';
 import { field, select, setFieldError } from '../ui/form.js';
+import { icon } from '../ui/icons.js';
 import { paged } from '../ui/paged.js';
 import { peopleReader } from '../ui/people.js';
-import { rememberInAddress } from '../ui/router.js';
+import { link, rememberInAddress } from '../ui/router.js';
 import { staffWays } from '../ui/staff_ways.js';
-import { whenTypedOut } from '../ui/typing.js';
 
 /** @import { AuditFilter, AuditRecord, Coffer } from '../api/coffer.js' */
 /** @import { Context, Screen } from '../app.js' */
-/** @import { Child, Properties } from '../ui/dom.js' */
+/** @import { Child } from '../ui/dom.js' */
+/** @import { Field } from '../ui/form.js' */
 
-/** @typedef {{about: string, action: string, from: string, to: string}} Choice the days as a field has them */
-/** @typedef {ReturnType<typeof peopleReader>} People */
+/**
+ * As the fields have it: people by address or id, an account by its number, and days.
+ * @typedef {{about: string, actor: string, api_key_id: string, action: string, from: string, to: string}} Choice
+ * @typedef {ReturnType<typeof peopleReader>} People
+ */
 
 /** Kinds that one asks for together. @type {[string, string[]][]} */
 const GROUPS = [
@@ -131,94 +137,104 @@ const GROUPS = [
   ],
 ];
 
-const ACCOUNT = /^\d{14}$/;
-const ID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+const LOOKS = 'Looking at others';
 
-/** @param {string} action "user_frozen" @returns {string} "User frozen" */
-export const inWords = (action) => (action.charAt(0).toUpperCase() + action.slice(1)).replaceAll('_', ' ');
+/** What changed something, and not who was shown what. */
+export const DEEDS = GROUPS.flatMap(([name, actions]) => (name === LOOKS ? [] : actions)).join();
 
 /** @param {Context} context @returns {Screen} */
 export function audit(context) {
   const { bank, me, path, query, signal } = context;
   const people = peopleReader(context);
   const chosen = choiceOf((name) => query.get(name));
-  const bar = filters(chosen);
-  const body = h('tbody', { role: 'rowgroup' });
-  const asked = () => filterOf(bank, chosen, bar.about);
+  const fields = fieldsFor(chosen);
+  const asked = () => filterOf(bank, chosen, fields);
   const list = paged({
-    into: body,
-    frame: table(body),
+    into: h('ul', { class: 'card rows audit', 'aria-label': 'Audit log' }),
     signal,
     load: async (cursor, mine) => {
       const filter = await asked();
       // That somebody asked for nobody would be on record, and so be found.
-      return filter.user_id === NOBODY
+      return [filter.user_id, filter.actor_id].includes(NOBODY)
         ? { data: [], has_more: false, next_cursor: null }
         : bank.audit({ ...filter, cursor }, { signal: mine });
     },
-    row: (record) => rowOf(people, record),
+    row: (record, previous) => [dayRow(record, previous), rowOf(people, record)],
     empty: () => ['No records', 'Nothing of that kind has happened.'],
   });
   const change = () => {
-    Object.assign(chosen, bar.values());
-    setFieldError(bar.about, '');
+    Object.assign(chosen, choiceOf(bar.read));
+    const { about, actor, api_key_id: key } = fields;
+    for (const each of [about, actor, key]) setFieldError(each, '');
+    if (chosen.api_key_id && !isId(chosen.api_key_id)) return setFieldError(key, 'Enter the whole id of a key.');
     rememberInAddress(path, chosen);
     list.restart();
   };
-  whenTypedOut(bar.element, change, signal);
+  const { about, action, from, to, actor, api_key_id: key } = fields;
+  const bar = filterBar({
+    name: 'Filter the audit log',
+    usual: [about, action, from, to],
+    others: [actor, key],
+    change,
+    signal,
+  });
   const file = async () => ({
     blob: await bank.auditFile(await asked()),
     name: `coffer-audit-${utcDate(new Date())}.csv`,
   });
   const content = [
-    h('h1', null, 'Staff'),
+    h('h1', null, 'Audit log'),
     staffWays(me, path),
-    bar.element,
+    bar,
     h('div', { class: 'actions no-print' }, downloadButton('CSV', file)),
     list,
   ];
-  return { title: 'Audit log', class: 'wide', content };
+  return { title: 'Audit log', content };
 }
 
-/** @param {(name: string) => string | null | undefined} read @returns {Choice} */
+/** @param {(name: string) => string | null} read @returns {Choice} */
 function choiceOf(read) {
-  return { about: read('about') ?? '', action: read('action') ?? '', from: read('from') ?? '', to: read('to') ?? '' };
+  const text = (/** @type {string} */ name) => read(name) ?? '';
+  return {
+    about: text('about'),
+    actor: text('actor'),
+    api_key_id: text('api_key_id'),
+    action: text('action'),
+    from: text('from'),
+    to: text('to'),
+  };
 }
 
 /** @param {Choice} chosen */
-function filters(chosen) {
-  const about = field({
-    name: 'about',
-    label: 'Person or account',
-    type: 'search',
-    value: chosen.about,
-    placeholder: 'E-mail address, id or account number',
-    maxlength: 254,
-    required: false,
-  });
+function fieldsFor(chosen) {
+  /** @param {keyof Choice} name @param {string} label @param {string} placeholder */
+  const search = (name, label, placeholder) =>
+    field({
+      name,
+      label,
+      type: 'search',
+      value: chosen[name],
+      placeholder,
+      maxlength: 254,
+      required: false,
+      autocomplete: 'off',
+    });
   const kinds = GROUPS.flatMap(([name, actions]) => [...allOf(name, actions), ...actions.map(one)]);
-  const action = field({
-    name: 'action',
-    label: 'What happened',
-    control: select([['', 'Everything'], ...kinds], { value: chosen.action }),
-    required: false,
-  });
+  const control = select([['', 'Everything'], ...kinds], { value: chosen.action });
   /** @param {'from' | 'to'} name @param {string} label */
   const day = (name, label) => field({ name, label, type: 'date', value: chosen[name], required: false });
-  const fields = [about, action, day('from', 'From'), day('to', 'To')];
-  /** @param {Event} event */
-  const onsubmit = (event) => event.preventDefault();
-  const element = h(
-    'form',
-    { class: 'filters', role: 'search', 'aria-label': 'Filter the audit log', onsubmit },
-    fields,
-  );
-  const values = () => choiceOf((name) => fields.find(({ control }) => control.name === name)?.control.value.trim());
-  return { element, about, values };
+  return {
+    about: search('about', 'Person or account', 'E-mail address, id or account number'),
+    action: field({ name: 'action', label: 'What happened', control, required: false }),
+    from: day('from', 'From'),
+    to: day('to', 'To'),
+    actor: search('actor', 'Done by', 'E-mail address or id'),
+    api_key_id: search('api_key_id', 'By the API key, or to it', 'Its id'),
+  };
 }
 
 /** @param {string} action @returns {[string, string]} */
-const one = (action) => [action, inWords(action)];
+const one = (action) => [action, nameOfAction(action)];
 
 /** @param {string} name @param {string[]} actions @returns {[string, string][]} */
 const allOf = (name, actions) => (actions.length > 1 ? [[actions.join(','), `${name}: all`]] : []);
@@ -230,17 +246,28 @@ const NOBODY = '00000000-0000-0000-0000-000000000000';
  * What the bank is asked for. Days are local ones, and `to` is the last that counts.
  * @param {Coffer} bank
  * @param {Choice} chosen
- * @param {HTMLElement} field for what cannot be asked for
+ * @param {ReturnType<typeof fieldsFor>} fields for what cannot be asked for
  * @returns {Promise<AuditFilter>}
  */
-async function filterOf(bank, { about, action, from, to }, field) {
-  const period = { action, from: from && startOfDay(from), to: to && startOfDay(to, 1) };
+async function filterOf(bank, { about, actor, api_key_id, action, from, to }, fields) {
   const digits = about.replaceAll(' ', '');
-  if (!about) return period;
-  if (ACCOUNT.test(digits)) return { ...period, account_number: digits };
-  if (ID.test(about)) return { ...period, user_id: about };
-  const found = (await bank.users({ search: about, limit: 2 })).data;
-  if (found.length === 1) return { ...period, user_id: found[0].id };
+  const byAccount = isAccount(digits);
+  return {
+    action,
+    from: from && startOfDay(from),
+    to: to && startOfDay(to, 1),
+    ...(api_key_id && { api_key_id }),
+    ...(byAccount && { account_number: digits }),
+    ...(about && !byAccount && { user_id: await idOf(bank, about, fields.about) }),
+    ...(actor && { actor_id: await idOf(bank, actor, fields.actor) }),
+  };
+}
+
+/** @param {Coffer} bank @param {string} typed @param {Field} field @returns {Promise<string>} the id of who was meant */
+async function idOf(bank, typed, field) {
+  if (isId(typed)) return typed;
+  const found = (await bank.users({ search: typed, limit: 2 })).data;
+  if (found.length === 1) return found[0].id;
   setFieldError(
     field,
     found.length
@@ -248,72 +275,78 @@ async function filterOf(bank, { about, action, from, to }, field) {
       : 'Nobody is found by that. Of somebody who has left, enter the id.',
   );
   // The list is empty until it is clear who is meant.
-  return { ...period, user_id: NOBODY };
+  return NOBODY;
 }
 
-// Roles are written out: on a small screen the style makes this no table any more, and browsers then forget.
-/** @param {HTMLElement} body */
-function table(body) {
-  /** @param {string} words */
-  const head = (words) => h('th', { role: 'columnheader', scope: 'col' }, words);
-  const columns = h(
-    'tr',
-    { role: 'row' },
-    head('No.'),
-    head('When'),
-    head('What'),
-    head('Who'),
-    head('To what'),
-    head('From'),
-  );
-  const frame = { class: 'scroller card audit', tabindex: 0, role: 'region', 'aria-label': 'Audit log' };
-  return h(
-    'div',
-    frame,
-    h('table', { class: 'lines', role: 'table' }, h('thead', { role: 'rowgroup' }, columns), body),
-  );
+/** @param {AuditRecord} record @param {AuditRecord | undefined} previous */
+function dayRow({ created_at: at }, previous) {
+  const day = formatDay(at);
+  return (!previous || formatDay(previous.created_at) !== day) && h('li', { class: 'day' }, day);
 }
 
-/** @param {People} people @param {AuditRecord} record */
+/** The sentence, which opens to the record. @param {People} people @param {AuditRecord} record */
 function rowOf(people, record) {
-  /** @param {Properties} attributes @param {...Child} content */
-  const cell = (attributes, ...content) => h('td', { role: 'cell', ...attributes }, content);
-  return h(
-    'tr',
-    { role: 'row' },
-    cell({ class: 'amount', title: `Seal ${record.hash}` }, record.sequence),
-    cell({ class: 'date', title: formatExactMoment(record.created_at) }, formatMoment(record.created_at)),
-    cell(
-      { class: 'event', title: requestOf(record) },
-      h('b', null, inWords(record.action)),
-      record.detail && h('span', { class: 'hint' }, record.detail),
+  const more = h('div', { class: 'record' });
+  const details = h(
+    'details',
+    {
+      // Most are never opened, and each would ask for names.
+      ontoggle: () => more.firstChild || more.append(whole(people, record)),
+    },
+    h(
+      'summary',
+      null,
+      h(
+        'div',
+        null,
+        inWords(people, record),
+        h('p', { class: 'hint' }, [formatTime(record.created_at), record.detail].filter(Boolean).join(' · ')),
+      ),
+      icon('next'),
     ),
-    cell({ class: 'actor', title: record.actor_id }, record.actor_id ? people.name(record.actor_id) : '–'),
-    cell({ class: 'subject' }, subjectOf(record.subject), aboutOf(people, record)),
-    cell({ class: 'address' }, record.address ?? '–'),
+    more,
   );
+  return h('li', null, details);
 }
 
-/** @param {AuditRecord} record */
-function requestOf({ request_id: own, client_request_id: clients }) {
-  return [own && `Request ${own}`, clients && `called ${clients} by the client`].filter(Boolean).join(', ');
+/** What happened, as a sentence. @param {People} people @param {AuditRecord} record */
+export function inWords(people, record) {
+  const parts = sentenceOf(record).map((part) =>
+    typeof part === 'string' ? part : h('b', null, people.plain(part.person)),
+  );
+  return h('p', { class: 'sentence' }, parts);
 }
 
-/** An account by its number, a long id by its end, which is what differs. @param {string | null} subject */
-function subjectOf(subject) {
-  if (!subject) return '–';
-  if (ACCOUNT.test(subject)) return h('span', { class: 'number' }, groupDigits(subject));
-  return ID.test(subject) ? h('span', { title: subject }, `…${subject.slice(-8)}`) : subject;
-}
-
-/** Whose it is, where that is one; how many it is about, where those are several. @param {People} people @param {AuditRecord} record */
-function aboutOf(people, { concerns }) {
-  const ids = concerns.filter((each) => ID.test(each));
-  if (ids.length === 1) return h('span', { class: 'hint' }, people.name(ids[0]));
-  if (!concerns.length) return null;
+/** Everything that the record has. @param {People} people @param {AuditRecord} record */
+function whole(people, record) {
+  /** @param {string} term @param {...Child} value */
+  const fact = (term, ...value) => h('div', null, h('dt', null, term), h('dd', null, value));
+  /** @param {string} term @param {string | null} value */
+  const code = (term, value) => value && fact(term, h('code', null, value));
+  const { actor_id: actor, subject, concerns, detail } = record;
   return h(
-    'span',
-    { class: 'hint', title: concerns.join('\n') },
-    concerns.length === 1 ? groupDigits(concerns[0]) : `About ${concerns.length}`,
+    'dl',
+    { class: 'facts' },
+    fact('When', formatExactMoment(record.created_at)),
+    code('Action', record.action),
+    fact('Who', actor ? [people.name(actor), ' ', h('code', null, actor)] : 'Nobody was signed in'),
+    subject && fact('To what', wordOf(subject)),
+    concerns.length > 0 &&
+      fact(
+        'Concerns',
+        concerns.map((word) => h('p', null, wordOf(word))),
+      ),
+    detail && fact('Values', detail),
+    code('Address', record.address),
+    code('Request', record.request_id),
+    code('Called by the client', record.client_request_id),
+    fact('Record', `No. ${record.sequence}`),
+    code('Hash', record.hash),
   );
+}
+
+/** A number of an account leads there; an id may be that of a person, a movement, a session. @param {string} word @returns {Child} */
+function wordOf(word) {
+  if (isAccount(word)) return h('a', { href: link(`/accounts/${word}`), class: 'number' }, groupDigits(word));
+  return h('code', null, word);
 }

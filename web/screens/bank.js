@@ -1,88 +1,29 @@
-/** Those who work here: the bank at a glance, its trial balance, and its own accounts. */
+/** Those who work here: the bank's trial balance, and its own accounts. */
 
 import { BANK_ACCOUNT_KINDS } from '../domain/bank_accounts.js';
-import { formatDay, formatMoment, formatTime } from '../domain/dates.js';
-import { LOCALE, formatMoney, toMinor } from '../domain/money.js';
-import { MOVEMENT_TYPES } from '../domain/movement_types.js';
+import { formatDay, formatMoment } from '../domain/dates.js';
+import { formatMoney, toMinor } from '../domain/money.js';
 import { opensBankAccounts } from '../domain/roles.js';
 import { ask } from '../ui/dialog.js';
 import { announce, flat, h, toast } from '../ui/dom.js';
+import { figures } from '../ui/figures.js';
 import { FieldProblem, actions, field, form, select, submitButton } from '../ui/form.js';
 import { peopleReader } from '../ui/people.js';
 import { rememberInAddress } from '../ui/router.js';
 import { staffWays } from '../ui/staff_ways.js';
 import { empty, later } from '../ui/states.js';
 
-/** @import { BankAccount, BankAccountKind, Coffer, Totals, TrialBalance } from '../api/coffer.js' */
+/** @import { BankAccount, BankAccountKind, Coffer, TrialBalance } from '../api/coffer.js' */
 /** @import { Context, Screen } from '../app.js' */
-/** @import { Child } from '../ui/dom.js' */
 /** @import { Values } from '../ui/form.js' */
 
 /** @param {Context} context @returns {Promise<Screen>} */
 export async function bankScreen(context) {
   const { bank, me, path, signal } = context;
-  // The cheapest of the three comes first, so that it refuses those who may see none of them.
+  // The cheaper of the two comes first, so that it refuses those who may see neither.
   const { data: opened } = await bank.bankAccounts({ signal });
-  const content = [
-    h('h1', null, 'The bank'),
-    staffWays(me, path),
-    h(
-      'section',
-      { 'aria-labelledby': 'glance-heading' },
-      h('h2', { id: 'glance-heading' }, 'At a glance'),
-      later(async () => glance(await bank.totals({ signal })), signal),
-    ),
-    trialBalance(context),
-    ownAccounts(context, opened),
-  ];
+  const content = [h('h1', null, 'The bank'), staffWays(me, path), trialBalance(context), ownAccounts(context, opened)];
   return { title: 'The bank', content };
-}
-
-const { format: count } = new Intl.NumberFormat(LOCALE);
-
-/** @param {Totals} totals */
-function glance({ at, customers, accounts, balances, today }) {
-  return [
-    h(
-      'div',
-      { class: 'panels' },
-      h(
-        'dl',
-        { class: 'card facts' },
-        fact('Customers', byStatus(customers)),
-        fact('Accounts', byStatus(accounts)),
-        balances.map(({ currency, accounts, balance }) =>
-          fact(`Held in ${currency}`, h('b', null, formatMoney(balance, currency)), ` on ${accountsInWords(accounts)}`),
-        ),
-      ),
-      h('div', { class: 'card' }, movementsOf(today)),
-    ),
-    h('p', { class: 'hint' }, `Counted on ${formatMoment(at)}.`),
-  ];
-}
-
-/** @param {string} term @param {...Child} value */
-const fact = (term, ...value) => h('div', null, h('dt', null, term), h('dd', null, value));
-
-/** Says the first even where it is zero. @param {Record<string, number>} counts */
-function byStatus(counts) {
-  const parts = Object.entries(counts).filter(([, number], index) => index === 0 || number > 0);
-  return parts.map(([status, number]) => `${count(number)} ${status}`).join(' · ');
-}
-
-/** @param {number} number */
-const accountsInWords = (number) => (number === 1 ? 'one account' : `${count(number)} accounts`);
-
-/** @param {Totals['today']} today */
-function movementsOf({ since, movements }) {
-  const caption = `Today, since ${formatTime(since)} on ${formatDay(since)}`;
-  if (!movements.length) return h('p', { class: 'nothing' }, `${caption}: nothing has moved.`);
-  const rows = movements.map(({ currency, type, count: number, amount }) => [
-    MOVEMENT_TYPES[type].plural,
-    `${count(number)} booked`,
-    formatMoney(amount, currency),
-  ]);
-  return figures(caption, ['Movements', 'Number', 'Amount'], rows);
 }
 
 /** @param {Context} context */
@@ -155,38 +96,6 @@ function ledger({ currency, accounts, sum }) {
         h('code', null, 'coffer doctor'),
       ),
     figures(currency, ['Account', 'Kind', 'Balance'], rows, total),
-  );
-}
-
-/**
- * A table of what is counted: a name, something about it, and a figure.
- * @param {string} caption
- * @param {string[]} heads
- * @param {Child[][]} rows
- * @param {Child[]} [total]
- */
-function figures(caption, heads, rows, total) {
-  const classes = ['name', 'about', 'amount'];
-  // Roles are written out: on a small screen the style makes this no table any more, and browsers then forget.
-  const columns = heads.map((words, index) =>
-    h('th', { class: classes[index], role: 'columnheader', scope: 'col' }, words),
-  );
-  /** @param {Child[]} contents */
-  const row = ([name, ...others]) =>
-    h(
-      'tr',
-      { role: 'row' },
-      h('th', { class: 'name', role: 'rowheader', scope: 'row' }, name),
-      others.map((content, index) => h('td', { class: classes[index + 1], role: 'cell' }, content)),
-    );
-  const group = { role: 'rowgroup' };
-  return h(
-    'table',
-    { class: 'lines figures', role: 'table' },
-    h('caption', null, caption),
-    h('thead', group, h('tr', { role: 'row' }, columns)),
-    h('tbody', group, rows.map(row)),
-    total && h('tfoot', group, row(total)),
   );
 }
 

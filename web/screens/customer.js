@@ -14,8 +14,9 @@ import { actsForOthers, readsAudit } from '../domain/roles.js';
 import { empty, later } from '../ui/states.js';
 import { reloadIf } from './account.js';
 import { keyList } from './api_keys.js';
-import { inWords } from './audit.js';
+import { DEEDS, inWords } from './audit.js';
 import { showLink } from './password_link.js';
+import { sessionsOf } from './sessions.js';
 
 /** @import { Account, Approval, AuditRecord, Coffer, PasswordLink, Role, User } from '../api/coffer.js' */
 /** @import { Context, Screen } from '../app.js' */
@@ -39,7 +40,7 @@ export async function customer(context) {
     bank.allAccounts({ owner_id: params.id }, { signal }),
   ]);
   const content = [
-    h('a', { class: 'way-back', href: '#/staff' }, icon('back'), 'Staff'),
+    h('a', { class: 'way-back', href: '#/staff/customers' }, icon('back'), 'Customers'),
     h(
       'div',
       { class: 'title-row' },
@@ -60,6 +61,7 @@ export async function customer(context) {
     ),
     me.id !== user.id && notes(context, user),
     readsAudit(me) && h('section', null, h('h2', null, 'API keys'), keysOf(context, user)),
+    me.id !== user.id && sessionsOf(context, user),
     readsAudit(me) && h('section', null, h('h2', null, 'Lately'), lately(context, user)),
     me.id !== user.id && access(context, user),
   ];
@@ -140,20 +142,23 @@ function freezePerson(bank, user) {
 function lately(context, user) {
   const people = peopleReader(context);
   /** @param {AuditRecord} record */
-  const row = ({ action, actor_id: actor, created_at: at, detail }) =>
+  const row = (record) =>
     h(
       'li',
       { class: 'row' },
       h(
         'div',
         null,
-        h('p', null, h('b', null, inWords(action)), detail && ` · ${detail}`),
-        h('p', { class: 'hint' }, actor ? people.name(actor) : 'the bank', ` · ${formatMoment(at)}`),
+        inWords(people, record),
+        h('p', { class: 'hint' }, [formatMoment(record.created_at), record.detail].filter(Boolean).join(' · ')),
       ),
     );
   const read = async () => {
-    const { data } = await context.bank.audit({ user_id: user.id, limit: RECORDS }, { signal: context.signal });
-    if (!data.length) return empty('Nothing', 'The audit log has nothing about them.');
+    const { data } = await context.bank.audit(
+      { user_id: user.id, action: DEEDS, limit: RECORDS },
+      { signal: context.signal },
+    );
+    if (!data.length) return empty('Nothing', 'The audit log has nothing that they did, or that was done to them.');
     return [
       h('ul', { class: 'card rows', 'aria-label': 'Lately' }, data.map(row)),
       h('p', null, h('a', { href: link('/staff/audit', { about: user.id }) }, 'All that the audit log has about them')),

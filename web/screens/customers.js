@@ -47,7 +47,7 @@ export function customers({ bank, me, path, query, signal }) {
   };
   const file = async () => ({ blob: await bank.usersFile(chosen), name: `users-${utcDate(new Date())}.csv` });
   const content = [
-    h('h1', null, 'Staff'),
+    h('h1', null, 'Customers'),
     staffWays(me, path),
     filters(chosen, change, signal),
     h(
@@ -58,14 +58,14 @@ export function customers({ bank, me, path, query, signal }) {
     ),
     list,
   ];
-  return { title: 'Staff', content };
+  return { title: 'Customers', content };
 }
 
 /** @param {string | null} text */
 const roleOf = (text) => ROLES.find(([role]) => role === text)?.[0] ?? '';
 
 /** Opens the first account of somebody who stands at the counter. @param {Coffer} bank */
-function newCustomer(bank) {
+export function newCustomer(bank) {
   const open = async () => {
     /** @type {{user: User, invitation: PasswordLink} | undefined} */
     let made;

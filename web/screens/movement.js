@@ -41,8 +41,8 @@ import { actingFor, wayBack } from './account.js';
 const { deposit, withdrawal, transfer } = MOVEMENT_TYPES;
 /** By the path of the form. @type {Record<string, Kind>} */
 const KINDS = {
-  [deposit.path]: { ...deposit, question: 'Deposit', done: 'is booked', effect: add, changes: 'balance' },
-  [withdrawal.path]: { ...withdrawal, question: 'Withdraw', done: 'is booked', effect: subtract, changes: 'balance' },
+  [deposit.path]: { ...deposit, question: 'Pay in', done: 'is booked', effect: add, changes: 'balance' },
+  [withdrawal.path]: { ...withdrawal, question: 'Pay out', done: 'is booked', effect: subtract, changes: 'balance' },
   [transfer.path]: { ...transfer, question: 'Send', done: 'is booked', effect: subtract, changes: 'balance' },
   [HOLD.path]: { ...HOLD, question: 'Hold', done: 'is created', effect: subtract, changes: 'available' },
 };

@@ -1,6 +1,7 @@
 /** Of what the bank tells by mail: sign-ins from somewhere new, and movements above an amount. */
 
-import { formatMoney } from '../domain/money.js';
+import { decimalsOf, formatMoney, formatPlain } from '../domain/money.js';
+import { limitOf } from '../ui/amount.js';
 import { ask } from '../ui/dialog.js';
 import { h } from '../ui/dom.js';
 import { field } from '../ui/form.js';
@@ -33,36 +34,33 @@ export async function signInNotices({ bank, me, session, signal }, reloadIf) {
   );
 }
 
-/**
- * Sets above which amount movements of an account are told of. Hidden where the bank sends no mail.
- * @param {Coffer} bank
- * @param {Account} shown
- * @param {(changed: boolean) => void} reloadIf
- */
-export function movementNotices(bank, shown, reloadIf) {
-  const { account_number: number, notify_above: above, currency } = shown;
-  const now = above === null ? 'Now you get no mail.' : `Now you get one above ${formatMoney(above, currency)}.`;
-  const amount = field({
-    name: 'notify_above',
-    label: `Mail me above, in ${currency}`,
-    hint: 'Of each movement of more than this, in or out. Empty for never.',
-    optional: true,
-    inputmode: 'decimal',
-    autocomplete: 'off',
-    value: above ?? '',
-  });
-  const onclick = () =>
-    ask({
-      title: 'Movements by mail',
-      text: `${now} Your address must be confirmed.`,
-      verb: 'Save',
-      fields: [amount],
-      act: ({ notify_above: units }) => bank.notifyAbove(number, units || null),
-    }).then(reloadIf);
-  const button = h('button', { type: 'button', class: 'quiet', hidden: true, onclick }, 'Mail');
-  bank.about().then(
-    ({ mail }) => (button.hidden = !mail),
-    () => {},
-  );
-  return button;
+/** Of which movements the owner of an account is told by mail. @param {Account} account */
+export function movementNoticesInWords({ notify_above: above, currency }) {
+  return above === null
+    ? 'You get no mail about movements.'
+    : `You get a mail about each movement of more than ${formatMoney(above, currency)}, once your address is confirmed.`;
 }
+
+/**
+ * Asks above which amount movements of an account are told of. True when that has changed.
+ * @param {Coffer} bank
+ * @param {Account} account
+ */
+export const askForMovementNotices = (bank, { account_number: number, notify_above: above, balance, currency }) =>
+  ask({
+    title: 'Movements by mail',
+    text: 'Of each movement of more than this, in or out. Leave it empty for never.',
+    verb: 'Save',
+    fields: [
+      field({
+        name: 'notify_above',
+        label: `Mail me above, in ${currency}`,
+        optional: true,
+        inputmode: 'decimal',
+        autocomplete: 'off',
+        value: above && formatPlain(above),
+      }),
+    ],
+    act: ({ notify_above: typed }) =>
+      bank.updateAccount(number, { notify_above: limitOf('notify_above', typed, decimalsOf(balance)) }),
+  });

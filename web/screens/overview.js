@@ -1,16 +1,22 @@
-/** Every account, what they hold together, and how that went. */
+/** Every account, what they hold together, how that went, and what moved last. */
 
-import { byCurrency, totalSince } from '../domain/balances.js';
+import { changeOf, byCurrency, totalSince } from '../domain/balances.js';
 import { accountList, oldestFirst } from '../ui/account_list.js';
 import { balanceChart } from '../ui/chart.js';
+import { wayFrom, wayTo } from '../ui/choose_account.js';
+import { groupDigits } from '../domain/account_number.js';
 import { h } from '../ui/dom.js';
 import { icon } from '../ui/icons.js';
-import { add, formatMoney } from '../domain/money.js';
+import { add, formatMoney, fromMinor } from '../domain/money.js';
+import { MOVEMENT_TYPES } from '../domain/movement_types.js';
+import { mayAct, worksHere } from '../domain/roles.js';
 import { segmented } from '../ui/segmented.js';
 import { empty, later } from '../ui/states.js';
+import { recentMovements } from './recent.js';
 
-/** @import { Account, Coffer } from '../api/coffer.js' */
+/** @import { Account, User } from '../api/coffer.js' */
 /** @import { Context, Screen } from '../app.js' */
+/** @import { Child } from '../ui/dom.js' */
 
 const DAY_MS = 86_400_000;
 /** @type {[number, string][]} */
@@ -21,12 +27,16 @@ const PERIODS = [
 ];
 
 /** @param {Context} context @returns {Promise<Screen>} */
-export async function overview({ bank, me, signal }) {
+export async function overview(context) {
+  const { bank, me, signal } = context;
   const accounts = await bank.allAccounts({}, { signal });
   const living = oldestFirst(accounts).filter(({ status }) => status !== 'closed');
+  const moved = accounts.filter(({ sequence }) => sequence > 0);
   const content = [
-    h('h1', { class: 'greeting' }, `Hello, ${me.name}`),
-    living.length > 0 && hero(bank, living, signal),
+    // Those who work here are greeted where they do that.
+    h('h1', { class: 'greeting' }, worksHere(me) ? 'My accounts' : `Hello, ${me.name}`),
+    living.length > 0 && hero(context, living),
+    living.length > 0 && moved.length === 0 && mayAct(me) && firstDay(living[0]),
     h(
       'section',
       { 'aria-labelledby': 'accounts-heading' },
@@ -34,45 +44,67 @@ export async function overview({ bank, me, signal }) {
         'div',
         { class: 'section-head' },
         h('h2', { id: 'accounts-heading' }, 'Accounts'),
-        h('a', { class: 'button quiet', href: '#/open-account' }, icon('plus'), 'Open an account'),
+        living.length > 0 && h('a', { class: 'button quiet', href: '#/open-account' }, icon('plus'), 'Open an account'),
       ),
-      living.length ? accountList(accounts) : noAccounts(),
+      living.length > 0 ? accountList(accounts) : noAccounts(),
     ),
+    moved.length > 0 && recentMovements(bank, moved, signal),
   ];
   return { title: 'Overview', content };
 }
 
 function noAccounts() {
   const action = h('a', { class: 'button primary', href: '#/open-account' }, 'Open an account');
-  return empty('No account yet', 'Open one to pay in, send and receive money.', action);
+  return empty('Open your first account', 'It takes a moment. Then you can pay in, send and receive money.', action);
 }
 
-/** The totals; the chosen one with its chart. @param {Coffer} bank @param {Account[]} accounts @param {AbortSignal} signal */
-function hero(bank, accounts, signal) {
+/** Nothing has ever moved: what comes next. @param {Account} account */
+function firstDay(account) {
+  const { account_number: number, status } = account;
+  return h(
+    'section',
+    { class: 'card first-day', 'aria-labelledby': 'first-day-heading' },
+    h(
+      'div',
+      null,
+      h('h2', { id: 'first-day-heading' }, 'Your account is open'),
+      h('p', null, 'Pay in to begin, or have money sent to ', h('span', { class: 'number' }, groupDigits(number)), '.'),
+    ),
+    status === 'open' &&
+      h('a', { class: 'button primary', href: wayTo('/deposit', account) }, icon('deposit'), 'Pay in'),
+  );
+}
+
+/** The totals; the chosen one with what may be done with it, and its chart. @param {Context} context @param {Account[]} accounts */
+function hero({ bank, me, signal }, accounts) {
   const groups = byCurrency(accounts);
   const chosen = { currency: accounts[0].currency, days: 30 };
-  const chart = h('div', { class: 'hero-chart' });
+  const ways = h('div', { class: 'ways' });
+  const course = h('div', { class: 'hero-course' });
   let round = new AbortController();
   const draw = () => {
     round.abort();
     round = new AbortController();
     const { signal: mine } = round;
-    const since = Date.now() - chosen.days * DAY_MS;
-    const { currency } = chosen;
-    const load = async () =>
-      balanceChart({ ...(await totalSince(bank, groups.get(currency) ?? [], since, mine)), currency });
-    chart.replaceChildren(later(load, mine, 1));
+    const { currency, days } = chosen;
+    const group = groups.get(currency) ?? [];
+    ways.replaceChildren(...waysFrom(me, group));
+    const load = async () => courseOf(await totalSince(bank, group, Date.now() - days * DAY_MS, mine), currency, days);
+    course.replaceChildren(later(load, mine, 1));
   };
   signal.addEventListener('abort', () => round.abort());
   /** @param {Partial<typeof chosen>} change */
   const choose = (change) => (Object.assign(chosen, change), draw());
   draw();
+  // On the first day there is one thing to do, which stands below.
+  const hasMoved = accounts.some(({ sequence }) => sequence > 0);
   return h(
     'section',
     { class: 'hero', 'aria-label': 'Totals' },
     totals(groups, (currency) => choose({ currency })),
-    chart,
-    segmented('Period of the chart', PERIODS, chosen.days, (days) => choose({ days: Number(days) })),
+    hasMoved && ways,
+    hasMoved && course,
+    hasMoved && segmented('Period of the chart', PERIODS, chosen.days, (days) => choose({ days: Number(days) })),
   );
 }
 
@@ -94,4 +126,38 @@ function totals(groups, choose) {
     return button;
   });
   return h('div', { class: 'totals' }, rows);
+}
+
+/** What may be done with the money of one currency; from which account is asked where there are several. @param {User} me @param {Account[]} accounts */
+function waysFrom(me, accounts) {
+  const open = accounts.filter(({ status }) => status === 'open');
+  if (!mayAct(me) || !open.length) return [];
+  return Object.values(MOVEMENT_TYPES).map(({ path, icon: picture, verb }) =>
+    wayFrom(verb, `/${path}`, open, { content: [icon(picture), h('span', null, verb)] }),
+  );
+}
+
+/**
+ * How a total went: by how much it changed, and its line. Where nothing moved there is no line to see.
+ * @param {Awaited<ReturnType<typeof totalSince>>} series @param {string} currency @param {number} days
+ * @returns {Promise<Child>}
+ */
+async function courseOf(series, currency, days) {
+  const { points, decimals, isSampled } = series;
+  const period = (PERIODS.find(([each]) => each === days)?.[1] ?? '').replace('1 year', 'a year');
+  const change = changeOf(points);
+  if (change.isFlat) return h('p', { class: 'change' }, `Nothing has moved in ${period}.`);
+  /** @param {bigint} minor @param {'auto' | 'always'} [sign] */
+  const money = (minor, sign) => formatMoney(fromMinor(minor, decimals), currency, { sign });
+  return [
+    h(
+      'p',
+      { class: 'change' },
+      h('b', null, money(change.total, 'always')),
+      ` in ${period}`,
+      // Between the moments of a sample, money may have come and gone.
+      !isSampled && h('span', null, `${money(change.in)} in, ${money(change.out)} out`),
+    ),
+    await balanceChart({ ...series, currency }),
+  ];
 }

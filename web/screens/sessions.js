@@ -1,27 +1,62 @@
-/** Where one is signed in. */
+/** Where somebody is signed in. */
 
+import { ProblemError } from '../api/coffer.js';
 import { formatMoment } from '../domain/dates.js';
+import { actsForOthers } from '../domain/roles.js';
 import { ask } from '../ui/dialog.js';
 import { h, toast } from '../ui/dom.js';
 import { paged } from '../ui/paged.js';
 
-/** @import { Session } from '../api/coffer.js' */
+/** @import { Options, Page, PageQuery, Session, User } from '../api/coffer.js' */
 /** @import { Context } from '../app.js' */
 
 /** Sessions on a page: most people have fewer. */
 const PAGE = 20;
 
-/** @param {Context} context */
-export function sessionList({ bank, signal }) {
+/** One's own. @param {Context} context */
+export const sessionList = ({ bank, signal }) =>
+  listOf({
+    signal,
+    load: (query, options) => bank.sessions(query, options),
+    end: (id) => bank.endSession(id),
+    empty: 'You are signed in nowhere.',
+  });
+
+/**
+ * Those of somebody else, with a heading; nothing where the bank does not show them.
+ * @param {Context} context @param {User} user
+ */
+export function sessionsOf({ bank, me, signal }, user) {
+  const mayEnd = me.role === 'admin' || (actsForOthers(me) && user.role === 'customer');
+  const section = h('section', null, h('h2', null, 'Sessions'));
+  const list = listOf({
+    signal,
+    load: (query, options) =>
+      bank.userSessions(user.id, query, options).catch((error) => {
+        if (error instanceof ProblemError && error.status < 500) section.hidden = true;
+        throw error;
+      }),
+    end: mayEnd ? (id) => bank.endUserSession(user.id, id) : null,
+    empty: 'They are signed in nowhere.',
+  });
+  section.append(list);
+  return section;
+}
+
+/**
+ * @param {{signal: AbortSignal, load: (query: PageQuery, options: Options) => Promise<Page<Session>>,
+ *   end: ((id: string) => Promise<void>) | null, empty: string}} options `end`: null for those who may not
+ */
+function listOf({ signal, load, end, empty }) {
   const list = h('ul', { class: 'card rows', tabindex: -1, 'aria-label': 'Sessions' });
   /** @param {Session} session @param {HTMLElement} row */
-  const end = (session, row) =>
+  const endIt = (session, row) =>
     ask({
       title: 'End this session?',
       text: `${deviceOf(session.user_agent)} must sign in again.`,
       verb: 'End the session',
       danger: true,
-      act: () => bank.endSession(session.id),
+      act: async () => end?.(session.id),
     }).then((done) => {
       if (!done) return;
       row.remove();
@@ -32,20 +67,27 @@ export function sessionList({ bank, signal }) {
   return paged({
     into: list,
     signal,
-    load: (cursor, mine) => bank.sessions({ cursor, limit: PAGE }, { signal: mine }),
-    row: (session) => rowOf(session, end),
-    empty: () => ['No sessions', 'You are signed in nowhere.'],
+    load: (cursor, mine) => load({ cursor, limit: PAGE }, { signal: mine }),
+    row: (session) => rowOf(session, end && endIt),
+    empty: () => ['No sessions', empty],
   });
 }
 
-/** @param {Session} session @param {(session: Session, row: HTMLElement) => void} end */
+/** @param {Session} session @param {((session: Session, row: HTMLElement) => void) | null} end */
 function rowOf(session, end) {
   const device = deviceOf(session.user_agent);
-  const button = h(
-    'button',
-    { type: 'button', class: 'quiet', 'aria-label': `End the session of ${device}`, onclick: () => end(session, row) },
-    'End',
-  );
+  const button =
+    end &&
+    h(
+      'button',
+      {
+        type: 'button',
+        class: 'quiet',
+        'aria-label': `End the session of ${device}`,
+        onclick: () => end(session, row),
+      },
+      'End',
+    );
   const since = `Since ${formatMoment(session.created_at)} · last used ${formatMoment(session.last_used_at)} · ${session.address ?? 'unknown address'}`;
   /** @type {HTMLElement} */
   const row = h(

@@ -1,5 +1,6 @@
 /** The field in which one types an amount of money. */
 
+import { parseLimit } from '../domain/limits.js';
 import { formatPlain, fromMinor, parseMoney } from '../domain/money.js';
 import { FieldProblem, field } from './form.js';
 
@@ -29,6 +30,20 @@ export function checkedAmount(text, decimals) {
     return parseMoney(text, decimals);
   } catch (error) {
     throw new FieldProblem('amount', messageOf(error));
+  }
+}
+
+/**
+ * What was typed in a field for an amount that may be zero, as the bank wants it; null for nothing.
+ * @param {string} name of the field
+ * @param {string} text
+ * @param {number} decimals
+ */
+export function limitOf(name, text, decimals) {
+  try {
+    return parseLimit(text, decimals);
+  } catch (error) {
+    throw new FieldProblem(name, messageOf(error));
   }
 }
 

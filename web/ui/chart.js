@@ -12,14 +12,15 @@ import { LOCALE, formatMoney, fromMinor } from '../domain/money.js';
 /** @typedef {{line: string, fill: string, grid: string, text: string}} Colors */
 
 const HEIGHT = 180;
+/** In pixels, of the labels beside the line. */
+const DIGIT_WIDTH = 7;
+const AXIS_GAP = 20;
 
 /**
  * @param {{points: Point[], decimals: number, isSampled: boolean, currency: string}} series
  * @returns {Promise<HTMLElement>}
  */
 export async function balanceChart({ points, decimals, isSampled, currency }) {
-  if (!isSampled && points.every(({ minor }) => minor === 0n))
-    return h('p', { class: 'chart-note' }, 'The line of your balance begins with the first movement.');
   const { default: UPlot } = await import('../vendor/uplot.js').catch(asNetworkError);
   /** @param {bigint} minor */
   const money = (minor) => formatMoney(fromMinor(minor, decimals), currency);
@@ -28,13 +29,13 @@ export async function balanceChart({ points, decimals, isSampled, currency }) {
   const scope = isSampled && `Too many movements to draw each: this is the balance at ${points.length} moments.`;
   const words = [inWords(points, money), scope].filter(Boolean).join(' ');
   const picture = h('div', { class: 'chart', role: 'img', 'aria-label': words }, readout, plot);
-  /** @param {number} index */
+  /** @param {number | null | undefined} index of what is pointed at */
   const say = (index) => {
+    if (index === null || index === undefined) return readout.replaceChildren();
     const { at, minor } = points[index];
-    readout.textContent = index === points.length - 1 ? 'Now' : formatMoment(at);
-    readout.append(h('b', null, money(minor)));
+    const when = index === points.length - 1 ? 'Now' : formatMoment(at);
+    readout.replaceChildren(when, h('b', null, money(minor)));
   };
-  say(points.length - 1);
   // Pixels are not money: here, and only here, an amount may become a float.
   /** @type {AlignedData} */
   const data = [points.map(({ at }) => at / 1000), points.map(({ minor }) => Number(minor) / 10 ** decimals)];
@@ -43,7 +44,7 @@ export async function balanceChart({ points, decimals, isSampled, currency }) {
   /** @param {number} width */
   const draw = (width) => {
     chart?.destroy();
-    chart = new UPlot(options(UPlot, { width, say, last: points.length - 1, colors: colorsOf(plot) }), data, plot);
+    chart = new UPlot(options(UPlot, { width, say, colors: colorsOf(plot) }), data, plot);
   };
   new ResizeObserver(([entry]) => entry.contentRect.width && draw(Math.floor(entry.contentRect.width))).observe(plot);
   return scope ? h('div', null, picture, h('p', { class: 'chart-scope', 'aria-hidden': 'true' }, scope)) : picture;
@@ -56,12 +57,11 @@ function asNetworkError(cause) {
 
 /**
  * @param {Plot} UPlot
- * @param {{width: number, say: (index: number) => void, last: number, colors: Colors}} look
+ * @param {{width: number, say: (index: number | null | undefined) => void, colors: Colors}} look
  * @returns {Options}
  */
-function options(UPlot, { width, say, last, colors }) {
+function options(UPlot, { width, say, colors }) {
   const axis = { stroke: colors.text, font: '12px system-ui, sans-serif', ticks: { show: false } };
-  const short = new Intl.NumberFormat(LOCALE, { notation: 'compact', maximumFractionDigits: 1 });
   return {
     width,
     height: HEIGHT,
@@ -74,9 +74,9 @@ function options(UPlot, { width, say, last, colors }) {
       {
         ...axis,
         grid: { stroke: colors.grid, width: 1 },
-        size: 52,
+        size: (_, values) => AXIS_GAP + DIGIT_WIDTH * Math.max(4, ...(values ?? []).map(({ length }) => length)),
         space: 48,
-        values: (_, ticks) => ticks.map((tick) => short.format(tick)),
+        values: (_, ticks) => amountTicks(ticks),
       },
     ],
     series: [
@@ -89,19 +89,32 @@ function options(UPlot, { width, say, last, colors }) {
         points: { show: false },
       },
     ],
-    hooks: { setCursor: [({ cursor }) => say(cursor.idx ?? last)] },
+    hooks: { setCursor: [({ cursor }) => say(cursor.idx)] },
   };
 }
 
 /**
- * From zero, so that a small change does not look like a large one.
+ * Around what there is, so that a change can be seen however much there was before. The axis says how large it is.
  * @param {number} min
  * @param {number} max
  * @returns {[number, number]}
  */
 function rangeAround(min, max) {
-  const low = Math.min(0, min);
-  return [low, max > low ? max + (max - low) * 0.08 : low + 1];
+  const room = (max - min || Math.abs(max) || 1) * 0.1;
+  return [min >= 0 ? Math.max(0, min - room) : min - room, max + room];
+}
+
+/** As short as they can be and still differ. @param {number[]} ticks */
+function amountTicks(ticks) {
+  const step = ticks.length > 1 ? ticks[1] - ticks[0] : 1;
+  const most = Math.max(...ticks.map(Math.abs));
+  const unit = [1e9, 1e6, 1e3].find((each) => most >= each) ?? 1;
+  const digits = Math.max(0, Math.ceil(Math.log10(unit / step)));
+  const format = new Intl.NumberFormat(LOCALE, {
+    notation: digits > 2 ? 'standard' : 'compact',
+    maximumFractionDigits: Math.min(digits, 2),
+  });
+  return ticks.map((tick) => format.format(tick));
 }
 
 /** @param {number[]} ticks */

@@ -3,7 +3,25 @@
 import { h, newId } from './dom.js';
 import { actions, form, submitButton } from './form.js';
 
+/** @import { Child } from './dom.js' */
 /** @import { Values } from './form.js' */
+
+/**
+ * Shows something that is left by a link in it, or by closing it.
+ * @param {string} title
+ * @param {...Child} content
+ */
+export function tell(title, ...content) {
+  const id = newId('dialog');
+  const dialog = h('dialog', { 'aria-labelledby': id });
+  const close = () => dialog.close();
+  const button = h('button', { type: 'button', class: 'quiet', onclick: close }, 'Close');
+  dialog.append(h('div', { class: 'telling' }, h('h2', { id }, title), content, actions(button)));
+  for (const link of dialog.querySelectorAll('a')) link.addEventListener('click', close);
+  dialog.addEventListener('close', () => dialog.remove());
+  document.body.append(dialog);
+  dialog.showModal();
+}
 
 /**
  * Asks. Resolves to true when `act` has run without throwing; what it throws is shown in the dialog. Without `act` it only

@@ -6,9 +6,8 @@ import { startOfDay } from '../domain/dates.js';
 import { parseMoney } from '../domain/money.js';
 import { movementTypeChoices } from '../domain/movement_types.js';
 import { messageOf } from './amount.js';
-import { h } from './dom.js';
+import { filterBar } from './filter_bar.js';
 import { field, select, setFieldError } from './form.js';
-import { whenTypedOut } from './typing.js';
 
 /** @import { BankAccount, HistoryFilter, MovementType } from '../api/coffer.js' */
 /** @import { Field } from './form.js' */
@@ -104,24 +103,11 @@ export const isFiltered = (chosen) => Object.values(chosen).some(Boolean);
 export function movementFilters(chosen, { name, decimals = MOST_DECIMALS, bankAccounts = [], change, signal }) {
   const usual = usualFields(chosen);
   const others = [...otherFields(chosen), ...againstFields(chosen, bankAccounts)];
-  const fields = [...usual, ...others];
-  /** @param {string} name */
-  const valueOf = (name) => fields.find(({ control }) => control.name === name)?.control.value.trim() ?? null;
   const read = () => {
-    const filter = filterOf(valueOf);
+    const filter = filterOf(bar.read);
     if (complain(others, filter, decimals)) change(filter);
   };
-  /** @param {Event} event */
-  const onsubmit = (event) => event.preventDefault();
-  const open = others.some(({ control }) => control.value);
-  const more = h(
-    'details',
-    { class: 'more', open },
-    h('summary', null, 'More filters'),
-    h('div', { class: 'filters' }, others),
-  );
-  const bar = h('form', { role: 'search', 'aria-label': name, onsubmit }, h('div', { class: 'filters' }, usual), more);
-  whenTypedOut(bar, read, signal);
+  const bar = filterBar({ name, usual, others, change: read, signal });
   return bar;
 }
 

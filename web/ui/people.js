@@ -42,6 +42,8 @@ export function peopleReader({ bank, me, signal }) {
   return {
     /** @param {string} id of a user */
     name: (id) => place(user(id), id, (person) => [linked(person)]),
+    /** Where a link would be in the way. @param {string} id of a user */
+    plain: (id) => place(user(id), id, ({ name }) => [name]),
     /** @param {string} id of a user */
     nameAndAddress: (id) => place(user(id), id, (person) => [linked(person), person.email ? `, ${person.email}` : '']),
     /** @param {string} number of an account */

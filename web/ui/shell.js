@@ -4,8 +4,10 @@ import { worksHere } from '../domain/roles.js';
 import { byId, h, toast } from './dom.js';
 import { explain } from './form.js';
 import { icon, mark } from './icons.js';
+import { waitingBadge } from './waiting.js';
 
 /** @import { User } from '../api/coffer.js' */
+/** @import { Child } from './dom.js' */
 /** @import { Picture } from './icons.js' */
 /** @typedef {'overview' | 'staff' | 'profile'} Part of the app */
 
@@ -15,7 +17,8 @@ import { icon, mark } from './icons.js';
 export function drawHeader({ me, here, signOut }) {
   const header = byId('header');
   document.body.classList.toggle('signed-in', Boolean(me));
-  const brand = h('a', { class: 'brand', href: '#/' }, mark(), h('span', null, 'Coffer'));
+  const home = me && worksHere(me) ? '#/staff' : '#/';
+  const brand = h('a', { class: 'brand', href: home }, mark(), h('span', null, 'Coffer'));
   if (!me) return header.replaceChildren(brand);
   header.replaceChildren(brand, navigation(me, here), signOutButton(signOut));
   if (me.status === 'frozen') {
@@ -26,14 +29,14 @@ export function drawHeader({ me, here, signOut }) {
 
 /** @param {User} me @param {Part} here */
 function navigation(me, here) {
-  /** @param {Part} name @param {string} href @param {Picture} picture @param {string} words */
-  const way = (name, href, picture, words) =>
-    h('a', { href, 'aria-current': here === name && 'page' }, icon(picture), h('span', null, words));
+  /** @param {Part} name @param {string} href @param {Picture} picture @param {string} words @param {Child} [more] */
+  const way = (name, href, picture, words, more) =>
+    h('a', { href, 'aria-current': here === name && 'page' }, icon(picture), h('span', null, words), more);
   return h(
     'nav',
     { 'aria-label': 'Main' },
-    way('overview', '#/', 'overview', 'Overview'),
-    worksHere(me) && way('staff', '#/staff', 'staff', 'Staff'),
+    worksHere(me) && way('staff', '#/staff', 'staff', 'Staff', waitingBadge()),
+    way('overview', '#/', 'overview', worksHere(me) ? 'My accounts' : 'Overview'),
     way('profile', '#/profile', 'person', 'Profile'),
   );
 }
