@@ -155,8 +155,11 @@ async function courseOf(series, currency, days) {
       { class: 'change' },
       h('b', null, money(change.total, 'always')),
       ` in ${period}`,
-      // Between the moments of a sample, money may have come and gone.
-      !isSampled && h('span', null, `${money(change.in)} in, ${money(change.out)} out`),
+      // Between the moments of a sample, money may have come and gone; and where it only came, that is the change itself.
+      !isSampled &&
+        change.in > 0n &&
+        change.out > 0n &&
+        h('span', null, `${money(change.in)} in, ${money(change.out)} out`),
     ),
     await balanceChart({ ...series, currency }),
   ];

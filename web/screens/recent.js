@@ -54,14 +54,15 @@ function row(entry, accounts) {
   const names = own && [nameOf(own), other && nameOf(other)].filter(Boolean).join(' to ');
   // What stays with the same person is neither gain nor loss.
   const amount = other ? formatMoney(entry.amount, entry.currency) : signed(entry);
-  const what = !entry.description && !other && about(entry);
+  const heading = entry.description ?? MOVEMENT_TYPES[entry.type].name;
+  const what = !entry.description && !other && about(entry) !== heading && about(entry);
   return h(
     'a',
     { href: link(`/accounts/${entry.account_number}/entries/${entry.id}`), class: other ? '' : entry.direction },
     h(
       'span',
       { class: 'account-name' },
-      h('b', null, entry.description ?? MOVEMENT_TYPES[entry.type].name),
+      h('b', null, heading),
       h(
         'span',
         { class: 'hint' },

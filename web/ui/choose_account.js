@@ -32,7 +32,7 @@ function choices(path, accounts) {
       'a',
       { class: 'button secondary wide', href: wayTo(path, account) },
       h('span', null, nameOf(account)),
-      h('span', { class: 'amount' }, formatMoney(account.available, account.currency)),
+      h('span', { class: 'amount' }, formatMoney(account.balance, account.currency)),
     );
   return h(
     'ul',
