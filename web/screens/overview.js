@@ -32,11 +32,12 @@ export async function overview(context) {
   const accounts = await bank.allAccounts({}, { signal });
   const living = oldestFirst(accounts).filter(({ status }) => status !== 'closed');
   const moved = accounts.filter(({ sequence }) => sequence > 0);
+  const first = living.find(({ status }) => status === 'open');
   const content = [
     // Those who work here are greeted where they do that.
     h('h1', { class: 'greeting' }, worksHere(me) ? 'My accounts' : `Hello, ${me.name}`),
     living.length > 0 && hero(context, living),
-    living.length > 0 && moved.length === 0 && mayAct(me) && firstDay(living[0]),
+    first && moved.length === 0 && mayAct(me) && firstDay(first),
     h(
       'section',
       { 'aria-labelledby': 'accounts-heading' },
@@ -60,7 +61,6 @@ function noAccounts() {
 
 /** Nothing has ever moved: what comes next. @param {Account} account */
 function firstDay(account) {
-  const { account_number: number, status } = account;
   return h(
     'section',
     { class: 'card first-day', 'aria-labelledby': 'first-day-heading' },
@@ -68,10 +68,15 @@ function firstDay(account) {
       'div',
       null,
       h('h2', { id: 'first-day-heading' }, 'Your account is open'),
-      h('p', null, 'Pay in to begin, or have money sent to ', h('span', { class: 'number' }, groupDigits(number)), '.'),
+      h(
+        'p',
+        null,
+        'Pay in to begin, or have money sent to ',
+        h('span', { class: 'number' }, groupDigits(account.account_number)),
+        '.',
+      ),
     ),
-    status === 'open' &&
-      h('a', { class: 'button primary', href: wayTo('/deposit', account) }, icon('deposit'), 'Pay in'),
+    h('a', { class: 'button primary', href: wayTo('/deposit', account) }, icon('deposit'), 'Pay in'),
   );
 }
 
