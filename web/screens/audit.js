@@ -220,7 +220,9 @@ function fieldsFor(chosen) {
       autocomplete: 'off',
     });
   const kinds = GROUPS.flatMap(([name, actions]) => [...allOf(name, actions), ...actions.map(one)]);
-  const control = select([['', 'Everything'], ...kinds], { value: chosen.action });
+  const control = select([['', 'Everything'], [DEEDS, 'All but looking at others'], ...kinds], {
+    value: chosen.action,
+  });
   /** @param {'from' | 'to'} name @param {string} label */
   const day = (name, label) => field({ name, label, type: 'date', value: chosen[name], required: false });
   return {

@@ -31,7 +31,7 @@ export function staffToday({ bank, me, path, signal }) {
       later(async () => glance(await bank.totals({ signal })), signal),
     ),
   ];
-  return { title: 'Staff', content };
+  return { title: 'Today', content };
 }
 
 /** Leads to the list of customers. */

@@ -55,8 +55,8 @@ export function filterBar({ name, usual, others = [], change, signal }) {
   clear.addEventListener('click', () => {
     for (const { control } of fields) control.value = '';
     act();
-    // The button that had it is gone.
-    fields[0].control.focus();
+    // The button that had it is gone. On a phone a field would bring the keyboard up.
+    (toggle.offsetParent ? toggle : fields[0].control).focus();
   });
   whenTypedOut(bar, act, signal);
   show();
