@@ -103,7 +103,7 @@ describe('the overview', () => {
     await visitor.text('Nothing has moved in 30 days.');
     assert.equal(await page.locator('.chart').count(), 0);
     await page.getByText('1 year').click();
-    await visitor.text('Nothing has moved in a year.');
+    await visitor.text('Nothing has moved in 1 year.');
     await visitor.leave();
   });
 

@@ -100,9 +100,9 @@ function hero({ bank, me, signal }, accounts) {
   signal.addEventListener('abort', () => round.abort());
   /** @param {Partial<typeof chosen>} change */
   const choose = (change) => (Object.assign(chosen, change), draw());
-  draw();
   // On the first day there is one thing to do, which stands below.
   const hasMoved = accounts.some(({ sequence }) => sequence > 0);
+  if (hasMoved) draw();
   return h(
     'section',
     { class: 'hero', 'aria-label': 'Totals' },
@@ -149,7 +149,7 @@ function waysFrom(me, accounts) {
  */
 async function courseOf(series, currency, days) {
   const { points, decimals, isSampled } = series;
-  const period = (PERIODS.find(([each]) => each === days)?.[1] ?? '').replace('1 year', 'a year');
+  const period = PERIODS.find(([each]) => each === days)?.[1];
   const change = changeOf(points);
   if (change.isFlat) return h('p', { class: 'change' }, `Nothing has moved in ${period}.`);
   /** @param {bigint} minor @param {'auto' | 'always'} [sign] */
