@@ -405,13 +405,6 @@ export class Coffer extends EventTarget {
      */
     renameAccount: (number: string, label: string | null) => Promise<Account>;
     /**
-     * Has the owner told by mail of movements of more than an amount.
-     * @param {string} number
-     * @param {string | null} amount of the account's currency; null for none
-     * @returns {Promise<Account>}
-     */
-    notifyAbove: (number: string, amount: string | null) => Promise<Account>;
-    /**
      * @param {string} number
      * @param {{label?: string | null, alert_below?: string | null, notify_above?: string | null,
      *   metadata?: Record<string, string | null>}} changes what is left out stays; null removes

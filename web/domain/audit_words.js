@@ -91,6 +91,11 @@ const SENTENCES = {
   audit_read: 'read the audit log',
   record_viewed: 'saw the answer to {subject}',
   bank_account_opened: 'opened the bank’s account {subject}',
+  webhook_created: 'made a webhook',
+  webhook_changed: 'changed a webhook',
+  webhook_deleted: 'deleted a webhook',
+  webhook_secret_rotated: 'gave a webhook another secret',
+  webhook_resent: 'had something sent to a webhook',
   demo_filled: 'filled the bank with an example',
 };
 
@@ -112,8 +117,10 @@ export function sentenceOf(record) {
 }
 
 /** @param {AuditRecord} record @returns {Part} */
-function actorOf({ actor_id: actor, address }) {
+function actorOf({ action, actor_id: actor, address }) {
   if (actor) return { person: actor };
+  // It disables a webhook that nothing arrives at.
+  if (action === 'webhook_changed') return 'The bank';
   return address ? 'Somebody' : 'The command line';
 }
 
@@ -127,8 +134,9 @@ function partOf(record, part) {
 
 /** Who else it is about; null for nobody, or for several. @param {AuditRecord} record @returns {{person: string} | null} */
 function personOf({ action, actor_id: actor, subject, concerns }) {
-  // The subject of these is a session or a key.
-  const named = subject && isId(subject) && !/^(session|api_key)_/.test(action) ? [subject] : concerns.filter(isId);
+  // The subject of these is a session, a key or a webhook.
+  const named =
+    subject && isId(subject) && !/^(session|api_key|webhook)_/.test(action) ? [subject] : concerns.filter(isId);
   return named[0] && named[0] !== actor && !concerns.includes(actor ?? '') ? { person: named[0] } : null;
 }
 
