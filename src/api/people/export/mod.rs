@@ -87,7 +87,7 @@ impl Writing {
         let person = Person { app: app.clone(), user, accounts, api_keys, moment: Timestamp::now() };
         let mut files = File::ALL.iter();
         let file = files.next().copied();
-        let archive = Some(Archive::new());
+        let archive = Some(Archive::begin());
         Ok(Self { person, archive, files, file, place: Place::default(), _under_way: under_way })
     }
 
