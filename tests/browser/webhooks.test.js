@@ -45,7 +45,7 @@ describe('a webhook', () => {
     await page.getByRole('button', { name: 'New webhook' }).click();
     const asked = dialog('A new webhook');
     await asked.getByLabel('URL').fill('http://10.0.0.1/');
-    await look(page, '90-new-webhook');
+    await look(page, '94-new-webhook');
     await asked.getByRole('button', { name: 'Make the webhook' }).click();
     await asked.locator('[data-field=url].wrong').waitFor();
     await asked.getByLabel('URL').fill(`http://127.0.0.1:${receiver.address().port}/coffer`);
@@ -62,7 +62,7 @@ describe('a webhook', () => {
     await page.reload();
     await rows().first().waitFor();
     await admin.text(/delivered/);
-    await look(page, '91-webhook');
+    await look(page, '95-webhook');
   });
 
   test('is tried by a test, whose outcome is told', async () => {

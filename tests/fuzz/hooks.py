@@ -69,6 +69,9 @@ BEYOND_THE_SCHEMA_OF = {
     },
     "list_events": {"id_malformed"},  # as if_match_malformed: whatever the header's format
     "update_me": {"current_password_required"},  # for a new address, not for a new name
+    # each type once; and which addresses the bank may call
+    "create_webhook": {"event_types_malformed", "address_not_allowed", "url_malformed"},
+    "update_webhook": {"event_types_malformed", "address_not_allowed", "url_malformed"},
 }
 
 # A proof of the password counts for five minutes; it is given anew before that.
@@ -92,6 +95,16 @@ FOR_ADMINS = {
     "take_audit_log_as_csv",
     "list_api_keys_of_user",
     "revoke_api_keys_of_user",
+    "list_webhooks",
+    "create_webhook",
+    "show_webhook",
+    "update_webhook",
+    "delete_webhook",
+    "rotate_webhook_secret",
+    "test_webhook",
+    "list_webhook_deliveries",
+    "retry_webhook_delivery",
+    "replay_webhook",
 }
 
 
@@ -199,10 +212,17 @@ ID_OF = {
     "/approvals/{id}": entries_of("approvals")[0],
     "/approvals/{id}/approve": entries_of("approvals")[1],
     "/approvals/{id}/reject": entries_of("approvals")[2],
+    "/webhooks/{id}": entries_of("webhooks")[0],
+    "/webhooks/{id}/secret": entries_of("webhooks")[0],
+    "/webhooks/{id}/test": entries_of("webhooks")[0],
+    "/webhooks/{id}/replay": entries_of("webhooks")[0],
+    "/webhooks/{id}/deliveries": entries_of("webhooks")[0],
     "/holds/{id}": entries_of("holds")[0],
     "/holds/{id}/capture": entries_of("holds")[1],
     "/holds/{id}/release": entries_of("holds")[2],
 }
+# A name that leads nowhere, for good (RFC 6761, section 6.4).
+NOWHERE = "https://fuzz.invalid/hook"
 USER = entries_of("users")[0]
 CALLER_ID = entries_of("owners")[0]
 # Has a second factor, for an admin to take away.
@@ -330,6 +350,14 @@ def group_to_reverse():
     return None
 
 
+def another_webhook():
+    """A new one while there is room for it."""
+    try:
+        return call("POST", "/webhooks", {"url": NOWHERE}, resident)["id"]
+    except urllib.error.HTTPError:
+        return None
+
+
 # What can be done to a thing once only, and what makes one more: without, a run could use up what there is.
 MADE_TO_ORDER = {}
 if not PASSES_BY:
@@ -340,9 +368,19 @@ if ROLE in ("staff", "admin"):
     MADE_TO_ORDER["approve"] = MADE_TO_ORDER["reject"] = ("id", approval_to_decide)
 
 
+if ROLE == "admin":
+    MADE_TO_ORDER["delete_webhook"] = ("id", another_webhook)
+    MADE_TO_ORDER["rotate_webhook_secret"] = ("id", another_webhook)
+
+
 @schemathesis.hook
 def before_call(context, case, kwargs):
     operation = operation_id(case)
+    if operation in ("create_webhook", "update_webhook") and is_good(case) and isinstance(case.body, dict):
+        if "url" in case.body:
+            case.body["url"] = NOWHERE  # nothing is sent to whoever has the address that was made up
+    if operation == "delete_webhook" and case.path_parameters.get("id") == ID_OF["/webhooks/{id}"]:
+        case.path_parameters["id"] = str(uuid.uuid4())  # the one that the rest of the run needs
     if operation == "end_sessions_of_user" and case.path_parameters.get("user_id") == CALLER_ID:
         case.path_parameters["user_id"] = USER  # an admin's own session must not end in the midst of the run
     if operation == "erase_user":
