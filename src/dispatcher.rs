@@ -1,8 +1,8 @@
 //! Sends events to webhooks: each once, whichever instance does it, and again after a crash in between.
 //!
 //! A delivery is a row in the database. It is made from the log of events, taken by one instance for as long as sending may
-//! take, and tried until it succeeds, the receiver says that it is gone, or [`schedule`] ends. Nothing that moves money
-//! waits for any of this.
+//! take, and tried until it succeeds, the receiver says that it is gone, or [`schedule`] ends. Nobody who moves money waits
+//! for a receiver.
 
 use std::collections::HashMap;
 use std::time::Duration;

@@ -49,7 +49,7 @@ describe('what the bank has about somebody', () => {
     await bank.call('DELETE', `/accounts/${grace.number}`, { token: grace.token });
     await dialog.getByRole('button', { name: 'Erase for good' }).click();
     await boss.text('A second admin must approve it.');
-    await boss.go('#/staff/approvals', 'Staff');
+    await boss.go('#/staff/approvals', 'Approvals');
     await page.getByText('Erasure of a person').waitFor();
     await boss.leave();
   });

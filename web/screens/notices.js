@@ -30,7 +30,11 @@ export async function signInNotices({ bank, me, session, signal }, reloadIf) {
     'div',
     { class: 'card row' },
     h('div', null, h('p', null, h('b', null, 'New sign-ins '), state), h('p', { class: 'hint' }, words)),
-    h('button', { type: 'button', class: 'secondary', onclick }, isOn ? 'Turn off' : 'Turn on'),
+    h(
+      'div',
+      { class: 'ways' },
+      h('button', { type: 'button', class: 'secondary', onclick }, isOn ? 'Turn off' : 'Turn on'),
+    ),
   );
 }
 

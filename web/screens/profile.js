@@ -186,7 +186,7 @@ function takeAlong({ bank }) {
       { class: 'hint' },
       'Accounts, movements, texts, sessions, and what the bank has noted: an archive of files.',
     ),
-    h('div', null, downloadButton('Take everything of mine along', file)),
+    h('div', { class: 'ways' }, downloadButton('Take everything of mine along', file)),
   );
 }
 

@@ -55,6 +55,6 @@ export async function unverifiedNote({ bank, me, signal }) {
       h('p', null, h('b', null, me.email), ' ', h('span', { class: 'chip closed' }, 'not confirmed yet')),
       h('p', { class: 'hint' }, 'Until then the bank tells you nothing of sign-ins and movements by mail.'),
     ),
-    h('button', { type: 'button', class: 'secondary', onclick }, 'Send the link again'),
+    h('div', { class: 'ways' }, h('button', { type: 'button', class: 'secondary', onclick }, 'Send the link again')),
   );
 }
