@@ -15,7 +15,7 @@ use crate::api::money::events;
 use crate::api::people::webhooks;
 use crate::books::audit_event::{Action, Event};
 use crate::db::bank_events::StoredEvent;
-use crate::db::webhooks::{AttemptResult, ClaimedDelivery, DeliveryStatus, DisabledBecause, Webhook};
+use crate::db::webhooks::{AttemptResult, ClaimedDelivery, DeliveryStatus, DisabledBecause};
 use crate::db::{Tx, errors};
 use crate::timestamp::Timestamp;
 use crate::webhooks::destinations::WebhookUrl;
@@ -26,13 +26,15 @@ use crate::webhooks::sender::{Message, Outcome, TIMEOUT};
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// The shortest time between two looks, however much happens.
 const PAUSE: Duration = Duration::from_millis(20);
-/// Events that deliveries are made of at once: few milliseconds of the database's time.
-const FED_AT_ONCE: i64 = 500;
+/// Events of which deliveries to one webhook are made at once: a millisecond or two of the database's time.
+const FED_AT_ONCE: i64 = 100;
 /// Messages under way to one webhook. A slow receiver keeps nobody else waiting.
 const UNDER_WAY: usize = 16;
 /// Nobody else tries a delivery for so long after it was taken: sending and writing down what came of it.
 const LEASE: Duration = Duration::from_secs(60);
 const _: () = assert!(LEASE.as_secs() > 2 * TIMEOUT.as_secs());
+/// What the bank itself could not do is tried again after this long.
+const OWN_FAILURE_PAUSE: Duration = Duration::from_secs(60);
 /// When the bank closes, messages that are under way have so long to end.
 const LAST_ANSWERS_WITHIN: Duration = Duration::from_secs(3);
 
@@ -86,13 +88,13 @@ impl Dispatcher {
             // Also what a task that has failed has left behind.
             self.under_way.clear();
         }
+        self.write_results().await?;
         let now = Timestamp::now();
         let work = self.app.db.webhook_work(now).await?;
-        if self.results.is_empty() && work.is_empty() {
+        if work.is_empty() {
             return Ok(false);
         }
         let mut tx = self.app.db.begin().await?;
-        write_results(&mut tx, &self.results, now).await?;
         let mut has_more = false;
         let mut claimed = Vec::new();
         for webhook in &work {
@@ -104,14 +106,35 @@ impl Dispatcher {
             }
         }
         tx.commit().await?;
-        self.results.clear();
         for (webhook, claimed) in claimed {
             *self.under_way.entry(webhook.id).or_default() += claimed.len();
             for claimed in claimed {
-                self.sending.spawn(attempt(self.app.clone(), webhook.clone(), claimed));
+                self.sending.spawn(attempt(self.app.clone(), webhook.id, claimed));
             }
         }
         Ok(has_more)
+    }
+
+    /// They are kept until this is committed, so that nothing is sent twice because the database was away for a moment.
+    async fn write_results(&mut self) -> sqlx::Result<()> {
+        if self.results.is_empty() {
+            return Ok(());
+        }
+        // Every instance goes through the webhooks in the order of their ids, so that none waits for another in a circle.
+        self.results.sort_by_key(|result| (result.webhook_id, result.claimed.position));
+        let now = Timestamp::now();
+        let mut tx = self.app.db.begin().await?;
+        let mut audit = Vec::new();
+        for results in self.results.chunk_by(|one, next| one.webhook_id == next.webhook_id) {
+            audit.extend(write_results_of(&mut tx, results, now).await?);
+        }
+        // Last, because movements wait for it.
+        if !audit.is_empty() {
+            tx.append_to_audit_log(&audit).await?;
+        }
+        tx.commit().await?;
+        self.results.clear();
+        Ok(())
     }
 
     fn ended(&mut self, result: Result<AttemptResult, tokio::task::JoinError>) {
@@ -137,44 +160,30 @@ impl Dispatcher {
         if ended.await.is_err() {
             tracing::warn!("some messages to webhooks were under way; they will be sent again");
         }
-        let written = tokio::time::timeout(LAST_ANSWERS_WITHIN, async {
-            let mut tx = self.app.db.begin().await?;
-            write_results(&mut tx, &self.results, Timestamp::now()).await?;
-            tx.commit().await
-        });
-        let written = written.await;
+        let written = tokio::time::timeout(LAST_ANSWERS_WITHIN, self.write_results()).await;
         if let Err(error) = written.unwrap_or_else(|_| Err(errors::no_answer())) {
             tracing::warn!(%error, "what came of messages to webhooks could not be written; they will be sent again");
         }
     }
 }
 
-/// They are kept until this is committed, so that nothing is sent twice because the database was away for a moment.
-async fn write_results(tx: &mut Tx<'_>, results: &[AttemptResult], now: Timestamp) -> sqlx::Result<()> {
+/// Writes what came of messages to one webhook. The record of what that leads to is for the audit log.
+async fn write_results_of(tx: &mut Tx<'_>, results: &[AttemptResult], now: Timestamp) -> sqlx::Result<Option<Event>> {
+    let Some(first) = results.first() else { return Ok(None) };
+    // The webhook comes before its deliveries, as with everybody else who changes both.
+    let Some(webhook) = tx.lock_webhook(first.webhook_id).await? else { return Ok(None) };
+    let mut last_delivered_at = webhook.last_delivered_at;
+    if results.iter().any(|result| result.status == DeliveryStatus::Delivered) {
+        tx.note_delivered(webhook.id, now).await?;
+        last_delivered_at = Some(now);
+    }
+    let mut because = None;
     for result in results {
-        tx.record_attempt(result, now).await?;
+        // What another address has answered says nothing of this one.
+        let counts = tx.record_attempt(result).await? && result.url.as_ref() == Some(&webhook.url);
+        because = because.or(if counts { reason_to_disable(result, last_delivered_at) } else { None });
     }
-    let mut audit = Vec::new();
-    for result in results {
-        audit.extend(disable_if_useless(tx, result, now).await?);
-    }
-    if !audit.is_empty() {
-        tx.append_to_audit_log(&audit).await?;
-    }
-    Ok(())
-}
-
-/// Disables a webhook that wants nothing any more, or that has got nothing since a delivery began that is given up now.
-async fn disable_if_useless(tx: &mut Tx<'_>, result: &AttemptResult, now: Timestamp) -> sqlx::Result<Option<Event>> {
-    if result.status != DeliveryStatus::Failed {
-        return Ok(None);
-    }
-    let Some(webhook) = tx.lock_webhook(result.webhook_id).await? else { return Ok(None) };
-    let because = match result.answered {
-        Some(GONE) => DisabledBecause::Gone,
-        _ if webhook.last_delivered_at >= Some(result.claimed.created_at) => return Ok(None),
-        _ => DisabledBecause::Failing,
-    };
+    let Some(because) = because else { return Ok(None) };
     if !tx.disable_webhook(webhook.id, because, now).await? {
         return Ok(None);
     }
@@ -186,31 +195,50 @@ async fn disable_if_useless(tx: &mut Tx<'_>, result: &AttemptResult, now: Timest
     Ok(Some(Event::at(Action::WebhookChanged, now).on(webhook.id).detail(format!("disabled: {}", because.name()))))
 }
 
+/// A webhook is disabled that wants nothing any more, or that has got nothing since a delivery began that is given up now.
+fn reason_to_disable(result: &AttemptResult, last_delivered_at: Option<Timestamp>) -> Option<DisabledBecause> {
+    match result.status {
+        DeliveryStatus::Failed if result.answered == Some(GONE) => Some(DisabledBecause::Gone),
+        DeliveryStatus::Failed if last_delivered_at < Some(result.claimed.created_at) => Some(DisabledBecause::Failing),
+        DeliveryStatus::Failed | DeliveryStatus::Pending | DeliveryStatus::Delivered => None,
+    }
+}
+
 /// 410 (RFC 9110, section 15.5.11).
 const GONE: i32 = 410;
 
-/// Sends one event, to the webhook as it was a moment ago.
-async fn attempt(app: App, webhook: Webhook, claimed: ClaimedDelivery) -> AttemptResult {
+/// Sends one event, to the webhook as it is now.
+async fn attempt(app: App, webhook_id: Uuid, claimed: ClaimedDelivery) -> AttemptResult {
     let result = AttemptResult {
-        webhook_id: webhook.id,
+        webhook_id,
         claimed,
+        url: None,
         status: DeliveryStatus::Pending,
         next_attempt_at: None,
         answered: None,
         error: None,
     };
-    match outcome_of(&app, &webhook, claimed).await {
-        Ok(outcome) => after(result, outcome),
-        Err(error) => later(AttemptResult { error: Some(error), ..result }, None),
+    match send(&app, webhook_id, claimed).await {
+        Ok((url, outcome)) => after(AttemptResult { url: Some(url), ..result }, outcome),
+        // The receiver has not been asked, so it is not to blame.
+        Err(error) => {
+            let next_attempt_at = Some(Timestamp::now().plus(OWN_FAILURE_PAUSE));
+            AttemptResult { next_attempt_at, error: Some(error), ..result }
+        }
     }
 }
 
-async fn outcome_of(app: &App, webhook: &Webhook, claimed: ClaimedDelivery) -> Result<Outcome, String> {
+/// Where it was sent, and what came of it; or why the bank could not.
+async fn send(app: &App, webhook_id: Uuid, claimed: ClaimedDelivery) -> Result<(String, Outcome), String> {
+    let webhook = app.db.webhook(webhook_id).await.map_err(|error| error.to_string())?;
+    let webhook = webhook.filter(|webhook| webhook.disabled_at.is_none());
+    let webhook = webhook.ok_or_else(|| "the webhook is disabled".to_owned())?;
     let url = WebhookUrl::parse(&webhook.url).map_err(|error| error.to_string())?;
-    let secrets = webhooks::secrets_of(app, webhook.id).await.map_err(|error| error.to_string())?;
+    let secrets = webhooks::secrets_of(app, webhook_id).await.map_err(|error| error.to_string())?;
     let message = message_of(app, claimed.position).await.map_err(|error| error.to_string())?;
     let message = message.ok_or_else(|| "the event is not kept any more".to_owned())?;
-    Ok(app.webhook_sender.send(&url, &secrets, &message).await)
+    let outcome = app.webhook_sender.send(&url, &secrets, &message).await;
+    Ok((webhook.url, outcome))
 }
 
 async fn message_of(app: &App, position: i64) -> crate::api::http::error::Result<Option<Message>> {

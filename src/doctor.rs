@@ -216,7 +216,8 @@ async fn tags(tx: &mut Tx<'_>) -> sqlx::Result<[Finding; 2]> {
         found.add(&(it.account_number, it.sequence, it.transaction_id, it.key, it.value));
     })
     .await?;
-    if expected != found {
+    // While somebody's texts are being erased, the two go one after the other.
+    if expected != found && !tx.is_erasure_under_way().await? {
         found_by.blame("some are missing, too many or wrong");
     }
     Ok([owned, found_by])

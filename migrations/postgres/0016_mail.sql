@@ -38,6 +38,7 @@ create table mailed_links (
 
 create unique index mailed_links_by_token on mailed_links (token_hash);
 create index mailed_links_by_user on mailed_links (user_id, purpose, created_at);
+create index mailed_links_by_address on mailed_links (address, purpose, created_at);
 
 -- When somebody has shown that mail to the user's address reaches them. Null for not yet: movements and sign-ins are told to
 -- nobody whom they may not concern.

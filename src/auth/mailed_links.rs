@@ -13,7 +13,7 @@ use crate::timestamp::Timestamp;
 
 /// How long somebody has to show that mail to their address arrives.
 const VERIFICATION_LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
-/// Links of one kind that one person gets in an hour, whoever asks for them: mail is nobody's means to pester somebody.
+/// Links of one kind that one person, and one address, gets in an hour, whoever asks for them: mail is nobody's means to pester somebody.
 pub const MOST_IN_AN_HOUR: i64 = 3;
 const HOUR: Duration = Duration::from_secs(60 * 60);
 
@@ -26,7 +26,7 @@ pub async fn issue(
     mail: &StoredMail,
 ) -> Result<Option<LinkToken>, IssueError> {
     let now = Timestamp::now();
-    if tx.count_mailed_links(user.id, purpose, mail.id, now.minus(HOUR)).await? >= MOST_IN_AN_HOUR {
+    if tx.count_mailed_links(user.id, &user.email, purpose, mail.id, now.minus(HOUR)).await? >= MOST_IN_AN_HOUR {
         return Ok(None);
     }
     let lifetime = match purpose {

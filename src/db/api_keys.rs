@@ -253,6 +253,17 @@ impl Tx<'_> {
         .await)
     }
 
+    /// The user's keys that were made up to a moment, and not revoked.
+    pub async fn api_keys_made_before(&mut self, user_id: Uuid, moment: Timestamp) -> sqlx::Result<Vec<Uuid>> {
+        in_transaction!(self, conn => sqlx::query_scalar(
+            "select id from api_keys where user_id = $1 and revoked_at is null and created_at <= $2 order by id",
+        )
+        .bind(user_id)
+        .bind(moment)
+        .fetch_all(conn)
+        .await)
+    }
+
     /// Revokes the living keys of this user, or the one with this id, and names them.
     pub async fn revoke_api_keys(
         &mut self,

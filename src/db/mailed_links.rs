@@ -73,21 +73,24 @@ impl Tx<'_> {
         Ok(before == 0)
     }
 
-    /// How many links of this kind other mails than `mail_id` have brought the user since then.
+    /// How many links of this kind other mails than `mail_id` have brought the user, or whoever has the address, since then.
     pub async fn count_mailed_links(
         &mut self,
         user_id: Uuid,
+        address: &str,
         purpose: LinkPurpose,
         mail_id: Uuid,
         since: Timestamp,
     ) -> sqlx::Result<i64> {
         in_transaction!(self, conn => sqlx::query_scalar(
-            "select count(*) from mailed_links where user_id = $1 and purpose = $2 and created_at > $3 and id <> $4",
+            "select count(*) from mailed_links
+             where (user_id = $1 or address = $5) and purpose = $2 and created_at > $3 and id <> $4",
         )
         .bind(user_id)
         .bind(purpose)
         .bind(since)
         .bind(mail_id)
+        .bind(address)
         .fetch_one(conn)
         .await)
     }

@@ -89,6 +89,8 @@ pub struct ClaimedDelivery {
     /// This one among them.
     pub attempts: i32,
     pub created_at: Timestamp,
+    /// The end of the lease, by which the claim is known.
+    pub next_attempt_at: Timestamp,
 }
 
 /// What an attempt has led to.
@@ -96,6 +98,8 @@ pub struct ClaimedDelivery {
 pub struct AttemptResult {
     pub webhook_id: Uuid,
     pub claimed: ClaimedDelivery,
+    /// Where it was sent; None when it was not.
+    pub url: Option<String>,
     pub status: DeliveryStatus,
     /// When it is tried again, of a pending one.
     pub next_attempt_at: Option<Timestamp>,
@@ -437,7 +441,14 @@ impl Tx<'_> {
     /// Makes deliveries of the next events, of at most `most`. Whether there may be more. Another instance may have done it
     /// meanwhile; then it is left to that one.
     pub async fn feed_webhook(&mut self, webhook: &Webhook, most: i64, now: Timestamp) -> sqlx::Result<bool> {
-        let Some((last, count)) = self.events_behind(webhook.position, most).await? else { return Ok(false) };
+        // Read first: whatever is committed later stands behind it.
+        let head: i64 = in_transaction!(self, conn => sqlx::query_scalar(
+            "select position from event_head where id = 1",
+        )
+        .fetch_one(conn)
+        .await)?;
+        // A place without an event stands where nobody had listened.
+        let (last, count) = self.events_behind(webhook.position, most).await?.unwrap_or((head, 0));
         let is_ours = in_transaction!(self, conn => sqlx::query(
             "update webhooks set position = $3 where id = $1 and position = $2 and disabled_at is null",
         )
@@ -554,7 +565,8 @@ impl Tx<'_> {
              where webhook_id = $1 and next_attempt_at <= $2 and position in (
                  select position from webhook_deliveries
                  where webhook_id = $1 and next_attempt_at <= $2 order by next_attempt_at, position limit $4)
-             returning position, attempts, created_at",
+               and exists (select 1 from webhooks where id = $1 and disabled_at is null and deleted_at is null)
+             returning position, attempts, created_at, next_attempt_at",
         )
         .bind(webhook_id)
         .bind(now)
@@ -564,31 +576,38 @@ impl Tx<'_> {
         .await)
     }
 
-    /// Writes what an attempt has led to, unless the delivery has been taken by another one since.
-    pub async fn record_attempt(&mut self, result: &AttemptResult, now: Timestamp) -> sqlx::Result<()> {
-        in_transaction!(self, conn => sqlx::query(
-            "update webhook_deliveries set status = $4, next_attempt_at = $5, last_status = $6, last_error = $7
-             where webhook_id = $1 and position = $2 and status = 'pending' and ($4 = 'delivered' or attempts = $3)",
-        )
-        .bind(result.webhook_id)
-        .bind(result.claimed.position)
-        .bind(result.claimed.attempts)
-        .bind(result.status.name())
-        .bind(result.next_attempt_at)
-        .bind(result.answered)
-        .bind(&result.error)
-        .execute(&mut *conn)
-        .await
-        .map(|_| ()))?;
-        if result.status != DeliveryStatus::Delivered {
-            return Ok(());
-        }
+    /// Notes that something has arrived.
+    pub async fn note_delivered(&mut self, webhook_id: Uuid, now: Timestamp) -> sqlx::Result<()> {
         in_transaction!(self, conn => sqlx::query("update webhooks set last_delivered_at = $2 where id = $1")
-            .bind(result.webhook_id)
+            .bind(webhook_id)
             .bind(now)
             .execute(conn)
             .await
             .map(|_| ()))
+    }
+
+    /// Writes what an attempt has led to. False, and nothing is written, when the delivery has been taken by another one, or
+    /// asked for anew since; but what has arrived has arrived. One that could not be made, for a reason of the bank's own, does
+    /// not count.
+    pub async fn record_attempt(&mut self, result: &AttemptResult) -> sqlx::Result<bool> {
+        in_transaction!(self, conn => sqlx::query(
+            "update webhook_deliveries
+             set status = $4, next_attempt_at = $5, last_status = $6, last_error = $7,
+                 attempts = case when $8 then attempts else attempts - 1 end
+             where webhook_id = $1 and position = $2 and status = 'pending'
+               and ($4 = 'delivered' or next_attempt_at = $3)",
+        )
+        .bind(result.webhook_id)
+        .bind(result.claimed.position)
+        .bind(result.claimed.next_attempt_at)
+        .bind(result.status.name())
+        .bind(result.next_attempt_at)
+        .bind(result.answered)
+        .bind(&result.error)
+        .bind(result.url.is_some())
+        .execute(conn)
+        .await
+        .map(|done| done.rows_affected() == 1))
     }
 
     /// Has a delivery tried at once, and as often as a new one. False when there is none.
@@ -616,7 +635,8 @@ impl Tx<'_> {
         for (id, is_deleted) in webhooks {
             let deleted = in_transaction!(self, conn => sqlx::query(
                 "delete from webhook_deliveries
-                 where webhook_id = $1 and ($2 or position < (select min(position) from events))
+                 where webhook_id = $1 and ($2 or position < coalesce((select min(position) from events),
+                                                            (select h.position + 1 from event_head h where h.id = 1)))
                    and position < (select min(position) from webhook_deliveries where webhook_id = $1) + $3",
             )
             .bind(id)

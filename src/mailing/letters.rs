@@ -68,7 +68,8 @@ impl Writer {
             self.bank,
             token.verification_path(),
         );
-        self.letter(user, &user.email, "Confirm your address", &text)
+        // Whoever signs up chooses the name, and the address may be somebody else's: nobody writes to strangers by the bank.
+        self.signed(&user.email, "Confirm your address", &format!("Hello,\n\n{text}"))
     }
 
     /// `detail` is the address and the device, in words.
@@ -127,11 +128,11 @@ impl Writer {
     }
 
     fn letter(&self, user: &User, to: &str, subject: &'static str, text: &str) -> Letter {
-        let text = format!(
-            "Hello {},\n\n{text}\n\n-- \n{}\nNobody from the bank ever asks for your password.\n",
-            quoted(&user.name),
-            self.bank
-        );
+        self.signed(to, subject, &format!("Hello {},\n\n{text}", quoted(&user.name)))
+    }
+
+    fn signed(&self, to: &str, subject: &'static str, text: &str) -> Letter {
+        let text = format!("{text}\n\n-- \n{}\nNobody from the bank ever asks for your password.\n", self.bank);
         Letter { to: to.to_owned(), subject, text }
     }
 }

@@ -348,13 +348,15 @@ bank_tests! {
             ("limits_set", json!("overdraft 0.00, movement none, day 3.00, month none, count none")),
             ("own_limits_set", json!("movement none, day 2.00, month none, count none")),
         ] {
-            let found = auditor
-                .get(&format!("/audit?action={action}&account_number={}", ada.account))
-                .send()
-                .await
-                .expect_status(200);
-            assert_eq!(found.body["data"].as_array().map(Vec::len), Some(1), "{action}: {}", found.body);
-            assert_eq!(found.body["data"][0]["detail"], detail);
+            let path = format!("/audit?action={action}&account_number={}", ada.account);
+            let records = async || {
+                let found = auditor.get(&path).send().await.expect_status(200);
+                found.body["data"].as_array().expect("a list").clone()
+            };
+            // A look is written soon after.
+            eventually(&format!("{action} is on record"), async || !records().await.is_empty()).await;
+            let found = records().await;
+            assert_eq!((found.len(), &found[0]["detail"]), (1, &detail), "{action}: {found:?}");
         }
         // A refusal tells how the account stands, so it is on record, too.
         clerk.set_limits_of(&ada.account, json!({"overdraft": "5"})).await.expect_status(200);

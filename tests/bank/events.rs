@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -420,12 +422,16 @@ async fn events_outlive_kill_9(kind: Kind) {
     let token = tokens["access_token"].as_str().expect("a token").to_owned();
     let deposit = json!({"account_number": account, "amount": "1"});
     for _ in 0..4 {
+        let answered = AtomicUsize::new(0);
         let kill = async {
-            tokio::time::sleep(Duration::from_millis(120)).await;
+            eventually("some are booked", async || answered.load(Relaxed) >= 8).await;
             server.signal(Signal::KILL);
         };
-        let book =
-            join_all((0..8).map(|_| async { while post(server.url("/deposit"), &token, &deposit).await.is_ok() {} }));
+        let book = join_all((0..8).map(|_| async {
+            while post(server.url("/deposit"), &token, &deposit).await.is_ok() {
+                answered.fetch_add(1, Relaxed);
+            }
+        }));
         tokio::join!(kill, book);
         server.process.wait().expect("it ends");
         server = Server::start(directory.path(), &arguments);

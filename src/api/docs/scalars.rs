@@ -23,6 +23,7 @@ use crate::text::{
     Reference, UserSearch,
 };
 use crate::timestamp::{DayOrMoment, Timestamp};
+use crate::webhooks::destinations::WebhookUrl;
 
 /// What references to schemas begin with.
 pub const REFERENCE: &str = "#/components/schemas/";
@@ -67,6 +68,7 @@ pub fn inline(document: OpenApi, maximum_major_units: i64) -> Value {
         Reference,
         Timestamp,
         UserSearch,
+        WebhookUrl,
         WholeUnits,
         ZipFile,
     ]);

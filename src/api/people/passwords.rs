@@ -244,10 +244,7 @@ pub async fn confirm_reset(
     tx.delete_pending_second_factor_of(user_id).await?;
     let ended = tx.end_sessions_of(user_id, None, now).await?;
     tx.append_to_audit_log(&[context.event(Action::PasswordReset).by(user_id).on(user_id)]).await?;
-    let revoked = match user.email_verified_at {
-        None if is_mailed => take_over(&context, &mut tx, &user, now).await?,
-        _ => Vec::new(),
-    };
+    let revoked = if is_mailed { take_over(&context, &mut tx, &user, now).await? } else { Vec::new() };
     app.send(&mut tx, NewMail::to_user(MailKind::PasswordChanged, user_id)).await?;
     tx.commit().await?;
     app.auth.ended_sessions.add(ended, now);
@@ -255,12 +252,18 @@ pub async fn confirm_reset(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Whoever reads the mail of an address has it now. Until then anybody may have signed up with it, and wait with a key for
-/// what its owner pays in. Returns the keys that were revoked.
+/// Whoever reads the mail of an address has it now. Before it was verified anybody may have signed up with it, and wait with a
+/// key for what its owner pays in. Returns the keys that were revoked.
 async fn take_over(context: &RequestContext, tx: &mut Tx<'_>, user: &User, now: Timestamp) -> Result<Vec<Uuid>> {
-    mark_verified(context, tx, user, now).await?;
+    if user.email_verified_at.is_none() {
+        mark_verified(context, tx, user, now).await?;
+    }
     let event = || context.event(Action::ApiKeyRevoked).by(user.id).detail("before the address was verified");
-    Ok(api_keys::revoke(tx, user.id, None, event).await?)
+    let mut revoked = Vec::new();
+    for id in tx.api_keys_made_before(user.id, user.email_verified_at.unwrap_or(now)).await? {
+        revoked.extend(api_keys::revoke(tx, user.id, Some(id), event).await?);
+    }
+    Ok(revoked)
 }
 
 fn link_not_found() -> Error {

@@ -67,7 +67,7 @@ pub struct DeliveryBody {
     next_attempt_at: Option<Timestamp>,
     last_attempt_at: Option<Timestamp>,
     /// The status that the receiver has answered with last; null when there was no answer.
-    #[schema(minimum = 100, maximum = 599, example = 204)]
+    #[schema(minimum = 100, maximum = 999, example = 204)]
     last_status: Option<i32>,
     /// What went wrong last; null when nothing did.
     #[schema(example = "answered 503 Service Unavailable")]
@@ -81,7 +81,7 @@ pub struct WebhookTest {
     /// Whether the receiver has answered with a 2xx.
     delivered: bool,
     /// The status of the answer; null when there was none.
-    #[schema(minimum = 100, maximum = 599, example = 204)]
+    #[schema(minimum = 100, maximum = 999, example = 204)]
     status: Option<u16>,
     /// What went wrong; null when it is delivered.
     error: Option<String>,
@@ -180,9 +180,10 @@ pub async fn retry(
         let detail = "There is no delivery of this event; GET /webhooks/{id}/deliveries lists them.";
         Error::not_found(ProblemCode::DeliveryNotFound, detail)
     };
+    let position = app.db.event_position(event_id).await?;
     let mut tx = app.db.begin().await?;
     refuse_disabled(tx.lock_webhook(id).await?.ok_or_else(not_found)?)?;
-    let position = app.db.event_position(event_id).await?.ok_or_else(no_delivery)?;
+    let position = position.ok_or_else(no_delivery)?;
     if !tx.retry_delivery(id, position, Timestamp::now()).await? {
         return Err(no_delivery());
     }

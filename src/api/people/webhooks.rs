@@ -23,7 +23,6 @@ use crate::books::audit_event::Action;
 use crate::books::bank_event::{EventKind, EventKinds};
 use crate::db::Tx;
 use crate::db::webhooks::{DisabledBecause, StoredWebhookSecret, Webhook, WebhookTerms};
-use crate::listening::LISTENING_FOR;
 use crate::problem_code::ProblemCode;
 use crate::text::Description;
 use crate::timestamp::Timestamp;
@@ -68,7 +67,8 @@ pub struct UpdateWebhookRequest {
     #[serde(default, deserialize_with = "fields::present")]
     #[schema(value_type = Option<String>)]
     description: Option<Option<Description>>,
-    /// Whether events are sent.
+    /// `enabled` has events sent, `disabled` ends that.
+    #[schema(value_type = Option<String>, pattern = "^(enabled|disabled)$", example = "disabled")]
     status: Option<WebhookStatus>,
 }
 
@@ -97,7 +97,7 @@ pub struct WebhookBody {
     status: WebhookStatus,
     /// Why it is disabled: `by_admin`; `gone`, it has answered 410; `failing`, a delivery has failed ten times over more than
     /// three days, and none has succeeded meanwhile. Null while it is not.
-    #[schema(value_type = Option<String>, example = json!(null))]
+    #[schema(value_type = Option<String>, example = "gone")]
     disabled_because: Option<DisabledBecause>,
     /// Since when it is disabled; null while it is not.
     disabled_at: Option<Timestamp>,
@@ -162,10 +162,9 @@ pub async fn create(
     };
     let (id, now) = (Uuid::now_v7(), Timestamp::now());
     let was_listening = app.listening.is_wanted(now);
+    // By itself, because movements wait for the place where events go.
+    app.listen(now).await?;
     let mut tx = app.db.begin().await?;
-    let until = now.plus(LISTENING_FOR);
-    // First, because it locks the place from which on the webhook gets events.
-    tx.listen(until, now).await?;
     if tx.count_webhooks().await? >= MAX_WEBHOOKS {
         return Err(too_many());
     }
@@ -173,7 +172,6 @@ pub async fn create(
     let secret = add_secret(&app, &mut tx, id, now).await?;
     tx.append_to_audit_log(&[context.event(Action::WebhookCreated).on(id).detail(terms.in_words())]).await?;
     tx.commit().await?;
-    app.listening.set_until(until);
     if !was_listening {
         // Until every instance writes events, so that none is missing behind the answer.
         tokio::time::sleep(HEARD_WITHIN).await;
@@ -260,8 +258,10 @@ pub async fn update(
         check(&app, url)?;
     }
     let now = Timestamp::now();
+    if request.status == Some(WebhookStatus::Enabled) {
+        app.listen(now).await?;
+    }
     let mut tx = app.db.begin().await?;
-    tx.listen(now.plus(LISTENING_FOR), now).await?;
     let webhook = tx.lock_webhook(id).await?.ok_or_else(not_found)?;
     let terms = WebhookTerms {
         url: request.url.map_or_else(|| webhook.url.clone(), |url| url.as_str().to_owned()),
@@ -378,7 +378,9 @@ pub async fn secrets_of(app: &App, webhook_id: Uuid) -> Result<Vec<WebhookSecret
         let bytes = app.auth.factor_keys.open::<SECRET_BYTES>(stored.id, &stored.secret);
         bytes.and_then(|bytes| WebhookSecret::from_bytes(bytes).ok()).ok_or_else(|| unreadable(webhook_id))
     };
-    stored.into_iter().map(open).collect()
+    let secrets: Vec<_> = stored.into_iter().map(open).collect::<Result<_>>()?;
+    // It was deleted a moment ago: nothing goes out unsigned.
+    if secrets.is_empty() { Err(not_found()) } else { Ok(secrets) }
 }
 
 fn unreadable(webhook_id: Uuid) -> Error {

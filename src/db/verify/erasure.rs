@@ -13,6 +13,15 @@ macro_rules! left {
 }
 
 impl Tx<'_> {
+    /// Whether the texts of somebody who was erased are not all gone yet.
+    pub async fn is_erasure_under_way(&mut self) -> sqlx::Result<bool> {
+        in_snapshot!(self, conn => sqlx::query_scalar(
+            "select exists (select 1 from users where erased_at is not null and texts_erased_at is null)",
+        )
+        .fetch_one(conn)
+        .await)
+    }
+
     /// The users of whom the audit log says that they were erased, as it names them.
     pub async fn visit_records_of_erasures(&mut self, mut visit: impl FnMut(String)) -> sqlx::Result<()> {
         in_snapshot!(self, conn => drain(
