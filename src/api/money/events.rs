@@ -111,9 +111,10 @@ pub struct EventBody {
     approval: Option<ApprovalBody>,
 }
 
-/// What a webhook gets, by the Standard Webhooks specification: an event, with its kind and its time outside, too.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct WebhookMessage {
+/// What a webhook gets, by the Standard Webhooks specification: an event, with its kind and its time outside, too. Described in
+/// `api/docs/openapi.rs`.
+#[derive(Debug, Serialize)]
+struct WebhookMessage {
     #[serde(rename = "type")]
     kind: EventKind,
     /// When it happened.
