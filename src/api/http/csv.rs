@@ -1,10 +1,9 @@
 //! CSV (RFC 4180) that spreadsheets can open, with texts that they do not run as formulas.
 
-use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE as CONTENT_TYPE_HEADER};
-use axum::http::{HeaderMap, HeaderValue};
+use axum::http::HeaderMap;
 
+use crate::api::http::attachment;
 use crate::api::http::error::{Error, Result};
-use crate::timestamp::Timestamp;
 
 /// U+FEFF in UTF-8.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
@@ -13,13 +12,7 @@ pub const CONTENT_TYPE: &str = "text/csv; charset=utf-8; header=present";
 
 /// The headers of a file that a browser saves as `name-2026-01-31.csv`.
 pub fn file_headers(name: &str) -> HeaderMap {
-    let day: String = Timestamp::now().to_string().chars().take_while(|c| *c != 'T').collect();
-    let mut headers = HeaderMap::new();
-    headers.insert(CONTENT_TYPE_HEADER, HeaderValue::from_static(CONTENT_TYPE));
-    if let Ok(disposition) = HeaderValue::from_str(&format!("attachment; filename=\"{name}-{day}.csv\"")) {
-        headers.insert(CONTENT_DISPOSITION, disposition);
-    }
-    headers
+    attachment::headers(CONTENT_TYPE, &format!("{name}-{}.csv", attachment::today()))
 }
 
 /// The names of the columns, behind a byte order mark: without one Excel takes the file for one in the code page of its

@@ -2,6 +2,7 @@
 //! each answer.
 
 pub mod archive;
+pub mod attachment;
 pub mod bank_address;
 pub mod caller;
 pub mod context;

@@ -11,7 +11,7 @@ mod json;
 use std::time::Duration;
 
 use axum::extract::State;
-use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
+use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, HeaderValue};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
@@ -23,6 +23,7 @@ use self::encoder::{Encoder, Format};
 use crate::account_number::AccountNumber;
 use crate::api::App;
 use crate::api::http::HANDLER_TIMEOUT;
+use crate::api::http::attachment;
 use crate::api::http::caller::Caller;
 use crate::api::http::context::RequestContext;
 use crate::api::http::error::{Error, Result};
@@ -274,13 +275,11 @@ impl Writing {
     }
 
     fn headers(&self) -> HeaderMap {
-        let mut headers = HeaderMap::new();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static(self.encoder.content_type()));
-        if let Some(extension) = self.encoder.extension() {
-            let disposition = format!("attachment; filename=\"{}.{extension}\"", self.heading.file_name());
-            headers.extend(HeaderValue::from_str(&disposition).ok().map(|value| (CONTENT_DISPOSITION, value)));
+        let content_type = self.encoder.content_type();
+        match self.encoder.extension() {
+            Some(extension) => attachment::headers(content_type, &format!("{}.{extension}", self.heading.file_name())),
+            None => HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(content_type))]),
         }
-        headers
     }
 
     async fn write_page(&mut self) -> Result<Vec<u8>> {

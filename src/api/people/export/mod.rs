@@ -4,14 +4,13 @@ mod files;
 mod records;
 
 use axum::extract::State;
-use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
-use axum::http::{HeaderMap, HeaderValue};
 use axum::response::{IntoResponse, Response};
 
 use self::files::{File, Person, Place};
 use crate::api::App;
 use crate::api::http::HANDLER_TIMEOUT;
 use crate::api::http::archive::{Archive, ZipFile};
+use crate::api::http::attachment;
 use crate::api::http::caller::{Caller, Proven};
 use crate::api::http::context::RequestContext;
 use crate::api::http::error::Result;
@@ -56,16 +55,8 @@ pub async fn download(
     let mut writing = Writing::begin(&app, under_way, user).await?;
     // What fails at once is answered with a problem, not with a broken connection.
     let first = writing.next_piece().await?;
-    Ok((headers(), pieces::body(first, writing, &context)).into_response())
-}
-
-fn headers() -> HeaderMap {
-    let day: String = Timestamp::now().to_string().chars().take_while(|c| *c != 'T').collect();
-    let mut headers = HeaderMap::new();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/zip"));
-    let disposition = HeaderValue::from_str(&format!("attachment; filename=\"coffer-export-{day}.zip\""));
-    headers.extend(disposition.ok().map(|disposition| (CONTENT_DISPOSITION, disposition)));
-    headers
+    let headers = attachment::headers("application/zip", &format!("coffer-export-{}.zip", attachment::today()));
+    Ok((headers, pieces::body(first, writing, &context)).into_response())
 }
 
 /// An archive that is being written. It has a page of one file in memory, and the accounts, whose number is limited.
