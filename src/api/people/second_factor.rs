@@ -387,16 +387,12 @@ async fn use_code(app: &App, tx: &mut Tx<'_>, user_id: Uuid, factor: &SecondFact
     }
 }
 
-/// Encrypts with the key that all instances have agreed on. One that does not have it must not lock the user out.
-async fn seal(
-    app: &App,
-    tx: &mut Tx<'_>,
-    user_id: Uuid,
-    secret: &[u8; second_factor::SECRET_BYTES],
-) -> Result<Vec<u8>> {
+/// Encrypts with the key that all instances have agreed on. One that does not have it must store nothing that the others cannot
+/// read. `owner` is whom or what the secret belongs to.
+pub async fn seal(app: &App, tx: &mut Tx<'_>, owner: Uuid, secret: &[u8]) -> Result<Vec<u8>> {
     let keys = &app.auth.factor_keys;
     let key_id = tx.lock_second_factor_key(keys.current_id()).await?;
-    let sealed = keys.seal(key_id, user_id, secret);
+    let sealed = keys.seal(key_id, owner, secret);
     sealed.map_err(|_| Error::Internal("this instance lacks the COFFER_SECOND_FACTOR_KEY of the others".to_owned()))
 }
 

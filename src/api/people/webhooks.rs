@@ -18,7 +18,7 @@ use crate::api::http::error::{Error, Result};
 use crate::api::http::extract::{Json, PathParam};
 use crate::api::http::fields::{self, WebhookId};
 use crate::api::money::events::HEARD_WITHIN;
-use crate::api::people::proof;
+use crate::api::people::{proof, second_factor};
 use crate::books::audit_event::Action;
 use crate::books::bank_event::{EventKind, EventKinds};
 use crate::db::Tx;
@@ -357,15 +357,11 @@ pub async fn rotate_secret(
     Ok(Json(NewWebhookBody { webhook: find(&app, id).await?.into(), secret: secret.symmetric_key() }))
 }
 
-/// Encrypts with the key that all instances have agreed on.
+/// Another secret, which signs from now on.
 async fn add_secret(app: &App, tx: &mut Tx<'_>, webhook_id: Uuid, now: Timestamp) -> Result<WebhookSecret> {
     let secret = WebhookSecret::generate().map_err(|error| Error::Internal(error.to_string()))?;
-    let keys = &app.auth.factor_keys;
-    let key_id = tx.lock_second_factor_key(keys.current_id()).await?;
     let id = Uuid::now_v7();
-    let sealed = keys
-        .seal(key_id, id, secret.as_bytes())
-        .map_err(|_| Error::Internal("this instance lacks the COFFER_SECOND_FACTOR_KEY of the others".to_owned()))?;
+    let sealed = second_factor::seal(app, tx, id, secret.as_bytes()).await?;
     let stored = StoredWebhookSecret { id, webhook_id, secret: sealed };
     tx.add_webhook_secret(&stored, secret.public_key(), now.plus(OVERLAP), now).await?;
     Ok(secret)
