@@ -93,7 +93,7 @@ pub fn complete(mut document: OpenApi, maximum_major_units: i64) -> Value {
     document
 }
 
-/// What the bank sends by itself.
+/// The requests that the bank makes to the URLs of webhooks.
 fn webhooks() -> Value {
     let header = |name: &str, description: &str, example: &str| {
         json!({"name": name, "in": "header", "required": true, "description": description,

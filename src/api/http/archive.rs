@@ -22,7 +22,7 @@ pub struct Archive {
     written: Written,
 }
 
-/// What the archive has come to since it was last taken.
+/// The bytes of the archive that nobody has taken yet.
 #[derive(Clone, Default)]
 struct Written(Arc<Mutex<Vec<u8>>>);
 
@@ -41,7 +41,7 @@ impl Archive {
         self.zip.write_all(bytes).map_err(failed)
     }
 
-    /// What is ready to be sent. It may be nothing: the compressor keeps some back.
+    /// Takes the bytes that are ready to be sent. There may be none, because the compressor keeps some back.
     pub fn take(&mut self) -> Vec<u8> {
         self.written.take()
     }

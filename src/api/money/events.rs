@@ -111,7 +111,7 @@ pub struct EventBody {
     approval: Option<ApprovalBody>,
 }
 
-/// What a webhook gets, by the Standard Webhooks specification: an event, with its kind and its time outside, too. Described in
+/// The body of a message to a webhook, as the Standard Webhooks specification has it. The OpenAPI document describes it in
 /// `api/docs/openapi.rs`.
 #[derive(Debug, Serialize)]
 struct WebhookMessage {

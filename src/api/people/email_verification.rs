@@ -32,7 +32,7 @@ pub struct VerifyEmailRequest {
     token: SecretString,
 }
 
-/// What was asked for comes by mail.
+/// The answer to whoever has asked for a link: it comes by mail.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct MailOnItsWay {
     /// Always `on_its_way`.

@@ -202,7 +202,7 @@ pub async fn request_reset(
 /// Set a password by a link
 ///
 /// The link counts once. Ends every session; the second factor stays, and a sign-in asks for it. By a link that was mailed the
-/// address is verified; if it was not before, API keys are revoked, because somebody else may have created them.
+/// address is verified, and the API keys are revoked that were created before it was, because somebody else may have done so.
 #[utoipa::path(
     post,
     path = "/password_reset/confirm",

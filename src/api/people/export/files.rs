@@ -120,7 +120,7 @@ impl File {
         matches!(self, Self::Readme | Self::Profile | Self::SecondFactor)
     }
 
-    /// What stands before a row, of which so many are written.
+    /// The text between the rows: it comes before each, and `rows` are written already.
     pub fn before_row(self, rows: u64) -> &'static [u8] {
         match rows {
             _ if self.is_single() => b"",
