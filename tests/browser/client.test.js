@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { Coffer, NetworkError, ProblemError, SignedOutError, newIdempotencyKey } from '../../web/api/coffer.js';
 import { APPROVAL_ABOVE, Bank, PASSWORD, freshEmail } from './bank.js';
+import { until } from './until.js';
 
 describe('the client', () => {
   let bank;
@@ -53,24 +54,20 @@ describe('the client', () => {
       },
       { signal: stop.signal, type: 'transaction.posted' },
     );
-    const until = async (count) => {
-      while (amounts.length < count) await new Promise((resolve) => setTimeout(resolve, 20));
-    };
     // Once the stream has begun, which its first event shows.
-    while (!amounts.length) {
+    await until(async () => {
       await deposit('1');
-      await new Promise((resolve) => setTimeout(resolve, 200));
-    }
-    const known = amounts.length;
+      return amounts.length > 0;
+    }, 'an event of the stream');
     await own.stop();
     await own.start();
     await deposit('2');
-    await until(known + 1);
-    assert.equal(amounts[known], '2.00');
+    await until(() => amounts.includes('2.00'), 'the event of the second deposit');
     stop.abort();
     await watching;
     const { data } = await coffer.events({ type: 'transaction.posted', limit: 100 });
-    assert.equal(data.at(-1).transaction.amount, '2.00');
+    const booked = data.map((event) => event.transaction.amount);
+    assert.deepEqual(amounts, booked.slice(-amounts.length));
   });
 
   test('signs up, signs in, moves money and signs out', async () => {

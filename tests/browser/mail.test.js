@@ -5,6 +5,7 @@ import { after, before, describe, test } from 'node:test';
 import { Bank } from './bank.js';
 import { look } from './look.js';
 import { PostOffice } from './post_office.js';
+import { until } from './until.js';
 import { Visitor, openBrowser } from './visitor.js';
 
 const NEW_PASSWORD = 'nanoseconds of copper wire';
@@ -95,10 +96,7 @@ describe('mail', () => {
     await visitor.text('You get a mail about each movement of more than $49.99, once your address is confirmed.');
     const body = { account_number: ada.number, amount: '50' };
     await bank.call('POST', '/deposit', { token: await bank.token(ada.email), body });
-    for (let tries = 0; !post.mails.some(({ text }) => text.includes('50.00 USD')); tries++) {
-      assert.ok(tries < 100, 'no mail');
-      await new Promise((go) => setTimeout(go, 100));
-    }
+    await until(() => post.mails.some(({ text }) => text.includes('50.00 USD')), 'a mail about the deposit');
     await visitor.leave();
   });
 });

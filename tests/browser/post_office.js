@@ -3,6 +3,7 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
+import { until } from './until.js';
 
 const SCRIPT = new URL('../bank/smtp_server.py', import.meta.url).pathname;
 /** Debian's Python has Debian's packages, whatever else is on the PATH. */
@@ -34,12 +35,9 @@ export class PostOffice {
 
   /** Waits for the newest mail to an address about this, and returns what its link has behind the address of the bank. */
   async link(to, subject) {
-    for (let tries = 0; tries < 100; tries++) {
-      const mail = this.mails.findLast((each) => each.to[0] === to && each.subject === subject);
-      if (mail) return /#\/\S+/.exec(mail.text)[0];
-      await new Promise((go) => setTimeout(go, 100));
-    }
-    throw new Error(`no mail about ${subject} to ${to}`);
+    const sought = (each) => each.to[0] === to && each.subject === subject;
+    const mail = await until(() => this.mails.findLast(sought), `a mail about ${subject} to ${to}`);
+    return /#\/\S+/.exec(mail.text)[0];
   }
 
   close() {

@@ -6,6 +6,7 @@ import { createServer } from 'node:http';
 import { after, before, describe, test } from 'node:test';
 import { Bank, freshEmail } from './bank.js';
 import { look } from './look.js';
+import { until } from './until.js';
 import { Visitor, openBrowser } from './visitor.js';
 
 describe('a webhook', () => {
@@ -58,7 +59,7 @@ describe('a webhook', () => {
     await admin.heading('Webhook');
     await admin.text('transaction.posted, account.frozen');
     await bank.call('POST', '/deposit', { token: ada.token, body: { account_number: ada.number, amount: '1' } });
-    await until(() => arrived > 0);
+    await until(() => arrived > 0, 'a delivery');
     await page.reload();
     await rows().first().waitFor();
     await admin.text(/delivered/);
@@ -79,13 +80,13 @@ describe('a webhook', () => {
     const before = arrived;
     await page.getByRole('button', { name: 'Send again: transaction.posted' }).first().click();
     await admin.text('It is sent again.');
-    await until(() => arrived > before);
+    await until(() => arrived > before, 'the delivery again');
     await page.getByRole('button', { name: 'Send events again' }).click();
     const asked = dialog('Send events again');
     await asked.getByLabel('Since').fill('2026-01-01T00:00');
     await asked.getByRole('button', { name: 'Send again' }).click();
     await admin.text(/(is|are) sent again/);
-    await until(() => arrived > before + 1);
+    await until(() => arrived > before + 1, 'the events again');
   });
 
   test('is disabled, enabled, and deleted', async () => {
@@ -102,10 +103,4 @@ describe('a webhook', () => {
     await dialog('Delete the webhook?').getByRole('button', { name: 'Delete' }).click();
     await admin.text('No webhooks');
   });
-
-  /** Waits for what happens outside the page. */
-  async function until(holds) {
-    for (let round = 0; round < 200 && !holds(); round += 1) await new Promise((later) => setTimeout(later, 50));
-    if (!holds()) throw new Error('it never came to this');
-  }
 });
