@@ -42,6 +42,7 @@ mod units;
 pub mod user_notes;
 pub mod users;
 pub mod verify;
+pub mod webhook_deliveries;
 pub mod webhooks;
 
 use std::path::{Path, PathBuf};
