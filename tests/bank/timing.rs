@@ -12,7 +12,7 @@ use crate::post_office::PostOffice;
 const TRIES: usize = 1_000;
 const CUSTOMERS: usize = 100;
 /// Refusals of each kind: fewer, because each takes 300 ms by design.
-const REFUSALS: usize = 400;
+const REFUSALS: usize = 200;
 /// Of those whose tries are used up: few, because each gets one back every 30 seconds, which is then used up again.
 const REFUSED_CUSTOMERS: usize = 10;
 /// Requests for links of each kind: each takes 100 ms by design.
