@@ -1,10 +1,12 @@
 //! Access tokens: JWTs that say who is calling, for fifteen minutes.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use quick_cache::sync::Cache;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -27,6 +29,8 @@ const AUDIENCE: &str = "coffer";
 pub const RECENT: Duration = Duration::from_secs(5 * 60);
 /// How long a token counts after it has expired: clocks of two instances may differ by this much.
 const LEEWAY: Duration = Duration::from_secs(5);
+/// Tokens whose signature is not checked again, of some 700 bytes each: a client sends the same one many times.
+const MAX_REMEMBERED: usize = 4_096;
 
 /// The claims of an access token.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -125,6 +129,8 @@ pub struct AccessTokens {
     /// The current secret and, while tokens of it still run, the one before.
     decoding: Vec<DecodingKey>,
     validation: Validation,
+    /// Tokens that are ours, whole, with what they claim. Whether one still counts is asked each time.
+    ours: Cache<Box<str>, Arc<Claims>>,
 }
 
 impl AccessTokens {
@@ -146,6 +152,7 @@ impl AccessTokens {
             encoding: EncodingKey::from_secret(secrets.current.expose_secret().as_bytes()),
             decoding,
             validation,
+            ours: Cache::new(MAX_REMEMBERED),
         }
     }
 
@@ -168,13 +175,20 @@ impl AccessTokens {
     }
 
     /// The claims of a token that we made, for us, and that counts at `now`. None for any other, whatever is wrong.
-    pub fn verify(&self, token: &str, now: Timestamp) -> Option<Claims> {
+    pub fn verify(&self, token: &str, now: Timestamp) -> Option<Arc<Claims>> {
+        let claims = self.ours.get(token).or_else(|| self.decode(token))?;
+        Some(claims).filter(|claims| claims.counts_at(now))
+    }
+
+    /// The claims of a token that we made, for us, at whatever time.
+    fn decode(&self, token: &str) -> Option<Arc<Claims>> {
         if !token.starts_with(&self.encoded_header) {
             return None;
         }
         let decode = |key| jsonwebtoken::decode::<Claims>(token, key, &self.validation).ok();
-        let token = self.decoding.iter().find_map(decode)?;
-        Some(token.claims).filter(|claims| claims.counts_at(now))
+        let claims = Arc::new(self.decoding.iter().find_map(decode)?.claims);
+        self.ours.insert(token.into(), Arc::clone(&claims));
+        Some(claims)
     }
 }
 
