@@ -4,6 +4,7 @@ use axum::http::StatusCode;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::get;
 use axum::{Extension, Router};
+use tower::ServiceBuilder;
 use tower::util::option_layer;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::timeout::TimeoutLayer;
@@ -25,10 +26,16 @@ use super::people::{
 use crate::api_key::Scope;
 use crate::webhooks::sender;
 
-/// The whole service. Innermost first: routes, timeouts, waiting for another answer, panics, what every handler's answer
-/// gets, cross-origin calls, what every answer gets.
+/// The whole service. Outermost first: what every answer gets, cross-origin calls, what every handler's answer gets, panics,
+/// waiting for another answer, timeouts, routes.
 pub fn router(app: App) -> Router {
-    let cors = app.origins.layer();
+    // One layer of several: the router boxes each that it is given, for every request.
+    let around = ServiceBuilder::new()
+        .layer(from_fn_with_state(app.clone(), middleware::seal))
+        .layer(option_layer(app.origins.layer()))
+        .layer(from_fn_with_state(app.clone(), middleware::finish))
+        .layer(CatchPanicLayer::custom(middleware::answer_panic))
+        .layer(from_fn_with_state(app.clone(), waiting::wait_for_change));
     let (routes, document) = documented_routes().split_for_parts();
     routes
         .merge(openapi::routes(&openapi::complete(document, app.maximum_major_units)))
@@ -36,11 +43,7 @@ pub fn router(app: App) -> Router {
         .route("/", get(web_app::index))
         .route("/web/{*path}", get(web_app::file))
         .fallback(|| async { StatusCode::NOT_FOUND })
-        .layer(from_fn_with_state(app.clone(), waiting::wait_for_change))
-        .layer(CatchPanicLayer::custom(middleware::answer_panic))
-        .layer(from_fn_with_state(app.clone(), middleware::finish))
-        .layer(option_layer(cors))
-        .layer(from_fn_with_state(app.clone(), middleware::seal))
+        .layer(around)
         .with_state(app)
 }
 
