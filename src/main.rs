@@ -5,6 +5,8 @@ mod cli;
 
 use std::process::ExitCode;
 
+use clap::CommandFactory;
+
 use crate::cli::output::complain;
 use crate::cli::{Cli, environment, run};
 
@@ -13,7 +15,7 @@ use crate::cli::{Cli, environment, run};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    if let Err(error) = environment::load_file() {
+    if let Err(error) = environment::load(&Cli::command()) {
         complain(format_args!("coffer: {error}"));
         return ExitCode::FAILURE;
     }

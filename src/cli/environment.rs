@@ -1,4 +1,4 @@
-//! Settings from the environment and from a file `.env`, made ready for clap.
+//! Settings from the environment, from a file `.env` and from files with a secret each, made ready for clap.
 
 use std::collections::BTreeMap;
 use std::env;
@@ -9,38 +9,79 @@ use clap::builder::Resettable;
 
 const FILE: &str = ".env";
 const PREFIX: &str = "COFFER_";
+/// Ends the name of a variable that says in which file a secret stands, as images of databases have it.
+const IN_FILE: &str = "_FILE";
 /// How alike two names must be for one to be meant by the other, of 1.
 const ALIKE: f64 = 0.85;
 
-/// Reads `.env` in the current directory. What is set in the environment already stays as it is; what is set to nothing
-/// counts as not set.
-pub fn load_file() -> Result<(), String> {
+/// Reads `.env` in the current directory, then the secrets that stand in files of their own. What is set in the environment
+/// already stays as it is; what is set to nothing counts as not set.
+pub fn load(command: &clap::Command) -> Result<(), String> {
+    let mut settings = read_file()?;
+    read_secrets(command, &mut settings)?;
+    let lines: String = settings.iter().map(|(name, value)| format!("{name}={}\n", quoted(value))).collect();
+    // Only dotenvy sets variables here: to do so is unsafe once there are threads.
+    dotenvy::from_read_override(lines.as_bytes()).map_err(|error| explain(&error, ""))
+}
+
+/// What `.env` sets and the environment does not.
+fn read_file() -> Result<BTreeMap<String, String>, String> {
+    let mut settings = BTreeMap::new();
     let text = match std::fs::read_to_string(FILE) {
         Ok(text) => text,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(settings),
         Err(error) => return Err(format!("{FILE} cannot be read: {error}")),
     };
     let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
-    let mut settings = BTreeMap::new();
     for setting in dotenvy::from_read_iter(text.as_bytes()) {
         let (name, value) = setting.map_err(|error| explain(&error, text))?;
         if !value.trim().is_empty() && is_unset(&name) {
             settings.entry(name).or_insert(value);
         }
     }
-    let lines: String = settings.iter().map(|(name, value)| format!("{name}={}\n", quoted(value))).collect();
-    // Only dotenvy sets variables here: to do so is unsafe once there are threads.
-    dotenvy::from_read_override(lines.as_bytes()).map_err(|error| explain(&error, ""))
+    Ok(settings)
+}
+
+/// Each secret may stand in a file of its own, which the variable with `_FILE` behind its name names: so containers and
+/// service managers hand them over.
+fn read_secrets(command: &clap::Command, settings: &mut BTreeMap<String, String>) -> Result<(), String> {
+    for name in secrets(command) {
+        let pointer = format!("{name}{IN_FILE}");
+        let in_file = settings.remove(&pointer);
+        let (is_given, file) = match env::var(&pointer).ok().filter(|file| !file.trim().is_empty()) {
+            Some(file) => (!is_unset(name), file),
+            // The environment wins over `.env`.
+            None if !is_unset(name) => continue,
+            None => (settings.contains_key(name), in_file.unwrap_or_default()),
+        };
+        if file.is_empty() {
+            continue;
+        }
+        if is_given {
+            return Err(format!("{name} and {pointer} are both set: leave one of them out"));
+        }
+        let secret =
+            std::fs::read_to_string(&file).map_err(|error| format!("{pointer}: {file} cannot be read: {error}"))?;
+        let secret = secret.trim_end_matches(['\r', '\n']);
+        if secret.trim().is_empty() {
+            return Err(format!("{pointer}: {file} is empty; it should hold what {name} is to be"));
+        }
+        settings.insert(name.to_owned(), secret.to_owned());
+    }
+    Ok(())
+}
+
+/// The variables whose value nobody should see.
+fn secrets(command: &clap::Command) -> impl Iterator<Item = &str> {
+    let arguments = command.get_arguments().filter(|argument| argument.is_hide_env_values_set());
+    arguments.filter_map(|argument| argument.get_env()).filter_map(OsStr::to_str)
 }
 
 /// The file, if it sets one of these variables to anything: then it holds a secret.
 pub fn file_with_secret(command: &clap::Command) -> Option<&'static str> {
     let text = std::fs::read(FILE).ok()?;
     let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&text);
-    let secret = |name: &str| {
-        let argument = command.get_arguments().find(|argument| argument.get_env().is_some_and(|known| known == name));
-        argument.is_some_and(|argument| argument.is_hide_env_values_set())
-    };
+    let secret = |name: &str| secrets(command).any(|secret| secret == name);
     let settings = dotenvy::from_read_iter(text).flatten();
     settings.into_iter().any(|(name, value)| !value.trim().is_empty() && secret(&name)).then_some(FILE)
 }
@@ -85,12 +126,14 @@ pub fn without_empty_variables(command: clap::Command) -> clap::Command {
 pub fn unknown_variables(command: &clap::Command) -> Vec<String> {
     let known: Vec<&str> =
         command.get_arguments().filter_map(|argument| argument.get_env()).filter_map(OsStr::to_str).collect();
+    let names_file = |name: &str| name.strip_suffix(IN_FILE).is_some_and(|name| secrets(command).any(|it| it == name));
     let mut names: Vec<String> = env::vars_os().filter_map(|(name, _)| name.into_string().ok()).collect();
     names.sort_unstable();
     let is_in_kubernetes = names.iter().any(|name| name == "KUBERNETES_SERVICE_HOST");
-    names.retain(|name| {
-        has_prefix(name) && !known.contains(&name.as_str()) && !(is_in_kubernetes && is_of_kubernetes(name))
-    });
+    let is_known = |name: &String| {
+        known.contains(&name.as_str()) || names_file(name) || is_in_kubernetes && is_of_kubernetes(name)
+    };
+    names.retain(|name| has_prefix(name) && !is_known(name));
     names.iter().map(|name| complaint(name, &known)).collect()
 }
 

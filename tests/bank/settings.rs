@@ -200,3 +200,39 @@ async fn it_serves_where_it_is_told_to_however_that_is_written() {
         assert!(healthy.status.success(), "{listen}: {}", text(&healthy.stderr));
     }
 }
+
+/// As containers have them, with a line feed at the end or without.
+#[test]
+fn a_secret_may_stand_in_a_file_of_its_own() {
+    let directory = TempDir::new().expect("a directory");
+    let write = |file: &str, text: &str| std::fs::write(directory.path().join(file), text).expect("a file");
+    write("url", "sqlite://from $file \\\".db\n");
+    write("empty", " \n");
+    write("jwt", "a secret that is long enough for any bank\r\n");
+    let books = directory.path().join("from $file \\\".db");
+    let done = migrate(directory.path(), &[("DATABASE_URL_FILE", "url"), ("COFFER_JWT_SECRET_FILE", "jwt")]);
+    assert!(done.status.success() && done.stderr.is_empty(), "{}", text(&done.stderr));
+    assert!(books.exists());
+    std::fs::remove_file(&books).expect("the books");
+    let url = ("DATABASE_URL", "sqlite://by-variable.db");
+    for (variables, says) in [
+        (&[("DATABASE_URL_FILE", "url"), url][..], "DATABASE_URL and DATABASE_URL_FILE are both set"),
+        (&[("DATABASE_URL_FILE", "missing")], "DATABASE_URL_FILE: missing cannot be read"),
+        (&[("COFFER_SMTP_URL_FILE", "empty")], "COFFER_SMTP_URL_FILE: empty is empty"),
+        (&[("DATABASE_URL_FILE", "jwt")], "DATABASE_URL"),
+    ] {
+        let refused = migrate(directory.path(), variables);
+        let message = text(&refused.stderr);
+        assert!(!refused.status.success() && message.contains(says), "{variables:?}: {message}");
+        assert!(!message.contains("long enough"), "a secret was printed: {message}");
+    }
+    // What is no secret has no file.
+    let message = text(&migrate(directory.path(), &[("COFFER_CURRENCY_FILE", "url")]).stderr);
+    assert!(message.contains("COFFER_CURRENCY_FILE is no setting"), "{message}");
+    // In .env it counts as well, and the environment wins.
+    write(".env", "DATABASE_URL_FILE=url\n");
+    assert!(migrate(directory.path(), &[]).status.success() && books.exists());
+    std::fs::remove_file(&books).expect("the books");
+    assert!(migrate(directory.path(), &[url, ("DATABASE_URL_FILE", "")]).status.success());
+    assert!(directory.path().join("by-variable.db").exists() && !books.exists());
+}
