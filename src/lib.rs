@@ -14,7 +14,8 @@
 //! Imports lead down only; `tests/bank/layers.rs` fails on any other.
 //!
 //! - The program: [`server`] opens the bank and serves it; an [`acceptor`] for each listener takes connections;
-//!   [`config`] has the settings; [`housekeeping`] does periodic work; the [`dispatcher`] sends events to webhooks; [`admin`], [`demo`] and [`doctor`] carry out the
+//!   [`config`] has the settings; [`housekeeping`] does periodic work; the [`dispatcher`] sends events to webhooks;
+//!   [`service_manager`] tells systemd and its like how the bank is; [`admin`], [`demo`] and [`doctor`] carry out the
 //!   commands of those names.
 //! - [`mailing`] sends the mail that waits in the database.
 //! - [`api`]: HTTP, in groups of resources: `money`, `people`, `docs`, and `http` for what they share, which imports none
@@ -65,6 +66,7 @@ pub mod presence;
 pub mod problem_code;
 pub mod schema;
 pub mod server;
+pub mod service_manager;
 pub mod signals;
 pub mod text;
 pub mod timestamp;

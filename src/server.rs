@@ -32,6 +32,7 @@ use crate::limits::movements::MovementLimits;
 use crate::listening::Listening;
 use crate::mailing::Mailing;
 use crate::mailing::smtp::SmtpError;
+use crate::service_manager::{feed_watchdog, tell_ready, tell_stopping};
 use crate::tls::{self, Certificate, TlsError};
 use crate::watches::Watches;
 use crate::webhooks::destinations::Destinations;
@@ -225,7 +226,7 @@ impl Bank {
             self;
         let Listeners { public, admin } = listeners.into();
         let (db, movement_limits, watches) = (app.db.clone(), app.movement_limits.clone(), app.watches.clone());
-        let auth = app.auth.clone();
+        let (auth, committer) = (app.auth.clone(), app.committer.clone());
         let of_admin = ConnectionLimits::new(ADMIN_CONNECTIONS, 0, Vec::new());
         let admin = admin.map(|listener| (Acceptor::new(router::admin_router(app.clone()), None, of_admin), listener));
         let dispatcher = tokio::spawn(Dispatcher::new(&app).run());
@@ -233,13 +234,18 @@ impl Bank {
         let housekeeping = tokio::spawn(housekeeping.run());
         let (is_closing, closing) = watch::channel(false);
         let mailing = mailing.map(|mailing| tokio::spawn(mailing.run(closing)));
+        tell_ready();
         let ended = tokio::select! {
             () = acceptor.accept(&public) => Ok(()),
             () = accept_if_any(admin.as_ref()) => Ok(()),
+            () = feed_watchdog(&committer) => Ok(()),
             () = shutdown => Ok(()),
             // A bank that cannot book must not stay up and look healthy.
             () = writers.one_ended() => Err(ServerError::LedgerStopped),
         };
+        tell_stopping(shutdown_deadline);
+        // The writers end with the last of these.
+        drop(committer);
         housekeeping.abort();
         let _ = is_closing.send(true);
         writers.close();

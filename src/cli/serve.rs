@@ -6,6 +6,7 @@ use coffer::config::Settings;
 use coffer::config::listen::ListenAddress;
 use coffer::mailing::MailSettings;
 use coffer::server::{Bank, Listeners};
+use coffer::service_manager::while_opening;
 use coffer::signals::Signals;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -22,7 +23,7 @@ pub async fn run(settings: &Settings) -> Result<ExitCode, AnyError> {
         None => None,
     };
     let listeners = Listeners { public, admin };
-    let (bank, _claim) = Bank::open_alone(settings).await?;
+    let (bank, _claim) = while_opening(Bank::open_alone(settings)).await?;
     let mut signals = Signals::catch()?;
     print_banner(settings, &listeners, &bank.db().version().await?)?;
     let (close, closed) = oneshot::channel();

@@ -52,7 +52,7 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use futures_util::future::try_join_all;
+use futures_util::future::{join_all, try_join_all};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -100,6 +100,8 @@ pub struct Committer {
     closing_since: Arc<OnceLock<Instant>>,
     limits: MovementLimits,
     disk: DiskReserve,
+    /// Whether nobody but this process and its disk can keep the database from answering, as on SQLite.
+    has_own_database: bool,
 }
 
 /// The writers at work, each on a thread of its own. They end when the last [`Committer`] is gone and the queue is
@@ -249,7 +251,9 @@ impl Committer {
             .collect();
         let room = Arc::new(Semaphore::new(MAX_WAITING));
         let (limits, disk) = Default::default();
-        (Self { writers, room, closing_since: closing_since.clone(), limits, disk }, Writers { tasks, closing_since })
+        let has_own_database = db.file().is_some();
+        let this = Self { writers, room, closing_since: closing_since.clone(), limits, disk, has_own_database };
+        (this, Writers { tasks, closing_since })
     }
 
     /// The same writers, with limits on the movements of each caller, and with a reserve on the disk.
@@ -337,6 +341,23 @@ impl Committer {
     pub async fn readiness(&self) -> Result<(), Failure> {
         let deadline = Instant::now() + HEARTBEAT_WITHIN;
         try_join_all(self.writers.iter().map(|writer| writer.readiness(&self.room, deadline))).await.map(drop)
+    }
+
+    /// Whether every writer answers a heartbeat within `patience`. That a database refuses it (a full disk) or is away (a
+    /// PostgreSQL that restarts) says nothing against the writer, and another start of the bank would change nothing. A
+    /// SQLite file that does not answer is different: what holds it up is this process, or its disk.
+    pub async fn is_alive(&self, patience: Duration) -> bool {
+        let is_alive = async |writer: &WriterHandle| {
+            let Ok(no_room) = self.room.clone().try_acquire_many_owned(0) else { return false };
+            let (_, answered) = writer.send(Vec::new(), false, false, no_room);
+            match timeout(patience, answered).await {
+                Ok(Ok(Err(SubmitError::NotBooked(Failure::Unavailable | Failure::InDoubt)))) => !self.has_own_database,
+                Ok(Ok(_)) => true,
+                // It has ended, or is stuck.
+                Ok(Err(_)) | Err(_) => false,
+            }
+        };
+        join_all(self.writers.iter().map(is_alive)).await.into_iter().all(|is_alive| is_alive)
     }
 }
 

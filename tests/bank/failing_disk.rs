@@ -35,6 +35,11 @@ fn library() -> &'static Path {
     })
 }
 
+/// Has the disk of a bank be as the file says.
+pub fn put_between(bank: &mut Command, disk: &Path) {
+    bank.env("LD_PRELOAD", library()).env("FAILING_DISK", disk).stderr(Stdio::null());
+}
+
 impl BankOnFailingDisk {
     async fn start() -> (Self, TestDatabase) {
         let bank = TestBank::open(Kind::Sqlite).await;
@@ -44,7 +49,7 @@ impl BankOnFailingDisk {
         let directory = TempDir::new().expect("a directory");
         let disk = directory.path().join("disk");
         let mut command = coffer(directory.path(), &["--database-url", &database.url, "--jwt-secret", JWT_SECRET]);
-        command.env("LD_PRELOAD", library()).env("FAILING_DISK", &disk).stderr(Stdio::null());
+        put_between(&mut command, &disk);
         let (server, client) = (Server::start_as(command), reqwest::Client::new());
         (Self { server, disk, account, token, client, _directory: directory }, database)
     }

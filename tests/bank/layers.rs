@@ -16,7 +16,7 @@ const FLOORS: [&[&str]; 14] = [
     &["disk", "limits", "listening", "audit", "watches"],
     &["auth", "committer", "connection_limits"],
     &["api", "mailing"],
-    &["config", "acceptor", "admin", "demo", "dispatcher", "doctor", "housekeeping"],
+    &["config", "acceptor", "admin", "demo", "dispatcher", "doctor", "housekeeping", "service_manager"],
     &["server"],
     &["cli"],
     &["main"],

@@ -53,6 +53,7 @@ mod reversals;
 mod rules;
 mod safe_start;
 mod second_factor;
+mod service_manager;
 mod sessions;
 mod settings;
 mod staff;
