@@ -1,20 +1,25 @@
 //! The commands, one file each: what they print, and their exit codes.
 
 mod admin;
+mod completions;
 mod demo;
 mod doctor;
 pub mod environment;
 mod healthcheck;
+mod man;
 mod migrate;
 mod openapi;
 pub mod output;
 mod serve;
+mod version;
 
 use std::io::IsTerminal;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap_complete::Shell;
 use coffer::account_number::AccountNumber;
 use coffer::api_key::{Network, Scope};
 use coffer::auth::api_keys::{DEFAULT_OVERLAP, MAX_OVERLAP};
@@ -30,6 +35,7 @@ use uuid::Uuid;
 
 use self::environment::{unknown_variables, without_empty_variables};
 use self::output::{LOG, complain};
+use self::version::LONG_VERSION;
 
 pub type AnyError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -37,6 +43,7 @@ pub type AnyError = Box<dyn std::error::Error + Send + Sync>;
 #[derive(Parser)]
 #[command(
     version,
+    long_version = LONG_VERSION.as_str(),
     after_help = "Without a command, coffer serves. Every setting can also stand in the environment or in a file .env."
 )]
 pub struct Cli {
@@ -66,6 +73,19 @@ enum Command {
     Admin(AdminCommand),
     /// Ask the server at --admin-listen, or at --listen without one, whether it is ready; exit 1 if not
     Healthcheck,
+    /// Print the script by which a shell completes commands and settings
+    ///
+    /// For bash: source <(coffer completions bash), in ~/.bashrc.
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+    /// Print the manual page coffer(1), in roff
+    Man {
+        /// Write the pages of all commands into this directory instead
+        #[arg(long, value_name = "DIR")]
+        dir: Option<PathBuf>,
+    },
 }
 
 #[derive(Clone, Subcommand)]
@@ -200,6 +220,8 @@ pub fn run(cli: Cli) -> Result<ExitCode, AnyError> {
     match cli.command.unwrap_or(Command::Serve) {
         Command::Openapi => openapi::run(&cli.settings),
         Command::Healthcheck => healthcheck::run(&cli.settings),
+        Command::Completions { shell } => completions::run(shell),
+        Command::Man { dir } => man::run(dir.as_deref()),
         Command::Serve => with_log(&cli.settings, None, serve::run(&cli.settings)),
         Command::Migrate => with_log(&cli.settings, None, migrate::run(&cli.settings)),
         Command::Demo => with_log(&cli.settings, None, demo::run(&cli.settings)),

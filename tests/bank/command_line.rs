@@ -196,9 +196,67 @@ fn every_setting_is_in_the_example_file_and_in_the_docs() {
         let row = docs.lines().find(|line| line.starts_with('|') && line.contains(&format!("`{setting}`")));
         assert!(row.is_some_and(|row| row.contains(&flag)), "docs/SETTINGS.md has no row with {setting} and {flag}");
     }
-    for command in ["serve", "migrate", "openapi", "doctor", "demo", "healthcheck"] {
+    for command in ["serve", "migrate", "openapi", "doctor", "demo", "healthcheck", "completions", "man"] {
         assert!(run(directory.path(), &[command, "--help"]).status.success(), "{command} --help");
     }
+}
+
+#[test]
+fn the_version_names_commit_and_sqlite() {
+    let directory = TempDir::new().expect("a directory");
+    let short = text(&run(directory.path(), &["-V"]).stdout);
+    assert_eq!(short, format!("coffer {}\n", env!("CARGO_PKG_VERSION")));
+    let long = text(&run(directory.path(), &["--version"]).stdout);
+    // A debug build names no commit, nor does one without git, as of an archive.
+    let pattern =
+        r"^coffer (?<version>\S+) \((debug build, |[0-9a-f]{10,40} \d{4}-\d{2}-\d{2}, )?SQLite 3\.\d+\.\d+\)\n$";
+    let read =
+        regex::Regex::new(pattern).expect("a regular expression").captures(&long).map(|it| it["version"].to_owned());
+    assert_eq!(read.as_deref(), Some(env!("CARGO_PKG_VERSION")), "{long}");
+}
+
+#[test]
+fn shells_complete_commands_and_settings() {
+    let directory = TempDir::new().expect("a directory");
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let script = run(directory.path(), &["completions", shell]);
+        let script = text(&script.stdout);
+        for word in ["healthcheck", "reset-second-factor", "database-url"] {
+            assert!(script.contains(word), "{shell} does not know {word}");
+        }
+    }
+    // What bash itself makes of it.
+    let ask = "source <(\"$0\" completions bash) && COMP_WORDS=(coffer he) COMP_CWORD=1 && _coffer coffer he coffer && echo \"${COMPREPLY[*]}\"";
+    let mut bash = Command::new("bash");
+    let asked = bash.args(["-euc", ask, env!("CARGO_BIN_EXE_coffer")]).current_dir(directory.path()).output();
+    let asked = asked.expect("bash runs");
+    assert!(asked.status.success(), "{}", text(&asked.stderr));
+    assert_eq!(text(&asked.stdout).split_whitespace().collect::<Vec<_>>(), ["healthcheck", "help"]);
+}
+
+#[test]
+fn manual_pages_describe_every_command_and_every_setting_once() {
+    let directory = TempDir::new().expect("a directory");
+    let page = text(&run(directory.path(), &["man"]).stdout);
+    let title = page.lines().find(|line| line.starts_with(".TH coffer 1 ")).expect("a title");
+    assert!(title.ends_with(" \"Coffer manual\"") && title.matches('"').count() >= 4, "{title}");
+    let help = text(&run(directory.path(), &["--help"]).stdout);
+    let named = help.lines().filter_map(|line| line.split("[env: ").nth(1)?.split(['=', ']']).next());
+    for setting in named {
+        assert!(page.contains(setting), "coffer(1) does not name {setting}");
+    }
+    let written = run(directory.path(), &["man", "--dir", "pages/man1"]);
+    assert!(written.status.success(), "{}", text(&written.stderr));
+    let read = |name: &str| std::fs::read_to_string(directory.path().join("pages/man1").join(name)).expect(name);
+    assert_eq!(read("coffer.1").trim_end(), page.trim_end());
+    for (name, option) in [("serve", ""), ("man", "dir"), ("admin-create", "promote"), ("admin-key-create", "scopes")] {
+        let page = read(&format!("coffer-{name}.1"));
+        assert!(page.contains(&format!(".TH coffer-{name} 1")) && page.contains(option), "{page}");
+        assert!(!page.contains("COFFER_"), "{name} describes settings, too: {page}");
+    }
+    let full = run(directory.path(), &["man", "--dir", "/proc/nowhere"]);
+    assert_eq!(full.status.code(), Some(1));
+    assert!(text(&full.stderr).contains("/proc/nowhere"), "{}", text(&full.stderr));
 }
 
 /// Ends when it is told to, even while a client dawdles and with nobody reading its output.

@@ -66,12 +66,14 @@ async fn no_command_depends_on_being_read() {
 #[test]
 fn a_document_that_cannot_be_written_is_an_error_and_one_that_nobody_reads_to_its_end_is_none() {
     let directory = TempDir::new().expect("a directory");
-    let lost = coffer(directory.path(), &["openapi"]).stdout(full_disk()).output().expect("the binary runs");
-    assert_eq!(lost.status.code(), Some(1));
-    assert!(text(&lost.stderr).contains("No space left"), "{}", text(&lost.stderr));
-    let unread = coffer(directory.path(), &["openapi"]).stdout(closed_pipe()).stderr(Stdio::piped()).output();
-    let unread = unread.expect("the binary runs");
-    assert!(unread.status.success() && unread.stderr.is_empty(), "{}: {}", unread.status, text(&unread.stderr));
+    for document in [&["openapi"][..], &["man"], &["completions", "zsh"]] {
+        let lost = coffer(directory.path(), document).stdout(full_disk()).output().expect("the binary runs");
+        assert_eq!(lost.status.code(), Some(1));
+        assert!(text(&lost.stderr).contains("No space left"), "{}", text(&lost.stderr));
+        let unread = coffer(directory.path(), document).stdout(closed_pipe()).stderr(Stdio::piped()).output();
+        let unread = unread.expect("the binary runs");
+        assert!(unread.status.success() && unread.stderr.is_empty(), "{}: {}", unread.status, text(&unread.stderr));
+    }
 }
 
 /// A password is shown once: who cannot be shown it would have an admin that nobody can be.
