@@ -20,6 +20,10 @@ lint:
 all:
     tests/run
 
+# What a release consists of, in target/packages/: archive, Debian package, SBOM, checksums
+dist:
+    packaging/dist
+
 # Files that are generated from the code; the Postman collection needs what tests/run installs
 generate:
     cargo build --locked
