@@ -1,0 +1,56 @@
+"""kill -9 of the bank under load, again and again, on SQLite and on PostgreSQL.
+
+Proves that what was acknowledged outlives the process, and that what was not is booked at most once, whatever the process
+was doing when it died; and that it opens its books afterwards without anybody's help.
+
+Control: the books as they were before the last round, which is what a bank that loses its last moments looks like. What was
+acknowledged since must be missed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+import journal
+from bank import Database, stopped_in_the_end
+from context import Run
+
+QUICK_KILLS, LONG_KILLS = 16, 500
+CONNECTIONS = 12
+# Before each kill, in seconds: from the first requests to well under way.
+SHORTEST, LONGEST = 0.02, 0.5
+
+
+async def attack(run: Run) -> str:
+    databases = [run.sqlite(), run.postgres()]
+    kills = run.choose(QUICK_KILLS, LONG_KILLS)
+    told = [await on(run, database, kills // len(databases)) for database in databases]
+    return f"{kills} kills; " + "; ".join(told)
+
+
+async def on(run: Run, database: Database, kills: int) -> str:
+    bank = run.bank(database)
+    with stopped_in_the_end(bank):
+        await bank.start()
+        load = run.load(lambda: bank, database.name)
+        await load.populate()
+        async with load.running(CONNECTIONS):
+            for kill in range(kills):
+                await asyncio.sleep(run.rng.uniform(SHORTEST, LONGEST))
+                bank.kill()
+                if kill == kills - 1:
+                    before = await asyncio.to_thread(database.copy, "before_the_last_round")
+                await bank.start()
+            await acknowledges_more(load)
+        bank.kill()
+        journal.examine(load.journal, bank, run.rng)
+        missed = journal.expect_found("lost", load.journal.movements, journal.history(before))
+    return f"{database.name}: {load.journal.summary()}; control: {missed} missed"
+
+
+async def acknowledges_more(load) -> None:
+    """Waits for some more movements to be acknowledged: the bank is at work again."""
+    enough = load.journal.counts()["ok"] + 20
+    async with asyncio.timeout(60):
+        while load.journal.counts()["ok"] < enough:
+            await asyncio.sleep(0.02)

@@ -1,0 +1,264 @@
+"""The load client: many connections that move money, and a journal of what each sent and what it was told.
+
+Every movement has a name of its own, which the bank stores as its description and by which it is found in the history.
+Nothing in the bank keeps a description from being there twice, so the name proves what it is to prove: that the bank books
+nothing twice. Some movements have the name as their `reference`, too, and two of three an Idempotency-Key.
+
+What a client is told is one of three:
+
+- *ok*: the answer is 201. The movement must be in the history exactly once.
+- *refused*: any other answer but 504 `outcome_unknown`, which alone says that the bank does not know. It must never be there.
+- *unknown*: 504, or no whole answer. It may be there, at most once.
+
+An unknown movement with a key is sent again, most of the time, until the bank says that it is booked. From then on it is ok.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import pathlib
+import random
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from bank import PASSWORD, Bank, Broken
+from wire import Answer, Connection, NoAnswer, request
+
+# An access token lasts 15 minutes.
+TOKEN_SECONDS = 600
+# In minor units. The first deposit of each account, and what nobody has.
+FIRST_DEPOSIT, TOO_MUCH = 1_000_000, 90_000_000
+RETRIED_SHARE = 0.8
+
+
+@dataclass
+class Account:
+    number: str
+    owner: Customer = field(repr=False)
+
+
+@dataclass
+class Customer:
+    email: str
+    accounts: list[Account] = field(default_factory=list)
+    token: str = ""
+    token_from: float = 0.0
+    signing_in: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+
+@dataclass
+class Movement:
+    """What a client sent, and what it was told. Times are of the monotonic clock, in nanoseconds."""
+
+    name: str
+    type: str
+    account: str
+    to: str | None
+    amount: int
+    key: str | None
+    reference: str | None
+    sent_at: int = 0
+    told: str = "unknown"
+    told_at: int = 0
+    id: str | None = None
+    attempts: int = 0
+    # The last status, or why there was none.
+    last: str = ""
+
+    def path(self) -> str:
+        return f"/{self.type}"
+
+    def body(self) -> dict[str, Any]:
+        amount = f"{self.amount // 100}.{self.amount % 100:02}"
+        body = {"amount": amount, "description": self.name}
+        if self.reference:
+            body["reference"] = self.reference
+        if self.type == "transfer":
+            return {"from_account": self.account, "to_account": self.to, **body}
+        return {"account_number": self.account, **body}
+
+
+class Journal:
+    """Every movement that was sent, in memory and, for whoever looks into a failure, in a file."""
+
+    def __init__(self, file: pathlib.Path) -> None:
+        self.movements: list[Movement] = []
+        self.file = file
+
+    def add(self, movement: Movement) -> None:
+        movement.sent_at = time.monotonic_ns()
+        self.movements.append(movement)
+
+    def tell(self, movement: Movement, told: str, last: str) -> None:
+        movement.told, movement.told_at, movement.last = told, time.monotonic_ns(), last
+
+    def counts(self) -> Counter[str]:
+        """By what was told; those that are ok after more than one attempt are *retried*."""
+        return Counter("retried" if movement.told == "ok" and movement.attempts > 1 else movement.told
+                       for movement in self.movements)
+
+    def summary(self) -> str:
+        counts = self.counts()
+        return ", ".join(f"{counts[told]:,} {told}" for told in ("ok", "retried", "unknown", "refused"))
+
+    def save(self) -> None:
+        with self.file.open("w") as lines:
+            lines.writelines(json.dumps(asdict(movement)) + "\n" for movement in self.movements)
+
+
+class Load:
+    """Customers with accounts, and connections that move money among them.
+
+    `bank` gives the bank to talk to, for each connection anew: there may be several. `types` are the kinds of movements.
+    """
+
+    def __init__(self, bank: Callable[[], Bank], file: pathlib.Path, seed: str, types: str = "deposit withdraw transfer",
+                 too_much_share: float = 0.03) -> None:
+        self.bank, self.seed = bank, seed
+        self.types, self.too_much_share = types.split(), too_much_share
+        self.journal = Journal(file)
+        self.customers: list[Customer] = []
+        self.stopping = asyncio.Event()
+        self.next_name = 0
+        # The calls that are not answered whole although bytes of an answer came.
+        self.half_answers: list[str] = []
+
+    @property
+    def accounts(self) -> list[Account]:
+        return [account for customer in self.customers for account in customer.accounts]
+
+    async def populate(self, customers: int = 3, accounts_each: int = 3) -> None:
+        """Customers, their accounts, and money on each."""
+        for number in range(customers):
+            customer = Customer(f"customer{number}@example.com")
+            body = {"name": f"Customer {number}", "email": customer.email, "password": PASSWORD}
+            opened = await self.bank().expect("POST", "/create_account", body)
+            customer.accounts.append(Account(opened["account"]["account_number"], customer))
+            await self.sign_in(customer)
+            for _ in range(accounts_each - 1):
+                opened = await self.bank().expect("POST", "/accounts", {}, customer.token)
+                customer.accounts.append(Account(opened["account_number"], customer))
+            self.customers.append(customer)
+        for account in self.accounts:
+            movement = self.name("deposit", account, None, FIRST_DEPOSIT)
+            self.journal.add(movement)
+            answer = await self.bank().call("POST", "/deposit", movement.body(), account.owner.token)
+            self.take(movement, answer)
+            if answer.status != 201:
+                raise Broken(f"the first deposit: {answer.status} {answer.body.decode()}")
+
+    async def sign_in(self, customer: Customer) -> None:
+        body = {"email": customer.email, "password": PASSWORD}
+        customer.token = (await self.bank().expect("POST", "/login", body))["access_token"]
+        customer.token_from = time.monotonic()
+
+    async def fresh_token(self, customer: Customer) -> str:
+        async with customer.signing_in:
+            if time.monotonic() - customer.token_from > TOKEN_SECONDS:
+                await self.sign_in(customer)
+        return customer.token
+
+    def name(self, type: str, account: Account, to: Account | None, amount: int) -> Movement:
+        self.next_name += 1
+        return Movement(f"torture-{self.seed}-{self.next_name}", type, account.number, to.number if to else None, amount,
+                        key=None, reference=None)
+
+    def invent(self, rng: random.Random) -> tuple[Movement, Customer]:
+        """Any movement between any accounts; a few take what is not there."""
+        type = rng.choice(self.types)
+        account, to = rng.sample(self.accounts, 2)
+        too_much = type != "deposit" and rng.random() < self.too_much_share
+        movement = self.name(type, account, to if type == "transfer" else None, TOO_MUCH if too_much else rng.randint(1, 500))
+        if rng.random() < 0.67:
+            movement.key = f"key-{movement.name}"
+        if rng.random() < 0.33:
+            movement.reference = movement.name
+        return movement, account.owner
+
+    @contextlib.asynccontextmanager
+    async def running(self, connections: int) -> AsyncIterator[Load]:
+        """Moves money until the block ends. Each connection finishes its movement, and no retry is left half done."""
+        self.stopping.clear()
+        workers = [asyncio.create_task(self.work(number)) for number in range(connections)]
+        try:
+            yield self
+        finally:
+            self.stopping.set()
+            outcomes = await asyncio.gather(*workers, return_exceptions=True)
+            self.journal.save()
+        for outcome in outcomes:
+            if isinstance(outcome, BaseException):
+                raise outcome
+
+    async def work(self, number: int) -> None:
+        rng = random.Random(f"{self.seed}-{number}-{self.next_name}")
+        connection: Connection | None = None
+        while not self.stopping.is_set():
+            movement, customer = self.invent(rng)
+            connection = await self.carry_out(movement, customer, connection, rng)
+        if connection:
+            connection.abort()
+
+    async def connected(self, connection: Connection | None) -> Connection | None:
+        """The same connection while it can be used, or another one; None while nobody listens."""
+        if connection and connection.is_usable:
+            return connection
+        with contextlib.suppress(OSError):
+            return await self.bank().connect()
+        return None
+
+    async def carry_out(self, movement: Movement, customer: Customer, connection: Connection | None,
+                        rng: random.Random) -> Connection | None:
+        """Sends it, and again while its fate is unknown and it has a key. Returns the connection for the next one."""
+        is_retried = movement.key is not None and rng.random() < RETRIED_SHARE
+        pause = 0.01
+        while True:
+            connection = await self.connected(connection)
+            token = customer.token
+            with contextlib.suppress(OSError, NoAnswer, Broken):
+                token = await self.fresh_token(customer)
+            if connection:
+                await self.attempt(movement, token, connection)
+            if movement.told == "ok" or (movement.attempts and not self.is_worth_repeating(movement, is_retried)):
+                return connection
+            if self.stopping.is_set() and (not movement.attempts or pause > 1):
+                return connection
+            # Nobody listens, or the bank is busy.
+            await asyncio.sleep(pause)
+            pause = min(pause * 1.5, 2)
+
+    @staticmethod
+    def is_worth_repeating(movement: Movement, is_retried: bool) -> bool:
+        """A retry that is refused for a lasting reason ends: the account may have been emptied meanwhile."""
+        return is_retried and movement.told == "unknown" and not movement.last.startswith("409 insufficient")
+
+    async def attempt(self, movement: Movement, token: str, connection: Connection) -> None:
+        if not movement.attempts:
+            self.journal.add(movement)
+        movement.attempts += 1
+        try:
+            answer = await connection.ask(request("POST", movement.path(), movement.body(), token, movement.key))
+        except NoAnswer as error:
+            if error.received:
+                self.half_answers.append(f"{movement.name}: {error}")
+            self.journal.tell(movement, "unknown", str(error))
+        else:
+            self.take(movement, answer)
+            if answer.status >= 500:
+                await asyncio.sleep(0.02)
+
+    def take(self, movement: Movement, answer: Answer) -> None:
+        last = f"{answer.status} {answer.problem()}".strip()
+        if answer.status == 201:
+            movement.id = answer.json()["id"]
+            self.journal.tell(movement, "ok", last)
+        elif answer.status == 504 or (movement.attempts > 1 and movement.told == "unknown"):
+            # A retry that is refused says nothing of the attempt before.
+            self.journal.tell(movement, "unknown", last)
+        else:
+            self.journal.tell(movement, "refused", last)
