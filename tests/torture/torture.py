@@ -20,7 +20,7 @@ import traceback
 
 from context import Run, Shared
 
-FAULTS = ["kill"]
+FAULTS = ["kill", "power_loss"]
 
 
 def main() -> int:
