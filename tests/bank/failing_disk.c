@@ -1,6 +1,6 @@
 /* Preloaded into a bank, stands between SQLite and the disk. The file that FAILING_DISK names says how the disk fails:
- * "sync fails", "sync hangs" or "full"; anything else, or no file, is a disk that works. A disk that hangs makes a file
- * with the ending ".hangs" beside it. */
+ * "sync fails", "sync hangs" or "full", or how it deceives: "forgets" what is written. Anything else, or no file, is a disk
+ * that works. A disk that hangs makes a file with the ending ".hangs" beside it. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -42,6 +42,7 @@ static ssize_t write_by(const char *name, int fd, const void *from, size_t count
         errno = ENOSPC;
         return -1;
     }
+    if (disk_is("forgets")) return count;
     return ((ssize_t(*)(int, const void *, size_t, off_t))dlsym(RTLD_NEXT, name))(fd, from, count, at);
 }
 

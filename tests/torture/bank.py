@@ -83,64 +83,73 @@ class Cluster:
     could tell the difference.
     """
 
-    def __init__(self, directory: pathlib.Path, *options: str, template: pathlib.Path | None = None) -> None:
+    def __init__(self, directory: pathlib.Path, *options: str) -> None:
         found = shutil.which("initdb") or max(pathlib.Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=version_of)
         self.programs = pathlib.Path(found).resolve().parent
         self.directory, self.data = directory, directory / "data"
-        # PostgreSQL refuses to run as root, so root hands it to the user `postgres`.
-        self.owner = ["runuser", "-u", "postgres", "--"] if os.getuid() == 0 else []
+        # PostgreSQL refuses to run as root, so root hands it to another user.
+        self.user = "postgres" if os.getuid() == 0 else None
         self.options = ["fsync=off", "listen_addresses=", "max_connections=100", *options]
+        self.process: subprocess.Popen[bytes] | None = None
         directory.mkdir()
-        if self.owner:
-            shutil.chown(directory, "postgres")
+        if self.user:
+            shutil.chown(directory, self.user, self.user)
+
+    def make(self, template: pathlib.Path | None = None) -> Cluster:
+        """Empty; a copy of a template is made more quickly."""
         if template:
-            self.run("cp", "-a", str(template), str(self.data))
+            self.run("cp", "-a", template, self.data)
         else:
             self.run(self.programs / "initdb", "-D", self.data, "-U", "postgres", "-A", "trust", "-N", "-E", "UTF8")
+        return self
+
+    def follow(self, primary: Cluster) -> Cluster:
+        """As a standby, made of a backup."""
+        self.run(self.programs / "pg_basebackup", "-h", primary.directory, "-U", "postgres", "-D", self.data,
+                 "-R", "-X", "stream", "-c", "fast", "--no-sync")
+        return self
 
     def run(self, program: pathlib.Path | str, *arguments: pathlib.Path | str) -> str:
-        command = [*self.owner, str(program), *map(str, arguments)]
-        ended = subprocess.run(command, cwd=self.directory, capture_output=True, text=True, check=False)
+        command = [str(program), *map(str, arguments)]
+        ended = subprocess.run(command, cwd=self.directory, capture_output=True, text=True, check=False, user=self.user,
+                               group=self.user)
         if ended.returncode:
             raise Broken(f"{' '.join(command)}: {ended.stdout}{ended.stderr}")
         return ended.stdout
 
     def start(self) -> None:
-        options = " ".join(["-k", str(self.directory), *(f"-c {option}" for option in self.options)])
-        # It inherits our ends of pipes, which would never close.
-        command = [*self.owner, str(self.programs / "pg_ctl"), "-D", str(self.data), "-o", options,
-                   "-l", str(self.directory / "log"), "-w", "-t", "60", "start"]
-        ended = subprocess.run(command, cwd=self.directory, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                               stderr=subprocess.DEVNULL, check=False)
-        if ended.returncode:
-            raise Broken(f"PostgreSQL does not start: {(self.directory / 'log').read_text()[-2_000:]}")
+        """As our own child: who else waits for it when it is killed nobody knows, and until then its lock counts."""
+        command = [str(self.programs / "postgres"), "-D", str(self.data), "-k", str(self.directory)]
+        command += [word for option in self.options for word in ("-c", option)]
+        with (self.directory / "log").open("ab") as log:
+            self.process = subprocess.Popen(command, cwd=self.directory, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                                            user=self.user, group=self.user)
+        deadline = time.monotonic() + OPENS_WITHIN_SECONDS
+        ready = [str(self.programs / "pg_isready"), "-q", "-h", str(self.directory)]
+        while subprocess.run(ready, check=False).returncode:
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                raise Broken(f"PostgreSQL does not start: {(self.directory / 'log').read_text()[-2_000:]}")
+            time.sleep(0.05)
 
     def stop(self) -> None:
-        if self.postmaster():
-            self.run(self.programs / "pg_ctl", "-D", self.data, "-m", "immediate", "stop")
+        if self.process and self.process.poll() is None:
+            self.process.send_signal(signal.SIGQUIT)
+            self.process.wait()
 
     def promote(self) -> None:
         self.run(self.programs / "pg_ctl", "-D", self.data, "-w", "promote")
 
-    def postmaster(self) -> int | None:
-        """Its process id while it runs."""
-        with contextlib.suppress(OSError, ValueError, IndexError):
-            pid = int((self.data / "postmaster.pid").read_text().split("\n")[0])
-            if is_alive(pid):
-                return pid
-        return None
-
     def kill(self) -> None:
         """Kills every process of the cluster by SIGKILL, the postmaster first, so that it tidies up nothing."""
-        postmaster = self.postmaster()
-        if postmaster is None:
-            raise Broken("there is no PostgreSQL to kill")
-        children = children_of(postmaster)
-        for pid in (postmaster, *children):
+        assert self.process is not None
+        children = children_of(self.process.pid)
+        self.process.kill()
+        for pid in children:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
+        self.process.wait()
         deadline = time.monotonic() + 10
-        while any(is_alive(pid) for pid in (postmaster, *children)):
+        while any(is_alive(pid) for pid in children):
             if time.monotonic() > deadline:
                 raise Broken("PostgreSQL does not die")
             time.sleep(0.005)

@@ -26,7 +26,7 @@ class Shared:
     def postgres(self) -> Cluster:
         """Started by whoever is the first to need it."""
         if self.cluster is None:
-            self.cluster = Cluster(self.directory / "postgres", template=self.template())
+            self.cluster = Cluster(self.directory / "postgres").make(self.template())
             self.cluster.start()
         return self.cluster
 
@@ -34,7 +34,7 @@ class Shared:
         """The data directory of a cluster that never ran: to copy it is quicker than to make another."""
         made = self.directory / "template"
         if not made.exists():
-            Cluster(made)
+            Cluster(made).make()
         return made / "data"
 
     def stop(self) -> None:
@@ -67,7 +67,7 @@ class Run:
 
     def cluster(self, name: str, *options: str) -> Cluster:
         """A cluster of its own, not started."""
-        return Cluster(self.directory / name, *options, template=self.shared.template())
+        return Cluster(self.directory / name, *options).make(self.shared.template())
 
     def bank(self, database: Database, name: str = "", **settings: str) -> Bank:
         return Bank(self.shared.binary, database, self.directory / (name or f"bank-{database.name}"), **settings)

@@ -41,16 +41,9 @@ async def on(run: Run, database: Database, kills: int) -> str:
                 if kill == kills - 1:
                     before = await asyncio.to_thread(database.copy, "before_the_last_round")
                 await bank.start()
-            await acknowledges_more(load)
+            await load.acknowledges_more()
         bank.kill()
         journal.examine(load.journal, bank, run.rng)
         missed = journal.expect_found("lost", load.journal.movements, journal.history(before))
     return f"{database.name}: {load.journal.summary()}; control: {missed} missed"
 
-
-async def acknowledges_more(load) -> None:
-    """Waits for some more movements to be acknowledged: the bank is at work again."""
-    enough = load.journal.counts()["ok"] + 20
-    async with asyncio.timeout(60):
-        while load.journal.counts()["ok"] < enough:
-            await asyncio.sleep(0.02)

@@ -33,7 +33,7 @@ from wire import Answer, Connection, NoAnswer, request
 TOKEN_SECONDS = 600
 # In minor units. The first deposit of each account, and what nobody has.
 FIRST_DEPOSIT, TOO_MUCH = 1_000_000, 90_000_000
-RETRIED_SHARE = 0.8
+TOO_MUCH_SHARE, KEYED_SHARE = 0.03, 0.67
 
 
 @dataclass
@@ -114,13 +114,14 @@ class Journal:
 class Load:
     """Customers with accounts, and connections that move money among them.
 
-    `bank` gives the bank to talk to, for each connection anew: there may be several. `types` are the kinds of movements.
+    `bank` gives the bank to talk to, for each connection anew: there may be several. `types` are the kinds of movements,
+    `retried_share` how many of the unknown ones with a key are sent again, `referenced_share` how many have a reference.
     """
 
     def __init__(self, bank: Callable[[], Bank], file: pathlib.Path, seed: str, types: str = "deposit withdraw transfer",
-                 too_much_share: float = 0.03) -> None:
-        self.bank, self.seed = bank, seed
-        self.types, self.too_much_share = types.split(), too_much_share
+                 retried_share: float = 0.8, referenced_share: float = 0.33) -> None:
+        self.bank, self.seed, self.types = bank, seed, types.split()
+        self.retried_share, self.referenced_share = retried_share, referenced_share
         self.journal = Journal(file)
         self.customers: list[Customer] = []
         self.stopping = asyncio.Event()
@@ -157,6 +158,12 @@ class Load:
         customer.token = (await self.bank().expect("POST", "/login", body))["access_token"]
         customer.token_from = time.monotonic()
 
+    def expire(self, token: str) -> None:
+        """Has whoever used it sign in again: to a bank whose clock has jumped it is too old, or of the future."""
+        for customer in self.customers:
+            if customer.token == token:
+                customer.token_from = float("-inf")
+
     async def fresh_token(self, customer: Customer) -> str:
         async with customer.signing_in:
             if time.monotonic() - customer.token_from > TOKEN_SECONDS:
@@ -172,11 +179,11 @@ class Load:
         """Any movement between any accounts; a few take what is not there."""
         type = rng.choice(self.types)
         account, to = rng.sample(self.accounts, 2)
-        too_much = type != "deposit" and rng.random() < self.too_much_share
+        too_much = type != "deposit" and rng.random() < TOO_MUCH_SHARE
         movement = self.name(type, account, to if type == "transfer" else None, TOO_MUCH if too_much else rng.randint(1, 500))
-        if rng.random() < 0.67:
+        if rng.random() < KEYED_SHARE:
             movement.key = f"key-{movement.name}"
-        if rng.random() < 0.33:
+        if rng.random() < self.referenced_share:
             movement.reference = movement.name
         return movement, account.owner
 
@@ -194,6 +201,15 @@ class Load:
         for outcome in outcomes:
             if isinstance(outcome, BaseException):
                 raise outcome
+
+    async def acknowledges_more(self, movements: int = 20, seconds: float = 60) -> None:
+        """Waits for some more movements to be acknowledged: the bank is at work, or at work again."""
+        enough = sum(movement.told == "ok" for movement in self.journal.movements) + movements
+        deadline = time.monotonic() + seconds
+        while sum(movement.told == "ok" for movement in self.journal.movements) < enough:
+            if time.monotonic() > deadline:
+                raise Broken(f"the bank has not booked {movements} movements within {seconds} s")
+            await asyncio.sleep(0.05)
 
     async def work(self, number: int) -> None:
         rng = random.Random(f"{self.seed}-{number}-{self.next_name}")
@@ -215,7 +231,7 @@ class Load:
     async def carry_out(self, movement: Movement, customer: Customer, connection: Connection | None,
                         rng: random.Random) -> Connection | None:
         """Sends it, and again while its fate is unknown and it has a key. Returns the connection for the next one."""
-        is_retried = movement.key is not None and rng.random() < RETRIED_SHARE
+        is_retried = movement.key is not None and rng.random() < self.retried_share
         pause = 0.01
         while True:
             connection = await self.connected(connection)
@@ -251,6 +267,8 @@ class Load:
             self.take(movement, answer)
             if answer.status >= 500:
                 await asyncio.sleep(0.02)
+            if answer.status == 401:
+                self.expire(token)
 
     def take(self, movement: Movement, answer: Answer) -> None:
         last = f"{answer.status} {answer.problem()}".strip()

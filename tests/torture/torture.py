@@ -20,7 +20,7 @@ import traceback
 
 from context import Run, Shared
 
-FAULTS = ["kill", "power_loss"]
+FAULTS = ["kill", "power_loss", "postgres_kill", "failover", "sigterm", "vanishing", "full_disk"]
 
 
 def main() -> int:
