@@ -14,7 +14,7 @@ import sqlite3
 import subprocess
 import time
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Protocol
 
 from wire import Answer, Connection, request
 
@@ -22,8 +22,8 @@ PASSWORD = "correct horse battery staple"
 OPENS_WITHIN_SECONDS = 60
 # The limits are not what is put to the test, and a load client meets all of them.
 UNLIMITED = {f"COFFER_{name}": "0" for name in
-             ("CALLER_RATE", "ADDRESS_RATE", "MOVEMENT_RATE", "MOVEMENTS_PER_DAY", "ACCOUNTS_PER_DAY", "CHANGES_PER_DAY",
-              "SIGN_UPS_PER_HOUR", "CONNECTIONS_PER_NETWORK", "DISK_RESERVE")}
+             ("CALLER_RATE", "ADDRESS_RATE", "MOVEMENT_RATE", "MOVEMENTS_PER_DAY", "ACCOUNTS_PER_DAY",
+              "CHANGES_PER_DAY", "SIGN_UPS_PER_HOUR", "CONNECTIONS_PER_NETWORK", "DISK_RESERVE")}
 
 
 class Broken(Exception):
@@ -122,8 +122,8 @@ class Cluster:
         command = [str(self.programs / "postgres"), "-D", str(self.data), "-k", str(self.directory)]
         command += [word for option in self.options for word in ("-c", option)]
         with (self.directory / "log").open("ab") as log:
-            self.process = subprocess.Popen(command, cwd=self.directory, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                                            user=self.user, group=self.user)
+            self.process = subprocess.Popen(command, cwd=self.directory, stdin=subprocess.DEVNULL, stdout=log,
+                                            stderr=log, user=self.user, group=self.user)
         deadline = time.monotonic() + OPENS_WITHIN_SECONDS
         ready = [str(self.programs / "pg_isready"), "-q", "-h", str(self.directory)]
         while subprocess.run(ready, check=False).returncode:
@@ -157,8 +157,8 @@ class Cluster:
     def psql(self, sql: str, database: str = "postgres") -> str:
         """The rows as CSV."""
         command = [str(self.programs / "psql"), "-XqAt", "--csv", "-v", "ON_ERROR_STOP=1", "-h", str(self.directory),
-                   "-U", "postgres", "-d", database, "-c", sql]
-        ended = subprocess.run(command, capture_output=True, text=True, check=False)
+                   "-U", "postgres", "-d", database]
+        ended = subprocess.run(command, input=sql, capture_output=True, text=True, check=False)
         if ended.returncode:
             raise Broken(f"psql: {ended.stderr}")
         return ended.stdout
@@ -282,6 +282,10 @@ class Bank:
                                capture_output=True, check=False)
         if ended.returncode:
             raise Broken(f"coffer admin create: {ended.stderr.decode()}")
+        return await self.sign_in(email)
+
+    async def sign_in(self, email: str) -> str:
+        """Returns an access token, for 15 minutes."""
         return str((await self.expect("POST", "/login", {"email": email, "password": PASSWORD}))["access_token"])
 
     def doctor(self, database: Database | None = None) -> None:
@@ -301,8 +305,12 @@ class Bank:
         return len(os.listdir(f"/proc/{self.pid}/fd"))
 
 
+class Stoppable(Protocol):
+    def stop(self) -> None: ...
+
+
 @contextlib.contextmanager
-def stopped_in_the_end(*things: Bank | Cluster) -> Iterator[None]:
+def stopped_in_the_end(*things: Stoppable) -> Iterator[None]:
     """Nothing outlives a fault, however it ends."""
     try:
         yield

@@ -7,7 +7,7 @@ import random
 import shutil
 import subprocess
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from bank import Bank, Broken, Cluster, Database, PostgresDatabase, SqliteFile
 from load import Load
@@ -21,6 +21,8 @@ class Shared:
 
     def __init__(self, binary: pathlib.Path, directory: pathlib.Path) -> None:
         self.binary, self.directory = binary, directory
+        # PostgreSQL's user goes through it.
+        directory.chmod(0o755)
         self.cluster: Cluster | None = None
 
     def postgres(self) -> Cluster:
@@ -51,8 +53,6 @@ class Run:
         self.rng = random.Random(self.seed)
         self.directory = shared.directory / name
         self.directory.mkdir()
-        if (shared.directory.stat().st_mode & 0o055) != 0o055:
-            shared.directory.chmod(0o755)
 
     def choose(self, quick: T, long: T) -> T:
         return long if self.is_long else quick
@@ -65,6 +65,10 @@ class Run:
     def postgres(self) -> PostgresDatabase:
         return self.shared.postgres().create(self.name)
 
+    def databases(self) -> list[Database]:
+        """One of each kind."""
+        return [self.sqlite(), self.postgres()]
+
     def cluster(self, name: str, *options: str) -> Cluster:
         """A cluster of its own, not started."""
         return Cluster(self.directory / name, *options).make(self.shared.template())
@@ -72,7 +76,7 @@ class Run:
     def bank(self, database: Database, name: str = "", **settings: str) -> Bank:
         return Bank(self.shared.binary, database, self.directory / (name or f"bank-{database.name}"), **settings)
 
-    def load(self, bank: Callable[[], Bank], name: str, **options) -> Load:
+    def load(self, bank: Callable[[], Bank], name: str, **options: Any) -> Load:
         return Load(bank, self.directory / f"journal-{name}", f"{self.seed}-{name}", **options)
 
     def library(self, source: pathlib.Path) -> pathlib.Path:

@@ -1,5 +1,6 @@
-"""Failover of PostgreSQL to a synchronous standby: the primary is killed by SIGKILL, the standby promoted, and a relay in front
-of both, as a proxy would be, leads the bank to it. The bank lives through it, and the new primary gets a new standby.
+"""Failover of PostgreSQL to a synchronous standby: the primary is killed by SIGKILL, the standby promoted, and a relay
+in front of both, as a proxy would be, leads the bank to it. The bank lives through it, and the new primary gets a new
+standby.
 
 Proves that what was acknowledged is on the standby: the bank answers after COMMIT alone, and COMMIT waits for it.
 

@@ -1,5 +1,5 @@
-"""A disk that is full, one whose fsync fails (EIO) and one that hangs for a moment, on SQLite, in any order, under load; now
-and then the bank is killed while the disk is bad. The disk is tests/bank/failing_disk.c, preloaded.
+"""A disk that is full, one whose fsync fails (EIO) and one that hangs for a moment, on SQLite, in any order, under
+load; now and then the bank is killed while the disk is bad. The disk is tests/bank/failing_disk.c, preloaded.
 
 Proves that what the disk did not take is refused, and does not come back from the log after a crash; that what was
 acknowledged is there; and that the bank books again as soon as the disk works.
@@ -64,8 +64,9 @@ async def attack(run: Run) -> str:
         bank.kill()
     journal.examine(load.journal, bank, run.rng)
     refused = sum(1 for _ in refusals(load))
-    return (f"{rounds} times, {kills} of them with kill -9; {load.journal.summary()}, of them {refused} for the disk's sake; "
-            f"control: {await forgetfulness_is_found(run)} missed")
+    missed = await forgetfulness_is_found(run)
+    return (f"{rounds} times, {kills} of them with kill -9; {load.journal.summary()}, of them {refused} for the disk's "
+            f"sake; control: {missed} missed")
 
 
 def refusals(load: Load) -> Iterator[Movement]:

@@ -36,7 +36,8 @@ class Booked:
 def history(database: Database) -> list[Booked]:
     """All that was ever booked, of one snapshot."""
     id_as_text = "lower(hex(id))" if database.name == "SQLite" else "replace(id::text, '-', '')"
-    rows = database.query(f"select description, {id_as_text}, type, debit_account, credit_account, amount from transactions")
+    columns = f"description, {id_as_text}, type, debit_account, credit_account, amount"
+    rows = database.query(f"select {columns} from transactions")
     return [Booked(str(name), id, TYPES.get(type, str(type)), f"{debit:014}", f"{credit:014}", amount)
             for name, id, type, debit, credit, amount in rows]
 

@@ -1,10 +1,10 @@
 """kill -9 of the bank under load, again and again, on SQLite and on PostgreSQL.
 
-Proves that what was acknowledged outlives the process, and that what was not is booked at most once, whatever the process
-was doing when it died; and that it opens its books afterwards without anybody's help.
+Proves that what was acknowledged outlives the process, and that what was not is booked at most once, whatever the
+process was doing when it died; and that it opens its books afterwards without anybody's help.
 
-Control: the books as they were before the last round, which is what a bank that loses its last moments looks like. What was
-acknowledged since must be missed.
+Control: the books as they were before the last round, which is what a bank that loses its last moments looks like. What
+was acknowledged since must be missed.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ SHORTEST, LONGEST = 0.02, 0.5
 
 
 async def attack(run: Run) -> str:
-    databases = [run.sqlite(), run.postgres()]
+    databases = run.databases()
     kills = run.choose(QUICK_KILLS, LONG_KILLS)
     told = [await on(run, database, kills // len(databases)) for database in databases]
     return f"{kills} kills; " + "; ".join(told)
@@ -34,16 +34,21 @@ async def on(run: Run, database: Database, kills: int) -> str:
         await bank.start()
         load = run.load(lambda: bank, database.name)
         await load.populate()
+        before: Database | None = None
         async with load.running(CONNECTIONS):
             for kill in range(kills):
                 await asyncio.sleep(run.rng.uniform(SHORTEST, LONGEST))
                 bank.kill()
                 if kill == kills - 1:
-                    before = await asyncio.to_thread(database.copy, "before_the_last_round")
+                    before = await asyncio.to_thread(copy, database)
                 await bank.start()
             await load.acknowledges_more()
         bank.kill()
         journal.examine(load.journal, bank, run.rng)
+        assert before is not None
         missed = journal.expect_found("lost", load.journal.movements, journal.history(before))
     return f"{database.name}: {load.journal.summary()}; control: {missed} missed"
 
+
+def copy(database: Database) -> Database:
+    return database.copy("before_the_last_round")

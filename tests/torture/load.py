@@ -1,16 +1,18 @@
 """The load client: many connections that move money, and a journal of what each sent and what it was told.
 
 Every movement has a name of its own, which the bank stores as its description and by which it is found in the history.
-Nothing in the bank keeps a description from being there twice, so the name proves what it is to prove: that the bank books
-nothing twice. Some movements have the name as their `reference`, too, and two of three an Idempotency-Key.
+Nothing in the bank keeps a description from being there twice, so the name proves what it is to prove: that the bank
+books nothing twice. Some movements have the name as their `reference`, too, and two of three an Idempotency-Key.
 
 What a client is told is one of three:
 
 - *ok*: the answer is 201. The movement must be in the history exactly once.
-- *refused*: any other answer but 504 `outcome_unknown`, which alone says that the bank does not know. It must never be there.
+- *refused*: any other answer but 504 `outcome_unknown`, which alone says that the bank does not know. It must never be
+  there.
 - *unknown*: 504, or no whole answer. It may be there, at most once.
 
-An unknown movement with a key is sent again, most of the time, until the bank says that it is booked. From then on it is ok.
+An unknown movement with a key is sent again, most of the time, until the bank says that it is booked. From then on it
+is ok.
 """
 
 from __future__ import annotations
@@ -31,8 +33,8 @@ from wire import Answer, Connection, NoAnswer, request
 
 # An access token lasts 15 minutes.
 TOKEN_SECONDS = 600
-# In minor units. The first deposit of each account, and what nobody has.
-FIRST_DEPOSIT, TOO_MUCH = 1_000_000, 90_000_000
+# In minor units: the first deposit of each account, the most of any movement after it, and what nobody has.
+FIRST_DEPOSIT, MOST, TOO_MUCH = 1_000_000, 500, 90_000_000
 TOO_MUCH_SHARE, KEYED_SHARE = 0.03, 0.67
 
 
@@ -51,7 +53,7 @@ class Customer:
     signing_in: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
-@dataclass
+@dataclass(slots=True)
 class Movement:
     """What a client sent, and what it was told. Times are of the monotonic clock, in nanoseconds."""
 
@@ -88,6 +90,7 @@ class Journal:
 
     def __init__(self, file: pathlib.Path) -> None:
         self.movements: list[Movement] = []
+        self.acknowledged = 0
         self.file = file
 
     def add(self, movement: Movement) -> None:
@@ -96,6 +99,7 @@ class Journal:
 
     def tell(self, movement: Movement, told: str, last: str) -> None:
         movement.told, movement.told_at, movement.last = told, time.monotonic_ns(), last
+        self.acknowledged += told == "ok"
 
     def counts(self) -> Counter[str]:
         """By what was told; those that are ok after more than one attempt are *retried*."""
@@ -114,14 +118,16 @@ class Journal:
 class Load:
     """Customers with accounts, and connections that move money among them.
 
-    `bank` gives the bank to talk to, for each connection anew: there may be several. `types` are the kinds of movements,
-    `retried_share` how many of the unknown ones with a key are sent again, `referenced_share` how many have a reference.
+    `bank` gives the bank to talk to, for each connection anew: there may be several. `types` are the kinds of
+    movements, `retried_share` how many of the unknown ones with a key are sent again, `referenced_share` how many have
+    a reference; after each a connection pauses for `pause` seconds.
     """
 
-    def __init__(self, bank: Callable[[], Bank], file: pathlib.Path, seed: str, types: str = "deposit withdraw transfer",
-                 retried_share: float = 0.8, referenced_share: float = 0.33) -> None:
+    def __init__(self, bank: Callable[[], Bank], file: pathlib.Path, seed: str,
+                 types: str = "deposit withdraw transfer", retried_share: float = 0.8, referenced_share: float = 0.33,
+                 pause: float = 0) -> None:
         self.bank, self.seed, self.types = bank, seed, types.split()
-        self.retried_share, self.referenced_share = retried_share, referenced_share
+        self.retried_share, self.referenced_share, self.pause = retried_share, referenced_share, pause
         self.journal = Journal(file)
         self.customers: list[Customer] = []
         self.stopping = asyncio.Event()
@@ -154,8 +160,7 @@ class Load:
                 raise Broken(f"the first deposit: {answer.status} {answer.body.decode()}")
 
     async def sign_in(self, customer: Customer) -> None:
-        body = {"email": customer.email, "password": PASSWORD}
-        customer.token = (await self.bank().expect("POST", "/login", body))["access_token"]
+        customer.token = await self.bank().sign_in(customer.email)
         customer.token_from = time.monotonic()
 
     def expire(self, token: str) -> None:
@@ -172,15 +177,16 @@ class Load:
 
     def name(self, type: str, account: Account, to: Account | None, amount: int) -> Movement:
         self.next_name += 1
-        return Movement(f"torture-{self.seed}-{self.next_name}", type, account.number, to.number if to else None, amount,
-                        key=None, reference=None)
+        return Movement(f"torture-{self.seed}-{self.next_name}", type, account.number, to.number if to else None,
+                        amount, key=None, reference=None)
 
     def invent(self, rng: random.Random) -> tuple[Movement, Customer]:
         """Any movement between any accounts; a few take what is not there."""
         type = rng.choice(self.types)
         account, to = rng.sample(self.accounts, 2)
         too_much = type != "deposit" and rng.random() < TOO_MUCH_SHARE
-        movement = self.name(type, account, to if type == "transfer" else None, TOO_MUCH if too_much else rng.randint(1, 500))
+        amount = TOO_MUCH if too_much else rng.randint(1, MOST)
+        movement = self.name(type, account, to if type == "transfer" else None, amount)
         if rng.random() < KEYED_SHARE:
             movement.key = f"key-{movement.name}"
         if rng.random() < self.referenced_share:
@@ -204,9 +210,9 @@ class Load:
 
     async def acknowledges_more(self, movements: int = 20, seconds: float = 60) -> None:
         """Waits for some more movements to be acknowledged: the bank is at work, or at work again."""
-        enough = sum(movement.told == "ok" for movement in self.journal.movements) + movements
+        enough = self.journal.acknowledged + movements
         deadline = time.monotonic() + seconds
-        while sum(movement.told == "ok" for movement in self.journal.movements) < enough:
+        while self.journal.acknowledged < enough:
             if time.monotonic() > deadline:
                 raise Broken(f"the bank has not booked {movements} movements within {seconds} s")
             await asyncio.sleep(0.05)
@@ -217,6 +223,8 @@ class Load:
         while not self.stopping.is_set():
             movement, customer = self.invent(rng)
             connection = await self.carry_out(movement, customer, connection, rng)
+            if self.pause:
+                await asyncio.sleep(self.pause)
         if connection:
             connection.abort()
 

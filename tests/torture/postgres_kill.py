@@ -1,11 +1,11 @@
-"""kill -9 of PostgreSQL under a bank that lives on: of one of its backends, after which the server starts anew by itself, or
-of the whole server, which is then started.
+"""kill -9 of PostgreSQL under a bank that lives on: of one of its backends, after which the server starts anew by
+itself, or of the whole server, which is then started.
 
-Proves that a COMMIT whose answer is lost is looked up and told as it was, or told to be unknown; and that the bank finds its
-way back alone.
+Proves that a COMMIT whose answer is lost is looked up and told as it was, or told to be unknown; and that the bank
+finds its way back alone.
 
-Control: a server that acknowledges before it has written its log (synchronous_commit=off). Killed, it must have lost what
-the bank acknowledged.
+Control: a server that acknowledges before it has written its log (synchronous_commit=off). Killed, it must have lost
+what the bank acknowledged.
 """
 
 from __future__ import annotations
@@ -27,8 +27,7 @@ CONTROL_SECONDS = 0.7
 
 
 async def attack(run: Run) -> str:
-    # The writer of the log is slow, so that only those who wait for it have theirs written.
-    cluster = run.cluster("postgres", "wal_writer_delay=10s", "wal_writer_flush_after=1GB", "bgwriter_lru_maxpages=0")
+    cluster = run.cluster("postgres")
     with stopped_in_the_end(cluster):
         cluster.start()
         told = await survives(run, cluster)
@@ -76,8 +75,10 @@ async def forgetfulness_is_found(run: Run, cluster: Cluster) -> int:
         await bank.start()
         load = run.load(lambda: bank, "forgetful")
         await load.populate()
-        # From here on nothing may be lost but movements.
+        # From here on nothing may be lost but movements. The process that writes the log of those who do not wait for
+        # it is quick, so it is stopped.
         cluster.psql("checkpoint")
+        os.kill(int(cluster.psql("select pid from pg_stat_activity where backend_type = 'walwriter'")), signal.SIGSTOP)
         async with load.running(CONNECTIONS):
             await asyncio.sleep(CONTROL_SECONDS)
             cluster.kill()

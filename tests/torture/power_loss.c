@@ -1,9 +1,9 @@
-/* Preloaded into a bank, records what SQLite does to its files: each write with its data, each fsync, and what is made or
- * removed, in the order in which it happened. POWER_LOSS_FILE is the database, POWER_LOSS_LOG the recording, to which a bank
- * that is started again adds. With POWER_LOSS_LIES set, the disk says that it has synced and has not.
+/* Preloaded into a bank, records what SQLite does to its files: each write with its data, each fsync, and what is made
+ * or removed, in the order in which it happened. POWER_LOSS_FILE is the database, POWER_LOSS_LOG the recording, to
+ * which a bank that is started again adds. With POWER_LOSS_LIES set, the disk says that it has synced and has not.
  *
- * One mutex is held over each operation and its record, so the order of the records is that of the operations, and what was
- * written before an fsync began stands before it. The time is when the operation began. */
+ * One mutex is held over each operation and its record, so the order of the records is that of the operations, and what
+ * was written before an fsync began stands before it. The time is when the operation began. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <fcntl.h>
@@ -62,7 +62,8 @@ static uint64_t now(void) {
 
 static void record(char operation, enum file file, uint64_t began, uint64_t offset, const void *data, uint32_t length) {
     static int log = -1;
-    if (log < 0) log = REAL(int, "open64", const char *, int, ...)(getenv("POWER_LOSS_LOG"), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+    int flags = O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC;
+    if (log < 0) log = REAL(int, "open64", const char *, int, ...)(getenv("POWER_LOSS_LOG"), flags, 0644);
     struct record head = {operation, file, 0, length, offset, began};
     struct iovec parts[] = {{&head, sizeof head}, {(void *)data, length}};
     /* Without a whole recording nothing is proved. */
@@ -115,8 +116,13 @@ static ssize_t pwrite_by(const char *name, int fd, const void *from, size_t coun
     return written;
 }
 
-ssize_t pwrite(int fd, const void *from, size_t count, off_t at) { return pwrite_by("pwrite", fd, from, count, at); }
-ssize_t pwrite64(int fd, const void *from, size_t count, off_t at) { return pwrite_by("pwrite64", fd, from, count, at); }
+ssize_t pwrite(int fd, const void *from, size_t count, off_t at) {
+    return pwrite_by("pwrite", fd, from, count, at);
+}
+
+ssize_t pwrite64(int fd, const void *from, size_t count, off_t at) {
+    return pwrite_by("pwrite64", fd, from, count, at);
+}
 
 static int truncate_by(const char *name, int fd, off_t size) {
     enum file file = opened(fd);

@@ -1,17 +1,17 @@
 """Power cuts on SQLite: thousands of disks as a power cut could have left them, each opened and compared.
 
-A library that is preloaded into the bank (power_loss.c) records what SQLite does to its files while a client moves money. A
-power cut is a point in that recording. What the disk holds then is what was synced, and of what was written since to each
-file any of these: nothing, all, the first writes and a part of the next, or any sectors of any writes in any order. Names of
-files are as they were when the directory was last synced, or as they became later.
+A library that is preloaded into the bank (power_loss.c) records what SQLite does to its files while a client moves
+money. A power cut is a point in that recording. What the disk holds then is what was synced, and of what was written
+since to each file any of these: nothing, all, the first writes and a part of the next, or any sectors of any writes in
+any order. Names of files are as they were when the directory was last synced, or as they became later.
 
-Each such disk is opened by SQLite, whose check must find it whole. What had been acknowledged before the cut must be there,
-exactly once; what had been refused must not; nor what had not been sent yet. Of every fiftieth the doctor looks at the books
-in place of SQLite alone, as the first to open them.
+Each such disk is opened by SQLite, whose check must find it whole. What had been acknowledged before the cut must be
+there, exactly once; what had been refused must not; nor what had not been sent yet. Of every fiftieth the doctor looks
+at the books in place of SQLite alone, as the first to open them.
 
 The recording has the beginning of the books, their end by SIGTERM, which removes the log, and another start; a client's
-times and the recording's are of one clock. In the end the files must be what the recording makes of them: nothing of them was
-written in any other way.
+times and the recording's are of one clock. In the end the files must be what the recording makes of them: nothing of
+them was written in any other way.
 
 Control: a disk that says that it has synced, and has not. Acknowledged movements must be missed.
 """
@@ -21,6 +21,7 @@ from __future__ import annotations
 import asyncio
 import bisect
 import contextlib
+import itertools
 import multiprocessing
 import os
 import pathlib
@@ -37,7 +38,7 @@ from context import HERE, Run
 from load import Load, Movement
 
 QUICK_POINTS, LONG_POINTS, CONTROL_POINTS = 300, 10_000, 40
-QUICK_SECONDS, LONG_SECONDS, CONTROL_SECONDS = 2.0, 20.0, 0.5
+QUICK_SECONDS, LONG_SECONDS, CONTROL_SECONDS = 3.0, 10.0, 0.5
 CONNECTIONS = 8
 DOCTOR_EVERY = 50
 # What a disk writes whole, or not at all.
@@ -127,8 +128,8 @@ def sectors(operation: Operation, count: int) -> int:
 
 
 def keep_any(operations: list[Operation], content: bytearray, rng: random.Random) -> None:
-    """Each sector of each write, or not. A later write to the same sector may be kept where an earlier one is lost, and the
-    other way round."""
+    """Each sector of each write, or not. A later write to the same sector may be kept where an earlier one is lost, and
+    the other way round."""
     share = rng.choice((0.1, 0.5, 0.9))
     pieces = [piece for operation in operations for piece in split(operation) if rng.random() < share]
     if rng.random() < 0.5:
@@ -143,7 +144,7 @@ def split(operation: Operation) -> list[Operation]:
     begin, end = operation.offset, operation.offset + len(operation.data)
     borders = [begin, *range((begin // SECTOR + 1) * SECTOR, end, SECTOR), end]
     return [replace(operation, offset=a, data=operation.data[a - begin:b - begin])
-            for a, b in zip(borders, borders[1:], strict=False)]
+            for a, b in itertools.pairwise(borders)]
 
 
 @dataclass
@@ -312,8 +313,9 @@ async def attack(run: Run) -> str:
         raise Broken(f"{len(wrong)} faults, first: " + "; ".join(wrong[:journal.MAX_NAMED]))
     journal.examine(load.journal, bank, run.rng)
     syncs = sum(operation.kind == "s" for operation in operations)
-    return (f"{count:,} power cuts in {len(operations):,} operations ({syncs:,} syncs); {load.journal.summary()}; "
-            f"control: {await lies_are_found(run)} missed")
+    logs = sum(operation.kind == "w" and operation.file == WAL and operation.offset == 0 for operation in operations)
+    return (f"{count:,} power cuts in {len(operations):,} operations ({syncs:,} syncs, {logs} beginnings of the log); "
+            f"{load.journal.summary()}; control: {await lies_are_found(run)} missed")
 
 
 async def lies_are_found(run: Run) -> int:

@@ -1,7 +1,8 @@
 """SIGTERM under load, on SQLite and on PostgreSQL: how a bank is stopped every day.
 
-Proves that each request has a whole answer, or none at all because the bank took no more of them; one without an answer is
-not booked. The process ends within COFFER_SHUTDOWN_SECONDS, with exit code 0, and has lost nothing that it acknowledged.
+Proves that each request has a whole answer, or none at all because the bank took no more of them; one without an answer
+is not booked. The process ends within COFFER_SHUTDOWN_SECONDS, with exit code 0, and has lost nothing that it
+acknowledged.
 
 Control: movements that were answered, told as if they had got no answer, must be found as booked.
 """
@@ -24,7 +25,7 @@ SHORTEST, LONGEST = 0.05, 0.5
 
 
 async def attack(run: Run) -> str:
-    databases = [run.sqlite(), run.postgres()]
+    databases = run.databases()
     ends = run.choose(QUICK_ENDS, LONG_ENDS)
     told = [await on(run, database, ends // len(databases)) for database in databases]
     return f"{ends} ends; " + "; ".join(told)
@@ -40,8 +41,8 @@ async def on(run: Run, database: Database, ends: int) -> str:
     unanswered = unanswered_are_refused(load)
     journal.examine(load.journal, bank, run.rng)
     found = answers_taken_away_are_found(load, database)
-    return (f"{database.name}: the longest took {longest:.2f} s; {load.journal.summary()}, of them {unanswered} without an "
-            f"answer; control: {found} found")
+    return (f"{database.name}: the longest took {longest:.2f} s; {load.journal.summary()}, of them {unanswered} "
+            f"without an answer; control: {found} found")
 
 
 async def end(run: Run, bank: Bank, load: Load) -> float:

@@ -1,7 +1,7 @@
 """Every fault that a bank must live through, one after the other: see tests/torture/run for how to call it.
 
-Each fault is a file with a function `attack`, which raises `Broken` or says in a line what it did. Its docstring says what
-it proves, and by which control: a situation that is broken on purpose, in which the check must fail.
+Each fault is a file with a function `attack`, which raises `Broken` or says in a line what it did. Its docstring says
+what it proves, and by which control: a situation that is broken on purpose, in which the check must fail.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ import traceback
 
 from context import Run, Shared
 
-FAULTS = ["kill", "power_loss", "postgres_kill", "failover", "sigterm", "vanishing", "full_disk"]
+FAULTS = ["kill", "power_loss", "postgres_kill", "failover", "sigterm", "vanishing", "full_disk", "jepsen_bank",
+          "clocks", "upgrade", "soak"]
 
 
 def main() -> int:

@@ -1,8 +1,8 @@
 """Clients that vanish: in the middle of a request, after the whole of it, and while the answer comes.
 
-Proves that a request of which the bank has only a part moves nothing; that one which it has whole is booked at most once,
-whoever waits for the answer; that other clients notice none of it; and that nothing of those who are gone stays: connections
-and file descriptors are given back.
+Proves that a request of which the bank has only a part moves nothing; that one which it has whole is booked at most
+once, whoever waits for the answer; that other clients notice none of it; and that nothing of those who are gone stays:
+connections and file descriptors are given back.
 
 Control: whole requests, told as if a part had been sent, must be found as booked.
 """
@@ -27,7 +27,7 @@ SPARE_DESCRIPTORS, GIVEN_BACK_WITHIN_SECONDS = 8, 20
 
 
 async def attack(run: Run) -> str:
-    databases = [run.sqlite(), run.postgres()]
+    databases = run.databases()
     clients = run.choose(QUICK_CLIENTS, LONG_CLIENTS)
     told = [await on(run, database, clients // len(databases)) for database in databases]
     return f"{clients:,} clients; " + "; ".join(told)
