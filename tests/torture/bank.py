@@ -163,9 +163,9 @@ class Cluster:
             raise Broken(f"psql: {ended.stderr}")
         return ended.stdout
 
-    def create(self, database: str, host: pathlib.Path | None = None) -> PostgresDatabase:
+    def create(self, database: str) -> PostgresDatabase:
         self.psql(f"create database {database}")
-        return PostgresDatabase(self, database, host)
+        return PostgresDatabase(self, database)
 
 
 def version_of(initdb: pathlib.Path) -> float:

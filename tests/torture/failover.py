@@ -63,11 +63,15 @@ class Pair:
         self.run, self.count = run, 1
         self.primary = run.cluster("cluster1")
         self.standby = self.primary
-        self.primary.start()
-        self.database = self.primary.create("bank")
+
+    async def start(self) -> None:
+        """The primary with an empty database, and its first standby."""
+        await asyncio.to_thread(self.primary.start)
+        self.primary.create("bank")
         # From here on every COMMIT waits for whichever standby there is.
         self.primary.psql("alter system set synchronous_standby_names = '*'")
         self.primary.psql("select pg_reload_conf()")
+        await self.add_standby()
 
     async def add_standby(self) -> None:
         """A copy of the primary that follows it. Waits until it does."""
@@ -76,7 +80,8 @@ class Pair:
         await asyncio.to_thread(self.standby.follow, self.primary)
         await asyncio.to_thread(self.standby.start)
         for _ in range(600):
-            if "sync" in await asyncio.to_thread(self.primary.psql, "select sync_state from pg_stat_replication"):
+            states = await asyncio.to_thread(self.primary.psql, "select sync_state from pg_stat_replication")
+            if states.split() == ["sync"]:
                 return
             await asyncio.sleep(0.05)
         raise Broken("the standby does not follow")
@@ -100,7 +105,7 @@ async def attack(run: Run) -> str:
     bank = run.bank(PostgresDatabase(pair.primary, "bank", relay.directory))
     with stopped_in_the_end(pair, relay, bank):
         await relay.start()
-        await pair.add_standby()
+        await pair.start()
         await bank.start()
         load = run.load(lambda: bank, "bank")
         await load.populate()

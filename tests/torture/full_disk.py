@@ -105,13 +105,8 @@ async def forgetfulness_is_found(run: Run) -> int:
         await bank.start()
         load = run.load(lambda: bank, "forgetful")
         await load.populate()
-        await load_for(load, CONTROL_SECONDS)
+        await load.run_for(CONTROL_SECONDS, CONNECTIONS)
         disk.becomes("forgets")
-        await load_for(load, CONTROL_SECONDS)
+        await load.run_for(CONTROL_SECONDS, CONNECTIONS)
         bank.kill()
     return journal.expect_found("lost", load.journal.movements, journal.history(SqliteFile(database.file)))
-
-
-async def load_for(load: Load, seconds: float) -> None:
-    async with load.running(CONNECTIONS):
-        await asyncio.sleep(seconds)

@@ -208,6 +208,10 @@ class Load:
             if isinstance(outcome, BaseException):
                 raise outcome
 
+    async def run_for(self, seconds: float, connections: int) -> None:
+        async with self.running(connections):
+            await asyncio.sleep(seconds)
+
     async def acknowledges_more(self, movements: int = 20, seconds: float = 60) -> None:
         """Waits for some more movements to be acknowledged: the bank is at work, or at work again."""
         enough = self.journal.acknowledged + movements

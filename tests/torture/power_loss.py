@@ -9,16 +9,15 @@ Each such disk is opened by SQLite, whose check must find it whole. What had bee
 there, exactly once; what had been refused must not; nor what had not been sent yet. Of every fiftieth the doctor looks
 at the books in place of SQLite alone, as the first to open them.
 
-The recording has the beginning of the books, their end by SIGTERM, which removes the log, and another start; a client's
-times and the recording's are of one clock. In the end the files must be what the recording makes of them: nothing of
-them was written in any other way.
+The recording has the beginning of the books, an end by SIGTERM, which removes the log, another start, kill -9, and a
+start that finds the log; a client's times and the recording's are of one clock. In the end the files must be what the
+recording makes of them: nothing of them was written in any other way.
 
 Control: a disk that says that it has synced, and has not. Acknowledged movements must be missed.
 """
 
 from __future__ import annotations
 
-import asyncio
 import bisect
 import contextlib
 import itertools
@@ -257,7 +256,7 @@ class Cuts:
 
 
 async def record(run: Run, name: str, seconds: float, **environment: str) -> tuple[Bank, Load, list[Operation]]:
-    """Books from their beginning, closed once and opened again, with a client at work; killed in the end."""
+    """Books from their beginning, closed and opened again, killed and opened again, with a client at work."""
     database = run.sqlite(name)
     recording = run.directory / f"{name}.recording"
     bank = run.bank(database, f"bank-{name}", LD_PRELOAD=str(run.library(HERE / "power_loss.c")),
@@ -266,12 +265,13 @@ async def record(run: Run, name: str, seconds: float, **environment: str) -> tup
         await bank.start()
         load = run.load(lambda: bank, name)
         await load.populate()
-        async with load.running(CONNECTIONS):
-            await asyncio.sleep(seconds / 2)
+        await load.run_for(seconds / 3, CONNECTIONS)
         await bank.terminate()
         await bank.start()
-        async with load.running(CONNECTIONS):
-            await asyncio.sleep(seconds / 2)
+        await load.run_for(seconds / 3, CONNECTIONS)
+        bank.kill()
+        await bank.start()
+        await load.run_for(seconds / 3, CONNECTIONS)
         bank.kill()
     operations = read_recording(recording)
     is_whole(operations, database)

@@ -13,6 +13,7 @@ import pathlib
 import resource
 import secrets
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -33,6 +34,8 @@ def main() -> int:
     arguments = parser.parse_intermixed_args()
     if unknown := set(arguments.faults) - set(FAULTS):
         parser.error(f"no such fault: {', '.join(sorted(unknown))}; there are {', '.join(FAULTS)}")
+    # Whoever is told to end ends what it has started, too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
     directory = pathlib.Path(tempfile.mkdtemp(prefix="coffer-torture-"))
     shared = Shared(arguments.binary.resolve(), directory)
