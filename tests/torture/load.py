@@ -36,6 +36,9 @@ TOKEN_SECONDS = 600
 # In minor units: the first deposit of each account, the most of any movement after it, and what nobody has.
 FIRST_DEPOSIT, MOST, TOO_MUCH = 1_000_000, 500, 90_000_000
 TOO_MUCH_SHARE, KEYED_SHARE = 0.03, 0.67
+# How a retry may be refused: for want of money, by a token that is too old, or for now.
+INSUFFICIENT = "409 insufficient_funds"
+PASSING = (INSUFFICIENT, "401", "429")
 
 
 @dataclass
@@ -262,8 +265,8 @@ class Load:
 
     @staticmethod
     def is_worth_repeating(movement: Movement, is_retried: bool) -> bool:
-        """A retry that is refused for a lasting reason ends: the account may have been emptied meanwhile."""
-        return is_retried and movement.told == "unknown" and not movement.last.startswith("409 insufficient")
+        """Not where the money is gone by the time of the retry."""
+        return is_retried and movement.told == "unknown" and movement.last != INSUFFICIENT
 
     async def attempt(self, movement: Movement, token: str, connection: Connection) -> None:
         if not movement.attempts:
@@ -288,7 +291,9 @@ class Load:
             movement.id = answer.json()["id"]
             self.journal.tell(movement, "ok", last)
         elif answer.status == 504 or (movement.attempts > 1 and movement.told == "unknown"):
-            # A retry that is refused says nothing of the attempt before.
+            # A retry that is refused says nothing of the attempt before. But it is the same request with the same key.
             self.journal.tell(movement, "unknown", last)
+            if answer.status < 500 and not last.startswith(PASSING):
+                raise Broken(f"{movement.name} was sent again with its key: {last}")
         else:
             self.journal.tell(movement, "refused", last)

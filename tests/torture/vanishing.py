@@ -91,7 +91,7 @@ async def leave(connection: Connection, rng: random.Random) -> None:
             await asyncio.sleep(rng.uniform(0, 0.01))
         elif how == "with the first bytes of the answer":
             await asyncio.wait_for(connection.reader.read(16), 0.05)
-    except (OSError, TimeoutError):
+    except (OSError, asyncio.TimeoutError):
         pass
     connection.abort() if rng.random() < 0.5 else connection.writer.close()
 

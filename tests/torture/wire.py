@@ -61,13 +61,15 @@ class Connection:
         """Sends it. Raises NoAnswer, after which the connection is of no use."""
         received = bytearray()
         try:
-            async with asyncio.timeout(seconds):
-                self.writer.write(sent)
-                await self.writer.drain()
-                return await self.read(received)
-        except (OSError, EOFError, TimeoutError) as error:
+            return await asyncio.wait_for(self.exchange(sent, received), seconds)
+        except (OSError, EOFError, asyncio.TimeoutError) as error:
             self.abort()
             raise NoAnswer(bytes(received)) from error
+
+    async def exchange(self, sent: bytes, received: bytearray) -> Answer:
+        self.writer.write(sent)
+        await self.writer.drain()
+        return await self.read(received)
 
     async def read(self, received: bytearray) -> Answer:
         """The next answer. What has come of it is in `received`, however that ends."""
