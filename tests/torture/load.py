@@ -20,6 +20,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import math
 import pathlib
 import random
 import time
@@ -211,9 +212,12 @@ class Load:
             if isinstance(outcome, BaseException):
                 raise outcome
 
-    async def run_for(self, seconds: float, connections: int) -> None:
+    async def run_for(self, seconds: float, connections: int, most: float = math.inf) -> None:
+        """Moves money for so long, or until so many movements more are acknowledged."""
+        enough, until = self.journal.acknowledged + most, time.monotonic() + seconds
         async with self.running(connections):
-            await asyncio.sleep(seconds)
+            while time.monotonic() < until and self.journal.acknowledged < enough:
+                await asyncio.sleep(0.02)
 
     async def acknowledges_more(self, movements: int = 20, seconds: float = 60) -> None:
         """Waits for some more movements to be acknowledged: the bank is at work, or at work again."""

@@ -37,7 +37,10 @@ from context import HERE, Run
 from load import Load, Movement
 
 QUICK_POINTS, LONG_POINTS, CONTROL_POINTS = 300, 10_000, 40
-QUICK_SECONDS, LONG_SECONDS, CONTROL_SECONDS = 3.0, 10.0, 0.5
+# The client's work between two ends of the bank: so many seconds, or so many movements, whichever comes first. All of it
+# is looked at on each disk.
+QUICK_SECONDS, LONG_SECONDS, CONTROL_SECONDS = 1.0, 15.0, 0.2
+QUICK_MOVEMENTS, LONG_MOVEMENTS = 1_500, 4_000
 CONNECTIONS = 8
 DOCTOR_EVERY = 50
 # What a disk writes whole, or not at all.
@@ -265,13 +268,13 @@ async def record(run: Run, name: str, seconds: float, **environment: str) -> tup
         await bank.start()
         load = run.load(lambda: bank, name)
         await load.populate()
-        await load.run_for(seconds / 3, CONNECTIONS)
+        await load.run_for(seconds, CONNECTIONS, run.choose(QUICK_MOVEMENTS, LONG_MOVEMENTS))
         await bank.terminate()
         await bank.start()
-        await load.run_for(seconds / 3, CONNECTIONS)
+        await load.run_for(seconds, CONNECTIONS, run.choose(QUICK_MOVEMENTS, LONG_MOVEMENTS))
         bank.kill()
         await bank.start()
-        await load.run_for(seconds / 3, CONNECTIONS)
+        await load.run_for(seconds, CONNECTIONS, run.choose(QUICK_MOVEMENTS, LONG_MOVEMENTS))
         bank.kill()
     operations = read_recording(recording)
     is_whole(operations, database)
