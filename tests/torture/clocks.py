@@ -87,7 +87,7 @@ def keyed(load: Load) -> list[Movement]:
 async def send_again(load: Load, bank: Bank, movement: Movement) -> Answer:
     """With its key. A token that the jump has made invalid is replaced."""
     customer = next(account.owner for account in load.accounts if account.number == movement.account)
-    for _ in range(5):
+    for _ in range(20):
         with contextlib.suppress(NoAnswer, Broken):
             token = await load.fresh_token(customer)
             answer = await bank.call("POST", movement.path(), movement.body(), token, movement.key)

@@ -37,8 +37,8 @@ from context import HERE, Run
 from load import Load, Movement
 
 QUICK_POINTS, LONG_POINTS, CONTROL_POINTS = 300, 10_000, 40
-# The client's work between two ends of the bank: so many seconds, or so many movements, whichever comes first. All of it
-# is looked at on each disk.
+# The client's work between two ends of the bank: so many seconds, or so many movements, whichever comes first. All of
+# it is looked at on each disk.
 QUICK_SECONDS, LONG_SECONDS, CONTROL_SECONDS = 1.0, 15.0, 0.2
 QUICK_MOVEMENTS, LONG_MOVEMENTS = 1_500, 4_000
 CONNECTIONS = 8
