@@ -1,8 +1,8 @@
 """Clients that vanish: in the middle of a request, after the whole of it, and while the answer comes.
 
 Proves that a request of which the bank has only a part moves nothing; that one which it has whole is booked at most
-once, whoever waits for the answer; that other clients notice none of it; and that nothing of those who are gone stays:
-connections and file descriptors are given back.
+once, whoever waits for the answer, and exactly once if the client comes back with its key; that other clients notice
+none of it; and that nothing of those who are gone stays: connections and file descriptors are given back.
 
 Control: whole requests, told as if a part had been sent, must be found as booked.
 """
@@ -22,6 +22,8 @@ from wire import Connection, request
 
 QUICK_CLIENTS, LONG_CLIENTS = 1_000, 20_000
 AT_ONCE, STEADY_CONNECTIONS = 48, 4
+# Of those with a key.
+RETURNING_SHARE = 0.3
 # How many descriptors more than before the bank may have, and how long it may take to give back the others.
 SPARE_DESCRIPTORS, GIVEN_BACK_WITHIN_SECONDS = 8, 20
 
@@ -81,6 +83,10 @@ async def vanish(bank: Bank, load: Load, rng: random.Random) -> None:
         connection.writer.write(sent)
         load.journal.tell(movement, "unknown", "gone")
     await leave(connection, rng)
+    if movement.told == "unknown" and movement.key and rng.random() < RETURNING_SHARE:
+        returned = await load.carry_out(movement, customer, None, rng)
+        if returned:
+            returned.abort()
 
 
 async def leave(connection: Connection, rng: random.Random) -> None:
@@ -93,7 +99,7 @@ async def leave(connection: Connection, rng: random.Random) -> None:
             await asyncio.wait_for(connection.reader.read(16), 0.05)
     except (OSError, asyncio.TimeoutError):
         pass
-    connection.abort() if rng.random() < 0.5 else connection.writer.close()
+    connection.reset() if rng.random() < 0.5 else connection.writer.close()
 
 
 async def gives_back(bank: Bank, before: int) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
+import struct
 from dataclasses import dataclass
 from typing import Any
 
@@ -96,6 +98,12 @@ class Connection:
     @property
     def is_usable(self) -> bool:
         return not self.writer.is_closing() and not self.reader.at_eof()
+
+    def reset(self) -> None:
+        """Has the system send a reset, as for a client that has crashed."""
+        now = struct.pack("ii", 1, 0)
+        self.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, now)
+        self.abort()
 
     def abort(self) -> None:
         self.writer.transport.abort()
