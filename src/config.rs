@@ -26,13 +26,14 @@ use sqlx::sqlite::SqliteConnectOptions;
 use self::listen::ListenAddress;
 use self::size::Size;
 pub use self::values::WriteEvents;
-use self::values::{boolean, log_filter, mailbox, number, public_url, sign_up, write_events};
+use self::values::{boolean, log_filter, log_format, mailbox, number, public_url, sign_up, write_events};
 use crate::api::people::sign_up::SignUp;
 use crate::auth::factor_keys::{FactorKeys, SealError};
 use crate::auth::tokens::SigningSecrets;
 use crate::books::approval;
 use crate::books::calendar::Calendar;
 use crate::db::{DbOptions, DbTarget};
+use crate::log_lines::LogFormat;
 use crate::mailing::MailSettings;
 use crate::mailing::smtp::SmtpServer;
 use crate::money::units::Unit;
@@ -288,6 +289,17 @@ pub struct Settings {
     #[arg(long, env = "COFFER_LOG", global = true, default_value = "info,sqlx=warn", value_name = "FILTER",
           value_parser = log_filter)]
     pub log: String,
+
+    /// How the log is written: text, json (one object a line), or auto: text on a terminal, in colours unless NO_COLOR is
+    /// set, and json anywhere else
+    #[arg(long, env = "COFFER_LOG_FORMAT", global = true, default_value = "auto", value_name = "FORMAT",
+          value_parser = log_format)]
+    pub log_format: LogFormat,
+
+    /// Write a line to the log for each request that was answered: who, what, how long
+    #[arg(long, env = "COFFER_ACCESS_LOG", global = true, default_value_t = false, value_name = "BOOL",
+          action = clap::ArgAction::Set, value_parser = boolean)]
+    pub access_log: bool,
 }
 
 /// A setting that cannot be used, named, with what to do about it.

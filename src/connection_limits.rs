@@ -62,6 +62,7 @@ impl ConnectionLimits {
             return None;
         }
         taken.all += 1;
+        metrics::gauge!("coffer_connections").increment(1);
         *taken.by_network.entry(network).or_default() += 1;
         Some(Slot { limits: self.clone(), network })
     }
@@ -85,6 +86,7 @@ impl Drop for Slot {
     fn drop(&mut self) {
         let mut taken = self.limits.taken();
         taken.all -= 1;
+        metrics::gauge!("coffer_connections").decrement(1);
         if let Some(of_network) = taken.by_network.get_mut(&self.network) {
             *of_network -= 1;
             if *of_network == 0 {

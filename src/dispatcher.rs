@@ -141,6 +141,7 @@ impl Dispatcher {
     fn ended(&mut self, result: Result<AttemptResult, tokio::task::JoinError>) {
         match result {
             Ok(result) => {
+                count(result.status);
                 if let Some(count) = self.under_way.get_mut(&result.webhook_id) {
                     *count = count.saturating_sub(1);
                 }
@@ -168,6 +169,15 @@ impl Dispatcher {
     }
 }
 
+fn count(status: DeliveryStatus) {
+    let outcome = match status {
+        DeliveryStatus::Delivered => "delivered",
+        DeliveryStatus::Pending => "postponed",
+        DeliveryStatus::Failed => "failed",
+    };
+    metrics::counter!("coffer_webhook_attempts_total", "outcome" => outcome).increment(1);
+}
+
 /// Writes what came of messages to one webhook. The record of what that leads to is for the audit log.
 async fn write_results_of(tx: &mut Tx<'_>, results: &[AttemptResult], now: Timestamp) -> sqlx::Result<Option<Event>> {
     let Some(first) = results.first() else { return Ok(None) };
@@ -189,7 +199,7 @@ async fn write_results_of(tx: &mut Tx<'_>, results: &[AttemptResult], now: Times
         return Ok(None);
     }
     tracing::warn!(
-        url = webhook.url,
+        webhook = %webhook.id,
         because = because.name(),
         "a webhook is disabled; PATCH /webhooks/{{id}} enables it"
     );

@@ -53,6 +53,13 @@ pub fn of_sqlite(path: &Path) -> impl Iterator<Item = PathBuf> {
     std::iter::once(path.to_owned()).chain(side_files)
 }
 
+/// The write-ahead log of a SQLite database.
+pub fn wal_of_sqlite(path: &Path) -> PathBuf {
+    let mut name = OsString::from(path);
+    name.push("-wal");
+    PathBuf::from(name)
+}
+
 fn warn(path: &Path, mode: u32, error: Option<&io::Error>) {
     let path = path.display();
     let because = error.map(|error| format!(" ({error})")).unwrap_or_default();

@@ -2,6 +2,8 @@
 //! certificate, checkpoints of SQLite's WAL, deleting what has expired, going on with erasures that were cut short, and noticing a
 //! clock that is wrong.
 
+use std::fs;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use crate::api::App;
@@ -11,6 +13,7 @@ use crate::clock::{self, CertainTime, Jump, Jumps};
 use crate::db::accounts::MOST_LOOKED_UP;
 use crate::db::{Db, Tx, errors};
 use crate::disk::DiskReserve;
+use crate::files;
 use crate::mailing;
 use crate::timestamp::Timestamp;
 use crate::tls::Certificate;
@@ -156,7 +159,7 @@ impl Housekeeping {
         tokio::join!(
             self.run_by_the_tick(),
             checkpoint_wal(&db),
-            watch_disk(disk),
+            watch_disk(disk, db.file().map(files::wal_of_sqlite)),
             look_at_watched(&db, &watches),
             finish_erasures(&db),
         );
@@ -289,12 +292,18 @@ async fn finish_each_erasure(db: &Db) -> sqlx::Result<()> {
 }
 
 /// On a thread that may wait: a file system can hang.
-async fn watch_disk(disk: DiskReserve) {
+async fn watch_disk(disk: DiskReserve, wal: Option<PathBuf>) {
     let mut ticks = tokio::time::interval(DISK_TICK);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        let disk = disk.clone();
-        let _ = tokio::task::spawn_blocking(move || disk.measure()).await;
+        let (disk, wal) = (disk.clone(), wal.clone());
+        let measure = move || {
+            disk.measure();
+            if let Some(Ok(wal)) = wal.map(fs::metadata) {
+                metrics::gauge!("coffer_sqlite_wal_bytes").set(wal.len() as f64);
+            }
+        };
+        let _ = tokio::task::spawn_blocking(measure).await;
     }
 }

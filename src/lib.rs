@@ -29,7 +29,8 @@
 //! - [`db`]: one file for each family of tables.
 //! - [`books`]: accounts, entries, commands, approvals, refusals, audit events, the rules and the chain of hashes.
 //! - [`problem_code`]: the one table of what can go wrong, explained; [`schema`]: how types describe themselves in
-//!   OpenAPI.
+//!   OpenAPI. [`telemetry`]: the one table of metrics, [`process`]: those of the process; [`log_lines`]: how the log is written; [`request_ids`]: the ids that
+//!   lines of a request carry.
 //! - What is parsed once and right from then on: [`money`], [`account_number`], [`bank_account`], [`api_key`],
 //!   [`timestamp`], [`text`], [`names`] (how they compare), [`email`], [`web_origin`]; where [`webhooks`] may lead and how their messages are signed; how far the [`clock`] can be trusted; one client's [`connection`] and its
 //!   [`presence`]; [`tls`], [`files`] (who may open the books and the secrets) and [`signals`] (what tells the bank to close).
@@ -59,15 +60,19 @@ pub mod files;
 pub mod housekeeping;
 pub mod limits;
 pub mod listening;
+pub mod log_lines;
 pub mod mailing;
 pub mod money;
 pub mod names;
 pub mod presence;
 pub mod problem_code;
+pub mod process;
+pub mod request_ids;
 pub mod schema;
 pub mod server;
 pub mod service_manager;
 pub mod signals;
+pub mod telemetry;
 pub mod text;
 pub mod timestamp;
 pub mod tls;

@@ -1,16 +1,17 @@
 //! Opening the bank, serving it, and closing it without losing a request.
 
 use std::future::Future;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
-use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
+use metrics_exporter_prometheus::BuildError;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 
 use crate::acceptor::Acceptor;
+use crate::api::docs::gauges::Gauges;
 use crate::api::docs::postman;
 use crate::api::http::cors::Origins;
 use crate::api::http::edge::Edge;
@@ -33,6 +34,7 @@ use crate::listening::Listening;
 use crate::mailing::Mailing;
 use crate::mailing::smtp::SmtpError;
 use crate::service_manager::{feed_watchdog, tell_ready, tell_stopping};
+use crate::telemetry;
 use crate::tls::{self, Certificate, TlsError};
 use crate::watches::Watches;
 use crate::webhooks::destinations::Destinations;
@@ -49,10 +51,6 @@ const LAST_QUOTAS_WITHIN: Duration = Duration::from_secs(2);
 
 /// How long it may take at the end to finish the mails that are being sent.
 const LAST_MAILS_WITHIN: Duration = Duration::from_secs(2);
-
-/// Seconds, from a cached read to a commit on a slow disk.
-const LATENCY_BUCKETS: [f64; 11] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0];
-const BATCH_BUCKETS: [f64; 8] = [1.0, 4.0, 16.0, 64.0, 128.0, 256.0, 512.0, 1024.0];
 
 /// Why the bank cannot open, or had to stop.
 #[derive(Debug, thiserror::Error)]
@@ -126,6 +124,7 @@ impl Bank {
 
     /// Connects, migrates, and starts the writers.
     async fn open_sound(settings: &Settings) -> Result<Self, ServerError> {
+        let metrics = if settings.metrics { Some(telemetry::record()?) } else { None };
         let secrets = settings.signing_secrets()?;
         let factor_keys = settings.factor_keys()?;
         let certificate = settings.certificate()?;
@@ -159,7 +158,6 @@ impl Bank {
         );
         let mailing = mail.map(|mail| Mailing::new(&db, mail)).transpose()?;
         let committer = committer.within(movement_limits.clone(), disk.clone());
-        let metrics = if settings.metrics { Some(record_metrics()?) } else { None };
         let (audit, audit_writer) = AuditLog::start(&db);
         let app = App::new(app::Parts {
             db,
@@ -188,7 +186,9 @@ impl Bank {
             ),
             always_events: settings.events == WriteEvents::Always,
             clock,
+            access_log: settings.access_log,
             metrics,
+            gauges: Gauges::default(),
             has_admin_listener: settings.admin_listen.is_some(),
             accounts_per_day: settings.accounts_per_day,
             movement_limits,
@@ -351,21 +351,7 @@ fn affordable_connections(configured: u32) -> usize {
     if affordable < configured.into() {
         tracing::warn!(configured, affordable, "COFFER_MAX_CONNECTIONS is more than the limit on open files allows");
     }
-    usize::try_from(affordable.min(configured.into())).unwrap_or(usize::MAX)
-}
-
-/// Installs the process's recorder, once.
-fn record_metrics() -> Result<PrometheusHandle, BuildError> {
-    static RECORDER: OnceLock<PrometheusHandle> = OnceLock::new();
-    if let Some(handle) = RECORDER.get() {
-        return Ok(handle.clone());
-    }
-    let recorder = PrometheusBuilder::new()
-        .set_buckets_for_metric(Matcher::Suffix("seconds".to_owned()), &LATENCY_BUCKETS)?
-        .set_buckets_for_metric(Matcher::Full("coffer_batch_size".to_owned()), &BATCH_BUCKETS)?
-        .build_recorder();
-    let handle = RECORDER.get_or_init(|| recorder.handle()).clone();
-    // Another bank in this process (a test) may have been first; then its recorder is used.
-    let _ = metrics::set_global_recorder(recorder);
-    Ok(handle)
+    let most = affordable.min(configured.into());
+    metrics::gauge!("coffer_connections_max").set(most as f64);
+    usize::try_from(most).unwrap_or(usize::MAX)
 }

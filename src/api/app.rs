@@ -7,6 +7,7 @@ use axum::extract::FromRef;
 use metrics_exporter_prometheus::PrometheusHandle;
 
 use crate::api::docs::addressed::AddressedDocument;
+use crate::api::docs::gauges::Gauges;
 use crate::api::http::caller::Caller;
 use crate::api::http::cors::Origins;
 use crate::api::http::edge::Edge;
@@ -72,8 +73,11 @@ pub struct Parts {
     /// Whether events are written whether or not anybody listens.
     pub always_events: bool,
     pub clock: Arc<Clock>,
+    /// Whether the log has a line for each request.
+    pub access_log: bool,
     /// None when `/metrics` is switched off.
     pub metrics: Option<PrometheusHandle>,
+    pub gauges: Gauges,
     /// Whether metrics are served on a listener of their own, and only there.
     pub has_admin_listener: bool,
     /// How many accounts one owner may open in 24 hours; 0 for any number.

@@ -58,6 +58,7 @@ pub fn admin_router(app: App) -> Router {
         .layer(CatchPanicLayer::custom(middleware::answer_panic))
         .layer(from_fn_with_state(app.clone(), middleware::finish))
         .layer(Extension(middleware::OnAdminListener))
+        .layer(from_fn(middleware::identify))
         .with_state(app)
 }
 

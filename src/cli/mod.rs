@@ -13,7 +13,7 @@ pub mod output;
 mod serve;
 mod version;
 
-use std::io::IsTerminal;
+use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -27,6 +27,7 @@ use coffer::config::Settings;
 use coffer::db::users::Role;
 use coffer::db::{Db, Schema};
 use coffer::files;
+use coffer::log_lines::{Lines, LogFormat, Style, error_line};
 use coffer::server::ServerError;
 use coffer::text::ApiKeyName;
 use coffer::timestamp::Timestamp;
@@ -34,7 +35,7 @@ use tracing_subscriber::EnvFilter;
 use uuid::Uuid;
 
 use self::environment::{unknown_variables, without_empty_variables};
-use self::output::{LOG, complain};
+use self::output::{LOG, complain, set_style_of_log, style_of_log};
 use self::version::LONG_VERSION;
 
 pub type AnyError = Box<dyn std::error::Error + Send + Sync>;
@@ -222,7 +223,7 @@ pub fn run(cli: Cli) -> Result<ExitCode, AnyError> {
         Command::Healthcheck => healthcheck::run(&cli.settings),
         Command::Completions { shell } => completions::run(shell),
         Command::Man { dir } => man::run(dir.as_deref()),
-        Command::Serve => with_log(&cli.settings, None, serve::run(&cli.settings)),
+        Command::Serve => serve_with_log(&cli.settings),
         Command::Migrate => with_log(&cli.settings, None, migrate::run(&cli.settings)),
         Command::Demo => with_log(&cli.settings, None, demo::run(&cli.settings)),
         // Its queries read whole tables: that they are slow is no news.
@@ -254,6 +255,19 @@ pub fn run(cli: Cli) -> Result<ExitCode, AnyError> {
     }
 }
 
+/// Serves. Where a program reads the log, the reason to stop is a line of it, too: what other commands answer is for
+/// whoever has called them.
+fn serve_with_log(settings: &Settings) -> Result<ExitCode, AnyError> {
+    with_log(settings, None, serve::run(settings)).or_else(|error| match style_of_log() {
+        Style::Json => {
+            LOG.line(&error_line(Style::Json, "coffer", &error.to_string()));
+            output::flush();
+            Ok(ExitCode::FAILURE)
+        }
+        Style::Plain | Style::Coloured => Err(error),
+    })
+}
+
 /// Runs a command that works on a bank: what it notices goes to the log, which `directive` may quieten.
 fn with_log(
     settings: &Settings,
@@ -265,7 +279,7 @@ fn with_log(
     if let Some(directive) = directive {
         filter = filter.add_directive(directive.parse()?);
     }
-    log(filter);
+    log(filter, settings.log_format);
     for warning in unknown_variables(&Cli::command()) {
         tracing::warn!("{warning}");
     }
@@ -292,11 +306,13 @@ async fn open_existing(settings: &Settings) -> Result<Db, AnyError> {
     }
 }
 
-fn log(filter: EnvFilter) {
+fn log(filter: EnvFilter, format: LogFormat) {
+    let wants_colours = std::env::var_os("NO_COLOR").is_none_or(|set| set.is_empty());
+    let style = format.style(io::stderr().is_terminal(), wants_colours);
+    set_style_of_log(style);
     // A failure to write is not reported: that would be written to the same place.
     let log = tracing_subscriber::fmt().with_env_filter(filter).log_internal_errors(false);
-    // Colours are for people: in a file, programs that look for a word (fail2ban) would not find it.
-    let log = log.with_ansi(std::io::stderr().is_terminal());
+    let log = log.with_ansi(style == Style::Coloured).event_format(Lines::new(style));
     log.with_writer(|| *LOG).init();
     output::log_panics();
 }

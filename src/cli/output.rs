@@ -4,19 +4,36 @@
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Write};
-use std::sync::{Condvar, LazyLock, Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, LazyLock, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 use std::time::Duration;
+
+use coffer::log_lines::{Style, error_line};
 
 /// Lines that wait for a reader who is slow; later ones are dropped and counted. About a megabyte.
 const MAX_WAITING: usize = 8_192;
 /// How long the end of the process waits for a reader to take what is left.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// The most that is written at once: a pipe takes it whole (PIPE_BUF), so that no line is torn apart by those of another
+/// process.
+const MAX_PIECE: usize = 4_096;
+
 /// Standard error of a process that works on while it logs.
-pub static LOG: LazyLock<&Queue> = LazyLock::new(|| Queue::start(io::stderr()));
+pub static LOG: LazyLock<&Queue> = LazyLock::new(|| Queue::start(io::stderr(), style_of_log()));
 /// Standard output of the same.
-pub static TERMINAL: LazyLock<&Queue> = LazyLock::new(|| Queue::start(io::stdout()));
+pub static TERMINAL: LazyLock<&Queue> = LazyLock::new(|| Queue::start(io::stdout(), Style::Plain));
+
+static STYLE_OF_LOG: OnceLock<Style> = OnceLock::new();
+
+/// Says how the log is written, before its first line.
+pub fn set_style_of_log(style: Style) {
+    let _ = STYLE_OF_LOG.set(style);
+}
+
+pub fn style_of_log() -> Style {
+    STYLE_OF_LOG.get().copied().unwrap_or_default()
+}
 
 /// A line on standard output. That nobody reads it any more is no reason to stop.
 pub fn tell(line: impl std::fmt::Display) {
@@ -58,7 +75,7 @@ pub fn log_panics() {
         if backtrace.status() == BacktraceStatus::Captured {
             text.push_str(&format!("\n{backtrace}"));
         }
-        LOG.line(&text);
+        LOG.line(&error_line(style_of_log(), "coffer::panic", &text));
     }));
 }
 
@@ -89,10 +106,10 @@ struct State {
 
 impl Queue {
     /// Its thread lives as long as the process.
-    fn start(stream: impl Write + Send + 'static) -> &'static Self {
+    fn start(stream: impl Write + Send + 'static, style: Style) -> &'static Self {
         let queue: &'static Self = Box::leak(Box::default());
         // Without a thread the lines wait, and are counted as lost when there are too many.
-        let _ = thread::Builder::new().name("log".to_owned()).spawn(move || queue.write_to(stream));
+        let _ = thread::Builder::new().name("log".to_owned()).spawn(move || queue.write_to(stream, style));
         queue
     }
 
@@ -118,7 +135,7 @@ impl Queue {
         drop(self.emptied.wait_timeout_while(state, FLUSH_TIMEOUT, is_busy));
     }
 
-    fn write_to(&self, mut stream: impl Write) {
+    fn write_to(&self, mut stream: impl Write, style: Style) {
         let mut state = self.lock();
         loop {
             state = self
@@ -128,11 +145,10 @@ impl Queue {
             let (lines, lost) = (std::mem::take(&mut state.waiting), std::mem::take(&mut state.lost));
             state.is_writing = true;
             drop(state);
-            for line in lines {
-                let _ = stream.write_all(&line);
-            }
+            write_lines(&mut stream, lines);
             if lost > 0 {
-                let _ = writeln!(stream, "coffer: {lost} lines are missing here, because nobody read them in time");
+                let message = format!("coffer: {lost} lines are missing here, because nobody read them in time");
+                let _ = writeln!(stream, "{}", error_line(style, "coffer::log", &message));
             }
             let _ = stream.flush();
             state = self.lock();
@@ -144,6 +160,19 @@ impl Queue {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Some at a time: each write is a call of the system.
+fn write_lines(stream: &mut impl Write, lines: VecDeque<Vec<u8>>) {
+    let mut piece = Vec::with_capacity(MAX_PIECE);
+    for line in lines {
+        if piece.len() + line.len() > MAX_PIECE {
+            let _ = stream.write_all(&piece);
+            piece.clear();
+        }
+        piece.extend(line);
+    }
+    let _ = stream.write_all(&piece);
 }
 
 /// One event of the log comes as one call.

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use coffer::config::Settings;
 use coffer::config::listen::ListenAddress;
+use coffer::log_lines::Style;
 use coffer::mailing::MailSettings;
 use coffer::server::{Bank, Listeners};
 use coffer::service_manager::while_opening;
@@ -12,7 +13,7 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
 use super::AnyError;
-use super::output::TERMINAL;
+use super::output::{TERMINAL, style_of_log};
 
 pub async fn run(settings: &Settings) -> Result<ExitCode, AnyError> {
     // As many clients as the system allows; the server keeps some file descriptors for itself.
@@ -25,10 +26,15 @@ pub async fn run(settings: &Settings) -> Result<ExitCode, AnyError> {
     let listeners = Listeners { public, admin };
     let (bank, _claim) = while_opening(Bank::open_alone(settings)).await?;
     let mut signals = Signals::catch()?;
-    print_banner(settings, &listeners, &bank.db().version().await?)?;
+    let database = bank.db().version().await?;
+    print_banner(settings, &listeners, &database)?;
+    log_opening(&listeners, &database)?;
     let (close, closed) = oneshot::channel();
     let impatience = async {
         signals.next().await;
+        if style_of_log() == Style::Json {
+            tracing::info!("the bank closes");
+        }
         tell("Closing: requests in flight are finished first. Press Ctrl-C again to end at once.");
         let _ = close.send(());
         signals.insistent().await;
@@ -71,6 +77,15 @@ fn print_banner(settings: &Settings, listeners: &Listeners, database: &str) -> s
         tell(&format!("  Factor key  {}", settings.factor_key_file().display()));
     }
     tell("Press Ctrl-C to close.");
+    Ok(())
+}
+
+/// The beginning, for a program that reads the log; people have the banner.
+fn log_opening(listeners: &Listeners, database: &str) -> std::io::Result<()> {
+    if style_of_log() == Style::Json {
+        let (version, address) = (env!("CARGO_PKG_VERSION"), listeners.public.local_addr()?);
+        tracing::info!(version, %address, database, "the bank is open");
+    }
     Ok(())
 }
 

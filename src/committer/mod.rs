@@ -44,6 +44,7 @@
 //!   one once the accounts are locked, which are the same for all who would reverse it. What is reversed is that
 //!   table's key.
 
+mod figures;
 mod load;
 mod writer;
 
@@ -58,6 +59,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout, timeout_at};
 use uuid::Uuid;
 
+use self::figures::Figures;
 use self::writer::{Writer, on_its_own_thread};
 use crate::books::calendar::Calendar;
 use crate::books::command::Command;
@@ -126,6 +128,8 @@ struct WriterState {
     is_asked: AtomicBool,
     /// When the COMMIT that is under way began, in milliseconds after `started`; 0 when none is.
     commit_began: AtomicU64,
+    /// When the last durable write was done, in milliseconds after `started`.
+    durable: AtomicU64,
     started: Instant,
     last_write: watch::Sender<LastWrite>,
 }
@@ -135,6 +139,18 @@ struct WriterState {
 struct LastWrite {
     at: Instant,
     outcome: Result<(), Failure>,
+}
+
+/// How busy the writers are.
+#[derive(Clone, Copy, Debug)]
+pub struct Load {
+    /// Commands that wait or are being carried out, and the most that may.
+    pub commands: usize,
+    pub commands_max: usize,
+    /// Writers that do not know whether their last commit took effect.
+    pub in_doubt: usize,
+    /// Since the last durable write of the writer that has written nothing for longest.
+    pub last_write_age: Duration,
 }
 
 /// Why commands got no verdict.
@@ -243,6 +259,7 @@ impl Committer {
                     maximum_major_units,
                     calendar: calendar.clone(),
                     with_mail,
+                    figures: Figures::new(),
                     locked: Vec::new(),
                 };
                 tasks.spawn(on_its_own_thread(writer.run()));
@@ -335,6 +352,17 @@ impl Committer {
         }
     }
 
+    /// For the metrics.
+    pub fn load(&self) -> Load {
+        let states = || self.writers.iter().map(|writer| &writer.state);
+        Load {
+            commands: MAX_WAITING - self.room.available_permits(),
+            commands_max: MAX_WAITING,
+            in_doubt: states().filter(|state| state.is_in_doubt.load(Acquire)).count(),
+            last_write_age: states().map(|state| state.last_write_age()).max().unwrap_or_default(),
+        }
+    }
+
     /// Whether every writer could write a moment ago. What they have booked tells; only a writer that has written
     /// nothing for [`LAST_WRITE_LIFETIME`] is asked for a heartbeat, once for all who ask. Answers within
     /// [`HEARTBEAT_WITHIN`].
@@ -415,6 +443,7 @@ impl WriterState {
             is_in_doubt: AtomicBool::new(false),
             is_asked: AtomicBool::new(false),
             commit_began: AtomicU64::new(0),
+            durable: AtomicU64::new(0),
             started: Instant::now(),
             last_write,
         }
@@ -438,7 +467,14 @@ impl WriterState {
         self.started.elapsed().as_millis() as u64
     }
 
+    fn last_write_age(&self) -> Duration {
+        Duration::from_millis(self.milliseconds().saturating_sub(self.durable.load(Acquire)))
+    }
+
     fn note(&self, outcome: Result<(), Failure>) {
+        if outcome.is_ok() {
+            self.durable.store(self.milliseconds(), Release);
+        }
         self.is_asked.store(false, Release);
         self.last_write.send_replace(LastWrite { at: Instant::now(), outcome });
     }

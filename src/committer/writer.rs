@@ -9,6 +9,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use super::figures::{Figures, Stopwatch};
 use super::load::load;
 use super::{QueuedRequest, SubmitError, WriterState, not_booked_because};
 use crate::account_number::AccountNumber;
@@ -51,6 +52,7 @@ pub(super) struct Writer {
     pub calendar: Calendar,
     /// Whether the bank sends mail.
     pub with_mail: bool,
+    pub figures: Figures,
     /// Accounts that somebody else had locked, and when that was found.
     pub locked: Vec<(BTreeSet<AccountNumber>, Instant)>,
 }
@@ -91,7 +93,7 @@ impl Writer {
             // Requests that are about to join come first: on a busy machine the batch grows, on an idle one it costs
             // nothing.
             std::thread::yield_now();
-            let mut size = first.commands.len();
+            let (mut size, asked_at) = (first.commands.len(), first.asked_at);
             batch.push(first);
             while size < MAX_BATCH
                 && let Ok(next) = self.queue.try_recv()
@@ -101,7 +103,8 @@ impl Writer {
             }
             self.refuse_locked(&mut batch);
             if size > 0 {
-                metrics::histogram!("coffer_batch_size").record(size as f64);
+                self.figures.batch_commands.record(size as f64);
+                self.figures.wait.record(asked_at.elapsed());
             }
             if let Err(error) = self.carry_out(&mut batch).await {
                 self.carry_out_one_by_one(&mut batch, error).await;
@@ -122,7 +125,7 @@ impl Writer {
             }
             let Failed { error, doubt } = match self.try_once(batch).await {
                 Ok(verdicts) => {
-                    answer(batch, verdicts);
+                    self.answer(batch, verdicts);
                     return Ok(());
                 }
                 Err(failed) => failed,
@@ -132,7 +135,7 @@ impl Writer {
             if let Some(doubt) = doubt
                 && let Some(verdicts) = self.resolve(doubt, batch, &error).await
             {
-                answer(batch, verdicts);
+                self.answer(batch, verdicts);
                 return Ok(());
             }
             // Nothing was booked. That is only certain once nothing of a failed commit can come back: see
@@ -151,6 +154,7 @@ impl Writer {
                 batch.iter().for_each(|request| request.progress.reopen());
                 return Err(error);
             }
+            self.figures.batch_retries.increment(1);
             tracing::warn!(%error, "a batch will be tried again");
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
@@ -224,6 +228,7 @@ impl Writer {
         batch: &mut Vec<QueuedRequest>,
         cause: &sqlx::Error,
     ) -> Option<Vec<Verdicts>> {
+        self.figures.commits_without_answer.increment(1);
         tracing::warn!(error = %cause, "a commit has no answer; it will be looked up");
         let mut pause = FIRST_PAUSE;
         let took_effect = loop {
@@ -251,6 +256,16 @@ impl Writer {
         took_effect.then_some(doubt.verdicts)
     }
 
+    /// Empties the batch. A client that has hung up hears nothing, but its commands took effect.
+    fn answer(&self, batch: &mut Vec<QueuedRequest>, verdicts: Vec<Verdicts>) {
+        for (request, verdicts) in batch.drain(..).zip(verdicts) {
+            if !request.preview {
+                self.figures.count(&request.commands, &verdicts);
+            }
+            let _ = request.answer.send(Ok(verdicts));
+        }
+    }
+
     async fn took_effect(&mut self, doubt: &Doubt) -> sqlx::Result<bool> {
         let mut tx = self.connection.begin().await?;
         // An earlier COMMIT that is still under way holds these accounts: after this it is over, one way or the other.
@@ -272,8 +287,10 @@ impl Writer {
     async fn try_once(&mut self, batch: &[QueuedRequest]) -> Result<Vec<Verdicts>, Failed> {
         let commands: Vec<&Command> = batch.iter().flat_map(|request| &request.commands).collect();
         let writer = self.connection.id();
+        let mut stopwatch = Stopwatch::start();
         let mut tx = self.connection.begin().await?;
         let loaded = load(&mut tx, &commands, &self.clock).await?;
+        stopwatch.lap(&self.figures.load);
         let now = loaded.now;
         let decisions = loaded.decisions(self.maximum_major_units, self.calendar.clone());
         let mut decisions = decisions.with_events(self.listening.is_wanted(now)).with_mail(self.with_mail);
@@ -283,6 +300,7 @@ impl Writer {
         };
         let verdicts = batch.iter().map(decide).collect();
         decisions.add_unapproved(self.clock.stamp(now));
+        stopwatch.lap(&self.figures.decide);
         let Postings { transactions, entries, approvals, holds, .. } = &decisions.postings;
         if !transactions.is_empty() || !approvals.is_empty() || !holds.is_empty() {
             let key_stamp = self.clock.stamp(now);
@@ -301,9 +319,11 @@ impl Writer {
             batch.iter().for_each(|request| request.progress.reopen());
             return Err(errors::no_answer().into());
         }
+        stopwatch.lap(&self.figures.write);
         self.state.begin_commit();
         let committed = tx.commit().await;
         self.state.end_commit();
+        stopwatch.lap(&self.figures.commit);
         match committed {
             Ok(()) => {
                 self.state.note(Ok(()));
@@ -365,12 +385,5 @@ fn leave_unknown(batch: &mut Vec<QueuedRequest>) {
     for request in batch.drain(..) {
         let transactions = request.commands.iter().map(|command| command.id).collect();
         let _ = request.answer.send(Err(SubmitError::OutcomeUnknown { transactions }));
-    }
-}
-
-/// Empties the batch. A client that has hung up hears nothing, but its commands took effect.
-fn answer(batch: &mut Vec<QueuedRequest>, verdicts: Vec<Verdicts>) {
-    for (request, verdicts) in batch.drain(..).zip(verdicts) {
-        let _ = request.answer.send(Ok(verdicts));
     }
 }

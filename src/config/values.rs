@@ -8,6 +8,7 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
 use crate::api::people::sign_up::SignUp;
+use crate::log_lines::LogFormat;
 use crate::web_origin;
 
 /// Yes or no, in the words of all the places that settings come from.
@@ -42,6 +43,15 @@ pub fn sign_up(text: &str) -> Result<SignUp, String> {
         "open" => Ok(SignUp::Open),
         "staff" => Ok(SignUp::Staff),
         _ => Err("send open or staff".to_owned()),
+    }
+}
+
+pub fn log_format(text: &str) -> Result<LogFormat, String> {
+    match text.trim().to_ascii_lowercase().as_str() {
+        "auto" => Ok(LogFormat::Auto),
+        "text" => Ok(LogFormat::Text),
+        "json" => Ok(LogFormat::Json),
+        _ => Err("send auto, text or json".to_owned()),
     }
 }
 

@@ -14,6 +14,7 @@ pub mod api_keys;
 pub mod approvals;
 pub mod audit;
 pub mod audit_search;
+pub mod backlog;
 pub mod bank_accounts;
 pub mod bank_events;
 pub mod bank_totals;
@@ -151,6 +152,22 @@ pub struct PostgresSettings {
     has_own_sessions: bool,
     ledger_writers: u32,
     migration_lock: bool,
+}
+
+/// How many connections of a pool are open.
+#[derive(Clone, Copy, Debug)]
+pub struct PoolUse {
+    pub pool: &'static str,
+    pub idle: usize,
+    pub used: usize,
+    pub max: u32,
+}
+
+impl PoolUse {
+    fn of<D: sqlx::Database>(name: &'static str, pool: &sqlx::Pool<D>) -> Self {
+        let (idle, open) = (pool.num_idle(), pool.size() as usize);
+        Self { pool: name, idle, used: open.saturating_sub(idle), max: pool.options().get_max_connections() }
+    }
 }
 
 /// A transaction. Rolls back when dropped.
@@ -294,6 +311,18 @@ impl Db {
         match self {
             Self::Sqlite { file, .. } => Some(file),
             Self::Postgres { .. } => None,
+        }
+    }
+
+    /// The pools that are shared, for the metrics.
+    pub fn pools(&self) -> [PoolUse; 2] {
+        match self {
+            Self::Sqlite { read_pool, write_pool, .. } => {
+                [PoolUse::of("read", read_pool), PoolUse::of("write", write_pool)]
+            }
+            Self::Postgres { read_pool, write_pool, .. } => {
+                [PoolUse::of("read", read_pool), PoolUse::of("write", write_pool)]
+            }
         }
     }
 

@@ -36,8 +36,6 @@ pub const LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
 /// The pause before the second try, which doubles with each.
 const FIRST_PAUSE: Duration = Duration::from_secs(2);
 const LONGEST_PAUSE: Duration = Duration::from_secs(15 * 60);
-/// How often the mails that wait are counted for the metrics.
-const TICKS_PER_COUNT: u64 = 15;
 
 /// How the bank sends mail.
 #[derive(Clone, Debug)]
@@ -75,22 +73,15 @@ impl Mailing {
     pub async fn run(self, mut closing: watch::Receiver<bool>) {
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        for tick in 0u64.. {
+        loop {
             tokio::select! {
                 _ = ticks.tick() => {}
                 _ = closing.wait_for(|closing| *closing) => return,
             }
-            let sent = self.send_what_is_due(&closing).await;
-            let counted = if tick.is_multiple_of(TICKS_PER_COUNT) { self.count().await } else { Ok(()) };
-            if let Err(error) = sent.and(counted) {
+            if let Err(error) = self.send_what_is_due(&closing).await {
                 tracing::warn!(%error, "mail that waits will be looked for again");
             }
         }
-    }
-
-    async fn count(&self) -> sqlx::Result<()> {
-        metrics::gauge!("coffer_mails_waiting").set(self.db.count_mails().await? as f64);
-        Ok(())
     }
 
     async fn send_what_is_due(&self, closing: &watch::Receiver<bool>) -> sqlx::Result<()> {

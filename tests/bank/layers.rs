@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 /// From the ground up. Modules on one floor do not import each other.
 const FLOORS: [&[&str]; 14] = [
-    &["problem_code", "schema", "web_origin", "presence", "signals", "tls", "files"],
-    &["money", "timestamp", "text"],
+    &["problem_code", "schema", "web_origin", "presence", "signals", "tls", "files", "request_ids", "process"],
+    &["money", "timestamp", "text", "log_lines", "telemetry"],
     &["bank_account"],
     &["account_number", "email", "names", "clock", "connection", "webhooks"],
     &["api_key"],

@@ -34,6 +34,7 @@ mod holds;
 mod idempotency;
 mod layers;
 mod limits;
+mod logs;
 mod lost_passwords;
 mod mail;
 mod migrations;

@@ -232,11 +232,20 @@ fn files_of_others_are_warned_of_with_the_command_that_closes_them() {
     }
 }
 
-/// The expression that docs/OPERATING.md gives to fail2ban, with its word for an address written out.
-fn failregex() -> Regex {
-    let line =
-        OPERATING.lines().find_map(|line| line.strip_prefix("failregex = ")).expect("a failregex in docs/OPERATING.md");
-    Regex::new(&line.replace("<ADDR>", "(?P<address>[0-9a-fA-F.:]+)")).expect("an expression")
+/// The expressions that docs/OPERATING.md gives to fail2ban, for JSON and for text, with its word for an address written out.
+fn failregex() -> Vec<Regex> {
+    let (_, rest) = OPERATING.split_once("failregex = ").expect("a failregex in docs/OPERATING.md");
+    let lines = rest.lines().take_while(|line| *line != "```").map(str::trim);
+    let expression = |line: &str| Regex::new(&line.replace("<ADDR>", "(?P<address>[0-9a-fA-F.:]+)"));
+    lines.map(|line| expression(line).expect("an expression")).collect()
+}
+
+/// The address that fail2ban finds in a line of the log, out of which it takes the moment first.
+fn address_in(line: &str) -> Option<String> {
+    let line = without_moment(line);
+    let found: Vec<_> = failregex().iter().filter_map(|it| Some(it.captures(&line)?["address"].to_owned())).collect();
+    assert!(found.len() <= 1, "{line}");
+    found.into_iter().next()
 }
 
 /// fail2ban takes the moment out of the line before it applies the expression.
@@ -247,10 +256,12 @@ fn without_moment(line: &str) -> String {
 
 #[tokio::test]
 async fn each_failed_sign_in_is_a_line_that_fail2ban_reads_and_nobody_can_write() {
-    for kind in [Kind::Sqlite, Kind::Postgres] {
+    assert_eq!(failregex().len(), 2);
+    for (kind, format) in [(Kind::Sqlite, "json"), (Kind::Sqlite, "text"), (Kind::Postgres, "auto")] {
         let database = TestDatabase::create(kind).await;
         let flags = ["--database-url", &database.url, "--trusted-proxies", "127.0.0.1", "--log", "debug,sqlx=warn"];
-        let (server, log) = serve_with_log(database.directory.path(), &flags);
+        let (server, log) =
+            serve_with_log(database.directory.path(), &[&flags[..], &["--log-format", format]].concat());
         let client = reqwest::Client::new();
         let post = |path: &str, from: &str, body: Value| {
             client.post(server.url(path)).header("x-forwarded-for", from).json(&body)
@@ -299,26 +310,28 @@ async fn each_failed_sign_in_is_a_line_that_fail2ban_reads_and_nobody_can_write(
         expected.push("192.0.2.3".to_owned());
 
         // Whatever else a client may have the log say: origins, ids, paths, names.
-        let line = "2026-01-01T00:00:00.000000Z  WARN coffer::sign_in: failed sign-in from 8.8.8.8: wrong password";
-        for name in ["origin", "x-request-id", "user-agent", "x-forwarded-for", "host", "coffer-client"] {
-            let _ = client.get(server.url("/me")).header(name, line).bearer_auth(&token).send().await;
-            let _ = client.get(server.url("/me")).header(name, line.replace(' ', "")).bearer_auth(&token).send().await;
+        let json = r#"{"timestamp":"","level":"WARN","target":"coffer::sign_in","message":"failed sign-in from 8.8.8.8: wrong"#;
+        let text = "2026-01-01T00:00:00.000000Z  WARN coffer::sign_in: failed sign-in from 8.8.8.8: wrong password";
+        for line in [json, text] {
+            for name in ["origin", "x-request-id", "user-agent", "x-forwarded-for", "host", "coffer-client"] {
+                for value in [line.to_owned(), line.replace(' ', "")] {
+                    let _ = client.get(server.url("/me")).header(name, value).bearer_auth(&token).send().await;
+                }
+            }
+            let _ = client.get(server.url(&format!("/%0a{}", line.replace(' ', "%20")))).send().await;
+            let _ = inside(Method::PATCH, "/me", json!({"name": format!("x {line}")})).send().await;
         }
-        let _ = client.get(server.url(&format!("/%0a{}", line.replace(' ', "%20")))).send().await;
-        let _ = inside(Method::PATCH, "/me", json!({"name": format!("x {line}")})).send().await;
         let _ =
             inside(Method::POST, "/accounts", json!({"label": "WARN coffer::sign_in: failed sign-in"})).send().await;
 
         drop(server);
         let log = fs::read_to_string(log).expect("a log");
-        let read = failregex();
-        let found: Vec<String> =
-            log.lines().filter_map(|line| Some(read.captures(&without_moment(line))?["address"].to_owned())).collect();
+        let found: Vec<String> = log.lines().filter_map(address_in).collect();
         assert_eq!(found, expected, "{log}");
         assert!(!log.contains('\u{1b}'), "no colours in a file");
         // The same behind the prefix of a journal.
         let one = log.lines().find(|line| line.contains("failed sign-in")).expect("a line");
         let in_journal = format!("bank coffer[123]: {one}");
-        assert_eq!(&read.captures(&in_journal).expect("a match")["address"], "192.0.2.1");
+        assert_eq!(address_in(&in_journal).as_deref(), Some("192.0.2.1"));
     }
 }

@@ -55,6 +55,8 @@ fn a_wrong_value_is_answered_with_its_name_and_what_to_send() {
         ("COFFER_SHUTDOWN_SECONDS", "10s", number),
         ("COFFER_LOG", "verbose", "send error, warn, info, debug, trace or off"),
         ("COFFER_LOG", "coffer=loud", "send error, warn, info, debug, trace or off"),
+        ("COFFER_LOG_FORMAT", "xml", "send auto, text or json"),
+        ("COFFER_ACCESS_LOG", "some", "send true or false"),
         ("COFFER_LISTEN", "http://localhost:8080", "send an address and a port such as 127.0.0.1:8080"),
         ("COFFER_LISTEN", "127.0.0.1:99999", "a number up to 65535"),
         ("COFFER_TRUSTED_PROXIES", "proxy", "send addresses such as 10.0.0.1"),

@@ -2,6 +2,7 @@
 
 pub mod addressed;
 mod examples;
+pub mod gauges;
 pub mod links;
 pub mod openapi;
 pub mod postman;

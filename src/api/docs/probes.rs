@@ -88,5 +88,6 @@ pub async fn metrics(State(app): State<App>, private: Option<Extension<OnAdminLi
     let is_served_here = private.is_some() || !app.has_admin_listener;
     let metrics = app.metrics.as_ref().filter(|_| is_served_here);
     let metrics = metrics.ok_or_else(|| Error::not_found(ProblemCode::MetricsOff, "Metrics are not served here."))?;
+    app.gauges.set(&app).await;
     Ok(([(CONTENT_TYPE, PROMETHEUS_TEXT)], metrics.render()).into_response())
 }

@@ -7,8 +7,6 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderName, HeaderValue};
-use uuid::Uuid;
 
 use crate::account_number::AccountNumber;
 use crate::api::http::caller::Caller;
@@ -17,49 +15,8 @@ use crate::auth::hashing::{Asker, Purpose};
 use crate::books::audit_event::{Action, Concern, Event};
 use crate::limits::{Allowance, network_of};
 use crate::presence::Presence;
+use crate::request_ids::RequestIds;
 use crate::timestamp::Timestamp;
-
-pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-/// The header of an answer that repeats the client's own [`REQUEST_ID`].
-pub const CLIENT_REQUEST_ID: HeaderName = HeaderName::from_static("x-client-request-id");
-/// A client's own request id is repeated if it is no longer than this and plain.
-const MAX_REQUEST_ID_LENGTH: usize = 128;
-
-/// The ids of a request: from the bank, and from the client if it sent one. The bank's own is always made here, so that
-/// no client can choose one, or use that of another request.
-#[derive(Clone, Debug)]
-pub struct RequestIds {
-    own: HeaderValue,
-    client: Option<HeaderValue>,
-}
-
-impl RequestIds {
-    pub fn new(headers: &HeaderMap) -> Self {
-        let mut buffer = Uuid::encode_buffer();
-        let id: &str = Uuid::now_v7().hyphenated().encode_lower(&mut buffer);
-        let own = HeaderValue::from_str(id).unwrap_or(HeaderValue::from_static("unknown"));
-        let is_plain = |id: &&HeaderValue| {
-            (1..=MAX_REQUEST_ID_LENGTH).contains(&id.len()) && id.as_bytes().iter().all(u8::is_ascii_graphic)
-        };
-        Self { own, client: headers.get(REQUEST_ID).filter(is_plain).cloned() }
-    }
-
-    pub fn own(&self) -> &str {
-        self.own.to_str().unwrap_or_default()
-    }
-
-    pub fn client(&self) -> Option<&str> {
-        self.client.as_ref().and_then(|id| id.to_str().ok())
-    }
-
-    /// In the headers of the answer.
-    pub fn tell(self, headers: &mut HeaderMap) {
-        headers.insert(REQUEST_ID, self.own);
-        if let Some(client) = self.client {
-            headers.insert(CLIENT_REQUEST_ID, client);
-        }
-    }
-}
 
 /// Made before anything else looks at the request. Clones share it.
 #[derive(Clone, Debug)]

@@ -11,9 +11,9 @@ use axum::http::header::{
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
-use crate::api::http::context::{CLIENT_REQUEST_ID, REQUEST_ID};
 use crate::api::http::rate_limits::{RATE_LIMIT, RATE_LIMIT_POLICY};
 use crate::api::http::waiting::{PREFER, PREFERENCE_APPLIED};
+use crate::request_ids::{CLIENT_REQUEST_ID, REQUEST_ID};
 
 /// How long a browser may remember the answer to a preflight.
 const PREFLIGHT_LIFETIME: Duration = Duration::from_secs(600);

@@ -1,4 +1,4 @@
-//! Middleware around every handler: request ids, problem bodies, metrics, panics, clients that hang up.
+//! Middleware around every handler: request ids, problem bodies, the access log, metrics, panics, clients that hang up.
 
 use std::any::Any;
 use std::net::Ipv4Addr;
@@ -11,9 +11,9 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use crate::api::App;
-use crate::api::http::context::{RequestContext, RequestIds};
+use crate::api::http::context::RequestContext;
 use crate::api::http::error::Error;
-use crate::api::http::problem::Problem;
+use crate::api::http::problem::{Problem, count_refusal};
 use crate::api::http::rate_limits::{RATE_LIMIT, tell_allowance};
 use crate::api::http::waiting::Waited;
 use crate::api::http::{edge, extract, protocol, views};
@@ -21,6 +21,8 @@ use crate::books::audit_event::Action;
 use crate::connection::Peer;
 use crate::limits::network_of;
 use crate::presence::Presence;
+use crate::problem_code::ProblemCode;
+use crate::request_ids::{self, RequestIds};
 
 /// How long a refusal of a client that asks too often is held back: to refuse at once would cost as much as to answer.
 /// A connection takes no other request meanwhile, and connections are few.
@@ -38,15 +40,28 @@ pub async fn seal(State(app): State<App>, mut request: Request, next: Next) -> R
     let ids = RequestIds::new(request.headers());
     request.extensions_mut().insert(ids.clone());
     let policy = edge::content_policy(request.uri().path());
-    let mut response = match preflight_error(&request) {
-        Some(error) => Problem::write_body(refuse_form(request, error).await, &ids),
-        None => next.run(request).await,
-    };
+    let mut response = ids.clone().scope(answer_or_refuse_preflight(request, next, &ids)).await;
     let headers = response.headers_mut();
     ids.tell(headers);
     app.edge.protect(policy, headers);
     // No proxy and no browser may cache balances and names. The documentation sets its own header.
     headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    response
+}
+
+async fn answer_or_refuse_preflight(request: Request, next: Next, ids: &RequestIds) -> Response {
+    let Some(error) = preflight_error(&request) else { return next.run(request).await };
+    let response = Problem::write_body(refuse_form(request, error).await, ids);
+    note_refusal(method_label(&Method::OPTIONS), "preflight", &response);
+    response
+}
+
+/// Outermost on the listener of those who run the bank: gives a request its ids.
+pub async fn identify(mut request: Request, next: Next) -> Response {
+    let ids = RequestIds::new(request.headers());
+    request.extensions_mut().insert(ids.clone());
+    let mut response = ids.clone().scope(next.run(request)).await;
+    ids.tell(response.headers_mut());
     response
 }
 
@@ -99,10 +114,12 @@ pub async fn finish(State(app): State<App>, mut request: Request, next: Next) ->
     // A request that waits for an account to change costs nothing meanwhile: it must not look like a slow one.
     let waited = response.extensions().get::<Waited>().map_or(Duration::ZERO, |waited| waited.0);
     let (status, elapsed) = (response.status(), started.elapsed().saturating_sub(waited));
-    let (request_id, client_request_id) = (context.request_id(), context.ids().client());
-    let micros = elapsed.as_micros() as u64;
-    tracing::debug!(request_id, client_request_id, %method, route, status = status.as_u16(), micros, "request");
-    count(method_label(&method), route, status, elapsed.as_secs_f64());
+    let method = method_label(&method);
+    note_refusal(method, route, &response);
+    if app.access_log {
+        note_access(&context, method, route, &response, elapsed);
+    }
+    count(method, route_label(route), status, elapsed.as_secs_f64());
     if is_limited && status == StatusCode::TOO_MANY_REQUESTS {
         tokio::time::sleep(REFUSAL_PAUSE).await;
     }
@@ -120,7 +137,7 @@ async fn refuse_form(request: Request, error: Error) -> Response {
     response
 }
 
-/// A client may invent methods; each label value is kept for ever.
+/// A client may invent methods, of any length; each label value stays for ever.
 fn method_label(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",
@@ -134,17 +151,50 @@ fn method_label(method: &Method) -> &'static str {
     }
 }
 
+/// The web app and Swagger UI are many files that are served alike.
+fn route_label(route: &str) -> &str {
+    if route == "/" || route.starts_with("/web/") || route.starts_with("/swagger-ui") { "assets" } else { route }
+}
+
 fn count(method: &'static str, route: &str, status: StatusCode, seconds: f64) {
     let labels = [("method", method.to_owned()), ("route", route.to_owned()), ("status", status.as_str().to_owned())];
     metrics::counter!("coffer_http_requests_total", &labels).increment(1);
-    metrics::histogram!("coffer_http_request_seconds", "route" => route.to_owned()).record(seconds);
+    // Without the status: a histogram is a dozen series, and each combination stays for ever.
+    let [method, route, _] = labels;
+    metrics::histogram!("coffer_http_request_duration_seconds", &[method, route]).record(seconds);
+}
+
+/// Counts a refusal by its code, and has the log tell of it at level debug.
+fn note_refusal(method: &'static str, route: &str, response: &Response) {
+    let Some(code) = response.extensions().get::<ProblemCode>().copied() else { return };
+    count_refusal(code);
+    let (status, code) = (response.status().as_u16(), code.name());
+    tracing::debug!(target: "coffer::refusal", method, route, status, code, "refused");
+}
+
+/// One line for each request. It names the caller by id and the route by its template: no e-mail address, no account
+/// number, no query.
+fn note_access(context: &RequestContext, method: &'static str, route: &str, response: &Response, elapsed: Duration) {
+    let caller = context.caller();
+    tracing::info!(
+        target: "coffer::access",
+        method,
+        route,
+        status = response.status().as_u16(),
+        code = response.extensions().get::<ProblemCode>().map(|code| code.name()),
+        duration_ms = elapsed.as_micros() as f64 / 1_000.0,
+        address = %context.address(),
+        user_id = caller.map(|caller| display(caller.user_id)),
+        api_key_id = caller.and_then(|caller| caller.key).map(|key| display(key.bounds.key_id)),
+        "request"
+    );
 }
 
 /// Runs the rest of the request in a task of its own. A client that hangs up drops its request's future wherever it is;
 /// inside a transaction that can leave a PostgreSQL connection in the pool with the transaction open (sqlx up to 0.9.0,
 /// transact-rs/sqlx#4385). A task is not dropped.
 pub async fn run_to_completion(request: Request, next: Next) -> Response {
-    match tokio::spawn(next.run(request)).await {
+    match request_ids::spawn(next.run(request)).await {
         Ok(response) => response,
         Err(error) => Error::Internal(error.to_string()).into_response(),
     }

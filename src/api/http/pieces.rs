@@ -7,6 +7,7 @@ use futures_util::{StreamExt, stream};
 
 use crate::api::http::context::RequestContext;
 use crate::api::http::error::Result;
+use crate::request_ids::RequestIds;
 
 /// An answer that is made piece by piece.
 pub trait Pieces: Send + Sized + 'static {
@@ -24,19 +25,20 @@ pub fn body(first: Vec<u8>, rest: impl Pieces, context: &RequestContext) -> Body
     if rest.is_done() {
         return Body::from(first);
     }
-    let request_id = context.request_id().to_owned();
-    Body::from_stream(stream::once(ready(Ok(Bytes::from(first)))).chain(write(rest, request_id)))
+    let ids = context.ids().clone();
+    Body::from_stream(stream::once(ready(Ok(Bytes::from(first)))).chain(write(rest, ids)))
 }
 
-fn write<P: Pieces>(pieces: P, request_id: String) -> impl stream::Stream<Item = Result<Bytes>> + Send + 'static {
-    stream::try_unfold((pieces, request_id), async |(mut pieces, request_id)| {
+fn write<P: Pieces>(pieces: P, ids: RequestIds) -> impl stream::Stream<Item = Result<Bytes>> + Send + 'static {
+    stream::try_unfold((pieces, ids), async |(mut pieces, ids)| {
         if pieces.is_done() {
             return Ok(None);
         }
-        match pieces.next_piece().await {
-            Ok(piece) => Ok(Some((Bytes::from(piece), (pieces, request_id)))),
+        // The handler has returned: the connection asks for the rest.
+        match ids.clone().scope(pieces.next_piece()).await {
+            Ok(piece) => Ok(Some((Bytes::from(piece), (pieces, ids)))),
             Err(error) => {
-                tracing::error!(request_id, %error, "{} broke off", P::NAME);
+                ids.sync_scope(|| tracing::error!(%error, "{} broke off", P::NAME));
                 Err(error)
             }
         }

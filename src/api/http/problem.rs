@@ -11,7 +11,6 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::api::http::context::RequestIds;
 use crate::api::http::extract::json_line;
 use crate::api::http::rate_limits::{RATE_LIMIT, RATE_LIMIT_POLICY, tell_allowance, words_of};
 use crate::auth::tokens;
@@ -20,6 +19,7 @@ use crate::books::refusal::Refusal;
 use crate::limits::Exceeded;
 use crate::money::{Currency, Money};
 use crate::problem_code::ProblemCode;
+use crate::request_ids::RequestIds;
 use crate::timestamp::Timestamp;
 
 /// The `Retry-After` of a busy bank.
@@ -125,6 +125,11 @@ pub struct Problem {
     /// The limit of requests that was met.
     #[serde(skip)]
     pub(super) exceeded: Option<Exceeded>,
+}
+
+/// Counts that a request, or an item of a batch, was answered with this problem.
+pub fn count_refusal(code: ProblemCode) {
+    metrics::counter!("coffer_refusals_total", "code" => code.name()).increment(1);
 }
 
 impl FieldError {
@@ -302,7 +307,8 @@ impl Problem {
         response
     }
 
-    /// Gives every 4xx and 5xx response its problem document, whoever made it. Keeps the headers that carry meaning.
+    /// Gives every 4xx and 5xx response its problem document, whoever made it. Keeps the headers that carry meaning, and
+    /// puts the code into the extensions.
     pub fn write_body(mut response: Response, ids: &RequestIds) -> Response {
         let status = response.status();
         if !(status.is_client_error() || status.is_server_error()) {
@@ -311,11 +317,11 @@ impl Problem {
         let problem = response.extensions_mut().remove::<Problem>().unwrap_or_else(|| Self::of_status(status));
         let problem = Self { request_id: ids.own().to_owned(), ..problem };
         if let Some(cause) = &problem.cause {
-            let (request_id, client_request_id) = (ids.own(), ids.client());
-            tracing::error!(request_id, client_request_id, cause, code = problem.code.name(), "a request failed");
+            tracing::error!(cause, code = problem.code.name(), "a request failed");
         }
         let body = json_line(&problem).unwrap_or_default();
         let mut written = (status, body).into_response();
+        written.extensions_mut().insert(problem.code);
         let headers = written.headers_mut();
         if status == StatusCode::SERVICE_UNAVAILABLE {
             headers.insert(RETRY_AFTER, RETRY_AFTER_SECONDS.into());

@@ -15,7 +15,7 @@ use crate::api::http::context::RequestContext;
 use crate::api::http::entity_tags::NoIfMatch;
 use crate::api::http::error::{Error, Result};
 use crate::api::http::extract::{Json, MAX_CHARACTER_BYTES, Object};
-use crate::api::http::problem::{FieldError, Problem};
+use crate::api::http::problem::{FieldError, Problem, count_refusal};
 use crate::api::money::conditions::Conditions;
 use crate::api::money::preview::PreviewQuery;
 use crate::api::money::tags::{self, Metadata};
@@ -364,6 +364,7 @@ async fn result(app: &App, verdicts: Verdicts, reverses: Vec<Option<Uuid>>) -> R
             }
             Err(refusal) => {
                 let problem = Problem::from(refusal);
+                count_refusal(problem.code);
                 ItemResult { status: problem.status, transaction: None, replayed: false, problem: Some(problem) }
             }
         });

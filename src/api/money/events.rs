@@ -401,7 +401,7 @@ fn events_of(streaming: Streaming) -> impl Stream<Item = Result<sse::Event, Infa
             if let Some(event) = streaming.ready.pop() {
                 return Some((Ok(event), streaming));
             }
-            if !streaming.goes_on().await {
+            if !streaming.context.ids().clone().scope(streaming.goes_on()).await {
                 return None;
             }
         }

@@ -22,6 +22,7 @@ use crate::db::Tx;
 use crate::db::access_changes::AccessChangeKind;
 use crate::db::erasure::Erasure;
 use crate::problem_code::ProblemCode;
+use crate::request_ids;
 use crate::timestamp::Timestamp;
 
 /// How long an answer waits for the texts to be gone: those of some ten thousand movements. The rest goes without it.
@@ -130,7 +131,7 @@ pub async fn erase(
 /// housekeeping comes back to it.
 pub async fn erase_texts(app: &App, id: Uuid) {
     let db = app.db.clone();
-    let erasing = tokio::spawn(async move {
+    let erasing = request_ids::spawn(async move {
         if let Err(error) = db.erase_texts_of(id).await {
             tracing::warn!(user = %id, %error, "the texts of somebody who was erased are not all gone; it is tried again");
         }

@@ -1,4 +1,4 @@
-//! Failed sign-ins in the log: one line each, by which fail2ban finds the addresses that guess.
+//! Failed sign-ins in the log and in the metrics. In the log: one line each, by which fail2ban finds the addresses that guess.
 //!
 //! The wording is part of the interface: docs/OPERATING.md has the expression that reads it. Nothing that a client has
 //! chosen stands in the line, so that nobody can write one in another's name.
@@ -19,6 +19,16 @@ pub enum Failure {
 }
 
 impl Failure {
+    /// As the metrics have it.
+    fn name(self) -> &'static str {
+        match self {
+            Self::WrongPassword => "wrong_password",
+            Self::WrongCode => "wrong_code",
+            Self::TooMany => "too_many_tries",
+            Self::WrongProof => "wrong_proof",
+        }
+    }
+
     fn in_words(self) -> &'static str {
         match self {
             Self::WrongPassword => "wrong password",
@@ -29,8 +39,9 @@ impl Failure {
     }
 }
 
-/// Writes the line.
+/// Writes the line, and counts.
 pub fn tell(context: &RequestContext, failure: Failure) {
-    let (address, what, request_id) = (context.address(), failure.in_words(), context.request_id());
-    tracing::warn!(target: "coffer::sign_in", "failed sign-in from {address}: {what}, request {request_id}");
+    metrics::counter!("coffer_sign_ins_total", "outcome" => failure.name()).increment(1);
+    let (address, what) = (context.address(), failure.in_words());
+    tracing::warn!(target: "coffer::sign_in", "failed sign-in from {address}: {what}");
 }

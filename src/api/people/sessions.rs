@@ -189,6 +189,7 @@ async fn sign_in(
     let ended = end_oldest_sessions(&mut tx, context, &session).await?;
     tx.append_to_audit_log(&[context.event(Action::Login).by(user.id).on(session.id)]).await?;
     tx.commit().await?;
+    metrics::counter!("coffer_sign_ins_total", "outcome" => "succeeded").increment(1);
     app.auth.ended_sessions.add(ended, session.created_at);
     let subject = Subject {
         user_id: user.id,
