@@ -1,5 +1,5 @@
 # Sourced by the scripts of this folder: installing what is missing, a PostgreSQL for the length of a run, waiting for a
-# bank to open, and a recent Node.js.
+# bank to open, a recent Node.js, and promtool.
 
 die() { printf '%s: %s\n' "$0" "$*" >&2; exit 1; }
 
@@ -54,6 +54,22 @@ address_of_bank() {
     done
     echo "the bank did not open" >&2
     return 1
+}
+
+# use_promtool: puts promtool on the path. Its package would start a server: where it is not installed, the program alone is
+# taken out of it, into target/promtool.
+use_promtool() {
+    command -v promtool >/dev/null && return 0
+    local place=$PWD/target/promtool as_root=()
+    [ -x "$place/usr/bin/promtool" ] || {
+        [ "${COFFER_TESTS_INSTALL:-yes}" != no ] || die "promtool missing: install prometheus, or leave out --no-install"
+        command -v apt-get >/dev/null || die "please install promtool and run this again"
+        [ "$(id -u)" -eq 0 ] || as_root=(sudo)
+        "${as_root[@]}" apt-get update -qq
+        mkdir -p "$place"
+        (cd "$place" && apt-get download -qq prometheus && dpkg-deb --extract prometheus_*.deb . && rm prometheus_*.deb)
+    }
+    PATH=$place/usr/bin:$PATH
 }
 
 # use_recent_node: where the system's Node.js is older than 20.19, gets a newer one from npm, into ./node_modules.

@@ -37,6 +37,7 @@ mod limits;
 mod logs;
 mod lost_passwords;
 mod mail;
+mod metrics;
 mod migrations;
 mod money;
 mod output;
