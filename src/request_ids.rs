@@ -13,7 +13,8 @@ pub const CLIENT_REQUEST_ID: HeaderName = HeaderName::from_static("x-client-requ
 const MAX_REQUEST_ID_LENGTH: usize = 128;
 
 tokio::task_local! {
-    /// Not a tracing span: that is made, and its fields are formatted, whether or not any line is written.
+    /// Not a tracing span: that is made, and its fields are formatted, whether or not any line is written. It takes a
+    /// microsecond, this a tenth of one.
     static CURRENT: RequestIds;
 }
 
