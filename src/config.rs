@@ -4,6 +4,7 @@
 
 mod database_url;
 pub mod listen;
+pub mod period;
 pub mod production;
 pub mod size;
 mod smtp_url;
@@ -24,15 +25,16 @@ use secrecy::{ExposeSecret, SecretString};
 use sqlx::sqlite::SqliteConnectOptions;
 
 use self::listen::ListenAddress;
+use self::period::Period;
 use self::size::Size;
 pub use self::values::WriteEvents;
-use self::values::{boolean, log_filter, log_format, mailbox, number, public_url, sign_up, write_events};
+use self::values::{boolean, checkpoints, log_filter, log_format, mailbox, number, public_url, sign_up, write_events};
 use crate::api::people::sign_up::SignUp;
 use crate::auth::factor_keys::{FactorKeys, SealError};
 use crate::auth::tokens::SigningSecrets;
 use crate::books::approval;
 use crate::books::calendar::Calendar;
-use crate::db::{DbOptions, DbTarget};
+use crate::db::{Checkpoints, DbOptions, DbTarget};
 use crate::log_lines::LogFormat;
 use crate::mailing::MailSettings;
 use crate::mailing::smtp::SmtpServer;
@@ -164,6 +166,24 @@ pub struct Settings {
     /// refused, and all else goes on. A size such as 512MB or 2GB; 0 for none
     #[arg(long, env = "COFFER_DISK_RESERVE", global = true, default_value = "256MB", value_name = "SIZE")]
     pub disk_reserve: Size,
+
+    /// Directory that the running bank makes backups in: when COFFER_BACKUP_EVERY says so, and on SIGUSR1. Default: none
+    #[arg(long, env = "COFFER_BACKUP_DIR", global = true, value_name = "DIR")]
+    pub backup_dir: Option<PathBuf>,
+
+    /// How often the running bank makes a backup, such as 24h, 30m or 7d; 0 for on SIGUSR1 alone
+    #[arg(long, env = "COFFER_BACKUP_EVERY", global = true, default_value = "24h", value_name = "PERIOD")]
+    pub backup_every: Period,
+
+    /// Backups that stay in COFFER_BACKUP_DIR: older ones that the bank has made are deleted once a new one is good
+    #[arg(long, env = "COFFER_BACKUP_KEEP", global = true, default_value_t = 7, value_name = "COUNT",
+          value_parser = number(1..=10_000_u32))]
+    pub backup_keep: u32,
+
+    /// Who checkpoints SQLite's write-ahead log: coffer, or external for another process such as Litestream
+    #[arg(long, env = "COFFER_CHECKPOINTS", global = true, default_value = "coffer", value_name = "WHO",
+          value_parser = checkpoints)]
+    pub checkpoints: Checkpoints,
 
     /// Client connections at once; more are refused
     #[arg(long, env = "COFFER_MAX_CONNECTIONS", global = true, default_value_t = 16_384, value_name = "COUNT",
@@ -315,6 +335,8 @@ pub enum ConfigError {
     ShortSecretFile { path: String, what: &'static str, bytes: usize, way_out: &'static str },
     #[error("COFFER_DATA_DIR (--data-dir): cannot use {path}: {cause}")]
     DataDir { path: String, cause: std::io::Error },
+    #[error("COFFER_BACKUP_DIR (--backup-dir): cannot use {path}: {cause}")]
+    BackupDir { path: String, cause: std::io::Error },
     #[error("the database file {path} (DATABASE_URL or COFFER_DATA_DIR) cannot be opened: {cause}")]
     DatabaseFile { path: String, cause: std::io::Error },
     #[error("COFFER_CURRENCY (--currency): {0}")]
@@ -356,6 +378,22 @@ const FACTOR_KEY: GeneratedSecret = GeneratedSecret {
     way_out: "Put back the whole file from a copy: without it nobody's authenticator app counts any more",
 };
 
+/// A secret that has to be kept beside a backup.
+pub struct SecretBesideBackup {
+    /// The file of a generated one, or the variable that it is set by.
+    pub place: String,
+    file: Option<PathBuf>,
+    /// Why, in a few words.
+    pub lost_without: &'static str,
+}
+
+impl SecretBesideBackup {
+    /// Whether it is to be generated, so that another one would take its place.
+    pub fn is_missing(&self) -> bool {
+        self.file.as_ref().is_some_and(|file| !file.exists())
+    }
+}
+
 impl Settings {
     /// Where to connect. Creates the data directory if the database is to be in it and `create` says so.
     pub fn database(&self, create: bool) -> Result<DbOptions, ConfigError> {
@@ -368,6 +406,7 @@ impl Settings {
         files::narrow(self.secret_files());
         Ok(DbOptions {
             target: self.narrowed_database_target(create)?,
+            checkpoints: self.checkpoints,
             max_connections: self.database_connections,
             ledger_writers: self.ledger_writers,
             statement_cache: self.statement_cache,
@@ -385,7 +424,7 @@ impl Settings {
         Ok(target)
     }
 
-    fn database_target(&self, create: bool) -> Result<DbTarget, ConfigError> {
+    pub fn database_target(&self, create: bool) -> Result<DbTarget, ConfigError> {
         let Some(url) = self.database_url.as_ref().map(ExposeSecret::expose_secret) else {
             if create {
                 self.create_data_dir()?;
@@ -495,14 +534,54 @@ impl Settings {
         self.database_target(false).map_or_else(|error| error.to_string(), |target| target.place())
     }
 
+    /// The directory for backups, which is made if it is not there.
+    pub fn backup_directory(&self) -> Result<Option<&Path>, ConfigError> {
+        let Some(directory) = &self.backup_dir else { return Ok(None) };
+        let made = create_for_owner(directory);
+        made.map_err(|cause| ConfigError::BackupDir { path: directory.display().to_string(), cause })?;
+        Ok(Some(directory))
+    }
+
+    /// The secrets that no backup has.
+    pub fn secrets_beside_backup(&self) -> [SecretBesideBackup; 2] {
+        let secret = |is_set: bool, variable: &str, file: PathBuf, lost_without: &'static str| SecretBesideBackup {
+            place: if is_set { variable.to_owned() } else { file.display().to_string() },
+            file: (!is_set).then_some(file),
+            lost_without,
+        };
+        [
+            secret(
+                self.second_factor_key.is_some(),
+                "COFFER_SECOND_FACTOR_KEY",
+                self.factor_key_file(),
+                "without it authenticator apps and webhooks have to be set up anew",
+            ),
+            secret(
+                self.jwt_secret.is_some(),
+                "COFFER_JWT_SECRET",
+                self.secret_file(),
+                "without it everybody has to sign in again",
+            ),
+        ]
+    }
+
+    /// Where the bank looks for its books. Makes the data directory if they are to be in it, and nothing else.
+    pub fn place_for_books(&self) -> Result<DbTarget, ConfigError> {
+        if self.database_url.is_none() {
+            self.create_data_dir()?;
+        }
+        self.database_target(false)
+    }
+
     fn create_data_dir(&self) -> Result<(), ConfigError> {
-        // For the owner alone: it holds the books and the secrets.
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(&self.data_dir)
+        create_for_owner(&self.data_dir)
             .map_err(|cause| ConfigError::DataDir { path: self.data_dir.display().to_string(), cause })
     }
+}
+
+/// For the owner alone: it holds the books or the secrets.
+fn create_for_owner(directory: &Path) -> std::io::Result<()> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)
 }
 
 fn refuse_short(name: &'static str, secret: Option<&SecretString>) -> Result<(), ConfigError> {

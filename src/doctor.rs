@@ -22,6 +22,7 @@ use crate::books::tags::Tag;
 use crate::books::texts::Integrity;
 use crate::clock;
 use crate::db::audit::record_hash;
+use crate::db::heads::Head;
 use crate::db::second_factors::StoredSecret;
 use crate::db::verify::EntryInContext;
 use crate::db::verify::account_limits::LimitsInContext;
@@ -131,6 +132,35 @@ pub async fn examine(db: &Db, mut report: impl FnMut(&Finding)) -> sqlx::Result<
         note(finding);
     }
     Ok(all_good)
+}
+
+/// Why a file without its log is no good, and what to do.
+pub const WITHOUT_LOG: &str = "what was booked after the last checkpoint is missing. Take a backup instead (coffer backup). A copy that SQLite or Litestream \
+     has made is whole all the same: name a head that it must have (--since)";
+
+/// Whether a SQLite file is more than a copy without its log, as [`serving::lacks_its_log`](crate::db::serving::lacks_its_log)
+/// told before the file was opened. Where the books have a head that somebody named, nothing is missing.
+pub fn log(lacks_it: bool, has_heads: bool) -> Finding {
+    let invariant = "the database file has the log that was written beside it";
+    let mut finding = Finding { counted: 1, ..Finding::new(invariant, "file") };
+    if lacks_it && !has_heads {
+        finding.blame(WITHOUT_LOG);
+    }
+    finding
+}
+
+/// Whether the books have each of these heads, which somebody has noted.
+pub async fn heads(db: &Db, since: &[Head]) -> sqlx::Result<Finding> {
+    let mut tx = db.snapshot().await?;
+    let mut finding = Finding::new("the books are no older than the heads that were named", "heads");
+    for head in since {
+        finding.counted += 1;
+        if !tx.has_head(*head).await? {
+            finding.blame(format_args!("{head} is not in them: they are older, or those of another bank"));
+        }
+    }
+    tx.rollback().await?;
+    Ok(finding)
 }
 
 /// Whether every secret of an authenticator app or a webhook is encrypted and can be decrypted, handing the finding to `report`.

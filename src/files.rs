@@ -13,7 +13,8 @@ use std::path::{Path, PathBuf};
 const OWNERS: u32 = 0o600;
 const MODE: u32 = 0o7777;
 /// The endings of the files that SQLite has beside a database file.
-const SQLITE_SIDE_FILES: [&str; 3] = ["-wal", "-shm", "-journal"];
+const SQLITE_SIDE_FILES: [&str; 3] = [SQLITE_LOG, "-shm", "-journal"];
+const SQLITE_LOG: &str = "-wal";
 
 /// Takes all rights on these files of the bank from everybody but their owner. Says which it has narrowed, and warns of
 /// one that cannot be. Opens none of them: closing a SQLite file would drop the locks that this process has on it.
@@ -44,13 +45,23 @@ pub fn warn_of_wide<P: AsRef<Path>>(files: impl IntoIterator<Item = P>) {
 
 /// A SQLite database file and what may lie beside it.
 pub fn of_sqlite(path: &Path) -> impl Iterator<Item = PathBuf> {
-    let beside = |suffix: &str| {
-        let mut name = OsString::from(path);
-        name.push(suffix);
-        PathBuf::from(name)
-    };
-    let side_files: Vec<PathBuf> = SQLITE_SIDE_FILES.into_iter().map(beside).collect();
-    std::iter::once(path.to_owned()).chain(side_files)
+    std::iter::once(path.to_owned()).chain(beside_sqlite(path))
+}
+
+/// What may lie beside a SQLite database file.
+pub fn beside_sqlite(path: &Path) -> [PathBuf; 3] {
+    SQLITE_SIDE_FILES.map(|suffix| with_suffix(path, suffix))
+}
+
+/// The write-ahead log of a SQLite database file.
+pub fn log_of_sqlite(path: &Path) -> PathBuf {
+    with_suffix(path, SQLITE_LOG)
+}
+
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = OsString::from(path);
+    name.push(suffix);
+    PathBuf::from(name)
 }
 
 /// The write-ahead log of a SQLite database.

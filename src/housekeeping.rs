@@ -82,6 +82,7 @@ impl Housekeeping {
         this.hear_of_listeners(now).await?;
         app.movement_limits.load(&app.db).await?;
         app.disk.measure();
+        app.heads.send_replace(Some(app.db.heads().await?));
         for user in this.app.db.frozen_users().await? {
             this.app.auth.standings.set(user.id, user.standing, user.changed_at);
         }
@@ -207,6 +208,7 @@ impl Housekeeping {
         self.hear_of_listeners(now).await?;
         // Another instance may have opened an account in a unit that is new.
         self.app.db.learn_units().await?;
+        self.app.heads.send_replace(Some(self.app.db.heads().await?));
         let newest = self.app.db.newest_transaction_at().await?;
         self.tell_whether_behind(newest, now);
         let certain = self.certain_time.advance(instant, now);

@@ -16,7 +16,7 @@
 //! - The program: [`server`] opens the bank and serves it; an [`acceptor`] for each listener takes connections;
 //!   [`config`] has the settings; [`housekeeping`] does periodic work; the [`dispatcher`] sends events to webhooks;
 //!   [`service_manager`] tells systemd and its like how the bank is; [`admin`], [`demo`] and [`doctor`] carry out the
-//!   commands of those names.
+//!   commands of those names, [`copy`] and [`backup`] those of theirs.
 //! - [`mailing`] sends the mail that waits in the database.
 //! - [`api`]: HTTP, in groups of resources: `money`, `people`, `docs`, and `http` for what they share, which imports none
 //!   of them. `money` and `people` are one floor and import each other: a person has accounts, and a movement may take a
@@ -43,6 +43,7 @@ pub mod api;
 pub mod api_key;
 pub mod audit;
 pub mod auth;
+pub mod backup;
 pub mod bank_account;
 pub mod books;
 pub mod clock;
@@ -50,6 +51,7 @@ pub mod committer;
 pub mod config;
 pub mod connection;
 pub mod connection_limits;
+pub mod copy;
 pub mod db;
 pub mod demo;
 pub mod disk;

@@ -1,6 +1,7 @@
 //! Opening the bank, serving it, and closing it without losing a request.
 
 use std::future::Future;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,14 +21,16 @@ use crate::api::{App, app, router};
 use crate::audit::AuditLog;
 use crate::auth::factor_keys::{FactorKeyError, Unreadable};
 use crate::auth::{Auth, CallerLimits};
+use crate::backup::schedule::{Backups, Schedule};
 use crate::clock::Clock;
 use crate::committer::{Committer, Writers};
 use crate::config::{ConfigError, Settings, WriteEvents, production};
 use crate::connection_limits::ConnectionLimits;
 use crate::db::claim::Claim;
-use crate::db::{ConnectError, Db, DefineUnitsError, errors};
+use crate::db::{ConnectError, Db, DbTarget, DefineUnitsError, errors, serving};
 use crate::disk::DiskReserve;
 use crate::dispatcher::Dispatcher;
+use crate::doctor;
 use crate::housekeeping::Housekeeping;
 use crate::limits::movements::MovementLimits;
 use crate::listening::Listening;
@@ -72,6 +75,8 @@ pub enum ServerError {
     FactorKey(#[from] FactorKeyError),
     #[error(transparent)]
     Mail(#[from] SmtpError),
+    #[error("cannot listen for signals: {0}")]
+    Signals(#[source] std::io::Error),
     #[error("cannot record metrics: {0}")]
     Metrics(#[from] BuildError),
     #[error(
@@ -106,14 +111,28 @@ pub struct Bank {
     shutdown_deadline: Duration,
     housekeeping: Housekeeping,
     mailing: Option<Mailing>,
+    backups: Backups,
+    /// Whether this is the only server on its SQLite file, and the file says so.
+    is_marked: bool,
 }
 
 impl Bank {
     /// Opens the bank as the only server on its SQLite file. The claim must be held for as long as it runs.
     pub async fn open_alone(settings: &Settings) -> Result<(Self, Option<Claim>), ServerError> {
         require_what_is_needed(settings)?;
-        let claim = Claim::on(&settings.database(true)?.target)?;
-        Ok((Self::open_sound(settings).await?, claim))
+        let target = settings.database(true)?.target;
+        warn_of_missing_log(&target);
+        let claim = Claim::on(&target)?;
+        let mut bank = Self::open_sound(settings).await?;
+        if claim.is_some() {
+            // A full disk is no reason not to serve what can be read.
+            let marked = bank.db().mark_as_served().await;
+            if let Err(error) = &marked {
+                tracing::warn!(%error, "nobody will be able to tell a copy of the database file without its WAL");
+            }
+            bank.is_marked = marked.is_ok();
+        }
+        Ok((bank, claim))
     }
 
     /// Opens the bank beside others.
@@ -130,8 +149,10 @@ impl Bank {
         let certificate = settings.certificate()?;
         let acceptor = certificate.as_ref().map(Certificate::acceptor).transpose()?;
         let mail = settings.mail()?;
+        let backups = backup_schedule(settings)?;
         warn_of_unapproved_deposits(settings);
-        let db = Db::connect(&settings.database(true)?).await?;
+        let database = settings.database(true)?;
+        let db = Db::connect(&database).await?;
         db.migrate().await?;
         db.define_units(&settings.units).await?;
         let default_currency = settings.default_currency()?;
@@ -156,6 +177,7 @@ impl Bank {
             &listening,
             mail.is_some(),
         );
+        let backups = Backups::new(database, backups).map_err(ServerError::Signals)?;
         let mailing = mail.map(|mail| Mailing::new(&db, mail)).transpose()?;
         let committer = committer.within(movement_limits.clone(), disk.clone());
         let (audit, audit_writer) = AuditLog::start(&db);
@@ -187,6 +209,7 @@ impl Bank {
             always_events: settings.events == WriteEvents::Always,
             clock,
             access_log: settings.access_log,
+            heads: watch::Sender::new(None),
             metrics,
             gauges: Gauges::default(),
             has_admin_listener: settings.admin_listen.is_some(),
@@ -208,6 +231,8 @@ impl Bank {
             shutdown_deadline: settings.shutdown_deadline(),
             housekeeping,
             mailing,
+            backups,
+            is_marked: false,
         })
     }
 
@@ -222,8 +247,8 @@ impl Bank {
         listeners: impl Into<Listeners>,
         shutdown: impl Future<Output = ()>,
     ) -> Result<(), ServerError> {
-        let Self { app, mut writers, audit_writer, connection_limits, tls, shutdown_deadline, housekeeping, mailing } =
-            self;
+        let Self { app, mut writers, audit_writer, connection_limits, tls, shutdown_deadline, .. } = self;
+        let Self { housekeeping, mailing, backups, is_marked, .. } = self;
         let Listeners { public, admin } = listeners.into();
         let (db, movement_limits, watches) = (app.db.clone(), app.movement_limits.clone(), app.watches.clone());
         let (auth, committer) = (app.auth.clone(), app.committer.clone());
@@ -233,6 +258,7 @@ impl Bank {
         let acceptor = Acceptor::new(router::router(app), tls, connection_limits);
         let housekeeping = tokio::spawn(housekeeping.run());
         let (is_closing, closing) = watch::channel(false);
+        let backups = tokio::spawn(backups.run(closing.clone()));
         let mailing = mailing.map(|mailing| tokio::spawn(mailing.run(closing)));
         tell_ready();
         let ended = tokio::select! {
@@ -267,6 +293,10 @@ impl Bank {
                 tracing::error!("the last notes could not be written to the audit log");
             }
             finish_mails(mailing).await;
+            let _ = backups.await;
+            if is_marked && let Err(error) = db.mark_as_closed().await {
+                tracing::warn!(%error, "the database file goes on saying that it is served");
+            }
             db.close().await;
         };
         if tokio::time::timeout(shutdown_deadline, closing).await.is_err() {
@@ -274,6 +304,26 @@ impl Bank {
         }
         ended
     }
+}
+
+/// Before the file is opened, and SQLite makes another log beside it.
+fn warn_of_missing_log(target: &DbTarget) {
+    if let DbTarget::Sqlite(file) = target
+        && serving::lacks_its_log(file.get_filename()).unwrap_or(false)
+    {
+        let file = file.get_filename().display();
+        tracing::warn!(
+            "{file} was copied or left without the log that a server wrote beside it: {}",
+            doctor::WITHOUT_LOG
+        );
+    }
+}
+
+/// Where the running bank makes backups, and when. The directory is made now, so that a wrong one is noticed now.
+fn backup_schedule(settings: &Settings) -> Result<Option<Schedule>, ConfigError> {
+    let directory = settings.backup_directory()?.map(Path::to_owned);
+    let (every, keep) = (settings.backup_every.duration(), settings.backup_keep as usize);
+    Ok(directory.map(|directory| Schedule { directory, every, keep }))
 }
 
 fn warn_of_unapproved_deposits(settings: &Settings) {

@@ -10,12 +10,11 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 const ONE_WISH: Duration = Duration::from_secs(1);
 
 /// Each signal that people and service managers send to end a program, and those that would end it by default, so that
-/// none ends the bank in the middle of an answer. SIGKILL cannot be caught.
-const KINDS: [SignalKind; 6] = [
+/// none ends the bank in the middle of an answer. SIGUSR1 is none of them: it asks for a backup. SIGKILL cannot be caught.
+const KINDS: [SignalKind; 5] = [
     SignalKind::terminate(),
     SignalKind::interrupt(),
     SignalKind::quit(),
-    SignalKind::user_defined1(),
     SignalKind::user_defined2(),
     SignalKind::hangup(),
 ];

@@ -59,6 +59,10 @@ macro_rules! metrics_table {
 metrics_table! {
     Gauge "coffer_approvals_waiting" [""]
         "Requests that wait for a second approver. Of the whole bank: every instance says the same.",
+    Gauge "coffer_backup_age_seconds" [""]
+        "Seconds since the last good backup of this process. Missing until it has made one.",
+    Counter "coffer_backups_total" ["outcome"]
+        "Backups that this process has tried to make, by outcome (done, failed).",
     Gauge "coffer_build_info" ["version,sqlite_version"]
         "Always 1; its labels say what is running.",
     Gauge "coffer_clock_behind_seconds" [""]

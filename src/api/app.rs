@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use axum::extract::FromRef;
 use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::sync::watch;
 
 use crate::api::docs::addressed::AddressedDocument;
 use crate::api::docs::gauges::Gauges;
@@ -21,6 +22,7 @@ use crate::books::calendar::Calendar;
 use crate::books::command;
 use crate::clock::Clock;
 use crate::committer::Committer;
+use crate::db::heads::Heads;
 use crate::db::mails::NewMail;
 use crate::db::{Db, Tx};
 use crate::disk::DiskReserve;
@@ -75,6 +77,8 @@ pub struct Parts {
     pub clock: Arc<Clock>,
     /// Whether the log has a line for each request.
     pub access_log: bool,
+    /// As they were half a second ago.
+    pub heads: watch::Sender<Option<Heads>>,
     /// None when `/metrics` is switched off.
     pub metrics: Option<PrometheusHandle>,
     pub gauges: Gauges,

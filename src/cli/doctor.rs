@@ -3,18 +3,38 @@
 use std::process::ExitCode;
 
 use coffer::config::Settings;
-use coffer::doctor;
+use coffer::db::heads::Head;
+use coffer::db::{DbTarget, serving};
+use coffer::doctor::{self, Finding};
 
 use super::output::tell;
 use super::{AnyError, open_existing};
 
-pub async fn run(settings: &Settings) -> Result<ExitCode, AnyError> {
+pub async fn run(settings: &Settings, since: &[Head]) -> Result<ExitCode, AnyError> {
+    // Before the file is opened, and SQLite makes another log beside it.
+    let log = match settings.database_target(false)? {
+        DbTarget::Sqlite(file) => serving::lacks_its_log(file.get_filename()).ok(),
+        DbTarget::Postgres(_) => None,
+    };
     let db = open_existing(settings).await?;
     let keys = settings.existing_factor_keys()?;
-    let books_good = doctor::examine(&db, |finding| tell(finding)).await?;
-    let secrets_good = doctor::examine_secrets(&db, keys.as_ref(), |finding| tell(finding)).await?;
-    let all_good = books_good && secrets_good;
+    let mut all_good = true;
+    let mut note = |finding: &Finding| {
+        all_good &= finding.is_good();
+        tell(finding);
+    };
+    let of_heads = if since.is_empty() { None } else { Some(doctor::heads(&db, since).await?) };
+    if let Some(lacks_it) = log {
+        note(&doctor::log(lacks_it, of_heads.as_ref().is_some_and(Finding::is_good)));
+    }
+    if let Some(finding) = of_heads {
+        note(&finding);
+    }
+    doctor::examine(&db, &mut note).await?;
+    doctor::examine_secrets(&db, keys.as_ref(), &mut note).await?;
+    let heads = db.heads().await?;
     db.close().await;
     tell(if all_good { "The books are right." } else { "The books are WRONG." });
+    tell(format_args!("Heads: {heads}"));
     Ok(if all_good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -1,7 +1,9 @@
 //! The commands, one file each: what they print, and their exit codes.
 
 mod admin;
+mod backup;
 mod completions;
+mod copy;
 mod demo;
 mod doctor;
 pub mod environment;
@@ -24,19 +26,24 @@ use coffer::account_number::AccountNumber;
 use coffer::api_key::{Network, Scope};
 use coffer::auth::api_keys::{DEFAULT_OVERLAP, MAX_OVERLAP};
 use coffer::config::Settings;
+use coffer::db::heads::Head;
 use coffer::db::users::Role;
-use coffer::db::{Db, Schema};
+use coffer::db::{Db, DbOptions, Schema};
 use coffer::files;
 use coffer::log_lines::{Lines, LogFormat, Style, error_line};
 use coffer::server::ServerError;
 use coffer::text::ApiKeyName;
 use coffer::timestamp::Timestamp;
+use secrecy::SecretString;
 use tracing_subscriber::EnvFilter;
 use uuid::Uuid;
 
 use self::environment::{unknown_variables, without_empty_variables};
 use self::output::{LOG, complain, set_style_of_log, style_of_log};
 use self::version::LONG_VERSION;
+
+/// What reads whole tables is slow, and that is no news.
+const QUIET_QUERIES: Option<&str> = Some("sqlx::query=error");
 
 pub type AnyError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -63,12 +70,52 @@ enum Command {
     /// Print the OpenAPI document of the API as JSON
     Openapi,
     /// Check the whole books; exit 1 if anything is wrong. May run beside the server
-    Doctor,
+    ///
+    /// Says as well whether a SQLite file was copied without the log beside it, and whether the books are older than a head that
+    /// was noted elsewhere.
+    Doctor {
+        /// A head that the books must have: a hash from the banner, from /readyz or from a backup. May be given several times
+        #[arg(long, value_name = "HASH")]
+        since: Vec<Head>,
+    },
+    /// Make a backup: the whole books as of now in a new SQLite file. May run beside the server
+    ///
+    /// The file has mode 0600 and overwrites none. The doctor looks at it before it gets its name; whatever is wrong, there is
+    /// no file and the exit code is 1. The generated secrets are not in it: what is to be kept beside it is said at the end.
+    Backup {
+        /// The file to make; - for standard output
+        #[arg(value_name = "FILE|-")]
+        file: PathBuf,
+    },
+    /// Put a backup where the settings have the books, once the doctor has found it right
+    ///
+    /// Overwrites nothing and deletes nothing: where there are books already, or a log that SQLite would play into the restored
+    /// ones, it says what to do and exits 1. A backup of an older version is brought up to date on the way.
+    Restore {
+        /// The backup, which stays as it is
+        file: PathBuf,
+        /// A head that the books must have, as for coffer doctor
+        #[arg(long, value_name = "HASH")]
+        since: Vec<Head>,
+    },
     /// Try it out: fill a new bank with a customer, accounts in dollars and euros, and a year of movements
     ///
     /// Prints the customer's password once. Goes through the same ledger as everything else, only dated back; the past
     /// is the same each time. Touches no bank that has customers. May run beside the server.
     Demo,
+    /// Copy a whole bank to another database: from SQLite to PostgreSQL, back, or to another of the same kind
+    ///
+    /// The target is a database without tables, an empty one, a file that is not there yet, or a copy that was broken off: that
+    /// is gone on with. At the end numbers, balances and chains of both are compared, and the doctor looks at both; before that
+    /// no server opens the target. Passwords are better in PGPASSWORD or ~/.pgpass than here, where others may see them.
+    Copy {
+        /// Where the books are. Stop its server first: what it books meanwhile stays behind. Default: --database-url
+        #[arg(long, value_name = "URL")]
+        from: Option<SecretString>,
+        /// Where they are to be
+        #[arg(long, value_name = "URL")]
+        to: SecretString,
+    },
     /// Those who run the bank
     #[command(subcommand)]
     Admin(AdminCommand),
@@ -226,8 +273,12 @@ pub fn run(cli: Cli) -> Result<ExitCode, AnyError> {
         Command::Serve => serve_with_log(&cli.settings),
         Command::Migrate => with_log(&cli.settings, None, migrate::run(&cli.settings)),
         Command::Demo => with_log(&cli.settings, None, demo::run(&cli.settings)),
-        // Its queries read whole tables: that they are slow is no news.
-        Command::Doctor => with_log(&cli.settings, Some("sqlx::query=error"), doctor::run(&cli.settings)),
+        Command::Doctor { since } => with_log(&cli.settings, QUIET_QUERIES, doctor::run(&cli.settings, &since)),
+        Command::Backup { file } => with_log(&cli.settings, QUIET_QUERIES, backup::make(&cli.settings, &file)),
+        Command::Restore { file, since } => {
+            with_log(&cli.settings, QUIET_QUERIES, backup::restore(&cli.settings, &file, &since))
+        }
+        Command::Copy { from, to } => with_log(&cli.settings, QUIET_QUERIES, copy::run(&cli.settings, from, to)),
         Command::Admin(AdminCommand::Create { email, service: true, role, .. }) => {
             with_log(&cli.settings, None, admin::create_service(&cli.settings, &email, role))
         }
@@ -292,8 +343,12 @@ fn with_log(
 
 /// A database that is there already, with the tables of this program.
 async fn open_existing(settings: &Settings) -> Result<Db, AnyError> {
-    let db = Db::connect(&settings.database(false)?).await.map_err(ServerError::from)?;
-    let place = settings.database_place();
+    open(&settings.database(false)?).await
+}
+
+async fn open(options: &DbOptions) -> Result<Db, AnyError> {
+    let db = Db::connect(options).await.map_err(ServerError::from)?;
+    let place = options.target.place();
     match db.schema().await {
         Ok(Schema::Current) => {
             db.learn_first_units().await.map_err(ServerError::from)?;
@@ -301,6 +356,7 @@ async fn open_existing(settings: &Settings) -> Result<Db, AnyError> {
         }
         Ok(Schema::Older) => Err(format!("the books at {place} are of an older version; run coffer migrate").into()),
         Ok(Schema::Unreleased) => Err(format!("the books at {place}: {}", Db::refusal_of_unreleased()).into()),
+        Ok(Schema::HalfCopied) => Err(format!("the books at {place}: {}", Db::refusal_of_half_copied()).into()),
         Ok(Schema::Newer(version)) => Err(format!("the books at {place}: {}", Db::refusal_of_newer(version)).into()),
         Err(error) => Err(format!("there are no books that can be read at {place}: {error}").into()),
     }

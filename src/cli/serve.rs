@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use coffer::config::Settings;
 use coffer::config::listen::ListenAddress;
+use coffer::db::heads::Heads;
 use coffer::log_lines::Style;
 use coffer::mailing::MailSettings;
 use coffer::server::{Bank, Listeners};
@@ -27,7 +28,7 @@ pub async fn run(settings: &Settings) -> Result<ExitCode, AnyError> {
     let (bank, _claim) = while_opening(Bank::open_alone(settings)).await?;
     let mut signals = Signals::catch()?;
     let database = bank.db().version().await?;
-    print_banner(settings, &listeners, &database)?;
+    print_banner(settings, &listeners, &database, &bank.db().heads().await?)?;
     log_opening(&listeners, &database)?;
     let (close, closed) = oneshot::channel();
     let impatience = async {
@@ -53,7 +54,7 @@ async fn bind(setting: &str, listen: &ListenAddress) -> Result<TcpListener, Stri
     bound.map_err(|error| format!("{setting}: cannot serve on {listen}: {error}"))
 }
 
-fn print_banner(settings: &Settings, listeners: &Listeners, database: &str) -> std::io::Result<()> {
+fn print_banner(settings: &Settings, listeners: &Listeners, database: &str, heads: &Heads) -> std::io::Result<()> {
     let listen = listeners.public.local_addr()?;
     tell(&format!("Coffer {} is open.", env!("CARGO_PKG_VERSION")));
     let scheme = if settings.tls_cert.is_some() { "https" } else { "http" };
@@ -67,6 +68,11 @@ fn print_banner(settings: &Settings, listeners: &Listeners, database: &str) -> s
         tell(&format!("  Operations  http://{} (/livez, /readyz{metrics})", admin.local_addr()?));
     }
     tell(&format!("  Database    {database} at {}", settings.database_place()));
+    tell(&format!("  Heads       {heads}"));
+    if let (Some(directory), is_on_time) = (&settings.backup_dir, settings.backup_every.duration().is_some()) {
+        let when = if is_on_time { format!("every {}", settings.backup_every) } else { "on SIGUSR1".to_owned() };
+        tell(&format!("  Backups     {when} to {}", directory.display()));
+    }
     if let Ok(Some(MailSettings { server, .. })) = settings.mail() {
         tell(&format!("  Mail        by {}, port {}, {}", server.host, server.port, server.protection.in_words()));
     }

@@ -8,6 +8,7 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
 use crate::api::people::sign_up::SignUp;
+use crate::db::Checkpoints;
 use crate::log_lines::LogFormat;
 use crate::web_origin;
 
@@ -34,6 +35,15 @@ pub fn write_events(text: &str) -> Result<WriteEvents, String> {
         "wanted" => Ok(WriteEvents::Wanted),
         "always" => Ok(WriteEvents::Always),
         _ => Err("send wanted or always".to_owned()),
+    }
+}
+
+/// Who checkpoints SQLite's write-ahead log.
+pub fn checkpoints(text: &str) -> Result<Checkpoints, String> {
+    match text.trim().to_ascii_lowercase().as_str() {
+        "coffer" => Ok(Checkpoints::Coffer),
+        "external" => Ok(Checkpoints::External),
+        _ => Err("send coffer or external".to_owned()),
     }
 }
 

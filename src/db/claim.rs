@@ -18,15 +18,18 @@ const SUFFIX: &str = "-server";
 pub struct Claim(#[expect(dead_code, reason = "its lock ends when it is closed")] File);
 
 impl Claim {
+    /// Whether a server books on this SQLite file now.
+    pub fn is_held_on(database: &Path) -> bool {
+        let locked = File::open(lock_file_of(database)).map(|file| file.try_lock_shared());
+        matches!(locked, Ok(Err(TryLockError::WouldBlock)))
+    }
+
     /// Claims the database for this process. None on PostgreSQL, which any number of servers share, where the file
     /// system has no locks, and where the lock file cannot be written. Fails when another process has it.
     pub fn on(database: &DbTarget) -> Result<Option<Self>, ConnectError> {
         let DbTarget::Sqlite(sqlite) = database else { return Ok(None) };
         let database = sqlite.get_filename();
-        // By whatever name it is asked for, it is one file.
-        let mut path = fs::canonicalize(database).unwrap_or_else(|_| database.to_owned()).into_os_string();
-        path.push(SUFFIX);
-        let path = PathBuf::from(path);
+        let path = lock_file_of(database);
         let opened = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path);
         // Somebody else's server has made it: its lock counts all the same.
         let opened = match opened {
@@ -50,6 +53,13 @@ impl Claim {
             }
         }
     }
+}
+
+/// By whatever name the database is asked for, it is one file.
+fn lock_file_of(database: &Path) -> PathBuf {
+    let mut path = fs::canonicalize(database).unwrap_or_else(|_| database.to_owned()).into_os_string();
+    path.push(SUFFIX);
+    PathBuf::from(path)
 }
 
 fn refusal(database: &Path, file: &mut File) -> ConnectError {

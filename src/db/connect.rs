@@ -15,9 +15,9 @@ use tokio::time::{sleep, timeout};
 use super::errors::POSTGRES_LOCK_TIMEOUT;
 use super::refusals::{self, ConnectError};
 use super::{
-    ACQUIRE_TIMEOUT, Db, DbOptions, DbTarget, PING_TIMEOUT, POSTGRES_TRUSTED, POSTGRES_WRITERS, PostgresSettings,
-    READER_CACHE_KIB, SQLITE_BUSY_TIMEOUT, SQLITE_PRAGMAS, SQLITE_READERS, SQLITE_ROW_BUFFER, SQLITE_WRITERS, errors,
-    gathered, on_reader, prepare_session, sqlite, sqlite_pool, tls_relay,
+    ACQUIRE_TIMEOUT, Checkpoints, Db, DbOptions, DbTarget, PING_TIMEOUT, POSTGRES_TRUSTED, POSTGRES_WRITERS,
+    PostgresSettings, READER_CACHE_KIB, SQLITE_BUSY_TIMEOUT, SQLITE_PRAGMAS, SQLITE_READERS, SQLITE_ROW_BUFFER,
+    SQLITE_WRITERS, errors, gathered, on_reader, prepare_session, serving, sqlite, sqlite_pool, tls_relay,
 };
 
 /// How long a PostgreSQL server may take to greet. One that drops packets never does.
@@ -50,23 +50,26 @@ pub enum Schema {
     Newer(i64),
     /// Its migrations were others, before the first release.
     Unreleased,
+    /// A copy was begun here, and not all of the books have come.
+    HalfCopied,
 }
 
 impl Db {
     /// Connects. Does not migrate.
     pub async fn connect(options: &DbOptions) -> Result<Self, ConnectError> {
         match &options.target {
-            DbTarget::Sqlite(sqlite) => Self::connect_sqlite(sqlite.clone()).await,
+            DbTarget::Sqlite(sqlite) => Self::connect_sqlite(sqlite.clone(), options.checkpoints).await,
             DbTarget::Postgres(postgres) => Self::connect_postgres(postgres.clone(), options).await,
         }
     }
 
-    async fn connect_sqlite(file: SqliteConnectOptions) -> Result<Self, ConnectError> {
+    async fn connect_sqlite(file: SqliteConnectOptions, checkpoints: Checkpoints) -> Result<Self, ConnectError> {
         let path = file.get_filename().to_owned();
         let _lock = lock(&path).await?;
+        let had_log = serving::has_log(&path);
         let started = Instant::now();
         let (write_pool, checkpoint_pool, read_pool) = loop {
-            match open_sqlite(&file).await {
+            match open_sqlite(&file, checkpoints).await {
                 Ok(pools) => break pools,
                 Err(error) if is_busy(&error) && started.elapsed() < BUSY_PATIENCE => sleep(PAUSE).await,
                 Err(error) => return Err(refuse_sqlite(&path, &error)),
@@ -74,7 +77,12 @@ impl Db {
         };
         confirm_pragmas(&path, &write_pool).await?;
         let look_ups = Arc::new(sqlite::LookUps::new(path.clone()));
-        Ok(Self::Sqlite { file: path, write_pool, read_pool, checkpoint_pool, look_ups, write_lock: Arc::default() })
+        let (file, write_lock) = (path, Arc::default());
+        let db = Self::Sqlite { file, write_pool, read_pool, checkpoint_pool, look_ups, write_lock, checkpoints };
+        if had_log && let Err(error) = db.forget_crashed_server().await {
+            tracing::debug!(%error, "the mark of a server that has crashed stays");
+        }
+        Ok(db)
     }
 
     async fn connect_postgres(target: PgConnectOptions, options: &DbOptions) -> Result<Self, ConnectError> {
@@ -125,8 +133,17 @@ impl Db {
     }
 
     /// Brings the schema up to date. Safe to run from several processes at once: one of them migrates, and the others
-    /// wait for it. Each migration is one transaction.
+    /// wait for it. Each migration is one transaction. Refuses books that have not all been copied here yet.
     pub async fn migrate(&self) -> Result<(), ConnectError> {
+        // What cannot be asked, migrating will say.
+        if self.has_unfinished_copy().await.unwrap_or(false) {
+            return Err(ConnectError::Open { place: self.place(), reason: refusals::HALF_COPIED.to_owned() });
+        }
+        self.migrate_for_copy().await
+    }
+
+    /// The same for whoever copies.
+    pub async fn migrate_for_copy(&self) -> Result<(), ConnectError> {
         let ended = match self {
             Self::Sqlite { file, write_pool, .. } => {
                 let _lock = lock(file).await?;
@@ -172,6 +189,9 @@ impl Db {
         if !self.begins_as_released().await? {
             return Ok(Schema::Unreleased);
         }
+        if self.has_unfinished_copy().await? {
+            return Ok(Schema::HalfCopied);
+        }
         Ok(match newest {
             Some(version) if version > newest_known() => Schema::Newer(version),
             Some(version) if version == newest_known() => Schema::Current,
@@ -197,6 +217,11 @@ impl Db {
         };
         let first = migrations.iter().next().map(|migration| &migration.checksum[..]);
         Ok(stored.is_none_or(|stored| first == Some(&stored[..])))
+    }
+
+    /// Why a database is refused that a copy was begun in.
+    pub fn refusal_of_half_copied() -> &'static str {
+        refusals::HALF_COPIED
     }
 
     /// Why a database of a newer program is refused.
@@ -285,8 +310,12 @@ async fn lock(file: &Path) -> Result<Option<File>, ConnectError> {
 }
 
 /// The pools for writing, for checkpoints and for reading.
-async fn open_sqlite(file: &SqliteConnectOptions) -> sqlx::Result<(SqlitePool, SqlitePool, SqlitePool)> {
-    let file = SQLITE_PRAGMAS.into_iter().fold(file.clone(), |file, (pragma, value)| file.pragma(pragma, value));
+async fn open_sqlite(
+    file: &SqliteConnectOptions,
+    checkpoints: Checkpoints,
+) -> sqlx::Result<(SqlitePool, SqlitePool, SqlitePool)> {
+    let pragmas = SQLITE_PRAGMAS.into_iter().chain([checkpoints.pragma()]);
+    let file = pragmas.fold(file.clone(), |file, (pragma, value)| file.pragma(pragma, value));
     let file = file
         .journal_mode(SqliteJournalMode::Wal)
         // Rows of a batch come over in one go, not in many small ones.

@@ -2,7 +2,7 @@
 //!
 //! A query is written once: `on_reader!` and `in_transaction!` expand the same sqlx body for SQLite and for PostgreSQL,
 //! so types stay concrete and no SQL is written twice. `$1` placeholders, `returning` and `on conflict` mean the same
-//! on both. Only [`ledger`] has SQL in two dialects. Each other file here is one table family: row structs, then
+//! on both. Only [`ledger`] and [`copying`] have SQL in two dialects. Each other file here is one table family: row structs, then
 //! queries.
 //!
 //! Mind on SQLite: a parameter that is not bound is silently NULL, and violations have no constraint name.
@@ -21,9 +21,11 @@ pub mod bank_totals;
 pub mod claim;
 mod clock;
 mod connect;
+pub mod copying;
 pub mod erasure;
 pub mod errors;
 mod gathered;
+pub mod heads;
 pub mod history;
 pub mod holds;
 pub mod ledger;
@@ -35,7 +37,9 @@ pub mod password_links;
 pub mod payees;
 mod refusals;
 pub mod second_factors;
+pub mod serving;
 pub mod sessions;
+pub mod snapshot_file;
 mod sqlite;
 pub mod tags;
 mod tls_relay;
@@ -81,13 +85,10 @@ const POSTGRES_WRITERS: u32 = 4;
 const POSTGRES_TRUSTED: Duration = Duration::from_secs(1);
 
 /// The settings of every SQLite connection.
-const SQLITE_PRAGMAS: [(&str, &str); 5] = [
+const SQLITE_PRAGMAS: [(&str, &str); 4] = [
     // A commit is on disk before it is acknowledged. NORMAL could lose the last ones in a power cut.
     ("synchronous", "full"),
     ("foreign_keys", "on"),
-    // A commit checkpoints the WAL when it has this many pages, 256 MiB: a last resort, because money would wait for
-    // it. `Db::checkpoint_wal` comes first.
-    ("wal_autocheckpoint", "65536"),
     // A statement of many rows keeps what it overwrites, to undo itself: in memory, not in a temporary file.
     ("temp_store", "memory"),
     // What is deleted is overwritten with zeros: nobody reads in the file who was erased.
@@ -103,10 +104,29 @@ const SQLITE_CHECKPOINT_PAGES: i64 = 8_192;
 /// written during it, which are ever fewer.
 const SQLITE_CHECKPOINT_PASSES: usize = 3;
 
+/// Who checkpoints SQLite's WAL.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Checkpoints {
+    /// This program: [`Db::checkpoint_wal`], and the last resort.
+    #[default]
+    Coffer,
+    /// Another process, such as Litestream, which has to see every page of the WAL before it starts anew.
+    External,
+}
+
+impl Checkpoints {
+    /// The pages in the WAL at which a commit checkpoints it: 256 MiB. A last resort, because money would wait for it.
+    fn pragma(self) -> (&'static str, &'static str) {
+        ("wal_autocheckpoint", if self == Self::Coffer { "65536" } else { "0" })
+    }
+}
+
 /// Where the books are, and how to connect.
 #[derive(Clone, Debug)]
 pub struct DbOptions {
     pub target: DbTarget,
+    /// SQLite only.
+    pub checkpoints: Checkpoints,
     /// PostgreSQL connections for reading; writing has its own, one for each of the ledger's writers and a few more.
     pub max_connections: u32,
     /// PostgreSQL only: how many batches may be in flight at once.
@@ -135,6 +155,7 @@ pub enum Db {
         checkpoint_pool: SqlitePool,
         look_ups: Arc<sqlite::LookUps>,
         write_lock: Arc<Mutex<()>>,
+        checkpoints: Checkpoints,
     },
     /// Writers have a pool of their own, so that a crowd of readers never keeps money waiting.
     Postgres {
@@ -289,9 +310,11 @@ impl Db {
     }
 
     /// SQLite: checkpoints a WAL that has grown long, so that it can start anew. All but the last few pages are
-    /// copied while the ledger goes on writing; only for those does it wait.
+    /// copied while the ledger goes on writing; only for those does it wait. Does nothing where another process does that.
     pub async fn checkpoint_wal(&self) -> sqlx::Result<()> {
-        let Self::Sqlite { checkpoint_pool, write_lock, .. } = self else { return Ok(()) };
+        let Self::Sqlite { checkpoint_pool, write_lock, checkpoints: Checkpoints::Coffer, .. } = self else {
+            return Ok(());
+        };
         let mut conn = checkpoint_pool.acquire().await?;
         let (_, in_wal, copied): (i64, i64, i64) =
             sqlx::query_as("pragma wal_checkpoint(noop)").fetch_one(&mut *conn).await?;
@@ -436,7 +459,8 @@ pub(crate) async fn new_on_sqlite(directory: &tempfile::TempDir) -> Db {
     let file = SqliteConnectOptions::new().filename(directory.path().join("bank.db")).create_if_missing(true);
     let (max_connections, ledger_writers, statement_cache, migration_lock) = (1, 1, 0, false);
     let target = DbTarget::Sqlite(file);
-    let options = DbOptions { target, max_connections, ledger_writers, statement_cache, migration_lock };
+    let checkpoints = Checkpoints::Coffer;
+    let options = DbOptions { target, checkpoints, max_connections, ledger_writers, statement_cache, migration_lock };
     let db = Db::connect(&options).await.expect("a database");
     db.migrate().await.expect("tables");
     db

@@ -15,6 +15,9 @@ use super::DbTarget;
 /// PostgreSQL's advice for a database that fits.
 const CREATE_DATABASE: &str = "create database NAME encoding 'UTF8' lc_collate 'C' lc_ctype 'C' template template0";
 
+/// Why books are refused that a copy was begun in.
+pub(super) const HALF_COPIED: &str = "these books are a copy that was broken off, and not all of them are there. Go on with it: coffer copy, with the same source";
+
 /// An error before the bank is open.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {

@@ -13,7 +13,7 @@ use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, 
 use rusqlite::{Connection, OpenFlags, Row};
 use sqlx::error::{DatabaseError, ErrorKind};
 
-use super::SQLITE_PRAGMAS;
+use super::{Checkpoints, SQLITE_BUSY_TIMEOUT, SQLITE_PRAGMAS};
 use crate::account_number::AccountNumber;
 use crate::books::account::{Account, AccountStatus};
 use crate::books::hold::{Hold, HoldStatus};
@@ -76,10 +76,17 @@ impl LookUps {
 }
 
 /// Opens a file that exists, for writing, with the settings that sqlx's connections have.
-pub fn open_for_writing(file: &Path) -> sqlx::Result<Connection> {
+pub fn open_for_writing(file: &Path, checkpoints: Checkpoints) -> sqlx::Result<Connection> {
     let connection = open(file, OpenFlags::SQLITE_OPEN_READ_WRITE, WRITER_BUSY_TIMEOUT)?;
+    let (pragma, pages) = checkpoints.pragma();
+    connection.pragma_update(None, pragma, pages).map_err(into_sqlx)?;
     connection.pragma_update(None, "cache_size", WRITER_CACHE_KIB).map_err(into_sqlx)?;
     Ok(connection)
+}
+
+/// Opens a file that exists, for reading all of it.
+pub fn open_for_reading(file: &Path) -> sqlx::Result<Connection> {
+    open(file, OpenFlags::SQLITE_OPEN_READ_ONLY, SQLITE_BUSY_TIMEOUT)
 }
 
 fn open(file: &Path, access: OpenFlags, busy_timeout: Duration) -> sqlx::Result<Connection> {

@@ -196,7 +196,19 @@ fn every_setting_is_in_the_example_file_and_in_the_docs() {
         let row = docs.lines().find(|line| line.starts_with('|') && line.contains(&format!("`{setting}`")));
         assert!(row.is_some_and(|row| row.contains(&flag)), "docs/SETTINGS.md has no row with {setting} and {flag}");
     }
-    for command in ["serve", "migrate", "openapi", "doctor", "demo", "healthcheck", "completions", "man"] {
+    for command in [
+        "serve",
+        "migrate",
+        "openapi",
+        "doctor",
+        "backup",
+        "restore",
+        "copy",
+        "demo",
+        "healthcheck",
+        "completions",
+        "man",
+    ] {
         assert!(run(directory.path(), &[command, "--help"]).status.success(), "{command} --help");
     }
 }
@@ -306,7 +318,7 @@ fn wait_until_closing(server: &Server) {
 
 #[test]
 fn every_signal_lets_it_finish_what_it_was_asked() {
-    for signal in [Signal::TERM, Signal::INT, Signal::HUP, Signal::QUIT, Signal::USR1, Signal::USR2] {
+    for signal in [Signal::TERM, Signal::INT, Signal::HUP, Signal::QUIT, Signal::USR2] {
         let directory = TempDir::new().expect("a directory");
         // Whoever runs the tests may ignore SIGHUP, as `nohup` does, and so would what they start.
         let mut command = Command::new("env");

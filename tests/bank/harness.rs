@@ -286,7 +286,7 @@ async fn start(database: &TestDatabase, flags: &[&str]) -> (Db, SocketAddr, Inst
     (db, address, Instance { stop, serving })
 }
 
-fn settings(database: &TestDatabase, flags: &[&str]) -> Settings {
+pub fn settings(database: &TestDatabase, flags: &[&str]) -> Settings {
     let directory = database.directory.path().to_str().expect("a path in UTF-8");
     let usual = ["coffer", "--database-url", &database.url, "--data-dir", directory, "--jwt-secret", JWT_SECRET];
     // Tests ask as fast as they can; a flag that comes again wins.

@@ -7,12 +7,13 @@ use std::path::Path;
 use coffer::telemetry::{Kind as MetricKind, METRICS};
 use regex::Regex;
 use reqwest::{Client, Method};
+use rustix::process::Signal;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::command_line::Server;
 use crate::databases::{Kind, TestDatabase};
-use crate::harness::PASSWORD;
+use crate::harness::{PASSWORD, eventually};
 
 const PAGE: &str = include_str!("../../docs/METRICS.md");
 const DASHBOARD: &str = include_str!("../../packaging/grafana/coffer.json");
@@ -129,10 +130,13 @@ async fn do_a_bit_of_everything(server: &Server) {
 async fn every_metric_is_there_with_its_help_its_type_and_its_labels() {
     for kind in [Kind::Sqlite, Kind::Postgres] {
         let database = TestDatabase::create(kind).await;
-        let server = Server::start(database.directory.path(), &["--database-url", &database.url]);
+        let arguments = ["--database-url", &database.url, "--backup-dir", "backups", "--backup-every", "0"];
+        let server = Server::start(database.directory.path(), &arguments);
         do_a_bit_of_everything(&server).await;
+        server.signal(Signal::USR1);
         // What the first one has counted is in the second.
-        Scrape::of(&server).await;
+        let is_backed_up = async || Scrape::of(&server).await.samples.contains_key("coffer_backup_age_seconds");
+        eventually("a backup", is_backed_up).await;
         let scrape = Scrape::of(&server).await;
 
         for metric in METRICS.iter().filter(|metric| kind == Kind::Sqlite || !OF_SQLITE.contains(&metric.name)) {

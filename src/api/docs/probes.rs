@@ -11,6 +11,7 @@ use crate::api::App;
 use crate::api::http::error::{Error, Result};
 use crate::api::http::extract::Json;
 use crate::api::http::middleware::OnAdminListener;
+use crate::db::heads::Head;
 use crate::problem_code::ProblemCode;
 
 /// How Prometheus wants its text format named.
@@ -36,6 +37,19 @@ pub struct Readiness {
     clock_behind_seconds: u64,
     /// Whether new movements are refused, because the disk has less room than `COFFER_DISK_RESERVE`.
     disk_reserve_reached: bool,
+    heads: Heads,
+}
+
+/// The newest hashes of the books, at most a second old. Noted elsewhere, they tell whether a backup is older: `coffer doctor
+/// --since HASH`. Null where probes have a listener of their own, and this is not it.
+#[derive(Debug, Default, Serialize, ToSchema)]
+pub struct Heads {
+    /// Of an entry of the newest movement; null before the first one.
+    #[schema(value_type = Option<String>, example = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08")]
+    entry: Option<Head>,
+    /// Of the last record of the audit log; zeros before the first one.
+    #[schema(value_type = Option<String>, example = "2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae")]
+    audit: Option<Head>,
 }
 
 /// Is the process alive?
@@ -60,15 +74,18 @@ pub async fn livez() -> Json<Health> {
         (status = SERVICE_UNAVAILABLE, description = "Not ready: no movement can be booked"),
     )
 )]
-pub async fn readyz(State(app): State<App>) -> Result<Json<Readiness>> {
+pub async fn readyz(State(app): State<App>, private: Option<Extension<OnAdminListener>>) -> Result<Json<Readiness>> {
     app.committer.readiness().await.map_err(|failure| {
         let detail = format!("No movement can be booked. {}", failure.in_words());
         Error::Busy { code: ProblemCode::NotReady, detail: detail.into() }
     })?;
+    // Whoever sees them change knows how much is booked.
+    let heads = app.heads.borrow().filter(|_| private.is_some() || !app.has_admin_listener);
     Ok(Json(Readiness {
         status: "ok",
         clock_behind_seconds: app.clock.behind_seconds(),
         disk_reserve_reached: app.disk.is_reached(),
+        heads: heads.map(|heads| Heads { entry: heads.entry, audit: Some(heads.audit) }).unwrap_or_default(),
     }))
 }
 

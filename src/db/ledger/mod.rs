@@ -192,8 +192,8 @@ impl WriterConnection {
         let connection = match self.open.take() {
             Some(connection) => connection,
             None => match &self.db {
-                Db::Sqlite { file, write_lock, .. } => {
-                    let connection = super::sqlite::open_for_writing(file)?;
+                Db::Sqlite { file, write_lock, checkpoints, .. } => {
+                    let connection = super::sqlite::open_for_writing(file, *checkpoints)?;
                     OpenConnection::Sqlite(connection, KeyIndex::new(BUFFER_SIZE), write_lock.clone())
                 }
                 Db::Postgres { settings, .. } => OpenConnection::Postgres(postgres::connect(settings).await?),

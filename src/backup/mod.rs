@@ -1,0 +1,129 @@
+//! Backups: a SQLite file with the whole books as of one moment, which the doctor has found right.
+
+mod draft;
+pub mod restore;
+pub mod schedule;
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use sqlx::sqlite::SqliteConnectOptions;
+
+use self::draft::Draft;
+use crate::db::heads::Heads;
+use crate::db::{Checkpoints, ConnectError, Db, DbOptions, DbTarget, snapshot_file};
+use crate::{copy, doctor};
+
+/// What is in a backup.
+#[derive(Clone, Copy, Debug)]
+pub struct Contents {
+    pub heads: Heads,
+    pub transactions: u64,
+    pub bytes: u64,
+    pub took: Duration,
+}
+
+/// Why there is no backup, or why one was not restored.
+#[derive(Debug, thiserror::Error)]
+pub enum BackupError {
+    #[error("{0} is there already, and nothing is overwritten. Name another file, or move this one away")]
+    IsThere(String),
+    #[error("cannot write {path}: {cause}")]
+    Write { path: String, cause: io::Error },
+    #[error("cannot read {path}: {cause}")]
+    Read { path: String, cause: io::Error },
+    #[error("the books cannot be read: {0}")]
+    Query(#[from] sqlx::Error),
+    #[error(transparent)]
+    Open(#[from] ConnectError),
+    #[error("the books in it are WRONG, so it does not count:\n  {}", .0.join("\n  "))]
+    Wrong(Vec<String>),
+    #[error("{0}")]
+    Refused(String),
+}
+
+/// Makes a backup of the bank in a new file with mode 0600. Whatever goes wrong, there is no file then.
+pub async fn make(bank: &Db, target: &Path) -> Result<Contents, BackupError> {
+    let draft = begin(target)?;
+    let contents = fill(bank, &draft).await?;
+    finish(draft, target)?;
+    Ok(contents)
+}
+
+/// The same, for a place where no file can be named, such as standard output. `directory` has it meanwhile.
+pub async fn make_for(
+    bank: &Db,
+    directory: &Path,
+    deliver: impl FnOnce(&Path) -> io::Result<()>,
+) -> Result<Contents, BackupError> {
+    let draft = begin(&directory.join("coffer-backup"))?;
+    let contents = fill(bank, &draft).await?;
+    deliver(draft.path()).map_err(|cause| BackupError::Write { path: "standard output".to_owned(), cause })?;
+    Ok(contents)
+}
+
+async fn fill(bank: &Db, draft: &Draft) -> Result<Contents, BackupError> {
+    let started = Instant::now();
+    match bank.file() {
+        Some(file) => snapshot_file::write(file, draft.path()).await?,
+        None => copy_into(bank, draft).await?,
+    }
+    let books = Db::connect(&options_for(draft.path())).await?;
+    let contents = examine(&books, draft.path(), started).await;
+    books.close().await;
+    contents
+}
+
+/// A backup of a PostgreSQL bank is one of SQLite, too, and of one moment as well: the copy reads one snapshot.
+async fn copy_into(bank: &Db, draft: &Draft) -> Result<(), BackupError> {
+    let books = Db::connect(&options_for(draft.path())).await?;
+    let copied = copy::copy(bank, &books, &mut |_, _| {}).await;
+    books.close().await;
+    copied.map(drop).map_err(|error| BackupError::Refused(error.to_string()))
+}
+
+fn begin(target: &Path) -> Result<Draft, BackupError> {
+    if target.symlink_metadata().is_ok() {
+        return Err(BackupError::IsThere(target.display().to_string()));
+    }
+    Draft::beside(target).map_err(|cause| BackupError::Write { path: target.display().to_string(), cause })
+}
+
+fn finish(draft: Draft, target: &Path) -> Result<(), BackupError> {
+    draft.publish(target).map_err(|cause| match cause.kind() {
+        io::ErrorKind::AlreadyExists => BackupError::IsThere(target.display().to_string()),
+        _ => BackupError::Write { path: target.display().to_string(), cause },
+    })
+}
+
+/// Has the doctor look at the books in this file.
+async fn examine(books: &Db, file: &Path, started: Instant) -> Result<Contents, BackupError> {
+    books.learn_units().await?;
+    let mut wrong = Vec::new();
+    let note = |finding: &doctor::Finding| {
+        if !finding.is_good() {
+            wrong.push(finding.to_string());
+        }
+    };
+    if !doctor::examine(books, note).await? {
+        return Err(BackupError::Wrong(wrong));
+    }
+    let mut tx = books.snapshot().await?;
+    let (heads, transactions) = (tx.heads().await?, tx.count_transactions().await? as u64);
+    tx.rollback().await?;
+    let bytes = std::fs::metadata(file).map_or(0, |file| file.len());
+    Ok(Contents { heads, transactions, bytes, took: started.elapsed() })
+}
+
+/// A SQLite file that is there, and that no other process has anything to do with.
+fn options_for(file: &Path) -> DbOptions {
+    DbOptions {
+        target: DbTarget::Sqlite(SqliteConnectOptions::new().filename(PathBuf::from(file))),
+        checkpoints: Checkpoints::Coffer,
+        max_connections: 1,
+        ledger_writers: 1,
+        statement_cache: 0,
+        migration_lock: false,
+    }
+}

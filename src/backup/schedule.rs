@@ -1,0 +1,258 @@
+//! Backups that the running bank makes: by the clock, and when it is asked to by a signal.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
+use tokio::time::{interval, sleep_until};
+
+use super::{BackupError, Contents};
+use crate::db::{Db, DbOptions};
+use crate::timestamp::Timestamp;
+
+/// The names of backups are this, the moment, and the ending. Nothing else in the directory is ever touched.
+const PREFIX: &str = "coffer-";
+const SUFFIX: &str = ".db";
+/// `20260131T120000Z`.
+const MOMENT_LENGTH: usize = 16;
+/// A backup that failed is tried again after this, or when the next one is due.
+const RETRY_AFTER: Duration = Duration::from_secs(10 * 60);
+/// How often the metrics say anew how old the last good backup is.
+const METRICS_TICK: Duration = Duration::from_secs(1);
+
+/// Where backups go, and when.
+#[derive(Clone, Debug)]
+pub struct Schedule {
+    pub directory: PathBuf,
+    /// None for those alone that are asked for.
+    pub every: Option<Duration>,
+    /// At least one.
+    pub keep: usize,
+}
+
+/// Makes backups for as long as the bank is open.
+pub struct Backups {
+    bank: DbOptions,
+    /// None where the settings name no directory: then a signal changes nothing, and is answered in the log.
+    schedule: Option<Schedule>,
+    requests: Signal,
+    /// When the last good one was made, by the monotonic clock.
+    last_good: Option<Instant>,
+}
+
+impl Backups {
+    /// Catches SIGUSR1 from here on.
+    pub fn new(bank: DbOptions, schedule: Option<Schedule>) -> io::Result<Self> {
+        let requests = signal(SignalKind::user_defined1())?;
+        Ok(Self { bank, schedule, requests, last_good: None })
+    }
+
+    /// Ends when the bank closes; a backup that is being made then is given up.
+    pub async fn run(mut self, mut closing: watch::Receiver<bool>) {
+        let is_closing = closing.clone();
+        tokio::select! {
+            () = self.run_until_closing(&is_closing) => {}
+            _ = closing.wait_for(|closing| *closing) => {}
+        }
+    }
+
+    async fn run_until_closing(&mut self, closing: &watch::Receiver<bool>) {
+        let now = Instant::now();
+        let age = self.schedule.as_ref().and_then(|schedule| age_of_newest(&schedule.directory));
+        self.last_good = age.and_then(|age| now.checked_sub(age));
+        let every = self.schedule.as_ref().and_then(|schedule| schedule.every);
+        let mut due = every.map(|every| now + every.saturating_sub(age.unwrap_or(every)));
+        let mut metrics_ticks = interval(METRICS_TICK);
+        loop {
+            tokio::select! {
+                _ = self.requests.recv() => {}
+                () = wait_until(due) => {}
+                _ = metrics_ticks.tick() => {
+                    self.tell_age();
+                    continue;
+                }
+            }
+            let is_good = self.make(closing).await;
+            due = every.map(|every| Instant::now() + if is_good { every } else { every.min(RETRY_AFTER) });
+        }
+    }
+
+    fn tell_age(&self) {
+        if let Some(last_good) = self.last_good {
+            metrics::gauge!("coffer_backup_age_seconds").set(last_good.elapsed().as_secs() as f64);
+        }
+    }
+
+    async fn make(&mut self, closing: &watch::Receiver<bool>) -> bool {
+        let Some(schedule) = &self.schedule else {
+            tracing::error!("SIGUSR1 asks for a backup, and there is no directory for one: set COFFER_BACKUP_DIR");
+            return false;
+        };
+        let target = schedule.directory.join(name_at(Timestamp::now(), &schedule.directory));
+        let began = Instant::now();
+        let made = on_own_thread(self.bank.clone(), target.clone(), closing.clone()).await;
+        let outcome = if made.is_ok() { "done" } else { "failed" };
+        metrics::counter!("coffer_backups_total", "outcome" => outcome).increment(1);
+        match made {
+            Ok(Contents { heads, transactions, bytes, took }) => {
+                self.last_good = Some(began);
+                self.tell_age();
+                let (file, milliseconds) = (target.display(), took.as_millis());
+                tracing::info!(%file, milliseconds, bytes, transactions, "a backup is done and its books are right: {heads}");
+                delete_old(schedule, &target);
+                true
+            }
+            Err(error) => {
+                tracing::error!(%error, file = %target.display(), "there is no new backup");
+                false
+            }
+        }
+    }
+}
+
+async fn wait_until(due: Option<Instant>) {
+    match due {
+        Some(due) => sleep_until(due.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Checking the books keeps a core busy: on a thread of its own, with connections of its own, so that no request waits for it.
+async fn on_own_thread(
+    bank: DbOptions,
+    target: PathBuf,
+    mut closing: watch::Receiver<bool>,
+) -> Result<Contents, BackupError> {
+    let make = move || {
+        let failed = |cause| BackupError::Write { path: target.display().to_string(), cause };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
+        runtime.block_on(async {
+            tokio::select! {
+                made = connect_and_make(&bank, &target) => made,
+                _ = closing.wait_for(|closing| *closing) => Err(BackupError::Refused("the bank closes".to_owned())),
+            }
+        })
+    };
+    let made = tokio::task::spawn_blocking(make).await;
+    made.unwrap_or_else(|panic| Err(BackupError::Refused(panic.to_string())))
+}
+
+async fn connect_and_make(bank: &DbOptions, target: &Path) -> Result<Contents, BackupError> {
+    let bank = Db::connect(bank).await?;
+    let made = super::make(&bank, target).await;
+    bank.close().await;
+    made
+}
+
+/// A name that is not taken. Within the second another backup may have been made.
+fn name_at(moment: Timestamp, directory: &Path) -> String {
+    let moments = (0..).map(|later| moment.plus(Duration::from_secs(later)));
+    let mut names = moments.map(|moment| format!("{PREFIX}{}{SUFFIX}", compact(moment)));
+    names.find(|name| !directory.join(name).exists()).unwrap_or_default()
+}
+
+/// ISO 8601 in its basic form, in UTC: sorted by name, backups are sorted by time, and no system minds a sign in it.
+fn compact(moment: Timestamp) -> String {
+    let whole_seconds: String = moment.to_string().chars().take_while(|sign| *sign != '.').collect();
+    whole_seconds.replace(['-', ':'], "") + "Z"
+}
+
+/// The moment in the name of a backup that the bank has made.
+fn moment_of(name: &str) -> Option<Timestamp> {
+    let moment = name.strip_prefix(PREFIX)?.strip_suffix(SUFFIX)?;
+    let is_sign = |(at, sign): (usize, char)| match at {
+        8 => sign == 'T',
+        15 => sign == 'Z',
+        _ => sign.is_ascii_digit(),
+    };
+    if moment.len() != MOMENT_LENGTH || !moment.chars().enumerate().all(is_sign) {
+        return None;
+    }
+    let [year, month, day, hour, minute, second] =
+        [(0, 4), (4, 6), (6, 8), (9, 11), (11, 13), (13, 15)].map(|(from, to)| &moment[from..to]);
+    format!("{year}-{month}-{day}T{hour}:{minute}:{second}Z").parse().ok()
+}
+
+/// The names of the backups in the directory, oldest first.
+fn backups_in(directory: &Path) -> Vec<String> {
+    let entries = fs::read_dir(directory).map(|entries| entries.flatten().collect::<Vec<_>>()).unwrap_or_default();
+    let names = entries.into_iter().filter_map(|entry| entry.file_name().into_string().ok());
+    let mut names: Vec<String> = names.filter(|name| moment_of(name).is_some()).collect();
+    names.sort_unstable();
+    names
+}
+
+fn age_of_newest(directory: &Path) -> Option<Duration> {
+    let newest = backups_in(directory).last().and_then(|name| moment_of(name))?;
+    Some(Timestamp::now().since(newest))
+}
+
+/// Deletes the oldest backups beyond those that stay, and never the new one, whatever the clock said when others were made.
+fn delete_old(schedule: &Schedule, new: &Path) {
+    let mut names = backups_in(&schedule.directory);
+    names.retain(|name| new.file_name().is_none_or(|new| new != name.as_str()));
+    let too_many = (names.len() + 1).saturating_sub(schedule.keep);
+    for name in names.into_iter().take(too_many) {
+        let file = schedule.directory.join(name);
+        match fs::remove_file(&file) {
+            Ok(()) => tracing::info!(file = %file.display(), "an old backup was deleted"),
+            Err(error) => tracing::warn!(%error, file = %file.display(), "an old backup cannot be deleted"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_name_tells_the_second_that_it_was_made_in(seconds in 0i64..4_000_000_000) {
+            let directory = tempfile::TempDir::new().expect("a directory");
+            let moment = Timestamp::from_micros(seconds * 1_000_000 + 123_456);
+            let name = name_at(moment, directory.path());
+            prop_assert_eq!(moment_of(&name), Some(Timestamp::from_micros(seconds * 1_000_000)));
+        }
+    }
+
+    #[test]
+    fn a_name_is_given_once_and_other_files_are_nobodys() {
+        let directory = tempfile::TempDir::new().expect("a directory");
+        let moment: Timestamp = "2026-01-31T12:00:00.5Z".parse().expect("a moment");
+        for expected in ["coffer-20260131T120000Z.db", "coffer-20260131T120001Z.db"] {
+            let name = name_at(moment, directory.path());
+            assert_eq!(name, expected);
+            fs::write(directory.path().join(name), "").expect("a file");
+        }
+        for other in [
+            "coffer.db",
+            "coffer-20260131T120000Z.db-wal",
+            "coffer-20261331T120000Z.db",
+            "coffer-2026-01-31T12.db",
+            "coffer-20260131T120000Zä.db",
+            "xcoffer-20260131T120000Z.db",
+        ] {
+            assert_eq!(moment_of(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn the_oldest_go_and_the_new_one_never_does() {
+        let directory = tempfile::TempDir::new().expect("a directory");
+        let schedule = Schedule { directory: directory.path().to_owned(), every: None, keep: 2 };
+        let names =
+            ["coffer-20270101T000000Z.db", "coffer-20260101T000000Z.db", "coffer-20280101T000000Z.db", "mine.db"];
+        names.iter().for_each(|name| fs::write(directory.path().join(name), "").expect("a file"));
+        // Made when the clock had gone back.
+        let new = directory.path().join("coffer-20250101T000000Z.db");
+        fs::write(&new, "").expect("a file");
+        delete_old(&schedule, &new);
+        assert_eq!(backups_in(directory.path()), ["coffer-20250101T000000Z.db", "coffer-20280101T000000Z.db"]);
+        assert!(directory.path().join("mine.db").exists());
+    }
+}

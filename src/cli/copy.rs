@@ -1,0 +1,90 @@
+//! `coffer copy`: carries a whole bank to another database.
+
+use std::io::{IsTerminal, Write};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use coffer::config::Settings;
+use coffer::copy;
+use coffer::db::claim::Claim;
+use coffer::db::{Db, DbOptions, DbTarget};
+use coffer::server::ServerError;
+use secrecy::SecretString;
+
+use super::output::{complain, tell};
+use super::{AnyError, open};
+
+/// How often progress is told to who is not at a terminal.
+const TELL_EVERY: Duration = Duration::from_secs(5);
+
+pub async fn run(settings: &Settings, from: Option<SecretString>, to: SecretString) -> Result<ExitCode, AnyError> {
+    let at = |url: Option<SecretString>, create: bool, flag: &str| -> Result<DbOptions, AnyError> {
+        let settings = Settings { database_url: url, ..settings.clone() };
+        settings.database(create).map_err(|error| format!("{flag}: {error}").into())
+    };
+    let from = at(from.or_else(|| settings.database_url.clone()), false, "--from")?;
+    let to = at(Some(to), true, "--to")?;
+    let (source_place, target_place) = (from.target.place(), to.target.place());
+    if source_place == target_place {
+        return Err("--from and --to name the same database".into());
+    }
+    if let DbTarget::Sqlite(file) = &from.target
+        && Claim::is_held_on(file.get_filename())
+    {
+        complain(
+            "A server books on the source. The copy has the books as of now: what is booked from here on stays behind. Stop the \
+             server first if you mean to move.",
+        );
+    }
+    let _claim = Claim::on(&to.target).map_err(ServerError::from)?;
+    let source = open(&from).await?;
+    let target = Db::connect(&to).await.map_err(ServerError::from)?;
+    let started = Instant::now();
+    let mut telling = Telling::new();
+    let copied = copy::copy(&source, &target, &mut |written, total| telling.tell(written, total)).await;
+    source.close().await;
+    target.close().await;
+    telling.end();
+    let figures = copied.map_err(|error| format!("{target_place} is not a bank yet: {error}"))?;
+    let of = |table: &str| figures.rows.get(table).copied().unwrap_or_default();
+    tell(format_args!(
+        "Copied {source_place} to {target_place} in {:.1} s: {} accounts, {} transactions, {} entries. Numbers, balances and \
+         chains agree, and the doctor finds both right.",
+        started.elapsed().as_secs_f64(),
+        of("accounts"),
+        of("transactions"),
+        of("entries"),
+    ));
+    if let Some(heads) = figures.heads {
+        tell(format_args!("Heads: {heads}"));
+    }
+    tell("The secrets stay as they are: serve it with the same data directory or the same variables.");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A line that is written over on a terminal, and one now and then elsewhere.
+struct Telling {
+    is_terminal: bool,
+    told: Option<Instant>,
+}
+
+impl Telling {
+    fn new() -> Self {
+        Self { is_terminal: std::io::stderr().is_terminal(), told: None }
+    }
+
+    fn end(&self) {
+        if self.is_terminal {
+            complain("");
+        }
+    }
+
+    fn tell(&mut self, written: u64, total: u64) {
+        if self.is_terminal {
+            let _ = write!(std::io::stderr(), "\r{written} of {total} rows copied ");
+        } else if self.told.is_none_or(|told| told.elapsed() >= TELL_EVERY) {
+            complain(format_args!("{written} of {total} rows copied"));
+            self.told = Some(Instant::now());
+        }
+    }
+}

@@ -1,0 +1,33 @@
+//! A SQLite file as of one moment, written while a server books on it.
+
+use std::path::Path;
+
+use rusqlite::InterruptHandle;
+
+use super::sqlite::{into_sqlx, open_for_reading, open_for_writing};
+use super::{Checkpoints, errors};
+
+/// Writes what is in `database` now to `to`, which must be empty or not be there.
+///
+/// `vacuum into` reads in one transaction: nobody who writes waits for it, and it never has to begin again, as SQLite's
+/// backup interface does whenever somebody writes between two of its steps. Meanwhile the log cannot start anew, so it grows by
+/// what is booked. What was erased is not in the copy, not even in pages that are free.
+pub async fn write(database: &Path, to: &Path) -> sqlx::Result<()> {
+    let name = to.to_str().ok_or_else(|| sqlx::Error::Configuration("its name is not in UTF-8".into()))?.to_owned();
+    let connection = open_for_reading(database)?;
+    let _interrupt = InterruptOnDrop(connection.get_interrupt_handle());
+    let written = tokio::task::spawn_blocking(move || connection.execute("vacuum into ?1", [name]).map_err(into_sqlx));
+    written.await.unwrap_or_else(|_| Err(errors::no_answer()))?;
+    // The mark of the server that books on the other file.
+    let copy = open_for_writing(to, Checkpoints::Coffer)?;
+    copy.pragma_update(None, "user_version", 0).map_err(into_sqlx)
+}
+
+/// Nobody waits for the thread any more, and the process would not end before it.
+struct InterruptOnDrop(InterruptHandle);
+
+impl Drop for InterruptOnDrop {
+    fn drop(&mut self) {
+        self.0.interrupt();
+    }
+}

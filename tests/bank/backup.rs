@@ -1,0 +1,413 @@
+//! Backups and their way back: made while the bank books, checked before they count, put back where nothing is.
+
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, Read};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use rustix::process::Signal;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::command_line::{Server, coffer, run, text};
+use crate::databases::{Kind, TestDatabase};
+use crate::doctor::disarm;
+use crate::harness::{PASSWORD, TestBank, bank_tests, eventually};
+
+/// A command on the books of this bank.
+fn on(bank: &TestBank, arguments: &[&str]) -> Output {
+    let directory = bank.database.directory.path();
+    let settings = ["--database-url", &bank.database.url, "--data-dir", directory.to_str().expect("UTF-8")];
+    run(directory, &[arguments, &settings].concat())
+}
+
+fn succeed(output: Output) -> String {
+    let said = text(&output.stdout);
+    assert!(output.status.success(), "{said}{}", text(&output.stderr));
+    said
+}
+
+fn refuse(output: Output, because: &str) {
+    let said = text(&output.stderr) + &text(&output.stdout);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains(because), "{because}: {said}");
+}
+
+fn doctor(file: &Path, arguments: &[&str]) -> Output {
+    let url = format!("sqlite://{}", file.display());
+    run(file.parent().expect("a directory"), &[&["doctor", "--database-url", &url], arguments].concat())
+}
+
+fn names_in(directory: &Path) -> Vec<String> {
+    let names = fs::read_dir(directory).expect("a directory").map(|entry| entry.expect("an entry").file_name());
+    let mut names: Vec<String> = names.map(|name| name.into_string().expect("UTF-8")).collect();
+    names.sort();
+    names
+}
+
+/// A head, as the readiness probe shows it within a second, once it is another than this one.
+async fn head(server: &Server, name: &str, former: &str) -> String {
+    let mut head = String::new();
+    eventually("the head shows", async || {
+        let ready: Value = reqwest::get(server.url("/readyz")).await.expect("an answer").json().await.expect("JSON");
+        head = ready["heads"][name].as_str().unwrap_or_default().to_owned();
+        !head.is_empty() && head != former
+    })
+    .await;
+    head
+}
+
+bank_tests! {
+    async fn a_backup_is_made_while_the_bank_books_and_overwrites_nothing(bank: &TestBank) {
+        let ada = bank.customer().await;
+        ada.deposit("1").await.expect_status(201);
+        let place = TempDir::new().expect("a directory");
+        let file = place.path().join("bank.db");
+        let name = file.to_str().expect("UTF-8");
+        let backup = async { tokio::task::block_in_place(|| on(bank, &["backup", name])) };
+        let book = async {
+            for _ in 0..20 {
+                ada.deposit("1").await.expect_status(201);
+            }
+        };
+        let (made, ()) = tokio::join!(backup, book);
+        let said = succeed(made);
+        for part in ["Done: ", "Heads: newest entry ", "second_factor_key", "jwt_secret"] {
+            assert!(said.contains(part), "{part}: {said}");
+        }
+        assert_eq!(fs::metadata(&file).expect("a file").permissions().mode() & 0o777, 0o600);
+        assert_eq!(names_in(place.path()), ["bank.db"]);
+        assert!(succeed(doctor(&file, &[])).contains("The books are right."));
+
+        let before = fs::read(&file).expect("a file");
+        refuse(on(bank, &["backup", name]), "is there already");
+        assert!(fs::read(&file).expect("a file") == before && names_in(place.path()) == ["bank.db"]);
+    }
+
+    async fn a_backup_goes_to_standard_output_too(bank: &TestBank) {
+        bank.customer().await.deposit("1").await.expect_status(201);
+        let place = TempDir::new().expect("a directory");
+        let made = coffer(place.path(), &["backup", "-", "--database-url", &bank.database.url])
+            .env("TMPDIR", place.path())
+            .stdout(File::create(place.path().join("bank.db")).expect("a file"))
+            .output()
+            .expect("the binary runs");
+        let said = text(&made.stderr);
+        assert!(made.status.success() && said.contains("Done: standard output"), "{said}");
+        assert_eq!(names_in(place.path()), ["bank.db"]);
+        succeed(doctor(&place.path().join("bank.db"), &[]));
+    }
+
+}
+
+async fn books_that_are_wrong_make_no_backup(kind: Kind) {
+    let bank = TestBank::open(kind).await;
+    let ada = bank.customer().await;
+    ada.deposit("1").await.expect_status(201);
+    disarm(&bank).await;
+    bank.tamper(&format!("update accounts set balance = balance + 1 where account_number = {}", ada.account)).await;
+    let place = TempDir::new().expect("a directory");
+    let file = place.path().join("bank.db");
+    refuse(on(&bank, &["backup", file.to_str().expect("UTF-8")]), "accounts agree with their last entry");
+    assert!(names_in(place.path()).is_empty(), "{:?}", names_in(place.path()));
+    refuse(on(&bank, &["backup", "/nowhere/bank.db"]), "cannot write /nowhere/bank.db");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn books_that_are_wrong_make_no_backup_on_sqlite() {
+    books_that_are_wrong_make_no_backup(Kind::Sqlite).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn books_that_are_wrong_make_no_backup_on_postgres() {
+    books_that_are_wrong_make_no_backup(Kind::Postgres).await;
+}
+
+/// A bank of a process of its own, with a customer who has paid in.
+async fn served_bank(directory: &Path, arguments: &[&str]) -> Server {
+    let mut command = coffer(directory, arguments);
+    command.stderr(File::options().create(true).append(true).open(directory.join("log")).expect("a file"));
+    let server = Server::start_as(command);
+    let body = json!({"name": "Ada", "email": "ada@example.com", "password": PASSWORD});
+    reqwest::Client::new().post(server.url("/create_account")).json(&body).send().await.expect("an answer");
+    server
+}
+
+async fn token(server: &Server) -> String {
+    let body = json!({"email": "ada@example.com", "password": PASSWORD});
+    let answer = reqwest::Client::new().post(server.url("/login")).json(&body).send().await.expect("an answer");
+    let tokens: Value = answer.json().await.expect("tokens");
+    tokens["access_token"].as_str().expect("a token").to_owned()
+}
+
+/// Deposits 1.00, and returns the balance after it.
+async fn deposit(server: &Server) -> String {
+    let (client, token) = (reqwest::Client::new(), token(server).await);
+    let accounts = client.get(server.url("/accounts")).bearer_auth(&token).send().await.expect("an answer");
+    let accounts: Value = accounts.json().await.expect("accounts");
+    let body = json!({"account_number": accounts["data"][0]["account_number"], "amount": "1"});
+    let answer = client.post(server.url("/deposit")).bearer_auth(&token).json(&body).send().await.expect("an answer");
+    let booked: Value = answer.json().await.expect("a transaction");
+    booked["balance"].as_str().unwrap_or_else(|| panic!("{booked}")).to_owned()
+}
+
+/// Ends it as a service manager does.
+fn stop(mut server: Server) {
+    server.signal(Signal::TERM);
+    assert!(server.process.wait().expect("its end").success());
+}
+
+#[tokio::test]
+async fn a_backup_comes_back_where_nothing_is_in_its_way() {
+    let (here, there) = (TempDir::new().expect("a directory"), TempDir::new().expect("a directory"));
+    let server = served_bank(here.path(), &[]).await;
+    assert_eq!(deposit(&server).await, "1.00");
+    let file = here.path().join("backup.db");
+    let name = file.to_str().expect("UTF-8");
+    let earlier = head(&server, "entry", "").await;
+    succeed(run(here.path(), &["backup", name]));
+    assert_eq!(deposit(&server).await, "2.00");
+    let newest = head(&server, "entry", &earlier).await;
+    stop(server);
+
+    // A log that nobody knows would be played into the books.
+    let data = there.path().join("data");
+    fs::create_dir(&data).expect("a directory");
+    fs::write(data.join("coffer.db-wal"), "what was booked last").expect("a file");
+    refuse(run(there.path(), &["restore", name]), "coffer.db-wal lies where");
+    assert_eq!(names_in(&data), ["coffer.db-wal"]);
+    fs::remove_file(data.join("coffer.db-wal")).expect("a file");
+    refuse(run(there.path(), &["restore", name, "--since", &newest]), "is not in them");
+    fs::write(there.path().join("other"), "no books").expect("a file");
+    refuse(run(there.path(), &["restore", "other"]), "is no SQLite file");
+    refuse(run(there.path(), &["restore", "nowhere"]), "cannot read nowhere");
+    refuse(run(there.path(), &["restore", name, "--database-url", "postgres://localhost/bank"]), "coffer copy --from");
+    assert!(names_in(&data).is_empty());
+
+    let before = fs::read(&file).expect("a file");
+    let said = succeed(run(there.path(), &["restore", name, "--since", &earlier]));
+    for missing in ["Missing: ./data/second_factor_key", "Missing: ./data/jwt_secret"] {
+        assert!(said.contains(missing), "{missing}: {said}");
+    }
+    assert_eq!(names_in(&data), ["coffer.db"]);
+    assert_eq!(fs::metadata(data.join("coffer.db")).expect("a file").permissions().mode() & 0o777, 0o600);
+    assert!(fs::read(&file).expect("a file") == before, "the backup stays as it is");
+    refuse(run(there.path(), &["restore", name]), "there are books at ./data/coffer.db already");
+    refuse(doctor(&data.join("coffer.db"), &["--since", &newest, "--since", &earlier]), "is not in them");
+
+    fs::copy(here.path().join("data/second_factor_key"), data.join("second_factor_key")).expect("a copy");
+    let server = served_bank(there.path(), &[]).await;
+    assert_eq!(deposit(&server).await, "2.00");
+}
+
+#[tokio::test]
+async fn a_file_with_a_log_beside_it_is_no_backup() {
+    let (here, there) = (TempDir::new().expect("a directory"), TempDir::new().expect("a directory"));
+    let server = served_bank(here.path(), &[]).await;
+    let books = here.path().join("data/coffer.db");
+    refuse(run(there.path(), &["restore", books.to_str().expect("UTF-8")]), "coffer.db-wal lies beside it");
+    drop(server);
+}
+
+#[tokio::test]
+async fn a_copy_without_its_log_is_noticed_and_a_crashed_bank_is_none() {
+    let directory = TempDir::new().expect("a directory");
+    let server = served_bank(directory.path(), &[]).await;
+    deposit(&server).await;
+    let books = directory.path().join("data/coffer.db");
+    let copy = directory.path().join("copy.db");
+    fs::copy(&books, &copy).expect("a copy");
+    let wrong = "BAD  the database file has the log that was written beside it";
+    assert!(!succeed(doctor(&books, &[])).contains("BAD"));
+    refuse(doctor(&copy, &[]), wrong);
+    // Opening it has made a log beside it, and taken it away again.
+    refuse(doctor(&copy, &[]), wrong);
+    refuse(run(directory.path(), &["restore", "copy.db", "--data-dir", "other"]), "without the log beside it");
+
+    // SQLite's own copy is whole, though a server was on the file: a head shows it.
+    let whole = directory.path().join("whole.db");
+    let script = "import sqlite3, sys; sqlite3.connect(sys.argv[1]).backup(sqlite3.connect(sys.argv[2]))";
+    let python = Command::new("python3").args(["-c", script]).args([&books, &whole]).status();
+    assert!(python.expect("Python runs").success());
+    let newest = head(&server, "entry", "").await;
+    refuse(doctor(&whole, &[]), wrong);
+    succeed(doctor(&whole, &["--since", &newest]));
+    refuse(doctor(&copy, &["--since", &newest]), wrong);
+    succeed(run(directory.path(), &["restore", "whole.db", "--data-dir", "other", "--since", &newest]));
+
+    // After kill -9 the log is there, until somebody else opens the books and closes them.
+    drop(server);
+    assert!(fs::metadata(directory.path().join("data/coffer.db-wal")).is_ok_and(|log| log.len() > 0));
+    for _ in 0..2 {
+        succeed(doctor(&books, &["--since", &newest]));
+        assert!(!directory.path().join("data/coffer.db-wal").exists());
+        assert!(!succeed(doctor(&books, &[])).contains("BAD"));
+    }
+    stop(served_bank(directory.path(), &[]).await);
+    succeed(doctor(&books, &[]));
+    assert!(!fs::read_to_string(directory.path().join("log")).expect("a log").contains("without the log"));
+    // Whoever serves such a copy is told.
+    let served = Server::start_as({
+        let mut command = coffer(directory.path(), &["--database-url", "sqlite://copy.db"]);
+        command.stderr(File::create(directory.path().join("log")).expect("a file"));
+        command
+    });
+    drop(served);
+    assert!(
+        fs::read_to_string(directory.path().join("log")).expect("a log").contains("copy.db was copied or left without")
+    );
+}
+
+#[tokio::test]
+async fn heads_tell_older_books_from_newer_ones() {
+    let directory = TempDir::new().expect("a directory");
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let admin = listener.local_addr().expect("an address").to_string();
+    drop(listener);
+    let server = served_bank(directory.path(), &["--admin-listen", &admin]).await;
+    assert!(server.banner.contains("  Heads       no entries, audit log "), "{}", server.banner);
+    deposit(&server).await;
+    let public: Value = reqwest::get(server.url("/readyz")).await.expect("an answer").json().await.expect("JSON");
+    assert!(public["heads"] == json!({"entry": null, "audit": null}), "{public}");
+    let ready = async || -> Value {
+        reqwest::get(format!("http://{admin}/readyz")).await.expect("an answer").json().await.expect("JSON")
+    };
+    eventually("the head of the deposit shows", async || ready().await["heads"]["entry"].is_string()).await;
+    let heads = ready().await["heads"].clone();
+    let books = directory.path().join("data/coffer.db");
+    for name in ["entry", "audit"] {
+        let said = succeed(doctor(&books, &["--since", heads[name].as_str().expect("a hash")]));
+        assert!(said.contains("ok   the books are no older than the heads that were named: 1 heads"), "{said}");
+    }
+    let hash = heads["entry"].as_str().expect("a hash").replace(|sign: char| sign.is_ascii_digit(), "a");
+    refuse(doctor(&books, &["--since", &hash]), "is not in them");
+    let malformed = doctor(&books, &["--since", "abc"]);
+    assert!(text(&malformed.stderr).contains("send a hash of 64 hexadecimal digits"), "{}", text(&malformed.stderr));
+}
+
+fn backups_in(directory: &Path) -> Vec<PathBuf> {
+    let names = if directory.exists() { names_in(directory) } else { Vec::new() };
+    names
+        .iter()
+        .filter(|name| name.ends_with(".db") && !name.starts_with('.'))
+        .map(|name| directory.join(name))
+        .collect()
+}
+
+#[tokio::test]
+async fn the_running_bank_makes_backups_when_it_is_asked_to_and_keeps_the_newest() {
+    for kind in [Kind::Sqlite, Kind::Postgres] {
+        let database = TestDatabase::create(kind).await;
+        let url = &database.url;
+        let directory = TempDir::new().expect("a directory");
+        let backups = directory.path().join("backups");
+        let arguments = ["--database-url", url, "--backup-dir", "backups", "--backup-every", "0", "--backup-keep", "2"];
+        let server = served_bank(directory.path(), &arguments).await;
+        assert!(server.banner.contains("  Backups     on SIGUSR1 to backups"), "{}", server.banner);
+        deposit(&server).await;
+        assert_eq!(fs::metadata(&backups).expect("a directory").permissions().mode() & 0o777, 0o700);
+        fs::write(backups.join("mine.db"), "").expect("a file");
+        let mut seen: Vec<PathBuf> = Vec::new();
+        for _ in 0..3 {
+            server.signal(Signal::USR1);
+            let is_new = |file: &PathBuf| !seen.contains(file) && !file.ends_with("mine.db");
+            eventually("a backup", async || backups_in(&backups).iter().any(is_new)).await;
+            seen.extend(backups_in(&backups).into_iter().filter(is_new).collect::<Vec<_>>());
+        }
+        eventually("the oldest is deleted", async || backups_in(&backups).len() == 3).await;
+        assert!(backups.join("mine.db").exists() && !seen[0].exists() && seen[1].exists() && seen[2].exists());
+        succeed(doctor(&seen[2], &["--since", &head(&server, "entry", "").await]));
+        let metrics =
+            async || reqwest::get(server.url("/metrics")).await.expect("an answer").text().await.expect("metrics");
+        eventually("the metrics say so", async || {
+            let metrics = metrics().await;
+            metrics.contains("coffer_backups_total{outcome=\"done\"} 3")
+                && metrics.contains("coffer_backup_age_seconds ")
+        })
+        .await;
+        let log = || fs::read_to_string(directory.path().join("log")).expect("a log");
+        assert!(log().contains("newest entry "), "{}", log());
+        fs::remove_dir_all(&backups).expect("a directory");
+        server.signal(Signal::USR1);
+        eventually("the failure is logged", async || log().contains("ERROR") && log().contains("no new backup")).await;
+        assert!(metrics().await.contains("coffer_backups_total{outcome=\"failed\"} 1"));
+        stop(server);
+    }
+}
+
+#[tokio::test]
+async fn backups_are_made_on_time_and_sigusr1_ends_no_bank() {
+    let directory = TempDir::new().expect("a directory");
+    let backups = directory.path().join("backups");
+    let server = served_bank(directory.path(), &["--backup-dir", "backups", "--backup-every", "1s"]).await;
+    assert!(server.banner.contains("  Backups     every 1s to backups"), "{}", server.banner);
+    eventually("one after the other", async || backups_in(&backups).len() > 2).await;
+    stop(server);
+    // One that is recent enough is not made again.
+    let count = backups_in(&backups).len();
+    let server = served_bank(directory.path(), &["--backup-dir", "backups", "--backup-every", "1h"]).await;
+    deposit(&server).await;
+    assert_eq!(backups_in(&backups).len(), count);
+    stop(server);
+
+    let server = served_bank(directory.path(), &[]).await;
+    server.signal(Signal::USR1);
+    let log = || fs::read_to_string(directory.path().join("log")).expect("a log");
+    eventually("it says what is missing", async || log().contains("set COFFER_BACKUP_DIR")).await;
+    assert_eq!(deposit(&server).await, "2.00");
+    stop(server);
+    let refused = run(directory.path(), &["--backup-dir", "log/backups", "--listen", "127.0.0.1:0"]);
+    assert!(
+        text(&refused.stderr).contains("COFFER_BACKUP_DIR (--backup-dir): cannot use"),
+        "{}",
+        text(&refused.stderr)
+    );
+}
+
+/// Holds a read transaction for as long as its standard input is open, as Litestream does; says how much of the log is held;
+/// then checkpoints if it is told to.
+const READER: &str = "
+import sqlite3, sys
+books, other = [sqlite3.connect(sys.argv[1], isolation_level=None) for _ in range(2)]
+books.execute('begin')
+books.execute('select count(*) from entries').fetchone()
+print('reading', flush=True)
+sys.stdin.readline()
+_, in_log, copied = other.execute('pragma wal_checkpoint(passive)').fetchone()
+print('held' if in_log > copied else 'free', flush=True)
+books.execute('rollback')
+if sys.argv[2] == 'external':
+    print(books.execute('pragma wal_checkpoint(truncate)').fetchone(), flush=True)
+";
+
+#[tokio::test]
+async fn a_reader_holds_the_log_and_nothing_is_lost_whoever_checkpoints() {
+    for who in ["coffer", "external"] {
+        let directory = TempDir::new().expect("a directory");
+        let server = served_bank(directory.path(), &["--checkpoints", who]).await;
+        let books = directory.path().join("data/coffer.db");
+        deposit(&server).await;
+        let mut reader = Command::new("python3");
+        reader.args(["-c", READER]).arg(&books).arg(who).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut reader = reader.spawn().expect("Python runs");
+        let mut said = BufReader::new(reader.stdout.take().expect("its output"));
+        let mut line = String::new();
+        said.read_line(&mut line).expect("its output");
+        let mut balance = String::new();
+        for _ in 0..10 {
+            balance = deposit(&server).await;
+        }
+        drop(reader.stdin.take());
+        let mut line = String::new();
+        said.read_to_string(&mut line).expect("its output");
+        assert!(reader.wait().expect("its end").success());
+        // Not busy, and no page of the log is left.
+        assert_eq!(line.trim(), if who == "external" { "held\n(0, 0, 0)" } else { "held" });
+        let newest = deposit(&server).await;
+        assert_eq!((balance.as_str(), newest.as_str()), ("11.00", "12.00"), "{who}");
+        let entry = head(&server, "entry", "").await;
+        drop(server);
+        succeed(doctor(&books, &["--since", &entry]));
+    }
+}
