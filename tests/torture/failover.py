@@ -22,7 +22,8 @@ QUICK_FAILOVERS, LONG_FAILOVERS = 2, 50
 CONNECTIONS = 12
 # Before each failover, in seconds.
 SHORTEST, LONGEST = 0.2, 1.5
-CONTROL_SECONDS = 0.7
+# How many movements the control has to lose.
+LOST = 50
 SOCKET = ".s.PGSQL.5432"
 
 
@@ -121,7 +122,7 @@ async def attack(run: Run) -> str:
         told = f"{failovers} failovers; {load.journal.summary()}"
         async with load.running(CONNECTIONS):
             await lose_touch(pair)
-            await asyncio.sleep(CONTROL_SECONDS)
+            await load.acknowledges_more(LOST)
             await pair.fail_over(relay)
             bank.kill()
         history = journal.history(PostgresDatabase(pair.primary, "bank"))

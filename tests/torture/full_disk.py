@@ -27,7 +27,8 @@ SHORTEST, LONGEST = 0.1, 0.7
 # How long it takes at most until movements are refused on a disk that stays bad.
 REFUSED_WITHIN_SECONDS = 12
 KILLED_SHARE = 0.3
-CONTROL_SECONDS = 0.3
+# How many movements the control has to lose.
+LOST = 50
 
 
 class FailingDisk:
@@ -105,8 +106,8 @@ async def forgetfulness_is_found(run: Run) -> int:
         await bank.start()
         load = run.load(lambda: bank, "forgetful")
         await load.populate()
-        await load.run_for(CONTROL_SECONDS, CONNECTIONS)
-        disk.becomes("forgets")
-        await load.run_for(CONTROL_SECONDS, CONNECTIONS)
-        bank.kill()
+        async with load.running(CONNECTIONS):
+            disk.becomes("forgets")
+            await load.acknowledges_more(LOST)
+            bank.kill()
     return journal.expect_found("lost", load.journal.movements, journal.history(SqliteFile(database.file)))

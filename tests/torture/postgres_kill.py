@@ -23,7 +23,8 @@ QUICK_KILLS, LONG_KILLS = 6, 100
 CONNECTIONS = 12
 # Before each kill, in seconds.
 SHORTEST, LONGEST = 0.05, 1.0
-CONTROL_SECONDS = 0.7
+# How many movements the control has to lose.
+LOST = 50
 
 
 async def attack(run: Run) -> str:
@@ -80,7 +81,7 @@ async def forgetfulness_is_found(run: Run, cluster: Cluster) -> int:
         cluster.psql("checkpoint")
         os.kill(int(cluster.psql("select pid from pg_stat_activity where backend_type = 'walwriter'")), signal.SIGSTOP)
         async with load.running(CONNECTIONS):
-            await asyncio.sleep(CONTROL_SECONDS)
+            await load.acknowledges_more(LOST)
             cluster.kill()
             bank.kill()
     cluster.start()
