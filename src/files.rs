@@ -64,13 +64,6 @@ fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     PathBuf::from(name)
 }
 
-/// The write-ahead log of a SQLite database.
-pub fn wal_of_sqlite(path: &Path) -> PathBuf {
-    let mut name = OsString::from(path);
-    name.push("-wal");
-    PathBuf::from(name)
-}
-
 fn warn(path: &Path, mode: u32, error: Option<&io::Error>) {
     let path = path.display();
     let because = error.map(|error| format!(" ({error})")).unwrap_or_default();

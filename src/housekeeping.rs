@@ -160,7 +160,7 @@ impl Housekeeping {
         tokio::join!(
             self.run_by_the_tick(),
             checkpoint_wal(&db),
-            watch_disk(disk, db.file().map(files::wal_of_sqlite)),
+            watch_disk(disk, db.file().map(files::log_of_sqlite)),
             look_at_watched(&db, &watches),
             finish_erasures(&db),
         );

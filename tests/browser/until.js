@@ -9,7 +9,7 @@ const PAUSE_MS = 50;
  * @param {string} what it waits for, as the failure says it
  */
 export async function until(holds, what) {
-  for (const deadline = Date.now() + PATIENCE_MS; Date.now() < deadline; ) {
+  for (const deadline = Date.now() + PATIENCE_MS; Date.now() < deadline;) {
     const found = await holds();
     if (found) return found;
     await new Promise((later) => setTimeout(later, PAUSE_MS));
