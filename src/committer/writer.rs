@@ -370,10 +370,13 @@ pub(super) async fn on_its_own_thread(writer: impl Future<Output = ()> + Send + 
     let _ = has_ended.await;
 }
 
-/// Drops requests that have been given up, and refuses those that are about to be: they would fail the batch.
+/// Drops requests that have been given up, and refuses those that are about to be: they would fail the batch. A heartbeat is
+/// never late: nobody asks for another one until it has shown something.
 fn refuse_late(batch: &mut Vec<QueuedRequest>) {
     let is_late = |request: &QueuedRequest| {
-        request.progress.is_given_up() || request.asked_at.elapsed() >= BEGUN_WITHIN && request.progress.give_up()
+        let is_given_up = || request.progress.is_given_up();
+        let is_about_to_be = || request.asked_at.elapsed() >= BEGUN_WITHIN && request.progress.give_up();
+        !request.commands.is_empty() && (is_given_up() || is_about_to_be())
     };
     for late in batch.extract_if(.., |request| is_late(request)) {
         let _ = late.answer.send(Err(SubmitError::NotBooked(Failure::Unavailable)));

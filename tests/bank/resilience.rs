@@ -128,6 +128,38 @@ async fn a_row_held_by_a_stranger_costs_only_its_own_requests() {
     bank.close_with_books_right().await;
 }
 
+/// A writer that was kept so long that the question whether it can write had to wait, and a bank that books nothing
+/// afterwards: it is asked again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_bank_whose_writer_was_kept_is_ready_again_without_a_movement() {
+    let bank = TestBank::open_with(Kind::Postgres, &["--ledger-writers", "1"]).await;
+    let mut customers = Vec::new();
+    for _ in 0..5 {
+        customers.push(bank.customer().await);
+    }
+    let coffer::db::Db::Postgres { read_pool, .. } = &bank.db else { unreachable!("PostgreSQL was asked for") };
+    let mut stranger = read_pool.begin().await.expect("a transaction");
+    sqlx::query("select 1 from accounts for update").execute(&mut *stranger).await.expect("locks");
+    // Each waits for its lock by itself.
+    let deposits = futures_util::future::join_all(customers.iter().map(|customer| customer.deposit("1")));
+    let mut probes = Vec::new();
+    let probing = async {
+        loop {
+            probes.push(bank.get("/readyz").send().await.status);
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    let answers = tokio::select! {
+        answers = deposits => answers,
+        () = probing => unreachable!("it goes on for ever"),
+    };
+    assert!(answers.iter().all(|answer| answer.status == 503));
+    assert!(probes.iter().any(|status| *status == 503), "{probes:?}");
+    stranger.rollback().await.expect("released");
+    becomes_ready(&bank).await;
+    bank.close_with_books_right().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_lost_answer_to_commit_is_looked_up() {
     let mut database = TestDatabase::create(Kind::Postgres).await;
