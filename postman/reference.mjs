@@ -166,6 +166,7 @@ function shortened(body) {
         if (secret.test(key) && value) return Array.isArray(value) ? [`<${key.replace(/s$/, "")}>`] : `<${key}>`;
         if (value?.attempts !== undefined) return { ...value, ...OF_A_DELIVERY, last_attempt_at: value.created_at };
         if (value?.took_ms !== undefined) return OF_A_TEST;
+        if (key === "heads" && value) return { entry: "<hash>", audit: "<hash>" };
         if (typeof value === "object" && value !== null && OF_THE_CALENDAR[key]) return { ...value, ...OF_THE_CALENDAR[key] };
         return Array.isArray(value) ? value.slice(0, 2) : value;
     });
