@@ -5,7 +5,7 @@
 //! and takes the mark away at its end, when SQLite has copied the whole log over and removed it. The mark is the user version
 //! in the file's header, which nothing else uses, so that it is read without opening the database.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
@@ -30,9 +30,9 @@ pub fn lacks_its_log(database: &Path) -> io::Result<bool> {
     Ok(version == Some(SERVED) && !Claim::is_held_on(database))
 }
 
-/// Whether a log with anything in it lies beside the file.
+/// Whether a log lies beside the file. It may be empty, as it is after everything was copied over.
 pub(super) fn has_log(database: &Path) -> bool {
-    fs::metadata(files::log_of_sqlite(database)).is_ok_and(|log| log.len() > 0)
+    files::log_of_sqlite(database).exists()
 }
 
 impl Db {

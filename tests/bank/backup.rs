@@ -259,6 +259,26 @@ async fn a_copy_without_its_log_is_noticed_and_a_crashed_bank_is_none() {
     );
 }
 
+/// As after an erasure, which leaves nothing in the log either.
+#[tokio::test]
+async fn a_crashed_bank_whose_log_was_copied_over_is_whole() {
+    let directory = TempDir::new().expect("a directory");
+    let server = served_bank(directory.path(), &[]).await;
+    deposit(&server).await;
+    drop(server);
+    let books = directory.path().join("data/coffer.db");
+    let script = "import os, sqlite3, sys
+bank = sqlite3.connect(sys.argv[1])
+bank.execute('pragma wal_checkpoint(truncate)').fetchall()
+os._exit(0)";
+    let python = Command::new("python3").args(["-c", script]).arg(&books).status();
+    assert!(python.expect("Python runs").success());
+    assert_eq!(fs::metadata(directory.path().join("data/coffer.db-wal")).expect("a log").len(), 0);
+    for _ in 0..2 {
+        assert!(!succeed(doctor(&books, &[])).contains("BAD"));
+    }
+}
+
 #[tokio::test]
 async fn heads_tell_older_books_from_newer_ones() {
     let directory = TempDir::new().expect("a directory");
