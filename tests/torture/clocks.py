@@ -49,10 +49,8 @@ class Clock:
 
 
 async def attack(run: Run) -> str:
-    databases = run.databases()
     jumps = run.choose(QUICK_JUMPS, LONG_JUMPS)
-    told = [await on(run, database, jumps // len(databases)) for database in databases]
-    return f"{jumps} jumps; " + "; ".join(told)
+    return f"{jumps} jumps; " + await run.on_each(jumps, on)
 
 
 async def on(run: Run, database: Database, jumps: int) -> str:

@@ -6,7 +6,7 @@ import pathlib
 import random
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 from bank import Bank, Broken, Cluster, Database, PostgresDatabase, SqliteFile
@@ -68,6 +68,11 @@ class Run:
     def databases(self) -> list[Database]:
         """One of each kind."""
         return [self.sqlite(), self.postgres()]
+
+    async def on_each(self, times: int, on: Callable[[Run, Database, int], Awaitable[str]]) -> str:
+        """What is told of each kind of database, which gets its share of the times."""
+        databases = self.databases()
+        return "; ".join([await on(self, database, times // len(databases)) for database in databases])
 
     def cluster(self, name: str, *options: str) -> Cluster:
         """A cluster of its own, not started."""

@@ -22,10 +22,8 @@ SHORTEST, LONGEST = 0.02, 0.5
 
 
 async def attack(run: Run) -> str:
-    databases = run.databases()
     kills = run.choose(QUICK_KILLS, LONG_KILLS)
-    told = [await on(run, database, kills // len(databases)) for database in databases]
-    return f"{kills} kills; " + "; ".join(told)
+    return f"{kills} kills; " + await run.on_each(kills, on)
 
 
 async def on(run: Run, database: Database, kills: int) -> str:

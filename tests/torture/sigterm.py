@@ -25,10 +25,8 @@ SHORTEST, LONGEST = 0.05, 0.5
 
 
 async def attack(run: Run) -> str:
-    databases = run.databases()
     ends = run.choose(QUICK_ENDS, LONG_ENDS)
-    told = [await on(run, database, ends // len(databases)) for database in databases]
-    return f"{ends} ends; " + "; ".join(told)
+    return f"{ends} ends; " + await run.on_each(ends, on)
 
 
 async def on(run: Run, database: Database, ends: int) -> str:

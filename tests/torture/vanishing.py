@@ -29,10 +29,8 @@ SPARE_DESCRIPTORS, GIVEN_BACK_WITHIN_SECONDS = 8, 20
 
 
 async def attack(run: Run) -> str:
-    databases = run.databases()
     clients = run.choose(QUICK_CLIENTS, LONG_CLIENTS)
-    told = [await on(run, database, clients // len(databases)) for database in databases]
-    return f"{clients:,} clients; " + "; ".join(told)
+    return f"{clients:,} clients; " + await run.on_each(clients, on)
 
 
 async def on(run: Run, database: Database, clients: int) -> str:
