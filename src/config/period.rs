@@ -4,6 +4,8 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use super::values::quantity;
+
 const HINT: &str = "send a period such as 24h, 30m or 7d, or 0 for none";
 /// In seconds, by the letter behind the number.
 const UNITS: [(&str, u64); 4] = [("s", 1), ("m", 60), ("h", 60 * 60), ("d", 24 * 60 * 60)];
@@ -23,16 +25,8 @@ impl FromStr for Period {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let text = text.trim();
-        let (number, unit) = text.split_at(text.find(|sign: char| !sign.is_ascii_digit()).unwrap_or(text.len()));
-        let number: u64 = number.parse().map_err(|_| HINT.to_owned())?;
-        let unit = unit.trim_start().to_ascii_lowercase();
-        if number == 0 && unit.is_empty() {
-            return Ok(Self(Duration::ZERO));
-        }
-        let seconds =
-            UNITS.iter().find(|(name, _)| *name == unit).and_then(|(_, seconds)| number.checked_mul(*seconds));
-        seconds.map(|seconds| Self(Duration::from_secs(seconds))).ok_or_else(|| HINT.to_owned())
+        let seconds = quantity(text, &UNITS).ok_or_else(|| HINT.to_owned())?;
+        Ok(Self(Duration::from_secs(seconds)))
     }
 }
 

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use super::values::quantity;
+
 const HINT: &str = "send a size such as 512MB, 2GB or 1GiB, or 0 for none";
 /// By name, in lower case.
 const UNITS: [(&str, u64); 8] = [
@@ -30,15 +32,7 @@ impl FromStr for Size {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let text = text.trim();
-        let (number, unit) = text.split_at(text.find(|sign: char| !sign.is_ascii_digit()).unwrap_or(text.len()));
-        let number: u64 = number.parse().map_err(|_| HINT.to_owned())?;
-        let unit = unit.trim_start().to_ascii_lowercase();
-        if number == 0 && unit.is_empty() {
-            return Ok(Self(0));
-        }
-        let unit = UNITS.iter().find(|(name, _)| *name == unit).map(|(_, bytes)| *bytes);
-        unit.and_then(|unit| number.checked_mul(unit)).map(Self).ok_or_else(|| HINT.to_owned())
+        quantity(text, &UNITS).map(Self).ok_or_else(|| HINT.to_owned())
     }
 }
 

@@ -21,6 +21,19 @@ pub fn boolean(text: &str) -> Result<bool, String> {
     }
 }
 
+/// A number with one of these units behind it, in any case, which stand for so many of something. Only 0 needs none.
+pub fn quantity(text: &str, units: &[(&str, u64)]) -> Option<u64> {
+    let text = text.trim();
+    let (number, unit) = text.split_at(text.find(|sign: char| !sign.is_ascii_digit()).unwrap_or(text.len()));
+    let number: u64 = number.parse().ok()?;
+    let unit = unit.trim_start().to_ascii_lowercase();
+    if number == 0 && unit.is_empty() {
+        return Some(0);
+    }
+    let (_, factor) = units.iter().find(|(name, _)| *name == unit)?;
+    number.checked_mul(*factor)
+}
+
 /// When events are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum WriteEvents {
