@@ -12,7 +12,7 @@ use crate::db::heads::Head;
 use crate::db::{Db, serving};
 use crate::{doctor, files};
 
-/// Of every SQLite file.
+/// Every SQLite file begins with it.
 const MAGIC: &[u8; 16] = b"SQLite format 3\0";
 
 /// Copies `backup` to `target`, where no books are yet, once the doctor has found it right. Tables of an older version are

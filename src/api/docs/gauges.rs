@@ -1,4 +1,4 @@
-//! What is read when metrics are asked for, because nobody needs it otherwise.
+//! Gauges that are read when somebody asks for the metrics, because nobody needs them otherwise.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -8,7 +8,7 @@ use crate::db::backlog::Backlog;
 use crate::process;
 use crate::timestamp::Timestamp;
 
-/// What waits in the tables is counted no more often, whoever asks for metrics and however often.
+/// The least time between two counts of what waits in the tables, however often metrics are asked for.
 const COUNTED_EVERY: Duration = Duration::from_secs(10);
 /// An answer does not wait longer for the database: metrics are wanted most when that is slow. The count goes on, and the
 /// next answer has it.

@@ -44,10 +44,10 @@ pub struct Readiness {
 /// --since HASH`. Null where probes have a listener of their own, and this is not it.
 #[derive(Debug, Default, Serialize, ToSchema)]
 pub struct Heads {
-    /// Of an entry of the newest movement; null before the first one.
+    /// The hash of an entry of the newest movement; null before the first movement.
     #[schema(value_type = Option<String>, example = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08")]
     entry: Option<Head>,
-    /// Of the last record of the audit log; zeros before the first one.
+    /// The hash of the last record of the audit log; zeros before the first record.
     #[schema(value_type = Option<String>, example = "2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae")]
     audit: Option<Head>,
 }
