@@ -4,7 +4,7 @@ use tokio::sync::mpsc;
 
 use crate::db::copying::{CopyingError, Figures, schema};
 use crate::db::{ConnectError, Db, errors};
-use crate::doctor::{self, Finding};
+use crate::doctor;
 
 /// Why the target has no bank yet. What has come stays there, and the next run goes on from it.
 #[derive(Debug, thiserror::Error)]
@@ -35,7 +35,7 @@ pub async fn copy(source: &Db, target: &Db, progress: Progress<'_>) -> Result<Fi
     let mut snapshot = source.snapshot().await?;
     let figures = snapshot.figures(&tables).await?;
     let total = figures.rows.values().map(|rows| *rows as u64).sum();
-    let identity = figures.heads.map(|heads| heads.to_string()).unwrap_or_default();
+    let identity = figures.heads.to_string();
     let there = target.begin_copy(&tables, &identity).await?;
     progress(there, total);
     let (written, mut told) = mpsc::unbounded_channel();
@@ -77,8 +77,8 @@ fn compare(source: &Figures, target: &Figures) -> Result<(), CopyError> {
 async fn examine_both(source: &Db, target: &Db) -> Result<(), CopyError> {
     target.learn_units().await?;
     // Each is work for one core.
-    let (of_source, of_target) =
-        (tokio::spawn(what_is_wrong(source.clone())), tokio::spawn(what_is_wrong(target.clone())));
+    let start = |db: Db| tokio::spawn(async move { doctor::what_is_wrong(&db).await });
+    let (of_source, of_target) = (start(source.clone()), start(target.clone()));
     for (place, examined) in [("the source", of_source), ("the target", of_target)] {
         let findings = examined.await.unwrap_or_else(|_| Err(errors::no_answer()))?;
         if !findings.is_empty() {
@@ -86,15 +86,4 @@ async fn examine_both(source: &Db, target: &Db) -> Result<(), CopyError> {
         }
     }
     Ok(())
-}
-
-async fn what_is_wrong(db: Db) -> sqlx::Result<Vec<String>> {
-    let mut wrong = Vec::new();
-    let note = |finding: &Finding| {
-        if !finding.is_good() {
-            wrong.push(finding.to_string());
-        }
-    };
-    doctor::examine(&db, note).await?;
-    Ok(wrong)
 }

@@ -149,6 +149,18 @@ pub fn log(lacks_it: bool, has_heads: bool) -> Finding {
     finding
 }
 
+/// What the doctor finds wrong in the books.
+pub async fn what_is_wrong(db: &Db) -> sqlx::Result<Vec<String>> {
+    let mut wrong = Vec::new();
+    let note = |finding: &Finding| {
+        if !finding.is_good() {
+            wrong.push(finding.to_string());
+        }
+    };
+    examine(db, note).await?;
+    Ok(wrong)
+}
+
 /// Whether the books have each of these heads, which somebody has noted.
 pub async fn heads(db: &Db, since: &[Head]) -> sqlx::Result<Finding> {
     let mut tx = db.snapshot().await?;

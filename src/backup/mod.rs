@@ -15,7 +15,7 @@ use crate::db::heads::Heads;
 use crate::db::{Checkpoints, ConnectError, Db, DbOptions, DbTarget, snapshot_file};
 use crate::{copy, doctor};
 
-/// What is in a backup.
+/// What a backup holds, as the doctor has found it.
 #[derive(Clone, Copy, Debug)]
 pub struct Contents {
     pub heads: Heads,
@@ -100,13 +100,8 @@ fn finish(draft: Draft, target: &Path) -> Result<(), BackupError> {
 /// Has the doctor look at the books in this file.
 async fn examine(books: &Db, file: &Path, started: Instant) -> Result<Contents, BackupError> {
     books.learn_units().await?;
-    let mut wrong = Vec::new();
-    let note = |finding: &doctor::Finding| {
-        if !finding.is_good() {
-            wrong.push(finding.to_string());
-        }
-    };
-    if !doctor::examine(books, note).await? {
+    let wrong = doctor::what_is_wrong(books).await?;
+    if !wrong.is_empty() {
         return Err(BackupError::Wrong(wrong));
     }
     let mut tx = books.snapshot().await?;

@@ -55,9 +55,7 @@ pub async fn run(settings: &Settings, from: Option<SecretString>, to: SecretStri
         of("transactions"),
         of("entries"),
     ));
-    if let Some(heads) = figures.heads {
-        tell(format_args!("Heads: {heads}"));
-    }
+    tell(format_args!("Heads: {}", figures.heads));
     tell("The secrets stay as they are: serve it with the same data directory or the same variables.");
     Ok(ExitCode::SUCCESS)
 }

@@ -45,12 +45,12 @@ pub enum Value {
 pub type Row = Vec<Value>;
 
 /// What a table counts, and what the money in it adds up to.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Figures {
     pub rows: BTreeMap<String, i64>,
     /// Minor units by currency, of [`SUMS`].
     pub sums: BTreeMap<(&'static str, String), i128>,
-    pub heads: Option<Heads>,
+    pub heads: Heads,
 }
 
 /// How far the copy of a table has come.
@@ -88,7 +88,8 @@ enum Piece {
 /// How far the writer has come: rows of all tables.
 pub type Written = mpsc::UnboundedSender<u64>;
 
-/// What is compared beside the numbers of rows: name, table, column.
+/// What is compared beside the numbers of rows: a name, and a query for currency, upper and lower half of each sum. The halves
+/// of 64-bit numbers add up without an overflow in either database.
 const SUMS: [(&str, &str); 3] = [
     (
         "balances",
@@ -113,7 +114,7 @@ const SUMS: [(&str, &str); 3] = [
 impl Tx<'_> {
     /// The figures of these tables.
     pub async fn figures(&mut self, tables: &[Table]) -> sqlx::Result<Figures> {
-        let mut figures = Figures { heads: Some(self.heads().await?), ..Figures::default() };
+        let mut figures = Figures { rows: BTreeMap::new(), sums: BTreeMap::new(), heads: self.heads().await? };
         for table in tables {
             let sql = AssertSqlSafe(format!("select count(*) from {}", table.name));
             let count = in_snapshot!(self, conn => sqlx::query_scalar(sql).fetch_one(conn).await)?;

@@ -6,9 +6,9 @@ use super::CopyingError;
 use super::PROGRESS_TABLE;
 use crate::db::Db;
 
-/// What SQLite alone has: see `db/ledger/sqlite/key_index.rs`. The target makes its own.
 /// Both databases have the migrations of this program.
 const MIGRATIONS: &str = "_sqlx_migrations";
+/// What SQLite alone has: see `db/ledger/sqlite/key_index.rs`. The target makes its own.
 const SQLITE_TABLES: [&str; 2] = ["key_index", "key_index_flushed"];
 /// Where rows lie in SQLite's file. The target numbers them itself, in the order in which they come.
 const SQLITE_COLUMNS: [(&str, &str); 2] = [("entries", "position"), ("idempotency_keys", "position")];

@@ -106,7 +106,7 @@ impl Writer {
 
     fn write(&mut self, piece: Piece) -> rusqlite::Result<()> {
         let tx = self.connection.transaction()?;
-        match piece {
+        let (table, last_key, is_done) = match piece {
             Piece::Rows { table, rows, last_key } => {
                 let of = &self.tables[table];
                 let places = vec!["?"; of.carried].join(", ");
@@ -116,18 +116,12 @@ impl Writer {
                     insert.execute(params_from_iter(&row[..of.carried]))?;
                 }
                 self.copied[table] += rows.len() as i64;
-                tx.prepare_cached(NOTE_PROGRESS)?.execute((
-                    &of.name,
-                    self.copied[table],
-                    Some(as_json(&last_key)),
-                    false,
-                ))?;
+                (table, Some(as_json(&last_key)), false)
             }
-            Piece::End { table } => {
-                let name = &self.tables[table].name;
-                tx.prepare_cached(NOTE_PROGRESS)?.execute((name, self.copied[table], None::<String>, true))?;
-            }
-        }
+            Piece::End { table } => (table, None, true),
+        };
+        let name = &self.tables[table].name;
+        tx.prepare_cached(NOTE_PROGRESS)?.execute((name, self.copied[table], last_key, is_done))?;
         tx.commit()
     }
 }
