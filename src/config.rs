@@ -31,6 +31,7 @@ pub use self::values::WriteEvents;
 use self::values::{boolean, checkpoints, log_filter, log_format, mailbox, number, public_url, sign_up, write_events};
 use crate::api::people::sign_up::SignUp;
 use crate::auth::factor_keys::{FactorKeys, SealError};
+use crate::auth::passwords::HashCost;
 use crate::auth::tokens::SigningSecrets;
 use crate::books::approval;
 use crate::books::calendar::Calendar;
@@ -70,6 +71,10 @@ pub struct Settings {
     /// Directory for the SQLite file and the generated secrets
     #[arg(long, env = "COFFER_DATA_DIR", global = true, default_value = "./data", value_name = "DIR")]
     pub data_dir: PathBuf,
+
+    /// What hashing a password takes: the code decides, no flag or variable does.
+    #[arg(skip)]
+    pub hash_cost: HashCost,
 
     /// Secret that signs access tokens, at least 32 bytes; the same on every instance. Default: one is generated and
     /// stored in the data directory

@@ -162,7 +162,8 @@ impl Bank {
             changes_per_day: settings.changes_per_day,
             sign_ups_per_hour: settings.sign_ups_per_hour,
         };
-        let auth = Auth::new(&db, &secrets, factor_keys, caller_limits, settings.staff_second_factor)
+        let (second_factor, hash_cost) = (settings.staff_second_factor, settings.hash_cost.clone());
+        let auth = Auth::new(&db, &secrets, factor_keys, caller_limits, second_factor, hash_cost)
             .map_err(ServerError::Passwords)?;
         let clock = Arc::new(Clock::default());
         let disk = DiskReserve::new(db.file(), settings.disk_reserve.bytes());

@@ -22,7 +22,7 @@ use uuid::Uuid;
 use self::api_keys::ApiKeys;
 use self::factor_keys::FactorKeys;
 use self::guesses::Guesses;
-use self::passwords::Passwords;
+use self::passwords::{HashCost, Passwords};
 use self::sessions::EndedSessions;
 use self::standings::Standings;
 use self::tokens::{AccessTokens, SigningSecrets};
@@ -96,11 +96,12 @@ impl Auth {
         factor_keys: FactorKeys,
         limits: CallerLimits,
         staff_second_factor: bool,
+        hash_cost: HashCost,
     ) -> std::io::Result<Self> {
         let changes_per_day = Quota::per(DAY, limits.changes_per_day);
         let sign_ups_per_hour = Quota::per(HOUR, limits.sign_ups_per_hour);
         Ok(Self(Arc::new(Parts {
-            passwords: Passwords::new()?,
+            passwords: Passwords::new(hash_cost)?,
             tokens: AccessTokens::new(secrets),
             ended_sessions: EndedSessions::default(),
             standings: Standings::default(),

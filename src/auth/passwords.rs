@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 
 use argon2::password_hash::phc::PasswordHash;
 use argon2::password_hash::{PasswordHasher, PasswordVerifier};
-use argon2::{Argon2, Params};
+use argon2::{Algorithm, Argon2, Params, Version};
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use secrecy::{ExposeSecret, SecretString};
@@ -105,25 +105,40 @@ pub fn generate() -> Result<String, getrandom::Error> {
     Ok(URL_SAFE_NO_PAD.encode(bytes))
 }
 
+/// What a hash of Argon2id takes. The default is that of the crate, which is OWASP's minimum: 19 MiB, 2 passes, 1 lane.
+/// No setting lowers it, only code does.
+#[derive(Clone, Debug, Default)]
+pub struct HashCost(Params);
+
+impl HashCost {
+    /// For tests, which sign up so many people that hashing would take most of their time.
+    pub fn least() -> Self {
+        Self(Params::new(Params::MIN_M_COST, Params::MIN_T_COST, Params::MIN_P_COST, None).unwrap_or_default())
+    }
+}
+
 /// Hashes and verifies with Argon2id, off the async threads and never more at once than there are cores: each hash
 /// takes 19 MiB, so a crowd of logins must not become a crowd of hashes.
 pub struct Passwords {
     /// Decides whose password is hashed next.
     pub queue: HashQueue,
     hashers: Hashers,
+    cost: HashCost,
     /// Verified when there is no such user, so that the answer takes as long as for one that exists.
     decoy: String,
 }
 
 impl Passwords {
-    pub fn new() -> std::io::Result<Self> {
+    pub fn new(cost: HashCost) -> std::io::Result<Self> {
         let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get());
-        Ok(Self { queue: HashQueue::new(cores), hashers: Hashers::start(cores)?, decoy: decoy()? })
+        let (queue, hashers, decoy) = (HashQueue::new(cores), Hashers::start(cores)?, decoy(&cost)?);
+        Ok(Self { queue, hashers, cost, decoy })
     }
 
     /// The PHC string of a new password.
     pub async fn hash(&self, password: Password, asker: &Asker) -> Result<String, HashError> {
-        self.run(asker, move || hash(password.expose().as_bytes())).await?.map_err(failed)
+        let cost = self.cost.clone();
+        self.run(asker, move || hash(password.expose().as_bytes(), cost)).await?.map_err(failed)
     }
 
     /// Whether `password` is the one behind `phc`. With no `phc` there is no such user: the answer is no, after the
@@ -160,7 +175,7 @@ impl Passwords {
 
 /// The PHC string of a new password, for a command that has the machine to itself.
 pub fn hash_now(password: &Password) -> Result<String, HashError> {
-    hash(password.expose().as_bytes()).map_err(failed)
+    hash(password.expose().as_bytes(), HashCost::default()).map_err(failed)
 }
 
 fn failed(error: impl std::fmt::Display) -> HashError {
@@ -206,18 +221,18 @@ fn yield_to_others() {
 #[cfg(not(target_os = "linux"))]
 fn yield_to_others() {}
 
-/// Argon2id with the crate's defaults, which are OWASP's minimum: 19 MiB, 2 passes, 1 lane, a random salt of 16 bytes.
-fn hash(password: &[u8]) -> Result<String, argon2::password_hash::Error> {
-    Ok(Argon2::default().hash_password(password)?.to_string())
+/// With a random salt of 16 bytes.
+fn hash(password: &[u8], HashCost(params): HashCost) -> Result<String, argon2::password_hash::Error> {
+    Ok(Argon2::new(Algorithm::Argon2id, Version::V0x13, params).hash_password(password)?.to_string())
 }
 
-/// A PHC string of today's parameters that no password is behind: its hash is random, so nothing needs to be hashed.
-fn decoy() -> Result<String, getrandom::Error> {
+/// A PHC string of these parameters that no password is behind: its hash is random, so nothing needs to be hashed.
+fn decoy(HashCost(params): &HashCost) -> Result<String, getrandom::Error> {
     let mut bytes = [0; 48];
     getrandom::fill(&mut bytes)?;
     let (salt, hash) = bytes.split_at(16);
     let (salt, hash) = (STANDARD_NO_PAD.encode(salt), STANDARD_NO_PAD.encode(hash));
-    let (memory, passes, lanes) = (Params::DEFAULT_M_COST, Params::DEFAULT_T_COST, Params::DEFAULT_P_COST);
+    let (memory, passes, lanes) = (params.m_cost(), params.t_cost(), params.p_cost());
     Ok(format!("$argon2id$v=19$m={memory},t={passes},p={lanes}${salt}${hash}"))
 }
 
@@ -305,12 +320,12 @@ mod tests {
 
     #[test]
     fn hashes_are_argon2id_of_owasp_strength() {
-        let phc = hash(b"correct horse battery staple").expect("a hash");
+        let phc = hash(b"correct horse battery staple", HashCost::default()).expect("a hash");
         assert!(phc.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{phc}");
         assert!(verify(b"correct horse battery staple", &phc));
         assert!(!verify(b"correct horse battery stable", &phc));
         assert!(!verify(b"anything", "closed"));
-        let decoy = decoy().expect("random");
+        let decoy = decoy(&HashCost::default()).expect("random");
         assert!(PasswordHash::new(&decoy).is_ok(), "{decoy}");
         assert_eq!(
             decoy.rsplit_once('$').map(|(_, hash)| hash.len()),

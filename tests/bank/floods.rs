@@ -122,7 +122,7 @@ async fn hit_and_run(bank: SocketAddr, request: String, with_reset: bool) {
 }
 
 async fn floods_by_clients_that_hang_up_keep_nobody_waiting(kind: Kind) {
-    let bank = TestBank::open_with(kind, &["--trusted-proxies", "127.0.0.1"]).await;
+    let bank = TestBank::open_with(kind, &["--real-hashes", "--trusted-proxies", "127.0.0.1"]).await;
     let ada = bank.customer().await;
     let mallory: IpAddr = Ipv4Addr::new(192, 0, 2, 66).into();
     let (address, email) = (bank.address, ada.email.clone());
@@ -164,7 +164,7 @@ async fn floods_by_clients_that_hang_up_keep_nobody_waiting_on_postgres() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hash_that_nobody_waits_for_is_not_begun() {
-    let bank = TestBank::open_with(Kind::Sqlite, &[]).await;
+    let bank = TestBank::open_with(Kind::Sqlite, &["--real-hashes"]).await;
     let localhost = Ipv4Addr::LOCALHOST.into();
     let sign_up = |number: u32| {
         let body = json!({"name": "Gone", "email": format!("gone{number}@example.com"), "password": PASSWORD});

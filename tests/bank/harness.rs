@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use clap::Parser;
+use coffer::auth::passwords::HashCost;
 use coffer::config::Settings;
 use coffer::db::Db;
 use coffer::doctor;
@@ -99,6 +100,9 @@ pub struct Instance {
 struct Arguments {
     #[command(flatten)]
     settings: Settings,
+    /// Hashes passwords as a real bank does. Everything else tests sooner with cheap ones.
+    #[arg(long)]
+    real_hashes: bool,
 }
 
 impl TestBank {
@@ -291,7 +295,9 @@ pub fn settings(database: &TestDatabase, flags: &[&str]) -> Settings {
     let usual = ["coffer", "--database-url", &database.url, "--data-dir", directory, "--jwt-secret", JWT_SECRET];
     // Tests ask as fast as they can; a flag that comes again wins.
     let unlimited = UNLIMITED.iter().flat_map(|flag| [*flag, "0"]).collect::<Vec<_>>();
-    Arguments::parse_from(usual.iter().chain(&unlimited).chain(flags)).settings
+    let Arguments { settings, real_hashes } = Arguments::parse_from(usual.iter().chain(&unlimited).chain(flags));
+    let hash_cost = if real_hashes { HashCost::default() } else { HashCost::least() };
+    Settings { hash_cost, ..settings }
 }
 
 impl Instance {

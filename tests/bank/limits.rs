@@ -77,20 +77,32 @@ bank_tests! {
             assert_eq!(statuses[9..], [401, 429, 429], "{email}");
         }
     }
+}
 
-    async fn a_weaker_hash_is_replaced_at_the_next_sign_in(bank: &TestBank) {
-        let ada = bank.customer().await;
-        // Of PASSWORD, with 8 KiB and one pass.
-        let weak = "$argon2id$v=19$m=8,t=1,p=1$c29tZSBzYWx0IDEyMw$";
-        let hash = weak_hash_of_password();
-        assert!(hash.starts_with(weak), "{hash}");
-        bank.tamper(&format!("update users set password_hash = '{hash}' where email = '{}'", ada.email)).await;
-        bank.sign_in(&ada.email, PASSWORD).await.expect_status(200);
-        let user = bank.db.user_by_email(&ada.email).await.expect("an answer").expect("ada");
-        assert!(user.password_hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{}", user.password_hash);
-        bank.sign_in(&ada.email, PASSWORD).await.expect_status(200);
-        bank.sign_in(&ada.email, "another").await.expect_problem(401, "invalid_credentials");
-    }
+async fn a_weaker_hash_is_replaced_at_the_next_sign_in(kind: Kind) {
+    let bank = TestBank::open_with(kind, &["--real-hashes"]).await;
+    let ada = bank.customer().await;
+    // Of PASSWORD, with 8 KiB and one pass.
+    let weak = "$argon2id$v=19$m=8,t=1,p=1$c29tZSBzYWx0IDEyMw$";
+    let hash = weak_hash_of_password();
+    assert!(hash.starts_with(weak), "{hash}");
+    bank.tamper(&format!("update users set password_hash = '{hash}' where email = '{}'", ada.email)).await;
+    bank.sign_in(&ada.email, PASSWORD).await.expect_status(200);
+    let user = bank.db.user_by_email(&ada.email).await.expect("an answer").expect("ada");
+    assert!(user.password_hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{}", user.password_hash);
+    bank.sign_in(&ada.email, PASSWORD).await.expect_status(200);
+    bank.sign_in(&ada.email, "another").await.expect_problem(401, "invalid_credentials");
+    bank.close_with_books_right().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_weaker_hash_is_replaced_at_the_next_sign_in_on_sqlite() {
+    a_weaker_hash_is_replaced_at_the_next_sign_in(Kind::Sqlite).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_weaker_hash_is_replaced_at_the_next_sign_in_on_postgres() {
+    a_weaker_hash_is_replaced_at_the_next_sign_in(Kind::Postgres).await;
 }
 
 fn weak_hash_of_password() -> String {

@@ -33,7 +33,8 @@ fn distance(known: &[Duration], unknown: &[Duration]) -> f64 {
 
 /// OWASP ASVS 5.0 6.3.8. Every try comes from a network of its own, so that none is slowed as a guess.
 async fn body(kind: Kind) {
-    let bank = TestBank::open_on(TestDatabase::create(kind).await, &["--trusted-proxies", "127.0.0.1"]).await;
+    let bank =
+        TestBank::open_on(TestDatabase::create(kind).await, &["--real-hashes", "--trusted-proxies", "127.0.0.1"]).await;
     let mut known = Vec::new();
     for _ in 0..CUSTOMERS {
         known.push(bank.customer().await.email);
@@ -75,7 +76,8 @@ fn assert_tells_nothing(kind: Kind, of: &str, known: &[Duration], unknown: &[Dur
 /// The same of the refusal that comes before anything is looked at. Each address has a network of its own, whose tries at
 /// it are used up.
 async fn body_of_refusals(kind: Kind) {
-    let bank = TestBank::open_on(TestDatabase::create(kind).await, &["--trusted-proxies", "127.0.0.1"]).await;
+    let bank =
+        TestBank::open_on(TestDatabase::create(kind).await, &["--real-hashes", "--trusted-proxies", "127.0.0.1"]).await;
     let mut emails = Vec::new();
     for n in 0..REFUSED_CUSTOMERS {
         emails.push([bank.customer().await.email, format!("nobody-{n}@example.com")]);
@@ -112,7 +114,8 @@ async fn body_of_refusals(kind: Kind) {
 async fn body_of_resets(kind: Kind) {
     let post = PostOffice::open();
     let flags = post.flags();
-    let flags: Vec<_> = flags.iter().map(String::as_str).chain(["--trusted-proxies", "127.0.0.1"]).collect();
+    let flags: Vec<_> =
+        flags.iter().map(String::as_str).chain(["--real-hashes", "--trusted-proxies", "127.0.0.1"]).collect();
     let bank = TestBank::open_on(TestDatabase::create(kind).await, &flags).await;
     let mut known = Vec::new();
     for _ in 0..RESETS {
