@@ -16,7 +16,7 @@ use crate::api::http::error::Error;
 use crate::api::http::problem::{Problem, count_refusal};
 use crate::api::http::rate_limits::{RATE_LIMIT, tell_allowance};
 use crate::api::http::waiting::Waited;
-use crate::api::http::{edge, extract, protocol, views};
+use crate::api::http::{edge, extract, protocol, request_figures, views};
 use crate::books::audit_event::Action;
 use crate::connection::Peer;
 use crate::limits::network_of;
@@ -119,7 +119,7 @@ pub async fn finish(State(app): State<App>, mut request: Request, next: Next) ->
     if app.access_log {
         note_access(&context, method, route, &response, elapsed);
     }
-    count(method, route_label(route), status, elapsed.as_secs_f64());
+    request_figures::count(method, route_label(route), status, elapsed.as_secs_f64());
     if is_limited && status == StatusCode::TOO_MANY_REQUESTS {
         tokio::time::sleep(REFUSAL_PAUSE).await;
     }
@@ -154,14 +154,6 @@ fn method_label(method: &Method) -> &'static str {
 /// The web app and Swagger UI are many files that are served alike.
 fn route_label(route: &str) -> &str {
     if route == "/" || route.starts_with("/web/") || route.starts_with("/swagger-ui") { "assets" } else { route }
-}
-
-fn count(method: &'static str, route: &str, status: StatusCode, seconds: f64) {
-    let labels = [("method", method.to_owned()), ("route", route.to_owned()), ("status", status.as_str().to_owned())];
-    metrics::counter!("coffer_http_requests_total", &labels).increment(1);
-    // Without the status: a histogram is a dozen series, and each combination stays for ever.
-    let [method, route, _] = labels;
-    metrics::histogram!("coffer_http_request_duration_seconds", &[method, route]).record(seconds);
 }
 
 /// Counts a refusal by its code, and has the log tell of it at level debug.

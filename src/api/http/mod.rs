@@ -23,6 +23,7 @@ pub mod problem;
 pub mod protocol;
 pub mod rate_limits;
 mod refusals;
+mod request_figures;
 pub mod views;
 pub mod waiting;
 pub mod web_client;
