@@ -13,7 +13,7 @@
 //!
 //! Imports lead down only; `tests/bank/layers.rs` fails on any other.
 //!
-//! - The program: [`server`] opens the bank and serves it; an [`acceptor`] for each listener takes connections;
+//! - The program: [`cli`] has a file for each command; [`server`] opens the bank and serves it; an [`acceptor`] for each listener takes connections;
 //!   [`config`] has the settings; [`housekeeping`] does periodic work; the [`dispatcher`] sends events to webhooks;
 //!   [`service_manager`] tells systemd and its like how the bank is; [`admin`], [`demo`] and [`doctor`] carry out the
 //!   commands of those names, [`copy`] and [`backup`] those of theirs.
@@ -46,6 +46,7 @@ pub mod auth;
 pub mod backup;
 pub mod bank_account;
 pub mod books;
+pub mod cli;
 pub mod clock;
 pub mod committer;
 pub mod config;

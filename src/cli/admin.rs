@@ -4,14 +4,14 @@ use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use coffer::admin::{self, Created};
-use coffer::api_key::{Networks, Scopes};
-use coffer::auth::api_keys::NewApiKey;
-use coffer::config::Settings;
-use coffer::db::Db;
-use coffer::db::api_keys::ApiKey;
-use coffer::db::users::Role;
-use coffer::server::ServerError;
+use crate::admin::{self, Created};
+use crate::api_key::{Networks, Scopes};
+use crate::auth::api_keys::NewApiKey;
+use crate::config::Settings;
+use crate::db::Db;
+use crate::db::api_keys::ApiKey;
+use crate::db::users::Role;
+use crate::server::ServerError;
 use uuid::Uuid;
 
 use super::output::{complain, reveal, tell};

@@ -5,12 +5,12 @@ use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use coffer::backup::{self, BackupError, Contents, restore};
-use coffer::config::Settings;
-use coffer::db::heads::Head;
-use coffer::db::{Db, DbTarget};
-use coffer::doctor;
-use coffer::signals::Signals;
+use crate::backup::{self, BackupError, Contents, restore};
+use crate::config::Settings;
+use crate::db::heads::Head;
+use crate::db::{Db, DbTarget};
+use crate::doctor;
+use crate::signals::Signals;
 
 use super::output::{complain, tell};
 use super::{AnyError, open_existing};

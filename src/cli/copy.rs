@@ -4,11 +4,11 @@ use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use coffer::config::Settings;
-use coffer::copy;
-use coffer::db::claim::Claim;
-use coffer::db::{Db, DbOptions, DbTarget};
-use coffer::server::ServerError;
+use crate::config::Settings;
+use crate::copy;
+use crate::db::claim::Claim;
+use crate::db::{Db, DbOptions, DbTarget};
+use crate::server::ServerError;
 use secrecy::SecretString;
 
 use super::output::{complain, tell};

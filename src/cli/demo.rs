@@ -3,10 +3,10 @@
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
-use coffer::config::Settings;
-use coffer::db::Db;
-use coffer::demo;
-use coffer::server::ServerError;
+use crate::config::Settings;
+use crate::db::Db;
+use crate::demo;
+use crate::server::ServerError;
 
 use super::AnyError;
 use super::output::reveal;

@@ -2,10 +2,10 @@
 
 use std::process::ExitCode;
 
-use coffer::config::Settings;
-use coffer::db::heads::Head;
-use coffer::db::{DbTarget, serving};
-use coffer::doctor::{self, Finding};
+use crate::config::Settings;
+use crate::db::heads::Head;
+use crate::db::{DbTarget, serving};
+use crate::doctor::{self, Finding};
 
 use super::output::tell;
 use super::{AnyError, open_existing};

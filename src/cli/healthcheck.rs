@@ -6,9 +6,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use coffer::config::Settings;
-use coffer::config::listen::ListenAddress;
-use coffer::tls;
+use crate::config::Settings;
+use crate::config::listen::ListenAddress;
+use crate::tls;
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, lookup_host};

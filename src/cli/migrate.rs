@@ -2,9 +2,9 @@
 
 use std::process::ExitCode;
 
-use coffer::config::Settings;
-use coffer::db::Db;
-use coffer::server::ServerError;
+use crate::config::Settings;
+use crate::db::Db;
+use crate::server::ServerError;
 
 use super::AnyError;
 use super::output::tell;

@@ -1,4 +1,6 @@
 //! The commands, one file each: what they print, and their exit codes.
+//!
+//! In the library, so that what serves is compiled here and not once more for the program.
 
 mod admin;
 mod backup;
@@ -6,12 +8,12 @@ mod completions;
 mod copy;
 mod demo;
 mod doctor;
-pub mod environment;
+mod environment;
 mod healthcheck;
 mod man;
 mod migrate;
 mod openapi;
-pub mod output;
+mod output;
 mod serve;
 mod version;
 
@@ -19,21 +21,21 @@ use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use crate::account_number::AccountNumber;
+use crate::api_key::{Network, Scope};
+use crate::auth::api_keys::{DEFAULT_OVERLAP, MAX_OVERLAP};
+use crate::config::Settings;
+use crate::db::heads::Head;
+use crate::db::users::Role;
+use crate::db::{Db, DbOptions, Schema};
+use crate::files;
+use crate::log_lines::{Lines, LogFormat, Style, error_line};
+use crate::server::ServerError;
+use crate::text::ApiKeyName;
+use crate::timestamp::Timestamp;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use clap_complete::Shell;
-use coffer::account_number::AccountNumber;
-use coffer::api_key::{Network, Scope};
-use coffer::auth::api_keys::{DEFAULT_OVERLAP, MAX_OVERLAP};
-use coffer::config::Settings;
-use coffer::db::heads::Head;
-use coffer::db::users::Role;
-use coffer::db::{Db, DbOptions, Schema};
-use coffer::files;
-use coffer::log_lines::{Lines, LogFormat, Style, error_line};
-use coffer::server::ServerError;
-use coffer::text::ApiKeyName;
-use coffer::timestamp::Timestamp;
 use secrecy::SecretString;
 use tracing_subscriber::EnvFilter;
 use uuid::Uuid;
@@ -54,7 +56,7 @@ pub type AnyError = Box<dyn std::error::Error + Send + Sync>;
     long_version = LONG_VERSION.as_str(),
     after_help = "Without a command, coffer serves. Every setting can also stand in the environment or in a file .env."
 )]
-pub struct Cli {
+struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
     #[command(flatten)]
@@ -230,7 +232,7 @@ fn parse_key_name(text: &str) -> Result<ApiKeyName, String> {
 
 impl Cli {
     /// Flags, then the environment, which `.env` has been added to.
-    pub fn read() -> Self {
+    fn read() -> Self {
         let command = without_empty_variables(Self::command());
         let matches = command.try_get_matches().unwrap_or_else(|error| exit_with_usage(&error));
         Self::from_arg_matches(&matches).unwrap_or_else(|error| exit_with_usage(&error))
@@ -264,7 +266,19 @@ fn variable_of(flag: &str) -> Option<String> {
     Some(argument.get_env()?.display().to_string())
 }
 
-pub fn run(cli: Cli) -> Result<ExitCode, AnyError> {
+/// What the program does: takes settings from `.env`, the environment and the arguments, and carries out the command.
+pub fn main() -> ExitCode {
+    let ended = match environment::load(&Cli::command()) {
+        Ok(()) => run(Cli::read()),
+        Err(error) => Err(error.into()),
+    };
+    ended.unwrap_or_else(|error| {
+        complain(format_args!("coffer: {error}"));
+        ExitCode::FAILURE
+    })
+}
+
+fn run(cli: Cli) -> Result<ExitCode, AnyError> {
     match cli.command.unwrap_or(Command::Serve) {
         Command::Openapi => openapi::run(&cli.settings),
         Command::Healthcheck => healthcheck::run(&cli.settings),

@@ -2,8 +2,8 @@
 
 use std::process::ExitCode;
 
-use coffer::api::docs::openapi;
-use coffer::config::Settings;
+use crate::api::docs::openapi;
+use crate::config::Settings;
 
 use super::AnyError;
 use super::output::deliver;

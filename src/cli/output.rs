@@ -8,7 +8,7 @@ use std::sync::{Condvar, LazyLock, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use coffer::log_lines::{Style, error_line};
+use crate::log_lines::{Style, error_line};
 
 /// Lines that wait for a reader who is slow; later ones are dropped and counted. About a megabyte.
 const MAX_WAITING: usize = 8_192;

@@ -2,14 +2,14 @@
 
 use std::process::ExitCode;
 
-use coffer::config::Settings;
-use coffer::config::listen::ListenAddress;
-use coffer::db::heads::Heads;
-use coffer::log_lines::Style;
-use coffer::mailing::MailSettings;
-use coffer::server::{Bank, Listeners};
-use coffer::service_manager::while_opening;
-use coffer::signals::Signals;
+use crate::config::Settings;
+use crate::config::listen::ListenAddress;
+use crate::db::heads::Heads;
+use crate::log_lines::Style;
+use crate::mailing::MailSettings;
+use crate::server::{Bank, Listeners};
+use crate::service_manager::while_opening;
+use crate::signals::Signals;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 

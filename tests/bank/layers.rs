@@ -119,9 +119,9 @@ fn module_of(path: &str) -> String {
     first.trim_end_matches(".rs").to_owned()
 }
 
-/// The modules that the code names from the root of the crate, once each. `main.rs` and `cli` call the crate by its name.
+/// The modules that the code names from the root of the crate, once each.
 fn imports(code: &str) -> Vec<String> {
-    let mut names: Vec<_> = ["crate::", "use coffer::"].into_iter().flat_map(|root| named_after(code, root)).collect();
+    let mut names = named_after(code, "crate::");
     names.sort_unstable();
     names.dedup();
     names
@@ -150,5 +150,5 @@ fn is_module(name: &str) -> bool {
 }
 
 fn is_library(module: &str) -> bool {
-    is_module(module) && module != "main" && module != "cli"
+    is_module(module) && module != "main"
 }
