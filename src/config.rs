@@ -35,7 +35,7 @@ use crate::auth::passwords::HashCost;
 use crate::auth::tokens::SigningSecrets;
 use crate::books::approval;
 use crate::books::calendar::Calendar;
-use crate::db::{Checkpoints, DbOptions, DbTarget};
+use crate::db::{Checkpoints, DbOptions, DbTarget, Layout};
 use crate::log_lines::LogFormat;
 use crate::mailing::MailSettings;
 use crate::mailing::smtp::SmtpServer;
@@ -278,6 +278,13 @@ pub struct Settings {
           value_parser = number(1..=64_u32))]
     pub ledger_writers: u32,
 
+    /// PostgreSQL only: the tables are spread over several machines, as Citus does it: rows are locked without select for
+    /// update, and the doctor joins none that lie on different machines
+    #[arg(long, env = "COFFER_SHARDED", global = true, default_value_t = false, default_missing_value = "true",
+          num_args = 0..=1, require_equals = true, value_name = "BOOL", action = clap::ArgAction::Set,
+          value_parser = boolean)]
+    pub sharded: bool,
+
     /// PostgreSQL only: prepared statements kept per connection; 0 behind a pooler such as pgbouncer
     #[arg(long, env = "COFFER_STATEMENT_CACHE", global = true, default_value_t = 100, value_name = "COUNT",
           value_parser = number(0..=10_000_usize))]
@@ -414,6 +421,7 @@ impl Settings {
             checkpoints: self.checkpoints,
             max_connections: self.database_connections,
             ledger_writers: self.ledger_writers,
+            layout: if self.sharded { Layout::Sharded } else { Layout::OneMachine },
             statement_cache: self.statement_cache,
             migration_lock: self.migration_lock,
         })

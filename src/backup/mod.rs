@@ -12,7 +12,7 @@ use sqlx::sqlite::SqliteConnectOptions;
 
 use self::draft::Draft;
 use crate::db::heads::Heads;
-use crate::db::{Checkpoints, ConnectError, Db, DbOptions, DbTarget, snapshot_file};
+use crate::db::{Checkpoints, ConnectError, Db, DbOptions, DbTarget, Layout, snapshot_file};
 use crate::{copy, doctor};
 
 /// What a backup holds, as the doctor has found it.
@@ -118,6 +118,7 @@ fn options_for(file: &Path) -> DbOptions {
         checkpoints: Checkpoints::Coffer,
         max_connections: 1,
         ledger_writers: 1,
+        layout: Layout::OneMachine,
         statement_cache: 0,
         migration_lock: false,
     }

@@ -123,10 +123,15 @@ impl Db {
             .await
             .map_err(|error| refuse_postgres(&target, &error))?;
         let read_pool = pool(options.max_connections).connect_lazy_with(target.clone());
-        let (ledger_writers, migration_lock) = (options.ledger_writers, options.migration_lock);
+        let DbOptions { ledger_writers, layout, migration_lock, .. } = *options;
         let look_ups = gathered::AccountLookUps::start(&read_pool);
-        let settings =
-            Arc::new(PostgresSettings { target: target.clone(), has_own_sessions, ledger_writers, migration_lock });
+        let settings = Arc::new(PostgresSettings {
+            target: target.clone(),
+            has_own_sessions,
+            ledger_writers,
+            layout,
+            migration_lock,
+        });
         let db = Self::Postgres { write_pool, read_pool, look_ups, settings };
         db.follow_server_time().await.map_err(|error| refuse_postgres(&target, &error))?;
         Ok(db)

@@ -121,6 +121,16 @@ impl Checkpoints {
     }
 }
 
+/// Where the rows of the tables lie.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Layout {
+    #[default]
+    OneMachine,
+    /// On several machines, as Citus spreads them: `select ... for update` is refused over more than one of them, and so is a
+    /// join whose rows are not on the same one.
+    Sharded,
+}
+
 /// Where the books are, and how to connect.
 #[derive(Clone, Debug)]
 pub struct DbOptions {
@@ -131,6 +141,8 @@ pub struct DbOptions {
     pub max_connections: u32,
     /// PostgreSQL only: how many batches may be in flight at once.
     pub ledger_writers: u32,
+    /// SQLite has one machine.
+    pub layout: Layout,
     /// PostgreSQL only: prepared statements kept per connection. 0 behind a pooler that shares sessions.
     pub statement_cache: usize,
     /// PostgreSQL only: whether migrations take an advisory lock. Off for poolers and databases that have none.
@@ -172,6 +184,7 @@ pub struct PostgresSettings {
     /// Whether a connection is one session of the server's, as it is without a pooler that shares them.
     has_own_sessions: bool,
     ledger_writers: u32,
+    layout: Layout,
     migration_lock: bool,
 }
 
@@ -357,6 +370,14 @@ impl Db {
         }
     }
 
+    /// Where the rows of the tables lie.
+    pub fn layout(&self) -> Layout {
+        match self {
+            Self::Sqlite { .. } => Layout::OneMachine,
+            Self::Postgres { settings, .. } => settings.layout,
+        }
+    }
+
     /// `SQLite 3.50.4` or `PostgreSQL 15.18`, for the banner and for bug reports.
     pub async fn version(&self) -> sqlx::Result<String> {
         match self {
@@ -460,7 +481,9 @@ pub(crate) async fn new_on_sqlite(directory: &tempfile::TempDir) -> Db {
     let (max_connections, ledger_writers, statement_cache, migration_lock) = (1, 1, 0, false);
     let target = DbTarget::Sqlite(file);
     let checkpoints = Checkpoints::Coffer;
-    let options = DbOptions { target, checkpoints, max_connections, ledger_writers, statement_cache, migration_lock };
+    let layout = Layout::OneMachine;
+    let options =
+        DbOptions { target, checkpoints, max_connections, ledger_writers, layout, statement_cache, migration_lock };
     let db = Db::connect(&options).await.expect("a database");
     db.migrate().await.expect("tables");
     db

@@ -29,6 +29,7 @@ fn a_wrong_value_is_answered_with_its_name_and_what_to_send() {
     for (variable, value, says) in [
         ("COFFER_METRICS", "perhaps", "send true or false"),
         ("COFFER_MIGRATION_LOCK", "2", "send true or false"),
+        ("COFFER_SHARDED", "citus", "send true or false"),
         ("COFFER_SELF_SERVICE_DEPOSITS", "\"false\"", "quotes"),
         ("COFFER_STAFF_SECOND_FACTOR", "nein", "send true or false"),
         ("COFFER_SIGN_UP", "closed", "send open or staff"),

@@ -19,7 +19,7 @@ use self::sqlite::key_index::{BUFFER_SIZE, KeyIndex};
 use super::account_limits::limits_columns;
 use super::holds::hold_columns;
 use super::tags::no_tags;
-use super::{Db, Tx, account_columns, errors, in_time, in_transaction, wait_for_write_lock};
+use super::{Db, Layout, Tx, account_columns, errors, in_time, in_transaction, wait_for_write_lock};
 use crate::account_number::AccountNumber;
 use crate::books::account::Account;
 use crate::books::account_limits::AccountLimits;
@@ -179,7 +179,7 @@ enum OpenConnection {
 /// The database transaction of a batch. Rolls back when dropped.
 pub enum Batch<'a> {
     Sqlite(SqliteBatch<'a>),
-    Postgres(sqlx::Transaction<'a, Postgres>),
+    Postgres(sqlx::Transaction<'a, Postgres>, Layout),
 }
 
 impl WriterConnection {
@@ -204,7 +204,9 @@ impl WriterConnection {
                 let write_lock = wait_for_write_lock(write_lock).await?;
                 Ok(Batch::Sqlite(SqliteBatch::begin(connection, key_index, write_lock)?))
             }
-            OpenConnection::Postgres(connection) => Ok(Batch::Postgres(in_time(connection.begin()).await?)),
+            OpenConnection::Postgres(connection) => {
+                Ok(Batch::Postgres(in_time(connection.begin()).await?, self.db.layout()))
+            }
         }
     }
 
@@ -251,7 +253,7 @@ impl Batch<'_> {
     pub async fn lock_accounts(&mut self, numbers: &[AccountNumber]) -> sqlx::Result<Vec<Account>> {
         match self {
             Self::Sqlite(batch) => batch.lock_accounts(numbers),
-            Self::Postgres(tx) => in_time(postgres::lock_accounts(tx, numbers)).await,
+            Self::Postgres(tx, layout) => in_time(postgres::lock_accounts(tx, *layout, numbers)).await,
         }
     }
 
@@ -259,7 +261,7 @@ impl Batch<'_> {
     pub async fn used_keys(&mut self, keys: &[[u8; 16]]) -> sqlx::Result<Vec<UsedKey>> {
         match self {
             Self::Sqlite(batch) => batch.used_keys(keys),
-            Self::Postgres(tx) => in_time(postgres::used_keys(tx, keys)).await,
+            Self::Postgres(tx, _) => in_time(postgres::used_keys(tx, keys)).await,
         }
     }
 
@@ -267,7 +269,7 @@ impl Batch<'_> {
     pub async fn taken_references(&mut self, wanted: &[(Uuid, &str)]) -> sqlx::Result<Vec<TakenReference>> {
         match self {
             Self::Sqlite(batch) => batch.taken_references(wanted),
-            Self::Postgres(tx) => in_time(postgres::taken_references(tx, wanted)).await,
+            Self::Postgres(tx, _) => in_time(postgres::taken_references(tx, wanted)).await,
         }
     }
 
@@ -276,7 +278,7 @@ impl Batch<'_> {
     pub async fn lock_pending(&mut self, ids: &[Uuid], now: Timestamp) -> sqlx::Result<Vec<Uuid>> {
         match self {
             Self::Sqlite(batch) => batch.pending(ids, now),
-            Self::Postgres(tx) => in_time(postgres::lock_pending(tx, ids, now)).await,
+            Self::Postgres(tx, layout) => in_time(postgres::lock_pending(tx, *layout, ids, now)).await,
         }
     }
 
@@ -284,7 +286,7 @@ impl Batch<'_> {
     pub async fn lock_holds(&mut self, ids: &[Uuid]) -> sqlx::Result<Vec<Hold>> {
         match self {
             Self::Sqlite(batch) => batch.holds(ids),
-            Self::Postgres(tx) => in_time(postgres::lock_holds(tx, ids)).await,
+            Self::Postgres(tx, layout) => in_time(postgres::lock_holds(tx, *layout, ids)).await,
         }
     }
 
@@ -293,7 +295,7 @@ impl Batch<'_> {
     pub async fn reversals(&mut self, transactions: &[Uuid]) -> sqlx::Result<Vec<Reversal>> {
         match self {
             Self::Sqlite(batch) => batch.reversals(transactions),
-            Self::Postgres(tx) => in_time(postgres::reversals(tx, transactions)).await,
+            Self::Postgres(tx, _) => in_time(postgres::reversals(tx, transactions)).await,
         }
     }
 
@@ -306,7 +308,7 @@ impl Batch<'_> {
     ) -> sqlx::Result<Vec<PendingReversal>> {
         match self {
             Self::Sqlite(batch) => batch.pending_reversals(transactions, now),
-            Self::Postgres(tx) => in_time(postgres::pending_reversals(tx, transactions, now)).await,
+            Self::Postgres(tx, _) => in_time(postgres::pending_reversals(tx, transactions, now)).await,
         }
     }
 
@@ -315,7 +317,7 @@ impl Batch<'_> {
     pub async fn reservations(&mut self, accounts: &[AccountNumber], now: Timestamp) -> sqlx::Result<Vec<Reservation>> {
         match self {
             Self::Sqlite(batch) => batch.reservations(accounts, now),
-            Self::Postgres(tx) => in_time(postgres::reservations(tx, accounts, now)).await,
+            Self::Postgres(tx, _) => in_time(postgres::reservations(tx, accounts, now)).await,
         }
     }
 
@@ -323,7 +325,7 @@ impl Batch<'_> {
     pub async fn limits(&mut self, accounts: &[AccountNumber]) -> sqlx::Result<Vec<AccountLimits>> {
         match self {
             Self::Sqlite(batch) => batch.limits(accounts),
-            Self::Postgres(tx) => in_time(postgres::limits(tx, accounts)).await,
+            Self::Postgres(tx, _) => in_time(postgres::limits(tx, accounts)).await,
         }
     }
 
@@ -331,7 +333,7 @@ impl Batch<'_> {
     pub async fn count_pending(&mut self, users: &[Uuid], now: Timestamp) -> sqlx::Result<HashMap<Uuid, i64>> {
         let counts = match self {
             Self::Sqlite(batch) => batch.count_pending(users, now)?,
-            Self::Postgres(tx) => in_time(postgres::count_pending(tx, users, now)).await?,
+            Self::Postgres(tx, _) => in_time(postgres::count_pending(tx, users, now)).await?,
         };
         Ok(counts.into_iter().collect())
     }
@@ -348,12 +350,13 @@ impl Batch<'_> {
         let since = since.minus(MINUTE);
         let sums = match self {
             Self::Sqlite(batch) => batch.unapproved_sums(movers, since)?,
-            Self::Postgres(tx) => in_time(postgres::lock_unapproved_sums(tx, users, movers, since)).await?,
+            Self::Postgres(tx, _) => in_time(postgres::lock_unapproved_sums(tx, users, movers, since)).await?,
         };
         Ok(sums.iter().map(|sum| (sum.mover, Money::new(sum.amount, sum.currency))).collect())
     }
 
-    /// Whether all of these entries are in the books and all of the approvals and holds stored.
+    /// Whether these entries, which one transaction wrote, are in the books, and the approvals and holds stored: any of them, as
+    /// a transaction takes effect whole. There must be one.
     pub async fn are_written(
         &mut self,
         entries: &[EntryKey],
@@ -362,7 +365,7 @@ impl Batch<'_> {
     ) -> sqlx::Result<bool> {
         match self {
             Self::Sqlite(batch) => batch.are_written(entries, approvals, holds),
-            Self::Postgres(tx) => in_time(postgres::are_written(tx, entries, approvals, holds)).await,
+            Self::Postgres(tx, _) => in_time(postgres::are_written(tx, entries, approvals, holds)).await,
         }
     }
 
@@ -398,7 +401,7 @@ impl Batch<'_> {
                 batch.reserve(&reserving)?,
                 batch.update_used(limits)?,
             ],
-            Self::Postgres(tx) => [
+            Self::Postgres(tx, _) => [
                 in_time(postgres::insert_transactions(tx, &postings.transactions)).await?,
                 in_time(postgres::insert_entries(tx, &postings.entries)).await?,
                 in_time(postgres::update_heads(tx, heads)).await?,
@@ -432,7 +435,7 @@ impl Batch<'_> {
         }
         match self {
             Self::Sqlite(batch) => batch.put_notices(notices, now),
-            Self::Postgres(tx) => in_time(postgres::put_notices(tx, notices, now)).await,
+            Self::Postgres(tx, _) => in_time(postgres::put_notices(tx, notices, now)).await,
         }
     }
 
@@ -442,7 +445,7 @@ impl Batch<'_> {
         }
         match self {
             Self::Sqlite(batch) => batch.append_events(events, now),
-            Self::Postgres(tx) => in_time(postgres::append_events(tx, events, now)).await,
+            Self::Postgres(tx, _) => in_time(postgres::append_events(tx, events, now)).await,
         }
     }
 
@@ -451,7 +454,7 @@ impl Batch<'_> {
         let before = now.minus(HEARTBEAT_RETENTION);
         match self {
             Self::Sqlite(batch) => batch.write_heartbeat(writer, now, before),
-            Self::Postgres(tx) => in_time(postgres::write_heartbeat(tx, writer, now, before)).await,
+            Self::Postgres(tx, _) => in_time(postgres::write_heartbeat(tx, writer, now, before)).await,
         }
     }
 
@@ -463,7 +466,7 @@ impl Batch<'_> {
             Self::Sqlite(batch) => batch.append_to_audit_log(records),
             // The savepoint only lends this transaction to the one code that writes the log. It costs two round trips, and
             // only where something was approved or reversed.
-            Self::Postgres(tx) => {
+            Self::Postgres(tx, _) => {
                 let mut savepoint = Tx::Postgres(in_time(tx.begin()).await?);
                 savepoint.append_to_audit_log(records).await?;
                 savepoint.release().await
@@ -474,7 +477,7 @@ impl Batch<'_> {
     pub async fn commit(self) -> sqlx::Result<()> {
         match self {
             Self::Sqlite(batch) => batch.commit(),
-            Self::Postgres(tx) => in_time(tx.commit()).await,
+            Self::Postgres(tx, _) => in_time(tx.commit()).await,
         }
     }
 
@@ -484,7 +487,7 @@ impl Batch<'_> {
                 drop(batch);
                 Ok(())
             }
-            Self::Postgres(tx) => in_time(tx.rollback()).await,
+            Self::Postgres(tx, _) => in_time(tx.rollback()).await,
         }
     }
 }
