@@ -3,7 +3,7 @@
 
 use sqlx::{ColumnIndex, Decode, FromRow, Row, Type};
 
-use super::{Db, Tx, in_transaction, on_reader};
+use super::{Db, Tx, bank_account_id_of, in_snapshot, in_time, in_transaction, on_reader};
 use crate::account_number::AccountNumber;
 use crate::books::account::Account;
 use crate::books::account_limits::{AccountLimits, Limits, NextLimits, Used};
@@ -65,44 +65,42 @@ where
 
 /// What has left an account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromRow)]
-struct Spent {
+pub(super) struct Spent {
     /// Minor units.
-    amount: i64,
-    movements: i64,
+    pub amount: i64,
+    pub movements: i64,
 }
 
-/// The debits of an account that count against its limits, as [`crate::books::account_limits`] says: `amount` of each,
-/// from a condition on its entry `e` and one on the hold `h`. The account's number is `$1`, or what is named.
-macro_rules! select_counted {
-    ($account:literal, $entries:literal, $holds:literal) => {
-        concat!(
-            "select t.amount from entries e
-             join transactions t on t.id = e.transaction_id
-             join accounts d on d.account_number = e.account_number
-             left join accounts c on c.account_number = t.credit_account
-             where e.account_number = ",
-            $account,
-            " and ",
-            $entries,
-            " and e.amount < 0 and (c.owner_id is null or c.owner_id <> d.owner_id)
-               and (t.credit_sequence is not null or ",
-            $crate::db::bank_account_id_of!("t.credit_account"),
-            " = 0)
-               and not exists (select 1 from holds captured where captured.id = t.id)
-               and not exists (select 1 from reversals r where r.reversal_id = t.id)
-             union all
-             select h.amount from holds h
-             join accounts d on d.account_number = h.from_account
-             left join accounts c on c.account_number = h.to_account
-             where h.from_account = ",
-            $account,
-            " and ",
-            $holds,
-            " and (c.owner_id is null or c.owner_id <> d.owner_id)"
-        )
-    };
-}
-pub(super) use select_counted;
+/// Adds up the debits of the account $1 that count against its limits, as [`crate::books::account_limits`] says: of its entries
+/// behind the sequence $2, and of its holds, those since $3.
+///
+/// Each table is looked up by what the one before has told: a database that is spread over machines joins no others.
+const SELECT_SPENT: &str = concat!(
+    "with own as materialized (
+         select account_number from accounts
+         where owner_id = (select owner_id from accounts where account_number = $1)
+     ),
+     e as materialized (
+         select transaction_id from entries
+         where account_number = $1 and sequence > $2 and created_at >= $3 and amount < 0
+     ),
+     captured as materialized (select h.id from e join holds h on h.id = e.transaction_id),
+     undoing as materialized (select r.reversal_id as id from e join reversals r on r.reversal_id = e.transaction_id)
+     select cast(coalesce(sum(amount), 0) as bigint) as amount, count(*) as movements
+     from (
+         select t.amount from e join transactions t on t.id = e.transaction_id
+         where t.credit_account not in (select account_number from own)
+           and (t.credit_sequence is not null or ",
+    bank_account_id_of!("t.credit_account"),
+    " = 0)
+           and t.id not in (select id from captured)
+           and t.id not in (select id from undoing)
+         union all
+         select h.amount from holds h
+         where h.from_account = $1 and h.created_at >= $3
+           and (h.to_account is null or h.to_account not in (select account_number from own))
+     ) counted"
+);
 
 impl Db {
     /// None for an account whose limits have never been set.
@@ -128,8 +126,8 @@ impl Db {
         let nothing = Used::nothing(now.max(account.last_entry_at).max(last_hold_at), calendar);
         let before_month = self.sequence_before(number, account.sequence, nothing.month.starts).await?;
         let before_day = self.sequence_before(number, account.sequence, nothing.day.starts).await?;
-        let this_month = tx.spent_since(number, before_month, nothing.month.starts).await?;
-        let today = tx.spent_since(number, before_day, nothing.day.starts).await?;
+        let this_month = in_time(tx.spent_since(number, before_month, nothing.month.starts)).await?;
+        let today = in_time(tx.spent_since(number, before_day, nothing.day.starts)).await?;
         Ok(Used {
             spent_today: today.amount,
             movements_today: today.movements,
@@ -157,20 +155,19 @@ impl Tx<'_> {
     }
 
     /// What has left the account for others since `since`, after which it has no entry up to the sequence `above`. The
-    /// account must be locked.
-    async fn spent_since(&mut self, number: AccountNumber, above: i64, since: Timestamp) -> sqlx::Result<Spent> {
-        in_transaction!(self, conn => sqlx::query_as(
-            concat!(
-                "select cast(coalesce(sum(amount), 0) as bigint) as amount, count(*) as movements from (",
-                select_counted!("$1", "e.sequence > $2", "h.created_at >= $3"),
-                ") counted",
-            ),
-        )
-        .bind(number)
-        .bind(above)
-        .bind(since)
-        .fetch_one(conn)
-        .await)
+    /// account must be locked, or this be a snapshot. Takes as long as it takes.
+    pub(super) async fn spent_since(
+        &mut self,
+        number: AccountNumber,
+        above: i64,
+        since: Timestamp,
+    ) -> sqlx::Result<Spent> {
+        in_snapshot!(self, conn => sqlx::query_as(SELECT_SPENT)
+            .bind(number)
+            .bind(above)
+            .bind(since)
+            .fetch_one(conn)
+            .await)
     }
 
     /// Sets the limits of an account, and its overdraft in minor units. The counters are written only where there were

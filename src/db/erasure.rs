@@ -34,9 +34,11 @@ macro_rules! erasure_columns {
 /// whose texts are the sender's.
 macro_rules! own_movements {
     () => {
-        "(select e.transaction_id from entries e join transactions own on own.id = e.transaction_id
-          where e.account_number = $1 and e.sequence > $2 and e.sequence <= $3
-            and (e.amount < 0 or own.debit_sequence is null))"
+        "(with e as materialized (
+              select transaction_id, amount from entries where account_number = $1 and sequence > $2 and sequence <= $3
+          )
+          select own.id from e join transactions own on own.id = e.transaction_id
+          where e.amount < 0 or own.debit_sequence is null)"
     };
 }
 

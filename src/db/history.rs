@@ -1,4 +1,7 @@
 //! Reading the journal and the history of accounts.
+//!
+//! A database that is spread over machines has the entries of an account on one of them, and the journal by its ids on all.
+//! It joins the two where a page of one is looked up first (`as materialized`), which any database does anyway.
 
 use uuid::Uuid;
 
@@ -61,14 +64,23 @@ impl Db {
 
     pub async fn sides_of(&self, transaction_id: Uuid) -> sqlx::Result<Option<Sides>> {
         on_reader!(self, conn => sqlx::query_as(
-            "select t.debit_account, t.debit_sequence, d.owner_id as debit_owner,
+            "with t as materialized (
+                 select debit_account, debit_sequence, credit_account, credit_sequence from transactions where id = $1
+             ),
+             owners as materialized (
+                 select a.account_number, a.owner_id
+                 from t join accounts a on a.account_number in (t.debit_account, t.credit_account)
+             ),
+             r as materialized (
+                 select transaction_id, reversal_id from reversals where transaction_id = $1 or reversal_id = $1
+             )
+             select t.debit_account, t.debit_sequence, d.owner_id as debit_owner,
                     t.credit_account, t.credit_sequence, c.owner_id as credit_owner,
-                    (select r.transaction_id from reversals r where r.reversal_id = t.id limit 1) as reverses,
-                    (select r.reversal_id from reversals r where r.transaction_id = t.id) as reversed_by
-             from transactions t
-             left join accounts d on d.account_number = t.debit_account
-             left join accounts c on c.account_number = t.credit_account
-             where t.id = $1",
+                    (select r.transaction_id from r where r.reversal_id = $1 limit 1) as reverses,
+                    (select r.reversal_id from r where r.transaction_id = $1) as reversed_by
+             from t
+             left join owners d on d.account_number = t.debit_account
+             left join owners c on c.account_number = t.credit_account",
         )
         .bind(transaction_id)
         .fetch_optional(conn)
@@ -85,13 +97,16 @@ impl Db {
     /// Entries of an account, newest first.
     pub async fn entries(&self, range: EntryRange) -> sqlx::Result<Vec<Entry>> {
         on_reader!(self, conn => sqlx::query_as(
-            concat!("select ", entry_columns!(), ", t.currency, t.initiated_by
-             from entries e
+            concat!("with e as materialized (
+                 select * from entries
+                 where account_number = $1 and sequence < $2 and sequence > $3 and ($4 is null or type = $4)
+                 order by sequence desc
+                 limit $5
+             )
+             select ", entry_columns!(), ", t.currency, t.initiated_by
+             from e
              join transactions t on t.id = e.transaction_id", join_tags!(), "
-             where e.account_number = $1 and e.sequence < $2 and e.sequence > $3
-               and ($4 is null or e.type = $4)
-             order by e.sequence desc
-             limit $5"),
+             order by e.sequence desc"),
         )
         .bind(range.account_number)
         .bind(range.below)
@@ -105,13 +120,17 @@ impl Db {
     /// Entries of an account that have a tag, newest first, whatever their type.
     pub async fn tagged_entries(&self, range: EntryRange, tag: &Tag) -> sqlx::Result<Vec<Entry>> {
         on_reader!(self, conn => sqlx::query_as(
-            concat!("select ", entry_columns!(), ", t.currency, t.initiated_by
-             from tagged_entries x
-             join entries e on e.account_number = x.account_number and e.sequence = x.sequence
+            concat!("with e as materialized (
+                 select e.* from tagged_entries x
+                 join entries e on e.account_number = x.account_number and e.sequence = x.sequence
+                 where x.account_number = $1 and x.key = $2 and x.value = $3 and x.sequence < $4 and x.sequence > $5
+                 order by x.sequence desc
+                 limit $6
+             )
+             select ", entry_columns!(), ", t.currency, t.initiated_by
+             from e
              join transactions t on t.id = e.transaction_id", join_tags!(), "
-             where x.account_number = $1 and x.key = $2 and x.value = $3 and x.sequence < $4 and x.sequence > $5
-             order by x.sequence desc
-             limit $6"),
+             order by e.sequence desc"),
         )
         .bind(range.account_number)
         .bind(&tag.key)
@@ -126,14 +145,15 @@ impl Db {
     /// Movements of the whole bank as the account saw them that the requester acted on, newest first by id.
     pub async fn entries_of_the_bank(&self, range: BankRange) -> sqlx::Result<Vec<Entry>> {
         on_reader!(self, conn => sqlx::query_as(
-            concat!("select ", entry_columns!(), ", t.currency, t.initiated_by
-             from transactions t
+            concat!("with t as materialized (
+                 select * from transactions where id < $1 and id >= $2 order by id desc limit $3
+             )
+             select ", entry_columns!(), ", t.currency, t.initiated_by
+             from t
              join entries e
                on e.account_number = case when t.debit_sequence is null then t.credit_account else t.debit_account end
               and e.sequence = coalesce(t.debit_sequence, t.credit_sequence)", join_tags!(), "
-             where t.id < $1 and t.id >= $2
-             order by t.id desc
-             limit $3"),
+             order by t.id desc"),
         )
         .bind(range.below)
         .bind(range.from)
@@ -145,13 +165,17 @@ impl Db {
     /// Those of them that have a tag.
     pub async fn tagged_entries_of_the_bank(&self, range: BankRange, tag: &Tag) -> sqlx::Result<Vec<Entry>> {
         on_reader!(self, conn => sqlx::query_as(
-            concat!("select ", entry_columns!(), ", t.currency, t.initiated_by
-             from tagged_entries x
-             join entries e on e.account_number = x.account_number and e.sequence = x.sequence
+            concat!("with e as materialized (
+                 select e.* from tagged_entries x
+                 join entries e on e.account_number = x.account_number and e.sequence = x.sequence
+                 where x.key = $1 and x.value = $2 and x.transaction_id < $3 and x.transaction_id >= $4
+                 order by x.transaction_id desc
+                 limit $5
+             )
+             select ", entry_columns!(), ", t.currency, t.initiated_by
+             from e
              join transactions t on t.id = e.transaction_id", join_tags!(), "
-             where x.key = $1 and x.value = $2 and x.transaction_id < $3 and x.transaction_id >= $4
-             order by x.transaction_id desc
-             limit $5"),
+             order by e.transaction_id desc"),
         )
         .bind(&tag.key)
         .bind(&tag.value)

@@ -6,7 +6,7 @@ use uuid::Uuid;
 use super::drain;
 use crate::account_number::AccountNumber;
 use crate::books::account_limits::AccountLimits;
-use crate::db::account_limits::{limits_columns, select_counted};
+use crate::db::account_limits::limits_columns;
 use crate::db::{Tx, in_snapshot};
 use crate::money::Currency;
 
@@ -87,32 +87,18 @@ impl Tx<'_> {
 
     /// Hands `visit` every account whose counters differ from the entries and holds of their day or month.
     pub async fn visit_wrong_counters(&mut self, mut visit: impl FnMut(AccountNumber)) -> sqlx::Result<()> {
-        in_snapshot!(self, conn => drain(
-            sqlx::query_scalar(
-                concat!(
-                    "select l.account_number from account_limits l
-                     where l.spent_today <> (select coalesce(sum(amount), 0) from (",
-                    select_counted!(
-                        "l.account_number", "e.created_at >= l.day_started_at", "h.created_at >= l.day_started_at"
-                    ),
-                    ") today)
-                        or l.movements_today <> (select count(*) from (",
-                    select_counted!(
-                        "l.account_number", "e.created_at >= l.day_started_at", "h.created_at >= l.day_started_at"
-                    ),
-                    ") today)
-                        or l.spent_this_month <> (select coalesce(sum(amount), 0) from (",
-                    select_counted!(
-                        "l.account_number", "e.created_at >= l.month_started_at", "h.created_at >= l.month_started_at"
-                    ),
-                    ") this_month)
-                     order by l.account_number",
-                ),
-            )
-            .fetch(conn),
-            &mut visit,
-        )
-        .await)
+        let mut counted: Vec<AccountLimits> = Vec::new();
+        self.visit_account_limits(|it| counted.push(it.limits)).await?;
+        for AccountLimits { account_number, used, .. } in counted {
+            let today = self.spent_since(account_number, 0, used.day.starts).await?;
+            let this_month = self.spent_since(account_number, 0, used.month.starts).await?;
+            if (used.spent_today, used.movements_today) != (today.amount, today.movements)
+                || used.spent_this_month != this_month.amount
+            {
+                visit(account_number);
+            }
+        }
+        Ok(())
     }
 
     pub async fn count_limit_changes(&mut self) -> sqlx::Result<i64> {
@@ -124,8 +110,11 @@ impl Tx<'_> {
     pub async fn visit_limit_changes_by_one_person(&mut self, mut visit: impl FnMut(Uuid)) -> sqlx::Result<()> {
         in_snapshot!(self, conn => drain(
             sqlx::query_scalar(
-                "select l.id from limit_changes l
-                 left join accounts a on a.account_number = l.account_number
+                "with a as materialized (
+                     select l.id, a.owner_id from limit_changes l join accounts a on a.account_number = l.account_number
+                 )
+                 select l.id from limit_changes l
+                 left join a on a.id = l.id
                  where a.owner_id is null or a.owner_id = l.requested_by
                     or (l.status = 'approved'
                         and (l.decided_by is null or l.decided_by = l.requested_by or l.decided_by = a.owner_id))
