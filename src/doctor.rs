@@ -27,7 +27,7 @@ use crate::db::second_factors::StoredSecret;
 use crate::db::verify::EntryInContext;
 use crate::db::verify::account_limits::LimitsInContext;
 use crate::db::webhooks::StoredWebhookSecret;
-use crate::db::{Db, Tx};
+use crate::db::{Db, Layout, Tx};
 use crate::money::{Currency, MoneySum};
 use crate::timestamp::Timestamp;
 use crate::webhooks::secret as webhook_secret;
@@ -99,8 +99,10 @@ pub async fn examine(db: &Db, mut report: impl FnMut(&Finding)) -> sqlx::Result<
     if let Some(finding) = file(&mut tx).await? {
         note(finding);
     }
-    note(journal(&mut tx).await?);
-    for finding in entries(&mut tx).await? {
+    let layout = db.layout();
+    let histories = entries(&mut tx, layout).await?;
+    note(journal(&mut tx, layout, histories.in_journal).await?);
+    for finding in histories.findings {
         note(finding);
     }
     note(limits(&mut tx).await?);
@@ -108,7 +110,7 @@ pub async fn examine(db: &Db, mut report: impl FnMut(&Finding)) -> sqlx::Result<
     for finding in books(&mut tx).await? {
         note(finding);
     }
-    note(keys(&mut tx).await?);
+    note(keys(&mut tx, layout).await?);
     if let Some(finding) = key_index(&mut tx).await? {
         note(finding);
     }
@@ -116,7 +118,7 @@ pub async fn examine(db: &Db, mut report: impl FnMut(&Finding)) -> sqlx::Result<
     note(reversals(&mut tx).await?);
     note(holds(&mut tx).await?);
     note(reservations(&mut tx).await?);
-    for finding in tags(&mut tx).await? {
+    for finding in tags(&mut tx, layout).await? {
         note(finding);
     }
     note(erasures(&mut tx).await?);
@@ -217,31 +219,47 @@ async fn file(tx: &mut Tx<'_>) -> sqlx::Result<Option<Finding>> {
     Ok(Some(finding))
 }
 
-async fn journal(tx: &mut Tx<'_>) -> sqlx::Result<Finding> {
+async fn journal(tx: &mut Tx<'_>, layout: Layout, entries_in_journal: u64) -> sqlx::Result<Finding> {
     let mut finding = Finding::new("every transaction has its two sides", "transactions");
     finding.counted = tx.count_transactions().await? as u64;
-    tx.visit_transactions_without_two_sides(|id| finding.blame(format_args!("transaction {id}"))).await?;
+    tx.visit_transactions_without_two_sides(layout, |id| finding.blame(format_args!("transaction {id}"))).await?;
+    if layout == Layout::Sharded {
+        // An entry that is in the journal is there on one side, which names no other.
+        let sides = tx.count_sides().await? as u64;
+        if sides != entries_in_journal {
+            finding.blame(format_args!("transactions name {sides} entries, of which {entries_in_journal} are there"));
+        }
+    }
     Ok(finding)
 }
 
+/// What a walk over the histories of all accounts has found.
+struct Histories {
+    findings: Vec<Finding>,
+    /// Entries that agree with the side of the journal that names them.
+    in_journal: u64,
+}
+
 /// One walk over every entry of every account.
-async fn entries(tx: &mut Tx<'_>) -> sqlx::Result<Vec<Finding>> {
+async fn entries(tx: &mut Tx<'_>, layout: Layout) -> sqlx::Result<Histories> {
     let mut walk = HistoryWalk::new(Timestamp::now());
     tx.visit_records_of_erasures(|subject| walk.on_record.extend(subject.parse::<Uuid>())).await?;
-    tx.visit_entries(|entry| walk.visit(&entry)).await?;
+    tx.visit_entries(layout, |entry| walk.visit(&entry)).await?;
     walk.finish_account();
     walk.heads.counted = tx.count_accounts().await? as u64;
     tx.visit_accounts_with_wrong_empty_history(|number| walk.heads.blame(format_args!("account {number}"))).await?;
-    Ok(vec![walk.sequences, walk.balances, walk.hashes, walk.texts, walk.erased, walk.journal, walk.heads, walk.dates])
+    let in_journal = walk.journal.counted - walk.journal.bad;
+    let HistoryWalk { sequences, balances, hashes, texts, erased, journal, heads, dates, .. } = walk;
+    Ok(Histories { findings: vec![sequences, balances, hashes, texts, erased, journal, heads, dates], in_journal })
 }
 
 /// Each of a movement's requester, and each found by the account that was acted on, once it is posted.
-async fn tags(tx: &mut Tx<'_>) -> sqlx::Result<[Finding; 2]> {
+async fn tags(tx: &mut Tx<'_>, layout: Layout) -> sqlx::Result<[Finding; 2]> {
     let mut owned =
         Finding::new("references, groups and metadata belong to movements, and each reference to one", "movements");
     let mut found_by = Finding::new("movements are found by reference, group and metadata", "entries");
     let (mut expected, mut found) = (SumOfRows::default(), SumOfRows::default());
-    tx.visit_tags(|it| {
+    tx.visit_tags(layout, |it| {
         owned.counted += 1;
         if it.owned_by != Some(it.requested_by) {
             owned.blame(format_args!("movement {}", it.id));
@@ -459,6 +477,7 @@ fn agrees_with_journal(found: &EntryInContext) -> bool {
         && found.journal_amount == entry.amount.checked_abs()
         && found.journal_type == Some(entry.movement_type)
         && found.journal_created_at == Some(entry.created_at)
+        && found.account_currency.as_deref().is_none_or(|currency| currency == entry.currency.code())
 }
 
 fn name(entry: &Entry) -> String {
@@ -531,10 +550,10 @@ async fn bank_accounts(tx: &mut Tx<'_>, opened: &[OpenedBankAccount]) -> sqlx::R
     Ok(finding)
 }
 
-async fn keys(tx: &mut Tx<'_>) -> sqlx::Result<Finding> {
+async fn keys(tx: &mut Tx<'_>, layout: Layout) -> sqlx::Result<Finding> {
     let mut finding = Finding::new("every idempotency key names a transaction, an approval or a hold", "keys");
     finding.counted = tx.count_keys().await? as u64;
-    tx.visit_keys_without_transaction(|id| finding.blame(format_args!("transaction {id}"))).await?;
+    tx.visit_keys_without_transaction(layout, |id| finding.blame(format_args!("transaction {id}"))).await?;
     Ok(finding)
 }
 

@@ -6,13 +6,14 @@ pub mod bank_accounts;
 pub mod erasure;
 mod events;
 mod mails;
+mod sharded;
 pub mod tags;
 
 use futures_util::{Stream, StreamExt};
 use sqlx::FromRow;
 use uuid::Uuid;
 
-use super::{Tx, bank_account_id_of, entry_columns, in_snapshot};
+use super::{Layout, Tx, bank_account_id_of, entry_columns, in_snapshot};
 use crate::account_number::AccountNumber;
 use crate::books::entry::Entry;
 use crate::books::movement::MovementType;
@@ -35,7 +36,7 @@ pub struct EntryInContext {
     pub account_sequence: Option<i64>,
     pub account_head_hash: Option<Vec<u8>>,
     pub account_last_entry_at: Option<Timestamp>,
-    /// Whose account was acted on, of a movement whose texts were erased.
+    /// Whose account it is, of a movement whose texts were erased.
     pub erased_of: Option<Uuid>,
 }
 
@@ -48,7 +49,14 @@ impl EntryInContext {
 
 impl Tx<'_> {
     /// Hands every entry to `visit`, by account and sequence.
-    pub async fn visit_entries(&mut self, mut visit: impl FnMut(EntryInContext)) -> sqlx::Result<()> {
+    pub async fn visit_entries(&mut self, layout: Layout, visit: impl FnMut(EntryInContext)) -> sqlx::Result<()> {
+        match layout {
+            Layout::OneMachine => self.visit_entries_at_once(visit).await,
+            Layout::Sharded => self.visit_entries_in_stretches(visit).await,
+        }
+    }
+
+    async fn visit_entries_at_once(&mut self, mut visit: impl FnMut(EntryInContext)) -> sqlx::Result<()> {
         in_snapshot!(self, conn => drain(
             sqlx::query_as(
                 concat!("select ", entry_columns!(), ",
@@ -59,10 +67,7 @@ impl Tx<'_> {
                         a.currency as account_currency, a.balance as account_balance,
                         a.sequence as account_sequence, a.head_hash as account_head_hash,
                         a.last_entry_at as account_last_entry_at,
-                        case when t.text_commitment is not null and t.text_salt is null then
-                             (select o.owner_id from accounts o
-                              where o.account_number = case when t.debit_sequence is null then t.credit_account
-                                                            else t.debit_account end) end as erased_of
+                        case when t.text_commitment is not null and t.text_salt is null then a.owner_id end as erased_of
                  from entries e
                  left join transactions t on t.id = e.transaction_id
                  left join accounts a on a.account_number = e.account_number
@@ -90,8 +95,20 @@ impl Tx<'_> {
     }
 
     /// Hands `visit` every journal row without two whole sides: each must be a customer's account of the row's currency with
-    /// exactly the entry that the row names, or have none and be the bank's own.
-    pub async fn visit_transactions_without_two_sides(&mut self, mut visit: impl FnMut(Uuid)) -> sqlx::Result<()> {
+    /// exactly the entry that the row names, or have none and be the bank's own. Over several machines, whether each side has
+    /// its entry is told by [`Tx::count_sides`] alone.
+    pub async fn visit_transactions_without_two_sides(
+        &mut self,
+        layout: Layout,
+        visit: impl FnMut(Uuid),
+    ) -> sqlx::Result<()> {
+        match layout {
+            Layout::OneMachine => self.visit_sides_without_entries(visit).await,
+            Layout::Sharded => self.visit_transactions_with_wrong_sides(visit).await,
+        }
+    }
+
+    async fn visit_sides_without_entries(&mut self, mut visit: impl FnMut(Uuid)) -> sqlx::Result<()> {
         in_snapshot!(self, conn => drain(
             sqlx::query_scalar(
                 "select t.id
@@ -163,7 +180,18 @@ impl Tx<'_> {
         .await)
     }
 
-    pub async fn visit_keys_without_transaction(&mut self, mut visit: impl FnMut(Uuid)) -> sqlx::Result<()> {
+    pub async fn visit_keys_without_transaction(
+        &mut self,
+        layout: Layout,
+        visit: impl FnMut(Uuid),
+    ) -> sqlx::Result<()> {
+        match layout {
+            Layout::OneMachine => self.visit_keys_without_transaction_at_once(visit).await,
+            Layout::Sharded => self.visit_keys_without_transaction_in_stretches(visit).await,
+        }
+    }
+
+    async fn visit_keys_without_transaction_at_once(&mut self, mut visit: impl FnMut(Uuid)) -> sqlx::Result<()> {
         in_snapshot!(self, conn => drain(
             sqlx::query_scalar(
                 "select k.transaction_id from idempotency_keys k
@@ -207,9 +235,10 @@ impl Tx<'_> {
     pub async fn visit_approvals_at_odds_with_journal(&mut self, mut visit: impl FnMut(Uuid)) -> sqlx::Result<()> {
         in_snapshot!(self, conn => drain(
             sqlx::query_scalar(concat!(
-                "select a.id from approvals a
+                "with r as materialized (select transaction_id, reversal_id from reversals)
+                 select a.id from approvals a
                  left join transactions t on t.id = a.id
-                 left join reversals r on r.reversal_id = a.id
+                 left join r on r.reversal_id = a.id
                  where (a.status <> 'approved' and t.id is not null)
                     or (a.status = 'approved' and a.hold_expires_at is null
                         and (t.id is null or t.type <> a.type or t.amount <> a.amount or t.currency <> a.currency
@@ -241,12 +270,21 @@ impl Tx<'_> {
     pub async fn visit_holds_at_odds_with_journal(&mut self, mut visit: impl FnMut(Uuid)) -> sqlx::Result<()> {
         in_snapshot!(self, conn => drain(
             sqlx::query_scalar(concat!(
-                "select h.id from holds h
+                "with named as materialized (
+                     select from_account as number from holds union select to_account from holds where to_account is not null
+                 ),
+                 sides as materialized (
+                     select x.account_number, x.owner_id, x.currency
+                     from named join accounts x on x.account_number = named.number
+                 ),
+                 creators as materialized (select created_by as id from holds group by created_by),
+                 known as materialized (select users.id from creators join users on users.id = creators.id)
+                 select h.id from holds h
                  left join transactions t on t.id = h.id
-                 left join accounts f on f.account_number = h.from_account
-                 left join accounts r on r.account_number = h.to_account
+                 left join sides f on f.account_number = h.from_account
+                 left join sides r on r.account_number = h.to_account
                  left join approvals a on a.id = h.id
-                 left join users u on u.id = h.created_by
+                 left join known u on u.id = h.created_by
                  where (h.status <> 'captured' and t.id is not null)
                     or (h.status = 'captured'
                         and (t.id is null or t.amount is distinct from h.captured_amount or t.currency <> h.currency
@@ -334,15 +372,24 @@ impl Tx<'_> {
     pub async fn visit_movements_badly_reversed(&mut self, mut visit: impl FnMut(Uuid)) -> sqlx::Result<()> {
         in_snapshot!(self, conn => drain(
             sqlx::query_scalar(
-                "select r.transaction_id from reversals r
-                 left join transactions t on t.id = r.transaction_id
-                 left join transactions u on u.id = r.reversal_id
+                "with r as materialized (select transaction_id, reversal_id from reversals),
+                 t as materialized (
+                     select id, amount, currency, debit_account, credit_account from transactions
+                     where id in (select transaction_id from r)
+                 ),
+                 u as materialized (
+                     select id, amount, currency, debit_account, credit_account from transactions
+                     where id in (select reversal_id from r)
+                 )
+                 select r.transaction_id from r
+                 left join t on t.id = r.transaction_id
+                 left join u on u.id = r.reversal_id
                  where t.id is null or u.id is null
                     or t.amount <> u.amount or t.currency <> u.currency
                     or t.debit_account <> u.credit_account or t.credit_account <> u.debit_account
-                    or exists (select 1 from reversals o
+                    or exists (select 1 from r o
                                where o.reversal_id = r.reversal_id and o.transaction_id <> r.transaction_id)
-                    or exists (select 1 from reversals o where o.transaction_id = r.reversal_id)
+                    or exists (select 1 from r o where o.transaction_id = r.reversal_id)
                  order by r.transaction_id",
             )
             .fetch(conn),

@@ -44,7 +44,23 @@ impl Tx<'_> {
     pub async fn visit_badly_erased_users(&mut self, mut visit: impl FnMut(Uuid)) -> sqlx::Result<()> {
         in_snapshot!(self, conn => drain(
             sqlx::query_scalar(concat!(
-                "select u.id from users u where u.erased_at is not null and (
+                "with own as materialized (
+                     select a.owner_id, a.account_number, a.status from users u join accounts a on a.owner_id = u.id
+                     where u.texts_erased_at is not null
+                 ),
+                 h as materialized (
+                     select own.owner_id from own join holds h on h.from_account = own.account_number
+                     where h.description is not null
+                 ),
+                 e as materialized (
+                     select own.owner_id, e.transaction_id, e.amount
+                     from own join entries e on e.account_number = own.account_number
+                 ),
+                 t as materialized (
+                     select e.owner_id from e join transactions t on t.id = e.transaction_id
+                     where (e.amount < 0 or t.debit_sequence is null) and t.text_salt is not null
+                 )
+                 select u.id from users u where u.erased_at is not null and (
                      u.status <> 'closed' or u.name <> 'erased' or u.email not like 'erased:%'",
                 left!("sessions s where s.user_id = u.id and (s.address is not null or s.user_agent is not null)"),
                 left!("second_factors f where f.user_id = u.id"),
@@ -53,13 +69,10 @@ impl Tx<'_> {
                 left!("api_keys k where k.user_id = u.id and k.name <> 'erased'"),
                 left!("user_notes n where n.user_id = u.id"),
                 left!("payees p where p.user_id = u.id"),
-                " or (u.texts_erased_at is not null and exists (
-                     select 1 from accounts a where a.owner_id = u.id and (a.status <> 'closed'",
-                left!("holds h where h.from_account = a.account_number and h.description is not null"),
-                left!("entries e join transactions t on t.id = e.transaction_id
-                       where e.account_number = a.account_number and (e.amount < 0 or t.debit_sequence is null)
-                         and t.text_salt is not null"),
-                ")))) order by u.id",
+                left!("own where own.owner_id = u.id and own.status <> 'closed'"),
+                left!("h where h.owner_id = u.id"),
+                left!("t where t.owner_id = u.id"),
+                ") order by u.id",
             ))
             .fetch(conn),
             &mut visit,

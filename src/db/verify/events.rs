@@ -14,11 +14,14 @@ impl Tx<'_> {
     pub async fn visit_events_of_nothing(&mut self, mut visit: impl FnMut(Uuid)) -> sqlx::Result<()> {
         in_snapshot!(self, conn => drain(
             sqlx::query_scalar(
-                "select v.id from events v
-                 where v.position > (select position from event_head where id = 1)
-                    or (v.sequence is not null and not exists (
-                        select 1 from entries e where e.account_number = v.account_number and e.sequence = v.sequence
-                    ))",
+                "with known as materialized (
+                     select v.id from events v
+                     join entries e on e.account_number = v.account_number and e.sequence = v.sequence
+                 )
+                 select v.id from events v
+                 left join known on known.id = v.id
+                 where v.position > (select position from event_head where event_head.id = 1)
+                    or (v.sequence is not null and known.id is null)",
             )
             .fetch(conn),
             &mut visit,

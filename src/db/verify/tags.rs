@@ -6,7 +6,7 @@ use uuid::Uuid;
 use super::drain;
 use crate::account_number::AccountNumber;
 use crate::books::tags::Tags;
-use crate::db::{Tx, in_snapshot};
+use crate::db::{Layout, Tx, in_snapshot};
 
 /// The tags of a movement, with what has them, as far as that exists.
 #[derive(Clone, Debug, FromRow)]
@@ -35,7 +35,14 @@ pub struct StoredTaggedEntry {
 impl Tx<'_> {
     /// Hands `visit` the tags of every movement, with the account and the sequence by which it is found once it is
     /// posted.
-    pub async fn visit_tags(&mut self, mut visit: impl FnMut(TagsInContext)) -> sqlx::Result<()> {
+    pub async fn visit_tags(&mut self, layout: Layout, visit: impl FnMut(TagsInContext)) -> sqlx::Result<()> {
+        match layout {
+            Layout::OneMachine => self.visit_tags_at_once(visit).await,
+            Layout::Sharded => self.visit_tags_by_themselves(visit).await,
+        }
+    }
+
+    async fn visit_tags_at_once(&mut self, mut visit: impl FnMut(TagsInContext)) -> sqlx::Result<()> {
         in_snapshot!(self, conn => drain(
             sqlx::query_as(
                 "select g.id, g.requested_by, g.reference, g.group_id, g.metadata,
