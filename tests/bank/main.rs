@@ -56,6 +56,7 @@ mod resilience;
 mod reversals;
 mod rules;
 mod safe_start;
+mod scaling;
 mod second_factor;
 mod service_manager;
 mod sessions;
