@@ -115,7 +115,7 @@ pub fn plan(from: &Schema, to: &Schema) -> Result<Vec<Table>, CopyingError> {
         };
         tables.push(carry(name, source, target)?);
     }
-    Ok(in_order_of_references(tables, from))
+    Ok(in_order_of_references(tables, [from, to]))
 }
 
 fn carry(name: &str, from: &TableShape, to: &TableShape) -> Result<Table, CopyingError> {
@@ -149,12 +149,17 @@ fn carry(name: &str, from: &TableShape, to: &TableShape) -> Result<Table, Copyin
     Ok(Table { name: name.to_owned(), carried: shared.len(), selected, key })
 }
 
-fn in_order_of_references(mut left: Vec<Table>, schema: &Schema) -> Vec<Table> {
+/// By the references of both: a source that is spread over several machines does without some that the target has.
+fn in_order_of_references(mut left: Vec<Table>, schemas: [&Schema; 2]) -> Vec<Table> {
     let mut ordered: Vec<Table> = Vec::new();
     while !left.is_empty() {
         let waits = |table: &Table| {
-            let references = schema.get(&table.name).map(|shape| shape.references.clone()).unwrap_or_default();
-            left.iter().any(|other| other.name != table.name && references.contains(&other.name))
+            let refers_to = |other: &Table| {
+                schemas
+                    .iter()
+                    .any(|schema| schema.get(&table.name).is_some_and(|it| it.references.contains(&other.name)))
+            };
+            left.iter().any(|other| other.name != table.name && refers_to(other))
         };
         let (later, now): (Vec<_>, Vec<_>) = left.clone().into_iter().partition(waits);
         // Tables in a circle would never be ready; the target then says what it misses.
@@ -193,6 +198,16 @@ mod tests {
         let plan = plan(&all, &all).expect("a plan");
         let names: Vec<&str> = plan.iter().map(|table| table.name.as_str()).collect();
         assert_eq!(names, ["b", "d", "c", "a"]);
+    }
+
+    #[test]
+    fn what_only_the_target_refers_to_comes_first_as_well() {
+        let spread = schema(&[("accounts", table(&["id"], &[])), ("users", table(&["id"], &[]))]);
+        let whole = schema(&[("accounts", table(&["id"], &["users"])), ("users", table(&["id"], &[]))]);
+        for (from, to) in [(&spread, &whole), (&whole, &spread)] {
+            let plan = plan(from, to).expect("a plan");
+            assert_eq!(plan.iter().map(|table| table.name.as_str()).collect::<Vec<_>>(), ["users", "accounts"]);
+        }
     }
 
     #[test]
