@@ -52,6 +52,9 @@ async fn create_postgres_database(options: &str) -> String {
         Err(_) => start_cluster(),
     });
     let name = format!("coffer_test_{}_{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+    if let (Ok(command), "") = (std::env::var("TEST_DATABASE_COMMAND"), options) {
+        return made_by(&command, &name);
+    }
     let mut admin = PgConnection::connect(server).await.expect("a connection to PostgreSQL");
     sqlx::query(AssertSqlSafe(format!("create database {name} {options}")))
         .execute(&mut admin)
@@ -60,6 +63,13 @@ async fn create_postgres_database(options: &str) -> String {
     let (before, after) = server.split_once('?').unwrap_or((server, ""));
     let (address, _) = before.rsplit_once('/').expect("a URL with a database name");
     format!("{address}/{name}?{after}")
+}
+
+/// The URL that a command prints which makes databases, such as spread ones: tests/scaling/run has one.
+fn made_by(command: &str, name: &str) -> String {
+    let made = Command::new("sh").args(["-c", &format!("{command} {name}")]).output().expect("a shell");
+    assert!(made.status.success(), "{command}: {}", String::from_utf8_lossy(&made.stderr));
+    String::from_utf8(made.stdout).expect("a URL").trim().to_owned()
 }
 
 /// Starts a throw-away cluster on a socket and returns its URL.
