@@ -2,7 +2,7 @@
 -- the tables, after `coffer migrate` and before the bank serves; see docs/SCALING.md.
 --
 --     coffer migrate
---     psql "$DATABASE_URL" --set shards=32 --file packaging/citus/distribute.sql
+--     psql "$DATABASE_URL" --set shards=8 --file packaging/citus/distribute.sql
 --
 -- Every table that grows with the movements is spread. People, their sessions, the audit log and all else stays on the
 -- coordinator, where it is joined, counted and unique as on one PostgreSQL.
@@ -10,8 +10,8 @@
 \set ON_ERROR_STOP on
 \if :{?shards}
 \else
-    -- Twice the workers that there will ever be, or more: a shard is what moves from one to another.
-    \set shards 32
+    -- As many as there will ever be workers, or twice that: a shard is what moves from one to another, and each costs every batch.
+    \set shards 8
 \endif
 
 -- The triggers that refuse to rewrite history read and write no other table, so they are sound on a shard. Two look at `users`,

@@ -16,7 +16,7 @@ import tempfile
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "bench"))
 import bench  # noqa: E402
 
-# A shard's accounts, of a thousand over 32 shards, are about 30: enough to be no hot ones.
+# Of a thousand accounts over 8 shards these are about 125: enough to be no hot ones.
 SELECT_ONE_SHARD = """select account_number from accounts
     where get_shard_id_for_distribution_column('accounts', account_number)
         = (select get_shard_id_for_distribution_column('accounts', min(account_number)) from accounts)"""
