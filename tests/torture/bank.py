@@ -10,6 +10,7 @@ import os
 import pathlib
 import shutil
 import signal
+import socket
 import sqlite3
 import subprocess
 import time
@@ -168,6 +169,13 @@ class Cluster:
         return PostgresDatabase(self, database)
 
 
+def free_port() -> int:
+    """A port of the loopback address that nobody uses just now."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
 def version_of(initdb: pathlib.Path) -> float:
     return float(initdb.parent.parent.name)
 
@@ -190,7 +198,55 @@ def children_of(parent: int) -> list[int]:
     return children
 
 
-class Bank:
+class Service:
+    """Whatever answers as a bank does, on a port of the loopback address."""
+
+    port = 0
+
+    async def connect(self) -> Connection:
+        return await Connection.open("127.0.0.1", self.port)
+
+    async def opens(self, seconds: float = 10) -> None:
+        """Waits until somebody listens. Raises OSError if nobody does."""
+        deadline = time.monotonic() + seconds
+        while True:
+            try:
+                (await self.connect()).abort()
+                return
+            except OSError:
+                if time.monotonic() > deadline:
+                    raise
+                await asyncio.sleep(0.02)
+
+    async def call(self, method: str, path: str, body: Any = None, token: str = "", key: str | None = None,
+                   **headers: str) -> Answer:
+        """One request on a connection of its own."""
+        connection = await self.connect()
+        try:
+            return await connection.ask(request(method, path, body, token, key, **headers))
+        finally:
+            connection.abort()
+
+    async def expect(self, method: str, path: str, body: Any = None, token: str = "") -> Any:
+        """The body of an answer that is good."""
+        answer = await self.call(method, path, body, token)
+        if answer.status >= 300:
+            raise Broken(f"{method} {path}: {answer.status} {answer.body.decode()}")
+        return answer.json()
+
+    async def becomes_ready(self, seconds: float = 30) -> None:
+        deadline = time.monotonic() + seconds
+        while (answer := await self.call("GET", "/readyz")).status != 200:
+            if time.monotonic() > deadline:
+                raise Broken(f"the bank is not ready after {seconds} s: {answer.body.decode()}")
+            await asyncio.sleep(0.05)
+
+    async def sign_in(self, email: str) -> str:
+        """Returns an access token, for 15 minutes."""
+        return str((await self.expect("POST", "/login", {"email": email, "password": PASSWORD}))["access_token"])
+
+
+class Bank(Service):
     """The binary as a process of its own, on a port that it chooses anew at each start."""
 
     def __init__(self, binary: pathlib.Path, database: Database, directory: pathlib.Path, **settings: str) -> None:
@@ -199,7 +255,6 @@ class Bank:
         self.environment = {"PATH": os.environ["PATH"], "DATABASE_URL": database.url, "COFFER_DATA_DIR": str(directory),
                             "COFFER_LISTEN": "127.0.0.1:0", "COFFER_LOG": "warn,sqlx=error", **UNLIMITED, **settings}
         self.process: subprocess.Popen[bytes] | None = None
-        self.port = 0
 
     @property
     def pid(self) -> int:
@@ -251,31 +306,6 @@ class Bank:
         if self.process and self.process.poll() is None:
             self.kill()
 
-    async def connect(self) -> Connection:
-        return await Connection.open("127.0.0.1", self.port)
-
-    async def call(self, method: str, path: str, body: Any = None, token: str = "", key: str | None = None) -> Answer:
-        """One request on a connection of its own."""
-        connection = await self.connect()
-        try:
-            return await connection.ask(request(method, path, body, token, key))
-        finally:
-            connection.abort()
-
-    async def expect(self, method: str, path: str, body: Any = None, token: str = "") -> Any:
-        """The body of an answer that is good."""
-        answer = await self.call(method, path, body, token)
-        if answer.status >= 300:
-            raise Broken(f"{method} {path}: {answer.status} {answer.body.decode()}")
-        return answer.json()
-
-    async def becomes_ready(self, seconds: float = 30) -> None:
-        deadline = time.monotonic() + seconds
-        while (answer := await self.call("GET", "/readyz")).status != 200:
-            if time.monotonic() > deadline:
-                raise Broken(f"the bank is not ready after {seconds} s: {answer.body.decode()}")
-            await asyncio.sleep(0.05)
-
     async def create_admin(self, email: str) -> str:
         """An admin, made at the command line; returns the access token."""
         ended = subprocess.run([self.binary, "admin", "create", email], env=self.environment, input=PASSWORD.encode(),
@@ -283,10 +313,6 @@ class Bank:
         if ended.returncode:
             raise Broken(f"coffer admin create: {ended.stderr.decode()}")
         return await self.sign_in(email)
-
-    async def sign_in(self, email: str) -> str:
-        """Returns an access token, for 15 minutes."""
-        return str((await self.expect("POST", "/login", {"email": email, "password": PASSWORD}))["access_token"])
 
     def doctor(self, database: Database | None = None) -> None:
         """Raises Broken unless the books are right."""

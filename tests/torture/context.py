@@ -9,7 +9,7 @@ import subprocess
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
-from bank import Bank, Broken, Cluster, Database, PostgresDatabase, SqliteFile
+from bank import Bank, Broken, Cluster, Database, PostgresDatabase, Service, SqliteFile
 from load import Load
 
 T = TypeVar("T")
@@ -81,7 +81,7 @@ class Run:
     def bank(self, database: Database, name: str = "", **settings: str) -> Bank:
         return Bank(self.shared.binary, database, self.directory / (name or f"bank-{database.name}"), **settings)
 
-    def load(self, bank: Callable[[], Bank], name: str, **options: Any) -> Load:
+    def load(self, bank: Callable[[], Service], name: str, **options: Any) -> Load:
         return Load(bank, self.directory / f"journal-{name}", f"{self.seed}-{name}", **options)
 
     def library(self, source: pathlib.Path) -> pathlib.Path:

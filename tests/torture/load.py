@@ -7,9 +7,9 @@ books nothing twice. Some movements have the name as their `reference`, too, and
 What a client is told is one of three:
 
 - *ok*: the answer is 201. The movement must be in the history exactly once.
-- *refused*: any other answer but 504 `outcome_unknown`, which alone says that the bank does not know. It must never be
+- *refused*: any other answer but 504 `outcome_unknown`, by which alone the bank says that it does not know. It must never be
   there.
-- *unknown*: 504, or no whole answer. It may be there, at most once.
+- *unknown*: 504, no whole answer, or 502 of a proxy that got none. It may be there, at most once.
 
 An unknown movement with a key is sent again, most of the time, until the bank says that it is booked. From then on it
 is ok.
@@ -29,7 +29,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from bank import PASSWORD, Bank, Broken
+from bank import PASSWORD, Broken, Service
 from wire import Answer, Connection, NoAnswer, request
 
 # An access token lasts 15 minutes.
@@ -37,6 +37,8 @@ TOKEN_SECONDS = 600
 # In minor units: the first deposit of each account, the most of any movement after it, and what nobody has.
 FIRST_DEPOSIT, MOST, TOO_MUCH = 1_000_000, 500, 90_000_000
 TOO_MUCH_SHARE, KEYED_SHARE = 0.03, 0.67
+# Answers by which the movement may be booked or not.
+NO_VERDICT = (502, 504)
 # How a retry may be refused: for want of money, by a token that is too old, or for now.
 INSUFFICIENT = "409 insufficient_funds"
 PASSING = (INSUFFICIENT, "401", "429")
@@ -127,7 +129,7 @@ class Load:
     a reference; after each a connection pauses for `pause` seconds.
     """
 
-    def __init__(self, bank: Callable[[], Bank], file: pathlib.Path, seed: str,
+    def __init__(self, bank: Callable[[], Service], file: pathlib.Path, seed: str,
                  types: str = "deposit withdraw transfer", retried_share: float = 0.8, referenced_share: float = 0.33,
                  pause: float = 0) -> None:
         self.bank, self.seed, self.types = bank, seed, types.split()
@@ -138,6 +140,8 @@ class Load:
         self.next_name = 0
         # The calls that are not answered whole although bytes of an answer came.
         self.half_answers: list[str] = []
+        # Answers that a bank never gives: 500, or 503 without a word of when to come back.
+        self.impolite: list[str] = []
 
     @property
     def accounts(self) -> list[Account]:
@@ -291,6 +295,8 @@ class Load:
 
     def take(self, movement: Movement, answer: Answer) -> None:
         last = f"{answer.status} {answer.problem()}".strip()
+        if answer.status == 500 or (answer.status == 503 and "retry-after" not in answer.headers):
+            self.impolite.append(f"{movement.name}: {last}")
         if answer.status == 201:
             movement.id = answer.json()["id"]
             self.journal.tell(movement, "ok", last)

@@ -25,7 +25,7 @@ class Answer:
     body: bytes
 
     def json(self) -> Any:
-        return json.loads(self.body)
+        return json.loads(self.body) if self.body else None
 
     def problem(self) -> str:
         """The code of a problem; empty where the body is none."""
@@ -35,8 +35,8 @@ class Answer:
             return ""
 
 
-def request(method: str, path: str, body: Any = None, token: str = "", key: str | None = None) -> bytes:
-    """A request as it is sent."""
+def request(method: str, path: str, body: Any = None, token: str = "", key: str | None = None, **headers: str) -> bytes:
+    """A request as it is sent; in the names of more headers `_` stands for `-`."""
     content = b"" if body is None else json.dumps(body).encode()
     lines = [f"{method} {path} HTTP/1.1", "Host: bank", f"Content-Length: {len(content)}"]
     if body is not None:
@@ -45,6 +45,7 @@ def request(method: str, path: str, body: Any = None, token: str = "", key: str 
         lines.append(f"Authorization: Bearer {token}")
     if key is not None:
         lines.append(f"Idempotency-Key: {key}")
+    lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
     return "\r\n".join([*lines, "", ""]).encode() + content
 
 
