@@ -447,7 +447,7 @@ impl Settings {
         };
         match database_url::parse(url)? {
             DbTarget::Sqlite(file) => Ok(DbTarget::Sqlite(prepare_file(file, create)?)),
-            server @ DbTarget::Postgres(_) => Ok(server),
+            servers @ DbTarget::Postgres(_) => Ok(servers),
         }
     }
 

@@ -89,14 +89,15 @@ fn is_private_address(host: &str) -> bool {
 fn database(settings: &Settings) -> Option<String> {
     // An address that is none is refused with better words.
     let target = database_url::parse(settings.database_url.as_ref()?.expose_secret()).ok()?;
-    let DbTarget::Postgres(options) = target else { return None };
-    let is_safe = is_on_this_machine(&options) || matches!(options.get_ssl_mode(), PgSslMode::VerifyFull);
-    (!is_safe).then(|| {
-        let host = options.get_host();
-        format!(
-            "the connection to PostgreSQL on {host} is not sure to be private: add sslmode=verify-full to DATABASE_URL"
-        )
-    })
+    let DbTarget::Postgres(servers) = target else { return None };
+    let is_safe = |server: &&PgConnectOptions| {
+        is_on_this_machine(server) || matches!(server.get_ssl_mode(), PgSslMode::VerifyFull)
+    };
+    let unsafe_one = servers.named.iter().find(|server| !is_safe(server))?;
+    let host = unsafe_one.get_host();
+    Some(format!(
+        "the connection to PostgreSQL on {host} is not sure to be private: add sslmode=verify-full to DATABASE_URL"
+    ))
 }
 
 fn is_on_this_machine(options: &PgConnectOptions) -> bool {
@@ -266,6 +267,8 @@ mod tests {
             ("postgres://localhost/x?host=db.example", false),
             ("postgres://127.0.0.1.example/x", false),
             ("postgres://localhost.example/x", false),
+            ("postgres://localhost,db.example/x", false),
+            ("postgres://localhost,db.example/x?sslmode=verify-full", true),
         ] {
             let settings = settings(&["--database-url", url]);
             assert_eq!(database(&settings).is_none(), is_safe, "{url}");

@@ -6,34 +6,30 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sqlx::migrate::{MigrateError, Migrator};
-use sqlx::pool::PoolOptions;
-use sqlx::postgres::{PgConnectOptions, PgSslMode};
+use sqlx::postgres::PgConnectOptions;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode};
-use sqlx::{Connection, PgConnection, Postgres, Row, SqlitePool};
+use sqlx::{Connection, PgConnection, Row, SqlitePool};
 use tokio::time::{sleep, timeout};
 
 use super::errors::POSTGRES_LOCK_TIMEOUT;
+use super::pools::{Care, Use};
+use super::primary::Primary;
 use super::refusals::{self, ConnectError};
+use super::server_sessions::Sessions;
+use super::servers::{GREETING_TIMEOUT, Servers};
+use super::wait::{PAUSE, Wait};
 use super::{
-    ACQUIRE_TIMEOUT, Checkpoints, Db, DbOptions, DbTarget, PING_TIMEOUT, POSTGRES_TRUSTED, POSTGRES_WRITERS,
-    PostgresSettings, READER_CACHE_KIB, SQLITE_BUSY_TIMEOUT, SQLITE_PRAGMAS, SQLITE_READERS, SQLITE_ROW_BUFFER,
-    SQLITE_WRITERS, errors, gathered, on_reader, prepare_session, serving, sqlite, sqlite_pool, tls_relay,
+    Checkpoints, Db, DbOptions, DbTarget, POSTGRES_WRITERS, PostgresSettings, READER_CACHE_KIB, SQLITE_BUSY_TIMEOUT,
+    SQLITE_PRAGMAS, SQLITE_READERS, SQLITE_ROW_BUFFER, SQLITE_WRITERS, gathered, on_reader, serving, sqlite,
+    sqlite_pool,
 };
 
-/// How long a PostgreSQL server may take to greet. One that drops packets never does.
-const GREETING_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long a PostgreSQL server may be starting up: compose starts it together with the bank.
-const STARTUP_PATIENCE: Duration = Duration::from_secs(10);
 /// How long another process may be opening or migrating the same database.
 const MIGRATION_PATIENCE: Duration = Duration::from_secs(60);
 /// How long two processes that migrate without a lock may run into each other.
 const RACE_PATIENCE: Duration = Duration::from_secs(5);
 /// How long to wait for SQLite's own lock, which is held for moments while another process opens or closes the file.
 const BUSY_PATIENCE: Duration = Duration::from_secs(10);
-/// How long to wait before the log says why.
-const SILENCE: Duration = Duration::from_secs(1);
-/// The pause before another try.
-const PAUSE: Duration = Duration::from_millis(50);
 /// The oldest PostgreSQL that understands the migrations: 11 has `execute function` in triggers.
 const POSTGRES_OLDEST: i64 = 110_000;
 
@@ -85,55 +81,28 @@ impl Db {
         Ok(db)
     }
 
-    async fn connect_postgres(target: PgConnectOptions, options: &DbOptions) -> Result<Self, ConnectError> {
-        let mut target = target.application_name("coffer").statement_cache_capacity(options.statement_cache);
-        // A pool would try again and again, and say in the end that it has timed out.
-        let mut first = greet(&mut target).await?;
-        examine_server(&mut first, &target).await?;
-        let _ = first.close().await;
-        let pool = |connections| {
-            PoolOptions::<Postgres>::new()
-                .max_connections(connections)
-                .acquire_timeout(ACQUIRE_TIMEOUT)
-                .test_before_acquire(false)
-                .before_acquire(|conn, meta| {
-                    Box::pin(async move {
-                        // A round trip for each use would double the time of a look-up.
-                        if meta.idle_for > POSTGRES_TRUSTED {
-                            conn.ping().await?;
-                        }
-                        Ok(!conn.is_in_transaction())
-                    })
-                })
-                // The pool's own test of a connection that comes back has no limit, and would keep its place for as
-                // long as a silent network does not say that it is gone.
-                .after_release(|conn, _| {
-                    Box::pin(async move {
-                        let ping = timeout(PING_TIMEOUT, conn.ping());
-                        ping.await.unwrap_or_else(|_| Err(errors::no_answer())).map(|()| true)
-                    })
-                })
+    async fn connect_postgres(servers: Servers, options: &DbOptions) -> Result<Self, ConnectError> {
+        let set = |named: PgConnectOptions| {
+            named.application_name("coffer").statement_cache_capacity(options.statement_cache)
         };
-        let has_own_sessions = options.statement_cache > 0;
-        let write_pool = pool(POSTGRES_WRITERS)
-            .after_connect(move |conn, _| {
-                Box::pin(async move { if has_own_sessions { prepare_session(conn).await } else { Ok(()) } })
-            })
-            .connect_with(target.clone())
-            .await
-            .map_err(|error| refuse_postgres(&target, &error))?;
-        let read_pool = pool(options.max_connections).connect_lazy_with(target.clone());
+        let servers = Servers { named: servers.named.into_iter().map(set).collect(), ..servers };
+        // A pool would try again and again, and say in the end that it has timed out.
+        let (primary, mut first) = Primary::find(servers).await?;
+        let refuse = |error: &sqlx::Error| refuse_postgres(&primary, error);
+        examine_server(&mut first, &primary).await?;
+        let _ = first.close().await;
+        let sessions = Sessions::with_statement_cache(options.statement_cache);
+        let pool = |purpose, connections| Care { terms: primary.terms().clone(), sessions, purpose }.pool(connections);
+        let write_pool = pool(Use::Writing, POSTGRES_WRITERS).connect_with(primary.target()).await;
+        let write_pool = write_pool.map_err(|error| refuse(&error))?;
+        let read_pool = pool(Use::Reading, options.max_connections).connect_lazy_with(primary.target());
+        primary.lead(vec![write_pool.clone(), read_pool.clone()]);
         let DbOptions { ledger_writers, layout, migration_lock, .. } = *options;
         let look_ups = gathered::AccountLookUps::start(&read_pool);
-        let settings = Arc::new(PostgresSettings {
-            target: target.clone(),
-            has_own_sessions,
-            ledger_writers,
-            layout,
-            migration_lock,
-        });
+        let settings =
+            Arc::new(PostgresSettings { primary: primary.clone(), sessions, ledger_writers, layout, migration_lock });
         let db = Self::Postgres { write_pool, read_pool, look_ups, settings };
-        db.follow_server_time().await.map_err(|error| refuse_postgres(&target, &error))?;
+        db.follow_server_time().await.map_err(|error| refuse(&error))?;
         Ok(db)
     }
 
@@ -169,7 +138,7 @@ impl Db {
     pub(super) fn place(&self) -> String {
         match self {
             Self::Sqlite { file, .. } => file.display().to_string(),
-            Self::Postgres { settings, .. } => refusals::place_of(&settings.target),
+            Self::Postgres { settings, .. } => settings.primary.place(),
         }
     }
 
@@ -243,31 +212,6 @@ impl Db {
     }
 }
 
-/// Retries for a while, and logs the reason if that takes long.
-struct Wait {
-    reason: &'static str,
-    started: Instant,
-    is_told: bool,
-}
-
-impl Wait {
-    fn new(reason: &'static str) -> Self {
-        Self { reason, started: Instant::now(), is_told: false }
-    }
-
-    fn is_within(&self, patience: Duration) -> bool {
-        self.started.elapsed() < patience
-    }
-
-    async fn pause(&mut self) {
-        if !self.is_told && self.started.elapsed() > SILENCE {
-            self.is_told = true;
-            tracing::info!("waiting while {}", self.reason);
-        }
-        sleep(PAUSE).await;
-    }
-}
-
 /// Both databases have the same migrations.
 fn newest_known() -> i64 {
     SQLITE_MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or_default()
@@ -277,8 +221,8 @@ fn refuse_sqlite(file: &Path, error: &sqlx::Error) -> ConnectError {
     ConnectError::Open { place: file.display().to_string(), reason: refusals::of_sqlite(file, error) }
 }
 
-fn refuse_postgres(target: &PgConnectOptions, error: &sqlx::Error) -> ConnectError {
-    ConnectError::Open { place: refusals::place_of(target), reason: refusals::of_postgres(error) }
+fn refuse_postgres(primary: &Primary, error: &sqlx::Error) -> ConnectError {
+    ConnectError::Open { place: primary.place(), reason: refusals::of_postgres(error) }
 }
 
 /// Waits until no other process opens or migrates a SQLite file of this directory. Turning a new file to WAL and
@@ -367,53 +311,9 @@ async fn confirm_pragmas(file: &Path, write_pool: &SqlitePool) -> Result<(), Con
     Ok(())
 }
 
-/// The first connection to a server. `sslmode=prefer` means TLS if that works: when it does not, `target` is set to do
-/// without from here on, as libpq does.
-async fn greet(target: &mut PgConnectOptions) -> Result<PgConnection, ConnectError> {
-    let mut wait = Wait::new("the database server starts up");
-    loop {
-        let Ok(greeted) = timeout(GREETING_TIMEOUT, PgConnection::connect_with(target)).await else {
-            let reason = format!(
-                "there was no answer within {} s. Correct host and port, or see to the server and the network",
-                GREETING_TIMEOUT.as_secs()
-            );
-            return Err(ConnectError::Open { place: refusals::place_of(target), reason });
-        };
-        match greeted {
-            Ok(conn) => return Ok(conn),
-            Err(error) if prefers_tls(target) && is_about_tls(&error) => {
-                let server = refusals::place_of(target);
-                let reason = refusals::of_postgres(&error);
-                tracing::warn!(%server, %reason, "connecting without TLS, as sslmode=prefer allows");
-                *target = target.clone().ssl_mode(PgSslMode::Disable);
-            }
-            Err(error) if matches!(target.get_ssl_mode(), PgSslMode::Require) && refusals::is_unreadable(&error) => {
-                let server = refusals::place_of(target);
-                tracing::warn!(%server, "the server's certificate is of X.509 version 1: sslmode=require takes it unread");
-                *target = tls_relay::start(target).await.map_err(|error| refuse_postgres(target, &error.into()))?;
-            }
-            Err(error) if is_starting_up(&error) && wait.is_within(STARTUP_PATIENCE) => wait.pause().await,
-            Err(error) => return Err(refuse_postgres(target, &error)),
-        }
-    }
-}
-
-fn prefers_tls(target: &PgConnectOptions) -> bool {
-    matches!(target.get_ssl_mode(), PgSslMode::Prefer)
-}
-
-fn is_about_tls(error: &sqlx::Error) -> bool {
-    matches!(error, sqlx::Error::Tls(_)) || refusals::tls_error(error).is_some()
-}
-
-/// SQLSTATE cannot_connect_now.
-fn is_starting_up(error: &sqlx::Error) -> bool {
-    error.as_database_error().is_some_and(|refusal| refusal.code().as_deref() == Some("57P03"))
-}
-
 /// Refuses a server that would fail later: too old, or with an encoding that cannot hold every name.
-async fn examine_server(conn: &mut PgConnection, target: &PgConnectOptions) -> Result<(), ConnectError> {
-    let refuse = |reason| ConnectError::Open { place: refusals::place_of(target), reason };
+async fn examine_server(conn: &mut PgConnection, primary: &Primary) -> Result<(), ConnectError> {
+    let refuse = |reason| ConnectError::Open { place: primary.place(), reason };
     let ask = async {
         // By the simple protocol, which every pooler lets through. A setting that is not there is null.
         let row = sqlx::raw_sql(
@@ -426,7 +326,7 @@ async fn examine_server(conn: &mut PgConnection, target: &PgConnectOptions) -> R
         Ok([text(0)?, text(1)?, text(2)?, text(3)?])
     };
     let settings = timeout(GREETING_TIMEOUT, ask).await.unwrap_or(Err(sqlx::Error::PoolTimedOut));
-    let [server, client, number, version] = settings.map_err(|error| refuse_postgres(target, &error))?;
+    let [server, client, number, version] = settings.map_err(|error| refuse_postgres(primary, &error))?;
     if number.and_then(|number| number.parse::<i64>().ok()).is_some_and(|number| number < POSTGRES_OLDEST) {
         let (version, oldest) = (version.unwrap_or_default(), POSTGRES_OLDEST / 10_000);
         return Err(refuse(format!("it is PostgreSQL {version}; Coffer needs {oldest} or newer")));
@@ -453,8 +353,8 @@ async fn migrate_postgres(settings: &PostgresSettings) -> Result<(), MigrateErro
 
 /// On a connection of its own: a migration that fails leaves the advisory lock to its session, which must end with it.
 async fn migrate_once(migrator: &Migrator, settings: &PostgresSettings) -> Result<(), MigrateError> {
-    let mut conn = PgConnection::connect_with(&settings.target).await?;
-    if settings.has_own_sessions {
+    let (mut conn, _) = settings.primary.connect().await?;
+    if settings.sessions == Sessions::Own {
         // Nobody's rows wait behind a migration that waits itself.
         sqlx::query("set lock_timeout = '2s'").execute(&mut conn).await?;
     }

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::servers::not_primary;
+
 /// The cause of a failure, as far as it decides what happens next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Failure {
@@ -139,6 +141,7 @@ pub fn failure(error: &sqlx::Error) -> Failure {
     match error {
         sqlx::Error::Database(database) => of_code(&database.code().unwrap_or_default()),
         sqlx::Error::AnyDriverError(cause) if cause.is::<CommitInDoubt>() => Failure::InDoubt,
+        _ if not_primary(error).is_some() => Failure::Unavailable,
         // A broken connection shows as any of these, before, during and after the handshake.
         sqlx::Error::Io(_)
         | sqlx::Error::Tls(_)

@@ -35,8 +35,12 @@ pub mod mails;
 mod movement_quotas;
 pub mod password_links;
 pub mod payees;
+mod pools;
+mod primary;
 mod refusals;
 pub mod second_factors;
+mod server_sessions;
+mod servers;
 pub mod serving;
 pub mod sessions;
 pub mod snapshot_file;
@@ -47,6 +51,7 @@ mod units;
 pub mod user_notes;
 pub mod users;
 pub mod verify;
+mod wait;
 pub mod webhook_deliveries;
 pub mod webhooks;
 
@@ -55,13 +60,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::pool::PoolOptions;
-use sqlx::postgres::{PgConnectOptions, PgRow};
+use sqlx::postgres::PgRow;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteRow};
 use sqlx::{Connection, FromRow, PgPool, Postgres, Sqlite, SqlitePool};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
 pub use connect::Schema;
 pub use refusals::ConnectError;
+pub use servers::Servers;
 pub use units::DefineUnitsError;
 
 /// How long a request may wait for a connection before it is told to come back.
@@ -69,8 +75,6 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long any statement may take, with the wait for its connection. A database that hangs, or whose packets are
 /// silently lost, must not hold up a request: every one has its answer within 10 seconds.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long a connection that goes back to its pool may take to show that it is alive; after that it is dropped.
-const PING_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long SQLite waits for another process (`sqlite3`, say) to release its lock on the file.
 const SQLITE_BUSY_TIMEOUT: Duration = Duration::from_secs(4);
 /// For everything but money: the ledger's writer has its own, and so have checkpoints of the WAL, which take their
@@ -81,8 +85,6 @@ const SQLITE_READERS: u32 = 4;
 
 /// For everything but money: each of the ledger's writers has its own.
 const POSTGRES_WRITERS: u32 = 4;
-/// A connection that was used so recently is taken to be alive.
-const POSTGRES_TRUSTED: Duration = Duration::from_secs(1);
 
 /// The settings of every SQLite connection.
 const SQLITE_PRAGMAS: [(&str, &str); 4] = [
@@ -150,9 +152,10 @@ pub struct DbOptions {
 }
 
 #[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "a program has a few of them, and none in a list")]
 pub enum DbTarget {
     Sqlite(SqliteConnectOptions),
-    Postgres(PgConnectOptions),
+    Postgres(Servers),
 }
 
 /// A connected database. Clones share the same pools.
@@ -180,9 +183,8 @@ pub enum Db {
 
 #[derive(Debug)]
 pub struct PostgresSettings {
-    target: PgConnectOptions,
-    /// Whether a connection is one session of the server's, as it is without a pooler that shares them.
-    has_own_sessions: bool,
+    primary: Arc<primary::Primary>,
+    sessions: server_sessions::Sessions,
     ledger_writers: u32,
     layout: Layout,
     migration_lock: bool,
@@ -451,27 +453,6 @@ fn sqlite_pool(connections: u32) -> PoolOptions<Sqlite> {
         .before_acquire(|conn, _| Box::pin(async move { Ok(!conn.is_in_transaction()) }))
         .idle_timeout(None)
         .max_lifetime(None)
-}
-
-/// The settings of every writing session: it waits for nothing for ever, nor does the server wait for us.
-const POSTGRES_SESSION: &str = "
-    -- Somebody's forgotten `select ... for update` must cost one account's requests, not the writer's.
-    set lock_timeout = '2s';
-    -- Longer than we wait for an answer ourselves: what is left behind then ends, with its locks.
-    set statement_timeout = '8s';
-    set idle_in_transaction_session_timeout = '8s';
-    -- The same when we are gone silently. Without effect on a Unix socket, which tells at once.
-    set tcp_keepalives_idle = 5;
-    set tcp_keepalives_interval = 2;
-    set tcp_keepalives_count = 3;
-    set tcp_user_timeout = '10s';
-    -- Every look-up here is by key. A plan that was made while the tables were small would scan them for ever after.
-    set enable_seqscan = off;
-    set jit = off";
-
-/// Prepares a session that writes.
-async fn prepare_session(conn: &mut sqlx::PgConnection) -> sqlx::Result<()> {
-    in_time(sqlx::raw_sql(POSTGRES_SESSION).execute(conn)).await.map(|_| ())
 }
 
 /// An empty bank in a file of its own, for tests.

@@ -11,6 +11,7 @@ use sqlx::postgres::PgConnectOptions;
 use tokio_rustls::rustls;
 
 use super::DbTarget;
+use super::servers::not_primary;
 
 /// PostgreSQL's advice for a database that fits.
 const CREATE_DATABASE: &str = "create database NAME encoding 'UTF8' lc_collate 'C' lc_ctype 'C' template template0";
@@ -34,9 +35,16 @@ impl DbTarget {
     pub fn place(&self) -> String {
         match self {
             Self::Sqlite(file) => file.get_filename().display().to_string(),
-            Self::Postgres(server) => place_of(server),
+            Self::Postgres(servers) => places(&servers.named.iter().map(place_of).collect::<Vec<_>>()),
         }
     }
+}
+
+/// Several servers with the same database, as in an address: `one:5432,two:5432/bank`.
+pub(super) fn places(each: &[String]) -> String {
+    let Some((last, before)) = each.split_last() else { return String::new() };
+    let hosts = before.iter().map(|place| place.rsplit_once('/').map_or(place.as_str(), |(host, _)| host));
+    hosts.chain([last.as_str()]).collect::<Vec<_>>().join(",")
 }
 
 pub(super) fn place_of(server: &PgConnectOptions) -> String {
@@ -76,6 +84,9 @@ pub(super) fn sqlite_code(error: &sqlx::Error) -> Option<i32> {
 pub(super) fn of_postgres(error: &sqlx::Error) -> String {
     if let Some(cause) = tls_error(error) {
         return of_tls(cause);
+    }
+    if let Some(reason) = not_primary(error) {
+        return reason.to_string();
     }
     match error {
         sqlx::Error::Io(cause) => match cause.kind() {

@@ -58,6 +58,7 @@ mod rules;
 mod safe_start;
 mod scaling;
 mod second_factor;
+mod servers;
 mod service_manager;
 mod sessions;
 mod settings;

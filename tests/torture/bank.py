@@ -55,13 +55,13 @@ class SqliteFile:
 
 
 class PostgresDatabase:
-    """Books in a database of a cluster, which `host` leads to: the directory of its socket, or that of a relay's."""
+    """Books in a database of a cluster. A bank reaches it by another `url` where something stands between them."""
 
     name = "PostgreSQL"
 
-    def __init__(self, cluster: Cluster, database: str, host: pathlib.Path | None = None) -> None:
+    def __init__(self, cluster: Cluster, database: str, url: str = "") -> None:
         self.cluster, self.database = cluster, database
-        self.url = f"postgres:///{database}?host={host or cluster.directory}&user=postgres"
+        self.url = url or f"postgres:///{database}?host={cluster.directory}&user=postgres"
 
     def query(self, sql: str) -> list[tuple[Any, ...]]:
         """Rows of one snapshot; numbers as numbers, all else as text."""

@@ -295,7 +295,8 @@ impl Db {
                 tokio::task::spawn_blocking(move || writer.run(pieces, &written))
             }
             Self::Postgres { settings, .. } => {
-                let writer = postgres::Writer::connect(&settings.target, tables, copied).await?;
+                let (connection, _) = settings.primary.connect().await?;
+                let writer = postgres::Writer::new(connection, tables, copied);
                 tokio::spawn(writer.run(pieces, written))
             }
         })
@@ -305,7 +306,7 @@ impl Db {
     pub async fn complete_copy(&self) -> sqlx::Result<()> {
         match self {
             Self::Sqlite { file, .. } => sqlite::index_keys(file).await,
-            Self::Postgres { settings, .. } => postgres::analyze(&settings.target).await,
+            Self::Postgres { settings, .. } => postgres::analyze(settings.primary.connect().await?.0).await,
         }
     }
 

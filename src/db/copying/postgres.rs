@@ -2,8 +2,8 @@
 //!
 //! <https://www.postgresql.org/docs/current/sql-copy.html>, "Binary Format".
 
-use sqlx::postgres::{PgConnectOptions, PgRow};
-use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool, Row as _, ValueRef as _};
+use sqlx::postgres::PgRow;
+use sqlx::{Connection, PgConnection, PgPool, Row as _, ValueRef as _};
 use tokio::sync::mpsc;
 
 use super::schema::{Kind, Schema, Table};
@@ -120,8 +120,8 @@ pub struct Writer {
 }
 
 impl Writer {
-    pub async fn connect(target: &PgConnectOptions, tables: Vec<Table>, copied: Vec<i64>) -> sqlx::Result<Self> {
-        Ok(Self { connection: PgConnection::connect_with(target).await?, tables, copied })
+    pub fn new(connection: PgConnection, tables: Vec<Table>, copied: Vec<i64>) -> Self {
+        Self { connection, tables, copied }
     }
 
     pub async fn run(mut self, mut pieces: mpsc::Receiver<Piece>, written: Written) -> Result<(), CopyingError> {
@@ -178,8 +178,7 @@ fn encode(table: &Table, rows: &[Row]) -> Result<Vec<u8>, CopyingError> {
 }
 
 /// Has the server count anew what is in the tables: by what it knew before, it would go through them in the slowest way.
-pub async fn analyze(target: &PgConnectOptions) -> sqlx::Result<()> {
-    let mut connection = PgConnection::connect_with(target).await?;
-    sqlx::query(AssertSqlSafe("analyze".to_owned())).execute(&mut connection).await?;
+pub async fn analyze(mut connection: PgConnection) -> sqlx::Result<()> {
+    sqlx::raw_sql("analyze").execute(&mut connection).await?;
     connection.close().await
 }

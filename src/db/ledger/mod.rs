@@ -18,6 +18,7 @@ use self::sqlite::SqliteBatch;
 use self::sqlite::key_index::{BUFFER_SIZE, KeyIndex};
 use super::account_limits::limits_columns;
 use super::holds::hold_columns;
+use super::primary::InTerm;
 use super::tags::no_tags;
 use super::{Db, Layout, Tx, account_columns, errors, in_time, in_transaction, wait_for_write_lock};
 use crate::account_number::AccountNumber;
@@ -173,13 +174,24 @@ pub struct WriterConnection {
 
 enum OpenConnection {
     Sqlite(rusqlite::Connection, KeyIndex, Arc<Mutex<()>>),
-    Postgres(PgConnection),
+    /// With the term that it was made in.
+    Postgres(PgConnection, InTerm),
+}
+
+impl OpenConnection {
+    /// A primary that was cut off may well go on answering.
+    fn is_to_be_used(&self) -> bool {
+        match self {
+            Self::Sqlite(..) => true,
+            Self::Postgres(_, term) => !term.is_over(),
+        }
+    }
 }
 
 /// The database transaction of a batch. Rolls back when dropped.
 pub enum Batch<'a> {
     Sqlite(SqliteBatch<'a>),
-    Postgres(sqlx::Transaction<'a, Postgres>, Layout),
+    Postgres(sqlx::Transaction<'a, Postgres>, InTerm, Layout),
 }
 
 impl WriterConnection {
@@ -189,14 +201,17 @@ impl WriterConnection {
 
     /// Starts a transaction on the writer's connection, which is opened the first time.
     pub async fn begin(&mut self) -> sqlx::Result<Batch<'_>> {
-        let connection = match self.open.take() {
+        let connection = match self.open.take().filter(OpenConnection::is_to_be_used) {
             Some(connection) => connection,
             None => match &self.db {
                 Db::Sqlite { file, write_lock, checkpoints, .. } => {
                     let connection = super::sqlite::open_for_writing(file, *checkpoints)?;
                     OpenConnection::Sqlite(connection, KeyIndex::new(BUFFER_SIZE), write_lock.clone())
                 }
-                Db::Postgres { settings, .. } => OpenConnection::Postgres(postgres::connect(settings).await?),
+                Db::Postgres { settings, .. } => {
+                    let (connection, term) = postgres::connect(settings).await?;
+                    OpenConnection::Postgres(connection, term)
+                }
             },
         };
         match self.open.insert(connection) {
@@ -204,8 +219,8 @@ impl WriterConnection {
                 let write_lock = wait_for_write_lock(write_lock).await?;
                 Ok(Batch::Sqlite(SqliteBatch::begin(connection, key_index, write_lock)?))
             }
-            OpenConnection::Postgres(connection) => {
-                Ok(Batch::Postgres(in_time(connection.begin()).await?, self.db.layout()))
+            OpenConnection::Postgres(connection, term) => {
+                Ok(Batch::Postgres(term.in_time(connection.begin()).await?, term.clone(), self.db.layout()))
             }
         }
     }
@@ -241,7 +256,7 @@ impl WriterConnection {
 
     /// Closes the connection.
     pub async fn close(self) {
-        if let Some(OpenConnection::Postgres(connection)) = self.open {
+        if let Some(OpenConnection::Postgres(connection, ..)) = self.open {
             let _ = in_time(connection.close()).await;
         }
     }
@@ -253,7 +268,7 @@ impl Batch<'_> {
     pub async fn lock_accounts(&mut self, numbers: &[AccountNumber]) -> sqlx::Result<Vec<Account>> {
         match self {
             Self::Sqlite(batch) => batch.lock_accounts(numbers),
-            Self::Postgres(tx, layout) => in_time(postgres::lock_accounts(tx, *layout, numbers)).await,
+            Self::Postgres(tx, term, layout) => term.in_time(postgres::lock_accounts(tx, *layout, numbers)).await,
         }
     }
 
@@ -261,7 +276,7 @@ impl Batch<'_> {
     pub async fn used_keys(&mut self, keys: &[[u8; 16]]) -> sqlx::Result<Vec<UsedKey>> {
         match self {
             Self::Sqlite(batch) => batch.used_keys(keys),
-            Self::Postgres(tx, _) => in_time(postgres::used_keys(tx, keys)).await,
+            Self::Postgres(tx, term, _) => term.in_time(postgres::used_keys(tx, keys)).await,
         }
     }
 
@@ -269,7 +284,7 @@ impl Batch<'_> {
     pub async fn taken_references(&mut self, wanted: &[(Uuid, &str)]) -> sqlx::Result<Vec<TakenReference>> {
         match self {
             Self::Sqlite(batch) => batch.taken_references(wanted),
-            Self::Postgres(tx, _) => in_time(postgres::taken_references(tx, wanted)).await,
+            Self::Postgres(tx, term, _) => term.in_time(postgres::taken_references(tx, wanted)).await,
         }
     }
 
@@ -278,7 +293,7 @@ impl Batch<'_> {
     pub async fn lock_pending(&mut self, ids: &[Uuid], now: Timestamp) -> sqlx::Result<Vec<Uuid>> {
         match self {
             Self::Sqlite(batch) => batch.pending(ids, now),
-            Self::Postgres(tx, layout) => in_time(postgres::lock_pending(tx, *layout, ids, now)).await,
+            Self::Postgres(tx, term, layout) => term.in_time(postgres::lock_pending(tx, *layout, ids, now)).await,
         }
     }
 
@@ -286,7 +301,7 @@ impl Batch<'_> {
     pub async fn lock_holds(&mut self, ids: &[Uuid]) -> sqlx::Result<Vec<Hold>> {
         match self {
             Self::Sqlite(batch) => batch.holds(ids),
-            Self::Postgres(tx, layout) => in_time(postgres::lock_holds(tx, *layout, ids)).await,
+            Self::Postgres(tx, term, layout) => term.in_time(postgres::lock_holds(tx, *layout, ids)).await,
         }
     }
 
@@ -295,7 +310,7 @@ impl Batch<'_> {
     pub async fn reversals(&mut self, transactions: &[Uuid]) -> sqlx::Result<Vec<Reversal>> {
         match self {
             Self::Sqlite(batch) => batch.reversals(transactions),
-            Self::Postgres(tx, _) => in_time(postgres::reversals(tx, transactions)).await,
+            Self::Postgres(tx, term, _) => term.in_time(postgres::reversals(tx, transactions)).await,
         }
     }
 
@@ -308,7 +323,7 @@ impl Batch<'_> {
     ) -> sqlx::Result<Vec<PendingReversal>> {
         match self {
             Self::Sqlite(batch) => batch.pending_reversals(transactions, now),
-            Self::Postgres(tx, _) => in_time(postgres::pending_reversals(tx, transactions, now)).await,
+            Self::Postgres(tx, term, _) => term.in_time(postgres::pending_reversals(tx, transactions, now)).await,
         }
     }
 
@@ -317,7 +332,7 @@ impl Batch<'_> {
     pub async fn reservations(&mut self, accounts: &[AccountNumber], now: Timestamp) -> sqlx::Result<Vec<Reservation>> {
         match self {
             Self::Sqlite(batch) => batch.reservations(accounts, now),
-            Self::Postgres(tx, _) => in_time(postgres::reservations(tx, accounts, now)).await,
+            Self::Postgres(tx, term, _) => term.in_time(postgres::reservations(tx, accounts, now)).await,
         }
     }
 
@@ -325,7 +340,7 @@ impl Batch<'_> {
     pub async fn limits(&mut self, accounts: &[AccountNumber]) -> sqlx::Result<Vec<AccountLimits>> {
         match self {
             Self::Sqlite(batch) => batch.limits(accounts),
-            Self::Postgres(tx, _) => in_time(postgres::limits(tx, accounts)).await,
+            Self::Postgres(tx, term, _) => term.in_time(postgres::limits(tx, accounts)).await,
         }
     }
 
@@ -333,7 +348,7 @@ impl Batch<'_> {
     pub async fn count_pending(&mut self, users: &[Uuid], now: Timestamp) -> sqlx::Result<HashMap<Uuid, i64>> {
         let counts = match self {
             Self::Sqlite(batch) => batch.count_pending(users, now)?,
-            Self::Postgres(tx, _) => in_time(postgres::count_pending(tx, users, now)).await?,
+            Self::Postgres(tx, term, _) => term.in_time(postgres::count_pending(tx, users, now)).await?,
         };
         Ok(counts.into_iter().collect())
     }
@@ -350,7 +365,9 @@ impl Batch<'_> {
         let since = since.minus(MINUTE);
         let sums = match self {
             Self::Sqlite(batch) => batch.unapproved_sums(movers, since)?,
-            Self::Postgres(tx, _) => in_time(postgres::lock_unapproved_sums(tx, users, movers, since)).await?,
+            Self::Postgres(tx, term, _) => {
+                term.in_time(postgres::lock_unapproved_sums(tx, users, movers, since)).await?
+            }
         };
         Ok(sums.iter().map(|sum| (sum.mover, Money::new(sum.amount, sum.currency))).collect())
     }
@@ -365,7 +382,7 @@ impl Batch<'_> {
     ) -> sqlx::Result<bool> {
         match self {
             Self::Sqlite(batch) => batch.are_written(entries, approvals, holds),
-            Self::Postgres(tx, _) => in_time(postgres::are_written(tx, entries, approvals, holds)).await,
+            Self::Postgres(tx, term, _) => term.in_time(postgres::are_written(tx, entries, approvals, holds)).await,
         }
     }
 
@@ -401,21 +418,21 @@ impl Batch<'_> {
                 batch.reserve(&reserving)?,
                 batch.update_used(limits)?,
             ],
-            Self::Postgres(tx, _) => [
-                in_time(postgres::insert_transactions(tx, &postings.transactions)).await?,
-                in_time(postgres::insert_entries(tx, &postings.entries)).await?,
-                in_time(postgres::update_heads(tx, heads)).await?,
-                in_time(postgres::insert_keys(tx, &postings.used_keys, key_stamp)).await?,
-                in_time(postgres::mark_approved(tx, &postings.approved, now)).await?,
-                in_time(postgres::insert_approvals(tx, &postings.approvals)).await?,
-                in_time(postgres::insert_reversals(tx, &postings.reversals)).await?,
-                in_time(postgres::insert_holds(tx, &postings.holds)).await?,
-                in_time(postgres::mark_captured(tx, &postings.captured, now)).await?,
-                in_time(postgres::insert_tags(tx, &postings.tags)).await?,
-                in_time(postgres::insert_tagged_entries(tx, &postings.tagged_entries)).await?,
-                in_time(postgres::add_unapproved_totals(tx, &postings.unapproved)).await?,
-                in_time(postgres::reserve(tx, &reserving)).await?,
-                in_time(postgres::update_used(tx, limits)).await?,
+            Self::Postgres(tx, term, _) => [
+                term.in_time(postgres::insert_transactions(tx, &postings.transactions)).await?,
+                term.in_time(postgres::insert_entries(tx, &postings.entries)).await?,
+                term.in_time(postgres::update_heads(tx, heads)).await?,
+                term.in_time(postgres::insert_keys(tx, &postings.used_keys, key_stamp)).await?,
+                term.in_time(postgres::mark_approved(tx, &postings.approved, now)).await?,
+                term.in_time(postgres::insert_approvals(tx, &postings.approvals)).await?,
+                term.in_time(postgres::insert_reversals(tx, &postings.reversals)).await?,
+                term.in_time(postgres::insert_holds(tx, &postings.holds)).await?,
+                term.in_time(postgres::mark_captured(tx, &postings.captured, now)).await?,
+                term.in_time(postgres::insert_tags(tx, &postings.tags)).await?,
+                term.in_time(postgres::insert_tagged_entries(tx, &postings.tagged_entries)).await?,
+                term.in_time(postgres::add_unapproved_totals(tx, &postings.unapproved)).await?,
+                term.in_time(postgres::reserve(tx, &reserving)).await?,
+                term.in_time(postgres::update_used(tx, limits)).await?,
             ],
         };
         let expected = rows_of(postings, heads, &reserving, limits);
@@ -435,7 +452,7 @@ impl Batch<'_> {
         }
         match self {
             Self::Sqlite(batch) => batch.put_notices(notices, now),
-            Self::Postgres(tx, _) => in_time(postgres::put_notices(tx, notices, now)).await,
+            Self::Postgres(tx, term, _) => term.in_time(postgres::put_notices(tx, notices, now)).await,
         }
     }
 
@@ -445,7 +462,7 @@ impl Batch<'_> {
         }
         match self {
             Self::Sqlite(batch) => batch.append_events(events, now),
-            Self::Postgres(tx, _) => in_time(postgres::append_events(tx, events, now)).await,
+            Self::Postgres(tx, term, _) => term.in_time(postgres::append_events(tx, events, now)).await,
         }
     }
 
@@ -454,7 +471,7 @@ impl Batch<'_> {
         let before = now.minus(HEARTBEAT_RETENTION);
         match self {
             Self::Sqlite(batch) => batch.write_heartbeat(writer, now, before),
-            Self::Postgres(tx, _) => in_time(postgres::write_heartbeat(tx, writer, now, before)).await,
+            Self::Postgres(tx, term, _) => term.in_time(postgres::write_heartbeat(tx, writer, now, before)).await,
         }
     }
 
@@ -466,8 +483,8 @@ impl Batch<'_> {
             Self::Sqlite(batch) => batch.append_to_audit_log(records),
             // The savepoint only lends this transaction to the one code that writes the log. It costs two round trips, and
             // only where something was approved or reversed.
-            Self::Postgres(tx, _) => {
-                let mut savepoint = Tx::Postgres(in_time(tx.begin()).await?);
+            Self::Postgres(tx, term, _) => {
+                let mut savepoint = Tx::Postgres(term.in_time(tx.begin()).await?);
                 savepoint.append_to_audit_log(records).await?;
                 savepoint.release().await
             }
@@ -477,7 +494,7 @@ impl Batch<'_> {
     pub async fn commit(self) -> sqlx::Result<()> {
         match self {
             Self::Sqlite(batch) => batch.commit(),
-            Self::Postgres(tx, _) => in_time(tx.commit()).await,
+            Self::Postgres(tx, term, _) => term.in_time(tx.commit()).await,
         }
     }
 
@@ -487,7 +504,7 @@ impl Batch<'_> {
                 drop(batch);
                 Ok(())
             }
-            Self::Postgres(tx, _) => in_time(tx.rollback()).await,
+            Self::Postgres(tx, term, _) => term.in_time(tx.rollback()).await,
         }
     }
 }

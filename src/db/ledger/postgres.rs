@@ -4,15 +4,14 @@
 //! several, the statement goes only to those that have a row of the batch.
 
 use super::*;
-use crate::db::{ACQUIRE_TIMEOUT, PostgresSettings, prepare_session};
+use crate::db::{ACQUIRE_TIMEOUT, PostgresSettings};
 
-pub async fn connect(settings: &PostgresSettings) -> sqlx::Result<PgConnection> {
+/// A connection to the primary.
+pub async fn connect(settings: &PostgresSettings) -> sqlx::Result<(PgConnection, InTerm)> {
     let connect = async {
-        let mut connection = PgConnection::connect_with(&settings.target).await?;
-        if settings.has_own_sessions {
-            prepare_session(&mut connection).await?;
-        }
-        Ok(connection)
+        let (mut connection, term) = settings.primary.connect().await?;
+        settings.sessions.prepare_for_writing(&mut connection).await?;
+        Ok((connection, term))
     };
     tokio::time::timeout(ACQUIRE_TIMEOUT, connect).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
 }

@@ -1,0 +1,86 @@
+//! PostgreSQL servers: an address that names several.
+
+use coffer::db::Db;
+use sqlx::AssertSqlSafe;
+use tempfile::TempDir;
+
+use crate::command_line::{run, text};
+use crate::databases::{Kind, TestDatabase};
+use crate::harness::settings;
+
+/// Hosts of which no server is one.
+const NOWHERE: &str = "host=/nowhere";
+
+/// The same database, behind hosts that are written in place of its own.
+fn by_hosts(url: &str, hosts: impl Fn(&str) -> String) -> String {
+    let (before, parameters) = url.split_once('?').expect("parameters");
+    let mut parameters: Vec<String> = parameters.split('&').map(str::to_owned).collect();
+    let host = parameters.iter_mut().find(|parameter| parameter.starts_with("host=")).expect("a host");
+    *host = hosts(host.trim_start_matches("host="));
+    format!("{before}?{}", parameters.join("&"))
+}
+
+/// An exit code and what was said on standard error.
+fn migrate(directory: &TempDir, url: &str) -> (Option<i32>, String) {
+    let output = run(directory.path(), &["migrate", "--database-url", url]);
+    (output.status.code(), text(&output.stderr))
+}
+
+#[track_caller]
+fn expect_words(message: &str, words: &[&str]) {
+    for word in words {
+        assert!(message.contains(word), "{word}: {message}");
+    }
+}
+
+/// Makes a setting of the database, for sessions to come.
+async fn set(database: &TestDatabase, setting: &str) {
+    let options = settings(database, &[]).database(false).expect("settings");
+    let db = Db::connect(&options).await.expect("a database");
+    let Db::Postgres { write_pool, .. } = &db else { panic!("not PostgreSQL") };
+    let sql = format!(
+        "do $$ begin execute format('alter database %I set {}', current_database()); end $$",
+        setting.replace('\'', "''")
+    );
+    sqlx::raw_sql(AssertSqlSafe(sql)).execute(write_pool).await.expect("a setting");
+    db.close().await;
+}
+
+#[tokio::test]
+async fn of_several_servers_the_one_that_answers_is_used_by_every_command() {
+    let database = TestDatabase::create(Kind::Postgres).await;
+    for hosts in ["/nowhere,HERE", "HERE,/nowhere"] {
+        let url = by_hosts(&database.url, |here| format!("host={}", hosts.replace("HERE", here)));
+        for attributes in ["", "&target_session_attrs=read-write", "&target_session_attrs=any"] {
+            let url = format!("{url}{attributes}");
+            for command in ["migrate", "doctor"] {
+                let output = run(database.directory.path(), &[command, "--database-url", &url]);
+                assert!(output.status.success(), "{url}: {}", text(&output.stderr));
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn when_no_server_takes_writes_each_is_named_with_its_reason() {
+    let database = TestDatabase::create(Kind::Postgres).await;
+    let two = by_hosts(&database.url, |_| "host=/nowhere,/elsewhere".to_owned());
+    let (code, message) = migrate(&database.directory, &two.replace("postgres:///", "postgres://ada:hunter2@/"));
+    assert_eq!(code, Some(1), "{message}");
+    expect_words(&message, &["none of the servers", "/nowhere/", "/elsewhere/", "Start the server"]);
+    assert!(!message.contains("hunter2"), "{message}");
+
+    set(&database, "default_transaction_read_only = on").await;
+    let url = format!("{}&target_session_attrs=read-write", database.url);
+    let (code, message) = migrate(&database.directory, &url);
+    assert_eq!(code, Some(1), "{message}");
+    expect_words(&message, &["takes no writes", "default_transaction_read_only"]);
+
+    let (code, message) = migrate(&database.directory, &format!("{}&target_session_attrs=standby", database.url));
+    assert_eq!(code, Some(1), "{message}");
+    expect_words(&message, &["target_session_attrs=standby", "read-write"]);
+    let uneven = by_hosts(&database.url, |_| format!("{NOWHERE},/b&port=1,2,3"));
+    let (code, message) = migrate(&database.directory, &uneven);
+    assert_eq!(code, Some(1), "{message}");
+    expect_words(&message, &["3 servers", "host lists 2", "one for each"]);
+}
