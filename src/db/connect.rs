@@ -83,7 +83,9 @@ impl Db {
 
     async fn connect_postgres(servers: Servers, options: &DbOptions) -> Result<Self, ConnectError> {
         let set = |named: PgConnectOptions| {
-            named.application_name("coffer").statement_cache_capacity(options.statement_cache)
+            // Floats, which the driver would ask for by this, the bank has none of, and poolers refuse it.
+            let named = named.application_name("coffer").extra_float_digits(None);
+            named.statement_cache_capacity(options.statement_cache)
         };
         let servers = Servers { named: servers.named.into_iter().map(set).collect(), ..servers };
         // A pool would try again and again, and say in the end that it has timed out.
@@ -96,12 +98,16 @@ impl Db {
         let write_pool = pool(Use::Writing, POSTGRES_WRITERS).connect_with(primary.target()).await;
         let write_pool = write_pool.map_err(|error| refuse(&error))?;
         let read_pool = pool(Use::Reading, options.max_connections).connect_lazy_with(primary.target());
-        primary.lead(vec![write_pool.clone(), read_pool.clone()]);
+        let snapshot_pool = match sessions {
+            Sessions::Own => read_pool.clone(),
+            Sessions::Shared => pool(Use::Snapshots, options.max_connections).connect_lazy_with(primary.target()),
+        };
+        primary.lead(vec![write_pool.clone(), read_pool.clone(), snapshot_pool.clone()]);
         let DbOptions { ledger_writers, layout, migration_lock, .. } = *options;
-        let look_ups = gathered::AccountLookUps::start(&read_pool);
+        let look_ups = gathered::AccountLookUps::start(&read_pool, sessions);
         let settings =
             Arc::new(PostgresSettings { primary: primary.clone(), sessions, ledger_writers, layout, migration_lock });
-        let db = Self::Postgres { write_pool, read_pool, look_ups, settings };
+        let db = Self::Postgres { write_pool, read_pool, snapshot_pool, look_ups, settings };
         db.follow_server_time().await.map_err(|error| refuse(&error))?;
         Ok(db)
     }
@@ -354,13 +360,23 @@ async fn migrate_postgres(settings: &PostgresSettings) -> Result<(), MigrateErro
 /// On a connection of its own: a migration that fails leaves the advisory lock to its session, which must end with it.
 async fn migrate_once(migrator: &Migrator, settings: &PostgresSettings) -> Result<(), MigrateError> {
     let (mut conn, _) = settings.primary.connect().await?;
-    if settings.sessions == Sessions::Own {
-        // Nobody's rows wait behind a migration that waits itself.
-        sqlx::query("set lock_timeout = '2s'").execute(&mut conn).await?;
-    }
-    let ended = migrator.run(&mut conn).await;
+    let ended = match settings.sessions {
+        Sessions::Own => {
+            // Nobody's rows wait behind a migration that waits itself.
+            sqlx::query("set lock_timeout = '2s'").execute(&mut conn).await?;
+            migrator.run(&mut conn).await
+        }
+        Sessions::Shared => migrate_at_once(migrator, &mut conn).await,
+    };
     let _ = conn.close().await;
     ended
+}
+
+/// In one transaction, because a pooler gives each transaction another session.
+async fn migrate_at_once(migrator: &Migrator, conn: &mut PgConnection) -> Result<(), MigrateError> {
+    let mut tx = conn.begin_with("begin; deallocate all; set local lock_timeout = '2s'").await?;
+    migrator.run(&mut *tx).await?;
+    Ok(tx.commit().await?)
 }
 
 /// How long to try again after a failure that another process which migrates may have caused.

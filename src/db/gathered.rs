@@ -10,6 +10,7 @@ use sqlx::pool::PoolConnection;
 use sqlx::{PgPool, Postgres};
 use tokio::sync::{mpsc, oneshot};
 
+use super::server_sessions::Sessions;
 use super::{account_columns, in_time};
 use crate::account_number::AccountNumber;
 use crate::books::account::Account;
@@ -32,10 +33,10 @@ struct LookUp {
 }
 
 impl AccountLookUps {
-    pub fn start(read_pool: &PgPool) -> Self {
+    pub(super) fn start(read_pool: &PgPool, sessions: Sessions) -> Self {
         let start = |_| {
             let (sender, waiting) = mpsc::unbounded_channel();
-            tokio::spawn(answer(read_pool.clone(), waiting));
+            tokio::spawn(answer(read_pool.clone(), sessions, waiting));
             sender
         };
         Self((0..IN_FLIGHT).map(start).collect())
@@ -55,10 +56,10 @@ impl AccountLookUps {
     }
 }
 
-async fn answer(read_pool: PgPool, mut waiting: mpsc::UnboundedReceiver<LookUp>) {
+async fn answer(read_pool: PgPool, sessions: Sessions, mut waiting: mpsc::UnboundedReceiver<LookUp>) {
     let mut batch = Vec::new();
     // The connection is reused while one query follows another: taking a connection and giving it back costs as much as
-    // a look-up.
+    // a look-up. Not one that a pooler's session is kept for.
     let mut reused: Option<PoolConnection<Postgres>> = None;
     while waiting.recv_many(&mut batch, MAX_BATCH).await > 0 {
         // Look-ups that nobody waits for any more are not made.
@@ -75,7 +76,7 @@ async fn answer(read_pool: PgPool, mut waiting: mpsc::UnboundedReceiver<LookUp>)
             sqlx::query_as(SELECT).bind(numbers).fetch_all(&mut **connection).await
         })
         .await;
-        if waiting.is_empty() || found.is_err() {
+        if waiting.is_empty() || found.is_err() || sessions == Sessions::Shared {
             reused = None;
         }
         let Ok(found) = found else {

@@ -176,6 +176,8 @@ pub enum Db {
     Postgres {
         write_pool: PgPool,
         read_pool: PgPool,
+        /// The same one, unless a pooler shares sessions.
+        snapshot_pool: PgPool,
         look_ups: gathered::AccountLookUps,
         settings: Arc<PostgresSettings>,
     },
@@ -310,7 +312,9 @@ impl Db {
                 let write_lock = wait_for_write_lock(write_lock).await?;
                 Tx::Sqlite(in_time(write_pool.begin_with("begin immediate")).await?, Some(write_lock))
             }
-            Self::Postgres { write_pool, .. } => Tx::Postgres(in_time(write_pool.begin()).await?),
+            Self::Postgres { write_pool, settings, .. } => {
+                Tx::Postgres(in_time(write_pool.begin_with(settings.sessions.begin_writing())).await?)
+            }
         })
     }
 
@@ -318,8 +322,8 @@ impl Db {
     pub async fn snapshot(&self) -> sqlx::Result<Tx<'static>> {
         Ok(match self {
             Self::Sqlite { read_pool, .. } => Tx::Sqlite(read_pool.begin().await?, None),
-            Self::Postgres { read_pool, .. } => {
-                Tx::Postgres(read_pool.begin_with("begin isolation level repeatable read, read only").await?)
+            Self::Postgres { snapshot_pool, settings, .. } => {
+                Tx::Postgres(snapshot_pool.begin_with(settings.sessions.begin_snapshot()).await?)
             }
         })
     }
@@ -403,8 +407,9 @@ impl Db {
                 checkpoint_pool.close().await;
                 write_pool.close().await;
             }
-            Self::Postgres { write_pool, read_pool, .. } => {
+            Self::Postgres { write_pool, read_pool, snapshot_pool, .. } => {
                 read_pool.close().await;
+                snapshot_pool.close().await;
                 write_pool.close().await;
             }
         }

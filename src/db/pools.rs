@@ -18,7 +18,10 @@ const PING_TIMEOUT: Duration = Duration::from_secs(2);
 /// What the connections of a pool are for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Use {
+    /// A query by itself.
     Reading,
+    /// A transaction that sees one moment of the books.
+    Snapshots,
     Writing,
 }
 
@@ -33,7 +36,7 @@ pub(super) struct Care {
 impl Care {
     /// A pool of so many connections at most.
     pub fn pool(self, connections: u32) -> PoolOptions<Postgres> {
-        let (at_first, before) = (self.clone(), self);
+        let (at_first, before, after) = (self.clone(), self.clone(), self);
         PoolOptions::<Postgres>::new()
             .max_connections(connections)
             .acquire_timeout(ACQUIRE_TIMEOUT)
@@ -46,14 +49,18 @@ impl Care {
                 let care = before.clone();
                 Box::pin(async move { care.is_good(conn, meta).await })
             })
-            .after_release(|conn, _| Box::pin(Self::take_back(conn)))
+            .after_release(move |conn, _| {
+                let care = after.clone();
+                Box::pin(async move { care.take_back(conn).await })
+            })
     }
 
     /// A new connection. One to a server that is not the primary is dropped, and the pool tries again.
     async fn prepare(&self, conn: &mut PgConnection) -> sqlx::Result<()> {
         self.terms.examine(conn).await?;
         match self.purpose {
-            Use::Reading => Ok(()),
+            Use::Reading => self.sessions.begin_reading(conn).await,
+            Use::Snapshots => Ok(()),
             Use::Writing => self.sessions.prepare_for_writing(conn).await,
         }
     }
@@ -63,8 +70,10 @@ impl Care {
         if conn.is_in_transaction() || self.terms.are_older_than(meta.age) {
             return Ok(false);
         }
-        // A round trip for each use would double the time of a look-up.
-        if meta.idle_for > TRUSTED {
+        if self.begins_with_reading() {
+            self.sessions.begin_reading(conn).await?;
+        } else if meta.idle_for > TRUSTED {
+            // A round trip for each use would double the time of a look-up.
             conn.ping().await?;
         }
         Ok(true)
@@ -72,7 +81,17 @@ impl Care {
 
     /// Whether a connection that comes back can stay. The pool's own test of it has no limit, and would keep its place for
     /// as long as a silent network does not say that it is gone.
-    async fn take_back(conn: &mut PgConnection) -> sqlx::Result<bool> {
-        timeout(PING_TIMEOUT, conn.ping()).await.unwrap_or_else(|_| Err(errors::no_answer())).map(|()| true)
+    async fn take_back(&self, conn: &mut PgConnection) -> sqlx::Result<bool> {
+        let shows_that_it_lives = async {
+            match self.begins_with_reading() {
+                true => sqlx::raw_sql("rollback").execute(conn).await.map(|_| ()),
+                false => conn.ping().await,
+            }
+        };
+        timeout(PING_TIMEOUT, shows_that_it_lives).await.unwrap_or_else(|_| Err(errors::no_answer())).map(|()| true)
+    }
+
+    fn begins_with_reading(&self) -> bool {
+        self.purpose == Use::Reading && self.sessions == Sessions::Shared
     }
 }

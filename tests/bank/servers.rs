@@ -1,4 +1,4 @@
-//! PostgreSQL servers: an address that names several.
+//! PostgreSQL servers: an address that names several, and poolers that share their sessions.
 
 use coffer::db::Db;
 use sqlx::AssertSqlSafe;
@@ -6,8 +6,10 @@ use tempfile::TempDir;
 
 use crate::command_line::{run, text};
 use crate::databases::{Kind, TestDatabase};
-use crate::harness::settings;
+use crate::harness::{TestBank, eventually, settings};
 
+/// What the bank is given behind a pooler that shares sessions.
+const POOLED: [&str; 4] = ["--statement-cache", "0", "--migration-lock", "false"];
 /// Hosts of which no server is one.
 const NOWHERE: &str = "host=/nowhere";
 
@@ -83,4 +85,27 @@ async fn when_no_server_takes_writes_each_is_named_with_its_reason() {
     let (code, message) = migrate(&database.directory, &uneven);
     assert_eq!(code, Some(1), "{message}");
     expect_words(&message, &["3 servers", "host lists 2", "one for each"]);
+}
+
+/// The driver sends a statement in two steps, and a pooler takes each to another session unless they are in a transaction.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn behind_a_pooler_no_statement_is_without_a_transaction_and_none_stays_open() {
+    let bank = TestBank::open_with(Kind::Postgres, &POOLED).await;
+    let (ada, bob) = (bank.customer().await, bank.customer().await);
+    ada.deposit("10").await.expect_status(201);
+    ada.transfer(&bob.account, "4").await.expect_status(201);
+    assert_eq!((ada.balance().await, ada.history().await.len()), ("6.00".to_owned(), 2));
+    ada.get(&format!("/accounts/{}/statement", ada.account)).send().await.expect_status(200);
+    eventually("every connection that waits is outside of a transaction", async || {
+        let open =
+            "select count(*) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()
+                    and state like 'idle in transaction%'";
+        bank.number(open).await == 0
+    })
+    .await;
+    let outside = "select count(*) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()
+                   and state = 'idle' and query not in ('COMMIT', 'ROLLBACK', 'rollback', '/* SQLx ping */')
+                   and query not like 'select case when%'";
+    assert_eq!(bank.number(outside).await, 0, "something was asked without a transaction");
+    bank.close_with_books_right().await;
 }

@@ -296,7 +296,7 @@ impl Db {
             }
             Self::Postgres { settings, .. } => {
                 let (connection, _) = settings.primary.connect().await?;
-                let writer = postgres::Writer::new(connection, tables, copied);
+                let writer = postgres::Writer::new(connection, settings.sessions, tables, copied);
                 tokio::spawn(writer.run(pieces, written))
             }
         })

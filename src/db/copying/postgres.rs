@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 
 use super::schema::{Kind, Schema, Table};
 use super::{CopyingError, NOTE_PROGRESS, Piece, Row, Value, Written, as_json, behind, quoted};
+use crate::db::server_sessions::Sessions;
 
 /// Signature, no flags, no extension.
 const HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
@@ -114,14 +115,15 @@ fn append(buffer: &mut Vec<u8>, kind: Kind, value: &Value) -> Option<()> {
 
 pub struct Writer {
     connection: PgConnection,
+    sessions: Sessions,
     tables: Vec<Table>,
     /// Rows of each table that are there.
     copied: Vec<i64>,
 }
 
 impl Writer {
-    pub fn new(connection: PgConnection, tables: Vec<Table>, copied: Vec<i64>) -> Self {
-        Self { connection, tables, copied }
+    pub fn new(connection: PgConnection, sessions: Sessions, tables: Vec<Table>, copied: Vec<i64>) -> Self {
+        Self { connection, sessions, tables, copied }
     }
 
     pub async fn run(mut self, mut pieces: mpsc::Receiver<Piece>, written: Written) -> Result<(), CopyingError> {
@@ -134,7 +136,7 @@ impl Writer {
     }
 
     async fn write(&mut self, piece: Piece) -> Result<(), CopyingError> {
-        let mut tx = self.connection.begin().await?;
+        let mut tx = self.connection.begin_with(self.sessions.begin()).await?;
         let (table, last_key, is_done) = match piece {
             Piece::Rows { table, rows, last_key } => {
                 let of = &self.tables[table];

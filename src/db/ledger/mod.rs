@@ -174,8 +174,8 @@ pub struct WriterConnection {
 
 enum OpenConnection {
     Sqlite(rusqlite::Connection, KeyIndex, Arc<Mutex<()>>),
-    /// With the term that it was made in.
-    Postgres(PgConnection, InTerm),
+    /// With the term that it was made in, and what begins a transaction.
+    Postgres(PgConnection, InTerm, &'static str),
 }
 
 impl OpenConnection {
@@ -183,7 +183,7 @@ impl OpenConnection {
     fn is_to_be_used(&self) -> bool {
         match self {
             Self::Sqlite(..) => true,
-            Self::Postgres(_, term) => !term.is_over(),
+            Self::Postgres(_, term, _) => !term.is_over(),
         }
     }
 }
@@ -210,7 +210,7 @@ impl WriterConnection {
                 }
                 Db::Postgres { settings, .. } => {
                     let (connection, term) = postgres::connect(settings).await?;
-                    OpenConnection::Postgres(connection, term)
+                    OpenConnection::Postgres(connection, term, settings.sessions.begin_writing())
                 }
             },
         };
@@ -219,8 +219,8 @@ impl WriterConnection {
                 let write_lock = wait_for_write_lock(write_lock).await?;
                 Ok(Batch::Sqlite(SqliteBatch::begin(connection, key_index, write_lock)?))
             }
-            OpenConnection::Postgres(connection, term) => {
-                Ok(Batch::Postgres(term.in_time(connection.begin()).await?, term.clone(), self.db.layout()))
+            OpenConnection::Postgres(connection, term, begin) => {
+                Ok(Batch::Postgres(term.in_time(connection.begin_with(*begin)).await?, term.clone(), self.db.layout()))
             }
         }
     }
