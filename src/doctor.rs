@@ -99,6 +99,9 @@ pub async fn examine(db: &Db, mut report: impl FnMut(&Finding)) -> sqlx::Result<
     if let Some(finding) = file(&mut tx).await? {
         note(finding);
     }
+    if let Some(finding) = durability(db).await? {
+        note(finding);
+    }
     let layout = db.layout();
     let histories = entries(&mut tx, layout).await?;
     note(journal(&mut tx, layout, histories.in_journal).await?);
@@ -216,6 +219,18 @@ async fn file(tx: &mut Tx<'_>) -> sqlx::Result<Option<Finding>> {
     for line in damage {
         finding.blame(line);
     }
+    Ok(Some(finding))
+}
+
+/// Nothing about the books of today, but about those of tomorrow.
+async fn durability(db: &Db) -> sqlx::Result<Option<Finding>> {
+    let (settings, lacking) = db.lacks_in_durability().await?;
+    if settings == 0 {
+        return Ok(None);
+    }
+    let invariant = "the server keeps what it has acknowledged when its machine crashes";
+    let mut finding = Finding { counted: settings as u64, ..Finding::remark(invariant, "settings") };
+    lacking.into_iter().for_each(|sentence| finding.blame(sentence));
     Ok(Some(finding))
 }
 

@@ -153,6 +153,7 @@ impl Bank {
         warn_of_unapproved_deposits(settings);
         let database = settings.database(true)?;
         let db = Db::connect(&database).await?;
+        require_durability(&db, settings.production).await?;
         db.migrate().await?;
         db.define_units(&settings.units).await?;
         let default_currency = settings.default_currency()?;
@@ -391,6 +392,18 @@ fn require_what_is_needed(settings: &Settings) -> Result<(), ServerError> {
         for shortcoming in shortcomings {
             tracing::warn!("other machines are served, but {shortcoming}");
         }
+    }
+    Ok(())
+}
+
+/// A server that may lose its books when its machine crashes is refused for production, and warned of otherwise.
+async fn require_durability(db: &Db, is_production: bool) -> Result<(), ServerError> {
+    let (_, lacking) = db.lacks_in_durability().await?;
+    if is_production && !lacking.is_empty() {
+        return Err(ServerError::NotForProduction(lacking));
+    }
+    for shortcoming in lacking {
+        tracing::warn!("PostgreSQL: {shortcoming}");
     }
     Ok(())
 }

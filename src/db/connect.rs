@@ -20,8 +20,8 @@ use super::servers::{GREETING_TIMEOUT, Servers};
 use super::wait::{PAUSE, Wait};
 use super::{
     Checkpoints, Db, DbOptions, DbTarget, POSTGRES_WRITERS, PostgresSettings, READER_CACHE_KIB, SQLITE_BUSY_TIMEOUT,
-    SQLITE_PRAGMAS, SQLITE_READERS, SQLITE_ROW_BUFFER, SQLITE_WRITERS, gathered, on_reader, serving, sqlite,
-    sqlite_pool,
+    SQLITE_PRAGMAS, SQLITE_READERS, SQLITE_ROW_BUFFER, SQLITE_WRITERS, durability, gathered, on_reader, serving,
+    sqlite, sqlite_pool,
 };
 
 /// How long another process may be opening or migrating the same database.
@@ -92,6 +92,7 @@ impl Db {
         let (primary, mut first) = Primary::find(servers).await?;
         let refuse = |error: &sqlx::Error| refuse_postgres(&primary, error);
         examine_server(&mut first, &primary).await?;
+        durability::tell_of_early_answers(&mut first).await.map_err(|error| refuse(&error))?;
         let _ = first.close().await;
         let sessions = Sessions::with_statement_cache(options.statement_cache);
         let pool = |purpose, connections| Care { terms: primary.terms().clone(), sessions, purpose }.pool(connections);

@@ -22,6 +22,7 @@ pub mod claim;
 mod clock;
 mod connect;
 pub mod copying;
+mod durability;
 pub mod erasure;
 pub mod errors;
 mod gathered;

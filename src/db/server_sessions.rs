@@ -11,7 +11,7 @@ use super::in_time;
 
 /// The settings of a transaction that writes: it waits for nothing for ever, nor does the server wait for us.
 macro_rules! of_writing {
-    ($set:literal) => {
+    ($set:literal, $is_local:literal) => {
         concat!(
             // Somebody's forgotten `select ... for update` must cost one account's requests, not the writer's.
             $set,
@@ -27,6 +27,12 @@ macro_rules! of_writing {
             " enable_seqscan = off;",
             $set,
             " jit = off;",
+            // Whoever is answered can rely on it, whatever a database, a role or a postgresql.conf says. Stronger words
+            // (remote_apply) stay, and so do those about standbys alone (local, remote_write).
+            "select set_config('synchronous_commit', 'on', ",
+            $is_local,
+            ")
+             where current_setting('synchronous_commit') in ('on', 'off');"
         )
     };
 }
@@ -59,7 +65,7 @@ impl Sessions {
         if self == Self::Shared {
             return Ok(());
         }
-        in_time(sqlx::raw_sql(concat!(of_writing!("set"))).execute(&mut *conn)).await?;
+        in_time(sqlx::raw_sql(concat!(of_writing!("set", "false"))).execute(&mut *conn)).await?;
         in_time(sqlx::raw_sql(KEEPALIVES).execute(conn)).await.map(|_| ())
     }
 
@@ -75,7 +81,7 @@ impl Sessions {
     pub fn begin_writing(self) -> &'static str {
         match self {
             Self::Own => "begin",
-            Self::Shared => concat!("begin; deallocate all; ", of_writing!("set local")),
+            Self::Shared => concat!("begin; deallocate all; ", of_writing!("set local", "true")),
         }
     }
 

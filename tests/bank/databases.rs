@@ -42,6 +42,13 @@ impl TestDatabase {
         let directory = TempDir::new().expect("a temporary directory");
         Self { url: create_postgres_database(options).await, directory }
     }
+
+    /// In a PostgreSQL of its own that waits for its disk, as the one of the other tests does not.
+    pub fn create_on_durable_postgres() -> Self {
+        let server = cluster("listen_addresses= -c fsync=on", |_| {});
+        let directory = TempDir::new().expect("a temporary directory");
+        Self { url: format!("postgres:///postgres?host={}&user=postgres", server.display()), directory }
+    }
 }
 
 async fn create_postgres_database(options: &str) -> String {

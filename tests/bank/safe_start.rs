@@ -17,7 +17,7 @@ use crate::harness::{PASSWORD, bank_tests, eventually};
 
 const OPERATING: &str = include_str!("../../docs/OPERATING.md");
 /// What a bank for production is given, as flags. A proxy before it does TLS.
-const ALL_THAT_IS_NEEDED: [&str; 6] = [
+pub const ALL_THAT_IS_NEEDED: [&str; 6] = [
     "--production",
     "--trusted-proxies=127.0.0.1",
     "--self-service-deposits=false",
@@ -62,7 +62,10 @@ fn production_names_all_that_is_missing_at_once_and_makes_nothing() {
 #[tokio::test]
 async fn production_starts_with_all_that_is_needed() {
     for kind in [Kind::Sqlite, Kind::Postgres] {
-        let database = TestDatabase::create(kind).await;
+        let database = match kind {
+            Kind::Sqlite => TestDatabase::create(kind).await,
+            Kind::Postgres => TestDatabase::create_on_durable_postgres(),
+        };
         let mut command = coffer(database.directory.path(), &ALL_THAT_IS_NEEDED);
         command.args(["--database-url", &database.url]).env("COFFER_LISTEN", "127.0.0.1:0");
         // Not `Server`, which takes away the limits on requests.
@@ -72,7 +75,9 @@ async fn production_starts_with_all_that_is_needed() {
         eventually("it serves", async || fs::read_to_string(&log).is_ok_and(|log| log.contains("Press Ctrl-C"))).await;
         process.kill().and_then(|()| process.wait()).expect("its end");
         let log = fs::read_to_string(&log).expect("a log");
-        assert!(!log.contains("WARN"), "{log}");
+        // On a disk that others keep busy.
+        let mut lines = log.lines().filter(|line| !line.contains("slow statement"));
+        assert!(!lines.any(|line| line.contains("WARN")), "{log}");
     }
 }
 

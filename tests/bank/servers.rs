@@ -1,4 +1,4 @@
-//! PostgreSQL servers: an address that names several, and poolers that share their sessions.
+//! PostgreSQL servers: an address that names several, what they promise, and poolers that share their sessions.
 
 use coffer::db::Db;
 use sqlx::AssertSqlSafe;
@@ -7,6 +7,7 @@ use tempfile::TempDir;
 use crate::command_line::{run, text};
 use crate::databases::{Kind, TestDatabase};
 use crate::harness::{TestBank, eventually, settings};
+use crate::safe_start::ALL_THAT_IS_NEEDED;
 
 /// What the bank is given behind a pooler that shares sessions.
 const POOLED: [&str; 4] = ["--statement-cache", "0", "--migration-lock", "false"];
@@ -85,6 +86,57 @@ async fn when_no_server_takes_writes_each_is_named_with_its_reason() {
     let (code, message) = migrate(&database.directory, &uneven);
     assert_eq!(code, Some(1), "{message}");
     expect_words(&message, &["3 servers", "host lists 2", "one for each"]);
+}
+
+#[tokio::test]
+async fn a_hasty_server_is_told_to_wait_for_its_disk() {
+    let database = TestDatabase::create(Kind::Postgres).await;
+    set(&database, "synchronous_commit = off").await;
+    for flags in [&[][..], &POOLED] {
+        let options = settings(&database, flags).database(false).expect("settings");
+        let db = Db::connect(&options).await.expect("a database");
+        let (asked, lacking) = db.lacks_in_durability().await.expect("an answer");
+        assert_eq!(asked, 3);
+        assert!(!lacking.iter().any(|sentence| sentence.contains("synchronous_commit")), "{lacking:?}");
+        db.close().await;
+    }
+    let (code, message) = migrate(&database.directory, &database.url);
+    assert_eq!(code, Some(0), "{message}");
+    expect_words(&message, &["synchronous_commit = off"]);
+}
+
+#[tokio::test]
+async fn a_setting_that_is_stronger_than_needed_stays() {
+    let database = TestDatabase::create(Kind::Postgres).await;
+    set(&database, "synchronous_commit = remote_apply").await;
+    for flags in [&[][..], &POOLED] {
+        let options = settings(&database, flags).database(false).expect("settings");
+        let db = Db::connect(&options).await.expect("a database");
+        let mut tx = db.begin().await.expect("a transaction");
+        assert_eq!(tx.server_setting("synchronous_commit").await.expect("an answer").as_deref(), Some("remote_apply"));
+        drop(tx);
+        db.close().await;
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_may_lose_its_books_is_no_server_for_production() {
+    let bank = TestBank::open(Kind::Postgres).await;
+    let (_, lacking) = bank.db.lacks_in_durability().await.expect("an answer");
+    let is_off = bank.number("select count(*) from pg_settings where name = 'fsync' and setting = 'off'").await == 1;
+    assert_eq!(lacking.iter().any(|sentence| sentence.contains("fsync is off")), is_off, "{lacking:?}");
+    let report = run(bank.database.directory.path(), &["doctor", "--database-url", &bank.database.url]);
+    assert!(report.status.success(), "{}", text(&report.stderr));
+    let mark = if is_off { "NOTE the server keeps" } else { "ok   the server keeps" };
+    assert!(text(&report.stdout).contains(mark), "{}", text(&report.stdout));
+    let database = bank.close().await;
+    if is_off {
+        let place = ["--listen", "127.0.0.1:0", "--database-url", &database.url];
+        let output = run(database.directory.path(), &[&ALL_THAT_IS_NEEDED[..], &place].concat());
+        let message = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{message}");
+        expect_words(&message, &["COFFER_PRODUCTION", "fsync is off", "postgresql.conf"]);
+    }
 }
 
 /// The driver sends a statement in two steps, and a pooler takes each to another session unless they are in a transaction.
