@@ -21,7 +21,7 @@ import traceback
 
 from context import Run, Shared
 
-FAULTS = ["kill", "power_loss", "postgres_kill", "failover", "pgbouncer", "sigterm", "vanishing", "full_disk", "jepsen_bank",
+FAULTS = ["kill", "power_loss", "postgres_kill", "failover", "pgbouncer", "instances", "sigterm", "vanishing", "full_disk", "jepsen_bank",
           "clocks", "upgrade", "soak"]
 
 
