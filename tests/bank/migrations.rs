@@ -48,3 +48,51 @@ fn both_databases_have_the_same_migrations() {
     };
     assert_eq!(names("sqlite"), names("postgres"));
 }
+
+/// Instances of the release before go on serving while a migration is applied, and after it. This looks for the words that
+/// take something away from them; what else they must be able to live with, docs/HACKING.md says.
+#[test]
+fn a_migration_takes_nothing_away_from_those_who_serve_meanwhile() {
+    for file in std::fs::read_dir(Path::new(FOLDER).join("postgres")).expect("a folder") {
+        let path = file.expect("a file").path();
+        let text = std::fs::read_to_string(&path).expect("a file").to_lowercase();
+        let lines = text.lines().map(|line| line.split("--").next().unwrap_or_default());
+        let script = lines.collect::<Vec<_>>().join(" ");
+        for statement in script.split(';').map(|statement| format!("{} ", statement.trim())) {
+            assert!(
+                !takes_away(&statement),
+                "{}: `{statement}` breaks the instances of the release before, which serve while this is applied. Add beside \
+                 what there is, with a default, and take away a release after the last program that uses it",
+                path.display()
+            );
+        }
+    }
+}
+
+fn takes_away(statement: &str) -> bool {
+    let begins = |words: &[&str]| words.iter().any(|word| statement.starts_with(word));
+    let has = |words: &str| statement.contains(words);
+    let is_needed_at_once = has(" add column ") && has(" not null ") && !has(" default ");
+    let alters =
+        has(" rename ") || has(" drop column ") || has(" set not null ") || has(" type ") && has(" alter column ");
+    begins(&["drop table ", "drop schema ", "truncate ", "delete from "])
+        || begins(&["alter table "]) && (alters || is_needed_at_once)
+}
+
+#[test]
+fn words_that_take_away_are_found() {
+    for (statement, expected) in [
+        ("alter table users add column nickname text ", false),
+        ("alter table users add column is_new boolean not null default false ", false),
+        ("alter table users add column nickname text not null ", true),
+        ("alter table users rename column name to full_name ", true),
+        ("alter table users alter column name type varchar(40) ", true),
+        ("alter table users alter column name set not null ", true),
+        ("alter table users drop column name ", true),
+        ("drop table users ", true),
+        ("drop trigger tags_refuse_change on tags ", false),
+        ("create trigger t before delete or truncate on tags for each statement execute function f() ", false),
+    ] {
+        assert_eq!(takes_away(statement), expected, "{statement}");
+    }
+}

@@ -19,8 +19,8 @@ HERE = pathlib.Path(__file__).resolve().parent
 class Shared:
     """What all faults of a run use: the binary, and a PostgreSQL cluster for those that do it no harm."""
 
-    def __init__(self, binary: pathlib.Path, directory: pathlib.Path) -> None:
-        self.binary, self.directory = binary, directory
+    def __init__(self, binary: pathlib.Path, directory: pathlib.Path, older: pathlib.Path | None = None) -> None:
+        self.binary, self.directory, self.older = binary, directory, older
         # PostgreSQL's user goes through it.
         directory.chmod(0o755)
         self.cluster: Cluster | None = None

@@ -23,6 +23,8 @@ from context import Run, Shared
 
 FAULTS = ["kill", "power_loss", "postgres_kill", "failover", "pgbouncer", "instances", "sigterm", "vanishing", "full_disk", "jepsen_bank",
           "clocks", "upgrade", "soak"]
+# This one takes a second binary.
+WITH_OLDER = "rolling_upgrade"
 
 
 def main() -> int:
@@ -30,18 +32,21 @@ def main() -> int:
     parser.add_argument("binary", type=pathlib.Path)
     parser.add_argument("--long", action="store_true", help="as often as the name of a proof deserves: hours")
     parser.add_argument("--seed", type=int, default=secrets.randbelow(10**9), help="of a run that is to be repeated")
+    parser.add_argument("--older", type=pathlib.Path, help=f"the binary of the release before, for {WITH_OLDER}")
     parser.add_argument("faults", nargs="*", metavar="NAME", help=f"of these alone: {', '.join(FAULTS)}")
     arguments = parser.parse_intermixed_args()
-    if unknown := set(arguments.faults) - set(FAULTS):
-        parser.error(f"no such fault: {', '.join(sorted(unknown))}; there are {', '.join(FAULTS)}")
+    faults = [*FAULTS, WITH_OLDER] if arguments.older else FAULTS
+    if unknown := set(arguments.faults) - set(faults):
+        parser.error(f"no such fault: {', '.join(sorted(unknown))}; there are {', '.join(FAULTS)}, and with --older "
+                     f"{WITH_OLDER}")
     # Whoever is told to end ends what it has started, too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
     directory = pathlib.Path(tempfile.mkdtemp(prefix="coffer-torture-"))
-    shared = Shared(arguments.binary.resolve(), directory)
+    shared = Shared(arguments.binary.resolve(), directory, arguments.older and arguments.older.resolve())
     began = time.monotonic()
     try:
-        failed = [name for name in arguments.faults or FAULTS if not survives(shared, name, arguments)]
+        failed = [name for name in arguments.faults or faults if not survives(shared, name, arguments)]
     finally:
         shared.stop()
     print(f"seed {arguments.seed}, {time.monotonic() - began:.0f} s in all", flush=True)
