@@ -79,6 +79,7 @@ pub mod telemetry;
 pub mod text;
 pub mod timestamp;
 pub mod tls;
+pub mod traces;
 pub mod watches;
 pub mod web_origin;
 pub mod webhooks;

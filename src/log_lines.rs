@@ -1,6 +1,7 @@
 //! The lines of the log, as text for people and as JSON for programs. Each carries the ids of the request that it is
 //! about.
 
+use std::borrow::Cow;
 use std::fmt::{self, Debug, Write as _};
 
 use serde::Serialize;
@@ -101,8 +102,9 @@ pub fn error_line(style: Style, target: &str, message: &str) -> String {
 }
 
 /// The ids under the names that they have in every line.
-fn named(ids: &RequestIds) -> impl Iterator<Item = (&'static str, &str)> {
-    [("request_id", Some(ids.own())), ("client_request_id", ids.client())]
+fn named(ids: &RequestIds) -> impl Iterator<Item = (&'static str, Cow<'_, str>)> {
+    let trace_id = ids.trace().trace_id().map(Cow::from);
+    [("request_id", Some(ids.own().into())), ("client_request_id", ids.client().map(Cow::from)), ("trace_id", trace_id)]
         .into_iter()
         .filter_map(|(name, id)| Some((name, id?)))
 }
@@ -120,7 +122,7 @@ struct JsonLine {
 impl JsonLine {
     fn finish(mut self, level: Level, target: &str) -> String {
         for (name, id) in RequestIds::current().iter().flat_map(named) {
-            self.add(name, id);
+            self.add(name, &id);
         }
         let mut timestamp = String::new();
         let _ = SystemTime.format_time(&mut Writer::new(&mut timestamp));
@@ -215,7 +217,7 @@ mod tests {
     }
 
     fn ids(client: &'static str) -> RequestIds {
-        RequestIds::new(&HeaderMap::from_iter([(REQUEST_ID, HeaderValue::from_static(client))]))
+        RequestIds::of(&Request::builder().header(REQUEST_ID, client).body(()).expect("a request"))
     }
 
     #[test]

@@ -2,15 +2,19 @@
 
 use std::future::Future;
 
-use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Request};
 use tokio::task::JoinHandle;
 use uuid::Uuid;
+
+use crate::traces::RequestTrace;
 
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// The header of an answer that repeats the client's own [`REQUEST_ID`].
 pub const CLIENT_REQUEST_ID: HeaderName = HeaderName::from_static("x-client-request-id");
 /// A client's own request id is repeated if it is no longer than this and plain.
 const MAX_REQUEST_ID_LENGTH: usize = 128;
+/// What machines ask for all day long, and nobody looks for among traces.
+const UNTRACED: [&str; 3] = ["/livez", "/readyz", "/metrics"];
 
 tokio::task_local! {
     /// Not a tracing span: that is made, and its fields are formatted, whether or not any line is written. It takes a
@@ -24,17 +28,22 @@ tokio::task_local! {
 pub struct RequestIds {
     own: HeaderValue,
     client: Option<HeaderValue>,
+    trace: RequestTrace,
 }
 
 impl RequestIds {
-    pub fn new(headers: &HeaderMap) -> Self {
+    pub fn of<B>(request: &Request<B>) -> Self {
+        let headers = request.headers();
         let mut buffer = Uuid::encode_buffer();
         let id: &str = Uuid::now_v7().hyphenated().encode_lower(&mut buffer);
         let own = HeaderValue::from_str(id).unwrap_or(HeaderValue::from_static("unknown"));
         let is_plain = |id: &&HeaderValue| {
             (1..=MAX_REQUEST_ID_LENGTH).contains(&id.len()) && id.as_bytes().iter().all(u8::is_ascii_graphic)
         };
-        Self { own, client: headers.get(REQUEST_ID).filter(is_plain).cloned() }
+        let client = headers.get(REQUEST_ID).filter(is_plain).cloned();
+        let is_traced = !UNTRACED.contains(&request.uri().path());
+        let trace = if is_traced { RequestTrace::begin(headers) } else { RequestTrace::default() };
+        Self { own, client, trace }
     }
 
     pub fn own(&self) -> &str {
@@ -43,6 +52,10 @@ impl RequestIds {
 
     pub fn client(&self) -> Option<&str> {
         self.client.as_ref().and_then(|id| id.to_str().ok())
+    }
+
+    pub fn trace(&self) -> &RequestTrace {
+        &self.trace
     }
 
     /// In the headers of the answer.
@@ -67,6 +80,11 @@ impl RequestIds {
     pub fn current() -> Option<Self> {
         CURRENT.try_with(Clone::clone).ok()
     }
+}
+
+/// The trace of the request that the current task answers, if it answers one.
+pub fn current_trace() -> RequestTrace {
+    CURRENT.try_with(|ids| ids.trace.clone()).unwrap_or_default()
 }
 
 /// Spawns a task that goes on with what the current one does, under the ids of the same request.

@@ -154,10 +154,14 @@ pub fn record() -> Result<PrometheusHandle, BuildError> {
         }
     }
     let recorder = builder.build_recorder();
-    describe(&recorder);
-    let handle = RECORDER.get_or_init(|| recorder.handle()).clone();
     // Another bank in this process (a test) may have been first; then its recorder is used.
-    let _ = metrics::set_global_recorder(recorder);
+    let handle = RECORDER.get_or_init(|| {
+        let handle = recorder.handle();
+        describe(&recorder);
+        let _ = metrics::set_global_recorder(recorder);
+        handle
+    });
+    let handle = handle.clone();
     process::note_start();
     begin_with_nothing();
     let sqlite_version = rusqlite::version();

@@ -10,6 +10,7 @@ use crate::mailing::MailSettings;
 use crate::server::{Bank, Listeners};
 use crate::service_manager::while_opening;
 use crate::signals::Signals;
+use crate::traces::Exporter;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
@@ -27,6 +28,7 @@ pub async fn run(settings: &Settings) -> Result<ExitCode, AnyError> {
     let listeners = Listeners { public, admin };
     let (bank, _claim) = while_opening(Bank::open_alone(settings)).await?;
     let mut signals = Signals::catch()?;
+    let traces = Exporter::start()?;
     let database = bank.db().version().await?;
     print_banner(settings, &listeners, &database, &bank.db().heads().await?)?;
     log_opening(&listeners, &database)?;
@@ -40,8 +42,13 @@ pub async fn run(settings: &Settings) -> Result<ExitCode, AnyError> {
         let _ = close.send(());
         signals.insistent().await;
     };
+    let serve = async {
+        let ended = bank.serve(listeners, async { drop(closed.await) }).await;
+        traces.end().await;
+        ended
+    };
     tokio::select! {
-        ended = bank.serve(listeners, async { drop(closed.await) }) => ended.map(|()| ExitCode::SUCCESS).map_err(Into::into),
+        ended = serve => ended.map(|()| ExitCode::SUCCESS).map_err(Into::into),
         () = impatience => {
             tell("Ended at once. What was not answered may or may not be booked; what was answered is.");
             Ok(ExitCode::FAILURE)

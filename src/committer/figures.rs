@@ -3,10 +3,12 @@
 use std::time::Instant;
 
 use metrics::{Counter, Histogram};
+use tokio::time::Instant as AskedAt;
 
 use crate::books::command::Command;
 use crate::books::decisions::{Receipt, Verdict};
 use crate::books::movement::MovementType;
+use crate::traces::{BatchTrace, RequestTrace};
 
 const TYPES: [MovementType; 3] = [MovementType::Deposit, MovementType::Withdrawal, MovementType::Transfer];
 const OUTCOMES: [&str; 5] = ["posted", "held", "pending_approval", "replayed", "refused"];
@@ -17,17 +19,25 @@ pub(super) struct Figures {
     pub batch_retries: Counter,
     pub commits_without_answer: Counter,
     pub wait: Histogram,
-    pub load: Histogram,
-    pub decide: Histogram,
-    pub write: Histogram,
-    pub commit: Histogram,
+    pub load: Stage,
+    pub decide: Stage,
+    pub write: Stage,
+    pub commit: Stage,
     /// In the order of [`TYPES`] and [`OUTCOMES`].
     movements: [[Counter; OUTCOMES.len()]; TYPES.len()],
 }
 
+/// A part of what is done for a batch.
+pub(super) struct Stage {
+    name: &'static str,
+    seconds: Histogram,
+}
+
 impl Figures {
     pub fn new() -> Self {
-        let stage = |stage: &'static str| metrics::histogram!("coffer_ledger_stage_duration_seconds", "stage" => stage);
+        let seconds =
+            |stage: &'static str| metrics::histogram!("coffer_ledger_stage_duration_seconds", "stage" => stage);
+        let stage = |name| Stage { name, seconds: seconds(name) };
         let of_type = |movement: MovementType| {
             OUTCOMES.map(|outcome| {
                 let counter =
@@ -40,7 +50,7 @@ impl Figures {
             batch_commands: metrics::histogram!("coffer_ledger_batch_commands"),
             batch_retries: metrics::counter!("coffer_ledger_batch_retries_total"),
             commits_without_answer: metrics::counter!("coffer_ledger_commits_without_answer_total"),
-            wait: stage("wait"),
+            wait: seconds("wait"),
             load: stage("load"),
             decide: stage("decide"),
             write: stage("write"),
@@ -70,17 +80,27 @@ impl Figures {
 }
 
 /// Measures stages that follow each other.
-pub(super) struct Stopwatch(Instant);
+pub(super) struct Stopwatch {
+    since: Instant,
+    trace: BatchTrace,
+}
 
 impl Stopwatch {
-    pub fn start() -> Self {
-        Self(Instant::now())
+    pub fn start(trace: BatchTrace) -> Self {
+        Self { since: Instant::now(), trace }
     }
 
     /// Records the time since the last call, or since the start.
-    pub fn lap(&mut self, stage: &Histogram) {
+    pub fn lap(&mut self, stage: &Stage) {
         let now = Instant::now();
-        stage.record(now - self.0);
-        self.0 = now;
+        let took = now - self.since;
+        stage.seconds.record(took);
+        self.trace.stage(stage.name, took);
+        self.since = now;
+    }
+
+    /// The batch is booked, with these requests and since when they waited for it.
+    pub fn end<'a>(self, requests: impl Iterator<Item = (&'a RequestTrace, AskedAt)>) {
+        self.trace.end(requests);
     }
 }

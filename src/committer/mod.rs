@@ -72,6 +72,8 @@ use crate::disk::{DiskFull, DiskReserve};
 use crate::limits::Exceeded;
 use crate::limits::movements::MovementLimits;
 use crate::listening::Listening;
+use crate::request_ids;
+use crate::traces::RequestTrace;
 use crate::watches::Watches;
 
 /// Commands that may wait, over all writers. When there is no room, the answer is 503 at once instead of ever more
@@ -191,6 +193,7 @@ struct QueuedRequest {
     /// None of the commands: only the verdicts are wanted.
     preview: bool,
     asked_at: Instant,
+    trace: RequestTrace,
     progress: Arc<Progress>,
     answer: oneshot::Sender<Result<Verdicts, SubmitError>>,
     _room: OwnedSemaphorePermit,
@@ -405,6 +408,7 @@ impl WriterHandle {
             atomic,
             preview,
             asked_at,
+            trace: request_ids::current_trace(),
             progress: progress.clone(),
             answer,
             _room: room,

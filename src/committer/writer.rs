@@ -21,6 +21,7 @@ use crate::clock::Clock;
 use crate::db::errors::{self, Failure};
 use crate::db::ledger::{EntryKey, WriterConnection};
 use crate::listening::Listening;
+use crate::traces::BatchTrace;
 use crate::watches::Watches;
 
 /// Commands in one database transaction, give or take one request. More would only lengthen the wait of the first.
@@ -287,7 +288,7 @@ impl Writer {
     async fn try_once(&mut self, batch: &[QueuedRequest]) -> Result<Vec<Verdicts>, Failed> {
         let commands: Vec<&Command> = batch.iter().flat_map(|request| &request.commands).collect();
         let writer = self.connection.id();
-        let mut stopwatch = Stopwatch::start();
+        let mut stopwatch = Stopwatch::start(BatchTrace::begin(batch.iter().map(|request| &request.trace)));
         let mut tx = self.connection.begin().await?;
         let loaded = load(&mut tx, &commands, &self.clock).await?;
         stopwatch.lap(&self.figures.load);
@@ -327,6 +328,7 @@ impl Writer {
         match committed {
             Ok(()) => {
                 self.state.note(Ok(()));
+                stopwatch.end(batch.iter().map(|request| (&request.trace, request.asked_at)));
                 if let Some(latest) = transactions.iter().map(|booked| booked.created_at).max() {
                     self.clock.note_booked(latest);
                 }

@@ -23,6 +23,7 @@ use crate::limits::network_of;
 use crate::presence::Presence;
 use crate::problem_code::ProblemCode;
 use crate::request_ids::{self, RequestIds};
+use crate::traces::Outcome;
 
 /// How long a refusal of a client that asks too often is held back: to refuse at once would cost as much as to answer.
 /// A connection takes no other request meanwhile, and connections are few.
@@ -37,7 +38,7 @@ pub struct OnAdminListener;
 /// preflight has the form of a request before the layer of cross-origin calls answers it, as it does with every
 /// OPTIONS.
 pub async fn seal(State(app): State<App>, mut request: Request, next: Next) -> Response {
-    let ids = RequestIds::new(request.headers());
+    let ids = RequestIds::of(&request);
     request.extensions_mut().insert(ids.clone());
     let policy = edge::content_policy(request.uri().path());
     let mut response = ids.clone().scope(answer_or_refuse_preflight(request, next, &ids)).await;
@@ -58,7 +59,7 @@ async fn answer_or_refuse_preflight(request: Request, next: Next, ids: &RequestI
 
 /// Outermost on the listener of those who run the bank: gives a request its ids.
 pub async fn identify(mut request: Request, next: Next) -> Response {
-    let ids = RequestIds::new(request.headers());
+    let ids = RequestIds::of(&request);
     request.extensions_mut().insert(ids.clone());
     let mut response = ids.clone().scope(next.run(request)).await;
     ids.tell(response.headers_mut());
@@ -75,7 +76,7 @@ fn preflight_error(request: &Request) -> Option<Error> {
 pub async fn finish(State(app): State<App>, mut request: Request, next: Next) -> Response {
     let started = Instant::now();
     let ids = request.extensions().get::<RequestIds>().cloned();
-    let ids = ids.unwrap_or_else(|| RequestIds::new(request.headers()));
+    let ids = ids.unwrap_or_else(|| RequestIds::of(&request));
     let nobody = || Peer { address: Ipv4Addr::UNSPECIFIED.into(), presence: Presence::default() };
     let Peer { address: peer, presence } = request.extensions().get::<Peer>().cloned().unwrap_or_else(nobody);
     let address = app.edge.client_address(peer, request.headers());
@@ -120,6 +121,8 @@ pub async fn finish(State(app): State<App>, mut request: Request, next: Next) ->
         note_access(&context, method, route, &response, elapsed);
     }
     request_figures::count(method, route_label(route), status, elapsed.as_secs_f64());
+    let user_id = context.caller().map(|caller| caller.user_id);
+    context.ids().trace().end(Outcome { method, route, status, request_id: context.request_id(), user_id });
     if is_limited && status == StatusCode::TOO_MANY_REQUESTS {
         tokio::time::sleep(REFUSAL_PAUSE).await;
     }
