@@ -342,6 +342,7 @@ mail_tests! {
         bank.tamper("update mails set created_at = 1").await;
         let mut noted = Vec::new();
         let is_good = doctor::examine(&bank.db, |finding| noted.extend(finding.named.clone())).await.expect("an answer");
+        noted.retain(|named| named.starts_with("mail "));
         assert!(is_good && noted.len() == 1 && noted[0].contains("(password_changed), tried 1 times"), "{noted:?}");
         bank.tamper("update mails set next_try_at = 0").await;
         post.only(&ada.email, CHANGED).await;
