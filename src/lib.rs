@@ -30,7 +30,7 @@
 //! - [`books`]: accounts, entries, commands, approvals, refusals, audit events, the rules and the chain of hashes.
 //! - [`problem_code`]: the one table of what can go wrong, explained; [`schema`]: how types describe themselves in
 //!   OpenAPI. [`telemetry`]: the one table of metrics, [`process`]: those of the process; [`log_lines`]: how the log is written; [`request_ids`]: the ids that
-//!   lines of a request carry.
+//!   lines of a request carry; [`traces`]: what OpenTelemetry gets of a request.
 //! - What is parsed once and right from then on: [`money`], [`account_number`], [`bank_account`], [`api_key`],
 //!   [`timestamp`], [`text`], [`names`] (how they compare), [`email`], [`web_origin`]; where [`webhooks`] may lead and how their messages are signed; how far the [`clock`] can be trusted; one client's [`connection`] and its
 //!   [`presence`]; [`tls`], [`files`] (who may open the books and the secrets) and [`signals`] (what tells the bank to close).

@@ -186,7 +186,7 @@ mod tests {
     use std::io::{self, Write};
     use std::sync::{Arc, Mutex};
 
-    use axum::http::{HeaderMap, HeaderValue};
+    use axum::http::Request;
     use serde_json::Value;
 
     use super::*;

@@ -84,11 +84,14 @@ async fn post(url: &str, token: &str, body: &Value) -> Value {
     answer.json().await.expect("JSON")
 }
 
-/// What was booked, by curl's way: sign up and deposit.
+/// Signs up, signs in and deposits.
 async fn deposit(bank: &Bank) {
-    let ada = json!({"name": "Ada", "email": "ada@example.com", "password": "correct horse battery staple"});
+    let password = "correct horse battery staple";
+    let ada = json!({"name": "Ada", "email": "ada@example.com", "password": password});
     let signed_up = post(&format!("{}/create_account", bank.url), "", &ada).await;
-    let (token, account) = (signed_up["access_token"].as_str(), &signed_up["account"]["account_number"]);
+    let sign_in = json!({"email": "ada@example.com", "password": password});
+    let signed_in = post(&format!("{}/login", bank.url), "", &sign_in).await;
+    let (token, account) = (signed_in["access_token"].as_str(), &signed_up["account"]["account_number"]);
     let body = json!({"account_number": account, "amount": "12.34"});
     post(&format!("{}/deposit", bank.url), token.expect("a token"), &body).await;
 }

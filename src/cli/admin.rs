@@ -4,6 +4,8 @@ use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use uuid::Uuid;
+
 use crate::admin::{self, Created};
 use crate::api_key::{Networks, Scopes};
 use crate::auth::api_keys::NewApiKey;
@@ -12,7 +14,6 @@ use crate::db::Db;
 use crate::db::api_keys::ApiKey;
 use crate::db::users::Role;
 use crate::server::ServerError;
-use uuid::Uuid;
 
 use super::output::{complain, reveal, tell};
 use super::{AnyError, NewKeyArguments, open_existing};

@@ -4,12 +4,13 @@ use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+use secrecy::SecretString;
+
 use crate::config::Settings;
 use crate::copy;
 use crate::db::claim::Claim;
 use crate::db::{Db, DbOptions, DbTarget};
 use crate::server::ServerError;
-use secrecy::SecretString;
 
 use super::output::{complain, tell};
 use super::{AnyError, open};

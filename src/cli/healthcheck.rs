@@ -6,14 +6,15 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use crate::config::Settings;
-use crate::config::listen::ListenAddress;
-use crate::tls;
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;
 use tokio_rustls::rustls::pki_types::ServerName;
+
+use crate::config::Settings;
+use crate::config::listen::ListenAddress;
+use crate::tls;
 
 use super::AnyError;
 use super::output::tell;

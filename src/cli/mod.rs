@@ -21,6 +21,13 @@ use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap_complete::Shell;
+use secrecy::SecretString;
+use tracing_subscriber::EnvFilter;
+use uuid::Uuid;
+
 use crate::account_number::AccountNumber;
 use crate::api_key::{Network, Scope};
 use crate::auth::api_keys::{DEFAULT_OVERLAP, MAX_OVERLAP};
@@ -33,12 +40,6 @@ use crate::log_lines::{Lines, LogFormat, Style, error_line};
 use crate::server::ServerError;
 use crate::text::ApiKeyName;
 use crate::timestamp::Timestamp;
-use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
-use clap_complete::Shell;
-use secrecy::SecretString;
-use tracing_subscriber::EnvFilter;
-use uuid::Uuid;
 
 use self::environment::{unknown_variables, without_empty_variables};
 use self::output::{LOG, complain, set_style_of_log, style_of_log};

@@ -2,6 +2,9 @@
 
 use std::process::ExitCode;
 
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+
 use crate::config::Settings;
 use crate::config::listen::ListenAddress;
 use crate::db::heads::Heads;
@@ -11,8 +14,6 @@ use crate::server::{Bank, Listeners};
 use crate::service_manager::while_opening;
 use crate::signals::Signals;
 use crate::traces::Exporter;
-use tokio::net::TcpListener;
-use tokio::sync::oneshot;
 
 use super::AnyError;
 use super::output::{TERMINAL, style_of_log};

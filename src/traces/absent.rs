@@ -20,11 +20,11 @@ impl Exporter {
 }
 
 #[derive(Clone, Debug, Default)]
-pub struct RequestTrace;
+pub struct RequestTrace(());
 
 impl RequestTrace {
     pub fn begin(_: &HeaderMap) -> Self {
-        Self
+        Self(())
     }
 
     pub fn trace_id(&self) -> Option<String> {

@@ -183,6 +183,6 @@ impl HttpClient for Collector {
             let body = Limited::new(body, MAX_ANSWER).collect().await?.to_bytes();
             Ok(Response::from_parts(parts, body))
         };
-        self.runtime.spawn(tokio::time::timeout(ANSWER_WITHIN, exchange)).await??
+        self.runtime.spawn(async { tokio::time::timeout(ANSWER_WITHIN, exchange).await }).await??
     }
 }

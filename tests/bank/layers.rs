@@ -4,8 +4,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// From the ground up. Modules on one floor do not import each other.
-const FLOORS: [&[&str]; 16] = [
-    &["problem_code", "schema", "web_origin", "presence", "signals", "tls", "files", "request_ids", "process"],
+const FLOORS: [&[&str]; 18] = [
+    &["problem_code", "schema", "web_origin", "presence", "signals", "tls", "files", "process"],
+    &["traces"],
+    &["request_ids"],
     &["money", "timestamp", "text", "log_lines", "telemetry"],
     &["bank_account"],
     &["account_number", "email", "names", "clock", "connection", "webhooks"],
