@@ -74,10 +74,9 @@ impl Db {
         confirm_pragmas(&path, &write_pool).await?;
         let look_ups = Arc::new(sqlite::LookUps::new(path.clone()));
         let (file, write_lock) = (path, Arc::default());
-        let db = Self::Sqlite { file, write_pool, read_pool, checkpoint_pool, look_ups, write_lock, checkpoints };
-        if had_log && let Err(error) = db.forget_crashed_server().await {
-            tracing::debug!(%error, "the mark of a server that has crashed stays");
-        }
+        let db =
+            Self::Sqlite { file, write_pool, read_pool, checkpoint_pool, look_ups, write_lock, checkpoints, had_log };
+        db.forget_crashed_server().await;
         Ok(db)
     }
 

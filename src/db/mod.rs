@@ -172,6 +172,8 @@ pub enum Db {
         look_ups: Arc<sqlite::LookUps>,
         write_lock: Arc<Mutex<()>>,
         checkpoints: Checkpoints,
+        /// Whether its log was there when this process opened it.
+        had_log: bool,
     },
     /// Writers have a pool of their own, so that a crowd of readers never keeps money waiting.
     Postgres {
@@ -403,6 +405,7 @@ impl Db {
     pub async fn close(&self) {
         match self {
             Self::Sqlite { write_pool, read_pool, checkpoint_pool, look_ups, .. } => {
+                self.forget_crashed_server().await;
                 look_ups.close();
                 read_pool.close().await;
                 checkpoint_pool.close().await;

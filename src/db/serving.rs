@@ -52,15 +52,20 @@ impl Db {
         self.set_user_version("pragma user_version = 0").await
     }
 
-    /// Takes the mark of a server away that has crashed: its log was there when this process opened the file, so nothing is
-    /// missing, and the log may be gone when this process closes it.
-    pub(super) async fn forget_crashed_server(&self) -> sqlx::Result<()> {
-        let Self::Sqlite { file, read_pool, .. } = self else { return Ok(()) };
-        let version: i64 = in_time(sqlx::query_scalar("pragma user_version").fetch_one(read_pool)).await?;
-        if version == i64::from(SERVED) && !Claim::is_held_on(file) {
-            self.mark_as_closed().await?;
+    /// Takes the mark of a server away that has crashed, before this process opened the file or meanwhile: its log was there
+    /// then, so nothing is missing, and the log may be gone when this process closes it.
+    pub(super) async fn forget_crashed_server(&self) {
+        let Self::Sqlite { file, read_pool, had_log: true, .. } = self else { return };
+        let forget = async {
+            let version: i64 = in_time(sqlx::query_scalar("pragma user_version").fetch_one(read_pool)).await?;
+            if version == i64::from(SERVED) && !Claim::is_held_on(file) {
+                self.mark_as_closed().await?;
+            }
+            Ok::<_, sqlx::Error>(())
+        };
+        if let Err(error) = forget.await {
+            tracing::debug!(%error, "the mark of a server that has crashed stays");
         }
-        Ok(())
     }
 
     async fn set_user_version(&self, pragma: &'static str) -> sqlx::Result<()> {

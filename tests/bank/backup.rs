@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+use coffer::db::Db;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -13,7 +14,7 @@ use tempfile::TempDir;
 use crate::command_line::{Server, coffer, run, text};
 use crate::databases::{Kind, TestDatabase};
 use crate::doctor::disarm;
-use crate::harness::{PASSWORD, TestBank, bank_tests, eventually};
+use crate::harness::{PASSWORD, TestBank, bank_tests, eventually, settings};
 
 /// A command on the books of this bank.
 fn on(bank: &TestBank, arguments: &[&str]) -> Output {
@@ -277,6 +278,22 @@ os._exit(0)";
     for _ in 0..2 {
         assert!(!succeed(doctor(&books, &[])).contains("BAD"));
     }
+}
+
+/// Whoever closes the file last takes the log away.
+#[tokio::test]
+async fn a_bank_that_crashes_while_somebody_looks_at_it_is_whole() {
+    let directory = TempDir::new().expect("a directory");
+    let server = served_bank(directory.path(), &[]).await;
+    deposit(&server).await;
+    let books = directory.path().join("data/coffer.db");
+    let elsewhere = TestDatabase::create(Kind::Sqlite).await;
+    let settings = settings(&elsewhere, &["--database-url", &format!("sqlite://{}", books.display())]);
+    let looking = Db::connect(&settings.database(false).expect("an address")).await.expect("the books");
+    drop(server);
+    looking.close().await;
+    assert!(!directory.path().join("data/coffer.db-wal").exists());
+    assert!(!succeed(doctor(&books, &[])).contains("BAD"));
 }
 
 #[tokio::test]
