@@ -72,7 +72,7 @@ pub struct Settings {
     #[arg(long, env = "COFFER_DATA_DIR", global = true, default_value = "./data", value_name = "DIR")]
     pub data_dir: PathBuf,
 
-    /// What hashing a password takes: the code decides, no flag or variable does.
+    /// How much work it is to hash a password. Tests lower it; no flag and no variable can.
     #[arg(skip)]
     pub hash_cost: HashCost,
 

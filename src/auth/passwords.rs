@@ -105,7 +105,7 @@ pub fn generate() -> Result<String, getrandom::Error> {
     Ok(URL_SAFE_NO_PAD.encode(bytes))
 }
 
-/// What a hash of Argon2id takes. The default is that of the crate, which is OWASP's minimum: 19 MiB, 2 passes, 1 lane.
+/// How much memory and how many passes a hash of Argon2id takes. The default is OWASP's minimum: 19 MiB, 2 passes, 1 lane.
 /// No setting lowers it, only code does.
 #[derive(Clone, Debug, Default)]
 pub struct HashCost(Params);

@@ -267,7 +267,7 @@ fn variable_of(flag: &str) -> Option<String> {
     Some(argument.get_env()?.display().to_string())
 }
 
-/// What the program does: takes settings from `.env`, the environment and the arguments, and carries out the command.
+/// The whole program: reads the settings from `.env`, the environment and the arguments, and carries out the command.
 pub fn main() -> ExitCode {
     let ended = match environment::load(&Cli::command()) {
         Ok(()) => run(Cli::read()),

@@ -4,8 +4,8 @@ use sqlx::{PgConnection, Row};
 
 use super::{Db, Tx, in_time};
 
-/// What PostgreSQL's settings must be, how bad it is if they are not, and what mends it. `synchronous_commit` is that of the
-/// bank's own transactions.
+/// Settings of PostgreSQL that must not be off: the name, what may be lost when it is, and what to do. `synchronous_commit` is
+/// looked up in a transaction of the bank's own, because the bank sets it there.
 const NEEDED: [(&str, &str); 3] = [
     (
         "synchronous_commit",

@@ -15,7 +15,7 @@ const TRUSTED: Duration = Duration::from_secs(1);
 /// How long a connection that goes back to its pool may take to show that it is alive; after that it is dropped.
 const PING_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What the connections of a pool are for.
+/// The work that a pool gives its connections to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Use {
     /// A query by itself.

@@ -12,7 +12,7 @@ thread_local! {
     static SERIES: RefCell<HashMap<String, Vec<(&'static str, Series)>>> = RefCell::default();
 }
 
-/// What the recorder has for a method of a route.
+/// The metrics of one route and method, as the recorder handed them out.
 struct Series {
     duration: Histogram,
     by_status: Vec<(StatusCode, Counter)>,
