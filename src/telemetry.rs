@@ -161,13 +161,12 @@ pub fn record() -> Result<PrometheusHandle, BuildError> {
         let _ = metrics::set_global_recorder(recorder);
         handle
     });
-    let handle = handle.clone();
     process::note_start();
     begin_with_nothing();
     let sqlite_version = rusqlite::version();
     metrics::gauge!("coffer_build_info", "version" => env!("CARGO_PKG_VERSION"), "sqlite_version" => sqlite_version)
         .set(1);
-    Ok(handle)
+    Ok(handle.clone())
 }
 
 fn describe(recorder: &impl Recorder) {

@@ -1,9 +1,8 @@
 //! What the writers measure.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use metrics::{Counter, Histogram};
-use tokio::time::Instant as AskedAt;
 
 use crate::books::command::Command;
 use crate::books::decisions::{Receipt, Verdict};
@@ -99,8 +98,8 @@ impl Stopwatch {
         self.since = now;
     }
 
-    /// The batch is booked, with these requests and since when they waited for it.
-    pub fn end<'a>(self, requests: impl Iterator<Item = (&'a RequestTrace, AskedAt)>) {
+    /// The batch is booked, with these requests. With each comes how long it has waited for that.
+    pub fn end<'a>(self, requests: impl Iterator<Item = (&'a RequestTrace, Duration)>) {
         self.trace.end(requests);
     }
 }

@@ -328,7 +328,7 @@ impl Writer {
         match committed {
             Ok(()) => {
                 self.state.note(Ok(()));
-                stopwatch.end(batch.iter().map(|request| (&request.trace, request.asked_at)));
+                stopwatch.end(batch.iter().map(|request| (&request.trace, request.asked_at.elapsed())));
                 if let Some(latest) = transactions.iter().map(|booked| booked.created_at).max() {
                     self.clock.note_booked(latest);
                 }

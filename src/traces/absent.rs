@@ -1,7 +1,8 @@
 //! The same without the feature: it does nothing, and takes no room.
 
+use std::time::Duration;
+
 use axum::http::HeaderMap;
-use tokio::time::Instant;
 
 use super::Outcome;
 
@@ -41,7 +42,7 @@ impl BatchTrace {
         Self
     }
 
-    pub fn stage(&self, _: &'static str, _: std::time::Duration) {}
+    pub fn stage(&self, _: &'static str, _: Duration) {}
 
-    pub fn end<'a>(self, _: impl Iterator<Item = (&'a RequestTrace, Instant)>) {}
+    pub fn end<'a>(self, _: impl Iterator<Item = (&'a RequestTrace, Duration)>) {}
 }

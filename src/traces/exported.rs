@@ -21,7 +21,6 @@ use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider};
 use tokio::runtime::Handle;
-use tokio::time::Instant;
 
 use super::Outcome;
 use crate::tls;
@@ -142,14 +141,14 @@ impl BatchTrace {
         }
     }
 
-    /// It is booked. Each request gets a span from the moment at which it asked.
-    pub fn end<'a>(self, requests: impl Iterator<Item = (&'a RequestTrace, Instant)>) {
+    /// It is booked now. Each request gets a span for as long as it has waited for that.
+    pub fn end<'a>(self, requests: impl Iterator<Item = (&'a RequestTrace, Duration)>) {
         let (Some(batch), Some(tracer)) = (self.0, TRACER.get()) else { return };
         batch.span().end();
-        for (request, asked_at) in requests {
+        for (request, waited) in requests {
             let Some(context) = &request.0 else { continue };
             let booking = SpanBuilder::from_name("book")
-                .with_start_time(SystemTime::now() - asked_at.elapsed())
+                .with_start_time(SystemTime::now() - waited)
                 .with_links(vec![Link::with_context(batch.span().span_context().clone())]);
             tracer.build_with_context(booking, context).end();
         }

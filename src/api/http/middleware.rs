@@ -98,8 +98,9 @@ pub async fn finish(State(app): State<App>, mut request: Request, next: Next) ->
     let response = views::record_unless_recorded(&app, &context, &method, uri.path(), response);
     let response = views::record_refusal(&app, &context, response).await;
     let route = path.as_ref().map_or("unknown", MatchedPath::as_str);
-    let caller = context.caller().map(|caller| caller.user_id).unwrap_or_default();
-    if response.status() == StatusCode::FORBIDDEN && app.auth.denials.take(caller, started).is_ok() {
+    let user_id = context.caller().map(|caller| caller.user_id);
+    if response.status() == StatusCode::FORBIDDEN && app.auth.denials.take(user_id.unwrap_or_default(), started).is_ok()
+    {
         let code = response.extensions().get::<Problem>().map_or("", |problem| problem.code.name());
         app.audit.note(context.event(Action::AccessDenied).on(format_args!("{method} {route}")).detail(code));
     }
@@ -121,7 +122,6 @@ pub async fn finish(State(app): State<App>, mut request: Request, next: Next) ->
         note_access(&context, method, route, &response, elapsed);
     }
     request_figures::count(method, route_label(route), status, elapsed.as_secs_f64());
-    let user_id = context.caller().map(|caller| caller.user_id);
     context.ids().trace().end(Outcome { method, route, status, request_id: context.request_id(), user_id });
     if is_limited && status == StatusCode::TOO_MANY_REQUESTS {
         tokio::time::sleep(REFUSAL_PAUSE).await;
