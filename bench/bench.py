@@ -8,10 +8,12 @@ connections each figure is measured once. The load generator (wrk) shares the co
 
 import argparse
 import concurrent.futures
+import datetime
 import glob
 import json
 import os
 import pathlib
+import platform
 import re
 import resource
 import shutil
@@ -55,6 +57,7 @@ class Cluster:
     def __init__(self, directory):
         found = shutil.which("initdb") or sorted(glob.glob("/usr/lib/postgresql/*/bin/initdb"))[-1]
         self.programs = pathlib.Path(found).resolve().parent
+        self.version = version(self.programs / "postgres", "--version")
         self.directory = directory / "postgres"
         self.directory.mkdir()
         # PostgreSQL refuses to run as root, so root hands it to the user `postgres`.
@@ -406,6 +409,19 @@ def watched(directory):
     return void
 
 
+def version(program, *arguments):
+    """The first line of what a program says of itself."""
+    return subprocess.run([program, *arguments], check=True, capture_output=True, text=True).stdout.splitlines()[0]
+
+
+def machine():
+    """What the figures depend on, so that nobody compares those of two machines."""
+    names = re.findall(r"^(?:model name|Model)\s*:\s*(.+)$", pathlib.Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+    memory_kib = int(re.search(r"MemTotal:\s+(\d+)", pathlib.Path("/proc/meminfo").read_text())[1])
+    return {"cores": os.cpu_count(), "processor": names[0] if names else platform.machine(),
+            "memory_gib": round(memory_kib / 2**20), "system": platform.platform()}
+
+
 def compare(directory, rounds, keep):
     cluster = Cluster(directory)
     try:
@@ -430,7 +446,8 @@ def compare(directory, rounds, keep):
     print(table(benches, pgbench))
     void = [line for bench in benches for line in bench.void]
     if keep and not void:
-        result = {"pgbench": pgbench, "peak_mb": {bench.name: bench.peak_mb for bench in benches},
+        result = {"date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(), "version": version(BINARY, "--version"),
+                  "machine": machine(), "postgresql": cluster.version, "pgbench": pgbench, "peak_mb": {bench.name: bench.peak_mb for bench in benches},
                   "idle_mb": {bench.name: bench.idle_mb for bench in benches},
                   "rows": [{"database": bench.name, **row} for bench in benches for row in bench.rows]}
         (ROOT / "bench/results.json").write_text(json.dumps(result, indent=1) + "\n")
