@@ -57,6 +57,7 @@ pub mod webhook_deliveries;
 pub mod webhooks;
 
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -420,8 +421,18 @@ impl Db {
     }
 }
 
-/// The answer, or an error if it takes too long.
-pub(crate) async fn in_time<T>(answer: impl Future<Output = sqlx::Result<T>>) -> sqlx::Result<T> {
+/// A database's answer, still to come.
+pub(crate) type Answer<'a, T> = Pin<Box<dyn Future<Output = sqlx::Result<T>> + Send + 'a>>;
+
+/// The answer, or an error if it takes too long. Boxed, so that the clock is compiled once for each type of answer and not
+/// for each of hundreds of statements.
+pub(crate) fn in_time<'a, T>(
+    answer: impl Future<Output = sqlx::Result<T>> + Send + 'a,
+) -> impl Future<Output = sqlx::Result<T>> {
+    boxed_in_time(Box::pin(answer))
+}
+
+pub(crate) async fn boxed_in_time<T>(answer: Answer<'_, T>) -> sqlx::Result<T> {
     tokio::time::timeout(ANSWER_TIMEOUT, answer).await.unwrap_or_else(|_| Err(errors::no_answer()))
 }
 

@@ -18,7 +18,7 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 use super::refusals::{self, ConnectError};
 use super::servers::{Candidate, GREETING_TIMEOUT, NotPrimary, Servers, not_primary, timeline};
 use super::wait::Wait;
-use super::{errors, in_time};
+use super::{Answer, boxed_in_time, errors};
 
 /// How long a bank that opens waits for a server that is starting up, as it is when compose starts both together, or for
 /// a standby to be promoted.
@@ -104,11 +104,18 @@ impl InTerm {
 
     /// The answer, or an error if it takes too long or the term ends before: a server that was cut off answers to nobody,
     /// and its successor knows what became of a COMMIT.
-    pub async fn in_time<T>(&self, answer: impl Future<Output = sqlx::Result<T>>) -> sqlx::Result<T> {
+    pub fn in_time<'a, T>(
+        &'a self,
+        answer: impl Future<Output = sqlx::Result<T>> + Send + 'a,
+    ) -> impl Future<Output = sqlx::Result<T>> {
+        self.boxed_in_time(Box::pin(answer))
+    }
+
+    async fn boxed_in_time<T>(&self, answer: Answer<'_, T>) -> sqlx::Result<T> {
         let mut changes = self.present.subscribe();
         tokio::select! {
             biased;
-            answer = in_time(answer) => answer,
+            answer = boxed_in_time(answer) => answer,
             _ = changes.wait_for(|present| present.number != self.number) => Err(errors::no_answer()),
         }
     }
