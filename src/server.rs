@@ -19,7 +19,8 @@ use crate::api::http::edge::Edge;
 use crate::api::http::long_answers::LongAnswers;
 use crate::api::{App, app, router};
 use crate::audit::AuditLog;
-use crate::auth::factor_keys::{FactorKeyError, Unreadable};
+use crate::auth::factor_keys::{FactorKeyError, FactorKeys, Unreadable};
+use crate::auth::tokens::SigningSecrets;
 use crate::auth::{Auth, CallerLimits};
 use crate::backup::schedule::{Backups, Schedule};
 use crate::clock::Clock;
@@ -27,7 +28,7 @@ use crate::committer::{Committer, Writers};
 use crate::config::{ConfigError, Settings, WriteEvents, production};
 use crate::connection_limits::ConnectionLimits;
 use crate::db::claim::Claim;
-use crate::db::{ConnectError, Db, DbTarget, DefineUnitsError, errors, serving};
+use crate::db::{ConnectError, Db, DbOptions, DbTarget, DefineUnitsError, errors, serving};
 use crate::disk::DiskReserve;
 use crate::dispatcher::Dispatcher;
 use crate::doctor;
@@ -152,20 +153,10 @@ impl Bank {
         let backups = backup_schedule(settings)?;
         warn_of_unapproved_deposits(settings);
         let database = settings.database(true)?;
-        let db = Db::connect(&database).await?;
-        require_durability(&db, settings.production).await?;
-        db.migrate().await?;
-        db.define_units(&settings.units).await?;
+        let db = open_database(settings, &database).await?;
         let default_currency = settings.default_currency()?;
         warn_of_unreadable_secrets(&factor_keys.adopt(&db).await?);
-        let caller_limits = CallerLimits {
-            requests_per_second: settings.caller_rate,
-            changes_per_day: settings.changes_per_day,
-            sign_ups_per_hour: settings.sign_ups_per_hour,
-        };
-        let (second_factor, hash_cost) = (settings.staff_second_factor, settings.hash_cost.clone());
-        let auth = Auth::new(&db, &secrets, factor_keys, caller_limits, second_factor, hash_cost)
-            .map_err(ServerError::Passwords)?;
+        let auth = auth_of(settings, &db, &secrets, factor_keys)?;
         let clock = Arc::new(Clock::default());
         let disk = DiskReserve::new(db.file(), settings.disk_reserve.bytes());
         let movement_limits = MovementLimits::new(settings.movement_rate, settings.movements_per_day);
@@ -306,6 +297,30 @@ impl Bank {
         }
         ended
     }
+}
+
+/// Connects, and brings tables and units to what this version and the settings say.
+async fn open_database(settings: &Settings, database: &DbOptions) -> Result<Db, ServerError> {
+    let db = Db::connect(database).await?;
+    require_durability(&db, settings.production).await?;
+    db.migrate().await?;
+    db.define_units(&settings.units).await?;
+    Ok(db)
+}
+
+fn auth_of(
+    settings: &Settings,
+    db: &Db,
+    secrets: &SigningSecrets,
+    factor_keys: FactorKeys,
+) -> Result<Auth, ServerError> {
+    let limits = CallerLimits {
+        requests_per_second: settings.caller_rate,
+        changes_per_day: settings.changes_per_day,
+        sign_ups_per_hour: settings.sign_ups_per_hour,
+    };
+    let (second_factor, hash_cost) = (settings.staff_second_factor, settings.hash_cost.clone());
+    Auth::new(db, secrets, factor_keys, limits, second_factor, hash_cost).map_err(ServerError::Passwords)
 }
 
 /// Before the file is opened, and SQLite makes another log beside it.
