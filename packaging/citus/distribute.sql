@@ -10,7 +10,7 @@
 \set ON_ERROR_STOP on
 \if :{?shards}
 \else
-    -- As many as there will ever be workers, or twice that: a shard is what moves from one to another, and each costs every batch.
+    -- As many as there will be workers: a shard is what moves from one to another, and each costs every batch.
     \set shards 8
 \endif
 
