@@ -142,9 +142,9 @@ async def survives(run: Run, pgbouncer: Pgbouncer) -> str:
             raise Broken(f"{len(load.impolite)} answers are wrong: " + "; ".join(load.impolite[:3]))
         await replays_a_key(load, bank)
         await refuses_what_a_stranger_has_locked(load, bank, database)
-        listed = await bank.expect("GET", "/events?type=account.opened", token=load.customers[0].token)
-        if [event["account_number"] for event in listed["data"]] != opened:
-            raise Broken(f"events are {listed}, and {opened} were opened")
+        listed = await accounts_in_events(bank, load)
+        if listed != opened:
+            raise Broken(f"events tell of {listed}, and {opened} were opened")
         await receiver.hears_of(opened)
         # Through pgbouncer, as the bank itself.
         journal.examine(load.journal, bank, run.rng)
@@ -156,6 +156,18 @@ async def survives(run: Run, pgbouncer: Pgbouncer) -> str:
 async def opens_an_account(bank: Bank, load: Load) -> str:
     opened = await bank.expect("POST", "/accounts", {}, load.customers[0].token)
     return str(opened["account_number"])
+
+
+async def accounts_in_events(bank: Bank, load: Load) -> list[str]:
+    """Of all pages: a page looks through so many events, and the customer's movements are among them."""
+    numbers: list[str] = []
+    path = "/events?type=account.opened"
+    while True:
+        page = await bank.expect("GET", path, token=load.customers[0].token)
+        numbers.extend(str(event["account_number"]) for event in page["data"])
+        if not page["has_more"]:
+            return numbers
+        path = f"/events?type=account.opened&after={page['last_id']}"
 
 
 async def replays_a_key(load: Load, bank: Bank) -> None:
