@@ -57,7 +57,7 @@ class Cluster:
     def __init__(self, directory):
         found = shutil.which("initdb") or sorted(glob.glob("/usr/lib/postgresql/*/bin/initdb"))[-1]
         self.programs = pathlib.Path(found).resolve().parent
-        self.version = version(self.programs / "postgres", "--version")
+        self.version = version(self.programs / "postgres")
         self.directory = directory / "postgres"
         self.directory.mkdir()
         # PostgreSQL refuses to run as root, so root hands it to the user `postgres`.
@@ -176,9 +176,17 @@ class Bench:
                 accounts.append(self.bank.call("POST", "/accounts", {}, token)["account_number"])
             self.owners.append((token, accounts))
         self.bank.deposit_batches(self.owners, USERS * BATCH)
+        self.write_accounts()
+        self.login = self.write("login", [f"{PASSWORD} user{user}@example.com\n" for user in range(USERS)])
+
+    def sign_in_anew(self):
+        """Tokens last for minutes."""
+        self.owners = [(self.bank.sign_in(f"user{user}"), accounts) for user, (_, accounts) in enumerate(self.owners)]
+        self.write_accounts()
+
+    def write_accounts(self):
         everyone = [f"{token} {account}\n" for token, accounts in self.owners for account in accounts]
         self.accounts = self.write("accounts", everyone)
-        self.login = self.write("login", [f"{PASSWORD} user{user}@example.com\n" for user in range(USERS)])
 
     def write(self, name, lines):
         path = self.directory / f"{self.name}-{name}"
@@ -352,34 +360,45 @@ def picture(benches, pgbench):
 
 
 def growth(directory, seconds, millions):
-    """Throughput and p99 as the ledger grows, and how long a start takes on it."""
-    bank = Bank(f"sqlite://{directory}/growth.db", directory)
-    bench = Bench("SQLite", bank, directory, seconds)
-    bench.populate()
-    entries, results = USERS * BATCH, []
+    """Throughput and p99 as the ledger grows, in turn with an empty one's, and how long a start takes on it."""
+    benches = [opened(name, directory, seconds) for name in ("grown", "empty")]
+    grown, empty = benches
+    bank, entries, results = grown.bank, USERS * BATCH, []
     for target in millions:
         grow = int(target * 1e6) - entries
         if grow > 0:
             say(f"growing to {target} million entries")
-            took = bank.deposit_batches(bench.owners, grow)
+            took = bank.deposit_batches(grown.owners, grow)
             say(f"  {grow / took:,.0f} movements/s")
             entries += grow // BATCH * BATCH
             bank.stop()
             bank.start()
-        bench.owners = [(bank.sign_in(f"user{user}"), accounts) for user, (_, accounts) in enumerate(bench.owners)]
-        bench.accounts = bench.write("accounts", [f"{t} {a}\n" for t, accounts in bench.owners for a in accounts])
-        bench.wrk("deposit", CROWD)
-        row = bench.rows[-1]
-        wal_mb = (directory / "growth.db-wal").stat().st_size / 2**20
-        results.append({**row, "millions": target, "start_ms": bank.start_ms, "wal_mb": wal_mb})
-        entries += int(row["per_second"] * seconds)
-    print("\n| million entries | deposits/s | p99 ms | start to ready, ms | write-ahead log, MiB | MB |\n|---|---|---|---|---|---|")
+        per_second = []
+        for bench in benches:
+            bench.sign_in_anew()
+            per_second.append(bench.wrk("deposit", CROWD))
+        wal_mb = (directory / "grown/bank.db-wal").stat().st_size / 2**20
+        results.append({**grown.rows[-1], "millions": target, "start_ms": bank.start_ms, "wal_mb": wal_mb,
+                        "of_empty": per_second[0] / per_second[1]})
+        entries += int(per_second[0] * seconds)
+    print("\n| million entries | deposits/s | of an empty bank | p99 ms | start to ready, ms | write-ahead log, MiB | MB |\n"
+          "|---|---|---|---|---|---|---|")
     for row in results:
-        print(f"| {row['millions']:g} | {row['per_second']:,.0f} | {row['p99_ms']:.1f} | {row['start_ms']:.0f} | "
-              f"{row['wal_mb']:.0f} | {row['resident_mb']:.0f} |")
-    bench.examine()
-    bank.stop()
-    return bench.void
+        print(f"| {row['millions']:g} | {row['per_second']:,.0f} | {row['of_empty']:.2f} | {row['p99_ms']:.1f} | "
+              f"{row['start_ms']:.0f} | {row['wal_mb']:.0f} | {row['resident_mb']:.0f} |")
+    for bench in benches:
+        bench.examine()
+        bench.bank.stop()
+    return grown.void + empty.void
+
+
+def opened(name, directory, seconds):
+    """A new bank on SQLite in a directory of its own, with accounts."""
+    home = directory / name
+    home.mkdir()
+    bench = Bench(name, Bank(f"sqlite://{home}/bank.db", home), directory, seconds)
+    bench.populate()
+    return bench
 
 
 def besieged(directory, seconds):
@@ -409,9 +428,9 @@ def watched(directory):
     return void
 
 
-def version(program, *arguments):
-    """The first line of what a program says of itself."""
-    return subprocess.run([program, *arguments], check=True, capture_output=True, text=True).stdout.splitlines()[0]
+def version(program):
+    """What a program says of itself."""
+    return subprocess.run([program, "--version"], check=True, capture_output=True, text=True).stdout.strip()
 
 
 def machine():
@@ -446,8 +465,9 @@ def compare(directory, rounds, keep):
     print(table(benches, pgbench))
     void = [line for bench in benches for line in bench.void]
     if keep and not void:
-        result = {"date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(), "version": version(BINARY, "--version"),
-                  "machine": machine(), "postgresql": cluster.version, "pgbench": pgbench, "peak_mb": {bench.name: bench.peak_mb for bench in benches},
+        result = {"date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(), "version": version(BINARY),
+                  "machine": machine(), "postgresql": cluster.version, "pgbench": pgbench,
+                  "peak_mb": {bench.name: bench.peak_mb for bench in benches},
                   "idle_mb": {bench.name: bench.idle_mb for bench in benches},
                   "rows": [{"database": bench.name, **row} for bench in benches for row in bench.rows]}
         (ROOT / "bench/results.json").write_text(json.dumps(result, indent=1) + "\n")
