@@ -36,9 +36,8 @@ pub fn router(app: App) -> Router {
         .layer(from_fn_with_state(app.clone(), middleware::finish))
         .layer(CatchPanicLayer::custom(middleware::answer_panic))
         .layer(from_fn_with_state(app.clone(), waiting::wait_for_change));
-    let (routes, document) = documented_routes().split_for_parts();
-    routes
-        .merge(openapi::routes(&openapi::complete(document, app.maximum_major_units)))
+    Router::from(documented_routes())
+        .merge(openapi::routes(app.maximum_major_units))
         .merge(if app.swagger_ui { swagger_ui::routes() } else { Router::new() })
         .route("/", get(web_app::index))
         .route("/web/{*path}", get(web_app::file))

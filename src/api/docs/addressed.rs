@@ -1,9 +1,10 @@
 //! Documents that name the bank's own address: where the client asked for them.
 //!
-//! Anybody may ask, with whatever address they make up, so that must cost next to nothing: a document is serialized once,
-//! and the compressed form is kept for the first few addresses only. The others get it uncompressed.
+//! Most banks are never asked, so a document is made when it is first asked for. Anybody may ask, with whatever address they
+//! make up, so that must cost next to nothing: it is made once, and the compressed form is kept for the first few addresses
+//! only. The others get it uncompressed.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{LazyLock, Mutex, PoisonError};
 
 use axum::http::HeaderValue;
 
@@ -18,16 +19,20 @@ const MAX_ADDRESSES: usize = 8;
 
 /// A JSON document that has [`ADDRESS`] once, where the bank's address belongs.
 pub struct AddressedDocument {
-    text: String,
+    text: LazyLock<String, Box<dyn FnOnce() -> String + Send>>,
     /// In place of the address of a client that named none.
     otherwise: &'static str,
     kept: Mutex<Vec<(Option<String>, StaticFile)>>,
 }
 
 impl AddressedDocument {
-    pub fn new(text: String, otherwise: &'static str) -> Self {
-        debug_assert_eq!(text.matches(ADDRESS).count(), 1);
-        Self { text, otherwise, kept: Mutex::default() }
+    pub fn new(make: impl FnOnce() -> String + Send + 'static, otherwise: &'static str) -> Self {
+        let make = || {
+            let text = make();
+            debug_assert_eq!(text.matches(ADDRESS).count(), 1);
+            text
+        };
+        Self { text: LazyLock::new(Box::new(make)), otherwise, kept: Mutex::default() }
     }
 
     pub fn at(&self, BankAddress(address): BankAddress) -> StaticFile {

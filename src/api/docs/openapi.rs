@@ -55,7 +55,7 @@ pub fn document(maximum_major_units: i64) -> Value {
 
 /// Adds what belongs to every operation: descriptions, the bearer scheme, the problems that any of its kind can answer,
 /// and links.
-pub fn complete(mut document: OpenApi, maximum_major_units: i64) -> Value {
+fn complete(mut document: OpenApi, maximum_major_units: i64) -> Value {
     document.info = InfoBuilder::new()
         .title("Coffer")
         .version(env!("CARGO_PKG_VERSION"))
@@ -132,16 +132,20 @@ fn webhooks() -> Value {
 
 /// The document at `/openapi.json`, and in the words of version 3.0 at `/openapi-3.0.json`, for generators that know no
 /// later one.
-pub fn routes(document: &Value) -> Router<App> {
-    let newest = served(document.clone());
-    let older = served(version_3_0::of(document.clone()));
+pub fn routes(maximum_major_units: i64) -> Router<App> {
+    let newest = served(move || document(maximum_major_units));
+    let older = served(move || version_3_0::of(document(maximum_major_units)));
     Router::new().route("/openapi.json", newest).route("/openapi-3.0.json", older)
 }
 
 /// The document with the address that was asked as its server.
-fn served(mut document: Value) -> MethodRouter<App> {
-    document["servers"] = json!([{"url": ADDRESS}]);
-    let document = Arc::new(AddressedDocument::new(document.to_string(), "/"));
+fn served(make: impl FnOnce() -> Value + Send + 'static) -> MethodRouter<App> {
+    let make = || {
+        let mut document = make();
+        document["servers"] = json!([{"url": ADDRESS}]);
+        document.to_string()
+    };
+    let document = Arc::new(AddressedDocument::new(make, "/"));
     get(async move |address: BankAddress, headers: HeaderMap| document.at(address).answer(&headers, REVALIDATE))
 }
 

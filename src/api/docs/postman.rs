@@ -29,7 +29,7 @@ pub async fn postman(State(app): State<App>, address: BankAddress, headers: Head
 }
 
 pub fn collection() -> AddressedDocument {
-    AddressedDocument::new(with_placeholder(), BASE_URL)
+    AddressedDocument::new(with_placeholder, BASE_URL)
 }
 
 fn with_placeholder() -> String {
