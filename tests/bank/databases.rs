@@ -1,13 +1,18 @@
 //! A fresh database for each test: a SQLite file, or a database in a PostgreSQL cluster that lasts as long as the tests.
 
+use std::fs;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, OnceLock};
 
+use coffer::db::Db;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use tempfile::TempDir;
+use tokio::sync::OnceCell;
+
+use crate::harness::settings;
 
 const INSTALL_HINT: &str = "the tests need PostgreSQL: `apt-get install postgresql`, or set TEST_DATABASE_URL to a \
                             server where they may create databases";
@@ -28,13 +33,51 @@ pub struct TestDatabase {
 }
 
 impl TestDatabase {
+    /// Without a table.
     pub async fn create(kind: Kind) -> Self {
         let directory = TempDir::new().expect("a temporary directory");
         let url = match kind {
-            Kind::Sqlite => format!("sqlite://{}", directory.path().join("coffer.db").display()),
+            Kind::Sqlite => format!("sqlite://{}", sqlite_file(&directory).display()),
             Kind::Postgres => create_postgres_database("").await,
         };
         Self { url, directory }
+    }
+
+    /// With today's tables. They are a copy: to migrate takes as long as the rest of a test.
+    pub async fn create_migrated(kind: Kind) -> Self {
+        static SQLITE: OnceCell<Vec<u8>> = OnceCell::const_new();
+        static POSTGRES: OnceCell<String> = OnceCell::const_new();
+        match kind {
+            Kind::Postgres if made_by_command().is_some() => Self::create(kind).await,
+            Kind::Postgres => {
+                let template = POSTGRES.get_or_init(async || Self::create(kind).await.migrate().await.name()).await;
+                Self::create_on_postgres(&format!("template {template}")).await
+            }
+            Kind::Sqlite => {
+                let make = async || {
+                    let template = Self::create(kind).await.migrate().await;
+                    fs::read(sqlite_file(&template.directory)).expect("the file of a database")
+                };
+                let content = SQLITE.get_or_init(make).await;
+                let database = Self::create(kind).await;
+                fs::write(sqlite_file(&database.directory), content).expect("room for a file");
+                database
+            }
+        }
+    }
+
+    async fn migrate(self) -> Self {
+        let options = settings(&self, &[]).database(true).expect("settings of a database");
+        let db = Db::connect(&options).await.expect("a connection");
+        db.migrate().await.expect("today's tables");
+        db.close().await;
+        self
+    }
+
+    /// What PostgreSQL calls it.
+    fn name(&self) -> String {
+        let (before, _) = self.url.split_once('?').unwrap_or((&self.url, ""));
+        before.rsplit('/').next().unwrap_or_default().to_owned()
     }
 
     /// In PostgreSQL, with options of `create database`.
@@ -51,6 +94,10 @@ impl TestDatabase {
     }
 }
 
+fn sqlite_file(directory: &TempDir) -> PathBuf {
+    directory.path().join("coffer.db")
+}
+
 async fn create_postgres_database(options: &str) -> String {
     static NEXT: AtomicU32 = AtomicU32::new(1);
     static SERVER: OnceLock<String> = OnceLock::new();
@@ -59,7 +106,7 @@ async fn create_postgres_database(options: &str) -> String {
         Err(_) => start_cluster(),
     });
     let name = format!("coffer_test_{}_{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-    if let (Ok(command), "") = (std::env::var("TEST_DATABASE_COMMAND"), options) {
+    if let (Some(command), "") = (made_by_command(), options) {
         return made_by(&command, &name);
     }
     let mut admin = PgConnection::connect(server).await.expect("a connection to PostgreSQL");
@@ -70,6 +117,10 @@ async fn create_postgres_database(options: &str) -> String {
     let (before, after) = server.split_once('?').unwrap_or((server, ""));
     let (address, _) = before.rsplit_once('/').expect("a URL with a database name");
     format!("{address}/{name}?{after}")
+}
+
+fn made_by_command() -> Option<String> {
+    std::env::var("TEST_DATABASE_COMMAND").ok()
 }
 
 /// The URL that a command prints which makes databases, such as spread ones: tests/scaling/run has one.
@@ -133,7 +184,7 @@ fn cluster(options: &str, prepare: impl FnOnce(&Path)) -> PathBuf {
 /// The directory of `initdb` and `pg_ctl`: on the PATH, or the newest that Debian has.
 fn find_programs() -> PathBuf {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let mut debian: Vec<PathBuf> = std::fs::read_dir(DEBIAN_POSTGRES)
+    let mut debian: Vec<PathBuf> = fs::read_dir(DEBIAN_POSTGRES)
         .map(|versions| versions.flatten().map(|version| version.path().join("bin")).collect())
         .unwrap_or_default();
     debian.sort();

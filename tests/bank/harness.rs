@@ -112,7 +112,7 @@ impl TestBank {
 
     /// With settings beyond the usual, as flags.
     pub async fn open_with(kind: Kind, flags: &[&str]) -> Self {
-        Self::open_on(TestDatabase::create(kind).await, flags).await
+        Self::open_on(TestDatabase::create_migrated(kind).await, flags).await
     }
 
     pub async fn open_on(database: TestDatabase, flags: &[&str]) -> Self {
