@@ -184,7 +184,7 @@ async fn a_copy_that_was_broken_off_is_gone_on_with(from: Kind, to: Kind) {
 
     let other = TestBank::open(to).await;
     let empty = TestDatabase::create(to).await;
-    let target = open(&empty).await;
+    let target = empty.connect().await;
     target.migrate().await.expect("tables");
     obstruct(&target, true).await;
     refuse(copy(&source, &empty), "no more");
@@ -208,12 +208,6 @@ async fn a_copy_that_was_broken_off_is_gone_on_with(from: Kind, to: Kind) {
     assert!(bank.number("select count(*) from heartbeats").await >= heartbeats);
     expect_whole(&bank, &email, &account, "70.00").await;
     bank.close_with_books_right().await;
-}
-
-async fn open(database: &TestDatabase) -> Db {
-    let flags = ["--database-url", &database.url];
-    let settings = crate::harness::settings(database, &flags);
-    Db::connect(&settings.database(true).expect("settings")).await.expect("a database")
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

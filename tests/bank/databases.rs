@@ -48,7 +48,7 @@ impl TestDatabase {
         static SQLITE: OnceCell<Vec<u8>> = OnceCell::const_new();
         static POSTGRES: OnceCell<String> = OnceCell::const_new();
         match kind {
-            Kind::Postgres if made_by_command().is_some() => Self::create(kind).await,
+            Kind::Postgres if command_for_databases().is_some() => Self::create(kind).await,
             Kind::Postgres => {
                 let template = POSTGRES.get_or_init(async || Self::create(kind).await.migrate().await.name()).await;
                 Self::create_on_postgres(&format!("template {template}")).await
@@ -66,9 +66,12 @@ impl TestDatabase {
         }
     }
 
+    pub async fn connect(&self) -> Db {
+        Db::connect(&settings(self, &[]).database(true).expect("settings")).await.expect("a database")
+    }
+
     async fn migrate(self) -> Self {
-        let options = settings(&self, &[]).database(true).expect("settings of a database");
-        let db = Db::connect(&options).await.expect("a connection");
+        let db = self.connect().await;
         db.migrate().await.expect("today's tables");
         db.close().await;
         self
@@ -106,7 +109,7 @@ async fn create_postgres_database(options: &str) -> String {
         Err(_) => start_cluster(),
     });
     let name = format!("coffer_test_{}_{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-    if let (Some(command), "") = (made_by_command(), options) {
+    if let (Some(command), "") = (command_for_databases(), options) {
         return made_by(&command, &name);
     }
     let mut admin = PgConnection::connect(server).await.expect("a connection to PostgreSQL");
@@ -119,7 +122,7 @@ async fn create_postgres_database(options: &str) -> String {
     format!("{address}/{name}?{after}")
 }
 
-fn made_by_command() -> Option<String> {
+fn command_for_databases() -> Option<String> {
     std::env::var("TEST_DATABASE_COMMAND").ok()
 }
 
