@@ -14,7 +14,8 @@ fn main() {
     let is_debug = std::env::var("PROFILE").is_ok_and(|profile| profile == "debug");
     let commit = given.or_else(|| if is_debug { Some("debug build".to_owned()) } else { commit_of_checkout() });
     let commit = commit.unwrap_or_default();
-    println!("cargo:rustc-env=COFFER_COMMIT={}", commit.trim());
+    // `cargo run` gives it to the program, too, which would take a name of ours for a misspelt setting.
+    println!("cargo:rustc-env=COMMIT_OF_BUILD={}", commit.trim());
 }
 
 /// `2289897abc 2026-11-29`. None without git, in an unpacked archive, and in a folder of somebody else's repository.
