@@ -29,7 +29,7 @@ import siege
 import waiters
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-BINARY = ROOT / "target/release/coffer"
+BINARY = ROOT / "target/dist/coffer"
 LOAD = ROOT / "bench/load.lua"
 PASSWORD = "correct horse battery staple"
 USERS, ACCOUNTS_PER_USER = 10, 100  # an owner may have 100 open accounts
@@ -94,7 +94,7 @@ class Cluster:
 
 
 class Bank:
-    """The release binary as a process of its own."""
+    """The binary as it is published, as a process of its own."""
 
     def __init__(self, url, directory, **settings):
         self.url = url
