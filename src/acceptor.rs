@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use crate::connection;
 use crate::connection_limits::{ConnectionLimits, Slot};
-use crate::problem_code::ProblemCode;
+use coffer_core::problem_code::ProblemCode;
 
 /// After an accept fails (out of file descriptors, say): long enough not to spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);

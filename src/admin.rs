@@ -5,17 +5,17 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use crate::api_key::MAX_LIVING;
-use crate::auth::api_keys::{self, ApiKeyError, NewApiKey, Uncommitted};
-use crate::auth::password_links::{self, Reason};
-use crate::auth::passwords::{self, NewPassword, Password};
-use crate::books::audit_event::{Action, Event};
-use crate::db::Db;
-use crate::db::api_keys::ApiKey;
-use crate::db::users::{Role, Standing, User};
 use crate::email::Email;
-use crate::text;
-use crate::timestamp::Timestamp;
+use coffer_core::api_key::MAX_LIVING;
+use coffer_core::auth::api_keys::{self, ApiKeyError, NewApiKey, Uncommitted};
+use coffer_core::auth::password_links::{self, Reason};
+use coffer_core::auth::passwords::{self, NewPassword, Password};
+use coffer_core::books::audit_event::{Action, Event};
+use coffer_core::db::Db;
+use coffer_core::db::api_keys::ApiKey;
+use coffer_core::db::users::{Role, Standing, User};
+use coffer_core::text;
+use coffer_core::timestamp::Timestamp;
 
 /// The name of a user that is a program, until an admin looks it up by its address.
 const SERVICE_NAME: &str = "Service";

@@ -31,7 +31,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tower::ServiceExt;
 
-use crate::presence::{ClientStream, Presence};
+use coffer_core::presence::{ClientStream, Presence};
 
 /// The other end of the connection that a request came by, in the request's extensions.
 #[derive(Clone, Debug)]

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ipnet::IpNet;
 
-use crate::limits::network_of;
+use coffer_core::limits::network_of;
 
 /// A quarter of the slots is reserved for networks that hold almost none.
 const RESERVED_FOR_OTHERS: usize = 4;

@@ -2,9 +2,9 @@
 
 use tokio::sync::mpsc;
 
-use crate::db::copying::{CopyingError, Figures, schema};
-use crate::db::{ConnectError, Db, errors};
 use crate::doctor;
+use coffer_core::db::copying::{CopyingError, Figures, schema};
+use coffer_core::db::{ConnectError, Db, errors};
 
 /// Why the target has no bank yet. What has come stays there, and the next run goes on from it.
 #[derive(Debug, thiserror::Error)]

@@ -9,24 +9,24 @@ use sha2::{Digest, Sha256};
 use time::{Date, Duration, OffsetDateTime, Time, Weekday};
 use uuid::Uuid;
 
-use crate::account_number::AccountNumber;
-use crate::auth::passwords::{self, Password};
-use crate::bank_account::{BankAccount, BankAccountCode, BankAccountKind, OpenedBankAccount};
-use crate::books::account::Account;
-use crate::books::account_limits::{AccountLimits, Limits};
-use crate::books::audit_event::{Action, Event};
-use crate::books::calendar::Calendar;
-use crate::books::command::{Command, DualControl, Requester, Step};
-use crate::books::movement::Movement;
-use crate::books::tags::{Pairs, Tags};
-use crate::books::texts::Texts;
-use crate::committer::Committer;
-use crate::db::users::{Role, User};
-use crate::db::{Db, Tx, errors};
-use crate::listening::Listening;
-use crate::money::{Amount, Currency};
-use crate::timestamp::Timestamp;
-use crate::watches::Watches;
+use coffer_core::account_number::AccountNumber;
+use coffer_core::auth::passwords::{self, Password};
+use coffer_core::bank_account::{BankAccount, BankAccountCode, BankAccountKind, OpenedBankAccount};
+use coffer_core::books::account::Account;
+use coffer_core::books::account_limits::{AccountLimits, Limits};
+use coffer_core::books::audit_event::{Action, Event};
+use coffer_core::books::calendar::Calendar;
+use coffer_core::books::command::{Command, DualControl, Requester, Step};
+use coffer_core::books::movement::Movement;
+use coffer_core::books::tags::{Pairs, Tags};
+use coffer_core::books::texts::Texts;
+use coffer_core::committer::Committer;
+use coffer_core::db::users::{Role, User};
+use coffer_core::db::{Db, Tx, errors};
+use coffer_core::listening::Listening;
+use coffer_core::money::{Amount, Currency};
+use coffer_core::timestamp::Timestamp;
+use coffer_core::watches::Watches;
 
 type AnyError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -467,6 +467,9 @@ impl Chance {
 mod tests {
     use std::collections::HashMap;
 
+    use coffer_core::db::DbOptions;
+    use sqlx::sqlite::SqliteConnectOptions;
+
     use super::*;
 
     /// On any day of today, with its own first of the month and its own Mondays.
@@ -506,7 +509,9 @@ mod tests {
     #[tokio::test]
     async fn what_was_broken_off_is_finished_by_the_next_run() {
         let directory = tempfile::TempDir::new().expect("a directory");
-        let db = crate::db::new_on_sqlite(&directory).await;
+        let file = SqliteConnectOptions::new().filename(directory.path().join("bank.db")).create_if_missing(true);
+        let db = Db::connect(&DbOptions::of_file(file)).await.expect("a database");
+        db.migrate().await.expect("tables");
         let (user, accounts) = open_accounts(&db).await.expect("accounts");
         let year = a_year(day_of(user.created_at).expect("a day"), &accounts);
         let calendar = Calendar::default();

@@ -13,15 +13,15 @@ use uuid::Uuid;
 use crate::api::App;
 use crate::api::money::events;
 use crate::api::people::webhooks;
-use crate::books::audit_event::{Action, Event};
-use crate::db::bank_events::StoredEvent;
-use crate::db::webhook_deliveries::{AttemptResult, ClaimedDelivery, DeliveryStatus};
-use crate::db::webhooks::DisabledBecause;
-use crate::db::{Tx, errors};
-use crate::timestamp::Timestamp;
 use crate::webhooks::destinations::WebhookUrl;
 use crate::webhooks::schedule;
 use crate::webhooks::sender::{Message, Outcome, TIMEOUT};
+use coffer_core::books::audit_event::{Action, Event};
+use coffer_core::db::bank_events::StoredEvent;
+use coffer_core::db::webhook_deliveries::{AttemptResult, ClaimedDelivery, DeliveryStatus};
+use coffer_core::db::webhooks::DisabledBecause;
+use coffer_core::db::{Tx, errors};
+use coffer_core::timestamp::Timestamp;
 
 /// What other instances have written, and what is due again, is noticed after this long and one query.
 const LOOK_EVERY: Duration = Duration::from_secs(1);

@@ -9,28 +9,28 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use crate::account_number::AccountNumber;
-use crate::auth::factor_keys::FactorKeys;
-use crate::auth::second_factor;
-use crate::bank_account::{BankAccount, BankAccountKind, OpenedBankAccount};
-use crate::books::account::GENESIS_HASH;
-use crate::books::account_limits::Limits;
-use crate::books::audit_event::{Action, Event};
-use crate::books::chain::entry_hash;
-use crate::books::entry::Entry;
-use crate::books::tags::Tag;
-use crate::books::texts::Integrity;
-use crate::clock;
-use crate::db::audit::record_hash;
-use crate::db::heads::Head;
-use crate::db::second_factors::StoredSecret;
-use crate::db::verify::EntryInContext;
-use crate::db::verify::account_limits::LimitsInContext;
-use crate::db::webhooks::StoredWebhookSecret;
-use crate::db::{Db, Layout, Tx};
-use crate::money::{Currency, MoneySum};
-use crate::timestamp::Timestamp;
 use crate::webhooks::secret as webhook_secret;
+use coffer_core::account_number::AccountNumber;
+use coffer_core::auth::factor_keys::FactorKeys;
+use coffer_core::auth::second_factor;
+use coffer_core::bank_account::{BankAccount, BankAccountKind, OpenedBankAccount};
+use coffer_core::books::account::GENESIS_HASH;
+use coffer_core::books::account_limits::Limits;
+use coffer_core::books::audit_event::{Action, Event};
+use coffer_core::books::chain::entry_hash;
+use coffer_core::books::entry::Entry;
+use coffer_core::books::tags::Tag;
+use coffer_core::books::texts::Integrity;
+use coffer_core::clock;
+use coffer_core::db::audit::record_hash;
+use coffer_core::db::heads::Head;
+use coffer_core::db::second_factors::StoredSecret;
+use coffer_core::db::verify::EntryInContext;
+use coffer_core::db::verify::account_limits::LimitsInContext;
+use coffer_core::db::webhooks::StoredWebhookSecret;
+use coffer_core::db::{Db, Layout, Tx};
+use coffer_core::money::{Currency, MoneySum};
+use coffer_core::timestamp::Timestamp;
 
 /// How many bad rows a check names; it counts all of them.
 const MAX_NAMED: usize = 5;
@@ -143,7 +143,7 @@ pub async fn examine(db: &Db, mut report: impl FnMut(&Finding)) -> sqlx::Result<
 pub const WITHOUT_LOG: &str = "what was booked after the last checkpoint is missing. Take a backup instead (coffer backup). A copy that SQLite or Litestream \
      has made is whole all the same: name a head that it must have (--since)";
 
-/// Whether a SQLite file is more than a copy without its log, as [`serving::lacks_its_log`](crate::db::serving::lacks_its_log)
+/// Whether a SQLite file is more than a copy without its log, as [`serving::lacks_its_log`](coffer_core::db::serving::lacks_its_log)
 /// told before the file was opened. Where the books have a head that somebody named, nothing is missing.
 pub fn log(lacks_it: bool, has_heads: bool) -> Finding {
     let invariant = "the database file has the log that was written beside it";

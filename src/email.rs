@@ -7,8 +7,8 @@ use validator::ValidateEmail;
 
 use utoipa::openapi::schema::{KnownFormat, SchemaFormat};
 
-use crate::problem_code::ProblemCode;
-use crate::schema::{scalar_schema, string};
+use coffer_core::problem_code::ProblemCode;
+use coffer_core::schema::{scalar_schema, string};
 
 /// RFC 5321: a path of 256 octets with its angle brackets.
 pub const MAX_LENGTH: usize = 254;

@@ -7,17 +7,17 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use crate::api::App;
-use crate::auth::tokens;
-use crate::books::unapproved::WINDOW;
-use crate::clock::{self, CertainTime, Jump, Jumps};
-use crate::db::accounts::MOST_LOOKED_UP;
-use crate::db::{Db, Tx, errors};
-use crate::disk::DiskReserve;
-use crate::files;
 use crate::mailing;
-use crate::timestamp::Timestamp;
-use crate::tls::Certificate;
-use crate::watches::{self, Watches};
+use coffer_core::auth::tokens;
+use coffer_core::books::unapproved::WINDOW;
+use coffer_core::clock::{self, CertainTime, Jump, Jumps};
+use coffer_core::db::accounts::MOST_LOOKED_UP;
+use coffer_core::db::{Db, Tx, errors};
+use coffer_core::disk::DiskReserve;
+use coffer_core::files;
+use coffer_core::timestamp::Timestamp;
+use coffer_core::tls::Certificate;
+use coffer_core::watches::{self, Watches};
 
 /// A logout, a freeze or another role counts on other instances after this long and one query: within a second.
 const TICK: Duration = Duration::from_millis(500);

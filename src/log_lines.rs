@@ -12,7 +12,7 @@ use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
-use crate::request_ids::RequestIds;
+use coffer_core::request_ids::RequestIds;
 
 /// How the log is written, as set.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -190,7 +190,7 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::request_ids::REQUEST_ID;
+    use coffer_core::request_ids::REQUEST_ID;
 
     #[derive(Clone, Default)]
     struct Written(Arc<Mutex<Vec<u8>>>);

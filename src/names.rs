@@ -1,7 +1,7 @@
 //! Whether a name that somebody has typed is that of an account's owner: match, close match, or no match (Confirmation of
 //! Payee).
 
-use crate::text;
+use coffer_core::text;
 
 /// How a typed name compares with the real one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

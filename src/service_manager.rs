@@ -9,7 +9,7 @@ use std::time::Duration;
 use sd_notify::NotifyState::{self, ExtendTimeoutUsec, Ready, Status, Stopping, Watchdog};
 use tokio::time::{interval, sleep};
 
-use crate::committer::Committer;
+use coffer_core::committer::Committer;
 
 /// How often more time to open is asked for.
 const OPENING_TICK: Duration = Duration::from_secs(10);

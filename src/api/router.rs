@@ -23,8 +23,8 @@ use super::people::{
     api_keys, audit, customers, customers_csv, email_verification, erasure, export, passwords, payees, proof,
     second_factor, sessions, staff, users, webhook_deliveries, webhooks,
 };
-use crate::api_key::Scope;
 use crate::webhooks::sender;
+use coffer_core::api_key::Scope;
 
 /// The whole service. Outermost first: what every answer gets, cross-origin calls, what every handler's answer gets, panics,
 /// waiting for another answer, timeouts, routes.

@@ -5,7 +5,7 @@ use std::io::{self, ErrorKind};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use crate::files;
+use coffer_core::files;
 
 /// Random bytes in the name: whoever makes a backup to the same name at the same time has another draft.
 const RANDOM_BYTES: usize = 6;

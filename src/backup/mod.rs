@@ -5,15 +5,15 @@ pub mod restore;
 pub mod schedule;
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use sqlx::sqlite::SqliteConnectOptions;
 
 use self::draft::Draft;
-use crate::db::heads::Heads;
-use crate::db::{Checkpoints, ConnectError, Db, DbOptions, DbTarget, Layout, snapshot_file};
 use crate::{copy, doctor};
+use coffer_core::db::heads::Heads;
+use coffer_core::db::{ConnectError, Db, DbOptions, snapshot_file};
 
 /// What a backup holds, as the doctor has found it.
 #[derive(Clone, Copy, Debug)]
@@ -111,15 +111,6 @@ async fn examine(books: &Db, file: &Path, started: Instant) -> Result<Contents, 
     Ok(Contents { heads, transactions, bytes, took: started.elapsed() })
 }
 
-/// A SQLite file that is there, and that no other process has anything to do with.
 fn options_for(file: &Path) -> DbOptions {
-    DbOptions {
-        target: DbTarget::Sqlite(SqliteConnectOptions::new().filename(PathBuf::from(file))),
-        checkpoints: Checkpoints::Coffer,
-        max_connections: 1,
-        ledger_writers: 1,
-        layout: Layout::OneMachine,
-        statement_cache: 0,
-        migration_lock: false,
-    }
+    DbOptions::of_file(SqliteConnectOptions::new().filename(file))
 }

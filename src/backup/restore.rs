@@ -7,10 +7,11 @@ use std::time::Instant;
 
 use super::draft::Draft;
 use super::{BackupError, Contents, begin, examine, finish, options_for};
-use crate::db::claim::Claim;
-use crate::db::heads::Head;
-use crate::db::{Db, serving};
-use crate::{doctor, files};
+use crate::doctor;
+use coffer_core::db::claim::Claim;
+use coffer_core::db::heads::Head;
+use coffer_core::db::{Db, serving};
+use coffer_core::files;
 
 /// Every SQLite file begins with it.
 const MAGIC: &[u8; 16] = b"SQLite format 3\0";

@@ -10,8 +10,8 @@ use tokio::sync::watch;
 use tokio::time::{interval, sleep_until};
 
 use super::{BackupError, Contents};
-use crate::db::{Db, DbOptions};
-use crate::timestamp::Timestamp;
+use coffer_core::db::{Db, DbOptions};
+use coffer_core::timestamp::Timestamp;
 
 /// The names of backups are this, the moment, and the ending. Nothing else in the directory is ever touched.
 const PREFIX: &str = "coffer-";

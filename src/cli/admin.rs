@@ -7,13 +7,13 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use crate::admin::{self, Created};
-use crate::api_key::{Networks, Scopes};
-use crate::auth::api_keys::NewApiKey;
 use crate::config::Settings;
-use crate::db::Db;
-use crate::db::api_keys::ApiKey;
-use crate::db::users::Role;
 use crate::server::ServerError;
+use coffer_core::api_key::{Networks, Scopes};
+use coffer_core::auth::api_keys::NewApiKey;
+use coffer_core::db::Db;
+use coffer_core::db::api_keys::ApiKey;
+use coffer_core::db::users::Role;
 
 use super::output::{complain, reveal, tell};
 use super::{AnyError, NewKeyArguments, open_existing};

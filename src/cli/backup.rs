@@ -7,10 +7,10 @@ use std::process::ExitCode;
 
 use crate::backup::{self, BackupError, Contents, restore};
 use crate::config::Settings;
-use crate::db::heads::Head;
-use crate::db::{Db, DbTarget};
 use crate::doctor;
 use crate::signals::Signals;
+use coffer_core::db::heads::Head;
+use coffer_core::db::{Db, DbTarget};
 
 use super::output::{complain, tell};
 use super::{AnyError, open_existing};

@@ -8,9 +8,9 @@ use secrecy::SecretString;
 
 use crate::config::Settings;
 use crate::copy;
-use crate::db::claim::Claim;
-use crate::db::{Db, DbOptions, DbTarget};
 use crate::server::ServerError;
+use coffer_core::db::claim::Claim;
+use coffer_core::db::{Db, DbOptions, DbTarget};
 
 use super::output::{complain, tell};
 use super::{AnyError, open};

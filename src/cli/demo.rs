@@ -4,9 +4,9 @@ use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
 use crate::config::Settings;
-use crate::db::Db;
 use crate::demo;
 use crate::server::ServerError;
+use coffer_core::db::Db;
 
 use super::AnyError;
 use super::output::reveal;

@@ -3,9 +3,9 @@
 use std::process::ExitCode;
 
 use crate::config::Settings;
-use crate::db::heads::Head;
-use crate::db::{DbTarget, serving};
 use crate::doctor::{self, Finding};
+use coffer_core::db::heads::Head;
+use coffer_core::db::{DbTarget, serving};
 
 use super::output::tell;
 use super::{AnyError, open_existing};

@@ -14,7 +14,7 @@ use tokio_rustls::rustls::pki_types::ServerName;
 
 use crate::config::Settings;
 use crate::config::listen::ListenAddress;
-use crate::tls;
+use coffer_core::tls;
 
 use super::AnyError;
 use super::output::tell;

@@ -3,8 +3,8 @@
 use std::process::ExitCode;
 
 use crate::config::Settings;
-use crate::db::Db;
 use crate::server::ServerError;
+use coffer_core::db::Db;
 
 use super::AnyError;
 use super::output::tell;

@@ -28,18 +28,18 @@ use secrecy::SecretString;
 use tracing_subscriber::EnvFilter;
 use uuid::Uuid;
 
-use crate::account_number::AccountNumber;
-use crate::api_key::{Network, Scope};
-use crate::auth::api_keys::{DEFAULT_OVERLAP, MAX_OVERLAP};
 use crate::config::Settings;
-use crate::db::heads::Head;
-use crate::db::users::Role;
-use crate::db::{Db, DbOptions, Schema};
-use crate::files;
 use crate::log_lines::{Lines, LogFormat, Style, error_line};
 use crate::server::ServerError;
-use crate::text::ApiKeyName;
-use crate::timestamp::Timestamp;
+use coffer_core::account_number::AccountNumber;
+use coffer_core::api_key::{Network, Scope};
+use coffer_core::auth::api_keys::{DEFAULT_OVERLAP, MAX_OVERLAP};
+use coffer_core::db::heads::Head;
+use coffer_core::db::users::Role;
+use coffer_core::db::{Db, DbOptions, Schema};
+use coffer_core::files;
+use coffer_core::text::ApiKeyName;
+use coffer_core::timestamp::Timestamp;
 
 use self::environment::{unknown_variables, without_empty_variables};
 use self::output::{LOG, complain, set_style_of_log, style_of_log};

@@ -7,13 +7,13 @@ use tokio::sync::oneshot;
 
 use crate::config::Settings;
 use crate::config::listen::ListenAddress;
-use crate::db::heads::Heads;
 use crate::log_lines::Style;
 use crate::mailing::MailSettings;
 use crate::server::{Bank, Listeners};
 use crate::service_manager::while_opening;
 use crate::signals::Signals;
-use crate::traces::Exporter;
+use coffer_core::db::heads::Heads;
+use coffer_core::traces::Exporter;
 
 use super::AnyError;
 use super::output::{TERMINAL, style_of_log};

@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 
 /// The commit that the program was built from, and its date; empty when that is not known, and `debug build` in those. Set
-/// by `migrations/build.rs`.
+/// by `build.rs`.
 pub const COMMIT: &str = env!("COMMIT_OF_BUILD");
 
 /// `0.1.0 (2289897abc 2026-11-29, SQLite 3.51.1)`.

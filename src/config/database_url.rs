@@ -11,7 +11,7 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::sqlite::SqliteConnectOptions;
 
 use super::ConfigError;
-use crate::db::{DbTarget, Servers};
+use coffer_core::db::{DbTarget, Servers};
 
 /// Parameters that may list a value for each server.
 const OF_EACH_SERVER: [&str; 3] = ["host", "hostaddr", "port"];

@@ -12,7 +12,7 @@ use tracing::Level;
 use tracing_subscriber::filter::Targets;
 
 use super::{ListenAddress, Settings, database_url};
-use crate::db::DbTarget;
+use coffer_core::db::DbTarget;
 
 /// Where a name is always this machine (RFC 6761 section 6.3).
 const LOCALHOST: &str = "localhost";

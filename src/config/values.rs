@@ -8,9 +8,9 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
 use crate::api::people::sign_up::SignUp;
-use crate::db::Checkpoints;
 use crate::log_lines::LogFormat;
 use crate::web_origin;
+use coffer_core::db::Checkpoints;
 
 /// Yes or no, in the words of all the places that settings come from.
 pub fn boolean(text: &str) -> Result<bool, String> {

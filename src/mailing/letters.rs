@@ -1,12 +1,12 @@
 //! What the bank writes: plain text, and no secret but the link that somebody has asked for.
 
-use crate::auth::password_links::LinkToken;
-use crate::books::account::Account;
-use crate::books::entry::Entry;
-use crate::db::users::User;
-use crate::money::Money;
-use crate::text;
-use crate::timestamp::Timestamp;
+use coffer_core::auth::password_links::LinkToken;
+use coffer_core::books::account::Account;
+use coffer_core::books::entry::Entry;
+use coffer_core::db::users::User;
+use coffer_core::money::Money;
+use coffer_core::text;
+use coffer_core::timestamp::Timestamp;
 
 /// The longest text of somebody else's that a letter repeats, in characters.
 const MAX_QUOTED: usize = 200;
@@ -166,7 +166,7 @@ mod tests {
     use secrecy::SecretString;
 
     use super::*;
-    use crate::db::users::Role;
+    use coffer_core::db::users::Role;
 
     fn user(name: &str) -> User {
         User::new(name.to_owned(), "ada@example.com".to_owned(), Role::Customer, String::new())

@@ -1,6 +1,6 @@
 //! Sends the mail that waits in the database, beside the requests.
 //!
-//! A mail is a row that was written by what it tells of, in the same transaction ([`crate::db::mails`]): nobody who asks for
+//! A mail is a row that was written by what it tells of, in the same transaction ([`coffer_core::db::mails`]): nobody who asks for
 //! anything waits for a mail server, and nothing that is committed goes untold. Any number of instances look for rows that are
 //! due. Whoever claims one keeps it from the others for [`LEASE`], makes its text, hands it over and deletes it. Who ends in
 //! between leaves it to be claimed again: a mail is sent at least once, and twice only when that happens between the server's
@@ -17,13 +17,13 @@ use tokio::sync::watch;
 
 use self::letters::{Letter, Writer};
 use self::smtp::{Sent, Smtp, SmtpError, SmtpServer};
-use crate::auth::mailed_links;
-use crate::auth::password_links::IssueError;
-use crate::db::mailed_links::LinkPurpose;
-use crate::db::mails::{MailKind, StoredMail};
-use crate::db::users::{Role, User};
-use crate::db::{Db, errors};
-use crate::timestamp::Timestamp;
+use coffer_core::auth::mailed_links;
+use coffer_core::auth::password_links::IssueError;
+use coffer_core::db::mailed_links::LinkPurpose;
+use coffer_core::db::mails::{MailKind, StoredMail};
+use coffer_core::db::users::{Role, User};
+use coffer_core::db::{Db, errors};
+use coffer_core::timestamp::Timestamp;
 
 /// How often an instance looks for mail. What is due is sent as fast as the server takes it.
 const TICK: Duration = Duration::from_secs(1);

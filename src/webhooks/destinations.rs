@@ -7,8 +7,8 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use serde::{Deserialize, Deserializer, de};
 use url::{Host, Url};
 
-use crate::problem_code::ProblemCode;
-use crate::schema::{scalar_schema, string};
+use coffer_core::problem_code::ProblemCode;
+use coffer_core::schema::{scalar_schema, string};
 
 /// In bytes.
 const MAX_URL_LENGTH: usize = 500;

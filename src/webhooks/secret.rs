@@ -7,7 +7,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use uuid::Uuid;
 
-use crate::timestamp::Timestamp;
+use coffer_core::timestamp::Timestamp;
 
 /// Of the symmetric key, and of the seed of the key pair.
 const KEY_BYTES: usize = 32;

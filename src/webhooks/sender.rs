@@ -24,8 +24,8 @@ use uuid::Uuid;
 use super::destinations::{Destinations, Protection, RefusedAddress, WebhookUrl};
 use super::schedule;
 use super::secret::{WebhookSecret, signatures};
-use crate::text;
-use crate::timestamp::Timestamp;
+use coffer_core::text;
+use coffer_core::timestamp::Timestamp;
 
 /// A receiver has so long to answer, from the look at its name on (Standard Webhooks, "Timeouts").
 pub const TIMEOUT: Duration = Duration::from_secs(15);

@@ -573,7 +573,7 @@ fn expected_of_key(
 
 #[test]
 fn the_document_says_what_asks_for_a_recent_proof() {
-    let document = coffer::api::docs::openapi::document(coffer::money::DEFAULT_MAXIMUM);
+    let document = coffer::api::docs::openapi::document(coffer_core::money::DEFAULT_MAXIMUM);
     let mut said = BTreeSet::new();
     for (path, item) in document["paths"].as_object().expect("paths") {
         for (method, operation) in item.as_object().expect("an item") {
@@ -589,7 +589,7 @@ fn the_document_says_what_asks_for_a_recent_proof() {
 
 #[test]
 fn every_route_has_a_row() {
-    let document = coffer::api::docs::openapi::document(coffer::money::DEFAULT_MAXIMUM);
+    let document = coffer::api::docs::openapi::document(coffer_core::money::DEFAULT_MAXIMUM);
     let paths = document["paths"].as_object().expect("paths");
     let documented: BTreeSet<(String, &str)> = paths
         .iter()

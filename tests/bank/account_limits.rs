@@ -2,19 +2,19 @@
 
 use std::time::Duration;
 
-use coffer::account_number::AccountNumber;
-use coffer::bank_account::BankAccount;
-use coffer::books::account::Account;
-use coffer::books::account_limits::{AccountLimits, LimitKind, Limits, RAISE_WAITS, Used};
-use coffer::books::calendar::Calendar;
-use coffer::books::command::{Command, DualControl, Requester, Step};
-use coffer::books::decisions::{Decisions, PendingBefore};
-use coffer::books::movement::Movement;
-use coffer::books::refusal::Refusal;
-use coffer::books::rules::Book;
-use coffer::books::texts::Texts;
-use coffer::money::Amount;
-use coffer::timestamp::Timestamp;
+use coffer_core::account_number::AccountNumber;
+use coffer_core::bank_account::BankAccount;
+use coffer_core::books::account::Account;
+use coffer_core::books::account_limits::{AccountLimits, LimitKind, Limits, RAISE_WAITS, Used};
+use coffer_core::books::calendar::Calendar;
+use coffer_core::books::command::{Command, DualControl, Requester, Step};
+use coffer_core::books::decisions::{Decisions, PendingBefore};
+use coffer_core::books::movement::Movement;
+use coffer_core::books::refusal::Refusal;
+use coffer_core::books::rules::Book;
+use coffer_core::books::texts::Texts;
+use coffer_core::money::Amount;
+use coffer_core::timestamp::Timestamp;
 use futures_util::future::join_all;
 use proptest::prelude::*;
 use reqwest::Method;

@@ -182,7 +182,7 @@ bank_tests! {
 
     async fn a_key_expires(bank: &TestBank) {
         let ada = bank.customer().await;
-        let in_a_second = coffer::timestamp::Timestamp::now().plus(std::time::Duration::from_secs(1));
+        let in_a_second = coffer_core::timestamp::Timestamp::now().plus(std::time::Duration::from_secs(1));
         let body = json!({"name": "Short", "scopes": ["read"], "expires_at": in_a_second.to_string()});
         let key = Key::create(&ada, body).await;
         key.get("/me").send().await.expect_status(200);

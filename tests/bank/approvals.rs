@@ -465,7 +465,7 @@ bank_tests! {
         let waiting = clerk.approval(&id).await;
         let moment = |member: &str| {
             let text = waiting[member].as_str().expect("a moment");
-            text.parse::<coffer::timestamp::Timestamp>().expect("a moment").as_micros()
+            text.parse::<coffer_core::timestamp::Timestamp>().expect("a moment").as_micros()
         };
         assert_eq!(moment("expires_at") - moment("requested_at"), 7 * 24 * 3_600 * 1_000_000);
         // Ids of this second begin alike: the older one is the one that comes first.

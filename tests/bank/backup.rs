@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use coffer::db::Db;
+use coffer_core::db::Db;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use tempfile::TempDir;

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::process::Output;
 
-use coffer::db::Db;
-use coffer::db::copying::schema;
+use coffer_core::db::Db;
+use coffer_core::db::copying::schema;
 use serde_json::json;
 
 use crate::command_line::{run, text};

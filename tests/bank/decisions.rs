@@ -2,16 +2,16 @@
 
 use std::collections::{HashMap, HashSet};
 
-use coffer::books::account::Account;
-use coffer::books::audit_event::{Action, Event};
-use coffer::books::command::{Command, Requester, Reverses};
-use coffer::books::decisions::{Decisions, PendingBefore, Receipt, Verdict};
-use coffer::books::postings::Postings;
-use coffer::books::refusal::Refusal;
-use coffer::books::rules::Book;
-use coffer::books::tags::{Pairs, Tag, Tags, TakenReference};
-use coffer::books::texts::Texts;
-use coffer::timestamp::Timestamp;
+use coffer_core::books::account::Account;
+use coffer_core::books::audit_event::{Action, Event};
+use coffer_core::books::command::{Command, Requester, Reverses};
+use coffer_core::books::decisions::{Decisions, PendingBefore, Receipt, Verdict};
+use coffer_core::books::postings::Postings;
+use coffer_core::books::refusal::Refusal;
+use coffer_core::books::rules::Book;
+use coffer_core::books::tags::{Pairs, Tag, Tags, TakenReference};
+use coffer_core::books::texts::Texts;
+use coffer_core::timestamp::Timestamp;
 use proptest::prelude::*;
 use uuid::Uuid;
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use coffer::api::docs::openapi;
-use coffer::money::DEFAULT_MAXIMUM;
+use coffer_core::money::DEFAULT_MAXIMUM;
 
 const API: &str = include_str!("../../docs/API.md");
 

@@ -1,7 +1,7 @@
 //! What one person at the bank may not do alone: move their own money by their role, split a movement that needs
 //! approval, give roles, and take the role of the last admin.
 
-use coffer::db::Tx;
+use coffer_core::db::Tx;
 use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::{Value, json};

@@ -1,7 +1,7 @@
 //! Secrets of authenticator apps, encrypted where they lie.
 
-use coffer::db::second_factors::StoredSecret;
 use coffer::doctor;
+use coffer_core::db::second_factors::StoredSecret;
 use reqwest::Method;
 use serde_json::json;
 use totp_rs::Secret;
@@ -56,7 +56,7 @@ bank_tests! {
         bank.post("/login", body(&app.code(1))).send().await.expect_problem(500, "internal_error");
         // Ada is not locked out, and the doctor tells.
         bank.post("/login", body(&recovery[0])).send().await.expect_status(200);
-        let keys = coffer::auth::factor_keys::FactorKeys::new(&generated_key(bank).trim().into(), None).expect("keys");
+        let keys = coffer_core::auth::factor_keys::FactorKeys::new(&generated_key(bank).trim().into(), None).expect("keys");
         let mut found = Vec::new();
         let good = doctor::examine_secrets(&bank.db, Some(&keys), |finding| found.push(finding.to_string())).await;
         assert!(!good.expect("an answer"), "{found:?}");

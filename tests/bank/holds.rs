@@ -2,17 +2,17 @@
 
 use std::time::Duration;
 
-use coffer::bank_account::BankAccount;
-use coffer::books::account::Account;
-use coffer::books::command::{Command, DualControl, Requester, Step};
-use coffer::books::decisions::{Decisions, PendingBefore, Receipt};
-use coffer::books::hold::{Hold, HoldStatus};
-use coffer::books::movement::Movement;
-use coffer::books::rules::Book;
-use coffer::books::texts::Texts;
-use coffer::books::unapproved::Unapproved;
-use coffer::money::Amount;
-use coffer::timestamp::Timestamp;
+use coffer_core::bank_account::BankAccount;
+use coffer_core::books::account::Account;
+use coffer_core::books::command::{Command, DualControl, Requester, Step};
+use coffer_core::books::decisions::{Decisions, PendingBefore, Receipt};
+use coffer_core::books::hold::{Hold, HoldStatus};
+use coffer_core::books::movement::Movement;
+use coffer_core::books::rules::Book;
+use coffer_core::books::texts::Texts;
+use coffer_core::books::unapproved::Unapproved;
+use coffer_core::money::Amount;
+use coffer_core::timestamp::Timestamp;
 use futures_util::future::join_all;
 use proptest::prelude::*;
 use reqwest::Method;
@@ -652,7 +652,7 @@ proptest! {
     #[test]
     fn holds_do_what_envelopes_in_a_purse_would(acts in acts()) {
         let currency = "USD".parse().expect("a currency");
-        let number = coffer::account_number::AccountNumber::random().expect("random");
+        let number = coffer_core::account_number::AccountNumber::random().expect("random");
         let mut now = Timestamp::from_micros(1_000_000);
         let mut account = Account::open(number, owner().user_id, currency, None, now);
         let mut holds: Vec<Hold> = Vec::new();

@@ -3,20 +3,27 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+/// The crates, from the ground up: where their modules are, and by which names code imports them.
+const CRATES: [&str; 2] = ["core/src", "src"];
+const ROOTS: [&str; 2] = ["crate::", "coffer_core::"];
+
 /// From the ground up. Modules on one floor do not import each other.
-const FLOORS: [&[&str]; 18] = [
-    &["problem_code", "schema", "web_origin", "presence", "signals", "tls", "files", "process"],
+const FLOORS: [&[&str]; 20] = [
+    &["problem_code", "schema", "presence", "tls", "files"],
     &["traces"],
     &["request_ids"],
-    &["money", "timestamp", "text", "log_lines", "telemetry"],
+    &["money", "timestamp", "text"],
     &["bank_account"],
-    &["account_number", "email", "names", "clock", "connection", "webhooks"],
+    &["account_number", "clock"],
     &["api_key"],
     // What there is, and what becomes of it: pure.
     &["books"],
     &["db"],
     &["disk", "limits", "listening", "audit", "watches"],
-    &["auth", "committer", "connection_limits"],
+    &["auth", "committer"],
+    // From here on the crate `coffer`.
+    &["web_origin", "signals", "process", "log_lines", "email", "names", "connection", "webhooks", "connection_limits"],
+    &["telemetry"],
     &["api", "mailing"],
     &["config", "acceptor", "admin", "demo", "dispatcher", "doctor", "housekeeping", "service_manager"],
     &["copy"],
@@ -32,13 +39,13 @@ const RESOURCE_GROUPS: [&str; 3] = ["api::money", "api::people", "api::docs"];
 
 /// Which crates a floor must do without, whatever it is called in the code.
 const STRANGERS: [(&str, &[&str]); 7] = [
-    ("src/books/", &["axum", "tokio", "sqlx::query", "Timestamp::now", "rusqlite", "getrandom"]),
-    ("src/db/", &["axum"]),
-    ("src/limits", &["axum"]),
-    ("src/auth/", &["axum"]),
-    ("src/committer/", &["axum", "StatusCode"]),
+    ("core/src/books/", &["axum", "tokio", "sqlx::query", "Timestamp::now", "rusqlite", "getrandom"]),
+    ("core/src/db/", &["axum"]),
+    ("core/src/limits", &["axum"]),
+    ("core/src/auth/", &["axum"]),
+    ("core/src/committer/", &["axum", "StatusCode"]),
     ("src/webhooks/", &["axum", "sqlx"]),
-    ("src/money.rs", &["axum", "tokio", "Timestamp::now"]),
+    ("core/src/money.rs", &["axum", "tokio", "Timestamp::now"]),
 ];
 
 #[test]
@@ -84,16 +91,20 @@ fn each_floor_does_without_what_is_not_for_it() {
 
 #[test]
 fn the_map_names_every_module() {
-    let map = fs::read_to_string("src/lib.rs").expect("the map");
-    let missing: Vec<_> = FLOORS.into_iter().flatten().filter(|module| is_library(module)).collect();
-    let missing: Vec<_> = missing.into_iter().filter(|module| !map.contains(&format!("[`{module}`]"))).collect();
-    assert!(missing.is_empty(), "the map in src/lib.rs does not name {missing:?}");
+    for folder in CRATES {
+        let map = fs::read_to_string(format!("{folder}/lib.rs")).expect("the map");
+        let here = FLOORS.into_iter().flatten().filter(|module| **module != "main" && is_module_in(folder, module));
+        let missing: Vec<_> = here.filter(|module| !map.contains(&format!("[`{module}`]"))).collect();
+        assert!(missing.is_empty(), "the map in {folder}/lib.rs does not name {missing:?}");
+    }
 }
 
 /// Path and code of every file, without comments and without tests.
 fn sources() -> Vec<(String, String)> {
     let mut files = Vec::new();
-    collect(Path::new("src"), &mut files);
+    for folder in CRATES {
+        collect(Path::new(folder), &mut files);
+    }
     assert!(files.len() > 50, "where is the code?");
     let read = |path: PathBuf| {
         let text = fs::read_to_string(&path).expect("a source file");
@@ -115,15 +126,16 @@ fn collect(directory: &Path, files: &mut Vec<PathBuf>) {
     }
 }
 
-/// `src/db/ledger/mod.rs` belongs to `db`.
+/// `core/src/db/ledger/mod.rs` belongs to `db`.
 fn module_of(path: &str) -> String {
-    let first = path.split('/').nth(1).unwrap_or_default();
+    let below = CRATES.into_iter().find_map(|folder| path.strip_prefix(folder)).unwrap_or_default();
+    let first = below.split('/').nth(1).unwrap_or_default();
     first.trim_end_matches(".rs").to_owned()
 }
 
-/// The modules that the code names from the root of the crate, once each.
+/// The modules that the code names from the root of a crate, once each.
 fn imports(code: &str) -> Vec<String> {
-    let mut names = named_after(code, "crate::");
+    let mut names: Vec<String> = ROOTS.into_iter().flat_map(|root| named_after(code, root)).collect();
     names.sort_unstable();
     names.dedup();
     names
@@ -148,9 +160,9 @@ fn floor_of(module: &str) -> Option<usize> {
 }
 
 fn is_module(name: &str) -> bool {
-    Path::new(&format!("src/{name}.rs")).exists() || Path::new(&format!("src/{name}")).is_dir()
+    CRATES.into_iter().any(|folder| is_module_in(folder, name))
 }
 
-fn is_library(module: &str) -> bool {
-    is_module(module) && module != "main"
+fn is_module_in(folder: &str, name: &str) -> bool {
+    Path::new(&format!("{folder}/{name}.rs")).exists() || Path::new(&format!("{folder}/{name}")).is_dir()
 }

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::io::{Cursor, Read};
 
-use coffer::db::Db;
 use coffer::doctor;
+use coffer_core::db::Db;
 use futures_util::future::{join, join_all};
 use reqwest::Method;
 use serde_json::{Value, json};

@@ -1,6 +1,6 @@
 //! Every code is explained where a problem's `type` says.
 
-use coffer::problem_code::ProblemCode;
+use coffer_core::problem_code::ProblemCode;
 use serde_json::json;
 
 use crate::harness::bank_tests;

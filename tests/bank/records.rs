@@ -67,7 +67,7 @@ const SHOW_NOBODY_ELSE: [&str; 15] = [
 
 /// Every GET of the document that takes a token.
 fn routes_that_show() -> Vec<String> {
-    let document = coffer::api::docs::openapi::document(coffer::money::DEFAULT_MAXIMUM);
+    let document = coffer::api::docs::openapi::document(coffer_core::money::DEFAULT_MAXIMUM);
     let paths = document["paths"].as_object().expect("paths").iter();
     let with_token = paths.filter(|(_, item)| item["get"]["security"].as_array().is_some_and(|all| !all.is_empty()));
     with_token.map(|(path, _)| path.clone()).filter(|path| !SHOW_NOBODY_ELSE.contains(&path.as_str())).collect()
@@ -214,7 +214,7 @@ bank_tests! {
     async fn looking_waits_for_no_lock_and_its_record_comes_when_that_is_gone(bank: &TestBank) {
         let (ada, auditor) = (bank.customer().await, bank.employee("auditor").await);
         let mut lock = bank.db.begin().await.expect("a transaction");
-        if let coffer::db::Tx::Postgres(tx) = &mut lock {
+        if let coffer_core::db::Tx::Postgres(tx) = &mut lock {
             sqlx::query("update audit_head set sequence = sequence").execute(&mut **tx).await.expect("the lock");
         }
         let started = Instant::now();
@@ -392,8 +392,8 @@ bank_tests! {
         let id = ada.user_id_of_mine().await;
         let many: Vec<_> = (0..1_700)
             .map(|number| {
-                use coffer::books::audit_event::{Action, Event};
-                use coffer::timestamp::Timestamp;
+                use coffer_core::books::audit_event::{Action, Event};
+                use coffer_core::timestamp::Timestamp;
                 let event = Event::at(
                     if number % 850 == 0 { Action::DemoFilled } else { Action::UserViewed },
                     Timestamp::now(),

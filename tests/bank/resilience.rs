@@ -92,7 +92,7 @@ async fn a_connection_that_met_a_full_disk_is_replaced() {
     // To the one connection that is not the ledger's, the disk is full: the file may not get more pages than it has.
     bank.tamper("pragma max_page_count = 1").await;
     let mut tx = bank.db.begin().await.expect("a transaction");
-    let coffer::db::Tx::Sqlite(connection, _) = &mut tx else { unreachable!("SQLite was asked for") };
+    let coffer_core::db::Tx::Sqlite(connection, _) = &mut tx else { unreachable!("SQLite was asked for") };
     // A table that has no trigger: SQLite then gives up the whole transaction, and not only the statement.
     let fill = "insert into heartbeats (writer, written_at)
                 with recursive n(i) as (select 1 union all select i + 1 from n where i < 10000)
@@ -110,7 +110,7 @@ async fn a_connection_that_met_a_full_disk_is_replaced() {
 async fn a_row_held_by_a_stranger_costs_only_its_own_requests() {
     let bank = TestBank::open_with(Kind::Postgres, &["--ledger-writers", "1", "--shutdown-seconds", "5"]).await;
     let (ada, bob) = (bank.customer().await, bank.customer().await);
-    let coffer::db::Db::Postgres { read_pool, .. } = &bank.db else { unreachable!("PostgreSQL was asked for") };
+    let coffer_core::db::Db::Postgres { read_pool, .. } = &bank.db else { unreachable!("PostgreSQL was asked for") };
     let mut stranger = read_pool.begin().await.expect("a transaction");
     let hold = format!("select 1 from accounts where account_number = {} for update", ada.account);
     sqlx::query(sqlx::AssertSqlSafe(hold)).execute(&mut *stranger).await.expect("a lock");
@@ -137,7 +137,7 @@ async fn a_bank_whose_writer_was_kept_is_ready_again_without_a_movement() {
     for _ in 0..5 {
         customers.push(bank.customer().await);
     }
-    let coffer::db::Db::Postgres { read_pool, .. } = &bank.db else { unreachable!("PostgreSQL was asked for") };
+    let coffer_core::db::Db::Postgres { read_pool, .. } = &bank.db else { unreachable!("PostgreSQL was asked for") };
     let mut stranger = read_pool.begin().await.expect("a transaction");
     sqlx::query("select 1 from accounts for update").execute(&mut *stranger).await.expect("locks");
     // Each waits for its lock by itself.

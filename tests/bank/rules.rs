@@ -2,17 +2,17 @@
 
 use std::collections::HashMap;
 
-use coffer::account_number::AccountNumber;
-use coffer::bank_account::{BankAccount, BankAccountId};
-use coffer::books::account::{Account, AccountStatus};
-use coffer::books::chain::entry_hash;
-use coffer::books::command::{Command, DualControl, Requester, Step};
-use coffer::books::movement::Movement;
-use coffer::books::refusal::Refusal;
-use coffer::books::rules::{Book, Outcome, decide};
-use coffer::books::texts::Texts;
-use coffer::money::{Amount, Currency};
-use coffer::timestamp::Timestamp;
+use coffer_core::account_number::AccountNumber;
+use coffer_core::bank_account::{BankAccount, BankAccountId};
+use coffer_core::books::account::{Account, AccountStatus};
+use coffer_core::books::chain::entry_hash;
+use coffer_core::books::command::{Command, DualControl, Requester, Step};
+use coffer_core::books::movement::Movement;
+use coffer_core::books::refusal::Refusal;
+use coffer_core::books::rules::{Book, Outcome, decide};
+use coffer_core::books::texts::Texts;
+use coffer_core::money::{Amount, Currency};
+use coffer_core::timestamp::Timestamp;
 use proptest::prelude::*;
 use uuid::Uuid;
 

@@ -1,6 +1,6 @@
 //! PostgreSQL servers: an address that names several, what they promise, and poolers that share their sessions.
 
-use coffer::db::Db;
+use coffer_core::db::Db;
 use sqlx::AssertSqlSafe;
 use tempfile::TempDir;
 

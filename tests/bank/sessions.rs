@@ -222,7 +222,7 @@ bank_tests! {
                   where s.user_id = {of_ada}"))
         )).await;
         let count = async || {
-            bank.db.sessions_ended_since(coffer::timestamp::Timestamp::from_micros(0)).await.expect("an answer").len()
+            bank.db.sessions_ended_since(coffer_core::timestamp::Timestamp::from_micros(0)).await.expect("an answer").len()
         };
         assert_eq!(count().await, 1_200);
         bank.sign_in(&ada.email, PASSWORD).await.expect_status(200);

@@ -243,7 +243,7 @@ fn a_secret_may_stand_in_a_file_of_its_own() {
 /// `cargo run` gives the program what the build script has set, and the first line of a new bank would be a warning.
 #[test]
 fn nothing_that_the_build_sets_is_named_as_a_setting() {
-    let script = std::fs::read_to_string("migrations/build.rs").expect("the build script");
+    let script = std::fs::read_to_string("build.rs").expect("the build script");
     let set: Vec<&str> = script.split("cargo:rustc-env=").skip(1).collect();
     assert!(!set.is_empty(), "where does it say what it sets?");
     for name in set {

@@ -232,7 +232,7 @@ bank_tests! {
         let (staff, ada) = (bank.employee("staff").await, bank.customer().await);
         let id = ada.id().await;
         staff.set_user_status(&id, "active").await.expect_status(200);
-        let ahead = 3_000_000 + coffer::timestamp::Timestamp::now().as_micros();
+        let ahead = 3_000_000 + coffer_core::timestamp::Timestamp::now().as_micros();
         bank.tamper(&format!("update users set standing_changed_at = {ahead} where email = '{}'", ada.email)).await;
         // Until the bank has heard of it, as it would of a change by an instance whose clock is ahead.
         tokio::time::sleep(Duration::from_millis(700)).await;

@@ -1,9 +1,9 @@
 //! What people write: one policy at every field, and finding it again.
 
-use coffer::account_number::AccountNumber;
-use coffer::books::account::Account;
-use coffer::money::{Currency, CurrentCurrency};
-use coffer::timestamp::Timestamp;
+use coffer_core::account_number::AccountNumber;
+use coffer_core::books::account::Account;
+use coffer_core::money::{Currency, CurrentCurrency};
+use coffer_core::timestamp::Timestamp;
 use reqwest::Method;
 use serde_json::{Value, json};
 use uuid::Uuid;

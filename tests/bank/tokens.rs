@@ -87,7 +87,7 @@ bank_tests! {
 
 /// Every operation of the OpenAPI document that takes a token, with something in place of its parameters.
 fn protected_routes() -> Vec<(Method, String)> {
-    let document = coffer::api::docs::openapi::document(coffer::money::DEFAULT_MAXIMUM);
+    let document = coffer::api::docs::openapi::document(coffer_core::money::DEFAULT_MAXIMUM);
     let mut routes = Vec::new();
     for (path, item) in document["paths"].as_object().expect("paths") {
         for (method, operation) in item.as_object().expect("an item") {

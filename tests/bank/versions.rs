@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use coffer::watches::MAX_OF_A_CALLER;
+use coffer_core::watches::MAX_OF_A_CALLER;
 use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -392,7 +392,7 @@ bank_tests! {
             ada.account
         );
         changes_after("another program", ada.account_path(), &async || bank.tamper(&thaw).await).await;
-        let soon = coffer::timestamp::Timestamp::now().plus(Duration::from_secs(1)).to_string();
+        let soon = coffer_core::timestamp::Timestamp::now().plus(Duration::from_secs(1)).to_string();
         ada.place_hold("5", Some(soon)).await;
         changes_after("time", ada.balance_path(), &async || {}).await;
     }

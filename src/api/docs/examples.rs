@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::problem_responses::{MEDIA_TYPE, for_each_problem, for_each_responses};
 use crate::api::http::problem::FieldError;
-use crate::problem_code::ProblemCode::{self, *};
+use coffer_core::problem_code::ProblemCode::{self, *};
 
 /// The example of a problem, by its status, where its operation has none of its own.
 const OF_STATUS: &[(u16, ProblemCode)] = &[

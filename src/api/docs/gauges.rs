@@ -4,9 +4,9 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::api::App;
-use crate::db::backlog::Backlog;
 use crate::process;
-use crate::timestamp::Timestamp;
+use coffer_core::db::backlog::Backlog;
+use coffer_core::timestamp::Timestamp;
 
 /// The least time between two counts of what waits in the tables, however often metrics are asked for.
 const COUNTED_EVERY: Duration = Duration::from_secs(10);

@@ -11,8 +11,8 @@ use crate::api::App;
 use crate::api::http::error::{Error, Result};
 use crate::api::http::extract::Json;
 use crate::api::http::middleware::OnAdminListener;
-use crate::db::heads::Head;
-use crate::problem_code::ProblemCode;
+use coffer_core::db::heads::Head;
+use coffer_core::problem_code::ProblemCode;
 
 /// How Prometheus wants its text format named.
 const PROMETHEUS_TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";

@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use crate::api::http::error::{Error, Result};
 use crate::api::http::extract::{Json, PathParam};
 use crate::api::http::negotiation::preferred;
-use crate::problem_code::ProblemCode;
+use coffer_core::problem_code::ProblemCode;
 
 /// A kind of problem: what its code means, and what to do.
 #[derive(Debug, Serialize, ToSchema)]

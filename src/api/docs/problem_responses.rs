@@ -7,7 +7,7 @@ use axum::http::StatusCode;
 use serde_json::{Map, Value, json};
 
 use super::examples;
-use crate::problem_code::ProblemCode;
+use coffer_core::problem_code::ProblemCode;
 
 pub const MEDIA_TYPE: &str = "application/problem+json";
 /// A response that at least this many operations have becomes a component.

@@ -7,23 +7,23 @@ use serde_json::{Map, Value, json};
 use utoipa::openapi::OpenApi;
 use utoipa::{PartialSchema, ToSchema};
 
-use crate::account_number::AccountNumber;
 use crate::api::http::archive::ZipFile;
 use crate::api::http::cursor::Cursor;
 use crate::api::http::fields::WholeUnits;
 use crate::api::http::page::Limit;
 use crate::api::money::tags::{Metadata, MetadataChanges};
-use crate::api_key::Network;
-use crate::auth::passwords::{NewPassword, Password};
-use crate::bank_account::BankAccountCode;
 use crate::email::Email;
-use crate::money::{Amount, AmountOrZero, Currency, CurrentCurrency, Money, MoneySum};
-use crate::text::{
+use crate::webhooks::destinations::WebhookUrl;
+use coffer_core::account_number::AccountNumber;
+use coffer_core::api_key::Network;
+use coffer_core::auth::passwords::{NewPassword, Password};
+use coffer_core::bank_account::BankAccountCode;
+use coffer_core::money::{Amount, AmountOrZero, Currency, CurrentCurrency, Money, MoneySum};
+use coffer_core::text::{
     ApiKeyName, BankAccountName, Description, DescriptionSearch, Group, Label, MetadataValue, Name, NoteText, Reason,
     Reference, UserSearch,
 };
-use crate::timestamp::{DayOrMoment, Timestamp};
-use crate::webhooks::destinations::WebhookUrl;
+use coffer_core::timestamp::{DayOrMoment, Timestamp};
 
 /// What references to schemas begin with.
 pub const REFERENCE: &str = "#/components/schemas/";

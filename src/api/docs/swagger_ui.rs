@@ -12,7 +12,7 @@ use axum::routing::get;
 use crate::api::App;
 use crate::api::docs::static_file::{REVALIDATE, StaticFile};
 use crate::api::http::error::{Error, Result};
-use crate::problem_code::ProblemCode;
+use coffer_core::problem_code::ProblemCode;
 
 /// The page colours its logo by an inline style, which its Content-Security-Policy forbids: black on black.
 const LOGO_COLOURS: &str = ".logo_small_svg__cls-2 { fill: #fff } .logo_small_svg__cls-3 { fill: #85ea2d }\n";

@@ -15,7 +15,7 @@ use rust_embed::Embed;
 
 use crate::api::docs::static_file::{IMMUTABLE, REVALIDATE, StaticFile};
 use crate::api::http::error::{Error, Result};
-use crate::problem_code::ProblemCode;
+use coffer_core::problem_code::ProblemCode;
 
 /// Of a debug build, as they are on the disk; of a release build, as they were when it was built.
 #[derive(Embed)]

@@ -9,7 +9,7 @@ use zip::result::ZipResult;
 use zip::write::{SimpleFileOptions, StreamWriter};
 
 use crate::api::http::error::{Error, Result};
-use crate::schema::{scalar_schema, string};
+use coffer_core::schema::{scalar_schema, string};
 
 /// The bytes of an archive, for the OpenAPI document.
 pub struct ZipFile;

@@ -3,7 +3,7 @@
 use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderValue};
 
-use crate::timestamp::Timestamp;
+use coffer_core::timestamp::Timestamp;
 
 /// The headers of a file with this name, which is ours and has nothing that a header cannot hold.
 pub fn headers(content_type: &'static str, file_name: &str) -> HeaderMap {

@@ -13,17 +13,17 @@ use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
 use uuid::Uuid;
 
-use crate::account_number::AccountNumber;
 use crate::api::http::context::RequestContext;
 use crate::api::http::error::{Error, Result};
 use crate::api::http::waiting::AskedAgain;
-use crate::api_key::{KeyBounds, Scope, Scopes};
-use crate::auth::Auth;
-use crate::auth::api_keys::{ApiKeySecret, KnownKey};
-use crate::books::account::Account;
-use crate::db::users::Role;
-use crate::problem_code::ProblemCode;
-use crate::timestamp::Timestamp;
+use coffer_core::account_number::AccountNumber;
+use coffer_core::api_key::{KeyBounds, Scope, Scopes};
+use coffer_core::auth::Auth;
+use coffer_core::auth::api_keys::{ApiKeySecret, KnownKey};
+use coffer_core::books::account::Account;
+use coffer_core::db::users::Role;
+use coffer_core::problem_code::ProblemCode;
+use coffer_core::timestamp::Timestamp;
 
 /// The user behind a request. A handler that takes one is closed to everybody else.
 #[derive(Clone, Copy, Debug)]
@@ -37,7 +37,7 @@ pub struct Caller {
     pub frozen: bool,
     /// The user's role takes a second factor, and the session began without, or with one that was taken away.
     pub lacks_second_factor: bool,
-    /// Password or code was shown in this session within the last [`tokens::RECENT`](crate::auth::tokens::RECENT).
+    /// Password or code was shown in this session within the last [`tokens::RECENT`](coffer_core::auth::tokens::RECENT).
     pub recently_proven: bool,
     /// Own movements above it, in whole units of their currency, ask for a recent proof.
     pub confirm_above: Option<i64>,

@@ -8,15 +8,15 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 
-use crate::account_number::AccountNumber;
 use crate::api::http::caller::Caller;
 use crate::api::http::error::Error;
-use crate::auth::hashing::{Asker, Purpose};
-use crate::books::audit_event::{Action, Concern, Event};
-use crate::limits::{Allowance, network_of};
-use crate::presence::Presence;
-use crate::request_ids::RequestIds;
-use crate::timestamp::Timestamp;
+use coffer_core::account_number::AccountNumber;
+use coffer_core::auth::hashing::{Asker, Purpose};
+use coffer_core::books::audit_event::{Action, Concern, Event};
+use coffer_core::limits::{Allowance, network_of};
+use coffer_core::presence::Presence;
+use coffer_core::request_ids::RequestIds;
+use coffer_core::timestamp::Timestamp;
 
 /// Made before anything else looks at the request. Clones share it.
 #[derive(Clone, Debug)]

@@ -13,7 +13,7 @@ use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use crate::api::http::rate_limits::{RATE_LIMIT, RATE_LIMIT_POLICY};
 use crate::api::http::waiting::{PREFER, PREFERENCE_APPLIED};
-use crate::request_ids::{CLIENT_REQUEST_ID, REQUEST_ID};
+use coffer_core::request_ids::{CLIENT_REQUEST_ID, REQUEST_ID};
 
 /// How long a browser may remember the answer to a preflight.
 const PREFLIGHT_LIFETIME: Duration = Duration::from_secs(600);

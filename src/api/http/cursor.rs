@@ -10,11 +10,11 @@ use base64::{DecodeError, Engine};
 use serde::{Deserialize, Deserializer, de};
 use uuid::Uuid;
 
-use crate::account_number::AccountNumber;
 use crate::api::http::error::Error;
 use crate::api::http::problem::FieldError;
-use crate::problem_code::ProblemCode;
-use crate::schema::{scalar_schema, string};
+use coffer_core::account_number::AccountNumber;
+use coffer_core::problem_code::ProblemCode;
+use coffer_core::schema::{scalar_schema, string};
 
 /// 16 bytes make 22 characters with 4 bits to spare; whatever those say, the cursor is the same.
 const ENCODING: GeneralPurpose = GeneralPurpose::new(&URL_SAFE, NO_PAD.with_decode_allow_trailing_bits(true));

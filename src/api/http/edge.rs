@@ -13,7 +13,7 @@ use axum::http::{HeaderName, HeaderValue};
 use ipnet::IpNet;
 
 use crate::api::http::protocol::tokens;
-use crate::limits::{Policy, Quota, RequestLimit, network_of};
+use coffer_core::limits::{Policy, Quota, RequestLimit, network_of};
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
@@ -80,7 +80,7 @@ impl Edge {
         }
     }
 
-    /// The quota that a request for this path counts against, by network: see [`crate::limits::network_of`]. Probes and
+    /// The quota that a request for this path counts against, by network: see [`coffer_core::limits::network_of`]. Probes and
     /// metrics have their own, so that a busy network is still seen to be well.
     pub fn limit_of(&self, path: &str) -> &RequestLimit<IpAddr> {
         match path {

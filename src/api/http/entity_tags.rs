@@ -8,7 +8,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::api::http::error::{Error, Result};
-use crate::problem_code::ProblemCode;
+use coffer_core::problem_code::ProblemCode;
 
 /// A tag that a client has sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

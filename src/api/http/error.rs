@@ -7,14 +7,14 @@ use axum::response::{IntoResponse, Response};
 use uuid::Uuid;
 
 use crate::api::http::problem::{FieldError, Problem};
-use crate::audit::NoRoomForRecord;
-use crate::auth::hashing::HashError;
-use crate::books::refusal::Refusal;
-use crate::committer::SubmitError;
-use crate::db::errors::{self, Failure};
-use crate::disk::DiskFull;
-use crate::limits::Exceeded;
-use crate::problem_code::ProblemCode;
+use coffer_core::audit::NoRoomForRecord;
+use coffer_core::auth::hashing::HashError;
+use coffer_core::books::refusal::Refusal;
+use coffer_core::committer::SubmitError;
+use coffer_core::db::errors::{self, Failure};
+use coffer_core::disk::DiskFull;
+use coffer_core::limits::Exceeded;
+use coffer_core::problem_code::ProblemCode;
 
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 

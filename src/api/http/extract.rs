@@ -24,11 +24,11 @@ use validator::Validate;
 use crate::api::http::error::{Error, Result};
 use crate::api::http::problem::FieldError;
 use crate::api::http::protocol::tokens;
-use crate::auth::passwords;
-use crate::books::tags;
 use crate::email;
-use crate::problem_code::ProblemCode;
-use crate::text::{MAX_DESCRIPTION_LENGTH, MAX_NAME_LENGTH, MAX_REFERENCE_LENGTH};
+use coffer_core::auth::passwords;
+use coffer_core::books::tags;
+use coffer_core::problem_code::ProblemCode;
+use coffer_core::text::{MAX_DESCRIPTION_LENGTH, MAX_NAME_LENGTH, MAX_REFERENCE_LENGTH};
 
 /// No request of this API needs more, but for batches.
 pub const MAX_BODY_BYTES: usize = 24 * 1024;

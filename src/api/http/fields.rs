@@ -7,8 +7,8 @@ use uuid::Uuid;
 use validator::ValidationError;
 
 use crate::email;
-use crate::problem_code::ProblemCode;
-use crate::schema::{scalar_schema, string};
+use coffer_core::problem_code::ProblemCode;
+use coffer_core::schema::{scalar_schema, string};
 
 /// A user's id in a query.
 pub fn user_id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Uuid>, D::Error> {

@@ -9,8 +9,8 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use uuid::Uuid;
 
 use crate::api::http::error::{Error, Result};
-use crate::limits::{Limiter, Quota};
-use crate::problem_code::ProblemCode;
+use coffer_core::limits::{Limiter, Quota};
+use coffer_core::problem_code::ProblemCode;
 
 /// The most answers of more than one page at once.
 const MAX_UNDER_WAY: usize = 256;

@@ -17,13 +17,13 @@ use crate::api::http::problem::{Problem, count_refusal};
 use crate::api::http::rate_limits::{RATE_LIMIT, tell_allowance};
 use crate::api::http::waiting::Waited;
 use crate::api::http::{edge, extract, protocol, request_figures, views};
-use crate::books::audit_event::Action;
 use crate::connection::Peer;
-use crate::limits::network_of;
-use crate::presence::Presence;
-use crate::problem_code::ProblemCode;
-use crate::request_ids::{self, RequestIds};
-use crate::traces::Outcome;
+use coffer_core::books::audit_event::Action;
+use coffer_core::limits::network_of;
+use coffer_core::presence::Presence;
+use coffer_core::problem_code::ProblemCode;
+use coffer_core::request_ids::{self, RequestIds};
+use coffer_core::traces::Outcome;
 
 /// How long a refusal of a client that asks too often is held back: to refuse at once would cost as much as to answer.
 /// A connection takes no other request meanwhile, and connections are few.

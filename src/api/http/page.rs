@@ -8,7 +8,7 @@ use utoipa::openapi::{KnownFormat, RefOr, SchemaFormat};
 use utoipa::{PartialSchema, ToSchema};
 
 use crate::api::http::cursor::Cursor;
-use crate::problem_code::ProblemCode;
+use coffer_core::problem_code::ProblemCode;
 
 /// How many rows a page has at most when the request does not say.
 const DEFAULT_LIMIT: u32 = 50;

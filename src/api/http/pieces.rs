@@ -7,7 +7,7 @@ use futures_util::{StreamExt, stream};
 
 use crate::api::http::context::RequestContext;
 use crate::api::http::error::Result;
-use crate::request_ids::RequestIds;
+use coffer_core::request_ids::RequestIds;
 
 /// An answer that is made piece by piece.
 pub trait Pieces: Send + Sized + 'static {

@@ -13,14 +13,14 @@ use uuid::Uuid;
 
 use crate::api::http::extract::json_line;
 use crate::api::http::rate_limits::{RATE_LIMIT, RATE_LIMIT_POLICY, tell_allowance, words_of};
-use crate::auth::tokens;
-use crate::books::account_limits::LimitKind;
-use crate::books::refusal::Refusal;
-use crate::limits::Exceeded;
-use crate::money::{Currency, Money};
-use crate::problem_code::ProblemCode;
-use crate::request_ids::RequestIds;
-use crate::timestamp::Timestamp;
+use coffer_core::auth::tokens;
+use coffer_core::books::account_limits::LimitKind;
+use coffer_core::books::refusal::Refusal;
+use coffer_core::limits::Exceeded;
+use coffer_core::money::{Currency, Money};
+use coffer_core::problem_code::ProblemCode;
+use coffer_core::request_ids::RequestIds;
+use coffer_core::timestamp::Timestamp;
 
 /// The `Retry-After` of a busy bank.
 const RETRY_AFTER_SECONDS: u32 = 1;
@@ -137,7 +137,7 @@ impl FieldError {
         Self { pointer: pointer.into(), code, detail: detail.into() }
     }
 
-    /// From an error whose text is `code: detail`, as the parsers of [`crate::money`] and others write it.
+    /// From an error whose text is `code: detail`, as the parsers of [`coffer_core::money`] and others write it.
     pub fn coded(pointer: impl Into<Cow<'static, str>>, text: &str) -> Self {
         match text.split_once(": ").and_then(|(code, detail)| Some((ProblemCode::from_name(code)?, detail))) {
             Some((code, detail)) => Self::new(pointer, code, detail),

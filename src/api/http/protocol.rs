@@ -9,7 +9,7 @@ use axum::http::{HeaderMap, HeaderName, StatusCode, Version};
 
 use crate::api::http::error::{Error, Result};
 use crate::connection::TwoLengths;
-use crate::problem_code::ProblemCode;
+use coffer_core::problem_code::ProblemCode;
 
 pub fn check(request: &Request) -> Result<()> {
     check_host(request)?;

@@ -2,8 +2,8 @@
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 
-use crate::limits::{Allowance, Policy};
-use crate::problem_code::ProblemCode;
+use coffer_core::limits::{Allowance, Policy};
+use coffer_core::problem_code::ProblemCode;
 
 pub const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 pub const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");

@@ -3,10 +3,10 @@
 use axum::http::StatusCode;
 
 use crate::api::http::problem::{FieldError, Problem};
-use crate::books::account_limits::{Excess, LimitKind};
-use crate::books::refusal::Refusal;
-use crate::money::Money;
-use crate::problem_code::ProblemCode;
+use coffer_core::books::account_limits::{Excess, LimitKind};
+use coffer_core::books::refusal::Refusal;
+use coffer_core::money::Money;
+use coffer_core::problem_code::ProblemCode;
 
 /// 404 for what the caller may not see, 403 for what the caller may not do, 412 for a precondition, 422 for what no state
 /// of the books could accept, 409 for what another state of the account could.

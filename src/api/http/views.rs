@@ -14,15 +14,15 @@ use futures_util::future::join_all;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use crate::account_number::AccountNumber;
 use crate::api::App;
 use crate::api::http::caller::Caller;
 use crate::api::http::context::RequestContext;
 use crate::api::http::error::Result;
 use crate::api::http::problem::Problem;
-use crate::books::account::Account;
-use crate::books::audit_event::{Action, Concern, Event};
-use crate::problem_code::ProblemCode;
+use coffer_core::account_number::AccountNumber;
+use coffer_core::books::account::Account;
+use coffer_core::books::audit_event::{Action, Concern, Event};
+use coffer_core::problem_code::ProblemCode;
 
 /// The same user who looks at the same thing in the same way again within this time makes no other record: a screen
 /// that asks every few seconds would fill the log, and would tell nothing that one record does not.
@@ -206,7 +206,7 @@ async fn refusal_of(app: &App, context: &RequestContext, caller: Caller, code: P
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::timestamp::Timestamp;
+    use coffer_core::timestamp::Timestamp;
 
     #[test]
     fn the_same_look_is_recorded_once_a_minute_and_another_at_once() {

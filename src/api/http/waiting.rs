@@ -2,7 +2,7 @@
 //!
 //! A handler knows nothing of it. It answers 304, and says of which account; this then waits until that account has
 //! changed, and has the whole answer made anew, rights and all. While it waits, a request has no connection to the
-//! database, no permit and no place in a queue: it is one entry among the [watches](crate::watches).
+//! database, no permit and no place in a queue: it is one entry among the [watches](coffer_core::watches).
 
 use std::time::{Duration, Instant};
 
@@ -15,15 +15,15 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::account_number::AccountNumber;
 use crate::api::App;
 use crate::api::http::HANDLER_TIMEOUT;
 use crate::api::http::context::RequestContext;
 use crate::api::http::error::Error;
-use crate::books::account::Account;
-use crate::presence::{Client, Presence};
-use crate::problem_code::ProblemCode;
-use crate::watches::{self, NoRoom};
+use coffer_core::account_number::AccountNumber;
+use coffer_core::books::account::Account;
+use coffer_core::presence::{Client, Presence};
+use coffer_core::problem_code::ProblemCode;
+use coffer_core::watches::{self, NoRoom};
 
 /// The longest that a request waits; who asks for more waits so long. Less than the 30 seconds after which many proxies
 /// take a silent server for dead.

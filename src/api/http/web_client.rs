@@ -11,8 +11,8 @@ use axum::http::{HeaderMap, HeaderName};
 use utoipa::IntoParams;
 
 use crate::api::http::error::{Error, Result};
-use crate::auth::sessions;
-use crate::problem_code::ProblemCode;
+use coffer_core::auth::sessions;
+use coffer_core::problem_code::ProblemCode;
 
 pub const CLIENT: HeaderName = HeaderName::from_static("coffer-client");
 /// The prefix makes browsers insist: this host alone, over TLS (or to the machine itself), for all paths.

@@ -1,7 +1,7 @@
 //! Limits of an account: `GET, PUT /accounts/{account_number}/limits`.
 //!
 //! Staff set the bank's, the owner sets their own beside them, and the smaller one of both counts. The ledger holds
-//! movements against them: see [`crate::books::account_limits`] for what counts.
+//! movements against them: see [`coffer_core::books::account_limits`] for what counts.
 
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -13,7 +13,6 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 use validator::{Validate, ValidationError};
 
-use crate::account_number::AccountNumber;
 use crate::api::App;
 use crate::api::http::caller::{Actor, Caller};
 use crate::api::http::context::RequestContext;
@@ -23,15 +22,16 @@ use crate::api::http::problem::FieldError;
 use crate::api::http::views::AccountLook;
 use crate::api::money::accounts::{about_owner, readable_account};
 use crate::api::money::limit_changes;
-use crate::books::account::{Account, AccountStatus};
-use crate::books::account_limits::{AccountLimits, Limits, MAX_MAJOR_UNITS, MAX_MOVEMENTS, NextLimits, Used};
-use crate::books::audit_event::{Action, Event};
-use crate::books::bank_event::{BankEvent, EventKind};
-use crate::books::refusal::Refusal;
-use crate::db::Tx;
-use crate::money::{AmountOrZero, Currency, Money};
-use crate::problem_code::ProblemCode;
-use crate::timestamp::Timestamp;
+use coffer_core::account_number::AccountNumber;
+use coffer_core::books::account::{Account, AccountStatus};
+use coffer_core::books::account_limits::{AccountLimits, Limits, MAX_MAJOR_UNITS, MAX_MOVEMENTS, NextLimits, Used};
+use coffer_core::books::audit_event::{Action, Event};
+use coffer_core::books::bank_event::{BankEvent, EventKind};
+use coffer_core::books::refusal::Refusal;
+use coffer_core::db::Tx;
+use coffer_core::money::{AmountOrZero, Currency, Money};
+use coffer_core::problem_code::ProblemCode;
+use coffer_core::timestamp::Timestamp;
 
 /// All limits that the caller sets: what is left out, or null, is not limited.
 #[derive(Clone, Copy, Debug, Deserialize, Validate, ToSchema)]

@@ -1,7 +1,7 @@
 //! Pending approvals: listing, approving and rejecting them.
 //!
 //! The rules say which commands need one ([`Refusal::ApprovalRequired`]), and the ledger stores it, under the id that
-//! the transaction will have. Approving one is part of booking it: see [`crate::committer`] for why it is booked once.
+//! the transaction will have. Approving one is part of booking it: see [`coffer_core::committer`] for why it is booked once.
 
 use std::cmp::Reverse;
 
@@ -14,7 +14,6 @@ use utoipa::{IntoParams, IntoResponses, ToSchema};
 use uuid::Uuid;
 use validator::Validate;
 
-use crate::account_number::AccountNumber;
 use crate::api::App;
 use crate::api::http::caller::{Caller, Proven, Reader, Staff};
 use crate::api::http::context::RequestContext;
@@ -27,20 +26,21 @@ use crate::api::money::conditions::NoConditions;
 use crate::api::money::tags::Metadata;
 use crate::api::money::{limit_changes, movements};
 use crate::api::people::{access_changes, proof};
-use crate::bank_account::BankAccountCode;
-use crate::books::approval::{Approval, ApprovalStatus};
-use crate::books::audit_event::{Action, Event};
-use crate::books::bank_event::{BankEvent, EventKind};
-use crate::books::command::{self, Command, DualControl, Reverses, Step};
-use crate::books::movement::MovementType;
-use crate::books::refusal::Refusal;
-use crate::db::access_changes::{AccessChange, AccessChangeKind};
-use crate::db::approvals::ApprovalFilter;
-use crate::db::limit_changes::LimitChange;
-use crate::db::users::Role;
-use crate::money::{Amount, Currency, Money};
-use crate::problem_code::ProblemCode;
-use crate::timestamp::Timestamp;
+use coffer_core::account_number::AccountNumber;
+use coffer_core::bank_account::BankAccountCode;
+use coffer_core::books::approval::{Approval, ApprovalStatus};
+use coffer_core::books::audit_event::{Action, Event};
+use coffer_core::books::bank_event::{BankEvent, EventKind};
+use coffer_core::books::command::{self, Command, DualControl, Reverses, Step};
+use coffer_core::books::movement::MovementType;
+use coffer_core::books::refusal::Refusal;
+use coffer_core::db::access_changes::{AccessChange, AccessChangeKind};
+use coffer_core::db::approvals::ApprovalFilter;
+use coffer_core::db::limit_changes::LimitChange;
+use coffer_core::db::users::Role;
+use coffer_core::money::{Amount, Currency, Money};
+use coffer_core::problem_code::ProblemCode;
+use coffer_core::timestamp::Timestamp;
 
 /// A movement, a change of limits or one of access that waits for somebody else's approval, or has waited.
 #[derive(Debug, Serialize, ToSchema)]

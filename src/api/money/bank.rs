@@ -7,8 +7,8 @@ use utoipa::ToSchema;
 use crate::api::App;
 use crate::api::http::extract::Json;
 use crate::api::people::sign_up::SignUp;
-use crate::money::Currency;
-use crate::money::units::Unit;
+use coffer_core::money::Currency;
+use coffer_core::money::units::Unit;
 
 /// How the bank is set up, as far as it is anybody's business.
 #[derive(Debug, Serialize, ToSchema)]

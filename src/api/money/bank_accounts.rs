@@ -16,11 +16,11 @@ use crate::api::http::context::RequestContext;
 use crate::api::http::error::{Error, Result};
 use crate::api::http::extract::{Json, PathParam};
 use crate::api::http::problem::FieldError;
-use crate::bank_account::{BankAccount, BankAccountCode, BankAccountKind, MAX_BANK_ACCOUNTS, OpenedBankAccount};
-use crate::books::audit_event::Action;
-use crate::problem_code::ProblemCode;
-use crate::text::BankAccountName;
-use crate::timestamp::Timestamp;
+use coffer_core::bank_account::{BankAccount, BankAccountCode, BankAccountKind, MAX_BANK_ACCOUNTS, OpenedBankAccount};
+use coffer_core::books::audit_event::Action;
+use coffer_core::problem_code::ProblemCode;
+use coffer_core::text::BankAccountName;
+use coffer_core::timestamp::Timestamp;
 
 /// An account of the bank's own. Nothing of it changes later, because the books name it.
 #[derive(Debug, Deserialize, Validate, ToSchema)]

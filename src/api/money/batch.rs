@@ -8,7 +8,6 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 use validator::Validate;
 
-use crate::account_number::AccountNumber;
 use crate::api::App;
 use crate::api::http::caller::{Actor, Caller};
 use crate::api::http::context::RequestContext;
@@ -23,15 +22,16 @@ use crate::api::money::transaction::TransactionBody;
 use crate::api::money::transactions;
 use crate::api::money::{bank_accounts, holds, movements};
 use crate::api::people::proof;
-use crate::bank_account::{BankAccount, BankAccountCode};
-use crate::books::audit_event::{Action, Event};
-use crate::books::command::{self, Command, DualControl, Step};
-use crate::books::decisions::{Receipt, Verdicts};
-use crate::books::movement::Movement;
-use crate::money::{Amount, Currency};
-use crate::problem_code::ProblemCode;
-use crate::text::{Description, Group, MAX_DESCRIPTION_LENGTH, Reference};
-use crate::timestamp::Timestamp;
+use coffer_core::account_number::AccountNumber;
+use coffer_core::bank_account::{BankAccount, BankAccountCode};
+use coffer_core::books::audit_event::{Action, Event};
+use coffer_core::books::command::{self, Command, DualControl, Step};
+use coffer_core::books::decisions::{Receipt, Verdicts};
+use coffer_core::books::movement::Movement;
+use coffer_core::money::{Amount, Currency};
+use coffer_core::problem_code::ProblemCode;
+use coffer_core::text::{Description, Group, MAX_DESCRIPTION_LENGTH, Reference};
+use coffer_core::timestamp::Timestamp;
 
 /// Movements in one batch: as many as the ledger writes in one commit.
 pub const MAX_ITEMS: usize = 1_000;

@@ -7,7 +7,6 @@ use utoipa::{IntoParams, IntoResponses, ToSchema};
 use uuid::Uuid;
 use validator::Validate;
 
-use crate::account_number::AccountNumber;
 use crate::api::App;
 use crate::api::http::caller::{Actor, Caller};
 use crate::api::http::context::RequestContext;
@@ -26,19 +25,20 @@ use crate::api::money::tags::{self, Metadata};
 use crate::api::money::transaction::TransactionBody;
 use crate::api::money::{transactions, versions};
 use crate::api::people::proof;
-use crate::bank_account::BankAccount;
-use crate::books::account::Account;
-use crate::books::audit_event::{Action, Event};
-use crate::books::bank_event::{BankEvent, EventKind};
-use crate::books::command::{Command, Step};
-use crate::books::hold::{Hold, HoldStatus};
-use crate::books::movement::Movement;
-use crate::books::refusal::Refusal;
-use crate::db::holds::HoldFilter;
-use crate::money::{Amount, Currency, Money};
-use crate::problem_code::ProblemCode;
-use crate::text::{Description, Reference};
-use crate::timestamp::Timestamp;
+use coffer_core::account_number::AccountNumber;
+use coffer_core::bank_account::BankAccount;
+use coffer_core::books::account::Account;
+use coffer_core::books::audit_event::{Action, Event};
+use coffer_core::books::bank_event::{BankEvent, EventKind};
+use coffer_core::books::command::{Command, Step};
+use coffer_core::books::hold::{Hold, HoldStatus};
+use coffer_core::books::movement::Movement;
+use coffer_core::books::refusal::Refusal;
+use coffer_core::db::holds::HoldFilter;
+use coffer_core::money::{Amount, Currency, Money};
+use coffer_core::problem_code::ProblemCode;
+use coffer_core::text::{Description, Reference};
+use coffer_core::timestamp::Timestamp;
 
 /// Money to keep: with `account_number` to be paid out, with `from_account` and `to_account` to be transferred.
 #[derive(Debug, Deserialize, Validate, ToSchema)]

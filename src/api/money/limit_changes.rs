@@ -13,14 +13,14 @@ use crate::api::http::error::{Error, Result};
 use crate::api::money::account_limits::{Wanted, set_within};
 use crate::api::money::accounts::about_owner;
 use crate::api::money::approvals::{not_found, refuse_unless_both_are_staff};
-use crate::books::account::{Account, AccountStatus};
-use crate::books::approval::{ApprovalStatus, LIFETIME, MAX_PENDING_PER_PERSON};
-use crate::books::audit_event::Action;
-use crate::books::refusal::Refusal;
-use crate::db::Tx;
-use crate::db::limit_changes::LimitChange;
-use crate::problem_code::ProblemCode;
-use crate::timestamp::Timestamp;
+use coffer_core::books::account::{Account, AccountStatus};
+use coffer_core::books::approval::{ApprovalStatus, LIFETIME, MAX_PENDING_PER_PERSON};
+use coffer_core::books::audit_event::Action;
+use coffer_core::books::refusal::Refusal;
+use coffer_core::db::Tx;
+use coffer_core::db::limit_changes::LimitChange;
+use coffer_core::problem_code::ProblemCode;
+use coffer_core::timestamp::Timestamp;
 
 /// Stores the change until somebody else decides. The same change, requested again, is the same row. The account must
 /// be locked.

@@ -9,7 +9,6 @@ use utoipa::{IntoResponses, ToSchema};
 use uuid::Uuid;
 use validator::Validate;
 
-use crate::account_number::AccountNumber;
 use crate::api::App;
 use crate::api::http::caller::{Actor, Caller};
 use crate::api::http::context::RequestContext;
@@ -24,15 +23,16 @@ use crate::api::money::tags::{self, Metadata};
 use crate::api::money::transaction::{StoredAs, TransactionBody};
 use crate::api::money::{bank_accounts, transactions, versions};
 use crate::api::people::proof;
-use crate::bank_account::BankAccountCode;
-use crate::books::audit_event::{Action, Event};
-use crate::books::command::{Command, DualControl, Requester, Step};
-use crate::books::decisions::Receipt;
-use crate::books::movement::Movement;
-use crate::books::tags::Tags;
-use crate::books::texts::{Salt, Texts};
-use crate::money::{Amount, Currency};
-use crate::text::{Description, Reference};
+use coffer_core::account_number::AccountNumber;
+use coffer_core::bank_account::BankAccountCode;
+use coffer_core::books::audit_event::{Action, Event};
+use coffer_core::books::command::{Command, DualControl, Requester, Step};
+use coffer_core::books::decisions::Receipt;
+use coffer_core::books::movement::Movement;
+use coffer_core::books::tags::Tags;
+use coffer_core::books::texts::{Salt, Texts};
+use coffer_core::money::{Amount, Currency};
+use coffer_core::text::{Description, Reference};
 
 /// A deposit or a withdrawal.
 #[derive(Debug, Deserialize, Validate, ToSchema)]
@@ -322,7 +322,7 @@ pub fn record(context: &RequestContext, requester: Requester) -> Option<Box<Even
     requester.acts_on_any_account.then(|| Box::new(context.event(Action::MovementByStaff)))
 }
 
-/// Hands the command to the ledger: decided in [`crate::books::rules`], written by [`crate::committer`].
+/// Hands the command to the ledger: decided in [`coffer_core::books::rules`], written by [`coffer_core::committer`].
 pub async fn carry_out(
     app: &App,
     context: &RequestContext,

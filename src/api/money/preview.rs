@@ -6,7 +6,6 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 use validator::Validate;
 
-use crate::account_number::AccountNumber;
 use crate::api::App;
 use crate::api::http::caller::Caller;
 use crate::api::http::context::RequestContext;
@@ -14,10 +13,11 @@ use crate::api::http::error::Result;
 use crate::api::http::views::AccountLook;
 use crate::api::money::accounts::readable_account;
 use crate::api::people::proof;
-use crate::books::audit_event::Action;
-use crate::books::command::Command;
-use crate::books::decisions::Verdicts;
-use crate::money::Amount;
+use coffer_core::account_number::AccountNumber;
+use coffer_core::books::audit_event::Action;
+use coffer_core::books::command::Command;
+use coffer_core::books::decisions::Verdicts;
+use coffer_core::money::Amount;
 
 #[derive(Clone, Copy, Debug, Deserialize, Validate, IntoParams)]
 #[serde(deny_unknown_fields)]

@@ -1,7 +1,7 @@
 //! Undoing a movement, `POST /transactions/{id}/reverse`, or all of its group, `POST /transactions/{id}/reverse_group`.
 //!
 //! The books are append-only, so this books another movement the other way round, by the same rules. The ledger sees
-//! that it happens once: [`crate::committer`].
+//! that it happens once: [`coffer_core::committer`].
 
 use axum::extract::State;
 use serde::Deserialize;
@@ -22,15 +22,15 @@ use crate::api::money::movements::{self, Answer, PendingResponse, PostedResponse
 use crate::api::money::preview::PreviewQuery;
 use crate::api::money::tags::{self, Metadata};
 use crate::api::money::transactions;
-use crate::bank_account::{BankAccount, BankAccountId, OpenedBankAccount};
-use crate::books::audit_event::Action;
-use crate::books::command::{Command, DualControl, Reverses};
-use crate::books::entry::Transaction;
-use crate::books::movement::Movement;
-use crate::books::tags::Tags;
-use crate::money::Amount;
-use crate::problem_code::ProblemCode;
-use crate::text::{Reason, Reference};
+use coffer_core::bank_account::{BankAccount, BankAccountId, OpenedBankAccount};
+use coffer_core::books::audit_event::Action;
+use coffer_core::books::command::{Command, DualControl, Reverses};
+use coffer_core::books::entry::Transaction;
+use coffer_core::books::movement::Movement;
+use coffer_core::books::tags::Tags;
+use coffer_core::money::Amount;
+use coffer_core::problem_code::ProblemCode;
+use coffer_core::text::{Reason, Reference};
 
 /// The whole movement is undone, so there is nothing to say but why, and how to find it.
 #[derive(Debug, Deserialize, Validate, ToSchema)]

@@ -2,19 +2,19 @@
 
 use std::cmp::Ordering;
 
-use crate::account_number::AccountNumber;
 use crate::api::App;
 use crate::api::http::cursor::Cursor;
 use crate::api::http::page;
 use crate::api::money::transaction::Direction;
-use crate::bank_account::BankAccountCode;
-use crate::books::entry::Entry;
-use crate::books::movement::MovementType;
-use crate::books::tags::Tag;
-use crate::db::Db;
-use crate::db::history::{BankRange, EntryRange};
-use crate::money::{Amount, Money};
-use crate::text;
+use coffer_core::account_number::AccountNumber;
+use coffer_core::bank_account::BankAccountCode;
+use coffer_core::books::entry::Entry;
+use coffer_core::books::movement::MovementType;
+use coffer_core::books::tags::Tag;
+use coffer_core::db::Db;
+use coffer_core::db::history::{BankRange, EntryRange};
+use coffer_core::money::{Amount, Money};
+use coffer_core::text;
 
 /// Entries that one request may look through for those that it asks for: some milliseconds of the database's time. A
 /// page may end there with less than was asked for, or nothing.

@@ -17,10 +17,10 @@ use validator::Validate;
 use crate::api::http::error::{Error, Result};
 use crate::api::http::extract::parse_query;
 use crate::api::http::problem::FieldError;
-use crate::books::tags::{self, MAX_PAIRS, Pairs, Tag, Tags};
-use crate::problem_code::ProblemCode;
-use crate::schema::string;
-use crate::text::{MetadataValue, Reference};
+use coffer_core::books::tags::{self, MAX_PAIRS, Pairs, Tag, Tags};
+use coffer_core::problem_code::ProblemCode;
+use coffer_core::schema::string;
+use coffer_core::text::{MetadataValue, Reference};
 
 /// What the names of parameters begin with that ask for metadata: `metadata[order_id]=42`.
 const PARAMETER: &str = "metadata[";

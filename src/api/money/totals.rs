@@ -13,10 +13,10 @@ use crate::api::http::context::RequestContext;
 use crate::api::http::error::{Error, Result};
 use crate::api::http::extract::Json;
 use crate::api::money::trial_balance::{begin_to_add_up, currency_of};
-use crate::books::movement::MovementType;
-use crate::db::bank_totals::{CustomersHoldings, MovementsOfAKind};
-use crate::money::{Currency, MoneySum};
-use crate::timestamp::{self, Timestamp};
+use coffer_core::books::movement::MovementType;
+use coffer_core::db::bank_totals::{CustomersHoldings, MovementsOfAKind};
+use coffer_core::money::{Currency, MoneySum};
+use coffer_core::timestamp::{self, Timestamp};
 
 /// A movement that was asked for so long before the day began may be booked in it.
 const LONGEST_WAY_TO_THE_BOOKS: Duration = Duration::from_secs(60);

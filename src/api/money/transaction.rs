@@ -4,16 +4,16 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::account_number::AccountNumber;
 use crate::api::http::error::Error;
 use crate::api::money::tags::Metadata;
-use crate::bank_account::BankAccountCode;
-use crate::books::approval::{Approval, ApprovalStatus};
-use crate::books::entry::Entry;
-use crate::books::hold::{Hold, HoldStatus};
-use crate::books::movement::{Movement, MovementType};
-use crate::money::{Currency, Money};
-use crate::timestamp::Timestamp;
+use coffer_core::account_number::AccountNumber;
+use coffer_core::bank_account::BankAccountCode;
+use coffer_core::books::approval::{Approval, ApprovalStatus};
+use coffer_core::books::entry::Entry;
+use coffer_core::books::hold::{Hold, HoldStatus};
+use coffer_core::books::movement::{Movement, MovementType};
+use coffer_core::money::{Currency, Money};
+use coffer_core::timestamp::Timestamp;
 
 /// One movement, as one account sees it. What only an entry in the books has (`balance`, `sequence`, `hash`) is null until
 /// it is posted.

@@ -11,7 +11,6 @@ use utoipa::IntoParams;
 use uuid::Uuid;
 use validator::Validate;
 
-use crate::account_number::AccountNumber;
 use crate::api::App;
 use crate::api::http::caller::Caller;
 use crate::api::http::context::RequestContext;
@@ -27,19 +26,20 @@ use crate::api::money::search::{self, Place, Wanted};
 use crate::api::money::tags::{MetadataParameter, WithMetadata};
 use crate::api::money::transaction::{Direction, StoredAs, TransactionBody};
 use crate::api::money::versions::{self, NotModified, Version};
-use crate::bank_account::BankAccountCode;
-use crate::books::account::Account;
-use crate::books::approval::ApprovalStatus;
-use crate::books::audit_event::{Action, Event};
-use crate::books::entry::Entry;
-use crate::books::hold::HoldStatus;
-use crate::books::movement::MovementType;
-use crate::books::tags::Tag;
-use crate::db::history::{BankRange, EntryRange, Sides};
-use crate::money::Amount;
-use crate::problem_code::ProblemCode;
-use crate::text::{DescriptionSearch, Group, Reference};
-use crate::timestamp::{Timestamp, first_uuid_of};
+use coffer_core::account_number::AccountNumber;
+use coffer_core::bank_account::BankAccountCode;
+use coffer_core::books::account::Account;
+use coffer_core::books::approval::ApprovalStatus;
+use coffer_core::books::audit_event::{Action, Event};
+use coffer_core::books::entry::Entry;
+use coffer_core::books::hold::HoldStatus;
+use coffer_core::books::movement::MovementType;
+use coffer_core::books::tags::Tag;
+use coffer_core::db::history::{BankRange, EntryRange, Sides};
+use coffer_core::money::Amount;
+use coffer_core::problem_code::ProblemCode;
+use coffer_core::text::{DescriptionSearch, Group, Reference};
+use coffer_core::timestamp::{Timestamp, first_uuid_of};
 
 #[derive(Debug, Deserialize, Validate, IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -258,16 +258,6 @@ async fn unposted(app: &App, id: Uuid) -> Result<Option<TransactionBody>> {
     }
     let hold = app.db.hold(id).await?.filter(|hold| hold.status != HoldStatus::Captured);
     Ok(hold.map(TransactionBody::from))
-}
-
-impl Sides {
-    fn debit(&self) -> Option<(AccountNumber, i64)> {
-        Some((self.debit_account, self.debit_sequence?))
-    }
-
-    fn credit(&self) -> Option<(AccountNumber, i64)> {
-        Some((self.credit_account, self.credit_sequence?))
-    }
 }
 
 impl HistoryQuery {

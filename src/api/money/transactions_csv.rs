@@ -7,7 +7,6 @@ use utoipa::IntoParams;
 use uuid::Uuid;
 use validator::Validate;
 
-use crate::account_number::AccountNumber;
 use crate::api::App;
 use crate::api::http::caller::Reader;
 use crate::api::http::context::RequestContext;
@@ -18,15 +17,16 @@ use crate::api::http::pieces::{self, Pieces};
 use crate::api::money::search::{self, Place, Wanted};
 use crate::api::money::tags::{MetadataParameter, WithMetadata};
 use crate::api::money::transaction::Direction;
-use crate::bank_account::BankAccountCode;
-use crate::books::audit_event::Action;
-use crate::books::entry::Entry;
-use crate::books::movement::MovementType;
-use crate::books::tags::Tag;
-use crate::db::history::BankRange;
-use crate::money::{Amount, Money};
-use crate::text::{DescriptionSearch, Group, Reference};
-use crate::timestamp::{Timestamp, first_uuid_of};
+use coffer_core::account_number::AccountNumber;
+use coffer_core::bank_account::BankAccountCode;
+use coffer_core::books::audit_event::Action;
+use coffer_core::books::entry::Entry;
+use coffer_core::books::movement::MovementType;
+use coffer_core::books::tags::Tag;
+use coffer_core::db::history::BankRange;
+use coffer_core::money::{Amount, Money};
+use coffer_core::text::{DescriptionSearch, Group, Reference};
+use coffer_core::timestamp::{Timestamp, first_uuid_of};
 
 const COLUMNS: [&str; 14] = [
     "created_at",

@@ -6,18 +6,18 @@ use tokio::sync::SemaphorePermit;
 use utoipa::{IntoParams, ToSchema};
 use validator::Validate;
 
-use crate::account_number::AccountNumber;
 use crate::api::App;
 use crate::api::http::caller::{Caller, Reader};
 use crate::api::http::context::RequestContext;
 use crate::api::http::error::{Error, Result};
 use crate::api::http::extract::{Json, Query};
-use crate::bank_account::{BankAccountCode, BankAccountKind, OpenedBankAccount};
-use crate::db::Tx;
-use crate::db::bank_totals::TrialBalance;
-use crate::money::{Currency, MoneySum};
-use crate::problem_code::ProblemCode;
-use crate::timestamp::Timestamp;
+use coffer_core::account_number::AccountNumber;
+use coffer_core::bank_account::{BankAccountCode, BankAccountKind, OpenedBankAccount};
+use coffer_core::db::Tx;
+use coffer_core::db::bank_totals::TrialBalance;
+use coffer_core::money::{Currency, MoneySum};
+use coffer_core::problem_code::ProblemCode;
+use coffer_core::timestamp::Timestamp;
 
 /// How many requests it costs beside itself to add up the books: that reads every account, and most of the journal.
 const COST: u32 = 20;

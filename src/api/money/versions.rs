@@ -18,8 +18,8 @@ use crate::api::http::entity_tags::{IfMatch, IfNoneMatch};
 use crate::api::http::error::{Error, Result};
 use crate::api::http::extract::{Json, json_line};
 use crate::api::http::waiting::AboutAccount;
-use crate::books::account::{Account, AccountStatus};
-use crate::books::tags::Pairs;
+use coffer_core::books::account::{Account, AccountStatus};
+use coffer_core::books::tags::Pairs;
 
 /// The first bytes of the SHA-256 of what shows beside the sequence: enough that no two are the same.
 const HASH_BYTES: usize = 8;

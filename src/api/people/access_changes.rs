@@ -16,16 +16,16 @@ use crate::api::money::approvals::not_found;
 use crate::api::people::erasure;
 use crate::api::people::second_factor::no_second_factor;
 use crate::api::people::users::Left;
-use crate::books::approval::{ApprovalStatus, LIFETIME, MAX_PENDING_PER_PERSON};
-use crate::books::audit_event::{Action, Event};
-use crate::books::refusal::Refusal;
-use crate::db::Tx;
-use crate::db::access_changes::{AccessChange, AccessChangeKind};
-use crate::db::mails::{MailKind, NewMail};
-use crate::db::second_factors::Reset;
-use crate::db::users::{Role, Standing, User};
-use crate::problem_code::ProblemCode;
-use crate::timestamp::Timestamp;
+use coffer_core::books::approval::{ApprovalStatus, LIFETIME, MAX_PENDING_PER_PERSON};
+use coffer_core::books::audit_event::{Action, Event};
+use coffer_core::books::refusal::Refusal;
+use coffer_core::db::Tx;
+use coffer_core::db::access_changes::{AccessChange, AccessChangeKind};
+use coffer_core::db::mails::{MailKind, NewMail};
+use coffer_core::db::second_factors::Reset;
+use coffer_core::db::users::{Role, Standing, User};
+use coffer_core::problem_code::ProblemCode;
+use coffer_core::timestamp::Timestamp;
 
 const LAST_ADMIN: &str = "This is the last admin who could act: make another one first.";
 
@@ -155,7 +155,7 @@ pub async fn reject(app: &App, context: &RequestContext, caller: Caller, id: Uui
     Ok(rejected)
 }
 
-/// Gives the role within the transaction. Tell [`crate::auth::standings`] of it after the commit.
+/// Gives the role within the transaction. Tell [`coffer_core::auth::standings`] of it after the commit.
 pub async fn set_role(
     tx: &mut Tx<'_>,
     context: &RequestContext,

@@ -1,5 +1,5 @@
 //! API keys: `/me/api_keys`, by which people let programs call in their name, and `/users/{user_id}/api_keys` for those who
-//! oversee them. What a key may do is in [`crate::api_key`]; what it reaches, in `api/router.rs`.
+//! oversee them. What a key may do is in [`coffer_core::api_key`]; what it reaches, in `api/router.rs`.
 
 use std::time::Duration;
 
@@ -11,7 +11,6 @@ use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 use validator::{Validate, ValidationError};
 
-use crate::account_number::AccountNumber;
 use crate::api::App;
 use crate::api::http::caller::{Admin, Caller, Overseer, Proven};
 use crate::api::http::context::RequestContext;
@@ -21,13 +20,14 @@ use crate::api::http::extract::{Json, PathParam, Query};
 use crate::api::http::fields::{ApiKeyId, UserId, WholeUnits};
 use crate::api::http::page::{self, Limit, Page};
 use crate::api::people::{proof, users};
-use crate::api_key::{MAX_ACCOUNTS, MAX_LIVING, MAX_NETWORKS, Network, Networks, Scope, Scopes};
-use crate::auth::api_keys::{self, ApiKeyError, DEFAULT_OVERLAP, MAX_OVERLAP, NewApiKey, Uncommitted};
-use crate::books::audit_event::Action;
-use crate::db::api_keys::ApiKey;
-use crate::problem_code::ProblemCode;
-use crate::text::ApiKeyName;
-use crate::timestamp::Timestamp;
+use coffer_core::account_number::AccountNumber;
+use coffer_core::api_key::{MAX_ACCOUNTS, MAX_LIVING, MAX_NETWORKS, Network, Networks, Scope, Scopes};
+use coffer_core::auth::api_keys::{self, ApiKeyError, DEFAULT_OVERLAP, MAX_OVERLAP, NewApiKey, Uncommitted};
+use coffer_core::books::audit_event::Action;
+use coffer_core::db::api_keys::ApiKey;
+use coffer_core::problem_code::ProblemCode;
+use coffer_core::text::ApiKeyName;
+use coffer_core::timestamp::Timestamp;
 
 /// What the key is for, and how far it reaches.
 #[derive(Debug, Deserialize, Validate, ToSchema)]

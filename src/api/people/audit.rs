@@ -11,7 +11,6 @@ use utoipa::IntoParams;
 use uuid::Uuid;
 use validator::Validate;
 
-use crate::account_number::AccountNumber;
 use crate::api::App;
 use crate::api::http::HANDLER_TIMEOUT;
 use crate::api::http::caller::Overseer;
@@ -24,12 +23,13 @@ use crate::api::http::page::{self, Limit, Page};
 use crate::api::http::pieces::{self, Pieces};
 use crate::api::http::{csv, fields};
 use crate::api::people::audit_csv;
-use crate::books::audit_event::{Action, Concern, Event};
-use crate::db::Db;
-use crate::db::audit::AuditRecord;
-use crate::db::audit_search::{AuditFilter, Position};
-use crate::problem_code::ProblemCode;
-use crate::timestamp::Timestamp;
+use coffer_core::account_number::AccountNumber;
+use coffer_core::books::audit_event::{Action, Concern, Event};
+use coffer_core::db::Db;
+use coffer_core::db::audit::AuditRecord;
+use coffer_core::db::audit_search::{AuditFilter, Position};
+use coffer_core::problem_code::ProblemCode;
+use coffer_core::timestamp::Timestamp;
 
 /// Records that one page may be looked for among: some ten milliseconds of the database's time. It may end there with less
 /// than was asked for, or nothing.
@@ -185,7 +185,7 @@ async fn page(
             break;
         }
     }
-    let tag = filter.tag();
+    let tag = tag_of(filter);
     let (data, next_cursor) = page::cut(records, limit, |record| Cursor::at_record(tag, record.sequence));
     let goes_on = || before.map(|position| Cursor::at_record(tag, position.sequence).encode());
     let next_cursor = next_cursor.or_else(goes_on);
@@ -195,7 +195,7 @@ async fn page(
 /// Where the page before ended. A cursor belongs to the filters that it came with: with others, its place means
 /// nothing.
 async fn position(db: &Db, filter: &AuditFilter, cursor: Cursor) -> Result<Position> {
-    if cursor.tag() != filter.tag() {
+    if cursor.tag() != tag_of(filter) {
         return Err(cursor::invalid());
     }
     db.audit_position(cursor.sequence).await?.ok_or_else(cursor::invalid)
@@ -246,12 +246,10 @@ impl AuditQuery {
     }
 }
 
-impl AuditFilter {
-    /// A hash of the filters: the same for the same ones, and hardly ever for others.
-    fn tag(&self) -> i64 {
-        let digest: [u8; 32] = Sha256::digest(format!("{self:?}")).into();
-        digest.first_chunk().copied().map(i64::from_be_bytes).unwrap_or_default()
-    }
+/// A hash of the filters: the same for the same ones, and hardly ever for others.
+fn tag_of(filter: &AuditFilter) -> i64 {
+    let digest: [u8; 32] = Sha256::digest(format!("{filter:?}")).into();
+    digest.first_chunk().copied().map(i64::from_be_bytes).unwrap_or_default()
 }
 
 /// Kinds of events with commas between them, each once.

@@ -2,7 +2,7 @@
 
 use crate::api::http::csv::{self, row, without_formulas};
 use crate::api::http::error::Result;
-use crate::db::audit::AuditRecord;
+use coffer_core::db::audit::AuditRecord;
 
 const COLUMNS: [&str; 11] = [
     "sequence",

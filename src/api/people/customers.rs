@@ -21,16 +21,16 @@ use crate::api::http::page::{self, Limit, Page};
 use crate::api::money::accounts::AccountBody;
 use crate::api::people::passwords::PasswordLinkBody;
 use crate::api::people::{sessions, users};
-use crate::auth::hashing::Purpose;
-use crate::auth::password_links::{self, Reason};
-use crate::auth::passwords::{self, Password};
-use crate::books::audit_event::Action;
-use crate::db::user_notes::UserNote;
-use crate::db::users::{Role, User};
 use crate::email::Email;
-use crate::money::CurrentCurrency;
-use crate::text::{Name, NoteText};
-use crate::timestamp::Timestamp;
+use coffer_core::auth::hashing::Purpose;
+use coffer_core::auth::password_links::{self, Reason};
+use coffer_core::auth::passwords::{self, Password};
+use coffer_core::books::audit_event::Action;
+use coffer_core::db::user_notes::UserNote;
+use coffer_core::db::users::{Role, User};
+use coffer_core::money::CurrentCurrency;
+use coffer_core::text::{Name, NoteText};
+use coffer_core::timestamp::Timestamp;
 
 /// Somebody who is to become a customer, and the currency of their first account.
 #[derive(Debug, Deserialize, Validate, ToSchema)]

@@ -7,7 +7,6 @@ use utoipa::IntoParams;
 use uuid::Uuid;
 use validator::Validate;
 
-use crate::account_number::AccountNumber;
 use crate::api::App;
 use crate::api::http::caller::Reader;
 use crate::api::http::context::RequestContext;
@@ -17,9 +16,10 @@ use crate::api::http::extract::Query;
 use crate::api::http::long_answers::UnderWay;
 use crate::api::http::pieces::{self, Pieces};
 use crate::api::people::staff;
-use crate::books::audit_event::Action;
-use crate::db::users::{Role, User, UserFilter, UserStatus};
-use crate::text::UserSearch;
+use coffer_core::account_number::AccountNumber;
+use coffer_core::books::audit_event::Action;
+use coffer_core::db::users::{Role, User, UserFilter, UserStatus};
+use coffer_core::text::UserSearch;
 
 /// Users in one read.
 const USERS_IN_A_PIECE: i64 = 500;

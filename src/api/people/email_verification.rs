@@ -13,14 +13,14 @@ use crate::api::http::context::RequestContext;
 use crate::api::http::error::{Error, Result};
 use crate::api::http::extract::{Json, MAX_AUTH_BODY_BYTES};
 use crate::api::people::users::{callers_user, lock_caller};
-use crate::auth::password_links::LinkToken;
-use crate::books::audit_event::Action;
-use crate::db::Tx;
-use crate::db::mailed_links::LinkPurpose;
-use crate::db::mails::{MailKind, NewMail};
-use crate::db::users::User;
-use crate::problem_code::ProblemCode;
-use crate::timestamp::Timestamp;
+use coffer_core::auth::password_links::LinkToken;
+use coffer_core::books::audit_event::Action;
+use coffer_core::db::Tx;
+use coffer_core::db::mailed_links::LinkPurpose;
+use coffer_core::db::mails::{MailKind, NewMail};
+use coffer_core::db::users::User;
+use coffer_core::problem_code::ProblemCode;
+use coffer_core::timestamp::Timestamp;
 
 /// The secret of a link.
 #[derive(Debug, Deserialize, Validate, ToSchema)]

@@ -17,13 +17,13 @@ use crate::api::money::approvals::{self, WaitingResponse};
 use crate::api::people::access_changes::{self, Admins};
 use crate::api::people::users::Left;
 use crate::api::people::{proof, staff, users};
-use crate::books::audit_event::{Action, Event};
-use crate::db::Tx;
-use crate::db::access_changes::AccessChangeKind;
-use crate::db::erasure::Erasure;
-use crate::problem_code::ProblemCode;
-use crate::request_ids;
-use crate::timestamp::Timestamp;
+use coffer_core::books::audit_event::{Action, Event};
+use coffer_core::db::Tx;
+use coffer_core::db::access_changes::AccessChangeKind;
+use coffer_core::db::erasure::Erasure;
+use coffer_core::problem_code::ProblemCode;
+use coffer_core::request_ids;
+use coffer_core::timestamp::Timestamp;
 
 /// How long an answer waits for the texts to be gone: those of some ten thousand movements. The rest goes without it.
 const PATIENCE: Duration = Duration::from_secs(5);

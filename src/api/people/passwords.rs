@@ -24,22 +24,22 @@ use crate::api::people::email_verification::{MailOnItsWay, mark_verified, refuse
 use crate::api::people::staff::lock_somebody_else;
 use crate::api::people::users::refuse_own_name;
 use crate::api::people::{proof, sessions};
-use crate::auth::api_keys;
-use crate::auth::hashing::Purpose;
-use crate::auth::password_links::{self, IssueError, LinkToken, Reason};
-use crate::auth::passwords::NewPassword;
-use crate::books::approval::ApprovalStatus;
-use crate::books::audit_event::Action;
-use crate::db::Tx;
-use crate::db::access_changes::AccessChangeKind;
-use crate::db::mailed_links::LinkPurpose;
-use crate::db::mails::{MailKind, NewMail};
-use crate::db::password_links::PasswordLink;
-use crate::db::users::{Role, User};
 use crate::email::Email;
-use crate::limits::network_of;
-use crate::problem_code::ProblemCode;
-use crate::timestamp::Timestamp;
+use coffer_core::auth::api_keys;
+use coffer_core::auth::hashing::Purpose;
+use coffer_core::auth::password_links::{self, IssueError, LinkToken, Reason};
+use coffer_core::auth::passwords::NewPassword;
+use coffer_core::books::approval::ApprovalStatus;
+use coffer_core::books::audit_event::Action;
+use coffer_core::db::Tx;
+use coffer_core::db::access_changes::AccessChangeKind;
+use coffer_core::db::mailed_links::LinkPurpose;
+use coffer_core::db::mails::{MailKind, NewMail};
+use coffer_core::db::password_links::PasswordLink;
+use coffer_core::db::users::{Role, User};
+use coffer_core::limits::network_of;
+use coffer_core::problem_code::ProblemCode;
+use coffer_core::timestamp::Timestamp;
 
 /// A link by which a user sets a password, or the approval that it waits for.
 #[derive(Debug, Serialize, ToSchema)]

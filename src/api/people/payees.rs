@@ -8,7 +8,6 @@ use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 use validator::Validate;
 
-use crate::account_number::AccountNumber;
 use crate::api::App;
 use crate::api::http::caller::{Actor, Caller};
 use crate::api::http::cursor::Cursor;
@@ -17,13 +16,14 @@ use crate::api::http::extract::{Json, PathParam, Query};
 use crate::api::http::fields::PayeeId;
 use crate::api::http::page::{self, Limit, Page};
 use crate::api::people::users;
-use crate::books::account::AccountStatus;
-use crate::db::errors;
-use crate::db::payees::Payee;
 use crate::names::{Likeness, compare};
-use crate::problem_code::ProblemCode;
-use crate::text::Name;
-use crate::timestamp::Timestamp;
+use coffer_core::account_number::AccountNumber;
+use coffer_core::books::account::AccountStatus;
+use coffer_core::db::errors;
+use coffer_core::db::payees::Payee;
+use coffer_core::problem_code::ProblemCode;
+use coffer_core::text::Name;
+use coffer_core::timestamp::Timestamp;
 
 /// The most payees of one user.
 const MAX_PAYEES: i64 = 500;

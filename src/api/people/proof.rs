@@ -9,7 +9,6 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 use validator::Validate;
 
-use crate::account_number::AccountNumber;
 use crate::api::App;
 use crate::api::http::caller::Caller;
 use crate::api::http::context::RequestContext;
@@ -19,16 +18,17 @@ use crate::api::http::fields;
 use crate::api::people::failed_sign_ins::{self, Failure};
 use crate::api::people::sessions::Tokens;
 use crate::api::people::{second_factor, users};
-use crate::auth::guesses::MAX_WITHIN_SESSIONS;
-use crate::auth::hashing::Purpose;
-use crate::auth::passwords::Password;
-use crate::auth::tokens::Subject;
-use crate::books::audit_event::Action;
-use crate::db::Tx;
-use crate::db::users::User;
-use crate::money::{Amount, Currency, Money};
-use crate::problem_code::ProblemCode;
-use crate::timestamp::Timestamp;
+use coffer_core::account_number::AccountNumber;
+use coffer_core::auth::guesses::MAX_WITHIN_SESSIONS;
+use coffer_core::auth::hashing::Purpose;
+use coffer_core::auth::passwords::Password;
+use coffer_core::auth::tokens::Subject;
+use coffer_core::books::audit_event::Action;
+use coffer_core::db::Tx;
+use coffer_core::db::users::User;
+use coffer_core::money::{Amount, Currency, Money};
+use coffer_core::problem_code::ProblemCode;
+use coffer_core::timestamp::Timestamp;
 
 /// The meaning of 401 for operations behind [`Proven`](crate::api::http::caller::Proven).
 pub const REQUIRED: &str = "No access token that counts, or neither password nor code was shown within the last five \

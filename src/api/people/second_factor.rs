@@ -20,16 +20,16 @@ use crate::api::people::failed_sign_ins::{self, Failure};
 use crate::api::people::proof::{self, Guess};
 use crate::api::people::staff;
 use crate::api::people::users;
-use crate::auth::passwords::Password;
-use crate::auth::second_factor::{self, Code, Enrolment};
-use crate::books::audit_event::Action;
-use crate::db::Tx;
-use crate::db::access_changes::AccessChangeKind;
-use crate::db::mails::{MailKind, NewMail};
-use crate::db::second_factors::SecondFactor;
-use crate::db::users::{Role, User};
-use crate::problem_code::ProblemCode;
-use crate::timestamp::Timestamp;
+use coffer_core::auth::passwords::Password;
+use coffer_core::auth::second_factor::{self, Code, Enrolment};
+use coffer_core::books::audit_event::Action;
+use coffer_core::db::Tx;
+use coffer_core::db::access_changes::AccessChangeKind;
+use coffer_core::db::mails::{MailKind, NewMail};
+use coffer_core::db::second_factors::SecondFactor;
+use coffer_core::db::users::{Role, User};
+use coffer_core::problem_code::ProblemCode;
+use coffer_core::timestamp::Timestamp;
 
 /// The state of the caller's second factor.
 #[derive(Debug, Serialize, ToSchema)]

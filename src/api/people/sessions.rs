@@ -25,20 +25,20 @@ use crate::api::http::page::{self, Limit, Page};
 use crate::api::http::web_client::{self, Client};
 use crate::api::people::failed_sign_ins::{self, Failure};
 use crate::api::people::{proof, second_factor, staff};
-use crate::auth::guesses::Taken;
-use crate::auth::hashing::{Asker, Purpose};
-use crate::auth::passwords::Password;
-use crate::auth::sessions::{self, RefreshToken};
-use crate::auth::tokens::{self, Subject};
-use crate::books::audit_event::{Action, Event};
-use crate::db::Tx;
-use crate::db::mails::{MailKind, NewMail};
-use crate::db::sessions::Session;
-use crate::db::users::{Role, User};
 use crate::email::Email;
-use crate::limits::network_of;
-use crate::problem_code::ProblemCode;
-use crate::timestamp::Timestamp;
+use coffer_core::auth::guesses::Taken;
+use coffer_core::auth::hashing::{Asker, Purpose};
+use coffer_core::auth::passwords::Password;
+use coffer_core::auth::sessions::{self, RefreshToken};
+use coffer_core::auth::tokens::{self, Subject};
+use coffer_core::books::audit_event::{Action, Event};
+use coffer_core::db::Tx;
+use coffer_core::db::mails::{MailKind, NewMail};
+use coffer_core::db::sessions::Session;
+use coffer_core::db::users::{Role, User};
+use coffer_core::limits::network_of;
+use coffer_core::problem_code::ProblemCode;
+use coffer_core::timestamp::Timestamp;
 
 /// A refused sign-in is answered at a multiple of this after it came: the database finds somebody in some ten microseconds
 /// more than nobody, which many tries would show.

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use crate::api::App;
 use crate::api::http::caller::Staff;
 use crate::api::http::error::{Error, Result};
-use crate::problem_code::ProblemCode;
+use coffer_core::problem_code::ProblemCode;
 
 /// The people who may sign up customers. `open`: everybody signs up for themselves. `staff`: only staff and admins sign
 /// people up.

@@ -9,7 +9,6 @@ use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 use validator::Validate;
 
-use crate::account_number::AccountNumber;
 use crate::api::App;
 use crate::api::http::caller::{Admin, Caller, Proven, Reader, Staff};
 use crate::api::http::context::RequestContext;
@@ -21,15 +20,16 @@ use crate::api::http::page::{self, Limit, Page};
 use crate::api::money::accounts::{self, AccountBody};
 use crate::api::people::access_changes::{self, Admins};
 use crate::api::people::proof;
-use crate::books::account::{Account, AccountStatus};
-use crate::books::audit_event::{Action, Event};
-use crate::books::bank_event::{BankEvent, EventKind};
-use crate::db::Tx;
-use crate::db::access_changes::AccessChangeKind;
-use crate::db::users::{Role, User, UserFilter, UserStatus};
-use crate::problem_code::ProblemCode;
-use crate::text::{Reason, UserSearch};
-use crate::timestamp::Timestamp;
+use coffer_core::account_number::AccountNumber;
+use coffer_core::books::account::{Account, AccountStatus};
+use coffer_core::books::audit_event::{Action, Event};
+use coffer_core::books::bank_event::{BankEvent, EventKind};
+use coffer_core::db::Tx;
+use coffer_core::db::access_changes::AccessChangeKind;
+use coffer_core::db::users::{Role, User, UserFilter, UserStatus};
+use coffer_core::problem_code::ProblemCode;
+use coffer_core::text::{Reason, UserSearch};
+use coffer_core::timestamp::Timestamp;
 
 /// How many requests a search costs beside itself: it reads every user.
 const SEARCH_COST: u32 = 20;

@@ -18,21 +18,21 @@ use crate::api::people::access_changes::Admins;
 use crate::api::people::email_verification::send_to_new_address;
 use crate::api::people::proof::{self, confirm_password, still_the_same_password};
 use crate::api::people::sign_up::SignedUpBy;
-use crate::auth::api_keys;
-use crate::auth::hashing::Purpose;
-use crate::auth::passwords::{self, NewPassword, Password};
-use crate::books::account::Account;
-use crate::books::audit_event::Action;
-use crate::books::bank_event::{BankEvent, EventKind};
-use crate::db::mails::{MailKind, NewMail};
-use crate::db::users::{Role, User};
-use crate::db::{Tx, errors};
 use crate::email::Email;
-use crate::limits::network_of;
-use crate::money::{Currency, CurrentCurrency};
-use crate::problem_code::ProblemCode;
-use crate::text::Name;
-use crate::timestamp::Timestamp;
+use coffer_core::auth::api_keys;
+use coffer_core::auth::hashing::Purpose;
+use coffer_core::auth::passwords::{self, NewPassword, Password};
+use coffer_core::books::account::Account;
+use coffer_core::books::audit_event::Action;
+use coffer_core::books::bank_event::{BankEvent, EventKind};
+use coffer_core::db::mails::{MailKind, NewMail};
+use coffer_core::db::users::{Role, User};
+use coffer_core::db::{Tx, errors};
+use coffer_core::limits::network_of;
+use coffer_core::money::{Currency, CurrentCurrency};
+use coffer_core::problem_code::ProblemCode;
+use coffer_core::text::Name;
+use coffer_core::timestamp::Timestamp;
 
 /// A new customer, and the currency of their first account.
 #[derive(Debug, Deserialize, Validate, ToSchema)]

@@ -16,13 +16,13 @@ use crate::api::http::extract::{Json, PathParam, PathParams, Query};
 use crate::api::http::fields::{EventId, WebhookId};
 use crate::api::http::page::{self, Limit, Page};
 use crate::api::people::webhooks::{WebhookBody, find, not_found, secrets_of};
-use crate::books::audit_event::Action;
-use crate::db::webhook_deliveries::{Delivery, DeliveryStatus};
-use crate::db::webhooks::Webhook;
-use crate::problem_code::ProblemCode;
-use crate::timestamp::Timestamp;
 use crate::webhooks::destinations::WebhookUrl;
 use crate::webhooks::sender::Message;
+use coffer_core::books::audit_event::Action;
+use coffer_core::db::webhook_deliveries::{Delivery, DeliveryStatus};
+use coffer_core::db::webhooks::Webhook;
+use coffer_core::problem_code::ProblemCode;
+use coffer_core::timestamp::Timestamp;
 
 /// The cursor of a delivery has no other part than its position.
 const DELIVERIES: i64 = 0;

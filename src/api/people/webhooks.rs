@@ -19,15 +19,15 @@ use crate::api::http::extract::{Json, PathParam};
 use crate::api::http::fields::{self, WebhookId};
 use crate::api::money::events::HEARD_WITHIN;
 use crate::api::people::{proof, second_factor};
-use crate::books::audit_event::Action;
-use crate::books::bank_event::{EventKind, EventKinds};
-use crate::db::Tx;
-use crate::db::webhooks::{DisabledBecause, StoredWebhookSecret, Webhook, WebhookTerms};
-use crate::problem_code::ProblemCode;
-use crate::text::Description;
-use crate::timestamp::Timestamp;
 use crate::webhooks::destinations::WebhookUrl;
 use crate::webhooks::secret::{SECRET_BYTES, WebhookSecret, public_key_in_words};
+use coffer_core::books::audit_event::Action;
+use coffer_core::books::bank_event::{EventKind, EventKinds};
+use coffer_core::db::Tx;
+use coffer_core::db::webhooks::{DisabledBecause, StoredWebhookSecret, Webhook, WebhookTerms};
+use coffer_core::problem_code::ProblemCode;
+use coffer_core::text::Description;
+use coffer_core::timestamp::Timestamp;
 
 /// The most webhooks of a bank: a few programs, each with one for trying out.
 const MAX_WEBHOOKS: i64 = 20;

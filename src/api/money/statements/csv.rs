@@ -3,10 +3,10 @@
 use super::{Heading, Totals};
 use crate::api::http::csv::{self, row, without_formulas};
 use crate::api::http::error::Result;
-use crate::bank_account::BankAccountCode;
-use crate::books::entry::Entry;
-use crate::money::Money;
-use crate::timestamp::Timestamp;
+use coffer_core::bank_account::BankAccountCode;
+use coffer_core::books::entry::Entry;
+use coffer_core::money::Money;
+use coffer_core::timestamp::Timestamp;
 
 pub use crate::api::http::csv::CONTENT_TYPE;
 

@@ -2,7 +2,7 @@
 
 use super::{Heading, Totals, csv, json};
 use crate::api::http::error::Result;
-use crate::books::entry::Entry;
+use coffer_core::books::entry::Entry;
 
 /// Each is an operation of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::{Heading, Totals};
 use crate::api::http::error::{Error, Result};
 use crate::api::money::transaction::TransactionBody;
-use crate::books::entry::Entry;
+use coffer_core::books::entry::Entry;
 
 pub const CONTENT_TYPE: &str = "application/json";
 
@@ -62,11 +62,11 @@ mod tests {
     use utoipa::PartialSchema;
 
     use super::*;
-    use crate::account_number::AccountNumber;
     use crate::api::money::statements::Statement;
-    use crate::bank_account::BankAccount;
-    use crate::money::{Currency, Money};
-    use crate::timestamp::Timestamp;
+    use coffer_core::account_number::AccountNumber;
+    use coffer_core::bank_account::BankAccount;
+    use coffer_core::money::{Currency, Money};
+    use coffer_core::timestamp::Timestamp;
 
     #[test]
     fn a_statement_has_the_fields_that_the_document_promises() {

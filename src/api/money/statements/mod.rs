@@ -20,7 +20,6 @@ use uuid::Uuid;
 use validator::Validate;
 
 use self::encoder::{Encoder, Format};
-use crate::account_number::AccountNumber;
 use crate::api::App;
 use crate::api::http::HANDLER_TIMEOUT;
 use crate::api::http::attachment;
@@ -32,14 +31,15 @@ use crate::api::http::long_answers::{LongAnswers, UnderWay};
 use crate::api::http::pieces::{self, Pieces};
 use crate::api::http::views::AccountLook;
 use crate::api::money::transaction::TransactionBody;
-use crate::books::account::Account;
-use crate::books::audit_event::Action;
-use crate::books::entry::Entry;
-use crate::db::Db;
-use crate::db::history::EntryRange;
-use crate::money::{Currency, Money};
-use crate::problem_code::ProblemCode;
-use crate::timestamp::{DayOrMoment, Timestamp};
+use coffer_core::account_number::AccountNumber;
+use coffer_core::books::account::Account;
+use coffer_core::books::audit_event::Action;
+use coffer_core::books::entry::Entry;
+use coffer_core::db::Db;
+use coffer_core::db::history::EntryRange;
+use coffer_core::money::{Currency, Money};
+use coffer_core::problem_code::ProblemCode;
+use coffer_core::timestamp::{DayOrMoment, Timestamp};
 
 /// Movements in one read and one piece of the answer, some 90 KB: enough to make the round trip cheap, few enough to be
 /// held for every statement under way.

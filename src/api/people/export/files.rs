@@ -5,7 +5,6 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::records;
-use crate::account_number::AccountNumber;
 use crate::api::App;
 use crate::api::http::error::{Error, Result};
 use crate::api::money::account_limits::LimitsBody;
@@ -15,13 +14,14 @@ use crate::api::money::transaction::TransactionBody;
 use crate::api::people::api_keys::ApiKeyBody;
 use crate::api::people::second_factor;
 use crate::api::people::users::Profile;
-use crate::books::account::Account;
-use crate::db::Db;
-use crate::db::audit_search::Position;
-use crate::db::history::EntryRange;
-use crate::db::holds::HoldFilter;
-use crate::db::users::User;
-use crate::timestamp::Timestamp;
+use coffer_core::account_number::AccountNumber;
+use coffer_core::books::account::Account;
+use coffer_core::db::Db;
+use coffer_core::db::audit_search::Position;
+use coffer_core::db::history::EntryRange;
+use coffer_core::db::holds::HoldFilter;
+use coffer_core::db::users::User;
+use coffer_core::timestamp::Timestamp;
 
 /// Rows in one read: some 200 KB of movements.
 const PAGE: i64 = 500;

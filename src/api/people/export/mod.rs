@@ -17,9 +17,9 @@ use crate::api::http::error::Result;
 use crate::api::http::long_answers::UnderWay;
 use crate::api::http::pieces::{self, Pieces};
 use crate::api::people::{proof, users};
-use crate::books::audit_event::Action;
-use crate::db::users::User;
-use crate::timestamp::Timestamp;
+use coffer_core::books::audit_event::Action;
+use coffer_core::db::users::User;
+use coffer_core::timestamp::Timestamp;
 
 /// How many requests it costs beside itself: it reads a little of everything, however little there is.
 const COST: u32 = 20;

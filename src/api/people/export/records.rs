@@ -4,10 +4,10 @@ use serde::Serialize;
 
 use super::files::{Page, Person, Place, row};
 use crate::api::http::error::Result;
-use crate::books::audit_event::Action;
-use crate::db::audit::AuditRecord;
-use crate::db::audit_search::AuditFilter;
-use crate::timestamp::Timestamp;
+use coffer_core::books::audit_event::Action;
+use coffer_core::db::audit::AuditRecord;
+use coffer_core::db::audit_search::AuditFilter;
+use coffer_core::timestamp::Timestamp;
 
 /// Records in one read.
 const PAGE: i64 = 500;

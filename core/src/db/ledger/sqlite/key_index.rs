@@ -174,8 +174,8 @@ mod tests {
     use super::*;
 
     const SCHEMA: [&str; 2] = [
-        include_str!("../../../../migrations/sqlite/0001_people.sql"),
-        include_str!("../../../../migrations/sqlite/0002_ledger.sql"),
+        include_str!("../../../../../migrations/sqlite/0001_people.sql"),
+        include_str!("../../../../../migrations/sqlite/0002_ledger.sql"),
     ];
     const MAX: usize = 8;
 

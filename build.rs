@@ -1,5 +1,4 @@
-//! Tells cargo what the binary is made of beside its sources: the migrations, which `sqlx::migrate!` embeds at compile time,
-//! and the commit that `coffer --version` names.
+//! Tells cargo which commit the program is made of: `coffer --version` names it.
 
 use std::path::Path;
 use std::process::Command;
@@ -7,7 +6,6 @@ use std::process::Command;
 // Cargo reads it, and stops if it cannot.
 #[allow(clippy::print_stdout)]
 fn main() {
-    println!("cargo:rerun-if-changed=migrations");
     println!("cargo:rerun-if-env-changed=COFFER_COMMIT");
     let given = std::env::var("COFFER_COMMIT").ok().filter(|commit| !commit.trim().is_empty());
     // Each commit would compile everything anew, which whoever works on the code should not have to wait for.

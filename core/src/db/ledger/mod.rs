@@ -554,9 +554,11 @@ impl Tx<'_> {
 
 #[cfg(test)]
 mod tests {
+    use sqlx::sqlite::SqliteConnectOptions;
     use sqlx::{Row, SqliteConnection};
 
     use super::*;
+    use crate::db::DbOptions;
 
     async fn rows(conn: &mut SqliteConnection, sql: &'static str) -> Vec<i64> {
         sqlx::query(sql).fetch_all(conn).await.expect("rows").iter().map(|row| row.get(0)).collect()
@@ -566,7 +568,9 @@ mod tests {
     #[tokio::test]
     async fn old_keys_go_with_their_positions_and_young_ones_stay() {
         let directory = tempfile::TempDir::new().expect("a directory");
-        let db = crate::db::new_on_sqlite(&directory).await;
+        let file = SqliteConnectOptions::new().filename(directory.path().join("bank.db")).create_if_missing(true);
+        let db = Db::connect(&DbOptions::of_file(file)).await.expect("a database");
+        db.migrate().await.expect("tables");
 
         // Ten keys, the odd ones in another slice, of which the first four are old. All are in the index.
         let mut tx = db.begin().await.expect("a transaction");

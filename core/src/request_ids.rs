@@ -2,7 +2,7 @@
 
 use std::future::Future;
 
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Request};
+use http::{HeaderMap, HeaderName, HeaderValue, Request};
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 

@@ -29,6 +29,18 @@ pub struct Sides {
     pub reversed_by: Option<Uuid>,
 }
 
+impl Sides {
+    /// The debited account and the sequence of its entry. None for one of the bank's own accounts, which have no entries.
+    pub fn debit(&self) -> Option<(AccountNumber, i64)> {
+        Some((self.debit_account, self.debit_sequence?))
+    }
+
+    /// The credited account and the sequence of its entry. None for one of the bank's own accounts.
+    pub fn credit(&self) -> Option<(AccountNumber, i64)> {
+        Some((self.credit_account, self.credit_sequence?))
+    }
+}
+
 /// Which entries of an account to read: newest first, sequences in `(above, below)`.
 #[derive(Clone, Copy, Debug)]
 pub struct EntryRange {

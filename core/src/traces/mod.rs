@@ -25,7 +25,7 @@ pub struct Outcome<'a> {
     pub method: &'static str,
     /// The template, such as `/accounts/{account_number}`.
     pub route: &'a str,
-    pub status: axum::http::StatusCode,
+    pub status: http::StatusCode,
     pub request_id: &'a str,
     pub user_id: Option<uuid::Uuid>,
 }

@@ -4,6 +4,7 @@
 use utoipa::openapi::schema::{ObjectBuilder, Type};
 
 /// Gives a type its schema: the [`ObjectBuilder`] with the type's doc.
+#[macro_export]
 macro_rules! scalar_schema {
     ($name:ident, $description:literal, $object:expr) => {
         impl utoipa::PartialSchema for $name {
@@ -15,7 +16,7 @@ macro_rules! scalar_schema {
         impl utoipa::ToSchema for $name {}
     };
 }
-pub(crate) use scalar_schema;
+pub use scalar_schema;
 
 pub fn string() -> ObjectBuilder {
     ObjectBuilder::new().schema_type(Type::String)

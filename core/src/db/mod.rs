@@ -153,6 +153,21 @@ pub struct DbOptions {
     pub migration_lock: bool,
 }
 
+impl DbOptions {
+    /// For a SQLite file that no other process has anything to do with.
+    pub fn of_file(file: SqliteConnectOptions) -> Self {
+        Self {
+            target: DbTarget::Sqlite(file),
+            checkpoints: Checkpoints::Coffer,
+            max_connections: 1,
+            ledger_writers: 1,
+            layout: Layout::OneMachine,
+            statement_cache: 0,
+            migration_lock: false,
+        }
+    }
+}
+
 #[derive(Clone, Debug)]
 #[expect(clippy::large_enum_variant, reason = "a program has a few of them, and none in a list")]
 pub enum DbTarget {
@@ -473,19 +488,4 @@ fn sqlite_pool(connections: u32) -> PoolOptions<Sqlite> {
         .before_acquire(|conn, _| Box::pin(async move { Ok(!conn.is_in_transaction()) }))
         .idle_timeout(None)
         .max_lifetime(None)
-}
-
-/// An empty bank in a file of its own, for tests.
-#[cfg(test)]
-pub(crate) async fn new_on_sqlite(directory: &tempfile::TempDir) -> Db {
-    let file = SqliteConnectOptions::new().filename(directory.path().join("bank.db")).create_if_missing(true);
-    let (max_connections, ledger_writers, statement_cache, migration_lock) = (1, 1, 0, false);
-    let target = DbTarget::Sqlite(file);
-    let checkpoints = Checkpoints::Coffer;
-    let layout = Layout::OneMachine;
-    let options =
-        DbOptions { target, checkpoints, max_connections, ledger_writers, layout, statement_cache, migration_lock };
-    let db = Db::connect(&options).await.expect("a database");
-    db.migrate().await.expect("tables");
-    db
 }
