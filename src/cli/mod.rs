@@ -19,17 +19,20 @@ mod version;
 
 use std::io::{self, IsTerminal};
 use std::path::PathBuf;
+use std::pin::{Pin, pin};
 use std::process::ExitCode;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use clap_complete::Shell;
 use secrecy::SecretString;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 use uuid::Uuid;
 
 use crate::config::Settings;
-use crate::log_lines::{Lines, LogFormat, Style, error_line};
+use crate::log_lines::{Lines, Style, error_line};
 use crate::server::ServerError;
 use coffer_core::account_number::AccountNumber;
 use coffer_core::api_key::{Network, Scope};
@@ -46,7 +49,7 @@ use self::output::{LOG, complain, set_style_of_log, style_of_log};
 use self::version::LONG_VERSION;
 
 /// What reads whole tables is slow, and that is no news.
-const QUIET_QUERIES: Option<&str> = Some("sqlx::query=error");
+const QUIET_QUERIES: Option<&str> = Some("sqlx::query");
 
 pub type AnyError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -334,22 +337,18 @@ fn serve_with_log(settings: &Settings) -> Result<ExitCode, AnyError> {
     })
 }
 
-/// Runs a command that works on a bank: what it notices goes to the log, which `directive` may quieten.
+/// Runs a command that works on a bank: what it notices goes to the log, in which `quiet` has only its errors.
 fn with_log(
     settings: &Settings,
-    directive: Option<&str>,
+    quiet: Option<&str>,
     command: impl Future<Output = Result<ExitCode, AnyError>>,
 ) -> Result<ExitCode, AnyError> {
-    let mut filter = EnvFilter::try_new(&settings.log)
-        .map_err(|error| format!("COFFER_LOG (--log) is not a log filter: {error}"))?;
-    if let Some(directive) = directive {
-        filter = filter.add_directive(directive.parse()?);
-    }
-    log(filter, settings.log_format);
-    for warning in unknown_variables(&Cli::command()) {
-        tracing::warn!("{warning}");
-    }
-    files::warn_of_wide(environment::file_with_secret(&Cli::command()));
+    start_log(settings, quiet)?;
+    // Behind a pointer, so that the runtime is compiled once, not for each command.
+    block_on(pin!(command))
+}
+
+fn block_on(command: Pin<&mut dyn Future<Output = Result<ExitCode, AnyError>>>) -> Result<ExitCode, AnyError> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let ended = runtime.block_on(command);
     output::flush();
@@ -377,13 +376,23 @@ async fn open(options: &DbOptions) -> Result<Db, AnyError> {
     }
 }
 
-fn log(filter: EnvFilter, format: LogFormat) {
+fn start_log(settings: &Settings, quiet: Option<&str>) -> Result<(), AnyError> {
+    let mut filter: Targets =
+        settings.log.parse().map_err(|error| format!("COFFER_LOG (--log) is not a log filter: {error}"))?;
+    if let Some(target) = quiet {
+        filter = filter.with_target(target, LevelFilter::ERROR);
+    }
     let wants_colours = std::env::var_os("NO_COLOR").is_none_or(|set| set.is_empty());
-    let style = format.style(io::stderr().is_terminal(), wants_colours);
+    let style = settings.log_format.style(io::stderr().is_terminal(), wants_colours);
     set_style_of_log(style);
     // A failure to write is not reported: that would be written to the same place.
-    let log = tracing_subscriber::fmt().with_env_filter(filter).log_internal_errors(false);
-    let log = log.with_ansi(style == Style::Coloured).event_format(Lines::new(style));
-    log.with_writer(|| *LOG).init();
+    let lines = tracing_subscriber::fmt::layer().log_internal_errors(false);
+    let lines = lines.with_ansi(style == Style::Coloured).event_format(Lines::new(style)).with_writer(|| *LOG);
+    tracing_subscriber::registry().with(filter).with(lines).init();
     output::log_panics();
+    for warning in unknown_variables(&Cli::command()) {
+        tracing::warn!("{warning}");
+    }
+    files::warn_of_wide(environment::file_with_secret(&Cli::command()));
+    Ok(())
 }

@@ -81,11 +81,7 @@ where
     type Rejection = Error;
 
     async fn from_request(request: Request, _: &S) -> Result<Self> {
-        let (parts, body) = request.into_parts();
-        let body = read_body(body, MAX).await?;
-        require_plain(&parts.headers)?;
-        require_json(&parts.headers)?;
-        let value: T = parse_object(&body)?;
+        let value: T = parse_object(&json_body(request, MAX).await?)?;
         value.validate().map_err(|errors| invalid(&errors, "/"))?;
         Ok(Self(value))
     }
@@ -104,6 +100,15 @@ impl<T: Serialize> IntoResponse for Json<T> {
 pub fn json_line(value: &impl Serialize) -> serde_json::Result<Vec<u8>> {
     let mut body = serde_json::to_vec(value)?;
     body.push(b'\n');
+    Ok(body)
+}
+
+/// The body of a request that says it is JSON.
+async fn json_body(request: Request, max_bytes: usize) -> Result<Vec<u8>> {
+    let (parts, body) = request.into_parts();
+    let body = read_body(body, max_bytes).await?;
+    require_plain(&parts.headers)?;
+    require_json(&parts.headers)?;
     Ok(body)
 }
 
@@ -199,17 +204,18 @@ fn parse_object<T: DeserializeOwned>(body: &[u8]) -> Result<T> {
     let first = body.iter().find(|byte| !byte.is_ascii_whitespace());
     match (first, serde_json::from_slice(body)) {
         (Some(b'{'), Ok(value)) => Ok(value),
-        _ => Err(explain::<T>(body)),
+        _ => Err(explain(body, first_error::<T>)),
     }
 }
 
-/// The error again, with the path to it.
-fn find_error<T: DeserializeOwned>(body: &[u8]) -> Option<serde_path_to_error::Error<serde_json::Error>> {
-    let mut deserializer = serde_json::Deserializer::from_slice(body);
-    serde_path_to_error::deserialize::<_, T>(&mut deserializer).err()
+/// What is wrong with an object that is to be a `T`, as far as serde reads it: to its first error.
+fn first_error<T: DeserializeOwned>(object: &[u8]) -> Option<FieldError> {
+    let mut deserializer = serde_json::Deserializer::from_slice(object);
+    serde_path_to_error::deserialize::<_, T>(&mut deserializer).err().map(|error| body_error(&error))
 }
 
-fn explain<T: DeserializeOwned>(body: &[u8]) -> Error {
+/// Knows the body's type by [`first_error`] alone: so it is compiled once, not for every type of body.
+fn explain(body: &[u8], first_error: fn(&[u8]) -> Option<FieldError>) -> Error {
     // Whether it is JSON at all comes first: a field cannot be wrong in a text that is none.
     let value = match serde_json::from_slice::<serde_json::Value>(body) {
         Err(syntax) => {
@@ -230,11 +236,11 @@ fn explain<T: DeserializeOwned>(body: &[u8]) -> Error {
         }
         Ok(value) => value,
     };
-    let Some(error) = find_error::<T>(body) else {
+    let Some(first) = first_error(body) else {
         let detail = "The body has something after its JSON object. Send one JSON object.";
         return Error::client(StatusCode::BAD_REQUEST, ProblemCode::MalformedJson, detail);
     };
-    Error::Invalid(further_errors::<T>(value, body_error(&error)))
+    Error::Invalid(all_errors(value, first, first_error))
 }
 
 fn body_error(error: &serde_path_to_error::Error<serde_json::Error>) -> FieldError {
@@ -250,13 +256,18 @@ fn body_error(error: &serde_path_to_error::Error<serde_json::Error>) -> FieldErr
 
 /// Every field that is refused, by name: whoever fills in a form is told all at once. serde stops at the first, so that
 /// is taken out and the rest read again, until nothing is wrong but what was taken out.
-fn further_errors<T: DeserializeOwned>(mut value: serde_json::Value, first: FieldError) -> Vec<FieldError> {
+fn all_errors(
+    mut value: serde_json::Value,
+    first: FieldError,
+    first_error: fn(&[u8]) -> Option<FieldError>,
+) -> Vec<FieldError> {
     let mut errors = vec![first];
     while errors.len() < MAX_ERRORS && errors.last().is_some_and(|last| take_out(&mut value, &last.pointer)) {
-        match serde_path_to_error::deserialize::<_, T>(&value).map_err(|error| body_error(&error)) {
-            Err(next) if errors.iter().all(|known| known.pointer != next.pointer) => errors.push(next),
-            _ => break,
+        let Some(next) = serde_json::to_vec(&value).ok().and_then(|rest| first_error(&rest)) else { break };
+        if errors.iter().any(|known| known.pointer == next.pointer) {
+            break;
         }
+        errors.push(next);
     }
     errors.sort_by(|a, b| a.pointer.cmp(&b.pointer));
     errors
@@ -311,15 +322,17 @@ where
 /// Parses a query string, and validates what it says.
 pub fn parse_query<T: DeserializeOwned + Validate>(query: &str) -> Result<T> {
     let deserializer = serde_urlencoded::Deserializer::new(form_urlencoded::parse(query.as_bytes()));
-    let value: T = serde_path_to_error::deserialize(deserializer).map_err(|error| {
-        let path = match error.path().to_string() {
-            root if root == "." => String::new(),
-            name => format!("?{name}"),
-        };
-        Error::Invalid(vec![field_error(path, "?", &error.inner().to_string())])
-    })?;
+    let value: T = serde_path_to_error::deserialize(deserializer).map_err(|error| query_error(&error))?;
     value.validate().map_err(|errors| invalid(&errors, "?"))?;
     Ok(value)
+}
+
+fn query_error(error: &serde_path_to_error::Error<serde_urlencoded::de::Error>) -> Error {
+    let path = match error.path().to_string() {
+        root if root == "." => String::new(),
+        name => format!("?{name}"),
+    };
+    Error::Invalid(vec![field_error(path, "?", &error.inner().to_string())])
 }
 
 impl<S, T> FromRequestParts<S> for PathParam<T>
