@@ -170,7 +170,7 @@ impl Bank {
             &listening,
             mail.is_some(),
         );
-        let backups = Backups::new(database, backups).map_err(ServerError::Signals)?;
+        let backups = Backups::new(database, backups, settings.disk_reserve.bytes()).map_err(ServerError::Signals)?;
         let mailing = mail.map(|mail| Mailing::new(&db, mail)).transpose()?;
         let committer = committer.within(movement_limits.clone(), disk.clone());
         let (audit, audit_writer) = AuditLog::start(&db);

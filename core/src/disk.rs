@@ -3,6 +3,7 @@
 //!
 //! It is measured beside the requests, a few times a second; they only read a flag.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,6 +14,13 @@ use crate::db::errors::Failure;
 /// the log gets one line each way, not many.
 const SLACK: u64 = 16 << 20;
 const SLACK_PART: u64 = 16;
+
+/// How much is free for this process on the disk that has this file or directory, in bytes. Blocks for as long as the file
+/// system takes.
+pub fn free_bytes(place: &Path) -> io::Result<u64> {
+    let disk = rustix::fs::statvfs(place)?;
+    Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
+}
 
 /// Clones share what is known.
 #[derive(Clone, Default)]
@@ -51,8 +59,8 @@ impl DiskReserve {
     /// Measures how much is free. Blocks for as long as the file system takes.
     pub fn measure(&self) {
         let Inner { file: Some(file), bytes, is_reached, cannot_tell } = &*self.0 else { return };
-        let free = match rustix::fs::statvfs(file) {
-            Ok(disk) => disk.f_bavail.saturating_mul(disk.f_frsize),
+        let free = match free_bytes(file) {
+            Ok(free) => free,
             Err(error) => {
                 if !cannot_tell.swap(true, Ordering::Relaxed) {
                     tracing::warn!(%error, file = %file.display(), "cannot tell how much room the disk has");

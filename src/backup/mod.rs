@@ -4,7 +4,9 @@ mod draft;
 pub mod restore;
 pub mod schedule;
 
+use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -14,6 +16,7 @@ use self::draft::Draft;
 use crate::{copy, doctor};
 use coffer_core::db::heads::Heads;
 use coffer_core::db::{ConnectError, Db, DbOptions, snapshot_file};
+use coffer_core::disk;
 
 /// What a backup holds, as the doctor has found it.
 #[derive(Clone, Copy, Debug)]
@@ -33,6 +36,11 @@ pub enum BackupError {
     Write { path: String, cause: io::Error },
     #[error("cannot read {path}: {cause}")]
     Read { path: String, cause: io::Error },
+    #[error(
+        "the disk has {free} bytes free, and this takes {needed}{}. Make room, or name a place on another disk",
+        if *reserve > 0 { format!(", while {reserve} stay free for the bank (COFFER_DISK_RESERVE)") } else { String::new() }
+    )]
+    NoRoom { free: u64, needed: u64, reserve: u64 },
     #[error("the books cannot be read: {0}")]
     Query(#[from] sqlx::Error),
     #[error(transparent)]
@@ -43,10 +51,11 @@ pub enum BackupError {
     Refused(String),
 }
 
-/// Makes a backup of the bank in a new file with mode 0600. Whatever goes wrong, there is no file then.
-pub async fn make(bank: &Db, target: &Path) -> Result<Contents, BackupError> {
+/// Makes a backup of the bank in a new file with mode 0600. The disk of the books keeps `reserve` bytes free. Whatever goes
+/// wrong, there is no file then.
+pub async fn make(bank: &Db, target: &Path, reserve: u64) -> Result<Contents, BackupError> {
     let draft = begin(target)?;
-    let contents = fill(bank, &draft).await?;
+    let contents = fill(bank, &draft, reserve).await?;
     finish(draft, target)?;
     Ok(contents)
 }
@@ -55,18 +64,24 @@ pub async fn make(bank: &Db, target: &Path) -> Result<Contents, BackupError> {
 pub async fn make_for(
     bank: &Db,
     directory: &Path,
+    reserve: u64,
     deliver: impl FnOnce(&Path) -> io::Result<()>,
 ) -> Result<Contents, BackupError> {
     let draft = begin(&directory.join("coffer-backup"))?;
-    let contents = fill(bank, &draft).await?;
+    let contents = fill(bank, &draft, reserve).await?;
     deliver(draft.path()).map_err(|cause| BackupError::Write { path: "standard output".to_owned(), cause })?;
     Ok(contents)
 }
 
-async fn fill(bank: &Db, draft: &Draft) -> Result<Contents, BackupError> {
+async fn fill(bank: &Db, draft: &Draft, reserve: u64) -> Result<Contents, BackupError> {
     let started = Instant::now();
     match bank.file() {
-        Some(file) => snapshot_file::write(file, draft.path()).await?,
+        Some(file) => {
+            let reserve = if are_on_one_disk(file, draft.path()) { reserve } else { 0 };
+            refuse_without_room(snapshot_file::size(file)?, draft, reserve)?;
+            snapshot_file::write(file, draft.path()).await?;
+        }
+        // How large PostgreSQL's tables become in a SQLite file shows only then.
         None => copy_into(bank, draft).await?,
     }
     let books = Db::connect(&options_for(draft.path())).await?;
@@ -81,6 +96,20 @@ async fn copy_into(bank: &Db, draft: &Draft) -> Result<(), BackupError> {
     let copied = copy::copy(bank, &books, &mut |_, _| {}).await;
     books.close().await;
     copied.map(drop).map_err(|error| BackupError::Refused(error.to_string()))
+}
+
+/// A disk that fills up would stop the bank that books on it.
+fn are_on_one_disk(books: &Path, draft: &Path) -> bool {
+    let disk_of = |file: &Path| fs::metadata(file).map(|file| file.dev());
+    matches!((disk_of(books), disk_of(draft)), (Ok(one), Ok(other)) if one == other)
+}
+
+fn refuse_without_room(needed: u64, draft: &Draft, reserve: u64) -> Result<(), BackupError> {
+    match disk::free_bytes(draft.path()) {
+        Ok(free) if free < needed.saturating_add(reserve) => Err(BackupError::NoRoom { free, needed, reserve }),
+        // Where nobody can tell, writing shows it.
+        _ => Ok(()),
+    }
 }
 
 fn begin(target: &Path) -> Result<Draft, BackupError> {
@@ -107,7 +136,7 @@ async fn examine(books: &Db, file: &Path, started: Instant) -> Result<Contents, 
     let mut tx = books.snapshot().await?;
     let (heads, transactions) = (tx.heads().await?, tx.count_transactions().await? as u64);
     tx.rollback().await?;
-    let bytes = std::fs::metadata(file).map_or(0, |file| file.len());
+    let bytes = fs::metadata(file).map_or(0, |file| file.len());
     Ok(Contents { heads, transactions, bytes, took: started.elapsed() })
 }
 

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use super::draft::Draft;
-use super::{BackupError, Contents, begin, examine, finish, options_for};
+use super::{BackupError, Contents, begin, examine, finish, options_for, refuse_without_room};
 use crate::doctor;
 use coffer_core::db::claim::Claim;
 use coffer_core::db::heads::Head;
@@ -31,6 +31,8 @@ pub async fn restore(backup: &Path, target: &Path, since: &[Head]) -> Result<Con
         )));
     }
     let draft = begin(target)?;
+    let size = fs::metadata(backup).map_err(|cause| unreadable(backup, cause))?.len();
+    refuse_without_room(size, &draft, 0)?;
     copy(backup, &draft)?;
     let books = Db::connect(&options_for(draft.path())).await?;
     let contents = examine_restored(&books, &draft, since, started).await;

@@ -38,6 +38,8 @@ pub struct Backups {
     bank: DbOptions,
     /// None where the settings name no directory: then a signal changes nothing, and is answered in the log.
     schedule: Option<Schedule>,
+    /// Bytes that stay free on the disk of the books.
+    reserve: u64,
     requests: Signal,
     /// When the last good one was made, by the monotonic clock.
     last_good: Option<Instant>,
@@ -45,9 +47,9 @@ pub struct Backups {
 
 impl Backups {
     /// Catches SIGUSR1 from here on.
-    pub fn new(bank: DbOptions, schedule: Option<Schedule>) -> io::Result<Self> {
+    pub fn new(bank: DbOptions, schedule: Option<Schedule>, reserve: u64) -> io::Result<Self> {
         let requests = signal(SignalKind::user_defined1())?;
-        Ok(Self { bank, schedule, requests, last_good: None })
+        Ok(Self { bank, schedule, reserve, requests, last_good: None })
     }
 
     /// Ends when the bank closes; a backup that is being made then is given up.
@@ -93,7 +95,7 @@ impl Backups {
         };
         let target = schedule.directory.join(name_at(Timestamp::now(), &schedule.directory));
         let began = Instant::now();
-        let made = on_own_thread(self.bank.clone(), target.clone(), closing.clone()).await;
+        let made = on_own_thread(self.bank.clone(), target.clone(), self.reserve, closing.clone()).await;
         let outcome = if made.is_ok() { "done" } else { "failed" };
         metrics::counter!("coffer_backups_total", "outcome" => outcome).increment(1);
         match made {
@@ -124,6 +126,7 @@ async fn wait_until(due: Option<Instant>) {
 async fn on_own_thread(
     bank: DbOptions,
     target: PathBuf,
+    reserve: u64,
     mut closing: watch::Receiver<bool>,
 ) -> Result<Contents, BackupError> {
     let make = move || {
@@ -131,7 +134,7 @@ async fn on_own_thread(
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
         runtime.block_on(async {
             tokio::select! {
-                made = connect_and_make(&bank, &target) => made,
+                made = connect_and_make(&bank, &target, reserve) => made,
                 _ = closing.wait_for(|closing| *closing) => Err(BackupError::Refused("the bank closes".to_owned())),
             }
         })
@@ -140,9 +143,9 @@ async fn on_own_thread(
     made.unwrap_or_else(|panic| Err(BackupError::Refused(panic.to_string())))
 }
 
-async fn connect_and_make(bank: &DbOptions, target: &Path) -> Result<Contents, BackupError> {
+async fn connect_and_make(bank: &DbOptions, target: &Path, reserve: u64) -> Result<Contents, BackupError> {
     let bank = Db::connect(bank).await?;
-    let made = super::make(&bank, target).await;
+    let made = super::make(&bank, target, reserve).await;
     bank.close().await;
     made
 }

@@ -25,11 +25,12 @@ pub async fn make(settings: &Settings, file: &Path) -> Result<ExitCode, AnyError
     }
     let bank = open_existing(settings).await?;
     let mut signals = Signals::catch()?;
+    let reserve = settings.disk_reserve.bytes();
     let work = async {
         if is_for_output {
-            backup::make_for(&bank, &std::env::temp_dir(), deliver).await
+            backup::make_for(&bank, &std::env::temp_dir(), reserve, deliver).await
         } else {
-            backup::make(&bank, file).await
+            backup::make(&bank, file, reserve).await
         }
     };
     // Dropped half-way, it takes its draft away.

@@ -102,6 +102,22 @@ bank_tests! {
 
 }
 
+/// More than any disk has.
+const NO_ROOM: &str = "9000000GB";
+
+#[tokio::test]
+async fn a_backup_leaves_the_bank_its_room() {
+    let directory = TempDir::new().expect("a directory");
+    let server = served_bank(directory.path(), &[]).await;
+    refuse(run(directory.path(), &["backup", "b.db", "--disk-reserve", NO_ROOM]), "stay free for the bank");
+    assert!(!names_in(directory.path()).iter().any(|name| name.contains("b.db")), "{:?}", names_in(directory.path()));
+    // On another disk the bank needs none.
+    let elsewhere = TempDir::new_in("/dev/shm").expect("a file system in memory");
+    let file = elsewhere.path().join("b.db");
+    succeed(run(directory.path(), &["backup", file.to_str().expect("UTF-8"), "--disk-reserve", NO_ROOM]));
+    stop(server);
+}
+
 async fn books_that_are_wrong_make_no_backup(kind: Kind) {
     let bank = TestBank::open(kind).await;
     let ada = bank.customer().await;

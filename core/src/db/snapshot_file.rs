@@ -23,6 +23,15 @@ pub async fn write(database: &Path, to: &Path) -> sqlx::Result<()> {
     copy.pragma_update(None, "user_version", 0).map_err(into_sqlx)
 }
 
+/// How large a copy of what is in `database` now becomes, in bytes, but for what is booked meanwhile: free pages are not
+/// in it.
+pub fn size(database: &Path) -> sqlx::Result<u64> {
+    let connection = open_for_reading(database)?;
+    let pragma = |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0)).map_err(into_sqlx);
+    let used = pragma("page_count")?.saturating_sub(pragma("freelist_count")?);
+    Ok(used.saturating_mul(pragma("page_size")?).unsigned_abs())
+}
+
 /// Nobody waits for the thread any more, and the process would not end before it.
 struct InterruptOnDrop(InterruptHandle);
 
