@@ -100,7 +100,7 @@ fn the_map_names_every_module() {
 }
 
 /// Path and code of every file, without comments and without tests.
-fn sources() -> Vec<(String, String)> {
+pub fn sources() -> Vec<(String, String)> {
     let mut files = Vec::new();
     for folder in CRATES {
         collect(Path::new(folder), &mut files);

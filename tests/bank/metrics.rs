@@ -1,8 +1,6 @@
 //! What `/metrics` says, and that the table, the page, the dashboard and the alerts agree on it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
-use std::path::Path;
 
 use coffer::telemetry::{Kind as MetricKind, METRICS};
 use regex::Regex;
@@ -14,6 +12,7 @@ use tempfile::TempDir;
 use crate::command_line::Server;
 use crate::databases::{Kind, TestDatabase};
 use crate::harness::{PASSWORD, eventually};
+use crate::layers::sources;
 
 const PAGE: &str = include_str!("../../docs/METRICS.md");
 const DASHBOARD: &str = include_str!("../../packaging/grafana/coffer.json");
@@ -221,9 +220,8 @@ fn names_are_as_prometheus_wants_them() {
 #[test]
 fn whatever_the_code_measures_is_in_the_table_and_nothing_else() {
     let literal = Regex::new(r#""((?:coffer|process)_[a-z_]+)""#).expect("an expression");
-    let (mut measured, mut files) = (BTreeSet::new(), Vec::new());
-    collect(Path::new("src"), &mut files);
-    for code in files {
+    let mut measured = BTreeSet::new();
+    for (_, code) in sources() {
         // The table itself stands before the code that fills it.
         let code = code
             .split_once("pub const METRICS")
@@ -232,19 +230,6 @@ fn whatever_the_code_measures_is_in_the_table_and_nothing_else() {
     }
     let table: BTreeSet<_> = METRICS.iter().map(|metric| metric.name.to_owned()).collect();
     assert_eq!(measured, table);
-}
-
-/// Every source, without its tests.
-fn collect(directory: &Path, files: &mut Vec<String>) {
-    for entry in fs::read_dir(directory).expect("a directory") {
-        let path = entry.expect("an entry").path();
-        if path.is_dir() {
-            collect(&path, files);
-        } else if path.extension().is_some_and(|it| it == "rs") {
-            let code = fs::read_to_string(path).expect("a source file");
-            files.push(code.split("#[cfg(test)]\nmod tests").next().unwrap_or_default().to_owned());
-        }
-    }
 }
 
 #[test]
