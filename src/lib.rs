@@ -2,14 +2,14 @@
 //!
 //! # Where a deposit goes, from the wire to the disk
 //!
-//! 1. [`api`]: `api/router.rs` has every route on one screen; `api/money/movements.rs` reads the request and submits a
-//!    [command](coffer_core::books::command::Command).
+//! 1. [`api`]: `src/api/router.rs` has every route on one screen; `src/api/money/movements.rs` reads the request and submits
+//!    a [command](coffer_core::books::command::Command).
 //! 2. [`committer`](coffer_core::committer): takes every command that waits, has them decided, and writes them in one
 //!    durable transaction.
-//! 3. [`books`](coffer_core::books): `books/decisions.rs` and `books/rules.rs` *decide* what becomes of a command. Pure:
+//! 3. [`books`](coffer_core::books): `core/src/books/decisions.rs` and `rules.rs` *decide* what becomes of a command. Pure:
 //!    no database, no clock.
-//! 4. [`db`](coffer_core::db): SQLite and PostgreSQL behind one type. `db/ledger/` *writes* the journal, the entries and
-//!    the accounts.
+//! 4. [`db`](coffer_core::db): SQLite and PostgreSQL behind one type. `core/src/db/ledger/` *writes* the journal, the entries
+//!    and the accounts.
 //!
 //! # The floors
 //!

@@ -31,7 +31,7 @@ use crate::problem_code::ProblemCode;
 
 /// In characters, as all of these. The longest name of a person in the passports of ICAO 9303 has 39.
 pub const MAX_NAME_LENGTH: usize = 100;
-pub const MAX_LABEL_LENGTH: usize = 50;
+const MAX_LABEL_LENGTH: usize = 50;
 /// As long as the unstructured remittance information of a SEPA credit transfer (pain.001 `Ustrd`).
 pub const MAX_DESCRIPTION_LENGTH: usize = 140;
 /// A UUID fits, and so does the number of an invoice with what comes before it.

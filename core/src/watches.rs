@@ -20,7 +20,7 @@ use crate::books::account::Account;
 /// The most requests of one caller that wait at once: each tab and each program of theirs has some.
 pub const MAX_OF_A_CALLER: usize = 100;
 /// The most requests that wait at once, of all callers. Each costs some twenty kilobytes, almost all of them for its connection.
-pub const MAX_WATCHES: usize = 20_000;
+const MAX_WATCHES: usize = 20_000;
 /// Answers that are made anew at once. A crowd that watches one account wakes together, and must not take every
 /// connection to the database.
 const ANSWERS_AT_ONCE: usize = 32;

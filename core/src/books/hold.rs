@@ -16,9 +16,9 @@ use crate::money::{Currency, Money};
 use crate::timestamp::Timestamp;
 
 /// How long a hold keeps money if nobody says otherwise.
-pub const DEFAULT_LIFETIME: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+pub(super) const DEFAULT_LIFETIME: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 /// The longest that a hold may keep money: nobody's money is kept for good by a hold that was forgotten.
-pub const MAX_LIFETIME: Duration = Duration::from_secs(31 * 24 * 60 * 60);
+pub(super) const MAX_LIFETIME: Duration = Duration::from_secs(31 * 24 * 60 * 60);
 /// A new hold is refused while so many holds and pending approvals wait on the account: each of its movements adds them
 /// up.
 pub const MAX_PER_ACCOUNT: usize = 200;

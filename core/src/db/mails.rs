@@ -1,4 +1,4 @@
-//! Mail that is to be sent. See [`crate::mailing`] for who sends it.
+//! Mail that is to be sent. See `src/mailing/` for who sends it.
 
 use std::time::Duration;
 
@@ -101,11 +101,6 @@ impl StoredMail {
     /// None for a kind that a later version has written.
     pub fn kind(&self) -> Option<MailKind> {
         MailKind::from_name(&self.kind)
-    }
-
-    /// As stored.
-    pub fn kind_name(&self) -> &str {
-        &self.kind
     }
 }
 

@@ -17,7 +17,7 @@ use crate::db::Db;
 use crate::timestamp::Timestamp;
 
 /// The largest batch: each must fit into the quota of a short time.
-pub const MIN_BURST: u32 = 1_000;
+const MIN_BURST: u32 = 1_000;
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// Use of less than this part of a day's quota is not stored before the bank closes.
 const STORED_PART: u32 = 100;

@@ -28,7 +28,7 @@ const BATCHES_AHEAD: usize = 4;
 /// Rows that a migration has made, which the copy takes the place of.
 const REPLACED: [&str; 2] = ["audit_head", "event_head"];
 /// Says how far a copy has come. While it is there, the books are not all there.
-pub const PROGRESS_TABLE: &str = "copy_progress";
+const PROGRESS_TABLE: &str = "copy_progress";
 
 /// A value in the terms that both databases share.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
