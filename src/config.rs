@@ -169,7 +169,7 @@ pub struct Settings {
     pub idempotency_days: u32,
 
     /// Room that is kept on the disk of the SQLite file: while less is free, new movements, customers and accounts are
-    /// refused, and all else goes on. A size such as 512MB or 2GB; 0 for none
+    /// refused, and all else goes on. Backups on that disk leave as much free. A size such as 512MB or 2GB; 0 for none
     #[arg(long, env = "COFFER_DISK_RESERVE", global = true, default_value = "256MB", value_name = "SIZE")]
     pub disk_reserve: Size,
 

@@ -15,8 +15,8 @@ use crate::db::errors::Failure;
 const SLACK: u64 = 16 << 20;
 const SLACK_PART: u64 = 16;
 
-/// How much is free for this process on the disk that has this file or directory, in bytes. Blocks for as long as the file
-/// system takes.
+/// How much is free on the disk that has this file or directory, in bytes, for users other than root. Blocks for as long as
+/// the file system takes.
 pub fn free_bytes(place: &Path) -> io::Result<u64> {
     let disk = rustix::fs::statvfs(place)?;
     Ok(disk.f_bavail.saturating_mul(disk.f_frsize))

@@ -37,8 +37,8 @@ pub enum BackupError {
     #[error("cannot read {path}: {cause}")]
     Read { path: String, cause: io::Error },
     #[error(
-        "the disk has {free} bytes free, and this takes {needed}{}. Make room, or name a place on another disk",
-        if *reserve > 0 { format!(", while {reserve} stay free for the bank (COFFER_DISK_RESERVE)") } else { String::new() }
+        "{needed} bytes are needed, and the disk has {free} free{}. Make room, or use another disk",
+        if *reserve > 0 { format!(", of which the bank keeps {reserve} (COFFER_DISK_RESERVE)") } else { String::new() }
     )]
     NoRoom { free: u64, needed: u64, reserve: u64 },
     #[error("the books cannot be read: {0}")]
@@ -98,7 +98,7 @@ async fn copy_into(bank: &Db, draft: &Draft) -> Result<(), BackupError> {
     copied.map(drop).map_err(|error| BackupError::Refused(error.to_string()))
 }
 
-/// A disk that fills up would stop the bank that books on it.
+/// A disk that fills up would stop the bank that books on it. Volumes that share the room of one pool count as several disks.
 fn are_on_one_disk(books: &Path, draft: &Path) -> bool {
     let disk_of = |file: &Path| fs::metadata(file).map(|file| file.dev());
     matches!((disk_of(books), disk_of(draft)), (Ok(one), Ok(other)) if one == other)
