@@ -143,7 +143,6 @@ fn plain_links(settings: &Settings) -> Option<String> {
 }
 
 fn silent_log(settings: &Settings) -> Option<String> {
-    // A filter by spans, which only a developer writes, is not understood here and counts as good.
     let filter: Targets = settings.log.parse().ok()?;
     (!filter.would_enable(SIGN_IN_LOG, &Level::WARN)).then(|| {
         "the log leaves out warnings, failed sign-ins among them: set COFFER_LOG to info, or leave it out".to_owned()

@@ -110,9 +110,12 @@ pub fn log_filter(text: &str) -> Result<String, String> {
     let parts: Vec<&str> = text.split(',').map(str::trim).filter(|part| !part.is_empty()).collect();
     let hint = "send error, warn, info, debug, trace or off, or a filter such as coffer=debug,sqlx=warn";
     for part in &parts {
-        let level = part.rsplit_once('=').map_or(*part, |(_, level)| level);
+        let (target, level) = part.split_once('=').map_or((None, *part), |(target, level)| (Some(target), level));
         if level.is_empty() || level.parse::<LevelFilter>().is_err() {
             return Err(format!("{level:?} is not a level; {hint}"));
+        }
+        if let Some(target) = target.filter(|target| !is_log_target(target)) {
+            return Err(format!("{target:?} is not a target; {hint}"));
         }
     }
     let filter = parts.join(",");
@@ -120,6 +123,11 @@ pub fn log_filter(text: &str) -> Result<String, String> {
         Ok(_) if !filter.is_empty() => Ok(filter),
         _ => Err(hint.to_owned()),
     }
+}
+
+/// A path in Rust, or what a crate has put in its place.
+fn is_log_target(text: &str) -> bool {
+    !text.is_empty() && text.chars().all(|sign| sign.is_alphanumeric() || "_-:".contains(sign))
 }
 
 #[cfg(test)]
@@ -181,7 +189,13 @@ mod tests {
             "=loud=",
             "debug info",
             "[request]",
+            "[request]=debug",
             "[request{id=1}]=debug",
+            "coffer[request]=debug",
+            "coffer[{id}]=debug",
+            "=debug",
+            "*=debug",
+            "\"coffer\"=debug",
         ] {
             let error = log_filter(text).expect_err(text);
             assert!(error.contains("send error, warn, info"), "{text}: {error}");
