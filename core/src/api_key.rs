@@ -12,6 +12,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::account_number::AccountNumber;
+use crate::by_name::by_name;
 use crate::money::{Currency, Money};
 use crate::problem_code::ProblemCode;
 use crate::schema::{scalar_schema, string};
@@ -27,12 +28,14 @@ pub const MAX_NETWORKS: usize = 10;
 /// by the role of its user, on other people's accounts, and what else staff do for customers. No key manages keys,
 /// passwords, second factors, sessions or roles, nor decides what waits for approval.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
+#[serde(remote = "Self", rename_all = "lowercase")]
 pub enum Scope {
     Read,
     Move,
     Staff,
 }
+
+by_name!(Scope);
 
 impl Scope {
     const ALL: [Self; 3] = [Self::Read, Self::Move, Self::Staff];

@@ -9,6 +9,7 @@ use sqlx::{Database, Decode, FromRow, Type};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use crate::by_name::by_name;
 use crate::problem_code::ProblemCode;
 use crate::schema::{scalar_schema, string};
 use crate::timestamp::Timestamp;
@@ -156,7 +157,7 @@ scalar_schema!(
 /// What an account of the bank's is in its books. `asset`: what it has, such as cash. `liability`: what it owes. `income`:
 /// what it earns, such as fees. `expense`: what it spends, such as interest. `equity`: what its owners have put in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, sqlx::Type, ToSchema)]
-#[serde(rename_all = "lowercase")]
+#[serde(remote = "Self", rename_all = "lowercase")]
 #[sqlx(type_name = "text", rename_all = "lowercase")]
 pub enum BankAccountKind {
     Asset,
@@ -165,6 +166,8 @@ pub enum BankAccountKind {
     Expense,
     Equity,
 }
+
+by_name!(BankAccountKind);
 
 impl BankAccountKind {
     /// As stored and on the wire.

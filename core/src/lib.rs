@@ -1,5 +1,5 @@
-//! The bank behind Coffer's API: what it has, what becomes of a command, how that is written, and who is calling. It knows
-//! no routes and answers no requests.
+//! The bank behind Coffer's API: what it has, what becomes of a command, how that is written, and who is calling. It has
+//! no routes and answers no requests: of HTTP it has the headers alone that name a request and its trace.
 //!
 //! # The floors
 //!
@@ -15,7 +15,7 @@
 //! - What is parsed once and right from then on: [`money`], [`account_number`], [`bank_account`], [`api_key`],
 //!   [`timestamp`], [`text`]; how far the [`clock`] can be trusted; whether one client is still there: [`presence`].
 //! - [`problem_code`]: the one table of what can go wrong, explained; [`schema`]: how types describe themselves in
-//!   OpenAPI; [`request_ids`]: the ids that lines of a request carry; [`traces`]: what OpenTelemetry gets of a request;
+//!   OpenAPI; [`by_name`]: enums that are names on the wire; [`request_ids`]: the ids that lines of a request carry; [`traces`]: what OpenTelemetry gets of a request;
 //!   [`tls`], and [`files`]: who may open the books and the secrets.
 #![forbid(unsafe_code)]
 
@@ -25,6 +25,7 @@ pub mod audit;
 pub mod auth;
 pub mod bank_account;
 pub mod books;
+pub mod by_name;
 pub mod clock;
 pub mod committer;
 pub mod db;

@@ -103,6 +103,32 @@ bank_tests! {
         assert_eq!(ada.history().await.len(), 0);
     }
 
+    /// Whichever field is read first.
+    async fn what_is_to_be_one_of_some_names_is_of_the_wrong_type_or_unknown(bank: &TestBank) {
+        let admin = bank.employee("admin").await;
+        for (kind, code) in [
+            (json!(7), "wrong_type"),
+            (json!(true), "wrong_type"),
+            (json!(null), "wrong_type"),
+            (json!([]), "wrong_type"),
+            (json!({}), "wrong_type"),
+            (json!({"income": null}), "wrong_type"),
+            (json!("wealth"), "unknown_value"),
+        ] {
+            for body in [
+                json!({"code": "fees", "name": "Fees", "kind": kind}),
+                json!({"code": 7, "name": "Fees", "kind": kind}),
+                json!({"kind": kind, "code": 7, "name": "Fees"}),
+            ] {
+                let answer = admin.post("/bank_accounts", body.clone()).send().await.expect_status(422);
+                let errors = answer.body["errors"].as_array().expect("errors");
+                let of_kind = errors.iter().find(|error| error["pointer"] == "/kind").expect("an error of it");
+                assert_eq!(of_kind["code"], code, "{body}: {}", answer.body);
+                assert!(!of_kind["detail"].as_str().expect("words").contains("expected"), "{body}: {}", answer.body);
+            }
+        }
+    }
+
     async fn amounts_that_are_no_plain_positive_decimal_are_refused(bank: &TestBank) {
         let ada = bank.customer().await;
         for (amount, code) in [

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::account_number::AccountNumber;
+use crate::by_name::by_name;
 use crate::schema::{scalar_schema, string};
 
 /// Declares the kinds, each with its name as stored and on the wire.
@@ -11,9 +12,12 @@ macro_rules! event_kinds {
     ($($(#[doc = $doc:literal])+ $kind:ident = $name:literal,)*) => {
         /// The kind of an event.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(remote = "Self")]
         pub enum EventKind {
             $($(#[doc = $doc])+ #[serde(rename = $name)] $kind,)*
         }
+
+        by_name!(EventKind);
 
         impl EventKind {
             pub const ALL: &[Self] = &[$(Self::$kind,)*];

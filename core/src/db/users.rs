@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use super::{Db, Tx, in_transaction, on_reader};
 use crate::account_number::AccountNumber;
+use crate::by_name::by_name;
 use crate::text;
 use crate::timestamp::Timestamp;
 
@@ -48,12 +49,14 @@ pub struct User {
 /// Whether a user may change anything. `active`: the role of the user decides. `frozen`: the user may look and sign
 /// out, but change nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, serde::Deserialize, sqlx::Type, ToSchema)]
-#[serde(rename_all = "lowercase")]
+#[serde(remote = "Self", rename_all = "lowercase")]
 #[sqlx(type_name = "text", rename_all = "lowercase")]
 pub enum UserStatus {
     Active,
     Frozen,
 }
+
+by_name!(UserStatus);
 
 /// The columns of [`User`].
 macro_rules! user_columns {
@@ -80,7 +83,7 @@ pub struct UserFilter {
 /// The rights of a user. `customer`: acts on own accounts. `staff`: acts on any account. `admin`: acts on any account,
 /// gives roles, and reads the audit log. `auditor`: reads any account and the audit log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, serde::Deserialize, sqlx::Type, ToSchema)]
-#[serde(rename_all = "lowercase")]
+#[serde(remote = "Self", rename_all = "lowercase")]
 #[sqlx(type_name = "text", rename_all = "lowercase")]
 pub enum Role {
     Customer,
@@ -88,6 +91,8 @@ pub enum Role {
     Admin,
     Auditor,
 }
+
+by_name!(Role);
 
 impl Role {
     /// As stored and on the wire.

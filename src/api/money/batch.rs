@@ -28,6 +28,7 @@ use coffer_core::books::audit_event::{Action, Event};
 use coffer_core::books::command::{self, Command, DualControl, Step};
 use coffer_core::books::decisions::{Receipt, Verdicts};
 use coffer_core::books::movement::Movement;
+use coffer_core::by_name::read_by_name;
 use coffer_core::money::{Amount, Currency};
 use coffer_core::problem_code::ProblemCode;
 use coffer_core::text::{Description, Group, MAX_DESCRIPTION_LENGTH, Reference};
@@ -92,13 +93,15 @@ pub struct BatchItem {
 
 /// What an item does. `hold` keeps money for a movement to come, as `POST /holds` does. The others move it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
+#[serde(remote = "Self", rename_all = "lowercase")]
 pub enum BatchItemType {
     Deposit,
     Withdrawal,
     Transfer,
     Hold,
 }
+
+read_by_name!(BatchItemType);
 
 /// What became of each item, in the order of the batch.
 #[derive(Debug, Serialize, ToSchema)]

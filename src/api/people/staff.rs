@@ -24,6 +24,7 @@ use coffer_core::account_number::AccountNumber;
 use coffer_core::books::account::{Account, AccountStatus};
 use coffer_core::books::audit_event::{Action, Event};
 use coffer_core::books::bank_event::{BankEvent, EventKind};
+use coffer_core::by_name::read_by_name;
 use coffer_core::db::Tx;
 use coffer_core::db::access_changes::AccessChangeKind;
 use coffer_core::db::users::{Role, User, UserFilter, UserStatus};
@@ -71,11 +72,13 @@ pub struct UserStatusRequest {
 /// The status that staff may give an account. `open`: it takes movements. `frozen`: it takes none.
 /// `DELETE /accounts/{account_number}` closes an account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
+#[serde(remote = "Self", rename_all = "lowercase")]
 pub enum FreezeStatus {
     Open,
     Frozen,
 }
+
+read_by_name!(FreezeStatus);
 
 /// The status that an account gets, and why.
 #[derive(Debug, Deserialize, Validate, ToSchema)]

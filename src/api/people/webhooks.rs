@@ -23,6 +23,7 @@ use crate::webhooks::destinations::WebhookUrl;
 use crate::webhooks::secret::{SECRET_BYTES, WebhookSecret, public_key_in_words};
 use coffer_core::books::audit_event::Action;
 use coffer_core::books::bank_event::{EventKind, EventKinds};
+use coffer_core::by_name::by_name;
 use coffer_core::db::Tx;
 use coffer_core::db::webhooks::{DisabledBecause, StoredWebhookSecret, Webhook, WebhookTerms};
 use coffer_core::problem_code::ProblemCode;
@@ -74,11 +75,13 @@ pub struct UpdateWebhookRequest {
 
 /// `enabled`: events are sent. `disabled`: none are, and what happens meanwhile is sent only by a replay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
+#[serde(remote = "Self", rename_all = "lowercase")]
 pub enum WebhookStatus {
     Enabled,
     Disabled,
 }
+
+by_name!(WebhookStatus);
 
 /// A webhook, without its secret.
 #[derive(Debug, Serialize, ToSchema)]
