@@ -208,14 +208,17 @@ fn parse_object<T: DeserializeOwned>(body: &[u8]) -> Result<T> {
     }
 }
 
-/// What is wrong with an object that is to be a `T`, as far as serde reads it: to its first error.
+/// Gives the first error that serde finds when it reads an object as the type of a body. None if it finds none.
+type FirstError = fn(&[u8]) -> Option<FieldError>;
+
+/// A [`FirstError`].
 fn first_error<T: DeserializeOwned>(object: &[u8]) -> Option<FieldError> {
     let mut deserializer = serde_json::Deserializer::from_slice(object);
     serde_path_to_error::deserialize::<_, T>(&mut deserializer).err().map(|error| body_error(&error))
 }
 
-/// Knows the body's type by [`first_error`] alone: so it is compiled once, not for every type of body.
-fn explain(body: &[u8], first_error: fn(&[u8]) -> Option<FieldError>) -> Error {
+/// Knows the body's type by [`FirstError`] alone: so it is compiled once, not for every type of body.
+fn explain(body: &[u8], first_error: FirstError) -> Error {
     // Whether it is JSON at all comes first: a field cannot be wrong in a text that is none.
     let value = match serde_json::from_slice::<serde_json::Value>(body) {
         Err(syntax) => {
@@ -256,11 +259,7 @@ fn body_error(error: &serde_path_to_error::Error<serde_json::Error>) -> FieldErr
 
 /// Every field that is refused, by name: whoever fills in a form is told all at once. serde stops at the first, so that
 /// is taken out and the rest read again, until nothing is wrong but what was taken out.
-fn all_errors(
-    mut value: serde_json::Value,
-    first: FieldError,
-    first_error: fn(&[u8]) -> Option<FieldError>,
-) -> Vec<FieldError> {
+fn all_errors(mut value: serde_json::Value, first: FieldError, first_error: FirstError) -> Vec<FieldError> {
     let mut errors = vec![first];
     while errors.len() < MAX_ERRORS && errors.last().is_some_and(|last| take_out(&mut value, &last.pointer)) {
         let Some(next) = serde_json::to_vec(&value).ok().and_then(|rest| first_error(&rest)) else { break };
