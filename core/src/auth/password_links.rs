@@ -105,6 +105,8 @@ mod tests {
         let same = LinkToken::from(SecretString::from(token.expose().to_owned()));
         assert_eq!(same.hash().hash, token.hash().hash);
         assert!(token.path().ends_with(token.expose()));
+        // Base64 has 6 bits in a character.
+        assert_eq!(token.expose().len(), (TOKEN_BYTES * 8).div_ceil(6));
         assert!(!format!("{token:?}").contains(token.expose()));
         assert_ne!(LinkToken::generate().expect("random numbers").hash().hash, token.hash().hash);
     }
