@@ -6,6 +6,7 @@ use reqwest::Method;
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use uuid::Uuid;
 
 use crate::harness::bank_tests;
 
@@ -126,6 +127,36 @@ bank_tests! {
                 assert_eq!(of_kind["code"], code, "{body}: {}", answer.body);
                 assert!(!of_kind["detail"].as_str().expect("words").contains("expected"), "{body}: {}", answer.body);
             }
+        }
+    }
+
+    /// Which is how serde writes an enum that holds something.
+    async fn an_object_with_a_name_in_it_is_no_name(bank: &TestBank) {
+        let admin = bank.employee("admin").await;
+        let ada = bank.customer().await;
+        let (account, user, webhook) = (&ada.account, Uuid::now_v7(), Uuid::now_v7());
+        for (method, path, body, pointer) in [
+            (Method::PUT, format!("/users/{user}/role"), json!({"role": {"staff": null}}), "/role"),
+            (Method::PUT, format!("/users/{user}/status"), json!({"status": {"frozen": null}}), "/status"),
+            (Method::PUT, format!("/accounts/{account}/status"), json!({"status": {"frozen": null}}), "/status"),
+            (Method::PATCH, format!("/webhooks/{webhook}"), json!({"status": {"disabled": null}}), "/status"),
+            (
+                Method::POST,
+                "/webhooks".to_owned(),
+                json!({"url": "https://shop.example.com/", "types": [{"transaction.posted": null}]}),
+                "/types/0",
+            ),
+            (Method::POST, "/me/api_keys".to_owned(), json!({"name": "Shop", "scopes": [{"read": null}]}), "/scopes/0"),
+            (
+                Method::POST,
+                "/transactions/batch".to_owned(),
+                json!({"transactions": [{"type": {"deposit": null}, "account_number": account, "amount": "1"}]}),
+                "/transactions/0/type",
+            ),
+        ] {
+            let answer = admin.request(method, &path).json(body).send().await;
+            assert_eq!(answer.pointers(), [pointer], "{path}: {}", answer.body);
+            answer.expect_problem(422, "wrong_type");
         }
     }
 
