@@ -71,21 +71,24 @@ bank_tests! {
     }
 
     async fn clients_that_hang_up_leave_no_half_done_work(bank: &TestBank) {
-        let ada = bank.customer().await;
+        let (ada, auditor) = (bank.customer().await, bank.employee("auditor").await);
         let mut sent = 0;
         for i in 0..200 {
-            let (path, body) = match i % 4 {
-                0 => ("/deposit", json!({"account_number": ada.account, "amount": "1"})),
-                1 => ("/accounts", json!({"label": "hasty"})),
-                2 => ("/refresh", json!({"refresh_token": "none"})),
-                _ => ("/login", json!({"email": ada.email, "password": "wrong"})),
+            let (caller, method, path, body) = match i % 8 {
+                0 | 4 => (&ada, "POST", "/deposit", json!({"account_number": ada.account, "amount": "1"})),
+                1 => (&ada, "POST", "/accounts", json!({"label": "hasty"})),
+                2 => (&ada, "POST", "/refresh", json!({"refresh_token": "none"})),
+                3 => (&ada, "POST", "/login", json!({"email": ada.email, "password": "wrong"})),
+                5 => (&auditor, "GET", "/totals", json!(null)),
+                6 => (&auditor, "GET", "/trial_balance", json!(null)),
+                _ => (&auditor, "GET", "/events", json!(null)),
             };
             let body = body.to_string();
             let mut stream = TcpStream::connect(bank.address).await.expect("a connection");
             let request = format!(
-                "POST {path} HTTP/1.1\r\nHost: bank\r\nAuthorization: Bearer {}\r\nContent-Type: application/json\r\n\
+                "{method} {path} HTTP/1.1\r\nHost: bank\r\nAuthorization: Bearer {}\r\nContent-Type: application/json\r\n\
                  Content-Length: {}\r\n\r\n{body}",
-                ada.token,
+                caller.token,
                 body.len()
             );
             stream.write_all(request.as_bytes()).await.expect("sent");

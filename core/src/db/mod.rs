@@ -67,6 +67,8 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteRow};
 use sqlx::{Connection, FromRow, PgPool, Postgres, Sqlite, SqlitePool};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
+use crate::request_ids;
+
 pub use connect::Schema;
 pub use refusals::ConnectError;
 pub use servers::Servers;
@@ -322,6 +324,14 @@ pub(crate) use {
     account_columns, bank_account_id_of, entry_columns, in_snapshot, in_transaction, on_reader, transaction_columns,
 };
 
+/// Begins a transaction on PostgreSQL, in a task of its own: where a caller gives up while `begin` is under way, sqlx (up to
+/// 0.9.0, transact-rs/sqlx#4385) leaves the connection in the pool with the transaction open.
+async fn begin_whole(pool: &PgPool, begin: &'static str) -> sqlx::Result<sqlx::Transaction<'static, Postgres>> {
+    let pool = pool.clone();
+    let task = request_ids::spawn(async move { pool.begin_with(begin).await });
+    task.await.unwrap_or(Err(sqlx::Error::WorkerCrashed))
+}
+
 impl Db {
     /// Starts a transaction that may write. On SQLite it holds the write lock from the start: a transaction that reads
     /// first and then asks for the lock could be refused half-way.
@@ -332,7 +342,7 @@ impl Db {
                 Tx::Sqlite(in_time(write_pool.begin_with("begin immediate")).await?, Some(write_lock))
             }
             Self::Postgres { write_pool, settings, .. } => {
-                Tx::Postgres(in_time(write_pool.begin_with(settings.sessions.begin_writing())).await?)
+                Tx::Postgres(in_time(begin_whole(write_pool, settings.sessions.begin_writing())).await?)
             }
         })
     }
@@ -342,7 +352,7 @@ impl Db {
         Ok(match self {
             Self::Sqlite { read_pool, .. } => Tx::Sqlite(read_pool.begin().await?, None),
             Self::Postgres { snapshot_pool, settings, .. } => {
-                Tx::Postgres(snapshot_pool.begin_with(settings.sessions.begin_snapshot()).await?)
+                Tx::Postgres(begin_whole(snapshot_pool, settings.sessions.begin_snapshot()).await?)
             }
         })
     }

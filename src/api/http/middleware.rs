@@ -185,9 +185,8 @@ fn note_access(context: &RequestContext, method: &'static str, route: &str, resp
     );
 }
 
-/// Runs the rest of the request in a task of its own. A client that hangs up drops its request's future wherever it is;
-/// inside a transaction that can leave a PostgreSQL connection in the pool with the transaction open (sqlx up to 0.9.0,
-/// transact-rs/sqlx#4385). A task is not dropped.
+/// Runs the rest of the request in a task of its own. A client that hangs up drops its request's future wherever it is; a task is
+/// not dropped, and ends what it has begun.
 pub async fn run_to_completion(request: Request, next: Next) -> Response {
     match request_ids::spawn(next.run(request)).await {
         Ok(response) => response,
