@@ -489,6 +489,57 @@ bank_tests! {
         ask_to_erase(&admin, &id).await.expect_status(200);
     }
 
+    /// Whatever an erasure takes away, the doctor misses when it is still there.
+    async fn what_an_erasure_left_is_found(bank: &TestBank) {
+        let (ada, bob) = (bank.customer().await, bank.customer().await);
+        let salary = json!({"account_number": ada.account, "amount": "1", "reference": "A-1"});
+        ada.post("/deposit", salary).send().await.expect_status(201);
+        let notices = json!({"notify_above": "5", "alert_below": "1"});
+        ada.request(Method::PATCH, &format!("/accounts/{}", ada.account)).json(notices).send().await.expect_status(200);
+        leave_and_be_erased(&ada).await;
+        let kept = format!(
+            "select count(*) from accounts where account_number = {} and (notify_above is not null or alert_below is not null)",
+            ada.account
+        );
+        assert_eq!(bank.number(&kept).await, 0);
+        assert_eq!(bank.books_wrong().await, []);
+        disarm(bank).await;
+        let on = if bank.kind == Kind::Postgres { " on tags" } else { "" };
+        for trigger in ["tags_refuse_other_names", "tags_refuse_other_metadata"] {
+            bank.tamper(&format!("drop trigger {trigger}{on}")).await;
+        }
+        let account = &ada.account;
+        let here = format!("account_number = {account}");
+        let bobs_id = format!("(select owner_id from accounts where account_number = {})", bob.account);
+        let movement = format!("id = (select transaction_id from entries where {here} and sequence = 1)");
+        let put = |table: &str, column: &str, value: &str, place: &str| {
+            let set = |value: &str| format!("update {table} set {column} = {value} where {place}");
+            (set(value), set("null"))
+        };
+        let add = |table: &str, columns: &str, values: &str| {
+            (format!("insert into {table} ({columns}) values ({values})"), format!("delete from {table} where {here}"))
+        };
+        for (put_back, take_away) in [
+            put("accounts", "notify_above", "1", &here),
+            put("accounts", "alert_below", "1", &here),
+            put("accounts", "label", "'Savings'", &here),
+            put("tags", "reference", "'A-1'", &movement),
+            put("tags", "metadata", "'{}'", &movement),
+            add("account_metadata", "account_number, metadata", &format!("{account}, '{{}}'")),
+            add(
+                "payees",
+                "id, user_id, name, account_number, created_at",
+                &format!("{bobs_id}, {bobs_id}, 'Ada', {account}, 1"),
+            ),
+        ] {
+            bank.tamper(&put_back).await;
+            let wrong = bank.books_wrong().await;
+            assert!(wrong.iter().any(|(invariant, _)| *invariant == NOTHING_LEFT), "{put_back}: {wrong:?}");
+            bank.tamper(&take_away).await;
+            assert_eq!(bank.books_wrong().await, [], "{take_away}");
+        }
+    }
+
     async fn movements_that_come_meanwhile_are_refused_or_erased(bank: &TestBank) {
         let (ada, bob, admin) = (bank.customer().await, bank.customer().await, bank.employee("admin").await);
         let id = id_of(&ada).await;
@@ -510,6 +561,42 @@ bank_tests! {
         let left = bank.number("select count(*) from transactions where description like 'late%'").await;
         assert!(!is_gone || left == 0, "{left} texts came after the erasure");
     }
+}
+
+/// A backup or the doctor, say, reads one moment of the books: then the log cannot be emptied, and nobody waits for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_erasure_beside_a_reader_keeps_nobody_waiting_and_is_finished_later() {
+    let bank = TestBank::open(Kind::Sqlite).await;
+    let (ada, bob, admin) = (bank.customer().await, bank.customer().await, bank.employee("admin").await);
+    let id = id_of(&ada).await;
+    empty_and_close(&ada).await;
+    let mut reader = bank.db.snapshot().await.expect("a snapshot");
+    reader.count_customers().await.expect("a number");
+    bob.deposit("1").await.expect_status(201);
+    let (erased, deposits) = join(ask_to_erase(&admin, &id), join_all((0..50).map(|_| bob.deposit("1")))).await;
+    deposits.into_iter().for_each(|answer| drop(answer.expect_status(201)));
+    assert!(erased.expect_status(200).body["texts_erased_at"].is_null());
+    drop(reader);
+    eventually("the erasure is finished by whoever asks again", async || {
+        ask_to_erase(&admin, &id).await.expect_status(200).body["texts_erased_at"].is_string()
+    })
+    .await;
+    bank.close_with_books_right().await;
+}
+
+/// Litestream, say, copies the log before it makes a checkpoint: nothing must be taken away from under it.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_erasure_leaves_the_log_to_another_process_that_makes_the_checkpoints() {
+    let bank = TestBank::open_with(Kind::Sqlite, &["--checkpoints", "external"]).await;
+    let (ada, admin) = (bank.customer().await, bank.employee("admin").await);
+    let id = id_of(&ada).await;
+    empty_and_close(&ada).await;
+    let log = coffer_core::files::log_of_sqlite(bank.db.file().expect("a file"));
+    let length = || std::fs::metadata(&log).expect("a log").len();
+    let before = length();
+    assert!(ask_to_erase(&admin, &id).await.expect_status(200).body["texts_erased_at"].is_string());
+    assert!(before > 0 && length() >= before, "{before} {}", length());
+    bank.close_with_books_right().await;
 }
 
 bank_tests! {

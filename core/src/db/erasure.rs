@@ -5,7 +5,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{Db, Tx, in_transaction, on_reader};
+use super::{Checkpoints, Db, Tx, in_transaction, on_reader};
 use crate::account_number::AccountNumber;
 use crate::timestamp::Timestamp;
 
@@ -99,10 +99,15 @@ impl Db {
             self.erase_holds(number, user_id).await?;
             self.erase_tagged_entries(number, user_id).await?;
         }
+        if !self.overwrite_what_was_erased().await? {
+            tracing::info!(
+                "the write-ahead log still has what was erased, because somebody reads it; it is tried again"
+            );
+            return Ok(());
+        }
         let mut tx = self.begin().await?;
         tx.finish_erasure(user_id, Timestamp::now()).await?;
-        tx.commit().await?;
-        self.overwrite_what_was_erased().await
+        tx.commit().await
     }
 
     async fn erase_holds(&self, number: AccountNumber, user_id: Uuid) -> sqlx::Result<()> {
@@ -140,20 +145,19 @@ impl Db {
         }
     }
 
-    /// SQLite: copies the write-ahead log into the file and empties it, because it has pages as they were before. What stays
-    /// behind when a reader is in the way goes with the next time, or with the bank's next start.
-    async fn overwrite_what_was_erased(&self) -> sqlx::Result<()> {
-        let Self::Sqlite { checkpoint_pool, write_lock, .. } = self else { return Ok(()) };
+    /// SQLite: copies the write-ahead log into the file and empties it, because it has pages as they were before. False where a
+    /// reader is in the way. Where another process makes the checkpoints, which copies the log first, it is left to that.
+    async fn overwrite_what_was_erased(&self) -> sqlx::Result<bool> {
+        let Self::Sqlite { checkpoint_pool, write_lock, checkpoints: Checkpoints::Coffer, .. } = self else {
+            return Ok(true);
+        };
         let mut conn = checkpoint_pool.acquire().await?;
         // Most of it while others write.
         sqlx::query("pragma wal_checkpoint(passive)").execute(&mut *conn).await?;
         let _write_lock = write_lock.lock().await;
         let (is_busy, ..): (i64, i64, i64) =
             sqlx::query_as("pragma wal_checkpoint(truncate)").fetch_one(&mut *conn).await?;
-        if is_busy != 0 {
-            tracing::warn!("the write-ahead log still has what was erased: somebody reads it; it goes with a restart");
-        }
-        Ok(())
+        Ok(is_busy == 0)
     }
 }
 
@@ -211,7 +215,7 @@ impl Tx<'_> {
     /// movements that waited for approval.
     async fn erase_account(&mut self, number: AccountNumber, user_id: Uuid) -> sqlx::Result<()> {
         for statement in [
-            "update accounts set label = null, alert_below = null where account_number = $1",
+            "update accounts set label = null, alert_below = null, notify_above = null where account_number = $1",
             "delete from account_metadata where account_number = $1",
             "delete from payees where account_number = $1",
             "update approvals set description = null

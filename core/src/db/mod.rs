@@ -109,6 +109,9 @@ const SQLITE_CHECKPOINT_PAGES: i64 = 8_192;
 /// Checkpoints beside the running ledger, before the last one, for which it waits. Each leaves the pages that were
 /// written during it, which are ever fewer.
 const SQLITE_CHECKPOINT_PASSES: usize = 3;
+/// How long a checkpoint that empties the WAL waits for those who read it. Everybody who writes waits behind it, so it is well
+/// within [`ACQUIRE_TIMEOUT`].
+const SQLITE_CHECKPOINT_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Who checkpoints SQLite's WAL.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -45,7 +45,9 @@ impl Tx<'_> {
         in_snapshot!(self, conn => drain(
             sqlx::query_scalar(concat!(
                 "with own as materialized (
-                     select a.owner_id, a.account_number, a.status from users u join accounts a on a.owner_id = u.id
+                     select a.owner_id, a.account_number, a.status,
+                            a.label is not null or a.alert_below is not null or a.notify_above is not null as has_settings
+                     from users u join accounts a on a.owner_id = u.id
                      where u.texts_erased_at is not null
                  ),
                  h as materialized (
@@ -57,8 +59,13 @@ impl Tx<'_> {
                      from own join entries e on e.account_number = own.account_number
                  ),
                  t as materialized (
-                     select e.owner_id from e join transactions t on t.id = e.transaction_id
-                     where (e.amount < 0 or t.debit_sequence is null) and t.text_salt is not null
+                     select e.owner_id, t.id, t.text_salt from e join transactions t on t.id = e.transaction_id
+                     where e.amount < 0 or t.debit_sequence is null
+                 ),
+                 g as materialized (
+                     select t.owner_id from t join tags g on g.id = t.id
+                     where g.metadata is not null
+                        or g.requested_by = t.owner_id and (g.reference is not null or g.group_id is not null)
                  )
                  select u.id from users u where u.erased_at is not null and (
                      u.status <> 'closed' or u.name <> 'erased' or u.email not like 'erased:%'",
@@ -69,9 +76,14 @@ impl Tx<'_> {
                 left!("api_keys k where k.user_id = u.id and k.name <> 'erased'"),
                 left!("user_notes n where n.user_id = u.id"),
                 left!("payees p where p.user_id = u.id"),
-                left!("own where own.owner_id = u.id and own.status <> 'closed'"),
+                left!("own where own.owner_id = u.id and (own.status <> 'closed' or own.has_settings)"),
+                left!("own join account_metadata m on m.account_number = own.account_number where own.owner_id = u.id"),
+                left!("own join payees p on p.account_number = own.account_number where own.owner_id = u.id"),
+                left!("own join approvals a on a.from_account = own.account_number where own.owner_id = u.id and a.description is not null"),
+                left!("own join approvals a on a.to_account = own.account_number where own.owner_id = u.id and a.from_account is null and a.description is not null"),
                 left!("h where h.owner_id = u.id"),
-                left!("t where t.owner_id = u.id"),
+                left!("t where t.owner_id = u.id and t.text_salt is not null"),
+                left!("g where g.owner_id = u.id"),
                 ") order by u.id",
             ))
             .fetch(conn),
