@@ -31,8 +31,8 @@ const EVENT_RETENTION: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 const EVENTS_AT_ONCE: i64 = 10_000;
 /// A tick that takes longer is given up: nothing in it may keep the next one.
 const TICK_LIMIT: Duration = Duration::from_secs(20);
-const TICKS_PER_MINUTE: u64 = 120;
-const TICKS_PER_HOUR: u64 = 7_200;
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(60 * 60);
 /// A ledger at full speed writes some 30 MiB to SQLite's WAL in this time.
 const WAL_TICK: Duration = Duration::from_millis(200);
 /// A change by another instance, or the end of a hold, is seen by those who wait for it after this long and one query.
@@ -52,6 +52,25 @@ pub struct Housekeeping {
     jumps: Jumps,
     /// Whether the clock has gone back, and what it has left behind while it was ahead is still to be dealt with.
     was_ahead: bool,
+    by_the_minute: Due,
+    by_the_hour: Due,
+}
+
+/// What is due once in so much time, from the first tick on. One that failed stays due.
+#[derive(Debug)]
+struct Due {
+    every: Duration,
+    done: Option<Instant>,
+}
+
+impl Due {
+    fn new(every: Duration) -> Self {
+        Self { every, done: None }
+    }
+
+    fn is_at(&self, now: Instant) -> bool {
+        self.done.is_none_or(|done| now.duration_since(done) >= self.every)
+    }
 }
 
 impl Housekeeping {
@@ -75,6 +94,8 @@ impl Housekeeping {
             certain_time,
             jumps: Jumps::new(instant, now),
             was_ahead: true,
+            by_the_minute: Due::new(MINUTE),
+            by_the_hour: Due::new(HOUR),
         };
         this.app.clock.set_certain(this.certain_time.advance(instant, now));
         this.tell_whether_behind(newest, now);
@@ -169,16 +190,16 @@ impl Housekeeping {
     async fn run_by_the_tick(mut self) {
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        for tick in 0u64.. {
+        loop {
             ticks.tick().await;
-            let done = tokio::time::timeout(TICK_LIMIT, self.tick(tick)).await;
+            let done = tokio::time::timeout(TICK_LIMIT, self.tick()).await;
             if let Err(error) = done.unwrap_or_else(|_| Err(errors::no_answer())) {
                 tracing::warn!(%error, "housekeeping will try again");
             }
         }
     }
 
-    async fn tick(&mut self, tick: u64) -> sqlx::Result<()> {
+    async fn tick(&mut self) -> sqlx::Result<()> {
         if let Some(certificate) = &self.certificate {
             certificate.renew();
         }
@@ -190,8 +211,10 @@ impl Housekeeping {
         if let Some(metrics) = &self.app.metrics {
             metrics.run_upkeep();
         }
-        // Before any is forgotten.
-        self.app.auth.api_keys.store_uses(false).await?;
+        // Before any is forgotten. Nobody's rights wait for it.
+        if let Err(error) = self.app.auth.api_keys.store_uses(false).await {
+            tracing::warn!(%error, "when API keys were last used will be stored later");
+        }
         // Somebody who signed in just before got a token by a clock that was wrong.
         self.was_ahead |= self.app.db.follow_server_time().await?;
         let (now, instant) = (Timestamp::now(), Instant::now());
@@ -213,39 +236,45 @@ impl Housekeeping {
         self.tell_whether_behind(newest, now);
         let certain = self.certain_time.advance(instant, now);
         self.app.clock.set_certain(certain);
+        let (is_minute, is_hour) = (self.by_the_minute.is_at(instant), self.by_the_hour.is_at(instant));
         let mut tx = self.app.db.begin().await?;
-        if tick.is_multiple_of(TICKS_PER_MINUTE) {
+        if is_minute {
             tx.store_certain_time(certain).await?;
         }
         // Nor does anything go before its time has passed by the newest movement.
-        self.forget_what_is_old(&mut tx, tick, now, newest.map_or(certain, |newest| newest.min(certain))).await?;
+        let certain = newest.map_or(certain, |newest| newest.min(certain));
+        self.forget_what_is_old(&mut tx, now, certain).await?;
+        if is_hour {
+            forget_by_the_hour(&mut tx, certain).await?;
+        }
         tx.commit().await?;
+        if is_minute {
+            self.by_the_minute.done = Some(instant);
+        }
+        if is_hour {
+            self.by_the_hour.done = Some(instant);
+        }
         self.app.movement_limits.store(&self.app.db).await
     }
 
     /// A slice of what is sorted by key at a time: a table of millions is never scanned at once, and each is seen every
     /// 9 hours, by the clock, so that a bank that is often started sees the later ones, too.
-    async fn forget_what_is_old(
-        &self,
-        tx: &mut Tx<'_>,
-        tick: u64,
-        now: Timestamp,
-        certain: Timestamp,
-    ) -> sqlx::Result<()> {
+    async fn forget_what_is_old(&self, tx: &mut Tx<'_>, now: Timestamp, certain: Timestamp) -> sqlx::Result<()> {
         let slice = (now.as_micros() / TICK.as_micros() as i64) as u16;
         tx.prune_keys(slice, certain.minus(self.idempotency_retention)).await?;
         tx.delete_events_older_than(certain.minus(EVENT_RETENTION), EVENTS_AT_ONCE).await?;
-        tx.delete_old_deliveries(EVENTS_AT_ONCE).await?;
-        if tick.is_multiple_of(TICKS_PER_HOUR) {
-            tx.forget_whole_movement_quotas(certain).await?;
-            tx.delete_unapproved_totals_older_than(certain.minus(WINDOW * 2)).await?;
-            tx.delete_sessions_older_than(certain.minus(SESSION_RETENTION)).await?;
-            tx.delete_api_keys_older_than(certain.minus(SESSION_RETENTION)).await?;
-            tx.delete_mails_older_than(certain.minus(mailing::LIFETIME)).await?;
-            tx.delete_mailed_links_older_than(certain.minus(mailing::LIFETIME)).await?;
-        }
-        Ok(())
+        tx.delete_old_deliveries(EVENTS_AT_ONCE).await
     }
+}
+
+async fn forget_by_the_hour(tx: &mut Tx<'_>, certain: Timestamp) -> sqlx::Result<()> {
+    tx.forget_whole_movement_quotas(certain).await?;
+    tx.delete_unapproved_totals_older_than(certain.minus(WINDOW * 2)).await?;
+    tx.delete_sessions_older_than(certain.minus(SESSION_RETENTION)).await?;
+    tx.delete_api_keys_older_than(certain.minus(SESSION_RETENTION)).await?;
+    tx.delete_mails_older_than(certain.minus(mailing::LIFETIME)).await?;
+    tx.delete_mailed_links_older_than(certain.minus(mailing::LIFETIME)).await?;
+    tx.delete_ended_webhook_secrets(certain).await
 }
 
 async fn checkpoint_wal(db: &Db) {

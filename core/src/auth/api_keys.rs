@@ -37,6 +37,10 @@ const READ_AGAIN_AFTER: Duration = tokens::LIFETIME;
 const MAX_KNOWN: usize = 100_000;
 /// How exactly it is stored when a key was used.
 const USE_GRAIN: Duration = Duration::from_secs(60);
+/// Keys whose uses are stored by one tick of housekeeping: some 10 ms of SQLite's write lock.
+const USES_STORED_AT_ONCE: usize = 50;
+/// The same when the bank closes, which waits for it.
+const USES_STORED_AT_THE_END: usize = 10_000;
 
 /// The secret of a key. Never printed, but when it is made.
 #[derive(Clone, Debug)]
@@ -241,14 +245,11 @@ impl KnownKey {
         is_living && is_new && !is_from_the_future
     }
 
-    /// When it was used last, if that is to be stored. It counts as stored from then on.
-    fn take_use(&self, grain: Duration) -> Option<(Uuid, Timestamp)> {
+    /// When it was used last, in microseconds, if that is to be stored.
+    fn due_use(&self, grain: Duration) -> Option<i64> {
         let (used, stored) = (self.last_used_at.load(Ordering::Relaxed), self.stored_use.load(Ordering::Relaxed));
         let is_due = used > stored && (stored == 0 || used - stored >= grain.as_micros() as i64);
-        is_due.then(|| {
-            self.stored_use.store(used, Ordering::Relaxed);
-            (self.found.key.id, Timestamp::from_micros(used))
-        })
+        is_due.then_some(used)
     }
 }
 
@@ -304,21 +305,31 @@ impl ApiKeys {
         known.retain(|_, key| stays(key));
     }
 
-    /// Stores when keys were used, to the minute; at the end of all, as exactly as it is known.
+    /// Stores when keys were used, to the minute, of those that have waited longest; at the end of all, as exactly as it is
+    /// known.
     pub async fn store_uses(&self, is_last: bool) -> sqlx::Result<()> {
-        let grain = if is_last { Duration::ZERO } else { USE_GRAIN };
-        let uses: Vec<_> = {
+        let (grain, limit) =
+            if is_last { (Duration::ZERO, USES_STORED_AT_THE_END) } else { (USE_GRAIN, USES_STORED_AT_ONCE) };
+        let mut uses: Vec<_> = {
             let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
-            known.values().filter_map(|key| key.take_use(grain)).collect()
+            known.values().filter_map(|key| Some((key.due_use(grain)?, key.clone()))).collect()
         };
         if uses.is_empty() {
             return Ok(());
         }
+        uses.sort_unstable_by_key(|(_, key)| key.stored_use.load(Ordering::Relaxed));
+        uses.truncate(limit);
+        // In one order on all instances, so that they do not lock each other out.
+        uses.sort_unstable_by_key(|(_, key)| key.found.key.id);
         let mut tx = self.db.begin().await?;
-        for (id, at) in uses {
-            tx.set_api_key_used(id, at).await?;
+        for (used, key) in &uses {
+            tx.set_api_key_used(key.found.key.id, Timestamp::from_micros(*used)).await?;
         }
-        tx.commit().await
+        tx.commit().await?;
+        for (used, key) in uses {
+            key.stored_use.fetch_max(used, Ordering::Relaxed);
+        }
+        Ok(())
     }
 
     /// Forgets the keys that were not used for a while.

@@ -171,7 +171,7 @@ impl Tx<'_> {
     }
 
     pub async fn count_webhooks(&mut self) -> sqlx::Result<i64> {
-        in_snapshot!(self, conn => sqlx::query_scalar("select count(*) from webhooks where deleted_at is null")
+        in_transaction!(self, conn => sqlx::query_scalar("select count(*) from webhooks where deleted_at is null")
             .fetch_one(conn)
             .await)
     }
@@ -235,6 +235,15 @@ impl Tx<'_> {
             .map(|_| ()))?;
         in_transaction!(self, conn => sqlx::query("update webhooks set deleted_at = $2 where id = $1")
             .bind(id)
+            .bind(now)
+            .execute(conn)
+            .await
+            .map(|_| ()))
+    }
+
+    /// Deletes the secrets of all webhooks that have signed for the last time.
+    pub async fn delete_ended_webhook_secrets(&mut self, now: Timestamp) -> sqlx::Result<()> {
+        in_transaction!(self, conn => sqlx::query("delete from webhook_secrets where ends_at <= $1")
             .bind(now)
             .execute(conn)
             .await

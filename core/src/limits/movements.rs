@@ -102,31 +102,35 @@ impl MovementLimits {
 }
 
 async fn store(day: &Limiter<Uuid>, db: &Db, at_least: u32, limit: usize) -> sqlx::Result<()> {
-    let mut used = day.take_unsaved(at_least, limit);
-    // In one order on all instances, so that they do not lock each other out.
-    used.sort_unstable();
-    if used.is_empty() {
+    let mut unsaved = Unsaved { day, used: day.take_unsaved(at_least, limit) };
+    if unsaved.used.is_empty() {
         return Ok(());
     }
-    let stored = async {
-        let (now, instant) = (Timestamp::now(), Instant::now());
-        let mut tx = db.begin().await?;
-        let mut known = Vec::with_capacity(used.len());
-        for (caller, count) in &used {
-            let full_at = tx.use_movement_quota(*caller, day.quota.interval * *count, now).await?;
-            known.push((*caller, as_instant(full_at, now, instant, day.quota)));
-        }
-        tx.commit().await?;
-        Ok(known)
-    };
-    match stored.await {
-        Ok(known) => known.into_iter().for_each(|(caller, full_at)| day.set_full_at(caller, full_at)),
-        Err(error) => {
-            used.iter().for_each(|(caller, count)| day.put_back_unsaved(caller, *count));
-            return Err(error);
-        }
+    // In one order on all instances, so that they do not lock each other out.
+    unsaved.used.sort_unstable();
+    let (now, instant) = (Timestamp::now(), Instant::now());
+    let mut tx = db.begin().await?;
+    let mut known = Vec::with_capacity(unsaved.used.len());
+    for (caller, count) in &unsaved.used {
+        let full_at = tx.use_movement_quota(*caller, day.quota.interval * *count, now).await?;
+        known.push((*caller, as_instant(full_at, now, instant, day.quota)));
     }
+    tx.commit().await?;
+    unsaved.used.clear();
+    known.into_iter().for_each(|(caller, full_at)| day.set_full_at(caller, full_at));
     Ok(())
+}
+
+/// Counts that are being stored. They are put back when that fails, or is given up in the middle.
+struct Unsaved<'a> {
+    day: &'a Limiter<Uuid>,
+    used: Vec<(Uuid, u32)>,
+}
+
+impl Drop for Unsaved<'_> {
+    fn drop(&mut self) {
+        self.used.iter().for_each(|(caller, count)| self.day.put_back_unsaved(caller, *count));
+    }
 }
 
 /// A moment of the wall clock on this process's own. Never further ahead than the whole quota, whatever clocks say.

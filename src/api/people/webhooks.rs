@@ -168,12 +168,13 @@ pub async fn create(
     // By itself, because movements wait for the place where events go.
     app.listen(now).await?;
     let mut tx = app.db.begin().await?;
+    // From here on the log is locked, so that nobody creates another one before this one counts.
+    tx.append_to_audit_log(&[context.event(Action::WebhookCreated).on(id).detail(terms.in_words())]).await?;
     if tx.count_webhooks().await? >= MAX_WEBHOOKS {
         return Err(too_many());
     }
     tx.insert_webhook(id, &terms, now).await?;
     let secret = add_secret(&app, &mut tx, id, now).await?;
-    tx.append_to_audit_log(&[context.event(Action::WebhookCreated).on(id).detail(terms.in_words())]).await?;
     tx.commit().await?;
     if !was_listening {
         // Until every instance writes events, so that none is missing behind the answer.
