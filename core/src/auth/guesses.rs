@@ -73,15 +73,22 @@ impl Default for Guesses {
 
 impl Guesses {
     /// Takes a guess at the account with this address, whether or not there is one. `Err` when there have been too
-    /// many.
+    /// many; then this one, which nobody checks, counts nowhere.
     pub fn take(&self, email: &str, address: IpAddr, is_known: bool) -> Result<Taken, Exceeded> {
         let (now, network) = (Instant::now(), network_of(address));
         let taken = Taken { email: email.to_owned(), network, as_stranger: !is_known };
         let too_many = |allowance| Exceeded { policy: Policy::Guesses, allowance };
         self.network.take(network, now).map_err(too_many)?;
-        self.account_from_network.take((taken.email.clone(), network), now).map_err(too_many)?;
-        if taken.as_stranger {
-            self.account_from_strangers.take(taken.email.clone(), now).map_err(too_many)?;
+        if let Err(allowance) = self.account_from_network.take((taken.email.clone(), network), now) {
+            self.network.give_back(&network);
+            return Err(too_many(allowance));
+        }
+        if taken.as_stranger
+            && let Err(allowance) = self.account_from_strangers.take(taken.email.clone(), now)
+        {
+            self.account_from_network.give_back(&(taken.email, network));
+            self.network.give_back(&network);
+            return Err(too_many(allowance));
         }
         Ok(taken)
     }
@@ -138,4 +145,33 @@ impl Guesses {
 
 fn take<K: Hash + Eq>(limiter: &Limiter<K>, key: K, policy: Policy) -> Result<(), Exceeded> {
     limiter.take(key, Instant::now()).map(|_| ()).map_err(|allowance| Exceeded { policy, allowance })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whoever is refused at one account, a program with an old password say, takes no guesses from the rest of the office.
+    #[test]
+    fn a_refused_guess_counts_nowhere() {
+        let (guesses, office) = (Guesses::default(), IpAddr::from([192, 0, 2, 1]));
+        let refused = (0..500).filter(|_| guesses.take("robot@example.com", office, true).is_err()).count();
+        assert_eq!(refused as u32, 500 - ACCOUNT_FROM_NETWORK.burst);
+        for number in 0..NETWORK.burst - ACCOUNT_FROM_NETWORK.burst {
+            assert!(guesses.take(&format!("{number}@example.com"), office, true).is_ok(), "{number}");
+        }
+        assert!(guesses.take("another@example.com", office, true).is_err());
+    }
+
+    #[test]
+    fn a_guess_that_strangers_have_used_up_counts_nowhere_else() {
+        let guesses = Guesses::default();
+        for number in 0..ACCOUNT_FROM_STRANGERS.burst {
+            let stranger = IpAddr::from([198, 51, 100, u8::try_from(number).expect("a byte")]);
+            assert!(guesses.take("ada@example.com", stranger, false).is_ok());
+        }
+        let office = IpAddr::from([192, 0, 2, 1]);
+        assert!((0..500).all(|_| guesses.take("ada@example.com", office, false).is_err()));
+        assert!((0..ACCOUNT_FROM_NETWORK.burst).all(|_| guesses.take("ada@example.com", office, true).is_ok()));
+    }
 }

@@ -159,7 +159,13 @@ async fn sign_in(
     let asker = context.asker(Purpose::Proof);
     let (user, taken) = check_password(app, context, &asker, &request).await?;
     let stronger = if app.auth.passwords.is_outdated(&user.password_hash) {
-        Some(app.auth.passwords.hash(request.password, &asker).await?)
+        match app.auth.passwords.hash(request.password, &asker).await {
+            Ok(stronger) => Some(stronger),
+            Err(error) => {
+                app.auth.guesses.give_back(taken);
+                return Err(error.into());
+            }
+        }
     } else {
         None
     };
@@ -221,7 +227,14 @@ async fn check_password(
         None => None,
     };
     let password_hash = user.as_ref().map(|user| user.password_hash.clone());
-    let matches = app.auth.passwords.verify(request.password.clone(), password_hash, asker).await?;
+    let matches = match app.auth.passwords.verify(request.password.clone(), password_hash, asker).await {
+        Ok(matches) => matches,
+        // The queue of hashes is full: nothing was guessed.
+        Err(error) => {
+            app.auth.guesses.give_back(taken);
+            return Err(error.into());
+        }
+    };
     let known_user = user.as_ref().map(|user| user.id);
     let Some(user) = user.filter(|_| matches) else {
         failed_sign_ins::tell(context, Failure::WrongPassword);
