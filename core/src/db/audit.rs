@@ -159,7 +159,11 @@ pub(super) fn chained(mut head: AuditHead, events: &[Event]) -> (Vec<AuditRecord
 
 impl Tx<'_> {
     /// Appends to the log. Take every other lock of the transaction before, because everybody waits for this one.
+    /// Nothing to append needs no lock.
     pub async fn append_to_audit_log(&mut self, events: &[Event]) -> sqlx::Result<()> {
+        if events.is_empty() {
+            return Ok(());
+        }
         let (records, head) = chained(self.lock_audit_head().await?, events);
         for rows in records.chunks(MAX_ROWS) {
             self.insert_audit_records(rows).await?;

@@ -77,6 +77,7 @@ const OF_OPERATION: &[(&str, u16, ProblemCode)] = &[
     ("open_account", 404, UserNotFound),
     ("open_account", 409, TooManyAccounts),
     ("open_account", 429, TooManyOpenings),
+    ("update_account", 409, AccountClosed),
     ("close_account", 401, RecentSignInRequired),
     ("close_account", 409, AccountNotEmpty),
     ("set_account_status", 409, AccountClosed),

@@ -358,6 +358,7 @@ pub async fn show(
     responses(
         (status = OK, description = "Changed", body = AccountBody),
         (status = NOT_FOUND, description = "No such account among the caller's"),
+        (status = CONFLICT, description = "The account is closed"),
     ),
     security(("bearer" = []))
 )]
@@ -368,10 +369,16 @@ pub async fn update(
     PathParam(number): PathParam<AccountNumber>,
     Json(request): Json<UpdateAccountRequest>,
 ) -> Result<Json<AccountBody>> {
-    let account = managed_account(&app, caller, number).await?;
+    managed_account(&app, caller, number).await?;
     let mut tx = app.db.begin().await?;
-    // Two who note something at the same time merge one after the other.
-    tx.lock_account(number).await?;
+    // As it is now: two who note something at the same time merge one after the other.
+    let account: Account = tx.lock_account(number).await?.ok_or_else(Error::account_not_found)?;
+    if account.status == AccountStatus::Closed {
+        return Err(Error::conflict(
+            ProblemCode::AccountClosed,
+            "The account is closed: what is on it stays as it is.",
+        ));
+    }
     let mut records = Vec::new();
     let mut label = account.label.clone();
     if let Some(new) = request.label {
@@ -401,9 +408,7 @@ pub async fn update(
         records.push(context.event(Action::AccountMetadataChanged).on(number).detail(keys));
     }
     let records: Vec<_> = records.into_iter().map(|record| about_owner(record, &account)).collect();
-    if !records.is_empty() {
-        tx.append_to_audit_log(&records).await?;
-    }
+    tx.append_to_audit_log(&records).await?;
     tx.commit().await?;
     app.watches.changed(|| [number]);
     Ok(Json(AccountBody::from(Account { label, alert_below, notify_above, ..account }).with(metadata)))
@@ -455,11 +460,11 @@ pub async fn close(
     Proven(Actor(caller)): Proven<Actor>,
     PathParam(number): PathParam<AccountNumber>,
 ) -> Result<StatusCode> {
-    let account = managed_account(&app, caller, number).await?;
+    managed_account(&app, caller, number).await?;
     context.note_accounts([number]);
     let mut tx = app.db.begin().await?;
     // Nobody reserves money of it from here on.
-    tx.lock_account(number).await?;
+    let account: Account = tx.lock_account(number).await?.ok_or_else(Error::account_not_found)?;
     let closed = tx.close_account(number, Timestamp::now()).await?;
     if closed {
         let event = about_owner(context.event(Action::AccountClosed).on(number), &account);

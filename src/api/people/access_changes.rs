@@ -188,9 +188,7 @@ pub async fn reset_second_factor(
 ) -> Result<Reset> {
     let event = context.event(Action::SecondFactorRemoved);
     let reset = tx.reset_second_factor(user.id, event, Timestamp::now()).await?.ok_or_else(no_second_factor)?;
-    if !records.is_empty() {
-        tx.append_to_audit_log(&records).await?;
-    }
+    tx.append_to_audit_log(&records).await?;
     app.send(tx, NewMail::to_user(MailKind::SecondFactorRemoved, user.id)).await?;
     Ok(reset)
 }

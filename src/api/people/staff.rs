@@ -365,6 +365,8 @@ pub async fn set_account_status(
         app.append_events(&mut tx, &[BankEvent::of_account(kind, number, account.owner_id)]).await?;
         tx.commit().await?;
         app.watches.changed(|| [number]);
+    } else {
+        tx.rollback().await?;
     }
     let reserved = app.db.reserved_on(number, Timestamp::now()).await?;
     let metadata = app.db.metadata_of(number).await?;
