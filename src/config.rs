@@ -633,6 +633,8 @@ fn store_new_secret(path: &Path) -> Result<String, ConfigError> {
     file.write_all(hex::encode(bytes).as_bytes()).and_then(|()| file.sync_all()).map_err(unusable)?;
     let linked = fs::hard_link(&draft, path);
     fs::remove_file(&draft).map_err(unusable)?;
+    // Before anything is sealed or signed with it: a power cut must not take its name away.
+    files::sync_directory_of(path).map_err(unusable)?;
     match linked {
         Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(unusable(error)),
         _ => fs::read_to_string(path).map_err(unusable),

@@ -4,7 +4,7 @@
 //! it. Files that somebody else has made (`.env`, a TLS key) may be meant for a group: it only warns of those.
 
 use std::ffi::OsString;
-use std::fs::{self, Permissions};
+use std::fs::{self, File, Permissions};
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -56,6 +56,12 @@ pub fn beside_sqlite(path: &Path) -> [PathBuf; 3] {
 /// The write-ahead log of a SQLite database file.
 pub fn log_of_sqlite(path: &Path) -> PathBuf {
     with_suffix(path, SQLITE_LOG)
+}
+
+/// Makes the names in a file's directory durable: a file that was synced may still lose its name in a power cut.
+pub fn sync_directory_of(file: &Path) -> io::Result<()> {
+    let directory = file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(directory)?.sync_all()
 }
 
 fn with_suffix(path: &Path, suffix: &str) -> PathBuf {

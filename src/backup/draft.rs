@@ -9,6 +9,14 @@ use coffer_core::files;
 
 /// Random bytes in the name: whoever makes a backup to the same name at the same time has another draft.
 const RANDOM_BYTES: usize = 6;
+const ENDING: &str = ".part";
+
+/// The name of the file that this draft, by its name, is to become; None for what is no draft.
+pub fn target_of(draft: &Path) -> Option<String> {
+    let name = draft.file_name()?.to_str()?.strip_prefix('.')?.strip_suffix(ENDING)?;
+    let (target, random) = name.rsplit_once('.')?;
+    (random.len() == 2 * RANDOM_BYTES && random.bytes().all(|byte| byte.is_ascii_hexdigit())).then(|| target.to_owned())
+}
 
 /// Deleted when dropped, with whatever SQLite has beside it.
 #[derive(Debug)]
@@ -20,7 +28,7 @@ impl Draft {
         let name = target.file_name().ok_or_else(|| io::Error::new(ErrorKind::InvalidInput, "it names no file"))?;
         let mut random = [0; RANDOM_BYTES];
         getrandom::fill(&mut random)?;
-        let path = target.with_file_name(format!(".{}.{}.part", name.display(), hex::encode(random)));
+        let path = target.with_file_name(format!(".{}.{}{ENDING}", name.display(), hex::encode(random)));
         OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
         Ok(Self(path))
     }
@@ -37,8 +45,7 @@ impl Draft {
         }
         File::open(&self.0)?.sync_all()?;
         rename_to_new(&self.0, target)?;
-        let directory = target.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        File::open(directory)?.sync_all()
+        files::sync_directory_of(target)
     }
 }
 
@@ -74,6 +81,7 @@ mod tests {
         let names = || fs::read_dir(directory.path()).expect("a directory").count();
         fs::write(&target, "the books").expect("a file");
         let draft = Draft::beside(&target).expect("a draft");
+        assert_eq!((target_of(draft.path()).as_deref(), target_of(&target)), (Some("bank.db"), None));
         fs::write(draft.path(), "other books").expect("written");
         fs::write(draft.path().with_extension("part-shm"), "").expect("written");
         assert_eq!(draft.publish(&target).expect_err("a refusal").kind(), ErrorKind::AlreadyExists);

@@ -9,8 +9,9 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::time::{interval, sleep_until};
 
-use super::{BackupError, Contents};
+use super::{BackupError, Contents, draft};
 use coffer_core::db::{Db, DbOptions};
+use coffer_core::files;
 use coffer_core::timestamp::Timestamp;
 
 /// The names of backups are this, the moment, and the ending. Nothing else in the directory is ever touched.
@@ -20,6 +21,8 @@ const SUFFIX: &str = ".db";
 const MOMENT_LENGTH: usize = 16;
 /// A backup that failed is tried again after this, or when the next one is due.
 const RETRY_AFTER: Duration = Duration::from_secs(10 * 60);
+/// No backup takes as long: a draft that is older has been left behind.
+const LONGEST_DRAFT: Duration = Duration::from_secs(24 * 60 * 60);
 /// How often the metrics say anew how old the last good backup is.
 const METRICS_TICK: Duration = Duration::from_secs(1);
 
@@ -93,6 +96,7 @@ impl Backups {
             tracing::error!("SIGUSR1 asks for a backup, and there is no directory for one: set COFFER_BACKUP_DIR");
             return false;
         };
+        delete_abandoned(&schedule.directory, Timestamp::now());
         let target = schedule.directory.join(name_at(Timestamp::now(), &schedule.directory));
         let began = Instant::now();
         let made = on_own_thread(self.bank.clone(), target.clone(), self.reserve, closing.clone()).await;
@@ -188,6 +192,16 @@ fn backups_in(directory: &Path) -> Vec<String> {
     names
 }
 
+/// The drafts in the directory that nobody works on any more: the bank was killed while it made them.
+fn abandoned_drafts_in(directory: &Path, now: Timestamp) -> Vec<PathBuf> {
+    let entries = fs::read_dir(directory).map(|entries| entries.flatten().collect::<Vec<_>>()).unwrap_or_default();
+    let is_abandoned = |path: &PathBuf| {
+        let target = draft::target_of(path).and_then(|target| moment_of(&target));
+        target.is_some_and(|moment| now.since(moment) > LONGEST_DRAFT)
+    };
+    entries.into_iter().map(|entry| entry.path()).filter(is_abandoned).collect()
+}
+
 fn age_of_newest(directory: &Path) -> Option<Duration> {
     let newest = backups_in(directory).last().and_then(|name| moment_of(name))?;
     Some(Timestamp::now().since(newest))
@@ -199,11 +213,23 @@ fn delete_old(schedule: &Schedule, new: &Path) {
     names.retain(|name| new.file_name().is_none_or(|new| new != name.as_str()));
     let too_many = (names.len() + 1).saturating_sub(schedule.keep);
     for name in names.into_iter().take(too_many) {
-        let file = schedule.directory.join(name);
-        match fs::remove_file(&file) {
-            Ok(()) => tracing::info!(file = %file.display(), "an old backup was deleted"),
-            Err(error) => tracing::warn!(%error, file = %file.display(), "an old backup cannot be deleted"),
+        delete(&schedule.directory.join(name), "an old backup");
+    }
+}
+
+/// Deletes drafts that nobody works on any more: before a new one is made, which may need their room.
+fn delete_abandoned(directory: &Path, now: Timestamp) {
+    for draft in abandoned_drafts_in(directory, now) {
+        for file in files::of_sqlite(&draft).filter(|file| file.exists()) {
+            delete(&file, "a draft that was left behind");
         }
+    }
+}
+
+fn delete(file: &Path, what: &str) {
+    match fs::remove_file(file) {
+        Ok(()) => tracing::info!(file = %file.display(), "{what} was deleted"),
+        Err(error) => tracing::warn!(%error, file = %file.display(), "{what} cannot be deleted"),
     }
 }
 
@@ -257,5 +283,20 @@ mod tests {
         delete_old(&schedule, &new);
         assert_eq!(backups_in(directory.path()), ["coffer-20250101T000000Z.db", "coffer-20280101T000000Z.db"]);
         assert!(directory.path().join("mine.db").exists());
+    }
+
+    /// The bank was killed while it made them: they have the whole books in them.
+    #[test]
+    fn drafts_that_were_left_behind_go_and_others_stay() {
+        let directory = tempfile::TempDir::new().expect("a directory");
+        let draft = |name: &str| directory.path().join(format!(".{name}.0123456789ab.part"));
+        let (old, young) = (draft("coffer-20260131T120000Z.db"), draft("coffer-20260202T000000Z.db"));
+        let journal = PathBuf::from(format!("{}-journal", old.display()));
+        for file in [&old, &journal, &young, &draft("mine.db")] {
+            fs::write(file, "the books").expect("a file");
+        }
+        delete_abandoned(directory.path(), "2026-02-02T00:30:00Z".parse().expect("a moment"));
+        assert!(!old.exists() && !journal.exists());
+        assert!(young.exists() && draft("mine.db").exists());
     }
 }
