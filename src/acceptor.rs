@@ -47,6 +47,7 @@ impl Acceptor {
                     Some(slot) => self.admit(stream, peer.ip(), slot),
                     None => self.refuse(stream, peer.ip()),
                 },
+                Err(error) if has_gone(&error) => {}
                 Err(error) => {
                     tracing::warn!(%error, "cannot accept a connection");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -102,13 +103,17 @@ impl Acceptor {
                     }
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break,
-                // Its client has gone.
-                Err(error) if error.kind() == ErrorKind::ConnectionAborted => {}
+                Err(error) if has_gone(&error) => {}
                 Err(error) => return Err(error),
             }
         }
         Ok(())
     }
+}
+
+/// Whether it is about one connection, whose client has gone before it was accepted.
+fn has_gone(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset)
 }
 
 /// Written by hand: no request has been read that it could be an answer to.

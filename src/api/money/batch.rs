@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use axum::extract::State;
+use futures_util::{StreamExt, TryStreamExt, stream};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -26,7 +27,7 @@ use coffer_core::account_number::AccountNumber;
 use coffer_core::bank_account::{BankAccount, BankAccountCode};
 use coffer_core::books::audit_event::{Action, Event};
 use coffer_core::books::command::{self, Command, DualControl, Step};
-use coffer_core::books::decisions::{Receipt, Verdicts};
+use coffer_core::books::decisions::{Receipt, Verdict, Verdicts};
 use coffer_core::books::movement::Movement;
 use coffer_core::by_name::read_by_name;
 use coffer_core::money::{Amount, Currency};
@@ -39,6 +40,9 @@ pub const MAX_ITEMS: usize = 1_000;
 /// This many items cost the caller one request more: items that are refused or repeated are work, too, and count as no
 /// movement.
 const ITEMS_FOR_A_REQUEST: usize = 100;
+/// Items of an earlier request that are looked up at a time: a thousand of them, each with some queries, must be answered
+/// within the time of any answer, and leave connections to others.
+const LOOKED_UP_AT_ONCE: usize = 4;
 /// Everything in an item but its description, with the white space of a program that prints it for people. An item with
 /// a reference and some metadata fits, too; batches with much of it are sent in parts.
 const MAX_ITEM_FRAME_BYTES: usize = 320;
@@ -352,26 +356,26 @@ pub async fn carry_out(
 
 /// `reverses` has the movement that each item was to undo.
 async fn result(app: &App, verdicts: Verdicts, reverses: Vec<Option<Uuid>>) -> Result<BatchResult> {
-    let mut data = Vec::with_capacity(verdicts.len());
-    for (verdict, reverses) in verdicts.into_iter().zip(reverses) {
-        data.push(match verdict {
-            Ok(Receipt::Posted(entry)) => {
-                ItemResult::booked(TransactionBody::from(entry).with_other_half(reverses, None), false)
-            }
-            Ok(Receipt::Held(hold)) => ItemResult::booked(hold.into(), false),
-            Ok(Receipt::Replay { transaction_id }) => {
-                ItemResult::booked(transactions::earlier(app, transaction_id).await?, true)
-            }
-            Ok(Receipt::Pending(approval)) => {
-                return Err(Error::Internal(format!("approval {} came out of a batch", approval.id)));
-            }
-            Err(refusal) => {
-                let problem = Problem::from(refusal);
-                count_refusal(problem.code);
-                ItemResult { status: problem.status, transaction: None, replayed: false, problem: Some(problem) }
-            }
-        });
-    }
+    let items = verdicts.into_iter().zip(reverses).map(|(verdict, reverses)| item(app, verdict, reverses));
+    let data: Vec<ItemResult> = stream::iter(items).buffered(LOOKED_UP_AT_ONCE).try_collect().await?;
     let booked = data.iter().filter(|item| item.transaction.is_some()).count();
     Ok(BatchResult { booked, refused: data.len() - booked, data })
+}
+
+async fn item(app: &App, verdict: Verdict, reverses: Option<Uuid>) -> Result<ItemResult> {
+    match verdict {
+        Ok(Receipt::Posted(entry)) => {
+            Ok(ItemResult::booked(TransactionBody::from(entry).with_other_half(reverses, None), false))
+        }
+        Ok(Receipt::Held(hold)) => Ok(ItemResult::booked(hold.into(), false)),
+        Ok(Receipt::Replay { transaction_id }) => {
+            Ok(ItemResult::booked(transactions::earlier(app, transaction_id).await?, true))
+        }
+        Ok(Receipt::Pending(approval)) => Err(Error::Internal(format!("approval {} came out of a batch", approval.id))),
+        Err(refusal) => {
+            let problem = Problem::from(refusal);
+            count_refusal(problem.code);
+            Ok(ItemResult { status: problem.status, transaction: None, replayed: false, problem: Some(problem) })
+        }
+    }
 }
