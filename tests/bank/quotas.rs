@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::time::Duration;
 
+use coffer_core::timestamp::Timestamp;
 use reqwest::Method;
 use rustix::fs::{FallocateFlags, fallocate, statvfs};
 use serde_json::json;
@@ -152,6 +153,29 @@ async fn the_day_outlives_a_restart_on_sqlite() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_day_outlives_a_restart_and_is_one_for_all_instances_on_postgres() {
     the_day_outlives_a_restart_and_is_one_for_all_instances(Kind::Postgres).await;
+}
+
+bank_tests! {
+    /// Written while the clock was ahead, it said for all that time that the day was used up.
+    async fn a_quota_that_is_whole_in_years_says_nothing(bank: &TestBank) {
+        let ada = bank.customer().await;
+        let id = bank.literal_of(&ada.get("/me").send().await.text_at("/id"));
+        let in_a_year = (Timestamp::now().as_micros() + 365 * 24 * 3_600 * 1_000_000).to_string();
+        bank.tamper(&format!("insert into movement_quotas (user_id, full_at) values ({id}, {in_a_year})")).await;
+        let (twin, stop) = bank.twin_with(&["--movements-per-day", "20"]).await;
+        let deposit = async || {
+            let body = json!({"account_number": ada.account, "amount": "1"});
+            bank.request_to(twin, Method::POST, "/deposit").json(body).bearer(&ada.token).send().await
+        };
+        for _ in 0..20 {
+            deposit().await.expect_status(201);
+        }
+        deposit().await.expect_problem(429, "too_many_movements");
+        let full_at = format!("select full_at from movement_quotas where user_id = {id}");
+        let tomorrow = Timestamp::now().as_micros() + 25 * 3_600 * 1_000_000;
+        eventually("the time that it says is right again", async || bank.number(&full_at).await < tomorrow).await;
+        stop.close().await;
+    }
 }
 
 bank_tests! {

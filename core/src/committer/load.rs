@@ -73,7 +73,9 @@ pub async fn load(tx: &mut Batch<'_>, commands: &[&Command], clock: &Clock) -> s
     let limits = if limited.is_empty() { Vec::new() } else { tx.limits(&limited).await? };
     let supervised = supervised(commands.iter().copied());
     let pending_before = load_pending(tx, &to_reverse, &supervised, now).await?;
-    let unapproved = load_unapproved(tx, commands, &supervised, clock.certain(now).minus(WINDOW)).await?;
+    // What is dated more than a day ahead was moved while the clock was wrong, and would count for as long as it was ahead.
+    let window = (clock.certain(now).minus(WINDOW), now.plus(WINDOW));
+    let unapproved = load_unapproved(tx, commands, &supervised, window).await?;
     Ok(Loaded {
         now,
         accounts,
@@ -106,13 +108,13 @@ async fn load_pending(
     Ok(pending)
 }
 
-/// Loads what the supervised requesters and the keys with a limit have moved since `since`. Asks nothing for a batch
+/// Loads what the supervised requesters and the keys with a limit have moved between two moments. Asks nothing for a batch
 /// without either.
 async fn load_unapproved(
     tx: &mut Batch<'_>,
     commands: &[&Command],
     supervised: &[Uuid],
-    since: Timestamp,
+    (since, until): (Timestamp, Timestamp),
 ) -> sqlx::Result<Unapproved> {
     let limited = commands.iter().filter_map(|command| Some((command.requester.user_id, command.limited_key()?)));
     let (of_keys, keys): (BTreeSet<_>, BTreeSet<_>) = limited.map(|(user_id, key)| (user_id, key.key_id)).unzip();
@@ -121,7 +123,7 @@ async fn load_unapproved(
         (together(of_keys).into_iter().collect(), together(keys).into_iter().collect());
     match movers.is_empty() {
         true => Ok(Unapproved::default()),
-        false => Ok(Unapproved::new(tx.lock_unapproved_totals(&users, &movers, since).await?)),
+        false => Ok(Unapproved::new(tx.lock_unapproved_totals(&users, &movers, since, until).await?)),
     }
 }
 

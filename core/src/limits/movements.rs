@@ -81,7 +81,7 @@ impl MovementLimits {
     pub async fn load(&self, db: &Db) -> sqlx::Result<()> {
         let Some(day) = &self.0.day else { return Ok(()) };
         let (now, instant) = (Timestamp::now(), Instant::now());
-        for (caller, full_at) in db.movement_quotas_used(now).await? {
+        for (caller, full_at) in db.movement_quotas_used(now, day.quota.capacity()).await? {
             day.set_full_at(caller, as_instant(full_at, now, instant, day.quota));
         }
         Ok(())
@@ -112,7 +112,8 @@ async fn store(day: &Limiter<Uuid>, db: &Db, at_least: u32, limit: usize) -> sql
     let mut tx = db.begin().await?;
     let mut known = Vec::with_capacity(unsaved.used.len());
     for (caller, count) in &unsaved.used {
-        let full_at = tx.use_movement_quota(*caller, day.quota.interval * *count, now).await?;
+        let used = day.quota.interval * *count;
+        let full_at = tx.use_movement_quota(*caller, used, day.quota.capacity(), now).await?;
         known.push((*caller, as_instant(full_at, now, instant, day.quota)));
     }
     tx.commit().await?;

@@ -78,13 +78,15 @@ pub(in crate::db) use select_reservations;
 
 /// All of a mover's sums, each for one currency. Movers are users of the staff, by whom the column is named, and API keys.
 macro_rules! select_unapproved_sums {
-    ($movers:literal, $since:literal) => {
+    ($movers:literal, $since:literal, $until:literal) => {
         concat!(
             "select user_id as mover, currency, cast(sum(amount) as bigint) as amount from unapproved_totals
              where user_id ",
             $movers,
             " and minute > ",
             $since,
+            " and minute <= ",
+            $until,
             " group by user_id, currency"
         )
     };
@@ -353,7 +355,7 @@ impl Batch<'_> {
         Ok(counts.into_iter().collect())
     }
 
-    /// The sums that these users and keys moved without a second approver since `since`, and up to a minute before. Locks
+    /// The sums that these users and keys moved without a second approver from `since` to `until`, and up to a minute before. Locks
     /// `users`, among whom are those of the keys, until the transaction ends, so that nobody else adds to their sums. Lock
     /// the accounts before.
     pub async fn lock_unapproved_totals(
@@ -361,12 +363,13 @@ impl Batch<'_> {
         users: &[Uuid],
         movers: &[Uuid],
         since: Timestamp,
+        until: Timestamp,
     ) -> sqlx::Result<Vec<(Uuid, Money)>> {
         let since = since.minus(MINUTE);
         let sums = match self {
-            Self::Sqlite(batch) => batch.unapproved_sums(movers, since)?,
+            Self::Sqlite(batch) => batch.unapproved_sums(movers, since, until)?,
             Self::Postgres(tx, term, _) => {
-                term.in_time(postgres::lock_unapproved_sums(tx, users, movers, since)).await?
+                term.in_time(postgres::lock_unapproved_sums(tx, users, movers, since, until)).await?
             }
         };
         Ok(sums.iter().map(|sum| (sum.mover, Money::new(sum.amount, sum.currency))).collect())

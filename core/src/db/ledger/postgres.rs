@@ -157,12 +157,18 @@ pub async fn lock_unapproved_sums(
     users: &[Uuid],
     movers: &[Uuid],
     since: Timestamp,
+    until: Timestamp,
 ) -> sqlx::Result<Vec<UnapprovedSum>> {
     sqlx::query("select id from users where id = any($1) order by id for no key update")
         .bind(users)
         .execute(&mut *conn)
         .await?;
-    sqlx::query_as(select_unapproved_sums!("= any($1)", "$2")).bind(movers).bind(since).fetch_all(conn).await
+    sqlx::query_as(select_unapproved_sums!("= any($1)", "$2", "$3"))
+        .bind(movers)
+        .bind(since)
+        .bind(until)
+        .fetch_all(conn)
+        .await
 }
 
 pub async fn are_written(

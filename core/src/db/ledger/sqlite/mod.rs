@@ -115,8 +115,14 @@ impl<'a> SqliteBatch<'a> {
         )
     }
 
-    pub fn unapproved_sums(&self, movers: &[Uuid], since: Timestamp) -> sqlx::Result<Vec<UnapprovedSum>> {
-        self.find_all(select_unapproved_sums!("= ?1", "?2"), movers.iter().map(|&id| (id, since)), |row| {
+    pub fn unapproved_sums(
+        &self,
+        movers: &[Uuid],
+        since: Timestamp,
+        until: Timestamp,
+    ) -> sqlx::Result<Vec<UnapprovedSum>> {
+        let each = movers.iter().map(|&id| (id, since, until));
+        self.find_all(select_unapproved_sums!("= ?1", "?2", "?3"), each, |row| {
             Ok(UnapprovedSum { mover: row.get(0)?, currency: row.get(1)?, amount: row.get(2)? })
         })
     }
