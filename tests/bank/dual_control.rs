@@ -62,6 +62,47 @@ fn transfers(count: usize, from: &str, to: &str, amount: &str) -> Vec<Value> {
 bank_tests! {
     with ABOVE_1000;
 
+    /// An approval to set a customer's password says nothing about the admin that they have become.
+    async fn an_approved_password_reset_ends_with_another_role(bank: &TestBank) {
+        let (first, second, ada) = (bank.employee("admin").await, bank.employee("admin").await, bank.customer().await);
+        let id = ada.my_id().await;
+        let ask = async || first.request(Method::POST, &format!("/users/{id}/password_reset")).send().await;
+        let waiting = ask().await.expect_status(202).text_at("/approval_id");
+        second.decides(&waiting, "approve").await.expect_status(200);
+        let change = first.gives_role(&id, "admin").await.expect_status(202).text_at("/approval_id");
+        second.decides(&change, "approve").await.expect_status(200);
+        let waiting = ask().await.expect_status(202).text_at("/approval_id");
+        second.decides(&waiting, "approve").await.expect_status(200);
+        ask().await.expect_status(200);
+    }
+
+    async fn whatever_waits_for_approval_is_told_to_those_who_listen(bank: &TestBank) {
+        let (first, second, ada) = (bank.employee("admin").await, bank.employee("admin").await, bank.customer().await);
+        let page = first.get("/events").send().await.expect_status(200);
+        assert_eq!(page.body["data"], json!([]));
+        let id = ada.my_id().await;
+        let change = first.gives_role(&id, "auditor").await.expect_status(202).text_at("/approval_id");
+        second.decides(&change, "approve").await.expect_status(200);
+        let limits = format!("/accounts/{}/limits", ada.account);
+        let overdraft = first.request(Method::PUT, &limits).json(json!({"overdraft": "5000"})).send().await;
+        let overdraft = overdraft.expect_status(202).text_at("/approval_id");
+        second.decides(&overdraft, "reject").await.expect_status(200);
+        let told = first.get("/events?type=approval.requested,approval.approved,approval.rejected").send().await;
+        let told: Vec<_> = told.expect_status(200).body["data"].as_array().expect("a list").clone();
+        let told: Vec<_> = told.iter().map(|it| (&it["type"], &it["approval"]["id"], &it["approval"]["type"])).collect();
+        let (change, overdraft) = (json!(change), json!(overdraft));
+        let (requested, role, limit) = (json!("approval.requested"), json!("role_change"), json!("limit_change"));
+        assert_eq!(
+            told,
+            [
+                (&requested, &change, &role),
+                (&json!("approval.approved"), &change, &role),
+                (&requested, &overdraft, &limit),
+                (&json!("approval.rejected"), &overdraft, &limit),
+            ]
+        );
+    }
+
     async fn what_staff_request_by_their_role_for_themselves_waits_whatever_the_amount(bank: &TestBank) {
         let (clerk, other, ada) = (bank.employee("staff").await, bank.employee("staff").await, bank.customer().await);
         ada.deposit("500").await.expect_status(201);

@@ -52,6 +52,17 @@ async fn sign_in(bank: &TestBank, email: &str, code: &str) -> Answer {
 }
 
 bank_tests! {
+    async fn an_enrolment_that_was_begun_is_no_factor_to_reset(bank: &TestBank) {
+        let (ada, admin) = (bank.customer().await, bank.employee("admin").await);
+        ada.enrol().await;
+        let id = ada.get("/me").send().await.text_at("/id");
+        let reset = || admin.request(Method::DELETE, &format!("/users/{id}/second_factor")).send();
+        reset().await.expect_problem(409, "second_factor_missing");
+        ada.get("/me").send().await.expect_status(200);
+        ada.use_second_factor().await;
+        reset().await.expect_status(204);
+    }
+
     async fn a_login_takes_a_code_once_an_app_is_confirmed(bank: &TestBank) {
         let ada = bank.customer().await;
         let status = ada.get("/me/second_factor").send().await.expect_status(200);

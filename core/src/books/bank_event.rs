@@ -47,7 +47,7 @@ event_kinds! {
     HoldCaptured = "hold.captured",
     /// The money that was held is free again.
     HoldReleased = "hold.released",
-    /// A movement waits for somebody else's approval.
+    /// A movement, or a change of limits or of somebody's access, waits for somebody else's approval.
     ApprovalRequested = "approval.requested",
     /// Somebody has approved it.
     ApprovalApproved = "approval.approved",
@@ -72,8 +72,8 @@ scalar_schema!(
     EventKind,
     "The kind of an event. `transaction.posted`: a movement has changed the balance. `transaction.reversed`: a movement was \
      undone, by the one that the event shows. `hold.created`, `hold.captured`, `hold.released`: money was held, moved, or let \
-     go; a hold that expires makes no event. `approval.requested`, `approval.approved`, `approval.rejected`: for those who work \
-     at the bank. `account.opened`, `account.frozen`, `account.released`, `account.closed`: what became of the account. \
+     go; a hold that expires makes no event. `approval.requested`, `approval.approved`, `approval.rejected`: what waited \
+     for approval, a movement or a change of limits or of somebody's access; for those who work at the bank. `account.opened`, `account.frozen`, `account.released`, `account.closed`: what became of the account. \
      `limit.set`: the bank or the owner has set its limits. `balance.below`: a movement has taken the balance below the \
      account's `alert_below`.",
     string().enum_values(Some(EventKind::ALL.iter().map(|kind| kind.name())))

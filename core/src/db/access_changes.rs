@@ -96,7 +96,8 @@ impl Tx<'_> {
         .await)
     }
 
-    /// The last link to set a password that `requested_by` has asked to make for this user.
+    /// The last link to set a password that `requested_by` has asked to make for this user, since the user's role or rights
+    /// changed: an approval for a customer says nothing about an admin.
     pub async fn last_password_reset_of(
         &mut self,
         user_id: Uuid,
@@ -105,7 +106,9 @@ impl Tx<'_> {
         in_transaction!(self, conn => sqlx::query_as(
             concat!(
                 "select ", access_change_columns!(), " from access_changes
-                 where user_id = $1 and requested_by = $2 and kind = 'password_reset' order by id desc limit 1",
+                 where user_id = $1 and requested_by = $2 and kind = 'password_reset'
+                   and requested_at > (select standing_changed_at from users where users.id = $1)
+                 order by id desc limit 1",
             ),
         )
         .bind(user_id)

@@ -268,7 +268,7 @@ async fn set_banks(
     let above = app.approval_above.map(|units| Money::of_major_units(units, account.currency).minor_units);
     if wanted.overdraft > account.overdraft_limit && above.is_some_and(|above| wanted.overdraft > above) {
         let limits = tx.account_limits(account.account_number).await?;
-        let waiting = limit_changes::ask_for(tx, context, caller, &account, wanted).await?;
+        let waiting = limit_changes::ask_for(app, tx, context, caller, &account, wanted).await?;
         let body = LimitsBody::of(app, &account, limits, now);
         return Ok(LimitsBody { approval_id: Some(waiting.id), ..body });
     }

@@ -261,11 +261,7 @@ pub async fn show(
     _: Reader,
     PathParam(ApprovalId(id)): PathParam<ApprovalId>,
 ) -> Result<Json<ApprovalBody>> {
-    let approval = match find(&app, id).await? {
-        AnyApproval::Movement(approval) => ApprovalBody::from(approval),
-        AnyApproval::AccessChange(change) => ApprovalBody::from(change),
-        AnyApproval::LimitChange(change) => ApprovalBody::from(change),
-    };
+    let approval = body_of(&app, id).await?.ok_or_else(not_found)?;
     app.viewed(approval.concerns(context.event(Action::ApprovalViewed).on(id)))?;
     Ok(Json(approval))
 }
@@ -440,14 +436,27 @@ impl AnyApproval {
     }
 }
 
+/// The approval as it is shown, whatever it is about.
+pub async fn body_of(app: &App, id: Uuid) -> Result<Option<ApprovalBody>> {
+    Ok(any(app, id).await?.map(|found| match found {
+        AnyApproval::Movement(approval) => approval.into(),
+        AnyApproval::AccessChange(change) => change.into(),
+        AnyApproval::LimitChange(change) => change.into(),
+    }))
+}
+
 async fn find(app: &App, id: Uuid) -> Result<AnyApproval> {
+    any(app, id).await?.ok_or_else(not_found)
+}
+
+async fn any(app: &App, id: Uuid) -> Result<Option<AnyApproval>> {
     if let Some(approval) = app.db.approval(id).await? {
-        return Ok(AnyApproval::Movement(approval));
+        return Ok(Some(AnyApproval::Movement(approval)));
     }
     if let Some(change) = app.db.access_change(id).await? {
-        return Ok(AnyApproval::AccessChange(change));
+        return Ok(Some(AnyApproval::AccessChange(change)));
     }
-    app.db.limit_change(id).await?.map(AnyApproval::LimitChange).ok_or_else(not_found)
+    Ok(app.db.limit_change(id).await?.map(AnyApproval::LimitChange))
 }
 
 pub fn not_found() -> Error {

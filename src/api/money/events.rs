@@ -26,7 +26,7 @@ use crate::api::http::fields;
 use crate::api::http::negotiation::preferred;
 use crate::api::http::page::Limit;
 use crate::api::http::waiting::AskedAgain;
-use crate::api::money::approvals::ApprovalBody;
+use crate::api::money::approvals::{self, ApprovalBody};
 use crate::api::money::holds::HoldBody;
 use crate::api::money::transaction::TransactionBody;
 use crate::webhooks::sender::Message;
@@ -314,7 +314,7 @@ async fn body_of(app: &App, event: &StoredEvent, kinds: &[EventKind]) -> Result<
             }
         }
         (EventKind::ApprovalRequested | EventKind::ApprovalApproved | EventKind::ApprovalRejected, _, _, Some(id)) => {
-            approval = app.db.approval(id).await?.map(ApprovalBody::from)
+            approval = approvals::body_of(app, id).await?;
         }
         _ => {}
     }

@@ -16,6 +16,7 @@ use crate::api::money::approvals::{not_found, refuse_unless_both_are_staff};
 use coffer_core::books::account::{Account, AccountStatus};
 use coffer_core::books::approval::{ApprovalStatus, LIFETIME, MAX_PENDING_PER_PERSON};
 use coffer_core::books::audit_event::Action;
+use coffer_core::books::bank_event::{BankEvent, EventKind};
 use coffer_core::books::refusal::Refusal;
 use coffer_core::db::Tx;
 use coffer_core::db::limit_changes::LimitChange;
@@ -25,6 +26,7 @@ use coffer_core::timestamp::Timestamp;
 /// Stores the change until somebody else decides. The same change, requested again, is the same row. The account must
 /// be locked.
 pub async fn ask_for(
+    app: &App,
     mut tx: Tx<'static>,
     context: &RequestContext,
     caller: Caller,
@@ -60,6 +62,7 @@ pub async fn ask_for(
     tx.insert_limit_change(&change).await?;
     let event = context.event(Action::ApprovalRequested).on(change.id).detail(change.in_words());
     tx.append_to_audit_log(&[about_owner(event.about(change.account_number), account)]).await?;
+    app.append_events(&mut tx, &[event_of(EventKind::ApprovalRequested, &change)]).await?;
     tx.commit().await?;
     Ok(change)
 }
@@ -93,6 +96,7 @@ pub async fn approve(app: &App, context: &RequestContext, approver: Caller, aske
     let record = about_owner(record.about(approved.account_number), &account);
     let wanted = Wanted { overdraft: approved.overdraft, limits: approved.limits() };
     set_within(app, context, &mut tx, account, wanted, vec![record]).await?;
+    app.append_events(&mut tx, &[event_of(EventKind::ApprovalApproved, &approved)]).await?;
     tx.commit().await?;
     app.watches.changed(|| [approved.account_number]);
     Ok(approved)
@@ -106,8 +110,13 @@ pub async fn reject(app: &App, context: &RequestContext, caller: Caller, asked: 
     let rejected = rejected.ok_or(Refusal::ApprovalNotPending)?;
     let event = context.event(Action::ApprovalRejected).on(rejected.id).detail(rejected.in_words());
     tx.append_to_audit_log(&[about_owner(event.about(rejected.account_number), &account)]).await?;
+    app.append_events(&mut tx, &[event_of(EventKind::ApprovalRejected, &rejected)]).await?;
     tx.commit().await?;
     Ok(rejected)
+}
+
+fn event_of(kind: EventKind, change: &LimitChange) -> BankEvent {
+    BankEvent::of_approval(kind, change.id, Some(change.account_number))
 }
 
 /// Nobody decides about an account of their own.

@@ -18,6 +18,7 @@ use crate::api::people::second_factor::no_second_factor;
 use crate::api::people::users::Left;
 use coffer_core::books::approval::{ApprovalStatus, LIFETIME, MAX_PENDING_PER_PERSON};
 use coffer_core::books::audit_event::{Action, Event};
+use coffer_core::books::bank_event::{BankEvent, EventKind};
 use coffer_core::books::refusal::Refusal;
 use coffer_core::db::Tx;
 use coffer_core::db::access_changes::{AccessChange, AccessChangeKind};
@@ -32,6 +33,7 @@ const LAST_ADMIN: &str = "This is the last admin who could act: make another one
 /// Stores the change until another admin decides. The same change, requested again, is the same row. The user must be
 /// locked.
 pub async fn ask_for(
+    app: &App,
     mut tx: Tx<'static>,
     context: &RequestContext,
     caller: Caller,
@@ -41,11 +43,7 @@ pub async fn ask_for(
 ) -> Result<AccessChange> {
     let now = Timestamp::now();
     if let Some(waiting) = tx.pending_access_change(user_id, now).await? {
-        if (waiting.kind, waiting.role) == (kind, role) {
-            return Ok(waiting);
-        }
-        let detail = format!("Another change of this person's access waits: {}. Have that decided first.", waiting.id);
-        return Err(Error::client(StatusCode::CONFLICT, ProblemCode::AccessChangePending, detail));
+        return if (waiting.kind, waiting.role) == (kind, role) { Ok(waiting) } else { Err(waits(&waiting)) };
     }
     if tx.count_pending_access_changes(caller.user_id, now).await? >= MAX_PENDING_PER_PERSON {
         return Err(Refusal::TooManyPending { most: MAX_PENDING_PER_PERSON }.into());
@@ -65,8 +63,20 @@ pub async fn ask_for(
     tx.insert_access_change(&change).await?;
     let record = context.event(Action::ApprovalRequested).on(change.id).detail(change.in_words()).about(change.user_id);
     tx.append_to_audit_log(&[record]).await?;
+    app.append_events(&mut tx, &[BankEvent::of_approval(EventKind::ApprovalRequested, change.id, None)]).await?;
     tx.commit().await?;
     Ok(change)
+}
+
+/// Refuses a change that needs no approval while another one waits, such as from when changes did: that one would undo it later.
+pub async fn refuse_while_another_waits(tx: &mut Tx<'_>, user_id: Uuid) -> Result<()> {
+    let waiting = tx.pending_access_change(user_id, Timestamp::now()).await?;
+    waiting.map_or(Ok(()), |waiting| Err(waits(&waiting)))
+}
+
+fn waits(waiting: &AccessChange) -> Error {
+    let detail = format!("Another change of this person's access waits: {}. Have that decided first.", waiting.id);
+    Error::client(StatusCode::CONFLICT, ProblemCode::AccessChangePending, detail)
 }
 
 /// Carries out a change that another admin has asked for.
@@ -109,6 +119,7 @@ pub async fn approve(app: &App, context: &RequestContext, approver: Caller, id: 
             Done::Erased(erasure::erase(&mut tx, context, &admins, asked.user_id, vec![record]).await?)
         }
     };
+    app.append_events(&mut tx, &[BankEvent::of_approval(EventKind::ApprovalApproved, id, None)]).await?;
     tx.commit().await?;
     match done {
         Done::Standing((user, changed_at)) => app.auth.standings.set(user.id, user.standing(), changed_at),
@@ -151,6 +162,7 @@ pub async fn reject(app: &App, context: &RequestContext, caller: Caller, id: Uui
     let rejected = rejected.ok_or(Refusal::ApprovalNotPending)?;
     let event = context.event(Action::ApprovalRejected).on(id).detail(rejected.in_words()).about(rejected.user_id);
     tx.append_to_audit_log(&[event]).await?;
+    app.append_events(&mut tx, &[BankEvent::of_approval(EventKind::ApprovalRejected, id, None)]).await?;
     tx.commit().await?;
     Ok(rejected)
 }

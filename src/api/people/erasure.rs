@@ -65,7 +65,7 @@ pub async fn erase_user(
     let admins = Admins::lock(&mut tx, caller).await?;
     let is_erased = matches!(lock(&mut tx, &admins, id).await?, Person::Erased);
     if !is_erased && app.approval_above.is_some() {
-        let change = access_changes::ask_for(tx, &context, caller, id, AccessChangeKind::Erasure, None).await?;
+        let change = access_changes::ask_for(&app, tx, &context, caller, id, AccessChangeKind::Erasure, None).await?;
         return Ok(approvals::waiting(change.into()));
     }
     let left = erase(&mut tx, &context, &admins, id, Vec::new()).await?;

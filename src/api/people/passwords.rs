@@ -133,7 +133,7 @@ pub async fn create_link(
     caller.refuse_without_recent_proof()?;
     if app.approval_above.is_some() && !is_approved(&mut tx, caller, id, last).await? {
         let kind = AccessChangeKind::PasswordReset;
-        let change = access_changes::ask_for(tx, &context, caller, user.id, kind, None).await?;
+        let change = access_changes::ask_for(&app, tx, &context, caller, user.id, kind, None).await?;
         return Ok(PasswordLinkBody::waiting(id, change.id));
     }
     issue(&context, tx, &user, Reason::Lost, &address).await

@@ -270,10 +270,11 @@ pub async fn reset(
     let mut tx = app.db.begin().await?;
     Admins::lock(&mut tx, caller).await?;
     let user = staff::lock_somebody_else(&mut tx, caller, id).await?;
+    // An enrolment that was begun is none yet: nobody is asked for it.
+    confirmed(&mut tx, user.id).await?.ok_or_else(no_second_factor)?;
     if app.approval_above.is_some() {
-        tx.second_factor(user.id).await?.ok_or_else(no_second_factor)?;
         let kind = AccessChangeKind::SecondFactorReset;
-        let change = access_changes::ask_for(tx, &context, caller, user.id, kind, None).await?;
+        let change = access_changes::ask_for(&app, tx, &context, caller, user.id, kind, None).await?;
         return Ok(approvals::waiting(change.into()));
     }
     let reset = access_changes::reset_second_factor(&app, &mut tx, &context, &user, Vec::new()).await?;

@@ -205,9 +205,10 @@ pub async fn set_role(
     }
     if app.approval_above.is_some() {
         let kind = AccessChangeKind::RoleChange;
-        let change = access_changes::ask_for(tx, &context, caller, user.id, kind, Some(request.role)).await?;
+        let change = access_changes::ask_for(&app, tx, &context, caller, user.id, kind, Some(request.role)).await?;
         return Ok(UserChange { user, approval_id: Some(change.id) });
     }
+    access_changes::refuse_while_another_waits(&mut tx, user.id).await?;
     let (user, changed_at) =
         access_changes::set_role(&mut tx, &context, &admins, user, request.role, Vec::new()).await?;
     tx.commit().await?;
