@@ -1,8 +1,9 @@
 //! Moving money in bulk.
 
+use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::harness::{Customer, Request, bank_tests};
+use crate::harness::{Customer, Request, bank_tests, eventually};
 
 fn deposit(account: &str, amount: &str) -> Value {
     json!({"type": "deposit", "account_number": account, "amount": amount})
@@ -77,6 +78,53 @@ bank_tests! {
         let single = ada.post("/deposit", body).header("idempotency-key", "k").send().await.expect_status(201);
         assert_eq!(single.header("idempotent-replayed"), None);
         assert_eq!(ada.balance().await, "4.00");
+    }
+
+    /// A replay shows what has become of a movement since. So it asks who asks now, as that of a single movement does.
+    async fn a_replay_shows_nothing_to_whom_the_account_is_closed(bank: &TestBank) {
+        let (ada, clerk, admin) = (bank.customer().await, bank.employee("staff").await, bank.employee("admin").await);
+        let again = || {
+            let items = vec![deposit(&ada.account, "1"), deposit(&clerk.account, "2"), withdrawal(&ada.account, "999")];
+            send(&clerk, false, items).header("idempotency-key", "k").send()
+        };
+        let first = again().await.expect_status(200);
+        assert_eq!(first.body["data"][2]["problem"]["request_id"], first.header("x-request-id").expect("an id"));
+        let looks = format!(
+            "select count(*) from audit_log where action = 'transaction_viewed' and subject = '{}'",
+            ada.account
+        );
+        assert_eq!(bank.number(&looks).await, 0);
+        let seen = again().await.expect_status(200);
+        assert_eq!(seen.body["data"][0]["transaction"], first.body["data"][0]["transaction"]);
+        eventually("the look is on record", async || bank.number(&looks).await == 1).await;
+
+        let id = clerk.get("/me").send().await.text_at("/id");
+        let role = admin.request(Method::PUT, &format!("/users/{id}/role")).json(json!({"role": "customer"}));
+        role.send().await.expect_status(200);
+        let hidden = again().await.expect_status(200);
+        assert_eq!(hidden.body["data"][0]["problem"]["code"], "account_not_found", "{}", hidden.body);
+        assert_eq!(hidden.body["data"][0].get("transaction"), None);
+        assert_eq!(hidden.body["data"][1]["replayed"], true);
+        assert_eq!((&hidden.body["booked"], &hidden.body["refused"]), (&json!(1), &json!(2)));
+    }
+
+    async fn a_key_for_one_account_is_shown_no_other_by_a_replay(bank: &TestBank) {
+        let ada = bank.customer().await;
+        let other = ada.open_account(json!({})).await.expect_status(201).text_at("/account_number");
+        let key = async |more: Value| {
+            let mut wanted = json!({"name": "Shop", "scopes": ["read", "move"]});
+            wanted.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+            ada.post("/me/api_keys", wanted).send().await.expect_status(201).text_at("/api_key")
+        };
+        let (any, bound) = (key(json!({})).await, key(json!({"accounts": [ada.account]})).await);
+        let again = |secret: &str| {
+            let batch = json!({"transactions": [deposit(&other, "1"), deposit(&ada.account, "1")]});
+            bank.post("/transactions/batch", batch).bearer(secret).header("idempotency-key", "k").send()
+        };
+        again(&any).await.expect_status(200);
+        let shown = again(&bound).await.expect_status(200);
+        assert_eq!(shown.body["data"][0]["problem"]["code"], "account_not_found", "{}", shown.body);
+        assert_eq!(shown.body["data"][1]["replayed"], true);
     }
 
     async fn items_that_make_no_sense_are_named(bank: &TestBank) {

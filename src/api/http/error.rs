@@ -91,7 +91,7 @@ impl Error {
         Self::Refused(Refusal::AccountNotFound)
     }
 
-    fn into_problem(self) -> Problem {
+    pub fn into_problem(self) -> Problem {
         match self {
             Self::Invalid(errors) => Problem::invalid(errors),
             Self::Refused(refusal) => refusal.into(),

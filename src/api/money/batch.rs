@@ -1,6 +1,6 @@
 //! Moving money in bulk: `POST /transactions/batch`.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use axum::extract::State;
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -16,6 +16,8 @@ use crate::api::http::entity_tags::NoIfMatch;
 use crate::api::http::error::{Error, Result};
 use crate::api::http::extract::{Json, MAX_CHARACTER_BYTES, Object};
 use crate::api::http::problem::{FieldError, Problem, count_refusal};
+use crate::api::http::views::AccountLook;
+use crate::api::money::accounts::readable_account;
 use crate::api::money::conditions::Conditions;
 use crate::api::money::preview::PreviewQuery;
 use crate::api::money::tags::{self, Metadata};
@@ -27,7 +29,7 @@ use coffer_core::account_number::AccountNumber;
 use coffer_core::bank_account::{BankAccount, BankAccountCode};
 use coffer_core::books::audit_event::{Action, Event};
 use coffer_core::books::command::{self, Command, DualControl, Step};
-use coffer_core::books::decisions::{Receipt, Verdict, Verdicts};
+use coffer_core::books::decisions::{Receipt, Verdict};
 use coffer_core::books::movement::Movement;
 use coffer_core::by_name::read_by_name;
 use coffer_core::money::{Amount, Currency};
@@ -328,6 +330,10 @@ impl ItemResult {
     fn booked(transaction: TransactionBody, replayed: bool) -> Self {
         Self { status: 201, transaction: Some(transaction), replayed, problem: None }
     }
+
+    fn refused(problem: Problem) -> Self {
+        Self { status: problem.status, transaction: None, replayed: false, problem: Some(problem) }
+    }
 }
 
 /// Has the commands carried out, or only asks for their verdicts, and shows what became of each.
@@ -348,20 +354,20 @@ pub async fn carry_out(
     if verdicts.iter().any(Result::is_err) {
         context.set_partly_refused();
     }
-    let result = result(app, verdicts, reverses).await?;
+    let items = verdicts.into_iter().zip(reverses).map(|(verdict, reverses)| item(app, verdict, reverses));
+    let mut data: Vec<ItemResult> = stream::iter(items).buffered(LOOKED_UP_AT_ONCE).try_collect().await?;
+    hide_unreadable_replays(app, context, caller, &mut data).await;
+    for problem in data.iter_mut().filter_map(|item| item.problem.as_mut()) {
+        problem.request_id = context.request_id().to_owned();
+    }
+    let booked = data.iter().filter(|item| item.transaction.is_some()).count();
+    let result = BatchResult { booked, refused: data.len() - booked, data };
     let shown = result.data.iter().filter_map(|item| item.transaction.as_ref());
     preview.put_on_record(app, context, caller, shown.map(|transaction| transaction.account_number)).await?;
     Ok(Json(if preview.is_wanted() { result.into_preview() } else { result }))
 }
 
-/// `reverses` has the movement that each item was to undo.
-async fn result(app: &App, verdicts: Verdicts, reverses: Vec<Option<Uuid>>) -> Result<BatchResult> {
-    let items = verdicts.into_iter().zip(reverses).map(|(verdict, reverses)| item(app, verdict, reverses));
-    let data: Vec<ItemResult> = stream::iter(items).buffered(LOOKED_UP_AT_ONCE).try_collect().await?;
-    let booked = data.iter().filter(|item| item.transaction.is_some()).count();
-    Ok(BatchResult { booked, refused: data.len() - booked, data })
-}
-
+/// `reverses` is the movement that it was to undo.
 async fn item(app: &App, verdict: Verdict, reverses: Option<Uuid>) -> Result<ItemResult> {
     match verdict {
         Ok(Receipt::Posted(entry)) => {
@@ -375,7 +381,22 @@ async fn item(app: &App, verdict: Verdict, reverses: Option<Uuid>) -> Result<Ite
         Err(refusal) => {
             let problem = Problem::from(refusal);
             count_refusal(problem.code);
-            Ok(ItemResult { status: problem.status, transaction: None, replayed: false, problem: Some(problem) })
+            Ok(ItemResult::refused(problem))
+        }
+    }
+}
+
+/// A replay may show what the first answer did not, and to somebody who may not see the account any more. So it is a look like
+/// any other; what the caller may not see, or what cannot be put on record, is told in the place of the movement.
+async fn hide_unreadable_replays(app: &App, context: &RequestContext, caller: Caller, data: &mut [ItemResult]) {
+    let replayed_on =
+        |item: &ItemResult| item.transaction.as_ref().filter(|_| item.replayed).map(|it| it.account_number);
+    for number in data.iter().filter_map(replayed_on).collect::<BTreeSet<_>>() {
+        let look = AccountLook::new(Action::TransactionViewed);
+        if let Err(error) = readable_account(app, context, caller, number, look).await {
+            let problem = error.into_problem();
+            let hidden = data.iter_mut().filter(|item| replayed_on(item) == Some(number));
+            hidden.for_each(|item| *item = ItemResult::refused(problem.clone()));
         }
     }
 }
