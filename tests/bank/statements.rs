@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -86,6 +87,37 @@ async fn make_many(customer: &Customer<'_>) {
             |n: &usize| json!({"type": "deposit", "account_number": customer.account, "amount": format!("{}", n + 1)});
         let body = json!({"transactions": chunk.iter().map(item).collect::<Vec<_>>()});
         customer.post("/transactions/batch", body).send().await.expect_status(200);
+    }
+}
+
+bank_tests! {
+    with &["--max-amount", "1000000000000", "--units", "GLD:4:Gold"];
+
+    /// What has passed through an account may be more than any account can have.
+    async fn sums_are_larger_than_any_balance(bank: &TestBank) {
+        let (ada, clerk) = (bank.customer().await, bank.employee("staff").await);
+        let gold = ada.open_account(json!({"currency": "GLD"})).await.expect_status(201).text_at("/account_number");
+        let move_by = |kind: &str| json!({"type": kind, "account_number": gold, "amount": "1000000000000"});
+        let items: Vec<_> = (0..500).flat_map(|_| [move_by("deposit"), move_by("withdrawal")]).collect();
+        for _ in 0..2 {
+            let done = ada.post("/transactions/batch", json!({"transactions": items})).send().await;
+            assert_eq!(done.expect_status(200).body["booked"], 1_000);
+        }
+        let statement = ada.get(&format!("/accounts/{gold}/statement")).send().await.expect_status(200);
+        assert_eq!(statement.text_at("/total_in"), "1000000000000000.0000");
+        assert_eq!(statement.text_at("/total_out"), "1000000000000000.0000");
+        assert_eq!(statement.text_at("/closing_balance"), "0.0000");
+        let limits = async |limits: Value| {
+            clerk.request(Method::PUT, &format!("/accounts/{gold}/limits")).json(limits).send().await
+        };
+        limits(json!({"per_month": null})).await.expect_status(200);
+        let (up, down) = (move_by("deposit"), move_by("withdrawal"));
+        let done = ada.post("/transactions/batch", json!({"transactions": [up, down]})).send().await;
+        assert_eq!(done.expect_status(200).body["booked"], 2);
+        limits(json!({"per_day": "999999999999"})).await.expect_status(200);
+        ada.post("/deposit", json!({"account_number": gold, "amount": "1"})).send().await.expect_status(201);
+        let over = ada.post("/withdraw", json!({"account_number": gold, "amount": "1"})).send().await;
+        over.expect_problem(409, "limit_exceeded");
     }
 }
 

@@ -159,14 +159,14 @@ impl Used {
         self.day.starts.max(self.month.starts)
     }
 
-    /// With one more movement; None when the sum is too large to count.
-    fn with(self, minor_units: i64) -> Option<Self> {
-        Some(Self {
-            spent_today: self.spent_today.checked_add(minor_units)?,
-            movements_today: self.movements_today.checked_add(1)?,
-            spent_this_month: self.spent_this_month.checked_add(minor_units)?,
+    /// With one more movement. What is more than can be counted is above every limit that there can be.
+    fn with(self, minor_units: i64) -> Self {
+        Self {
+            spent_today: self.spent_today.saturating_add(minor_units),
+            movements_today: self.movements_today.saturating_add(1),
+            spent_this_month: self.spent_this_month.saturating_add(minor_units),
             ..self
-        })
+        }
     }
 }
 
@@ -220,7 +220,7 @@ impl AccountLimits {
     /// The counters after a movement of `money` at `at`, if the limits that count at `now` allow it.
     pub fn count(&self, money: Money, at: Timestamp, now: Timestamp, calendar: &Calendar) -> Result<Used, Refusal> {
         let used = self.used.at(at, calendar);
-        let after = used.with(money.minor_units).ok_or(Refusal::BalanceOverflow)?;
+        let after = used.with(money.minor_units);
         let limits = self.at(now);
         let excess = |limit, allowed: Option<i64>, requested, period: Option<ExcessOfPeriod>| {
             let would_be = period.map_or(0, |period| period.used).saturating_add(requested);

@@ -3,6 +3,7 @@
 
 use sqlx::{ColumnIndex, Decode, FromRow, Row, Type};
 
+use super::bank_totals::{WideSum, wide_sum};
 use super::{Db, Tx, bank_account_id_of, in_snapshot, in_time, in_transaction, on_reader};
 use crate::account_number::AccountNumber;
 use crate::books::account::Account;
@@ -64,11 +65,18 @@ where
 }
 
 /// What has left an account.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, FromRow)]
+#[derive(Clone, Copy, Debug, FromRow)]
 pub(super) struct Spent {
-    /// Minor units.
-    pub amount: i64,
+    #[sqlx(flatten)]
+    amount: WideSum,
     pub movements: i64,
+}
+
+impl Spent {
+    /// Minor units, as [`Used`] counts them.
+    pub fn amount(&self) -> i64 {
+        self.amount.saturated()
+    }
 }
 
 /// Adds up the debits of the account $1 that count against its limits, as [`crate::books::account_limits`] says: of its entries
@@ -86,7 +94,9 @@ const SELECT_SPENT: &str = concat!(
      ),
      captured as materialized (select h.id from e join holds h on h.id = e.transaction_id),
      undoing as materialized (select r.reversal_id as id from e join reversals r on r.reversal_id = e.transaction_id)
-     select cast(coalesce(sum(amount), 0) as bigint) as amount, count(*) as movements
+     select ",
+    wide_sum!("amount"),
+    ", count(*) as movements
      from (
          select t.amount from e join transactions t on t.id = e.transaction_id
          where t.credit_account not in (select account_number from own)
@@ -129,9 +139,9 @@ impl Db {
         let this_month = in_time(tx.spent_since(number, before_month, nothing.month.starts)).await?;
         let today = in_time(tx.spent_since(number, before_day, nothing.day.starts)).await?;
         Ok(Used {
-            spent_today: today.amount,
+            spent_today: today.amount(),
             movements_today: today.movements,
-            spent_this_month: this_month.amount,
+            spent_this_month: this_month.amount(),
             ..nothing
         })
     }

@@ -21,6 +21,11 @@ impl WideSum {
     pub fn minor_units(self) -> i128 {
         (i128::from(self.high) << 32) + i128::from(self.low)
     }
+
+    /// The most that fits where it does not.
+    pub fn saturated(self) -> i64 {
+        i64::try_from(self.minor_units()).unwrap_or(if self.high < 0 { i64::MIN } else { i64::MAX })
+    }
 }
 
 /// The columns of a [`WideSum`] of this column.
@@ -35,6 +40,7 @@ macro_rules! wide_sum {
         )
     };
 }
+pub(super) use wide_sum;
 
 /// The balances of one currency in minor units: debits less credits, so that all of them sum to zero.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

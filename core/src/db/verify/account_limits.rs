@@ -92,8 +92,8 @@ impl Tx<'_> {
         for AccountLimits { account_number, used, .. } in counted {
             let today = self.spent_since(account_number, 0, used.day.starts).await?;
             let this_month = self.spent_since(account_number, 0, used.month.starts).await?;
-            if (used.spent_today, used.movements_today) != (today.amount, today.movements)
-                || used.spent_this_month != this_month.amount
+            if (used.spent_today, used.movements_today) != (today.amount(), today.movements)
+                || used.spent_this_month != this_month.amount()
             {
                 visit(account_number);
             }

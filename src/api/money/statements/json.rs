@@ -65,7 +65,7 @@ mod tests {
     use crate::api::money::statements::Statement;
     use coffer_core::account_number::AccountNumber;
     use coffer_core::bank_account::BankAccount;
-    use coffer_core::money::{Currency, Money};
+    use coffer_core::money::{Currency, Money, MoneySum};
     use coffer_core::timestamp::Timestamp;
 
     #[test]
@@ -75,7 +75,8 @@ mod tests {
         let account_number = AccountNumber::of_bank(BankAccount::CASH.id, currency);
         let label = Some("\"movements\":[]".to_owned());
         let heading = Heading { account_number, currency, label, from: at, to: at, opening_balance: nothing };
-        let totals = Totals { total_in: nothing, total_out: nothing, closing_balance: nothing };
+        let sum = MoneySum::new(0, currency);
+        let totals = Totals { total_in: sum, total_out: sum, closing_balance: nothing };
         let (mut encoder, mut piece) = (Encoder::default(), Vec::new());
         encoder.begin(&heading, &mut piece).expect("a heading");
         encoder.end(&totals, &mut piece).expect("totals");

@@ -37,7 +37,7 @@ use coffer_core::books::audit_event::Action;
 use coffer_core::books::entry::Entry;
 use coffer_core::db::Db;
 use coffer_core::db::history::EntryRange;
-use coffer_core::money::{Currency, Money};
+use coffer_core::money::{Currency, Money, MoneySum};
 use coffer_core::problem_code::ProblemCode;
 use coffer_core::timestamp::{DayOrMoment, Timestamp};
 
@@ -65,9 +65,9 @@ pub struct Statement {
     /// The oldest first.
     movements: Vec<TransactionBody>,
     /// The sum of what came in.
-    total_in: Money,
+    total_in: MoneySum,
     /// The sum of what went out.
-    total_out: Money,
+    total_out: MoneySum,
     /// After the last movement: the opening balance, plus what came in, less what went out.
     closing_balance: Money,
 }
@@ -86,8 +86,8 @@ pub struct Heading {
 /// The part of a statement after its last movement.
 #[derive(Debug, Serialize)]
 pub struct Totals {
-    total_in: Money,
-    total_out: Money,
+    total_in: MoneySum,
+    total_out: MoneySum,
     closing_balance: Money,
 }
 
@@ -215,8 +215,11 @@ struct Writing {
     under_way: Option<UnderWay>,
     encoder: Encoder,
     heading: Heading,
-    /// The totals of what has been written, and the balance that it must come to.
-    totals: Totals,
+    /// Minor units that came in and went out by what has been written. They may be more than a balance can be.
+    came_in: i128,
+    went_out: i128,
+    /// The balance that it must come to.
+    closing: i64,
     /// After the last movement that has been written.
     balance: i64,
     /// The last movement before the period.
@@ -252,7 +255,6 @@ impl Writing {
             to,
             opening_balance: money(opening),
         };
-        let totals = Totals { total_in: money(0), total_out: money(0), closing_balance: money(closing) };
         Ok(Self {
             db: db.clone(),
             long_answers: app.long_answers.clone(),
@@ -260,7 +262,9 @@ impl Writing {
             under_way: None,
             encoder: Encoder::new(format),
             heading,
-            totals,
+            came_in: 0,
+            went_out: 0,
+            closing,
             balance: opening,
             above,
             written: above,
@@ -325,9 +329,8 @@ impl Writing {
 
     /// Adds a movement to the totals. Refuses one that does not follow from the one before.
     fn count(&mut self, entry: &Entry) -> Result<()> {
-        let total = if entry.amount < 0 { &mut self.totals.total_out } else { &mut self.totals.total_in };
-        let sum = entry.amount.checked_abs().and_then(|amount| total.minor_units.checked_add(amount));
-        total.minor_units = sum.ok_or_else(|| wrong_books(entry, "the total is larger than the bank can count"))?;
+        let total = if entry.amount < 0 { &mut self.went_out } else { &mut self.came_in };
+        *total += i128::from(entry.amount).abs();
         if entry.sequence != self.written + 1 || self.balance.checked_add(entry.amount) != Some(entry.balance) {
             return Err(wrong_books(entry, "it does not follow from the entry before"));
         }
@@ -336,11 +339,17 @@ impl Writing {
     }
 
     fn end(&mut self, piece: &mut Vec<u8>) -> Result<()> {
-        if self.balance != self.totals.closing_balance.minor_units {
+        if self.balance != self.closing {
             let number = self.heading.account_number;
             return Err(Error::Internal(format!("account {number}: its entries do not add up")));
         }
-        self.encoder.end(&self.heading, &self.totals, piece)
+        let currency = self.heading.currency;
+        let totals = Totals {
+            total_in: MoneySum::new(self.came_in, currency),
+            total_out: MoneySum::new(self.went_out, currency),
+            closing_balance: Money::new(self.closing, currency),
+        };
+        self.encoder.end(&self.heading, &totals, piece)
     }
 }
 
