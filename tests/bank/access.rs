@@ -72,7 +72,7 @@ const MATRIX: &[Row] = &[
     ("GET",    "/accounts",                          Read,   [401, 200, 200, 200, 200, 200, 200, 200, 401]),
     ("POST",   "/accounts",                          Move,   [401, 201, 201, 201, 201, 403, 403, 201, 401]),
     ("GET",    "/accounts/{account_number}",         Read,   [401, 200, 404, 200, 200, 200, 200, 200, 401]),
-    ("PATCH",  "/accounts/{account_number}",         Move,   [401, 200, 404, 200, 200, 403, 403, 200, 401]),
+    ("PATCH",  "/accounts/{account_number}",         Move,   [401, 200, 404, 200, 200, 403, 403, 409, 401]),
     ("DELETE", "/accounts/{account_number}",         Move,   [401, 204, 404, 204, 204, 403, 403, 409, 401]),
     ("GET",    "/accounts/{account_number}/statement", Read,   [401, 200, 404, 200, 200, 200, 200, 200, 401]),
     ("GET",    "/accounts/{account_number}/statement.csv", Read,   [401, 200, 404, 200, 200, 200, 200, 200, 401]),

@@ -55,6 +55,21 @@ async fn rotate(user: &Customer<'_>, id: &str, body: Value) -> Answer {
 }
 
 bank_tests! {
+    async fn an_account_that_is_named_twice_counts_once(bank: &TestBank) {
+        let ada = bank.customer().await;
+        let other = ada.open_account(json!({})).await.expect_status(201).text_at("/account_number");
+        let mut wanted = may(&["read"]);
+        wanted["accounts"] = json!([ada.account, ada.account, other]);
+        let created = create(&ada, wanted).await.expect_status(201);
+        assert_eq!(created.body["accounts"], json!([ada.account, other]));
+        let secret = created.text_at("/api_key");
+        let page = bank.get("/accounts?limit=1").bearer(&secret).send().await.expect_status(200);
+        assert_eq!(page.body["has_more"], true);
+        let next = format!("/accounts?limit=1&cursor={}", page.text_at("/next_cursor"));
+        let page = bank.get(&next).bearer(&secret).send().await.expect_status(200);
+        assert_eq!(page.text_at("/data/0/account_number"), other);
+    }
+
     async fn a_secret_is_shown_once_and_stored_as_a_hash(bank: &TestBank) {
         let ada = bank.customer().await;
         let created = create(&ada, may(&["read", "move"])).await.expect_status(201);

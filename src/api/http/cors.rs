@@ -50,6 +50,7 @@ impl Origins {
                 HeaderName::from_static("idempotency-key"),
                 IF_MATCH,
                 IF_NONE_MATCH,
+                HeaderName::from_static("last-event-id"),
                 PREFER,
                 REQUEST_ID,
             ])

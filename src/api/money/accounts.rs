@@ -555,6 +555,7 @@ async fn accounts_of_key(
 ) -> Result<Vec<Account>> {
     let mut numbers: Vec<_> = bound.each().filter(|number| after.is_none_or(|after| number.as_i64() > after)).collect();
     numbers.sort_unstable();
+    numbers.dedup();
     numbers.truncate(limit as usize + 1);
     if numbers.is_empty() {
         return Ok(Vec::new());

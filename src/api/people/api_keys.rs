@@ -1,6 +1,7 @@
 //! API keys: `/me/api_keys`, by which people let programs call in their name, and `/users/{user_id}/api_keys` for those who
 //! oversee them. What a key may do is in [`coffer_core::api_key`]; what it reaches, in `api/router.rs`.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use axum::extract::State;
@@ -145,7 +146,7 @@ pub async fn create(
     let new = NewApiKey {
         name: request.name,
         scopes: Scopes::of(&request.scopes).ok_or_else(|| Error::Internal("a key without scopes".to_owned()))?,
-        accounts: request.accounts,
+        accounts: request.accounts.map(each_once),
         per_day: request.per_day.map(|WholeUnits(units)| units),
         networks: Networks(request.networks.unwrap_or_default()),
         expires_at: request.expires_at,
@@ -395,6 +396,11 @@ impl From<ApiKeyError> for Error {
 
 fn some_scopes(scopes: &[Scope]) -> Result<(), ValidationError> {
     length(scopes.len(), 3, "name at least one of read, move and staff")
+}
+
+fn each_once(accounts: Vec<AccountNumber>) -> Vec<AccountNumber> {
+    let mut seen = HashSet::new();
+    accounts.into_iter().filter(|number| seen.insert(*number)).collect()
 }
 
 fn some_accounts(accounts: &[AccountNumber]) -> Result<(), ValidationError> {

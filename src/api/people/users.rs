@@ -230,18 +230,19 @@ pub async fn update_me(
     }
     let mut tx = app.db.begin().await?;
     let mut user = lock_caller(&mut tx, caller).await?;
+    let mut former_email = None;
     if let Some(email) = new_email {
         still_the_same_password(&user, &before)?;
-        user.email = email;
+        // Another request may have given the same address meanwhile.
+        former_email = Some(std::mem::replace(&mut user.email, email)).filter(|former| *former != user.email);
     }
-    let has_new_address = user.email != before.email;
     if let Some(name) = request.name {
         user.name = name.into();
     }
     tx.update_user(user.id, &user.name, &user.email).await.map_err(email_taken)?;
-    if has_new_address {
+    if let Some(former_email) = former_email {
         user.email_verified_at = None;
-        app.send(&mut tx, NewMail::to_user(MailKind::AddressChanged, user.id).at(before.email)).await?;
+        app.send(&mut tx, NewMail::to_user(MailKind::AddressChanged, user.id).at(former_email)).await?;
         send_to_new_address(&app, &mut tx, &user).await?;
         tx.append_to_audit_log(&[context.event(Action::AddressChanged).on(user.id)]).await?;
     }
