@@ -555,6 +555,27 @@ bank_tests! {
 bank_tests! {
     with &["--approval-above", "1000"];
 
+    async fn many_small_overdrafts_are_a_large_one(bank: &TestBank) {
+        let (ada, clerk, other) = (bank.customer().await, bank.employee("staff").await, bank.employee("staff").await);
+        let second = ada.open_account(json!({})).await.expect_status(201).text_at("/account_number");
+        let lend = async |who: &Customer<'_>, account: &str, overdraft: &str| {
+            who.set_limits_of(account, json!({"overdraft": overdraft})).await.status
+        };
+        assert_eq!(lend(&clerk, &ada.account, "600").await, 200);
+        assert_eq!(lend(&clerk, &second, "401").await, 202);
+        // What is taken back, and what is there already, is not lent; and what is moved counts with it.
+        assert_eq!(lend(&clerk, &ada.account, "600").await, 200);
+        assert_eq!(lend(&clerk, &ada.account, "500").await, 200);
+        let deposit = async |amount: &str| {
+            let body = json!({"account_number": ada.account, "amount": amount});
+            clerk.post("/deposit", body).send().await.status
+        };
+        assert_eq!(deposit("401").await, 202);
+        assert_eq!(deposit("400").await, 201);
+        assert_eq!(lend(&clerk, &ada.account, "500.01").await, 202);
+        assert_eq!(lend(&other, &bank.customer().await.account, "1000").await, 200);
+    }
+
     async fn a_large_overdraft_takes_two_people(bank: &TestBank) {
         let (ada, clerk, other) = (bank.customer().await, bank.employee("staff").await, bank.employee("staff").await);
         clerk.set_limits_of(&ada.account, json!({"overdraft": "1000"})).await.expect_status(200);

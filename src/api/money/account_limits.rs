@@ -28,6 +28,7 @@ use coffer_core::books::account_limits::{AccountLimits, Limits, MAX_MAJOR_UNITS,
 use coffer_core::books::audit_event::{Action, Event};
 use coffer_core::books::bank_event::{BankEvent, EventKind};
 use coffer_core::books::refusal::Refusal;
+use coffer_core::books::unapproved::{UnapprovedTotal, WINDOW};
 use coffer_core::db::Tx;
 use coffer_core::money::{AmountOrZero, Currency, Money};
 use coffer_core::problem_code::ProblemCode;
@@ -265,8 +266,7 @@ async fn set_banks(
     wanted: Wanted,
 ) -> Result<LimitsBody> {
     let now = Timestamp::now();
-    let above = app.approval_above.map(|units| Money::of_major_units(units, account.currency).minor_units);
-    if wanted.overdraft > account.overdraft_limit && above.is_some_and(|above| wanted.overdraft > above) {
+    if needs_approval(app, caller, &mut tx, &account, wanted.overdraft, now).await? {
         let limits = tx.account_limits(account.account_number).await?;
         let waiting = limit_changes::ask_for(app, tx, context, caller, &account, wanted).await?;
         let body = LimitsBody::of(app, &account, limits, now);
@@ -277,6 +277,30 @@ async fn set_banks(
     tx.commit().await?;
     app.watches.changed(|| [account.account_number]);
     Ok(LimitsBody::of(app, &account, Some(limits), now))
+}
+
+/// Whether somebody else must approve the overdraft. What is lent without that counts with what the caller moves without it, so
+/// that nobody evades it by many small overdrafts.
+async fn needs_approval(
+    app: &App,
+    caller: Caller,
+    tx: &mut Tx<'_>,
+    account: &Account,
+    overdraft: i64,
+    now: Timestamp,
+) -> Result<bool> {
+    let (raise, currency) = (overdraft.saturating_sub(account.overdraft_limit), account.currency);
+    let Some(units) = app.approval_above.filter(|_| raise > 0) else { return Ok(false) };
+    let above = Money::of_major_units(units, currency).minor_units;
+    tx.lock_user(caller.user_id).await?;
+    let (since, until) = (app.clock.certain(now).minus(WINDOW), now.plus(WINDOW));
+    let before = tx.unapproved_sum(caller.user_id, currency, since, until).await?;
+    if overdraft > above || before.saturating_add(raise) > above {
+        return Ok(true);
+    }
+    let lent = Money::new(raise, currency);
+    tx.add_unapproved_total(&UnapprovedTotal { mover: caller.user_id, money: lent, moved_at: now }).await?;
+    Ok(false)
 }
 
 /// Sets the bank's limits within the transaction. The account must be locked.

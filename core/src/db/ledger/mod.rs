@@ -513,6 +513,39 @@ impl Batch<'_> {
 }
 
 impl Tx<'_> {
+    /// What a user of the staff has moved without a second approver, as [`Batch::lock_unapproved_totals`] tells of many: in minor
+    /// units of the currency. The user must be locked until the transaction ends, after the accounts.
+    pub async fn unapproved_sum(
+        &mut self,
+        mover: Uuid,
+        currency: Currency,
+        since: Timestamp,
+        until: Timestamp,
+    ) -> sqlx::Result<i64> {
+        let sums: Vec<UnapprovedSum> = in_transaction!(self, conn => sqlx::query_as(select_unapproved_sums!("= $1", "$2", "$3"))
+            .bind(mover)
+            .bind(since.minus(MINUTE))
+            .bind(until)
+            .fetch_all(conn)
+            .await)?;
+        Ok(sums.into_iter().find(|sum| sum.currency == currency).map_or(0, |sum| sum.amount))
+    }
+
+    /// Adds what counts as moved without a second approver.
+    pub async fn add_unapproved_total(&mut self, total: &UnapprovedTotal) -> sqlx::Result<()> {
+        in_transaction!(self, conn => sqlx::query(
+            "insert into unapproved_totals (user_id, currency, amount, minute) values ($1, $2, $3, $4)
+             on conflict (user_id, currency, minute) do update set amount = unapproved_totals.amount + excluded.amount",
+        )
+        .bind(total.mover)
+        .bind(total.money.currency.code())
+        .bind(total.money.minor_units)
+        .bind(total.minute())
+        .execute(conn)
+        .await
+        .map(|_| ()))
+    }
+
     /// Deletes what staff moved without a second approver before `before`: it counts no longer.
     pub async fn delete_unapproved_totals_older_than(&mut self, before: Timestamp) -> sqlx::Result<u64> {
         in_transaction!(self, conn => sqlx::query("delete from unapproved_totals where minute < $1")
