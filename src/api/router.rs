@@ -1,4 +1,4 @@
-//! Every route, and the middleware around all of them, on one screen.
+//! Every route, and the middleware around all of them.
 
 use axum::http::StatusCode;
 use axum::middleware::{from_fn, from_fn_with_state};

@@ -124,7 +124,7 @@ impl Smtp {
         };
         match tokio::time::timeout(SENT_WITHIN, self.transport.send(message)).await {
             Ok(Ok(_)) => Sent::Yes,
-            Ok(Err(error)) if is_final(&error) => Sent::Never(error.to_string()),
+            Ok(Err(error)) if is_final(&error) => Sent::Never(in_words(&error)),
             Ok(Err(error)) => Sent::NotNow(in_words(&error)),
             Err(_) => Sent::NotNow("it takes too long".to_owned()),
         }

@@ -1,7 +1,7 @@
 //! A fresh database for each test: a SQLite file, or a database in a PostgreSQL cluster that lasts as long as the tests.
 
 use std::fs;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -139,11 +139,13 @@ fn start_cluster() -> String {
     format!("postgres:///postgres?host={}&user=postgres", directory.display())
 }
 
-/// A throw-away cluster on a port of the loopback address, with TLS. Its certificate is of X.509 version 1, as appliances
+/// A throw-away cluster with TLS, on an address of the loopback network that nothing else listens on. Its certificate is of X.509 version 1, as appliances
 /// and older tools make them.
 pub fn start_cluster_with_old_certificate() -> SocketAddr {
-    let port = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port").port();
-    let options = format!("listen_addresses=127.0.0.1 -c port={port} -c ssl=on");
+    // Of this process, by its id: other runs of the tests have others.
+    let [.., high, middle, low] = std::process::id().to_be_bytes();
+    let address = SocketAddr::from(([127, high | 0x80, middle, low], 5432));
+    let options = format!("listen_addresses={} -c ssl=on", address.ip());
     cluster(&options, |data| {
         let openssl = |arguments: &str| {
             let made = Command::new("openssl").args(arguments.split(' ')).current_dir(data).output();
@@ -153,7 +155,7 @@ pub fn start_cluster_with_old_certificate() -> SocketAddr {
         openssl("req -new -newkey rsa:2048 -nodes -subj /CN=localhost -keyout server.key -out server.csr");
         openssl("x509 -req -in server.csr -signkey server.key -days 30 -out server.crt");
     });
-    SocketAddr::from(([127, 0, 0, 1], port))
+    address
 }
 
 /// Makes a cluster, lets `prepare` add files to its data directory, and starts it; returns the directory of its socket. A

@@ -612,7 +612,7 @@ async fn who_waits_at_one_instance_hears_of_another() {
 /// A request that waits counts once, however often its answer is made anew.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_request_that_waits_counts_once() {
-    let bank = TestBank::open_with(Kind::Sqlite, &["--caller-rate", "5"]).await;
+    let bank = TestBank::open_with(Kind::Sqlite, &["--caller-rate", "1"]).await;
     let ada = bank.customer().await;
     ada.deposit("1").await.expect_status(201);
     let path = ada.history_path();
@@ -622,8 +622,10 @@ async fn a_request_that_waits_counts_once() {
         assert_unchanged(&answer, "\"1\"");
         header.split("r=").nth(1).and_then(|rest| rest.split(';').next()?.parse::<i64>().ok()).expect("a number")
     };
-    // Each takes a second, in which five come back.
+    // Each takes a second, in which one comes back.
     let first = remaining().await;
-    assert!(remaining().await >= first - 1);
+    for _ in 0..2 {
+        assert!(remaining().await >= first - 1);
+    }
     bank.close_with_books_right().await;
 }

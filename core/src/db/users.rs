@@ -1,4 +1,4 @@
-//! Users: people with a password.
+//! Users: people, who sign in, and programs, which have API keys alone.
 
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -10,7 +10,7 @@ use crate::by_name::by_name;
 use crate::text;
 use crate::timestamp::Timestamp;
 
-/// A person who can sign in.
+/// A person who signs in or, where `is_service`, a program that has API keys alone.
 // Row and response in one; what is private is skipped on the wire.
 #[derive(Clone, Debug, Serialize, sqlx::FromRow, ToSchema)]
 pub struct User {

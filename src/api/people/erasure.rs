@@ -115,10 +115,10 @@ pub async fn erase(
     let now = Timestamp::now();
     let left = match lock(tx, admins, id).await? {
         Person::Active => users::close(tx, context, id).await?,
-        Person::Closed => Left::before(now),
+        Person::Closed => Left::earlier(now),
         Person::Erased => {
             tx.append_to_audit_log(&records).await?;
-            return Ok(Left::before(now));
+            return Ok(Left::earlier(now));
         }
     };
     tx.erase_person(id, now).await?;

@@ -343,8 +343,8 @@ pub struct Left {
 }
 
 impl Left {
-    /// Of somebody who had left before.
-    pub fn before(at: Timestamp) -> Self {
+    /// They had left already: there is nothing to tell.
+    pub fn earlier(at: Timestamp) -> Self {
         Self { ended: Vec::new(), revoked: Vec::new(), at }
     }
 

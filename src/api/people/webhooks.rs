@@ -135,7 +135,7 @@ pub struct Webhooks {
 ///
 /// From now on the bank sends what happens to its URL, by the Standard Webhooks specification: `POST` with the headers
 /// `webhook-id` (the id of the event, the same whenever it is sent), `webhook-timestamp` and `webhook-signature`. Answer with
-/// any 2xx within 15 seconds; otherwise it comes again, ten times over three days. The order may differ from that of `/events`.
+/// any 2xx within 15 seconds; otherwise it comes again, nine times more over three days. The order may differ from that of `/events`.
 #[utoipa::path(
     post,
     path = "/webhooks",
