@@ -401,6 +401,21 @@ bank_tests! {
         assert_eq!(records.body["data"].as_array().map(Vec::len), Some(2), "{}", records.body);
     }
 
+    /// What was written on the hold is no part of the request to capture it.
+    async fn a_capture_is_the_same_after_an_erasure(bank: &TestBank) {
+        let (ada, clerk) = (bank.customer().await, bank.employee("staff").await);
+        ada.deposit("10").await.expect_status(201);
+        let hold = json!({"account_number": ada.account, "amount": "4", "description": "Deposit for the room", "metadata": {"room": "7"}});
+        let hold = clerk.post("/holds", hold).send().await.expect_status(201).text_at("/id");
+        let capture = || clerk.post(&format!("/holds/{hold}/capture"), json!({})).header("idempotency-key", "k").send();
+        let first = capture().await.expect_status(201);
+        leave_and_be_erased(&ada).await;
+        let again = capture().await.expect_status(201);
+        assert_eq!(again.header("idempotent-replayed"), Some("true"));
+        assert_eq!(again.body["id"], first.body["id"]);
+        assert_eq!(again.body["description"], Value::Null);
+    }
+
     async fn who_has_left_is_erased_too_and_nobody_by_themselves(bank: &TestBank) {
         let (ada, admin, clerk) = (bank.customer().await, bank.employee("admin").await, bank.employee("staff").await);
         let id = id_of(&ada).await;

@@ -152,6 +152,8 @@ impl Command {
     /// amount may be written in two ways ("5" and "5.00"), and is still the same request.
     pub fn fingerprint(&self) -> [u8; 32] {
         let (from, to) = self.movement.sides();
+        // That of a capture is the hold's, which may be erased meanwhile.
+        let description = self.texts.description.as_deref().filter(|_| self.step != Step::Capture);
         let number = |account: Option<AccountNumber>| account.map_or(0, AccountNumber::as_i64);
         let digest = Sha256::new()
             .chain_update((self.movement.movement_type() as i64).to_be_bytes())
@@ -159,8 +161,8 @@ impl Command {
             .chain_update(number(to).to_be_bytes())
             .chain_update(self.amount.canonical_bytes())
             .chain_update(self.currency.map_or("---", Currency::code))
-            .chain_update([self.texts.description.is_some() as u8])
-            .chain_update(self.texts.description.as_deref().unwrap_or_default());
+            .chain_update([description.is_some() as u8])
+            .chain_update(description.unwrap_or_default());
         // No text has these bytes in UTF-8, so no description ends like this.
         let digest = match self.movement.against().filter(|against| !against.is_cash()) {
             Some(against) => digest.chain_update([0xfb]).chain_update(against.id.as_i16().to_be_bytes()),
