@@ -187,6 +187,7 @@ pub fn documented_routes() -> OpenApiRouter<App> {
         .layer(Extension(ChangesSomething))
         .merge(ends)
         .layer(from_fn(middleware::run_to_completion))
+        .layer(from_fn(middleware::refuse_if_match))
         .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, HANDLER_TIMEOUT));
 
     money.merge(events).merge(test_of_webhook).merge(reads).merge(own_files).merge(writes)

@@ -288,6 +288,17 @@ bank_tests! {
             clerk.post(&format!("/transactions/{id}/reverse"), json!({})).header("If-Match", "*").send().await;
         refused.expect_problem(422, "if_match_unsupported");
         assert_eq!(ada.balance().await, "10.00");
+        let account = format!("/accounts/{}", ada.account);
+        for (method, path, body) in [
+            (Method::PATCH, account.clone(), json!({"label": "Savings"})),
+            (Method::PUT, format!("{account}/limits"), json!({})),
+            (Method::DELETE, account.clone(), json!(null)),
+            (Method::PATCH, "/me".to_owned(), json!({"name": "Another Name"})),
+        ] {
+            let refused = ada.request(method, &path).json(body).header("If-Match", "\"0\"").send().await;
+            refused.expect_problem(422, "if_match_unsupported");
+        }
+        ada.get(&account).header("If-Match", "\"0\"").send().await.expect_status(200);
     }
 
     async fn of_fifty_who_act_on_one_version_one_does(bank: &TestBank) {

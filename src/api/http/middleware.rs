@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::header::{CACHE_CONTROL, CONNECTION, EXPECT};
+use axum::http::header::{CACHE_CONTROL, CONNECTION, EXPECT, IF_MATCH};
 use axum::http::{HeaderValue, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -192,6 +192,16 @@ pub async fn run_to_completion(request: Request, next: Next) -> Response {
         Ok(response) => response,
         Err(error) => Error::Internal(error.to_string()).into_response(),
     }
+}
+
+/// Refuses `If-Match` with a change that looks at no version: to ignore it would be to do what the client has asked not to be
+/// done (RFC 9110 section 13.1.1).
+pub async fn refuse_if_match(request: Request, next: Next) -> Response {
+    if request.method().is_safe() || !request.headers().contains_key(IF_MATCH) {
+        return next.run(request).await;
+    }
+    let detail = "leave it out: no version is looked at here";
+    Error::invalid("If-Match", ProblemCode::IfMatchUnsupported, detail).into_response()
 }
 
 /// A panic is a bug: it is logged, and its request answered with a plain 500.
