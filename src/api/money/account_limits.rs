@@ -4,8 +4,6 @@
 //! movements against them: see [`coffer_core::books::account_limits`] for what counts.
 
 use axum::extract::State;
-use axum::http::StatusCode;
-use axum::http::header::LOCATION;
 use axum::response::{IntoResponse, Response};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -20,7 +18,8 @@ use crate::api::http::error::{Error, Result};
 use crate::api::http::extract::{Json, PathParam};
 use crate::api::http::problem::FieldError;
 use crate::api::http::views::AccountLook;
-use crate::api::money::accounts::{about_owner, readable_account};
+use crate::api::money::accounts::{ACCOUNT_NUMBER, about_owner, readable_account};
+use crate::api::money::approvals::done_or_waiting;
 use crate::api::money::limit_changes;
 use coffer_core::account_number::AccountNumber;
 use coffer_core::books::account::{Account, AccountStatus};
@@ -151,7 +150,7 @@ pub struct NextOwnLimits {
     params((
         "account_number" = String,
         Path,
-        description = "The number of the account: 14 digits, the last two are check digits (ISO 7064 MOD 97-10)",
+        description = ACCOUNT_NUMBER,
         pattern = "^[1-9][0-9]{13}$",
         example = "10000000000180",
     )),
@@ -191,7 +190,7 @@ pub async fn show(
     params((
         "account_number" = String,
         Path,
-        description = "The number of the account: 14 digits, the last two are check digits (ISO 7064 MOD 97-10)",
+        description = ACCOUNT_NUMBER,
         pattern = "^[1-9][0-9]{13}$",
         example = "10000000000180",
     )),
@@ -481,9 +480,6 @@ impl LimitsBody {
 
 impl IntoResponse for LimitsBody {
     fn into_response(self) -> Response {
-        match self.approval_id {
-            None => Json(self).into_response(),
-            Some(id) => (StatusCode::ACCEPTED, [(LOCATION, format!("/approvals/{id}"))], Json(self)).into_response(),
-        }
+        done_or_waiting(self.approval_id, self)
     }
 }

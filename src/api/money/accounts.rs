@@ -42,6 +42,10 @@ use coffer_core::text::Label;
 use coffer_core::timestamp::Timestamp;
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+/// Of the parameter in paths, for the OpenAPI document.
+pub const ACCOUNT_NUMBER: &str =
+    "The number of the account: 14 digits, the last two are check digits (ISO 7064 MOD 97-10)";
+
 /// Open accounts per user: enough for any household, too few to fill a database with.
 const MAX_OPEN_ACCOUNTS: i64 = 100;
 /// A random number is taken once in a trillion tries; several times in a row means that something is broken.
@@ -310,7 +314,7 @@ pub async fn open(
     params((
         "account_number" = String,
         Path,
-        description = "The number of the account: 14 digits, the last two are check digits (ISO 7064 MOD 97-10)",
+        description = ACCOUNT_NUMBER,
         pattern = "^[1-9][0-9]{13}$",
         example = "10000000000180",
     ), versions::ConditionalHeaders),
@@ -350,7 +354,7 @@ pub async fn show(
     params((
         "account_number" = String,
         Path,
-        description = "The number of the account: 14 digits, the last two are check digits (ISO 7064 MOD 97-10)",
+        description = ACCOUNT_NUMBER,
         pattern = "^[1-9][0-9]{13}$",
         example = "10000000000180",
     )),
@@ -442,7 +446,7 @@ fn in_words(minor_units: Option<i64>, currency: Currency) -> String {
     params((
         "account_number" = String,
         Path,
-        description = "The number of the account: 14 digits, the last two are check digits (ISO 7064 MOD 97-10)",
+        description = ACCOUNT_NUMBER,
         pattern = "^[1-9][0-9]{13}$",
         example = "10000000000180",
     )),

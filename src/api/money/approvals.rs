@@ -175,8 +175,15 @@ pub struct WaitingResponse(ApprovalBody);
 
 /// 202 with the change of access that waits, and its address.
 pub fn waiting(approval: ApprovalBody) -> Response {
-    let location = format!("/approvals/{}", approval.id);
-    (StatusCode::ACCEPTED, [(LOCATION, location)], Json(approval)).into_response()
+    done_or_waiting(Some(approval.id), approval)
+}
+
+/// 200 or, of what waits for this approval, 202 and where that is.
+pub fn done_or_waiting(approval_id: Option<Uuid>, body: impl Serialize) -> Response {
+    match approval_id {
+        None => Json(body).into_response(),
+        Some(id) => (StatusCode::ACCEPTED, [(LOCATION, format!("/approvals/{id}"))], Json(body)).into_response(),
+    }
 }
 
 /// List what waits for approval

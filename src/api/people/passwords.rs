@@ -3,7 +3,6 @@
 
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::http::header::LOCATION;
 use axum::response::{IntoResponse, Response};
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
@@ -19,6 +18,7 @@ use crate::api::http::context::RequestContext;
 use crate::api::http::error::{Error, Result};
 use crate::api::http::extract::{Json, MAX_AUTH_BODY_BYTES, PathParam};
 use crate::api::http::fields::UserId;
+use crate::api::money::approvals::done_or_waiting;
 use crate::api::people::access_changes::{self, Admins};
 use crate::api::people::email_verification::{MailOnItsWay, mark_verified, refuse_without_mail};
 use crate::api::people::staff::lock_somebody_else;
@@ -289,10 +289,7 @@ impl PasswordLinkBody {
 
 impl IntoResponse for PasswordLinkBody {
     fn into_response(self) -> Response {
-        match self.approval_id {
-            None => Json(self).into_response(),
-            Some(id) => (StatusCode::ACCEPTED, [(LOCATION, format!("/approvals/{id}"))], Json(self)).into_response(),
-        }
+        done_or_waiting(self.approval_id, self)
     }
 }
 

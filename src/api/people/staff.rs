@@ -2,7 +2,6 @@
 
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::http::header::LOCATION;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -17,7 +16,8 @@ use crate::api::http::error::{Error, Result};
 use crate::api::http::extract::{Json, PathParam, Query};
 use crate::api::http::fields::UserId;
 use crate::api::http::page::{self, Limit, Page};
-use crate::api::money::accounts::{self, AccountBody};
+use crate::api::money::accounts::{self, ACCOUNT_NUMBER, AccountBody};
+use crate::api::money::approvals::done_or_waiting;
 use crate::api::people::access_changes::{self, Admins};
 use crate::api::people::proof;
 use coffer_core::account_number::AccountNumber;
@@ -320,7 +320,7 @@ pub async fn end_sessions(
     params((
         "account_number" = String,
         Path,
-        description = "The number of the account: 14 digits, the last two are check digits (ISO 7064 MOD 97-10)",
+        description = ACCOUNT_NUMBER,
         pattern = "^[1-9][0-9]{13}$",
         example = "10000000000180",
     )),
@@ -397,10 +397,7 @@ impl UserChange {
 
 impl IntoResponse for UserChange {
     fn into_response(self) -> Response {
-        match self.approval_id {
-            None => Json(self).into_response(),
-            Some(id) => (StatusCode::ACCEPTED, [(LOCATION, format!("/approvals/{id}"))], Json(self)).into_response(),
-        }
+        done_or_waiting(self.approval_id, self)
     }
 }
 

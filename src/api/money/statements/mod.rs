@@ -30,6 +30,7 @@ use crate::api::http::extract::{PathParam, Query};
 use crate::api::http::long_answers::{LongAnswers, UnderWay};
 use crate::api::http::pieces::{self, Pieces};
 use crate::api::http::views::AccountLook;
+use crate::api::money::accounts::ACCOUNT_NUMBER;
 use crate::api::money::transaction::TransactionBody;
 use coffer_core::account_number::AccountNumber;
 use coffer_core::books::account::Account;
@@ -115,7 +116,7 @@ pub struct StatementQuery {
         (
             "account_number" = String,
             Path,
-            description = "The number of the account: 14 digits, the last two are check digits (ISO 7064 MOD 97-10)",
+            description = ACCOUNT_NUMBER,
             pattern = "^[1-9][0-9]{13}$",
             example = "10000000000180",
         ),
@@ -154,7 +155,7 @@ pub async fn show(
         (
             "account_number" = String,
             Path,
-            description = "The number of the account: 14 digits, the last two are check digits (ISO 7064 MOD 97-10)",
+            description = ACCOUNT_NUMBER,
             pattern = "^[1-9][0-9]{13}$",
             example = "10000000000180",
         ),
