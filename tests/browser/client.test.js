@@ -187,6 +187,65 @@ describe('the client', () => {
     assert.equal(await bank.balance(ada), '5.00');
   });
 
+  const html = { 'Content-Type': 'text/html' };
+  const breaksOff = (status = 200, type = 'application/json') => {
+    const body = new ReadableStream({ pull: (stream) => stream.error(new TypeError('terminated')) });
+    return new Response(body, { status, headers: { 'Content-Type': type } });
+  };
+  const PAGE = '<!doctype html><title>Sign in to this network</title>';
+  /** Answers that arrive as these, although the bank has given a good one. */
+  const UNREADABLE = {
+    'breaks off': () => breaksOff(),
+    'ends too early': () => new Response('{"id": "01'),
+    'is a page of the network': () => new Response(PAGE, { headers: html }),
+    'is empty': () => new Response(''),
+  };
+  for (const [how, answer] of Object.entries(UNREADABLE)) {
+    test(`sends a movement again with the same key when the answer ${how}`, async () => {
+      const ada = await bank.customer();
+      let left = 2;
+      const { coffer, requests } = await signedIn(ada, async (path, all) => {
+        if (path === '/accounts') return answer();
+        if (path !== '/deposit' || left-- === 0) return undefined;
+        const { key } = all.at(-1);
+        const body = { account_number: ada.number, amount: '5' };
+        await bank.call('POST', path, { token: ada.token, body, headers: { 'Idempotency-Key': key } });
+        return answer();
+      });
+      await coffer.deposit({ account_number: ada.number, amount: '5' });
+      const keys = requests.filter(({ path }) => path === '/deposit').map(({ key }) => key);
+      assert.deepEqual([keys.length, new Set(keys).size], [3, 1]);
+      assert.equal(await bank.balance(ada), '5.00');
+      // It is not safe to repeat this.
+      await assert.rejects(coffer.openAccount({}), NetworkError);
+      assert.equal(requests.filter(({ path }) => path === '/accounts').length, 1);
+    });
+  }
+
+  test('fetches a file again when it breaks off, and takes no page of the network for one', async () => {
+    const ada = await bank.customer({ amount: '5' });
+    const broken = [breaksOff(200, 'text/csv'), new Response(PAGE, { headers: html })];
+    const { coffer } = await signedIn(ada, (path) => (path.includes('/statement') ? broken.pop() : undefined));
+    const period = { from: '2020-01-01', to: '2020-01-02' };
+    const file = await coffer.statementFile(ada.number, period, 'csv');
+    assert.match(await file.text(), /^[^<]/);
+    broken.push(breaksOff(200, 'application/zip'));
+    const { coffer: other } = await signedIn(ada, (path) => (path === '/me/export' ? broken.pop() : undefined));
+    assert.ok((await other.exportMe()).size > 0);
+  });
+
+  test('throws a problem when the answer of a refusal cannot be read', async () => {
+    const ada = await bank.customer();
+    const { coffer } = await signedIn(ada, (path) => {
+      if (path === '/accounts') return breaksOff(422, 'application/problem+json');
+      if (path === '/deposit') return new Response(PAGE, { status: 403, headers: html });
+    });
+    const broken = await coffer.openAccount({}).catch((error) => error);
+    assert.deepEqual([broken instanceof ProblemError, broken.status], [true, 422]);
+    const page = await coffer.deposit({ account_number: ada.number, amount: '5' }).catch((error) => error);
+    assert.deepEqual([page instanceof ProblemError, page.status, page.code], [true, 403, 'unexpected_answer']);
+  });
+
   test('comes back no sooner than Retry-After says', async () => {
     const ada = await bank.customer();
     let turnedAway = false;

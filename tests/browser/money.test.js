@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 import { Bank, PASSWORD } from './bank.js';
+import { openCuttingProxy } from './cutting_proxy.js';
 import { groupDigits } from '../../web/domain/account_number.js';
 import { look } from './look.js';
 import { Visitor, openBrowser } from './visitor.js';
@@ -72,6 +73,32 @@ describe('money', () => {
     await visitor.text(/Trying again is safe/);
     assert.equal(await page.getByRole('button', { name: 'Change' }).count(), 0);
     await look(page, '25-uncertain');
+    await again.click();
+    await visitor.text('-$30.00');
+    assert.equal(keys.size, 1);
+    assert.equal(await bank.balance(ada), '70.00');
+    await visitor.leave();
+  });
+
+  test('moves once when the answers break off and it is tried again', async (t) => {
+    const ada = await bank.customer({ amount: '100' });
+    let isBroken = true;
+    const keys = new Set();
+    const proxy = await openCuttingProxy(bank.url, ({ url, headers }) => {
+      if (url !== '/withdraw') return false;
+      keys.add(headers['idempotency-key']);
+      return isBroken;
+    });
+    t.after(proxy.close);
+    const visitor = await Visitor.arrive(browser, proxy);
+    await visitor.signedInAs(ada);
+    await visitor.go(`#/accounts/${ada.number}/withdraw`, 'Pay out');
+    await visitor.plan({ amount: '30' });
+    await visitor.confirm().click();
+    const again = visitor.page.getByRole('button', { name: 'Try again' });
+    await again.waitFor();
+    await visitor.text(/It is not certain whether the bank has done it/);
+    isBroken = false;
     await again.click();
     await visitor.text('-$30.00');
     assert.equal(keys.size, 1);

@@ -38,7 +38,10 @@ export function newIdempotencyKey(): string;
  */
 export class CofferError extends Error {
 }
-/** No answer: no network, or the bank is down. What was asked may or may not have been done. */
+/**
+ * No answer, or one that broke off or cannot be read: no network, something between that answers in the bank's place, or the
+ * bank is down. What was asked may or may not have been done.
+ */
 export class NetworkError extends CofferError {
 }
 /** The answer was a problem document (RFC 9457). Tell kinds apart by `code`. */
@@ -1508,6 +1511,13 @@ export type Init = {
     signal?: AbortSignal;
     headers?: SentHeaders;
     body?: string;
+};
+/**
+ * How a request is sent, and how its answer is read.
+ */
+export type How<Answer> = {
+    repeatable: boolean;
+    read: (response: Response) => Promise<Answer>;
 };
 export type Change = "signed-in" | "signed-out";
 export type Tokens = {

@@ -33,7 +33,10 @@ export class CofferError extends Error {
   name = 'CofferError';
 }
 
-/** No answer: no network, or the bank is down. What was asked may or may not have been done. */
+/**
+ * No answer, or one that broke off or cannot be read: no network, something between that answers in the bank's place, or the
+ * bank is down. What was asked may or may not have been done.
+ */
 export class NetworkError extends CofferError {
   name = 'NetworkError';
 }
@@ -153,7 +156,7 @@ export class Coffer extends EventTarget {
    * @returns {Promise<About>}
    */
   about = async ({ signal } = {}) => {
-    return read(await send(this.#fetch, this.#url('bank'), { method: 'GET', signal }, { repeatable: false }));
+    return send(this.#fetch, this.#url('bank'), { method: 'GET', signal }, { repeatable: false, read: readJson });
   };
 
   // Signing in and out
@@ -476,7 +479,9 @@ export class Coffer extends EventTarget {
       try {
         /** @type {Record<string, string>} */
         const headers = { Accept: 'text/event-stream', ...(after && { 'Last-Event-ID': after }) };
-        const response = await this.#authorized(this.#url('events', filter), { method: 'GET', headers, signal }, true);
+        const init = { method: 'GET', headers, signal };
+        const how = { repeatable: true, read: openStream };
+        const response = await this.#authorized(this.#url('events', filter), init, how);
         for await (const event of eventsOf(response)) {
           failures = 0;
           await onEvent(event);
@@ -689,7 +694,7 @@ export class Coffer extends EventTarget {
    */
   async statementFile(number, { from, to }, format) {
     const url = this.#url(`accounts/${number}/statement${format === 'csv' ? '.csv' : ''}`, { from, to });
-    return (await this.#authorized(url, { method: 'GET' }, true)).blob();
+    return this.#authorized(url, { method: 'GET' }, { repeatable: true, read: readFile });
   }
 
   // For staff, admins and auditors
@@ -1029,7 +1034,8 @@ export class Coffer extends EventTarget {
     const headers = {};
     if (ifNoneMatch) headers['If-None-Match'] = ifNoneMatch;
     if (ifNoneMatch && wait) headers.Prefer = `wait=${wait}`;
-    return read(await this.#authorized(this.#url(path, query), { method: 'GET', signal, headers }, true));
+    const init = { method: 'GET', signal, headers };
+    return this.#authorized(this.#url(path, query), init, { repeatable: true, read: readJson });
   }
 
   /**
@@ -1056,8 +1062,8 @@ export class Coffer extends EventTarget {
    * @param {Query} [query]
    * @returns {Promise<Blob>}
    */
-  async #file(path, query) {
-    return (await this.#authorized(this.#url(path, query), { method: 'GET' }, true)).blob();
+  #file(path, query) {
+    return this.#authorized(this.#url(path, query), { method: 'GET' }, { repeatable: true, read: readFile });
   }
 
   /**
@@ -1065,8 +1071,9 @@ export class Coffer extends EventTarget {
    * @param {string} path
    * @param {{body?: object, headers?: SentHeaders, signal?: AbortSignal, repeatable?: boolean}} [how]
    */
-  async #call(method, path, { body, headers, signal, repeatable = method === 'PUT' } = {}) {
-    return read(await this.#authorized(this.#url(path), { method, signal, ...jsonBody(body, headers) }, repeatable));
+  #call(method, path, { body, headers, signal, repeatable = method === 'PUT' } = {}) {
+    const init = { method, signal, ...jsonBody(body, headers) };
+    return this.#authorized(this.#url(path), init, { repeatable, read: readJson });
   }
 
   /**
@@ -1074,40 +1081,44 @@ export class Coffer extends EventTarget {
    * @param {object} body
    * @param {RequestInit} [options]
    */
-  async #anonymous(path, body, options) {
+  #anonymous(path, body, options) {
     const init = { method: 'POST', ...jsonBody(body, this.#session.headers), ...options };
-    return read(await send(this.#fetch, this.#url(path), init, { repeatable: false }));
+    return send(this.#fetch, this.#url(path), init, { repeatable: false, read: readJson });
   }
 
   /**
    * Once more when the bank has asked for a proof, and has got it.
+   * @template Answer
    * @param {string} url
    * @param {Init} init
-   * @param {boolean} repeatable
+   * @param {How<Answer>} how
+   * @returns {Promise<Answer>}
    */
-  async #authorized(url, init, repeatable) {
+  async #authorized(url, init, how) {
     try {
-      return await this.#withToken(url, init, repeatable);
+      return await this.#withToken(url, init, how);
     } catch (error) {
       if (!isAskedForProof(error) || !this.#askForProof) throw error;
       // Several requests ask once.
       this.#asking ??= this.#askForProof(error).finally(() => (this.#asking = null));
       if (!(await this.#asking)) throw error;
-      return this.#withToken(url, init, repeatable);
+      return this.#withToken(url, init, how);
     }
   }
 
   /**
    * With the access token, and once more with a new one if it no longer counts.
+   * @template Answer
    * @param {string} url
    * @param {Init} init
-   * @param {boolean} repeatable
+   * @param {How<Answer>} how
+   * @returns {Promise<Answer>}
    */
-  async #withToken(url, init, repeatable) {
+  async #withToken(url, init, how) {
     /** @param {string | null} token */
     const attempt = (token) => {
       const headers = { ...init.headers, Authorization: `Bearer ${token}` };
-      return send(this.#fetch, url, { ...init, headers }, { repeatable });
+      return send(this.#fetch, url, { ...init, headers }, how);
     };
     const token = this.#session.accessToken;
     if (token) {
@@ -1182,17 +1193,46 @@ function jsonBody(body, headers = {}) {
   return { headers: { 'Content-Type': 'application/json', ...headers }, body: JSON.stringify(body) };
 }
 
+// The ways to read a success. Whatever they throw means that the answer has not arrived.
+
 /**
  * @param {Response} response
  * @returns {Promise<any>} which the caller knows the type of
  */
-async function read(response) {
+async function readJson(response) {
   if (response.status === 204) return undefined;
   if (response.status === 304) return null;
   const answer = await response.json();
   const etag = response.headers.get('ETag');
   // Not enumerable: it is no field of the answer.
   return etag ? Object.defineProperty(answer, 'etag', { value: etag }) : answer;
+}
+
+/**
+ * @param {Response} response
+ * @returns {Promise<Blob>}
+ */
+async function readFile(response) {
+  // The page by which a network asks for a sign-in of its own. No file of the bank is one.
+  if (hasType(response, 'text/html')) throw new TypeError('This is a page, and no file.');
+  return response.blob();
+}
+
+/**
+ * @param {Response} response
+ * @returns {Promise<Response>} which goes on
+ */
+async function openStream(response) {
+  if (!hasType(response, 'text/event-stream')) throw new TypeError('This is no stream of events.');
+  return response;
+}
+
+/**
+ * @param {Response} response
+ * @param {string} type
+ */
+function hasType(response, type) {
+  return Boolean(response.headers.get('Content-Type')?.startsWith(type));
 }
 
 /**
@@ -1385,29 +1425,30 @@ const SHORTEST_ROUND_MS = 2_000;
 const MOST_PAUSE_MS = 60_000;
 
 /**
- * Sends a request. Repeats it, with growing pauses, while there is no answer or one that says "not now": only if
- * `repeatable`, that is when doing it twice is the same as doing it once.
+ * Sends a request and reads the answer. Repeats it, with growing pauses, while there is no answer, one that breaks off or
+ * cannot be read, or one that says "not now": only if `repeatable`, that is when doing it twice is the same as doing it once.
  *
+ * @template Answer
  * @param {typeof fetch} fetch
  * @param {string} url
  * @param {RequestInit} init
- * @param {{repeatable: boolean}} options
- * @returns {Promise<Response>} a success
+ * @param {How<Answer>} how
+ * @returns {Promise<Answer>} of a success
  * @throws {NetworkError | ProblemError | DOMException} the last when `init.signal` aborts
  */
-async function send(fetch, url, init, { repeatable }) {
+async function send(fetch, url, init, { repeatable, read }) {
   for (let attempt = 1; ; attempt++) {
     const last = !repeatable || attempt === MAX_TRIES;
     let response;
     try {
       response = await fetch(url, init);
+      if (response.ok || response.status === 304) return await read(response);
     } catch (cause) {
       if (init.signal?.aborted) throw cause;
       if (last) throw new NetworkError('The bank did not answer.', { cause });
       await pause(backoffMs(attempt), init.signal);
       continue;
     }
-    if (response.ok || response.status === 304) return response;
     const advised = retryAfterSeconds(response);
     const soon = advised === null || advised <= LONGEST_RETRY_AFTER_SECONDS;
     if (last || !PASSING.has(response.status) || !soon) throw await problemOf(response);
@@ -1479,8 +1520,7 @@ async function problemOf(response) {
     title: 'Unexpected answer',
     detail: `The bank gave an answer that cannot be read (HTTP ${response.status}).`,
   };
-  const isProblem = response.headers.get('Content-Type')?.startsWith('application/problem+json');
-  const body = isProblem ? await response.json().catch(() => ({})) : {};
+  const body = hasType(response, 'application/problem+json') ? await response.json().catch(() => ({})) : {};
   return new ProblemError({ ...plain, ...body }, retryAfterSeconds(response), response.headers.get('ETag'));
 }
 
@@ -1750,6 +1790,11 @@ function retryAfterSeconds(response) {
 /** @typedef {Record<string, string | number | null | undefined | Record<string, string>>} Query */
 /** @typedef {Record<string, string>} SentHeaders */
 /** @typedef {{method: string, signal?: AbortSignal, headers?: SentHeaders, body?: string}} Init */
+/**
+ * How a request is sent, and how its answer is read.
+ * @template Answer
+ * @typedef {{repeatable: boolean, read: (response: Response) => Promise<Answer>}} How
+ */
 /** @typedef {'signed-in' | 'signed-out'} Change */
 /** @typedef {{access_token: string, refresh_token?: string | null}} Tokens */
 /** @typedef {(body: object, options?: RequestInit) => Promise<Tokens>} PostRefresh */
