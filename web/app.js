@@ -127,6 +127,10 @@ function beginWhereOneWorks() {
 /** @param {unknown} error */
 const asksForEnrolment = (error) => error instanceof ProblemError && error.code === 'second_factor_enrolment_required';
 
+/** Whether the address holds something that names nothing at a bank. @param {unknown} error */
+const isNowhere = (error) =>
+  error instanceof ProblemError && ['account_number_malformed', 'id_malformed'].includes(error.code);
+
 /** Nobody is signed in any more. Who signs in again comes back to this address. @param {string} words why */
 function forget(words) {
   me = null;
@@ -172,6 +176,7 @@ async function tryScreen(screen, context) {
   } catch (error) {
     if (context.signal.aborted) return null; // nobody is looking any more
     if (asksForEnrolment(error)) location.replace(`#${ENROLMENT}`);
+    if (isNowhere(error)) return notFound();
     return { title: 'Not available', content: failure(error, show) };
   }
 }

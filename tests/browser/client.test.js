@@ -246,6 +246,18 @@ describe('the client', () => {
     assert.deepEqual([page instanceof ProblemError, page.status, page.code], [true, 403, 'unexpected_answer']);
   });
 
+  test('asks for what is named, and for nothing else, whatever the name holds', async () => {
+    const ada = await bank.customer();
+    const { coffer, requests } = await signedIn(ada);
+    const { account, limits, getHold, apiKey, endSession } = coffer;
+    for (const name of ['../me', '..', '.', '%2e%2e', 'a/../../me', '?limit=1', '#', 'ä b', '..\\me']) {
+      for (const ask of [account, limits]) await assert.rejects(ask(name), { code: 'account_number_malformed' });
+      for (const ask of [getHold, apiKey, endSession]) await assert.rejects(ask(name), { code: 'id_malformed' });
+    }
+    await coffer.account(ada.number);
+    assert.equal(requests.at(-1).path, `/accounts/${ada.number}`);
+  });
+
   test('comes back no sooner than Retry-After says', async () => {
     const ada = await bank.customer();
     let turnedAway = false;

@@ -239,6 +239,15 @@ describe('a customer', () => {
 
   test('finds a way out of an address that means nothing', async () => {
     await ada.go('#/no/such/screen', 'Nothing here');
+    for (const place of [
+      'accounts/..%2Fme',
+      'accounts/%2e%2e/limits',
+      'accounts/12',
+      'accounts/%3Flimit=1/statement',
+    ]) {
+      await ada.go('#/', /^Hello/);
+      await ada.go(`#/${place}`, 'Nothing here');
+    }
     await look(page, '18-nothing-here');
     await ada.go('#/accounts/10000000000001', 'This is not available');
     await look(page, '19-not-available');

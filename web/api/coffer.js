@@ -300,7 +300,7 @@ export class Coffer extends EventTarget {
    * @param {string} id
    * @returns {Promise<void>}
    */
-  endSession = (id) => this.#call('DELETE', `me/sessions/${id}`);
+  endSession = (id) => this.#call('DELETE', path`me/sessions/${id}`);
 
   /**
    * @param {PageQuery} [query]
@@ -314,7 +314,7 @@ export class Coffer extends EventTarget {
    * @param {Options} [options]
    * @returns {Promise<ApiKey>}
    */
-  apiKey = (id, options) => this.#get(`me/api_keys/${id}`, {}, options);
+  apiKey = (id, options) => this.#get(path`me/api_keys/${id}`, {}, options);
 
   /**
    * By the key a program calls in the caller's name, as far as its scopes and bounds reach.
@@ -330,13 +330,13 @@ export class Coffer extends EventTarget {
    * @returns {Promise<ApiKey & {api_key: string}>}
    */
   rotateApiKey = (id, overlapSeconds) =>
-    this.#call('POST', `me/api_keys/${id}/rotate`, { body: { overlap_seconds: overlapSeconds } });
+    this.#call('POST', path`me/api_keys/${id}/rotate`, { body: { overlap_seconds: overlapSeconds } });
 
   /**
    * @param {string} id
    * @returns {Promise<void>}
    */
-  revokeApiKey = (id) => this.#call('DELETE', `me/api_keys/${id}`);
+  revokeApiKey = (id) => this.#call('DELETE', path`me/api_keys/${id}`);
 
   /**
    * @param {PageQuery} [query]
@@ -356,7 +356,7 @@ export class Coffer extends EventTarget {
    * @param {string} id
    * @returns {Promise<void>}
    */
-  deletePayee = (id) => this.#call('DELETE', `me/payees/${id}`);
+  deletePayee = (id) => this.#call('DELETE', path`me/payees/${id}`);
 
   /**
    * Whether an account is that of whom one means to pay.
@@ -421,7 +421,7 @@ export class Coffer extends EventTarget {
    *   (number: string, options: IfChanged): Promise<Account | null>}}
    */
   account = (/** @type {string} */ number, /** @type {Options | IfChanged} */ options = {}) =>
-    this.#get(`accounts/${number}`, {}, options);
+    this.#get(path`accounts/${number}`, {}, options);
 
   /**
    * Tells of an account now, and each time that it changes, until the signal ends it. The bank answers when something has
@@ -509,7 +509,7 @@ export class Coffer extends EventTarget {
    * @param {Options} [options]
    * @returns {Promise<Limits>}
    */
-  limits = (number, options) => this.#get(`accounts/${number}/limits`, {}, options);
+  limits = (number, options) => this.#get(path`accounts/${number}/limits`, {}, options);
 
   /**
    * Sets all limits of an account at once: the bank's by staff, their own by owners.
@@ -517,7 +517,7 @@ export class Coffer extends EventTarget {
    * @param {LimitsOrder} limits what is left out is not limited
    * @returns {Promise<Limits>} as before with `approval_id` while somebody else has to approve them
    */
-  setLimits = (number, limits) => this.#call('PUT', `accounts/${number}/limits`, { body: limits });
+  setLimits = (number, limits) => this.#call('PUT', path`accounts/${number}/limits`, { body: limits });
 
   /**
    * @param {string} number
@@ -532,13 +532,13 @@ export class Coffer extends EventTarget {
    *   metadata?: Record<string, string | null>}} changes what is left out stays; null removes
    * @returns {Promise<Account>}
    */
-  updateAccount = (number, changes) => this.#call('PATCH', `accounts/${number}`, { body: changes });
+  updateAccount = (number, changes) => this.#call('PATCH', path`accounts/${number}`, { body: changes });
 
   /**
    * @param {string} number
    * @returns {Promise<void>}
    */
-  closeAccount = (number) => this.#call('DELETE', `accounts/${number}`);
+  closeAccount = (number) => this.#call('DELETE', path`accounts/${number}`);
 
   /**
    * `at` is a moment in the past, as RFC 3339. With `ifNoneMatch`, and without `at`, it is null while that is the version
@@ -590,14 +590,14 @@ export class Coffer extends EventTarget {
    * @param {MovementOptions} [options]
    * @returns {Promise<Transaction>} with the id of the hold
    */
-  captureHold = (id, capture = {}, options) => this.#move(`holds/${id}/capture`, capture, options);
+  captureHold = (id, capture = {}, options) => this.#move(path`holds/${id}/capture`, capture, options);
 
   /**
    * The money is free again.
    * @param {string} id
    * @returns {Promise<Hold>}
    */
-  releaseHold = (id) => this.#call('POST', `holds/${id}/release`);
+  releaseHold = (id) => this.#call('POST', path`holds/${id}/release`);
 
   /**
    * @param {string} number
@@ -612,7 +612,7 @@ export class Coffer extends EventTarget {
    * @param {Options} [options]
    * @returns {Promise<Hold>}
    */
-  getHold = (id, options) => this.#get(`holds/${id}`, {}, options);
+  getHold = (id, options) => this.#get(path`holds/${id}`, {}, options);
 
   /**
    * @param {Batch} batch
@@ -635,9 +635,9 @@ export class Coffer extends EventTarget {
     /** @param {HoldOrder} order @param {Options} [options] @returns {Promise<Preview>} */
     hold: (order, options) => this.#preview('holds', order, options),
     /** @param {string} id @param {{amount?: string}} [capture] @param {Options} [options] @returns {Promise<Preview>} */
-    captureHold: (id, capture = {}, options) => this.#preview(`holds/${id}/capture`, capture, options),
+    captureHold: (id, capture = {}, options) => this.#preview(path`holds/${id}/capture`, capture, options),
     /** @param {string} id @param {Options} [options] @returns {Promise<Preview>} */
-    reverse: (id, options) => this.#preview(`transactions/${id}/reverse`, {}, options),
+    reverse: (id, options) => this.#preview(path`transactions/${id}/reverse`, {}, options),
   };
 
   /**
@@ -645,7 +645,7 @@ export class Coffer extends EventTarget {
    * @param {Options} [options]
    * @returns {Promise<Transaction>}
    */
-  transaction = (id, options) => this.#get(`transactions/${id}`, {}, options);
+  transaction = (id, options) => this.#get(path`transactions/${id}`, {}, options);
 
   /**
    * Newest first. With `ifNoneMatch`, the first page is null while that is the version still.
@@ -684,7 +684,7 @@ export class Coffer extends EventTarget {
    * @param {Options} [options]
    * @returns {Promise<Statement>}
    */
-  statement = (number, period, options) => this.#get(`accounts/${number}/statement`, { ...period }, options);
+  statement = (number, period, options) => this.#get(path`accounts/${number}/statement`, { ...period }, options);
 
   /**
    * @param {string} number
@@ -693,7 +693,7 @@ export class Coffer extends EventTarget {
    * @returns {Promise<Blob>} the statement as a file
    */
   async statementFile(number, { from, to }, format) {
-    const url = this.#url(`accounts/${number}/statement${format === 'csv' ? '.csv' : ''}`, { from, to });
+    const url = this.#url(path`accounts/${number}/${format === 'csv' ? 'statement.csv' : 'statement'}`, { from, to });
     return this.#authorized(url, { method: 'GET' }, { repeatable: true, read: readFile });
   }
 
@@ -706,7 +706,7 @@ export class Coffer extends EventTarget {
    * @returns {Promise<Transaction>}
    */
   reverse = (id, reason, { reference, metadata, ...options } = {}) =>
-    this.#move(`transactions/${id}/reverse`, { reason, reference, metadata }, options);
+    this.#move(path`transactions/${id}/reverse`, { reason, reference, metadata }, options);
 
   /**
    * Of the whole bank, each movement as the account saw it that was acted on.
@@ -730,7 +730,7 @@ export class Coffer extends EventTarget {
    * @param {MovementOptions} [options]
    * @returns {Promise<BatchResult>}
    */
-  reverseGroup = (id, reason, options) => this.#move(`transactions/${id}/reverse_group`, { reason }, options);
+  reverseGroup = (id, reason, options) => this.#move(path`transactions/${id}/reverse_group`, { reason }, options);
 
   /**
    * The bank's own accounts, the cash first, for staff: what {@link deposit} and {@link withdraw} take as `against`.
@@ -744,7 +744,7 @@ export class Coffer extends EventTarget {
    * @param {Options} [options]
    * @returns {Promise<BankAccount>}
    */
-  bankAccount = (code, options) => this.#get(`bank_accounts/${code}`, {}, options);
+  bankAccount = (code, options) => this.#get(path`bank_accounts/${code}`, {}, options);
 
   /**
    * Opens one for good, for admins.
@@ -780,7 +780,7 @@ export class Coffer extends EventTarget {
    * @param {Options} [options]
    * @returns {Promise<User>}
    */
-  user = (id, options) => this.#get(`users/${id}`, {}, options);
+  user = (id, options) => this.#get(path`users/${id}`, {}, options);
 
   /**
    * @param {string} id
@@ -788,7 +788,7 @@ export class Coffer extends EventTarget {
    * @param {string} [reason] for the audit log
    * @returns {Promise<User>}
    */
-  setUserStatus = (id, status, reason) => this.#call('PUT', `users/${id}/status`, { body: { status, reason } });
+  setUserStatus = (id, status, reason) => this.#call('PUT', path`users/${id}/status`, { body: { status, reason } });
 
   /**
    * @param {string} number
@@ -797,7 +797,7 @@ export class Coffer extends EventTarget {
    * @returns {Promise<Account>}
    */
   setAccountStatus = (number, status, reason) =>
-    this.#call('PUT', `accounts/${number}/status`, { body: { status, reason } });
+    this.#call('PUT', path`accounts/${number}/status`, { body: { status, reason } });
 
   /**
    * Where movements need approval, so does this: by another admin.
@@ -805,14 +805,14 @@ export class Coffer extends EventTarget {
    * @param {Role} role
    * @returns {Promise<User & {approval_id?: string}>} `approval_id` while another admin has to approve it
    */
-  setUserRole = (id, role) => this.#call('PUT', `users/${id}/role`, { body: { role } });
+  setUserRole = (id, role) => this.#call('PUT', path`users/${id}/role`, { body: { role } });
 
   /**
    * For those who have lost their app and their recovery codes. Where movements need approval, so does this.
    * @param {string} id
    * @returns {Promise<Approval | undefined>}
    */
-  removeUserSecondFactor = (id) => this.#call('DELETE', `users/${id}/second_factor`);
+  removeUserSecondFactor = (id) => this.#call('DELETE', path`users/${id}/second_factor`);
 
   /**
    * Erases somebody for good, for admins; nobody brings it back. Needs every account closed, and takes a recent proof. Where
@@ -820,13 +820,13 @@ export class Coffer extends EventTarget {
    * @param {string} id
    * @returns {Promise<Erasure | Approval>}
    */
-  eraseUser = (id) => this.#call('POST', `users/${id}/erase`);
+  eraseUser = (id) => this.#call('POST', path`users/${id}/erase`);
 
   /**
    * @param {string} id
    * @returns {Promise<void>}
    */
-  endUserSessions = (id) => this.#call('DELETE', `users/${id}/sessions`);
+  endUserSessions = (id) => this.#call('DELETE', path`users/${id}/sessions`);
 
   /**
    * Those that live; of those who work at the bank, for admins and auditors.
@@ -835,7 +835,7 @@ export class Coffer extends EventTarget {
    * @param {Options} [options]
    * @returns {Promise<Page<Session>>} newest first
    */
-  userSessions = (id, query, options) => this.#get(`users/${id}/sessions`, query, options);
+  userSessions = (id, query, options) => this.#get(path`users/${id}/sessions`, query, options);
 
   /**
    * Takes a recent proof. Of those who work at the bank, for admins.
@@ -843,7 +843,7 @@ export class Coffer extends EventTarget {
    * @param {string} sessionId
    * @returns {Promise<void>}
    */
-  endUserSession = (id, sessionId) => this.#call('DELETE', `users/${id}/sessions/${sessionId}`);
+  endUserSession = (id, sessionId) => this.#call('DELETE', path`users/${id}/sessions/${sessionId}`);
 
   /**
    * For admins and auditors.
@@ -852,14 +852,14 @@ export class Coffer extends EventTarget {
    * @param {Options} [options]
    * @returns {Promise<Page<ApiKey>>} newest first
    */
-  userApiKeys = (id, query, options) => this.#get(`users/${id}/api_keys`, query, options);
+  userApiKeys = (id, query, options) => this.#get(path`users/${id}/api_keys`, query, options);
 
   /**
    * All of them; for admins.
    * @param {string} id of the user
    * @returns {Promise<void>}
    */
-  revokeUserApiKeys = (id) => this.#call('DELETE', `users/${id}/api_keys`);
+  revokeUserApiKeys = (id) => this.#call('DELETE', path`users/${id}/api_keys`);
 
   /**
    * For admins and auditors.
@@ -873,7 +873,7 @@ export class Coffer extends EventTarget {
    * @param {Options} [options]
    * @returns {Promise<Webhook>}
    */
-  webhook = (id, options) => this.#get(`webhooks/${id}`, {}, options);
+  webhook = (id, options) => this.#get(path`webhooks/${id}`, {}, options);
 
   /**
    * Has events sent to a program; for admins.
@@ -887,27 +887,27 @@ export class Coffer extends EventTarget {
    * @param {WebhookChange} change
    * @returns {Promise<Webhook>}
    */
-  updateWebhook = (id, change) => this.#call('PATCH', `webhooks/${id}`, { body: change });
+  updateWebhook = (id, change) => this.#call('PATCH', path`webhooks/${id}`, { body: change });
 
   /**
    * @param {string} id
    * @returns {Promise<void>}
    */
-  deleteWebhook = (id) => this.#call('DELETE', `webhooks/${id}`);
+  deleteWebhook = (id) => this.#call('DELETE', path`webhooks/${id}`);
 
   /**
    * Gives it another secret. The former one still signs for 24 hours.
    * @param {string} id
    * @returns {Promise<Webhook & {secret: string}>}
    */
-  rotateWebhookSecret = (id) => this.#call('POST', `webhooks/${id}/secret`);
+  rotateWebhookSecret = (id) => this.#call('POST', path`webhooks/${id}/secret`);
 
   /**
    * Sends a test at once, and tells what came of it.
    * @param {string} id
    * @returns {Promise<WebhookTest>}
    */
-  testWebhook = (id) => this.#call('POST', `webhooks/${id}/test`);
+  testWebhook = (id) => this.#call('POST', path`webhooks/${id}/test`);
 
   /**
    * What was sent, and what is to be.
@@ -916,14 +916,14 @@ export class Coffer extends EventTarget {
    * @param {Options} [options]
    * @returns {Promise<Page<WebhookDelivery>>} of the newest events first
    */
-  webhookDeliveries = (id, query, options) => this.#get(`webhooks/${id}/deliveries`, query, options);
+  webhookDeliveries = (id, query, options) => this.#get(path`webhooks/${id}/deliveries`, query, options);
 
   /**
    * @param {string} id of the webhook
    * @param {string} eventId
    * @returns {Promise<WebhookDelivery>}
    */
-  retryWebhookDelivery = (id, eventId) => this.#call('POST', `webhooks/${id}/deliveries/${eventId}/retry`);
+  retryWebhookDelivery = (id, eventId) => this.#call('POST', path`webhooks/${id}/deliveries/${eventId}/retry`);
 
   /**
    * Sends the events of a time anew.
@@ -931,7 +931,7 @@ export class Coffer extends EventTarget {
    * @param {{from: string, to?: string}} time
    * @returns {Promise<{events: number, webhook: Webhook}>}
    */
-  replayWebhook = (id, time) => this.#call('POST', `webhooks/${id}/replay`, { body: time });
+  replayWebhook = (id, time) => this.#call('POST', path`webhooks/${id}/replay`, { body: time });
 
   /**
    * Makes somebody else a customer, with a first account and a link by which they set a password; for staff and admins.
@@ -945,7 +945,7 @@ export class Coffer extends EventTarget {
    * @param {string} id of the user
    * @returns {Promise<PasswordLink>}
    */
-  createPasswordLink = (id) => this.#call('POST', `users/${id}/password_reset`);
+  createPasswordLink = (id) => this.#call('POST', path`users/${id}/password_reset`);
 
   /**
    * @param {string} id of the user
@@ -953,7 +953,7 @@ export class Coffer extends EventTarget {
    * @param {Options} [options]
    * @returns {Promise<Page<UserNote>>} newest first
    */
-  notes = (id, query, options) => this.#get(`users/${id}/notes`, query, options);
+  notes = (id, query, options) => this.#get(path`users/${id}/notes`, query, options);
 
   /**
    * Notes something on somebody, for those who work at the bank.
@@ -961,7 +961,7 @@ export class Coffer extends EventTarget {
    * @param {string} text
    * @returns {Promise<UserNote>}
    */
-  addNote = (id, text) => this.#call('POST', `users/${id}/notes`, { body: { text } });
+  addNote = (id, text) => this.#call('POST', path`users/${id}/notes`, { body: { text } });
 
   /**
    * @param {{search?: string, role?: Role | ''}} [query]
@@ -1007,20 +1007,20 @@ export class Coffer extends EventTarget {
    * @param {Options} [options]
    * @returns {Promise<Approval>}
    */
-  approval = (id, options) => this.#get(`approvals/${id}`, {}, options);
+  approval = (id, options) => this.#get(path`approvals/${id}`, {}, options);
 
   /**
    * @param {string} id
    * @returns {Promise<Approval>} with the `transaction_id` of what was booked, if it was a movement
    */
-  approve = (id) => this.#call('POST', `approvals/${id}/approve`);
+  approve = (id) => this.#call('POST', path`approvals/${id}/approve`);
 
   /**
    * Or, by whoever asked for it, takes it back.
    * @param {string} id
    * @returns {Promise<Approval>}
    */
-  reject = (id) => this.#call('POST', `approvals/${id}/reject`);
+  reject = (id) => this.#call('POST', path`approvals/${id}/reject`);
 
   // Requests
 
@@ -1181,6 +1181,21 @@ function asDirectory(baseUrl) {
   const url = new URL(baseUrl);
   if (!url.pathname.endsWith('/')) url.pathname += '/';
   return url;
+}
+
+/**
+ * A path below the address of the bank. Each value in it is one segment, whatever it holds: never a way to another endpoint.
+ * @param {TemplateStringsArray} literals
+ * @param {...string} values
+ */
+function path(literals, ...values) {
+  return String.raw({ raw: literals }, ...values.map(asSegment));
+}
+
+/** @param {string} value */
+function asSegment(value) {
+  // URLs resolve a segment of dots alone, even where they are encoded once.
+  return /^\.{1,2}$/.test(value) ? value.replaceAll('.', '%252E') : encodeURIComponent(value);
 }
 
 /**
