@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
+import { getEventListeners } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -68,6 +69,70 @@ describe('the client', () => {
     const { data } = await coffer.events({ type: 'transaction.posted', limit: 100 });
     const booked = data.map((event) => event.transaction.amount);
     assert.deepEqual(amounts, booked.slice(-amounts.length));
+  });
+
+  const event = (id) => `id: ${id}\ndata: {"id": "${id}"}\n\n`;
+  /** A client whose streams of events are these texts, one after the other, each cut at its end or left open. */
+  function listener(streams, { isLeftOpen = false } = {}) {
+    const opened = [];
+    let closed = 0;
+    const fetch = async (_url, { headers }) => {
+      const text = streams[Math.min(opened.length, streams.length - 1)];
+      opened.push({ at: Date.now(), after: headers['Last-Event-ID'] });
+      const body = new ReadableStream({
+        start(stream) {
+          stream.enqueue(new TextEncoder().encode(text));
+          if (!isLeftOpen) stream.close();
+        },
+        cancel: () => void closed++,
+      });
+      return new Response(body, { headers: { 'Content-Type': 'text/event-stream' } });
+    };
+    const coffer = new Coffer({ baseUrl: 'https://bank.example', apiKey: 'a key', fetch });
+    return { coffer, opened, closed: () => closed };
+  }
+
+  test('comes back to a stream as soon as the bank asks to, however often it ends without an event', async () => {
+    const { coffer, opened } = listener(['retry:300\n: listening\n\n']);
+    const stop = new AbortController();
+    const watching = coffer.watchEvents(() => {}, { signal: stop.signal });
+    await until(() => opened.length === 5, 'the fifth stream');
+    // Of the pause that goes on, and not one of each before it.
+    assert.ok(getEventListeners(stop.signal, 'abort').length <= 1);
+    stop.abort();
+    await watching;
+    const pauses = opened.slice(1).map(({ at }, index) => at - opened[index].at);
+    assert.ok(
+      pauses.every((ms) => ms >= 295),
+      `came back after ${pauses}`,
+    );
+    // Were they counted as failures, it would be 300, 600, 900 and 1200.
+    assert.ok(pauses.at(-1) < 900, `came back after ${pauses}`);
+  });
+
+  test('closes a stream when what it tells of throws', async () => {
+    const { coffer, closed } = listener([event(1) + event(2)], { isLeftOpen: true });
+    const told = [];
+    const watching = coffer.watchEvents(
+      ({ id }) => {
+        told.push(id);
+        throw new RangeError('a fault of the program');
+      },
+      { signal: new AbortController().signal },
+    );
+    await assert.rejects(watching, RangeError);
+    assert.deepEqual([told, closed()], [['1'], 1]);
+  });
+
+  test('goes on behind the last event when a stream has brought what cannot be read', async () => {
+    const { coffer, opened } = listener([`retry: 250\n\n${event(1)}data: {"id":\n\n`, event(2)]);
+    const stop = new AbortController();
+    const told = [];
+    const watching = coffer.watchEvents(({ id }) => void told.push(id), { signal: stop.signal });
+    await until(() => told.includes('2'), 'the event of the second stream');
+    stop.abort();
+    await watching;
+    assert.deepEqual([told.slice(0, 2), opened[1].after], [['1', '2'], '1']);
   });
 
   test('signs up, signs in, moves money and signs out', async () => {

@@ -369,6 +369,7 @@ export class Coffer extends EventTarget {
     /**
      * Tells of each event as it happens, until the signal ends it. When the stream breaks off, it goes on behind the last event
      * that it has told of, so that none is missed; before the first one it knows no place to go on from, unless `after` is one.
+     * It comes back as soon as the bank asks to, and ever less often while no stream opens.
      * @param {(event: BankEvent) => unknown} onEvent awaited before the next one
      * @param {EventFilter & {signal: AbortSignal, after?: string}} options `after`: the `id` of the last event that is known
      * @returns {Promise<void>} when the signal has ended it

@@ -468,13 +468,14 @@ export class Coffer extends EventTarget {
   /**
    * Tells of each event as it happens, until the signal ends it. When the stream breaks off, it goes on behind the last event
    * that it has told of, so that none is missed; before the first one it knows no place to go on from, unless `after` is one.
+   * It comes back as soon as the bank asks to, and ever less often while no stream opens.
    * @param {(event: BankEvent) => unknown} onEvent awaited before the next one
    * @param {EventFilter & {signal: AbortSignal, after?: string}} options `after`: the `id` of the last event that is known
    * @returns {Promise<void>} when the signal has ended it
    * @throws {ProblemError} when the bank refuses it for good; `events_missed` when some are not there any more
    */
   async watchEvents(onEvent, { signal, after, ...filter }) {
-    let failures = 0;
+    let [failures, pauseMs] = [0, LONGEST_PAUSE_MS];
     while (!signal.aborted) {
       try {
         /** @type {Record<string, string>} */
@@ -482,8 +483,11 @@ export class Coffer extends EventTarget {
         const init = { method: 'GET', headers, signal };
         const how = { repeatable: true, read: openStream };
         const response = await this.#authorized(this.#url('events', filter), init, how);
-        for await (const event of eventsOf(response)) {
-          failures = 0;
+        // Not only at the first event: a quiet bank may have none before something on the way ends the stream.
+        failures = 0;
+        for await (const { event, retryMs } of messagesOf(response)) {
+          pauseMs = retryMs ?? pauseMs;
+          if (!event) continue;
           await onEvent(event);
           after = event.id;
         }
@@ -493,7 +497,7 @@ export class Coffer extends EventTarget {
         if (isFinal || !(error instanceof CofferError)) throw error;
       }
       failures += 1;
-      await pause(Math.min(LONGEST_PAUSE_MS * failures, MOST_PAUSE_MS), signal).catch(() => {});
+      await pause(Math.min(pauseMs * failures, MOST_PAUSE_MS), signal).catch(() => {});
     }
   }
 
@@ -1477,28 +1481,41 @@ function mayPassLater(status) {
 }
 
 /**
- * The events of a stream (WHATWG HTML 9.2.6), as they arrive.
+ * The messages of a stream (WHATWG HTML 9.2.6), as they arrive: an event each, or in how many milliseconds to come back once
+ * the stream has ended. It is closed when nobody reads on.
  * @param {Response} response
- * @returns {AsyncGenerator<BankEvent, void, void>}
+ * @returns {AsyncGenerator<{event: BankEvent | null, retryMs: number | null}, void, void>}
  */
-async function* eventsOf(response) {
+async function* messagesOf(response) {
   const reader = /** @type {ReadableStream<Uint8Array>} */ (response.body).getReader();
   const decoder = new TextDecoder();
-  const broken = (/** @type {unknown} */ cause) => {
-    throw new NetworkError('The stream of events broke off.', { cause });
-  };
   let text = '';
-  for (;;) {
-    const { done, value } = await reader.read().catch(broken);
-    if (done) return;
-    text += decoder.decode(value, { stream: true });
-    const blocks = text.split('\n\n');
-    text = blocks.pop() ?? '';
-    for (const block of blocks) {
-      const data = block.split('\n').filter((line) => line.startsWith('data: '));
-      if (data.length) yield JSON.parse(data.map((line) => line.slice('data: '.length)).join('\n'));
+  try {
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done) return;
+      text += decoder.decode(value, { stream: true });
+      const blocks = text.split('\n\n');
+      text = blocks.pop() ?? '';
+      for (const block of blocks) yield messageOf(block);
     }
+  } catch (cause) {
+    throw new NetworkError('The stream of events broke off.', { cause });
+  } finally {
+    reader.cancel().catch(() => {});
   }
+}
+
+/** @param {string} block of lines */
+function messageOf(block) {
+  const lines = block.split('\n').map((line) => /^([a-z]+): ?(.*)$/s.exec(line) ?? []);
+  /** @param {string} name */
+  const valuesOf = (name) => lines.flatMap(([, field, value]) => (field === name ? value : []));
+  const [data, [retry]] = [valuesOf('data'), valuesOf('retry')];
+  return {
+    event: data.length ? JSON.parse(data.join('\n')) : null,
+    retryMs: /^\d+$/.test(retry ?? '') ? Math.max(Number(retry), FIRST_PAUSE_MS) : null,
+  };
 }
 
 /**
@@ -1518,8 +1535,9 @@ function backoffMs(attempt) {
 function pause(milliseconds, signal) {
   return new Promise((resolve, reject) => {
     if (signal?.aborted) return reject(signal.reason);
-    const timer = setTimeout(resolve, milliseconds);
-    signal?.addEventListener('abort', () => (clearTimeout(timer), reject(signal.reason)), { once: true });
+    const stop = () => (clearTimeout(timer), reject(signal?.reason));
+    const timer = setTimeout(() => (signal?.removeEventListener('abort', stop), resolve()), milliseconds);
+    signal?.addEventListener('abort', stop, { once: true });
   });
 }
 
