@@ -214,6 +214,29 @@ describe('the client', () => {
     assert.deepEqual([little.available, little.held, little.shortBy], ['80.00', '0.00', '0.01']);
   });
 
+  test('says of an API key what the bank says, and signs nobody in with one', async () => {
+    const ada = await bank.customer();
+    const { coffer } = await signedIn(ada);
+    const { api_key: secret, id } = await coffer.createApiKey({ name: 'Till', scopes: ['read'] });
+    await coffer.revokeApiKey(id);
+    for (const [apiKey, code] of [
+      [secret, 'api_key_invalid'],
+      ['nonsense', 'invalid_token'],
+    ]) {
+      const refused = await new Coffer(bank.url, { apiKey }).me().catch((error) => error);
+      assert.deepEqual([refused instanceof ProblemError, refused.status, refused.code], [true, 401, code]);
+    }
+    const asked = [];
+    const program = new Coffer(bank.url, { apiKey: secret, fetch: async (url) => asked.push(url) });
+    const begins = [
+      () => program.signIn(ada.email, PASSWORD),
+      () => program.prove({ password: PASSWORD }),
+      () => program.resume(),
+    ];
+    for (const begin of begins) await assert.rejects(begin(), /nobody signs in/);
+    assert.deepEqual(asked, []);
+  });
+
   test('renews an access token once for all that meet its end', async () => {
     const ada = await bank.customer();
     let rejected = 0;

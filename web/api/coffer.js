@@ -207,6 +207,7 @@ export class Coffer extends EventTarget {
    * @returns {Promise<void>}
    */
   async signIn(email, password, code) {
+    this.#refuseWithKey();
     this.#session.accept(await this.#anonymous('login', { email, password, ...(code && { code }) }));
   }
 
@@ -215,6 +216,7 @@ export class Coffer extends EventTarget {
    * @returns {Promise<boolean>} whether there was one
    */
   async resume() {
+    this.#refuseWithKey();
     try {
       await this.#renew();
       return true;
@@ -251,6 +253,7 @@ export class Coffer extends EventTarget {
    * @returns {Promise<void>}
    */
   async prove(proof) {
+    this.#refuseWithKey();
     this.#session.exchange(await this.#call('POST', 'me/proof', { body: proof }));
   }
 
@@ -1129,13 +1132,18 @@ export class Coffer extends EventTarget {
       try {
         return await attempt(token);
       } catch (error) {
-        const isStale = error instanceof ProblemError && error.status === 401 && !STAYS.includes(error.code);
-        if (!isStale) throw error;
+        const isStale = error instanceof ProblemError && error.status === 401 && !isAskedForProof(error);
+        if (!isStale || !this.#session.begins) throw error;
       }
     }
     // Another call or tab may have brought a new token while this one was on its way.
     if (!token || this.#session.accessToken === token) await this.#renew();
     return attempt(this.#session.accessToken);
+  }
+
+  /** Before anything is asked: the bank would begin a session that this client cannot keep. */
+  #refuseWithKey() {
+    if (!this.#session.begins) throw new CofferError('This client calls with an API key: nobody signs in with it.');
   }
 
   async #renew() {
@@ -1167,9 +1175,6 @@ export class Coffer extends EventTarget {
     return url.href;
   }
 }
-
-/** The codes of 401 that another access token does not help against. */
-const STAYS = ['recent_sign_in_required', 'api_key_invalid'];
 
 /** The bank that this file came from. */
 function ownOrigin() {
@@ -1267,13 +1272,14 @@ async function* pages(readPage) {
   } while (page.has_more);
 }
 
-// Kinds of sessions, which differ in where they store tokens, with one interface. Requests carry `accessToken`;
-// `renew` gets the next one, once for all who ask at the same time; `accept` stores the answer of a sign-in; `exchange`
+// Kinds of sessions, which differ in where they store tokens, with one interface. `begins` says whether somebody signs in and
+// tokens are renewed; the next three methods are called only where it is true. Requests carry `accessToken`; `renew` gets the next one, once for all who ask at the same time; `accept` stores the answer of a sign-in; `exchange`
 // stores an access token alone; `end` deletes the tokens. `onChange` is called when another tab has changed the
 // session.
 
 /** Stores the tokens in this object and nowhere else: for pages of other origins, and for programs. */
 class BearerSession {
+  begins = true;
   /** @type {SentHeaders} of the calls that sign in, renew and sign out */
   headers = {};
   /** @type {string | null} */
@@ -1310,6 +1316,7 @@ class BearerSession {
 
 /** An API key in place of a session: it is never renewed, and nobody signs in. */
 class KeySession {
+  begins = false;
   /** @type {SentHeaders} */
   headers = {};
   /** @type {string | null} */
@@ -1321,18 +1328,15 @@ class KeySession {
   }
 
   /** @param {Tokens} _tokens */
-  accept(_tokens) {
-    throw new CofferError('This client calls with an API key: nobody signs in with it.');
-  }
+  accept(_tokens) {}
 
-  exchange = this.accept;
+  /** @param {Tokens} _tokens */
+  exchange(_tokens) {}
 
   end() {}
 
-  /** @param {PostRefresh} _post @returns {Promise<void>} */
-  async renew(_post) {
-    throw new CofferError('An API key is not renewed.');
-  }
+  /** @param {PostRefresh} _post */
+  async renew(_post) {}
 }
 
 const LOCK = 'coffer-refresh';
@@ -1347,6 +1351,7 @@ const ON_ITS_WAY_MS = 1_000;
  * of this origin. For the bank's own pages.
  */
 class CookieSession {
+  begins = true;
   /** @type {SentHeaders} */
   headers = { 'Coffer-Client': 'web' };
   /** @type {string | null} */
