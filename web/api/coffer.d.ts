@@ -10,7 +10,9 @@ export function isAskedForProof(error: unknown): error is ProblemError;
  */
 export function newIdempotencyKey(): string;
 /**
- * The JavaScript client of a Coffer bank: one file without dependencies, for browsers, Node 20 and later, Deno and Bun.
+ * The JavaScript client of a Coffer bank: one file without dependencies, for browsers, Node 20 and later, Deno and Bun. It is
+ * one on purpose: a page imports it with one request, and a program copies it.
+ *
  * Pages import it from the running server (with their origin in `COFFER_CORS_ORIGINS` when that is another one), programs
  * from this file:
  *
@@ -398,10 +400,10 @@ export class Coffer extends EventTarget {
     /**
      * Sets all limits of an account at once: the bank's by staff, their own by owners.
      * @param {string} number
-     * @param {LimitsOrder} limits what is left out is not limited
+     * @param {NewLimits} limits what is left out is not limited
      * @returns {Promise<Limits>} as before with `approval_id` while somebody else has to approve them
      */
-    setLimits: (number: string, limits: LimitsOrder) => Promise<Limits>;
+    setLimits: (number: string, limits: NewLimits) => Promise<Limits>;
     /**
      * @param {string} number
      * @param {string | null} label
@@ -455,11 +457,11 @@ export class Coffer extends EventTarget {
     transfer: (transfer: Transfer, options?: MovementOptions) => Promise<Transaction>;
     /**
      * Keeps money on its account for a movement to come.
-     * @param {HoldOrder} order
+     * @param {NewHold} hold
      * @param {MovementOptions} [options]
      * @returns {Promise<Transaction>} `held`, with the id of the hold
      */
-    hold: (order: HoldOrder, options?: MovementOptions) => Promise<Transaction>;
+    hold: (hold: NewHold, options?: MovementOptions) => Promise<Transaction>;
     /**
      * Moves what is held, once. The rest is free again.
      * @param {string} id
@@ -508,8 +510,8 @@ export class Coffer extends EventTarget {
         withdraw: (movement: Movement, options?: Options) => Promise<Preview>;
         /** @param {Transfer} transfer @param {Options} [options] @returns {Promise<Preview>} */
         transfer: (transfer: Transfer, options?: Options) => Promise<Preview>;
-        /** @param {HoldOrder} order @param {Options} [options] @returns {Promise<Preview>} */
-        hold: (order: HoldOrder, options?: Options) => Promise<Preview>;
+        /** @param {NewHold} hold @param {Options} [options] @returns {Promise<Preview>} */
+        hold: (hold: NewHold, options?: Options) => Promise<Preview>;
         /** @param {string} id @param {{amount?: string}} [capture] @param {Options} [options] @returns {Promise<Preview>} */
         captureHold: (id: string, capture?: {
             amount?: string;
@@ -1196,7 +1198,7 @@ export type LimitValues = {
 /**
  * only staff send `overdraft`
  */
-export type LimitsOrder = Partial<LimitValues> & {
+export type NewLimits = Partial<LimitValues> & {
     overdraft?: string | null;
 };
 /**
@@ -1252,14 +1254,14 @@ export type Transfer = Tags & {
 /**
  * `expires_at` is in seven days if left out
  */
-export type HoldOrder = (Movement | Transfer) & {
+export type NewHold = (Movement | Transfer) & {
     expires_at?: string;
 };
 export type BatchItem = ({
     type: MovementType;
 } & (Movement | Transfer)) | ({
     type: "hold";
-} & HoldOrder);
+} & NewHold);
 /**
  * Movements with the same `group` are found together, and {@link Coffer.reverseGroup} undoes them together.
  */

@@ -1,5 +1,7 @@
 /**
- * The JavaScript client of a Coffer bank: one file without dependencies, for browsers, Node 20 and later, Deno and Bun.
+ * The JavaScript client of a Coffer bank: one file without dependencies, for browsers, Node 20 and later, Deno and Bun. It is
+ * one on purpose: a page imports it with one request, and a program copies it.
+ *
  * Pages import it from the running server (with their origin in `COFFER_CORS_ORIGINS` when that is another one), programs
  * from this file:
  *
@@ -521,7 +523,7 @@ export class Coffer extends EventTarget {
   /**
    * Sets all limits of an account at once: the bank's by staff, their own by owners.
    * @param {string} number
-   * @param {LimitsOrder} limits what is left out is not limited
+   * @param {NewLimits} limits what is left out is not limited
    * @returns {Promise<Limits>} as before with `approval_id` while somebody else has to approve them
    */
   setLimits = (number, limits) => this.#call('PUT', path`accounts/${number}/limits`, { body: limits });
@@ -584,11 +586,11 @@ export class Coffer extends EventTarget {
 
   /**
    * Keeps money on its account for a movement to come.
-   * @param {HoldOrder} order
+   * @param {NewHold} hold
    * @param {MovementOptions} [options]
    * @returns {Promise<Transaction>} `held`, with the id of the hold
    */
-  hold = (order, options) => this.#move('holds', order, options);
+  hold = (hold, options) => this.#move('holds', hold, options);
 
   /**
    * Moves what is held, once. The rest is free again.
@@ -639,8 +641,8 @@ export class Coffer extends EventTarget {
     withdraw: (movement, options) => this.#preview('withdraw', movement, options),
     /** @param {Transfer} transfer @param {Options} [options] @returns {Promise<Preview>} */
     transfer: (transfer, options) => this.#preview('transfer', transfer, options),
-    /** @param {HoldOrder} order @param {Options} [options] @returns {Promise<Preview>} */
-    hold: (order, options) => this.#preview('holds', order, options),
+    /** @param {NewHold} hold @param {Options} [options] @returns {Promise<Preview>} */
+    hold: (hold, options) => this.#preview('holds', hold, options),
     /** @param {string} id @param {{amount?: string}} [capture] @param {Options} [options] @returns {Promise<Preview>} */
     captureHold: (id, capture = {}, options) => this.#preview(path`holds/${id}/capture`, capture, options),
     /** @param {string} id @param {Options} [options] @returns {Promise<Preview>} */
@@ -1701,7 +1703,7 @@ function retryAfterSeconds(response) {
  * @typedef {{per_movement: string | null, per_day: string | null, per_month: string | null,
  *   movements_per_day: number | null}} LimitValues null is not limited
  */
-/** @typedef {Partial<LimitValues> & {overdraft?: string | null}} LimitsOrder only staff send `overdraft` */
+/** @typedef {Partial<LimitValues> & {overdraft?: string | null}} NewLimits only staff send `overdraft` */
 /**
  * A limit: `bank` is set by staff, `own` by the owner, and `limit`, the smaller one, counts.
  * @template T
@@ -1728,9 +1730,9 @@ function retryAfterSeconds(response) {
  * @typedef {Tags & {from_account: string, to_account: string, amount: string, currency?: string,
  *   description?: string}} Transfer
  */
-/** @typedef {(Movement | Transfer) & {expires_at?: string}} HoldOrder `expires_at` is in seven days if left out */
+/** @typedef {(Movement | Transfer) & {expires_at?: string}} NewHold `expires_at` is in seven days if left out */
 /**
- * @typedef {({type: MovementType} & (Movement | Transfer)) | ({type: 'hold'} & HoldOrder)} BatchItem
+ * @typedef {({type: MovementType} & (Movement | Transfer)) | ({type: 'hold'} & NewHold)} BatchItem
  */
 /**
  * Movements with the same `group` are found together, and {@link Coffer.reverseGroup} undoes them together.

@@ -14,7 +14,7 @@ import { actsForOthers, mayAct } from '../domain/roles.js';
 import { actingFor, reloadIf, wayBack } from './account.js';
 import { leaveForApproval } from './movement.js';
 
-/** @import { Coffer, Limits, LimitsOrder, User } from '../api/coffer.js' */
+/** @import { Coffer, Limits, NewLimits, User } from '../api/coffer.js' */
 /** @import { Context, Screen } from '../app.js' */
 /** @import { LimitName } from '../domain/limits.js' */
 /** @import { Child } from '../ui/dom.js' */
@@ -162,7 +162,7 @@ async function change(bank, shown, side) {
       }),
     ],
     act: async (values) => {
-      const answer = await bank.setLimits(shown.account_number, orderOf(values, decimals));
+      const answer = await bank.setLimits(shown.account_number, limitsOf(values, decimals));
       isWaiting = answer.approval_id !== undefined;
     },
   });
@@ -172,14 +172,14 @@ async function change(bank, shown, side) {
   reloadIf(true);
 }
 
-/** What was typed, as the bank wants it. @param {Values} values @param {number} decimals @returns {LimitsOrder} */
-function orderOf(values, decimals) {
-  const order = Object.entries(values).map(([name, text]) => {
+/** What was typed, as the bank wants it. @param {Values} values @param {number} decimals @returns {NewLimits} */
+function limitsOf(values, decimals) {
+  const limits = Object.entries(values).map(([name, text]) => {
     try {
       return [name, name === 'movements_per_day' ? parseCount(text) : parseLimit(text, decimals)];
     } catch (error) {
       throw new FieldProblem(name, messageOf(error));
     }
   });
-  return Object.fromEntries(order);
+  return Object.fromEntries(limits);
 }

@@ -427,16 +427,16 @@ async function remember(bank, { receiver = '', receiverName = '' }) {
 /**
  * Sends the movement, or asks for its preview.
  * @template Answer
- * @param {{[way in 'deposit' | 'withdraw' | 'transfer' | 'hold']: (order: any, options?: MovementOptions) => Promise<Answer>}} ways
+ * @param {{[way in 'deposit' | 'withdraw' | 'transfer' | 'hold']: (terms: any, options?: MovementOptions) => Promise<Answer>}} ways
  * @param {Task} task @param {Plan} plan @param {MovementOptions} options
  */
 function send(ways, { kind, account }, { amount, description, reference, receiver, until, against }, options) {
   const texts = { ...(description && { description }), ...(reference && { reference }) };
   const common = { amount, currency: account.currency, ...texts };
   const single = { account_number: account.account_number, ...common };
-  const order = receiver && { from_account: account.account_number, to_account: receiver, ...common };
-  if (kind === KINDS.hold) return ways.hold({ ...(order || single), expires_at: until }, options);
-  if (order) return ways.transfer(order, options);
+  const sent = receiver && { from_account: account.account_number, to_account: receiver, ...common };
+  if (kind === KINDS.hold) return ways.hold({ ...(sent || single), expires_at: until }, options);
+  if (sent) return ways.transfer(sent, options);
   const movement = { ...single, ...(against && { against: against.code }) };
   return kind === KINDS.deposit ? ways.deposit(movement, options) : ways.withdraw(movement, options);
 }
