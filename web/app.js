@@ -1,8 +1,10 @@
 /** The app: who is signed in, which screen is shown, and what happens when that changes. */
 
-import { Coffer, ProblemError, SignedOutError } from './api/coffer.js';
+import { Coffer, ProblemError } from './api/coffer.js';
 import { worksHere } from './domain/roles.js';
+import { closeDialogs } from './ui/dialog.js';
 import { announce, byId, flat, h, toast } from './ui/dom.js';
+import { tellOfProblem } from './ui/form.js';
 import { askForProof } from './ui/proof.js';
 import { resolve } from './ui/router.js';
 import { failure, notFound, skeleton } from './ui/states.js';
@@ -135,8 +137,6 @@ const isNowhere = (error) =>
 function forget(words) {
   me = null;
   forgetWaiting();
-  // Dialogs that ask a user who is no longer signed in.
-  for (const dialog of document.querySelectorAll('dialog')) if (dialog.open) dialog.close();
   if (words) toast(words);
   show();
 }
@@ -155,6 +155,7 @@ function draw() {
 async function show() {
   leaving.abort();
   leaving = new AbortController();
+  closeDialogs();
   const { signal } = leaving;
   const place = resolve(location.hash, me ? FOR_THE_SIGNED_IN : FOR_ALL);
   if (me?.mustEnrol && place.path !== ENROLMENT) return location.replace(`#${ENROLMENT}`);
@@ -215,15 +216,14 @@ function listen() {
     await loadMe();
     await show();
   });
-  // Whoever has left a screen, or the bank, does not want to hear what became of its last requests.
+  // Nothing that somebody has asked for fails without a word.
   addEventListener('unhandledrejection', (event) => {
-    if (event.reason instanceof SignedOutError || event.reason?.name === 'AbortError') event.preventDefault();
+    if (tellOfProblem(event.reason)) event.preventDefault();
   });
   watchConnection(announce);
 }
 
 async function start() {
-  listen();
   try {
     if (await bank.resume()) await loadMe();
     beginWhereOneWorks();
@@ -235,4 +235,5 @@ async function start() {
   await show();
 }
 
+listen();
 start();

@@ -84,6 +84,24 @@ describe('a session', () => {
     await visitor.leave();
   });
 
+  test('that could not be resumed is tried again, and each screen is then asked for once', async () => {
+    const ada = await bank.customer();
+    const visitor = await Visitor.arrive(browser, bank);
+    const { page } = visitor;
+    await visitor.signedInAs(ada);
+    await page.route('**/refresh', (route) => route.abort());
+    await page.reload();
+    await page.getByText('The bank cannot be reached').waitFor();
+    await page.unroute('**/refresh');
+    await page.getByRole('button', { name: 'Try again' }).click();
+    await visitor.heading('Hello, Ada Lovelace');
+    let asked = 0;
+    page.on('request', (request) => request.url().endsWith(`/accounts/${ada.number}`) && asked++);
+    await visitor.go(`#/accounts/${ada.number}/settings`, 'Settings');
+    assert.equal(asked, 1);
+    await visitor.leave();
+  });
+
   test('tells when it is offline, and when it is not any more', async () => {
     const ada = await bank.customer();
     const visitor = await Visitor.arrive(browser, bank);

@@ -119,11 +119,11 @@ function saved(done) {
 }
 
 /** @param {Coffer} bank @param {Account} account */
-const close = (bank, { account_number: number }) =>
+const close = (bank, account) =>
   ask({
-    title: 'Close the account?',
-    text: 'It must be empty. Its history stays, but no money can move on it again.',
+    title: `Close ${nameOf(account)}?`,
+    text: `This is about ${groupDigits(account.account_number)}. It must be empty. Its history stays, but no money can move on it again.`,
     verb: 'Close the account',
     danger: true,
-    act: () => bank.closeAccount(number),
-  }).then((done) => done && replaceWith(`/accounts/${number}`));
+    act: () => bank.closeAccount(account.account_number),
+  }).then((done) => done && replaceWith(`/accounts/${account.account_number}`));

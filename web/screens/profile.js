@@ -192,18 +192,16 @@ function takeAlong({ bank }) {
 
 /** @param {Context} context */
 function leave({ bank, session }) {
-  const act = async () => {
-    await bank.closeMe();
-    session.leave('You have left the bank.');
-  };
-  const onclick = () =>
-    ask({
+  const onclick = async () => {
+    const done = await ask({
       title: 'Leave the bank?',
       text: 'The bank forgets your name, address and password. This cannot be undone.',
       verb: 'Leave for good',
       danger: true,
-      act,
+      act: () => bank.closeMe(),
     });
+    if (done) session.leave('You have left the bank.');
+  };
   return h(
     'div',
     { class: 'card row' },

@@ -1,10 +1,15 @@
 /** A question in front of everything else. The browser keeps the focus inside and gives it back. */
 
-import { h, newId } from './dom.js';
+import { h, newId, toast } from './dom.js';
 import { actions, form, submitButton } from './form.js';
 
 /** @import { Child } from './dom.js' */
 /** @import { Values } from './form.js' */
+
+/** Whoever leaves a screen has answered none of its questions. */
+export function closeDialogs() {
+  for (const dialog of document.querySelectorAll('dialog')) if (dialog.open) dialog.close();
+}
 
 /**
  * Shows something that is left by a link in it, or by closing it.
@@ -25,7 +30,7 @@ export function tell(title, ...content) {
 
 /**
  * Asks. Resolves to true when `act` has run without throwing; what it throws is shown in the dialog. Without `act` it only
- * tells.
+ * tells. Closing it is a No, also while `act` runs: what becomes of that is told beside the screen.
  * @param {{title: string, text: string, verb: string, danger?: boolean, fields?: HTMLElement[],
  *   act?: (values: Values) => Promise<unknown>}} question
  * @returns {Promise<boolean>}
@@ -37,6 +42,7 @@ export function ask({ title, text, verb, danger, fields = [], act }) {
   /** @param {Values} values */
   const submit = async (values) => {
     await act?.(values);
+    if (!dialog.open) return toast(`${verb}: it is done.`);
     done = true;
     dialog.close();
   };

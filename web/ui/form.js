@@ -1,8 +1,8 @@
 /** Forms: fields with their errors beside them, and buttons that work once at a time. */
 
-import { NetworkError, ProblemError, isAskedForProof } from '../api/coffer.js';
+import { CofferError, NetworkError, ProblemError, SignedOutError, isAskedForProof } from '../api/coffer.js';
 import { remedyOf } from '../domain/limits.js';
-import { h, newId } from './dom.js';
+import { h, newId, toast } from './dom.js';
 
 /** @import { Child, Properties } from './dom.js' */
 /** @typedef {HTMLInputElement | HTMLSelectElement} Control */
@@ -71,7 +71,7 @@ export function select(options, { value, ...attributes } = {}) {
 
 /**
  * A form. `submit` gets the trimmed values and runs once at a time; what it throws is shown beside the fields that
- * caused it, or above the button.
+ * caused it, or above the button, or to whoever has left the form by then.
  *
  * @param {{submit: (values: Values) => Promise<void>} & Properties} options
  * @param {...Child} children
@@ -88,14 +88,15 @@ export function form({ submit, ...attributes }, ...children) {
     clearProblems(element);
     if (!checkRequired(element) || !checkLengths(element)) return;
     busy = true;
-    setBusy(element, true);
+    setBusy(element.querySelector('button[type=submit]'), true);
     try {
       await submit(valuesOf(element));
     } catch (error) {
-      showProblem(element, error);
+      if (element.isConnected) showProblem(element, error);
+      else tellOfProblem(error);
     } finally {
       busy = false;
-      setBusy(element, false);
+      setBusy(element.querySelector('button[type=submit]'), false);
     }
   });
   return element;
@@ -127,9 +128,8 @@ export function controlOf(element, name) {
 /** @param {HTMLElement} element @returns {Field[]} */
 const fieldsOf = (element) => [...element.querySelectorAll('.field')].map((each) => /** @type {Field} */ (each));
 
-/** @param {HTMLFormElement} element @param {boolean} busy */
-function setBusy(element, busy) {
-  const button = element.querySelector('button[type=submit]');
+/** @param {Element | null} button @param {boolean} busy */
+function setBusy(button, busy) {
   if (!button) return;
   // Not `disabled`, which would throw the focus away; the form itself takes no second submit.
   button.setAttribute('aria-disabled', String(busy));
@@ -173,6 +173,25 @@ export class FieldProblem extends Error {
     super(message);
     this.field = name;
   }
+}
+
+/** Whether it may have been done although there was no good answer. @param {unknown} error */
+export const isUncertain = (error) =>
+  error instanceof NetworkError || (error instanceof ProblemError && error.status >= 500);
+
+/** Nobody knows whether it was done, and it may be sent again: the same request with the same key is carried out once. */
+export class UncertainOutcome extends Error {
+  /** @param {unknown} cause */
+  constructor(cause) {
+    super(`${explain(cause)} It is not certain whether the bank has done it. Trying again is safe: it is done once.`, {
+      cause,
+    });
+  }
+}
+
+/** For what has an idempotency key. @param {unknown} error @returns {never} */
+export function throwUncertain(error) {
+  throw isUncertain(error) ? new UncertainOutcome(error) : error;
 }
 
 /** @param {HTMLFormElement} element @param {unknown} error */
@@ -223,10 +242,23 @@ function pointed(element, error) {
 /** What went wrong, for a person. @param {unknown} error @returns {string} */
 export function explain(error) {
   if (error instanceof NetworkError) return 'The bank did not answer. Check your connection and try again.';
+  if (error instanceof UncertainOutcome) return error.message;
   if (isAskedForProof(error)) return 'This was not done, because you did not confirm that it is you.';
   if (error instanceof ProblemError) return remedyOf(error) ?? withWait(error);
   console.error(error);
   return 'Something went wrong in this page. Reload it and try again.';
+}
+
+/**
+ * Tells of an error where there is no form to show it. Whoever has left a screen, or the bank, does not want to hear what
+ * became of its last requests.
+ * @param {unknown} error
+ * @returns {boolean} whether it came of a request; otherwise the console has it
+ */
+export function tellOfProblem(error) {
+  if (error instanceof SignedOutError || (error instanceof Error && error.name === 'AbortError')) return true;
+  toast(explain(error));
+  return error instanceof CofferError;
 }
 
 /** @param {ProblemError} error */
@@ -244,6 +276,31 @@ function asSentence(text) {
 /** @param {string} words @param {Properties} [attributes] */
 export function submitButton(words, attributes) {
   return h('button', { type: 'submit', class: 'primary', ...attributes }, words);
+}
+
+/**
+ * A button outside of forms. Its work runs once at a time, and what that throws is told.
+ * @param {Child} content
+ * @param {() => Promise<unknown>} work
+ * @param {Properties} [attributes]
+ */
+export function workButton(content, work, attributes) {
+  let busy = false;
+  const button = h('button', { type: 'button', class: 'secondary', ...attributes }, content);
+  button.addEventListener('click', async () => {
+    if (busy) return;
+    busy = true;
+    setBusy(button, true);
+    try {
+      await work();
+    } catch (error) {
+      tellOfProblem(error);
+    } finally {
+      busy = false;
+      setBusy(button, false);
+    }
+  });
+  return button;
 }
 
 /** The row of buttons that ends a form. @param {...Child} children */
