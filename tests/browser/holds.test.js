@@ -98,6 +98,29 @@ describe('a hold', () => {
     await visitor.leave();
   });
 
+  test('whose capture is not answered may have been captured, and is captured once', async () => {
+    const ada = await bank.customer({ amount: '100' });
+    const body = { account_number: ada.number, amount: '40' };
+    await bank.call('POST', '/holds', { token: ada.token, body });
+    const visitor = await at(ada.number, ada);
+    const { page } = visitor;
+    await visitor.go(`#/accounts/${ada.number}/holds`, 'Holds');
+    let isLost = true;
+    await page.route('**/capture', async (route) => {
+      const response = await route.fetch();
+      return isLost ? route.abort('connectionreset') : route.fulfill({ response });
+    });
+    await page.getByRole('button', { name: 'Capture the hold of $40.00' }).click();
+    const capture = page.getByRole('dialog').getByRole('button', { name: 'Capture' });
+    await capture.click();
+    await visitor.text(/It is not certain whether the bank has done it\. Trying again is safe/);
+    isLost = false;
+    await capture.click();
+    await visitor.text('-$40.00');
+    assert.equal(await bank.balance(ada), '60.00');
+    await visitor.leave();
+  });
+
   test('is released, and its money is free again', async () => {
     const ada = await bank.customer({ amount: '100' });
     const visitor = await at(ada.number, ada);

@@ -145,6 +145,36 @@ describe('money', () => {
     await visitor.leave();
   });
 
+  test('can be planned anew when it is tried again and refused, and only then', async () => {
+    const ada = await bank.customer({ amount: '100' });
+    const visitor = await at('withdraw', ada);
+    const { page } = visitor;
+    let answer = (route) => route.abort('connectionreset');
+    await page.route('**/withdraw', (route) => answer(route));
+    await visitor.plan({ amount: '30' });
+    await visitor.confirm().click();
+    const again = page.getByRole('button', { name: 'Try again' });
+    await again.waitFor();
+    // This is refused before the bank looks for the movement: whether it was booked is as uncertain as before.
+    const problem = { status: 403, code: 'access_frozen', title: 'Frozen', detail: 'Your access is frozen.' };
+    const contentType = 'application/problem+json';
+    answer = (route) => route.fulfill({ status: 403, contentType, body: JSON.stringify(problem) });
+    await again.click();
+    await visitor.text(/Your access is frozen\. It is not certain/);
+    assert.equal(await page.getByRole('button', { name: 'Change' }).count(), 0);
+    answer = (route) => route.continue();
+    await bank.call('POST', '/withdraw', { token: ada.token, body: { account_number: ada.number, amount: '90' } });
+    await again.click();
+    await visitor.text(/There is \$10\.00 available on this account/);
+    await page.locator('.review .effect').getByText('$10.00', { exact: true }).waitFor();
+    await page.getByRole('button', { name: 'Change' }).click();
+    await visitor.plan({ amount: '10' });
+    await visitor.confirm().click();
+    await visitor.text('-$10.00');
+    assert.equal(await bank.balance(ada), '0.00');
+    await visitor.leave();
+  });
+
   test('goes to a mistyped account number never', async () => {
     const ada = await bank.customer({ amount: '5' });
     const bob = await bank.customer({ name: 'Bob' });
@@ -159,6 +189,29 @@ describe('money', () => {
     await visitor.confirm().click();
     await visitor.text('-$1.00');
     assert.equal(await bank.balance(bob), '1.00');
+    await visitor.leave();
+  });
+
+  test('asks for the name by which to remember somebody before it goes to them', async () => {
+    const ada = await bank.customer({ amount: '5' });
+    const bob = await bank.customer({ name: 'Bob' });
+    const visitor = await at('transfer', ada);
+    const { page } = visitor;
+    await page.getByLabel('Receiver’s account number').fill(bob.number);
+    await page.getByLabel('Next time').selectOption('Remember them by this name');
+    await page.getByLabel('Amount in USD').fill('1');
+    await page.getByRole('button', { name: 'Review' }).click();
+    await page.locator('[data-field=receiver_name] .error').getByText('Enter the name').waitFor();
+    assert.equal(await page.evaluate(() => document.activeElement.name), 'receiver_name');
+    await page.getByLabel('Receiver’s name').fill('Bob');
+    await page.getByRole('button', { name: 'Review' }).click();
+    await visitor.confirm().click();
+    await visitor.text('-$1.00');
+    const { data } = await bank.call('GET', '/me/payees', { token: ada.token });
+    assert.deepEqual(
+      data.map(({ name }) => name),
+      ['Bob'],
+    );
     await visitor.leave();
   });
 

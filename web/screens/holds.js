@@ -7,6 +7,7 @@ import { groupDigits } from '../domain/account_number.js';
 import { formatMoment } from '../domain/dates.js';
 import { ask } from '../ui/dialog.js';
 import { h, toast } from '../ui/dom.js';
+import { throwUncertain } from '../ui/form.js';
 import { HOLD, HOLD_STATES } from '../domain/holds.js';
 import { icon } from '../ui/icons.js';
 import { decimalsOf, formatMoney, isPositive } from '../domain/money.js';
@@ -192,7 +193,10 @@ async function capture({ bank, entry }, hold) {
         hint: 'All of it, or less. The rest is free again.',
       }),
     ],
-    act: ({ amount }) => bank.captureHold(hold.id, { amount: checkedAmount(amount, decimals) }, { idempotencyKey }),
+    act: async ({ amount }) => {
+      const capture = { amount: checkedAmount(amount, decimals) };
+      await bank.captureHold(hold.id, capture, { idempotencyKey }).catch(throwUncertain);
+    },
   });
   if (!done) return;
   toast('The hold is captured.');

@@ -1,6 +1,6 @@
 /** Deposit, withdraw, transfer, hold: the form, a review of its effect, and the request, which takes effect once. */
 
-import { NetworkError, ProblemError, newIdempotencyKey } from '../api/coffer.js';
+import { ProblemError, newIdempotencyKey } from '../api/coffer.js';
 import { nameOf } from '../ui/account_list.js';
 import { amountField, checkedAmount, messageOf } from '../ui/amount.js';
 import { groupDigits, parseAccountNumber } from '../domain/account_number.js';
@@ -9,12 +9,13 @@ import { endOfDay, formatDay, formatMoment, isDay, localDate, startOfDay } from 
 import { h, toast } from '../ui/dom.js';
 import {
   FieldProblem,
+  UncertainOutcome,
   actions,
   controlOf,
   explain,
   field,
   form,
-  part,
+  isUncertain,
   select,
   showProblem,
   submitButton,
@@ -57,6 +58,8 @@ const hasReceiver = (kind) => kind === KINDS.transfer || kind === KINDS.hold;
  * @typedef {{plan: Plan, preview: Preview}} Reviewed the plan, and what the bank says that it would do
  * @typedef {{context: Context, kind: Kind, account: Account, receivers: Account[], payees: Payee[],
  *   bankAccounts: BankAccount[], customer: {id: string, name: string} | null, idempotencyKey: string}} Task
+ * @typedef {{confirm: HTMLButtonElement, change: HTMLButtonElement, effect: ReturnType<typeof effectOf>,
+ *   back: (error?: unknown) => void}} Card of the review
  */
 
 /** @param {Context} context @returns {Promise<Screen>} */
@@ -126,6 +129,8 @@ function fillIn(task, next) {
   });
   /** @param {Values} values */
   const submit = async (values) => {
+    if (values.remember && !values.receiver_name && (values.to ?? ANOTHER) === ANOTHER)
+      throw new FieldProblem('receiver_name', 'Enter the name by which to remember them.');
     const plan = {
       amount: checkedAmount(values.amount, decimals),
       description: values.description,
@@ -353,6 +358,9 @@ function effectOf(task) {
   return { list, show };
 }
 
+/** @param {Task} task */
+const confirmWords = ({ kind }) => `Confirm ${kind.name.toLowerCase()}`;
+
 /**
  * The review of a movement, and the button that sends it.
  * @param {Task} task
@@ -363,8 +371,8 @@ function review(task, { plan, preview }, back) {
   const { account, kind, customer } = task;
   const money = formatMoney(plan.amount, account.currency);
   const change = h('button', { type: 'button', class: 'quiet', onclick: () => back() }, 'Change');
-  const confirm = submitButton(`Confirm ${kind.name.toLowerCase()}`);
-  const submit = () => carryOut(task, plan, { confirm, change, back });
+  const confirm = submitButton(confirmWords(task));
+  const submit = () => carryOut(task, plan, { confirm, change, effect, back });
   /** @param {string} term @param {...Child} value */
   const line = (term, ...value) => h('div', null, h('dt', null, term), h('dd', null, value));
   const effect = effectOf(task);
@@ -397,26 +405,48 @@ function review(task, { plan, preview }, back) {
 /**
  * @param {Task} task
  * @param {Plan} plan
- * @param {{confirm: HTMLButtonElement, change: HTMLButtonElement, back: (error?: unknown) => void}} card
+ * @param {Card} card
  */
-async function carryOut(task, plan, { confirm, change, back }) {
+async function carryOut(task, plan, card) {
   const { context, account, customer, idempotencyKey, kind } = task;
-  try {
-    const answer = await send(context.bank, task, plan, { idempotencyKey });
-    // A hold is created whatever became of it since.
-    const isDone = answer.status === 'posted' || (kind === KINDS.hold && answer.status !== 'pending_approval');
-    if (!isDone) return leaveForApproval();
-    if (plan.remember) await remember(context.bank, plan);
-    toast(`The ${kind.name.toLowerCase()} ${kind.done}.`);
-    const place = kind === KINDS.hold ? 'holds' : `entries/${answer.id}`;
-    replaceWith(`/accounts/${account.account_number}/${place}`, { for: customer?.id });
-  } catch (error) {
-    if (isUncertain(error)) return stayUncertain(confirm, change, error);
-    const problem = inFormsWords(error);
-    if (problem instanceof FieldProblem || (problem instanceof ProblemError && problem.errors.length))
-      return back(problem);
-    throw error;
-  }
+  const answer = await send(context.bank, task, plan, { idempotencyKey }).catch((error) =>
+    refused(task, plan, card, error),
+  );
+  if (!answer) return;
+  // A hold is created whatever became of it since.
+  const isDone = answer.status === 'posted' || (kind === KINDS.hold && answer.status !== 'pending_approval');
+  if (isDone && plan.remember) await remember(context.bank, plan);
+  toast(isDone ? `The ${kind.name.toLowerCase()} ${kind.done}.` : WAITS);
+  // Whoever has left is not called back.
+  if (context.signal.aborted) return;
+  if (!isDone) return replaceWith('/staff/approvals');
+  const place = kind === KINDS.hold ? 'holds' : `entries/${answer.id}`;
+  replaceWith(`/accounts/${account.account_number}/${place}`, { for: customer?.id });
+}
+
+/**
+ * Shows why the movement was not carried out, or that nobody knows whether it was.
+ * @param {Task} task @param {Plan} plan @param {Card} card @param {unknown} error
+ */
+async function refused(task, plan, card, error) {
+  const isStillUncertain = card.change.hidden && isBeforeTheBooks(error);
+  const isOpen = isUncertain(error) || isStillUncertain;
+  if (task.context.signal.aborted) return toast(lateWords(task, plan, isOpen ? null : error));
+  if (isOpen) return stayUncertain(card, error);
+  await beCertain(task, plan, card);
+  const problem = inFormsWords(error);
+  if (problem instanceof FieldProblem || (problem instanceof ProblemError && problem.errors.length))
+    return card.back(problem);
+  throw error;
+}
+
+/** What whoever has left is told. @param {Task} task @param {Plan} plan @param {unknown} error null where nobody knows */
+function lateWords({ kind, account }, plan, error) {
+  const what = `the ${kind.name.toLowerCase()} of ${formatMoney(plan.amount, account.currency)}`;
+  if (error === null)
+    return `It is not certain whether ${what} ${kind.done}. Look at the account before you try again.`;
+  const problem = inFormsWords(error);
+  return `T${what.slice(1)} was not made. ${problem instanceof FieldProblem ? problem.message : explain(problem)}`;
 }
 
 /** The money has moved: what becomes of the name is no reason to say otherwise. @param {Coffer} bank @param {Plan} plan */
@@ -441,25 +471,37 @@ function send(ways, { kind, account }, { amount, description, reference, receive
   return kind === KINDS.deposit ? ways.deposit(movement, options) : ways.withdraw(movement, options);
 }
 
+const WAITS = 'This needs a second person: it waits for approval.';
+
 export function leaveForApproval() {
-  toast('This needs a second person: it waits for approval.');
+  toast(WAITS);
   replaceWith('/staff/approvals');
 }
 
-/** Whether the money may have moved although there was no good answer. @param {unknown} error */
-const isUncertain = (error) => error instanceof NetworkError || (error instanceof ProblemError && error.status >= 500);
+/**
+ * Whether the bank has refused before it looked into its books: of an earlier try of the same movement it says nothing.
+ * @param {unknown} error
+ */
+const isBeforeTheBooks = (error) => error instanceof ProblemError && [401, 403, 408, 429].includes(error.status);
 
 /**
  * From here on only the same request may be sent again, which moves the money once.
- * @param {HTMLButtonElement} confirm
- * @param {HTMLButtonElement} change
+ * @param {Card} card
  * @param {unknown} error
  */
-function stayUncertain(confirm, change, error) {
+function stayUncertain({ confirm, change }, error) {
   change.hidden = true;
   confirm.textContent = 'Try again';
-  const words = `${explain(error)} It is not certain whether the bank has done it. Trying again is safe: it is done once.`;
-  if (confirm.form) part(confirm.form, '.form-problem').replaceChildren(h('p', null, words));
+  if (confirm.form) showProblem(confirm.form, new UncertainOutcome(error));
+}
+
+/** Nothing has moved: the plan may be changed, by what the account has now. @param {Task} task @param {Plan} plan @param {Card} card */
+async function beCertain(task, plan, { confirm, change, effect }) {
+  change.hidden = false;
+  confirm.textContent = confirmWords(task);
+  const { context, account } = task;
+  task.account = await context.bank.account(account.account_number, { signal: context.signal }).catch(() => account);
+  effect.show(plan.amount);
 }
 
 /** The same error about the fields of this form, where it is about fields. @param {unknown} error */

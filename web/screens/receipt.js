@@ -6,7 +6,7 @@ import { newIdempotencyKey } from '../api/coffer.js';
 import { formatExactMoment } from '../domain/dates.js';
 import { ask } from '../ui/dialog.js';
 import { h, toast } from '../ui/dom.js';
-import { field } from '../ui/form.js';
+import { field, throwUncertain } from '../ui/form.js';
 import { icon } from '../ui/icons.js';
 import { formatMoney } from '../domain/money.js';
 import { MOVEMENT_TYPES } from '../domain/movement_types.js';
@@ -82,7 +82,7 @@ async function reverse({ bank, params, query }, entry) {
     danger: true,
     fields: [reasonField()],
     act: async ({ reason }) => {
-      reversal = await bank.reverse(entry.id, reason || undefined, { idempotencyKey });
+      reversal = await bank.reverse(entry.id, reason || undefined, { idempotencyKey }).catch(throwUncertain);
     },
   });
   if (!reversal) return;
@@ -102,7 +102,9 @@ async function reverseGroup({ bank }, entry) {
     danger: true,
     fields: [reasonField()],
     act: async ({ reason }) => {
-      const { booked } = await bank.reverseGroup(entry.id, reason || undefined, { idempotencyKey });
+      const { booked } = await bank
+        .reverseGroup(entry.id, reason || undefined, { idempotencyKey })
+        .catch(throwUncertain);
       count = booked;
     },
   });
