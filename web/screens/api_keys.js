@@ -6,7 +6,7 @@ import { worksHere } from '../domain/roles.js';
 import { nameOf } from '../ui/account_list.js';
 import { ask } from '../ui/dialog.js';
 import { h, toast } from '../ui/dom.js';
-import { field, select } from '../ui/form.js';
+import { field, select, workButton } from '../ui/form.js';
 import { icon } from '../ui/icons.js';
 import { paged } from '../ui/paged.js';
 import { showSecret } from '../ui/secret.js';
@@ -58,11 +58,7 @@ export function apiKeys(context) {
           'Revoke',
         ),
       ]),
-      h(
-        'p',
-        { class: 'ways' },
-        h('button', { type: 'button', class: 'secondary', onclick: create }, icon('plus'), 'New API key'),
-      ),
+      h('p', { class: 'ways' }, workButton([icon('plus'), 'New API key'], create)),
     );
   const create = async () => {
     const accounts = await bank.allAccounts();

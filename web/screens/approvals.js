@@ -1,5 +1,6 @@
 /** Staff: pending approvals, and those that were decided. */
 
+import { ProblemError } from '../api/coffer.js';
 import { groupDigits } from '../domain/account_number.js';
 import { formatMoment } from '../domain/dates.js';
 import { notCash } from '../domain/bank_accounts.js';
@@ -222,6 +223,9 @@ function consequencesOf(approval) {
   return { none: 'No money moves.', text: 'The money moves at once.', done: 'Approved and booked.' };
 }
 
+/** Whether somebody else was quicker, or time was. @param {unknown} error */
+const waitsNoLonger = (error) => error instanceof ProblemError && [404, 409].includes(error.status);
+
 /** Whoever asked for it may only take it back. @param {Tools} tools @param {Approval} approval */
 function decisions({ bank, me, decided }, approval) {
   const name = nameOf(approval).toLowerCase();
@@ -232,16 +236,20 @@ function decisions({ bank, me, decided }, approval) {
    */
   const button = (verb, { text, act, done, ...attributes }) => {
     const decide = async () => {
+      let isStale = false;
       const isDone = await ask({
         title: `${verb} the ${what}?`,
         text,
         verb,
         danger: verb !== 'Approve',
-        act: () => act(approval.id),
+        act: () =>
+          act(approval.id).catch((error) => {
+            isStale = waitsNoLonger(error);
+            throw error;
+          }),
       });
-      if (!isDone) return;
-      toast(done);
-      decided();
+      if (isDone) toast(done);
+      if (isDone || isStale) decided();
     };
     return h('button', { type: 'button', 'aria-label': `${verb} the ${what}`, onclick: decide, ...attributes }, verb);
   };

@@ -4,7 +4,7 @@ import { decimalsOf, formatMoney, formatPlain } from '../domain/money.js';
 import { limitOf } from '../ui/amount.js';
 import { ask } from '../ui/dialog.js';
 import { h } from '../ui/dom.js';
-import { field } from '../ui/form.js';
+import { field, workButton } from '../ui/form.js';
 
 /** @import { Account, Coffer } from '../api/coffer.js' */
 /** @import { Context } from '../app.js' */
@@ -17,7 +17,7 @@ import { field } from '../ui/form.js';
 export async function signInNotices({ bank, me, session, signal }, reloadIf) {
   if (!(await bank.about({ signal })).mail) return null;
   const isOn = me.sign_in_notices;
-  const onclick = async () => {
+  const toggle = async () => {
     await bank.updateMe({ sign_in_notices: !isOn });
     await session.reload();
     reloadIf(true);
@@ -30,11 +30,7 @@ export async function signInNotices({ bank, me, session, signal }, reloadIf) {
     'div',
     { class: 'card row' },
     h('div', null, h('p', null, h('b', null, 'New sign-ins '), state), h('p', { class: 'hint' }, words)),
-    h(
-      'div',
-      { class: 'ways' },
-      h('button', { type: 'button', class: 'secondary', onclick }, isOn ? 'Turn off' : 'Turn on'),
-    ),
+    h('div', { class: 'ways' }, workButton(isOn ? 'Turn off' : 'Turn on', toggle)),
   );
 }
 

@@ -2,6 +2,7 @@
 
 import { groupDigits } from '../domain/account_number.js';
 import { h, toast } from '../ui/dom.js';
+import { workButton } from '../ui/form.js';
 import { paged } from '../ui/paged.js';
 
 /** @import { Payee } from '../api/coffer.js' */
@@ -26,9 +27,8 @@ export function payeeList({ bank, signal }) {
   });
 }
 
-/** @param {Payee} payee @param {(payee: Payee, row: HTMLElement) => void} remove */
+/** @param {Payee} payee @param {(payee: Payee, row: HTMLElement) => Promise<void>} remove */
 function rowOf(payee, remove) {
-  const onclick = () => remove(payee, row);
   /** @type {HTMLElement} */
   const row = h(
     'li',
@@ -39,7 +39,7 @@ function rowOf(payee, remove) {
       h('p', null, h('b', null, payee.name)),
       h('p', { class: 'hint number' }, groupDigits(payee.account_number)),
     ),
-    h('button', { type: 'button', class: 'quiet', 'aria-label': `Forget ${payee.name}`, onclick }, 'Forget'),
+    workButton('Forget', () => remove(payee, row), { class: 'quiet', 'aria-label': `Forget ${payee.name}` }),
   );
   return row;
 }

@@ -4,7 +4,7 @@ import { utcDate } from '../domain/dates.js';
 import { ask } from '../ui/dialog.js';
 import { h, toast } from '../ui/dom.js';
 import { downloadButton } from '../ui/download.js';
-import { actions, field, form, part, submitButton } from '../ui/form.js';
+import { actions, field, form, part, submitButton, workButton } from '../ui/form.js';
 import { passwordField } from '../ui/password.js';
 import { later } from '../ui/states.js';
 import { reloadIf } from './account.js';
@@ -161,7 +161,7 @@ function nameCheck({ bank, me, session }) {
   const words = me.name_check
     ? 'Before others pay you, the bank tells them whether the name that they have typed is yours.'
     : 'The bank tells nobody whether a name that they have typed is yours.';
-  const onclick = async () => {
+  const toggle = async () => {
     await bank.updateMe({ name_check: !me.name_check });
     await session.reload();
     reloadIf(true);
@@ -171,7 +171,7 @@ function nameCheck({ bank, me, session }) {
     'div',
     { class: 'card row' },
     h('div', null, h('p', null, h('b', null, 'Name check '), state), h('p', { class: 'hint' }, words)),
-    h('button', { type: 'button', class: 'secondary', onclick }, me.name_check ? 'Turn off' : 'Turn on'),
+    workButton(me.name_check ? 'Turn off' : 'Turn on', toggle),
   );
 }
 

@@ -2,6 +2,7 @@
 
 import { ProblemError } from '../api/coffer.js';
 import { h, toast } from '../ui/dom.js';
+import { workButton } from '../ui/form.js';
 import { pitch } from './welcome.js';
 
 /** @import { Context, Screen } from '../app.js' */
@@ -19,7 +20,7 @@ export function verifyAddress({ bank, params, me, session }) {
     card.replaceChildren(heading, h('p', { role: 'status' }, words), h('a', { class: 'button', href: '#/' }, 'Go on'));
     heading.focus();
   };
-  const onclick = async () => {
+  const confirm = async () => {
     try {
       await bank.verifyEmail(params.token);
     } catch (error) {
@@ -34,7 +35,7 @@ export function verifyAddress({ bank, params, me, session }) {
   card.replaceChildren(
     h('h1', null, 'Confirm your address'),
     h('p', null, 'From then on the bank can tell you by mail what matters.'),
-    h('button', { type: 'button', class: 'primary wide', onclick }, 'Confirm'),
+    workButton('Confirm', confirm, { class: 'primary wide' }),
   );
   return { title: 'Confirm your address', class: 'welcome', content: [pitch(), card] };
 }
@@ -42,7 +43,7 @@ export function verifyAddress({ bank, params, me, session }) {
 /** Of somebody whose address is not confirmed yet, where the bank sends mail. @param {Context} context */
 export async function unverifiedNote({ bank, me, signal }) {
   if (me.email_verified || !(await bank.about({ signal })).mail) return null;
-  const onclick = async () => {
+  const send = async () => {
     await bank.sendEmailVerification();
     toast(`A link is on its way to ${me.email}.`);
   };
@@ -55,6 +56,6 @@ export async function unverifiedNote({ bank, me, signal }) {
       h('p', null, h('b', null, me.email), ' ', h('span', { class: 'chip closed' }, 'not confirmed yet')),
       h('p', { class: 'hint' }, 'Until then the bank tells you nothing of sign-ins and movements by mail.'),
     ),
-    h('div', { class: 'ways' }, h('button', { type: 'button', class: 'secondary', onclick }, 'Send the link again')),
+    h('div', { class: 'ways' }, workButton('Send the link again', send)),
   );
 }

@@ -4,7 +4,7 @@ import { formatMoment } from '../domain/dates.js';
 import { keepsWebhooks } from '../domain/roles.js';
 import { ask } from '../ui/dialog.js';
 import { announce, h, toast } from '../ui/dom.js';
-import { field } from '../ui/form.js';
+import { field, workButton } from '../ui/form.js';
 import { paged } from '../ui/paged.js';
 import { rememberInAddress } from '../ui/router.js';
 import { segmented } from '../ui/segmented.js';
@@ -120,7 +120,7 @@ function daily({ context: { bank }, webhook, show }, refresh) {
   return h(
     'p',
     { class: 'ways' },
-    button('Send a test', test),
+    workButton('Send a test', test),
     isEnabled && button('Send events again', replay),
     button('Change', edit),
   );
@@ -232,11 +232,7 @@ function rowOf({ bank, me, params }, delivery, refresh) {
       h(
         'div',
         { class: 'ways' },
-        h(
-          'button',
-          { type: 'button', class: 'quiet', onclick: again, 'aria-label': `Send again: ${type}` },
-          'Send again',
-        ),
+        workButton('Send again', again, { class: 'quiet', 'aria-label': `Send again: ${type}` }),
       ),
   );
 }
