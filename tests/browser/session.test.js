@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { Bank } from './bank.js';
+import { Bank, PASSWORD, freshEmail } from './bank.js';
 import { look } from './look.js';
 import { totp } from './totp.js';
 import { Visitor, openBrowser } from './visitor.js';
@@ -131,6 +131,27 @@ describe('a session', () => {
     await visitor.page.getByRole('link', { name: 'Open an account' }).click();
     await visitor.heading('Open an account');
     await note.waitFor();
+    await visitor.leave();
+  });
+
+  test('that cannot begin after a sign-up leads to the sign-in, with the account there', async () => {
+    const email = freshEmail();
+    const visitor = await Visitor.arrive(browser, bank);
+    const { page } = visitor;
+    await page.route('**/login', (route) => route.abort());
+    await page.getByRole('link', { name: 'Open an account' }).click();
+    await page.getByLabel('Your name').fill('Ada Lovelace');
+    await page.getByLabel('E-mail address').fill(email);
+    await page.getByLabel('Password', { exact: true }).fill(PASSWORD);
+    await page.getByRole('button', { name: 'Open the account' }).click();
+    await visitor.heading('Sign in');
+    await visitor.text(/^Your account is open, but you could not be signed in\. The bank did not answer/);
+    assert.equal(await page.getByLabel('E-mail address').inputValue(), email);
+    assert.equal(await page.evaluate(() => document.activeElement.tagName), 'H1');
+    await page.unroute('**/login');
+    await page.getByLabel('Password', { exact: true }).fill(PASSWORD);
+    await page.getByRole('button', { name: 'Sign in' }).click();
+    await visitor.heading('Hello, Ada Lovelace');
     await visitor.leave();
   });
 

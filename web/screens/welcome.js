@@ -2,7 +2,7 @@
 
 import { ProblemError } from '../api/coffer.js';
 import { h } from '../ui/dom.js';
-import { actions, field, form, submitButton } from '../ui/form.js';
+import { actions, explain, field, form, part, submitButton } from '../ui/form.js';
 import { currencyField } from '../ui/currency.js';
 import { passwordField } from '../ui/password.js';
 
@@ -11,9 +11,17 @@ import { passwordField } from '../ui/password.js';
 /** @import { Values } from '../ui/form.js' */
 
 /** @param {Context} context @returns {Promise<Screen>} */
-export async function signIn({ bank, session, signal }) {
+export async function signIn(context) {
+  return { title: 'Sign in', class: 'welcome', content: [pitch(), await signInCard(context)] };
+}
+
+/**
+ * @param {Context} context
+ * @param {{email?: string, note?: string}} [known] the address, and what has happened, of somebody who has just signed up
+ */
+async function signInCard({ bank, session, signal }, { email: address, note } = {}) {
   const [signUpIsOpen, sendsMail] = await Promise.all([isOpen(bank, signal), mails(bank, signal)]);
-  const email = emailField();
+  const email = emailField(address);
   const password = passwordField({ name: 'password', label: 'Password' });
   const code = codeField();
   code.hidden = true;
@@ -30,10 +38,11 @@ export async function signIn({ bank, session, signal }) {
       code.control.focus();
     }
   };
-  const card = h(
+  return h(
     'section',
     { class: 'card entrance' },
-    h('h1', null, 'Sign in'),
+    h('h1', { tabindex: -1 }, 'Sign in'),
+    note && h('p', { role: 'status' }, note),
     unprotected(),
     form({ submit }, email, password, code, actions(submitButton('Sign in', { class: 'primary wide' }))),
     forgotten(sendsMail),
@@ -44,7 +53,6 @@ export async function signIn({ bank, session, signal }) {
       signUpIsOpen ? h('a', { href: '#/sign-up' }, 'Open an account') : BY_STAFF,
     ),
   );
-  return { title: 'Sign in', class: 'welcome', content: [pitch(), card] };
 }
 
 /** @param {Context} context @returns {Promise<Screen>} */
@@ -55,7 +63,20 @@ export async function signUp(context) {
   const submit = async ({ name, email, password, currency }) => {
     await bank.signUp({ name, email, password, ...(currency && { currency }) });
     history.replaceState(null, '', '#/');
-    await session.signIn(email, password);
+    try {
+      await session.signIn(email, password);
+    } catch (error) {
+      await leadToSignIn(email, error);
+    }
+  };
+  /** The account is there all the same: whoever signed up again would be told that the address is taken. @param {string} email @param {unknown} error */
+  const leadToSignIn = async (email, error) => {
+    if (signal.aborted) throw error;
+    const note = `Your account is open, but you could not be signed in. ${explain(error)}`;
+    const next = await signInCard(context, { email, note });
+    card.replaceWith(next);
+    document.title = 'Sign in · Coffer';
+    part(next, 'h1').focus();
   };
   const card = h(
     'section',
@@ -154,11 +175,13 @@ function unprotected() {
   );
 }
 
-const emailField = () =>
+/** @param {string} [value] */
+const emailField = (value) =>
   field({
     name: 'email',
     label: 'E-mail address',
     type: 'email',
+    value,
     autocomplete: 'username',
     inputmode: 'email',
     spellcheck: 'false',
