@@ -108,17 +108,19 @@ const session = {
     if (location.hash) history.pushState(null, '', location.pathname);
     forget(words);
   },
-  /** After a change of one's own profile. */
+  /** After a change of one's own profile. @returns {Promise<Me>} */
   async reload() {
-    await loadMe();
+    const read = await loadMe();
     draw();
+    return read;
   },
 };
 
+/** @returns {Promise<Me>} */
 async function loadMe() {
   const user = await bank.me();
   const factor = worksHere(user) ? await bank.secondFactor() : null;
-  me = { ...user, mustEnrol: Boolean(factor?.required && !factor.enabled) };
+  return (me = { ...user, mustEnrol: Boolean(factor?.required && !factor.enabled) });
 }
 
 /** Those who work at the bank come to do that, unless they have asked for another screen. */

@@ -65,8 +65,9 @@ function details({ bank, me, session }) {
     label: 'Current password',
     hint: 'To change the address you sign in with.',
   });
+  let saved = me;
   const update = () => {
-    current.hidden = email.control.value.trim().toLowerCase() === me.email;
+    current.hidden = email.control.value.trim().toLowerCase() === saved.email;
     current.control.required = !current.hidden;
   };
   email.control.addEventListener('input', update);
@@ -74,8 +75,15 @@ function details({ bank, me, session }) {
   /** @param {Values} values */
   const submit = async ({ name, email: address, current_password: secret }) => {
     await bank.updateMe({ name, email: address, ...(secret && { current_password: secret }) });
-    await session.reload();
+    saved = await session.reload();
+    show();
     toast('Saved.');
+  };
+  const show = () => {
+    name.control.value = saved.name;
+    email.control.value = saved.email;
+    current.control.value = '';
+    update();
   };
   const name = field({
     name: 'name',
@@ -150,7 +158,7 @@ function confirmation({ bank, me, session }) {
   /** @param {Values} values */
   const submit = async ({ confirm_above: units }) => {
     await bank.updateMe({ confirm_above: units || null });
-    await session.reload();
+    limit.control.value = (await session.reload()).confirm_above ?? '';
     toast('Saved.');
   };
   return form({ submit, class: 'card' }, limit, actions(submitButton('Set the limit')));

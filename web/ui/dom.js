@@ -90,3 +90,6 @@ export function toast(text) {
   byId('toasts').append(element);
   element.addEventListener('animationend', () => element.remove());
 }
+
+/** What is done next may fail: then no word about what has worked before stands beside it. */
+export const dismissToasts = () => byId('toasts').replaceChildren();

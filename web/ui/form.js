@@ -2,7 +2,7 @@
 
 import { CofferError, NetworkError, ProblemError, SignedOutError, isAskedForProof } from '../api/coffer.js';
 import { remedyOf } from '../domain/limits.js';
-import { h, newId, toast } from './dom.js';
+import { dismissToasts, h, newId, toast } from './dom.js';
 
 /** @import { Child, Properties } from './dom.js' */
 /** @typedef {HTMLInputElement | HTMLSelectElement} Control */
@@ -86,6 +86,7 @@ export function form({ submit, ...attributes }, ...children) {
     event.preventDefault();
     if (busy) return;
     clearProblems(element);
+    dismissToasts();
     if (!checkRequired(element) || !checkLengths(element)) return;
     busy = true;
     setBusy(element.querySelector('button[type=submit]'), true);
@@ -194,9 +195,12 @@ export function throwUncertain(error) {
   throw isUncertain(error) ? new UncertainOutcome(error) : error;
 }
 
-/** @param {HTMLFormElement} element @param {unknown} error */
+/**
+ * Shows it where it belongs: beside the fields that it is about, as far as they can be seen, or above the button.
+ * @param {HTMLFormElement} element @param {unknown} error
+ */
 export function showProblem(element, error) {
-  const fields = fieldsOf(element);
+  const fields = fieldsOf(element).filter(({ hidden }) => !hidden);
   const found = pointed(element, error).map(([name, text]) => ({
     at: fields.find((each) => each.dataset.field === name),
     text,
@@ -231,7 +235,9 @@ const FIELDS_OF_CODES = {
 function pointed(element, error) {
   if (error instanceof FieldProblem) return [[error.field, error.message]];
   if (!(error instanceof ProblemError)) return [];
-  const field = FIELDS_OF_CODES[error.code]?.find((name) => element.querySelector(`[data-field="${name}"]`));
+  const field = FIELDS_OF_CODES[error.code]?.find((name) =>
+    element.querySelector(`[data-field="${name}"]:not([hidden])`),
+  );
   if (field) return [[field, asSentence(error.detail)]];
   return error.errors.map(({ pointer, detail }) => [
     pointer.replace(/^[/?]/, ''),
