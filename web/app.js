@@ -3,7 +3,7 @@
 import { Coffer, ProblemError } from './api/coffer.js';
 import { worksHere } from './domain/roles.js';
 import { closeDialogs } from './ui/dialog.js';
-import { announce, byId, flat, h, toast } from './ui/dom.js';
+import { announce, byId, flat, focusHeading, h, toast } from './ui/dom.js';
 import { tellOfProblem } from './ui/form.js';
 import { askForProof } from './ui/proof.js';
 import { resolve } from './ui/router.js';
@@ -195,14 +195,6 @@ function settle({ title, content, class: name = '' }) {
   isFirst = false;
 }
 
-/** Keyboard and screen reader start where the new screen does. */
-function focusHeading() {
-  const found = main.querySelector('[autofocus], h1');
-  const heading = found instanceof HTMLElement ? found : main;
-  if (heading.tagName === 'H1') heading.tabIndex = -1;
-  heading.focus({ preventScroll: true });
-}
-
 function listen() {
   addEventListener('hashchange', (event) => {
     // The link that skips to the content is a place in the page, not a screen.
@@ -232,6 +224,8 @@ async function start() {
   } catch (error) {
     main.replaceChildren(h('h1', { class: 'unseen' }, 'Coffer'), failure(error, start));
     main.removeAttribute('aria-busy');
+    // The button to try again takes the focus with it.
+    isFirst = false;
     return;
   }
   await show();

@@ -43,32 +43,18 @@ const LIVES = [
 /** The caller's own keys, with what may be done with them. @param {Context} context */
 export function apiKeys(context) {
   const { bank } = context;
-  const place = h('div', null);
-  const show = () =>
-    place.replaceChildren(
-      keyList(context, bank.apiKeys, 'A key lets a program call the bank in your name, as far as you say.', (key) => [
-        h(
-          'button',
-          { type: 'button', class: 'quiet', onclick: () => rotate(key), 'aria-label': `New secret for ${key.name}` },
-          'New secret',
-        ),
-        h(
-          'button',
-          { type: 'button', class: 'quiet', onclick: () => revoke(key), 'aria-label': `Revoke ${key.name}` },
-          'Revoke',
-        ),
-      ]),
-      h('p', { class: 'ways' }, workButton([icon('plus'), 'New API key'], create)),
-    );
+  /** The rows are drawn anew, and the button in the row that had the focus is gone. */
+  const renew = () => {
+    list.restart();
+    add.focus({ preventScroll: true });
+  };
   const create = async () => {
     const accounts = await bank.allAccounts();
-    await shown(
-      await askForKey(
-        context,
-        accounts.filter(({ status }) => status === 'open'),
-      ),
-      show,
+    const secret = await askForKey(
+      context,
+      accounts.filter(({ status }) => status === 'open'),
     );
+    await shown(secret, renew);
   };
   /** @param {ApiKey} key */
   const rotate = async (key) => {
@@ -80,7 +66,7 @@ export function apiKeys(context) {
       verb: 'Make a new secret',
       act: async () => ({ api_key: secret } = await bank.rotateApiKey(key.id)),
     });
-    await shown(secret, show);
+    await shown(secret, renew);
   };
   /** @param {ApiKey} key */
   const revoke = (key) =>
@@ -92,11 +78,24 @@ export function apiKeys(context) {
       act: () => bank.revokeApiKey(key.id),
     }).then((done) => {
       if (!done) return;
-      show();
+      renew();
       toast('The key is revoked.');
     });
-  show();
-  return place;
+  const nothing = 'A key lets a program call the bank in your name, as far as you say.';
+  const list = keyList(context, bank.apiKeys, nothing, (key) => [
+    h(
+      'button',
+      { type: 'button', class: 'quiet', onclick: () => rotate(key), 'aria-label': `New secret for ${key.name}` },
+      'New secret',
+    ),
+    h(
+      'button',
+      { type: 'button', class: 'quiet', onclick: () => revoke(key), 'aria-label': `Revoke ${key.name}` },
+      'Revoke',
+    ),
+  ]);
+  const add = workButton([icon('plus'), 'New API key'], create);
+  return h('div', null, list, h('p', { class: 'ways' }, add));
 }
 
 /**

@@ -1,7 +1,7 @@
 /** A question in front of everything else. The browser keeps the focus inside and gives it back. */
 
-import { h, newId, toast } from './dom.js';
-import { actions, form, submitButton } from './form.js';
+import { focusHeading, h, newId, toast } from './dom.js';
+import { actions, form, part, submitButton } from './form.js';
 
 /** @import { Child } from './dom.js' */
 /** @import { Values } from './form.js' */
@@ -32,10 +32,11 @@ export function tell(title, ...content) {
  * Asks. Resolves to true when `act` has run without throwing; what it throws is shown in the dialog. Without `act` it only
  * tells. Closing it is a No, also while `act` runs: what becomes of that is told beside the screen.
  * @param {{title: string, text: string, verb: string, danger?: boolean, fields?: HTMLElement[],
- *   act?: (values: Values) => Promise<unknown>}} question
+ *   act?: (values: Values) => Promise<unknown>, stays?: string}} question `stays`: it is closed by its button alone, and what
+ *   the Escape key is answered with
  * @returns {Promise<boolean>}
  */
-export function ask({ title, text, verb, danger, fields = [], act }) {
+export function ask({ title, text, verb, danger, fields = [], act, stays }) {
   const id = newId('dialog');
   let done = false;
   const dialog = h('dialog', { 'aria-labelledby': id });
@@ -49,12 +50,26 @@ export function ask({ title, text, verb, danger, fields = [], act }) {
   const cancel = h('button', { type: 'button', class: 'quiet', onclick: () => dialog.close() }, 'Cancel');
   const confirm = submitButton(verb, { class: danger ? 'primary danger' : 'primary' });
   dialog.append(form({ submit }, h('h2', { id }, title), h('p', null, text), fields, actions(act && cancel, confirm)));
+  if (stays) keepOpen(dialog, stays);
   document.body.append(dialog);
   dialog.showModal();
   return new Promise((resolve) => {
     dialog.addEventListener('close', () => {
       dialog.remove();
+      // What was asked for has taken away the button that had it.
+      if (document.activeElement === document.body) focusHeading();
       resolve(done);
     });
+  });
+}
+
+/** @param {HTMLDialogElement} dialog @param {string} why */
+function keepOpen(dialog, why) {
+  // The gesture that goes back on a phone closes it, too, and no key is pressed for that.
+  dialog.setAttribute('closedby', 'none');
+  dialog.addEventListener('keydown', (event) => {
+    if (event.key !== 'Escape') return;
+    event.preventDefault();
+    part(dialog, '.form-problem').replaceChildren(h('p', null, why));
   });
 }

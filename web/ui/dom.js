@@ -76,6 +76,15 @@ export function byId(id) {
   return element;
 }
 
+/** Keyboard and screen reader start where the screen does. */
+export function focusHeading() {
+  const main = byId('main');
+  const found = main.querySelector('[autofocus], h1');
+  const heading = found instanceof HTMLElement ? found : main;
+  if (heading.tagName === 'H1') heading.tabIndex = -1;
+  heading.focus({ preventScroll: true });
+}
+
 /** Says something to a screen reader without moving anybody's focus. @param {string} text */
 export function announce(text) {
   const place = byId('announcer');

@@ -30,13 +30,23 @@ export function paged({ into, frame = into, load, row, empty, signal }) {
 
   const fetchPage = async () => {
     const { signal: mine } = round;
-    foot.replaceChildren(skeleton(into.childElementCount ? 1 : 5));
+    const [hadFocus, before] = [foot.contains(document.activeElement), into.childElementCount];
+    foot.replaceChildren(skeleton(before ? 1 : 5));
     try {
       const page = await load(cursor, mine);
       if (!mine.aborted) show(page);
     } catch (error) {
       if (!mine.aborted) foot.replaceChildren(partFailure(error, fetchPage));
     }
+    if (hadFocus && !mine.aborted) focusFrom(before);
+  };
+
+  /** Where reading goes on: at the first new row, at the button to try again, or at the words for nothing. @param {number} before */
+  const focusFrom = (before) => {
+    const next = into.children[before] ?? foot.querySelector('button') ?? list;
+    if (!(next instanceof HTMLElement)) return;
+    if (next.tagName !== 'BUTTON') next.tabIndex = -1;
+    next.focus({ preventScroll: true });
   };
 
   /** @param {Page<T>} page */

@@ -14,6 +14,7 @@ export function showSecret({ title, text, secret }) {
     title,
     text,
     verb: 'I have kept it',
+    stays: 'Nobody is shown it again. Keep it first, then press the button.',
     fields: [
       h('p', null, h('code', { class: 'secret' }, secret)),
       h(

@@ -65,12 +65,21 @@ export function notFound() {
  */
 export function later(load, signal, lines = 3) {
   const place = h('div', { 'aria-busy': 'true' }, skeleton(lines));
+  /** @param {Child} content */
+  const show = (content) => {
+    if (signal.aborted) return;
+    const hadFocus = place.contains(document.activeElement);
+    place.replaceChildren(...flat(content));
+    if (!hadFocus) return;
+    // The button to try again had it.
+    place.tabIndex = -1;
+    place.focus({ preventScroll: true });
+  };
   const attempt = async () => {
     try {
-      const content = await load();
-      if (!signal.aborted) place.replaceChildren(...flat(content));
+      show(await load());
     } catch (error) {
-      if (!signal.aborted) place.replaceChildren(partFailure(error, attempt));
+      show(partFailure(error, attempt));
     }
     place.removeAttribute('aria-busy');
   };
