@@ -71,7 +71,7 @@ describe('a webhook', () => {
     await dialog('It has arrived').getByRole('button', { name: 'Close' }).click();
     status = 500;
     await page.getByRole('button', { name: 'Send a test' }).click();
-    await dialog('It has not arrived').getByText('answered 500').waitFor();
+    await dialog('It has not arrived').getByText('Answered 500').waitFor();
     await dialog('It has not arrived').getByRole('button', { name: 'Close' }).click();
   });
 

@@ -1,6 +1,7 @@
 /** Admins and auditors: one webhook, and what was sent to it. */
 
 import { formatMoment } from '../domain/dates.js';
+import { asSentence } from '../domain/problem_words.js';
 import { keepsWebhooks } from '../domain/roles.js';
 import { ask } from '../ui/dialog.js';
 import { announce, h, toast } from '../ui/dom.js';
@@ -87,7 +88,7 @@ function daily({ context: { bank }, webhook, show }, refresh) {
     const { delivered, error, took_ms: took } = await bank.testWebhook(webhook.id);
     await ask({
       title: delivered ? 'It has arrived' : 'It has not arrived',
-      text: delivered ? `The program has answered within ${took} ms.` : `${error}.`,
+      text: delivered ? `The program has answered within ${took} ms.` : asSentence(error ?? 'Nobody knows why'),
       verb: 'Close',
     });
   };
@@ -225,7 +226,7 @@ function rowOf({ bank, me, params }, delivery, refresh) {
       null,
       h('p', null, h('b', null, type), ' ', h('span', { class: `chip ${CHIPS[status]}` }, wordsOf(status))),
       h('p', { class: 'hint' }, `${formatMoment(made)} · ${tries}`, next && ` · next on ${formatMoment(next)}`),
-      error && status !== 'delivered' && h('p', { class: 'hint' }, error),
+      error && status !== 'delivered' && h('p', { class: 'hint' }, asSentence(error)),
       h('p', { class: 'hint' }, h('code', null, id)),
     ),
     keepsWebhooks(me) &&

@@ -2,8 +2,10 @@
 
 import { CofferError, NetworkError, ProblemError, SignedOutError, isAskedForProof } from '../api/coffer.js';
 import { remedyOf } from '../domain/limits.js';
+import { fieldErrorInWords, problemInWords } from '../domain/problem_words.js';
 import { dismissToasts, h, newId, toast } from './dom.js';
 
+/** @import { FieldError } from '../api/coffer.js' */
 /** @import { Child, Properties } from './dom.js' */
 /** @typedef {HTMLInputElement | HTMLSelectElement} Control */
 /** @typedef {HTMLElement & {control: Control, characters?: number}} Field with its control, and how much that may have */
@@ -238,12 +240,12 @@ function pointed(element, error) {
   const field = FIELDS_OF_CODES[error.code]?.find((name) =>
     element.querySelector(`[data-field="${name}"]:not([hidden])`),
   );
-  if (field) return [[field, asSentence(error.detail)]];
-  return error.errors.map(({ pointer, detail }) => [
-    pointer.replace(/^[/?]/, ''),
-    asSentence(detail.replace(/^send /, 'enter ')),
-  ]);
+  if (field) return [[field, problemInWords(error)]];
+  return error.errors.map((each) => [fieldOf(each), fieldErrorInWords(each)]);
 }
+
+/** `/types/0` is about a part of the field `types`. @param {FieldError} error */
+const fieldOf = ({ pointer }) => pointer.replace(/^[/?]/, '').split('/')[0];
 
 /** What went wrong, for a person. @param {unknown} error @returns {string} */
 export function explain(error) {
@@ -268,15 +270,11 @@ export function tellOfProblem(error) {
 }
 
 /** @param {ProblemError} error */
-function withWait({ detail, status, retryAfterSeconds: seconds }) {
-  if (status !== 429 || !seconds) return asSentence(detail);
+function withWait(error) {
+  const { status, retryAfterSeconds: seconds } = error;
+  if (status !== 429 || !seconds) return problemInWords(error);
   const wait = seconds < 90 ? `${Math.ceil(seconds)} seconds` : `${Math.ceil(seconds / 60)} minutes`;
   return `Too many tries. Please try again in ${wait}.`;
-}
-
-/** @param {string} text */
-function asSentence(text) {
-  return text.charAt(0).toUpperCase() + text.slice(1) + (/[.!?]$/.test(text) ? '' : '.');
 }
 
 /** @param {string} words @param {Properties} [attributes] */
