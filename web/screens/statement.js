@@ -11,7 +11,7 @@ import { entryBefore } from '../domain/passbook.js';
 import { customerOf } from '../ui/people.js';
 import { rememberInAddress } from '../ui/router.js';
 import { later } from '../ui/states.js';
-import { about } from '../ui/passbook.js';
+import { about, whatClass } from '../ui/passbook.js';
 import { wayBack } from './account.js';
 import { periodChooser, periodOf } from './statement_period.js';
 
@@ -179,7 +179,7 @@ function movements({ movements: entries, currency }) {
       { role: 'row' },
       cell('date', formatUtcDay(entry.created_at)),
       cell(
-        'what',
+        whatClass(entry.description),
         h('span', null, entry.description ?? about(entry)),
         entry.description && h('span', { class: 'hint' }, about(entry)),
       ),

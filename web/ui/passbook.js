@@ -35,11 +35,17 @@ export function dayRow(entry, previous) {
   return h('tr', { class: 'day', role: 'row' }, h('th', { role: 'rowheader', scope: 'rowgroup', colspan: 3 }, day));
 }
 
+/** A description with more characters has the width of a phone for itself, and the amounts stand below. */
+const LONG = 40;
+
+/** The class of a cell with this description. @param {string | null} description */
+export const whatClass = (description) => ((description ?? '').length > LONG ? 'what long' : 'what');
+
 /** What moved, with a link to it. @param {Entry} entry @param {string} href @param {string | null} [more] */
 export function movementCell(entry, href, more) {
   return h(
     'td',
-    { role: 'cell', class: 'what' },
+    { role: 'cell', class: whatClass(entry.description) },
     h('a', { href }, entry.description ?? MOVEMENT_TYPES[entry.type].name),
     h('span', { class: 'hint' }, [formatTime(entry.created_at), about(entry), more].filter(Boolean).join(' · ')),
   );
