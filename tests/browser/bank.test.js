@@ -151,7 +151,7 @@ describe('the bank', () => {
     const visitor = await atTheBank();
     const { page } = visitor;
     assert.deepEqual(await cells(visitor, 'USD'), [
-      ["Customers' accounts\ncustomers", 'Liability', '-$97.50'],
+      ['Customers’ accounts\ncustomers', 'Liability', '-$97.50'],
       ['Cash\ncash', 'Asset', '$100.00'],
       ['Fees earned\nfees', 'Income', '-$2.50'],
       ['Sum', '', '$0.00'],

@@ -31,6 +31,20 @@ describe('what the bank has about somebody', () => {
     await visitor.leave();
   });
 
+  test('is not taken along by whoever does not say who they are, and is told so', async () => {
+    const ada = await bank.customer();
+    const visitor = await Visitor.arrive(browser, bank);
+    const { page } = visitor;
+    await visitor.signedInAs(ada);
+    bank.forgetProofs();
+    await page.reload();
+    await visitor.go('#/profile', 'Profile');
+    await page.getByRole('button', { name: 'Take everything of mine along' }).click();
+    await page.getByRole('dialog', { name: 'Confirm that it is you' }).getByRole('button', { name: 'Cancel' }).click();
+    await page.getByRole('alert').getByText('you did not confirm that it is you').waitFor();
+    await visitor.leave();
+  });
+
   test('is erased once every account is closed', async () => {
     const grace = await bank.customer({ name: 'Grace Hopper' });
     const email = freshEmail();
@@ -45,7 +59,7 @@ describe('what the bank has about somebody', () => {
     await dialog.getByText('nobody brings them back').waitFor();
     await look(page, '84-erase');
     await dialog.getByRole('button', { name: 'Erase for good' }).click();
-    await dialog.getByText('Close their accounts first').waitFor();
+    await dialog.getByText('Every account must be closed first').waitFor();
     await bank.call('DELETE', `/accounts/${grace.number}`, { token: grace.token });
     await dialog.getByRole('button', { name: 'Erase for good' }).click();
     await boss.text('A second admin must approve it.');

@@ -180,6 +180,24 @@ describe('a session', () => {
     await visitor.leave();
   });
 
+  test('goes on when a link sets somebody else’s password, which says so', async () => {
+    const [clerk, ada] = [await bank.customer({ name: 'Clerk' }), await bank.customer()];
+    await bank.giveRole(clerk, 'staff');
+    const body = { name: 'Bob', email: freshEmail() };
+    const { invitation } = await bank.call('POST', '/users', { token: await bank.token(clerk.email), body });
+    const visitor = await Visitor.arrive(browser, bank);
+    const { page } = visitor;
+    await visitor.signedInAs(ada);
+    await visitor.go(`#/set-password/${invitation.token}`, 'Set your password');
+    await visitor.text('You are signed in as Ada Lovelace. If the link was made for somebody else');
+    await page.getByLabel('New password', { exact: true }).fill(PASSWORD);
+    await page.getByRole('button', { name: 'Set the password' }).click();
+    await visitor.heading('Hello, Ada Lovelace');
+    await visitor.text(/^The password is set\.$/);
+    await bank.token(body.email);
+    await visitor.leave();
+  });
+
   test('can be ended in the profile', async () => {
     const ada = await bank.customer();
     const visitor = await Visitor.arrive(browser, bank);

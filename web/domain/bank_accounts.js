@@ -14,6 +14,12 @@ export const BANK_ACCOUNT_KINDS = {
   equity: 'Equity',
 };
 
+/** All customers' accounts are one line of a trial balance, which has this code. */
+const CUSTOMERS = 'customers';
+
+/** What a line of a trial balance is called. @param {{code: string, name: string}} line */
+export const nameOfLine = ({ code, name }) => (code === CUSTOMERS ? 'Customers’ accounts' : name);
+
 /** The code of the account that a movement is against, where that is worth a word. @param {{against?: string | null}} movement */
 export const notCash = ({ against }) => (against && against !== CASH ? against : null);
 

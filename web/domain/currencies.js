@@ -12,5 +12,5 @@ export function currencyChoices() {
   const names = new Intl.DisplayNames(undefined, { type: 'currency' });
   /** @param {string} code @returns {[string, string]} */
   const choice = (code) => [code, `${code} – ${names.of(code)}`];
-  return [['', "The bank's usual one"], ...COMMON.map(choice)];
+  return [['', 'The bank’s usual one'], ...COMMON.map(choice)];
 }

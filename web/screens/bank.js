@@ -1,6 +1,6 @@
 /** Those who work here: the bank's trial balance, and its own accounts. */
 
-import { BANK_ACCOUNT_KINDS } from '../domain/bank_accounts.js';
+import { BANK_ACCOUNT_KINDS, nameOfLine } from '../domain/bank_accounts.js';
 import { formatDay, formatMoment } from '../domain/dates.js';
 import { formatMoney, toMinor } from '../domain/money.js';
 import { opensBankAccounts } from '../domain/roles.js';
@@ -79,10 +79,10 @@ function balances({ at, data }) {
 /** @param {TrialBalance['data'][number]} ledger */
 function ledger({ currency, accounts, sum }) {
   const isSound = toMinor(sum) === 0n;
-  const rows = accounts.map(({ code, name, kind, balance }) => [
-    [name, h('span', { class: 'hint' }, code)],
-    BANK_ACCOUNT_KINDS[kind],
-    formatMoney(balance, currency),
+  const rows = accounts.map((line) => [
+    [nameOfLine(line), h('span', { class: 'hint' }, line.code)],
+    BANK_ACCOUNT_KINDS[line.kind],
+    formatMoney(line.balance, currency),
   ]);
   const total = ['Sum', '', h('span', { class: isSound ? '' : 'too-little' }, formatMoney(sum, currency))];
   return h(

@@ -10,18 +10,25 @@ import { pitch } from './welcome.js';
 /** @import { Values } from '../ui/form.js' */
 
 /** @param {Context} context @returns {Screen} */
-export function setPassword({ bank, params }) {
+export function setPassword({ bank, me, params }) {
   /** @param {Values} values */
   const submit = async ({ new_password: password }) => {
     await bank.setPassword(params.token, password);
     replaceWith('/');
-    toast('The password is set. Please sign in with it.');
+    // The link may be somebody else's than who is signed in here.
+    toast(me ? 'The password is set.' : 'The password is set. Please sign in with it.');
   };
   const card = h(
     'section',
     { class: 'card entrance' },
     h('h1', null, 'Set your password'),
     h('p', null, 'The link that brought you here counts once.'),
+    me &&
+      h(
+        'p',
+        { role: 'note' },
+        `You are signed in as ${me.name}. If the link was made for somebody else, it sets their password, not yours.`,
+      ),
     form(
       { submit },
       passwordField({

@@ -139,7 +139,7 @@ function letterhead(account, holder, { from, to }) {
       'div',
       null,
       h('h2', null, 'Account statement'),
-      h('p', null, `${formatUtcDay(from)} – ${formatUtcDay(to)}`),
+      h('p', null, `${formatUtcDay(from)} – ${formatUtcDay(to)} (UTC)`),
       h('p', null, holder.name),
       h('p', null, `${nameOf(account)} · ${groupDigits(account.account_number)}`),
     ),

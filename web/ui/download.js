@@ -1,6 +1,8 @@
 /** Files to download. */
 
+import { ProblemError } from '../api/coffer.js';
 import { h } from './dom.js';
+import { explain } from './form.js';
 import { icon } from './icons.js';
 
 /**
@@ -16,8 +18,8 @@ export function downloadButton(words, fetchFile) {
     try {
       const { blob, name } = await fetchFile();
       save(blob, name);
-    } catch {
-      line.textContent = 'The file did not arrive. Please try again.';
+    } catch (error) {
+      line.textContent = error instanceof ProblemError ? explain(error) : 'The file did not arrive. Please try again.';
     }
   });
   return [button, line];
