@@ -115,6 +115,25 @@ describe('leaving a screen', () => {
     await stays(visitor);
   });
 
+  test('before an account is open is told that it is, and stays where one is', async () => {
+    const ada = await bank.customer();
+    const visitor = await signedIn(ada);
+    const { page } = visitor;
+    await visitor.go('#/open-account', 'Open an account');
+    const left = gate();
+    await page.route('**/accounts', async (route) => {
+      if (route.request().method() === 'POST') await left.opened;
+      return route.continue();
+    });
+    const asked = page.waitForRequest((request) => request.method() === 'POST');
+    await page.getByRole('button', { name: 'Open the account' }).click();
+    await asked;
+    await visitor.go('#/profile', 'Profile');
+    left.open();
+    await visitor.text('The account is open.');
+    await stays(visitor);
+  });
+
   test('while a question is carried out is told what became of it', async () => {
     const ada = await bank.customer();
     const visitor = await signedIn(ada);

@@ -1,6 +1,6 @@
 /** Another account. */
 
-import { h } from '../ui/dom.js';
+import { h, toast } from '../ui/dom.js';
 import { actions, field, form, submitButton } from '../ui/form.js';
 import { currencyField } from '../ui/currency.js';
 import { replaceWith } from '../ui/router.js';
@@ -9,11 +9,12 @@ import { replaceWith } from '../ui/router.js';
 /** @import { Values } from '../ui/form.js' */
 
 /** @param {Context} context @returns {Screen} */
-export function openAccount({ bank }) {
+export function openAccount({ bank, signal }) {
   /** @param {Values} values */
   const submit = async ({ label, currency }) => {
     const account = await bank.openAccount({ ...(label && { label }), ...(currency && { currency }) });
-    replaceWith(`/accounts/${account.account_number}`);
+    if (signal.aborted) toast('The account is open.');
+    else replaceWith(`/accounts/${account.account_number}`);
   };
   const content = h(
     'section',

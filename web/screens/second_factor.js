@@ -26,6 +26,9 @@ export async function secondFactor(context) {
   return { title: 'Second factor', content };
 }
 
+const LEFT_TOO_EARLY =
+  'The second factor is on, but you left before its recovery codes were shown. To have some, turn it off and on again.';
+
 const cancel = () => h('a', { class: 'button quiet', href: '#/profile' }, 'Cancel');
 
 /** @param {string} hint */
@@ -41,11 +44,11 @@ const codeField = (hint) =>
   });
 
 /** @param {Context} context @param {HTMLElement} stage */
-function confirmPassword({ bank, me, session }, stage) {
+function confirmPassword({ bank, me, session, signal }, stage) {
   /** @param {Values} values */
   const submit = async ({ password }) => {
     const enrolment = await bank.enrolSecondFactor(password);
-    stage.replaceChildren(scan({ bank, session }, enrolment, stage));
+    stage.replaceChildren(scan({ bank, session, signal }, enrolment, stage));
     part(stage, 'h2').focus();
   };
   return form(
@@ -57,14 +60,15 @@ function confirmPassword({ bank, me, session }, stage) {
 }
 
 /**
- * @param {Pick<Context, 'bank' | 'session'>} context
+ * @param {Pick<Context, 'bank' | 'session' | 'signal'>} context
  * @param {{secret: string, otpauth_uri: string, qr_svg: string}} enrolment
  * @param {HTMLElement} stage
  */
-function scan({ bank, session }, { secret, otpauth_uri: uri, qr_svg: picture }, stage) {
+function scan({ bank, session, signal }, { secret, otpauth_uri: uri, qr_svg: picture }, stage) {
   /** @param {Values} values */
   const submit = async ({ code }) => {
     const { recovery_codes: codes } = await bank.confirmSecondFactor(code);
+    if (signal.aborted) return toast(LEFT_TOO_EARLY);
     stage.replaceChildren(recoveryCodes(codes, session));
     part(stage, 'h2').focus();
   };
@@ -120,12 +124,12 @@ function recoveryCodes(codes, session) {
 }
 
 /** @param {Context} context @param {boolean} required */
-function turnOff({ bank }, required) {
+function turnOff({ bank, signal }, required) {
   /** @param {Values} values */
   const submit = async ({ password, code }) => {
     await bank.removeSecondFactor(password, code);
     toast('The second factor is off.');
-    replaceWith('/profile');
+    if (!signal.aborted) replaceWith('/profile');
   };
   const words = required
     ? 'It is on. Your role needs one: if you turn it off, you must set up another at once.'

@@ -10,11 +10,11 @@ import { pitch } from './welcome.js';
 /** @import { Values } from '../ui/form.js' */
 
 /** @param {Context} context @returns {Screen} */
-export function setPassword({ bank, me, params }) {
+export function setPassword({ bank, me, params, signal }) {
   /** @param {Values} values */
   const submit = async ({ new_password: password }) => {
     await bank.setPassword(params.token, password);
-    replaceWith('/');
+    if (!signal.aborted) replaceWith('/');
     // The link may be somebody else's than who is signed in here.
     toast(me ? 'The password is set.' : 'The password is set. Please sign in with it.');
   };
