@@ -59,7 +59,7 @@ describe('the focus', () => {
     await visitor.leave();
   });
 
-  test('goes to the title when a webhook is disabled or has another secret', async () => {
+  test('stays in the row that is sent again, and goes to the title when a webhook is changed', async () => {
     const admin = freshEmail();
     bank.createAdmin(admin);
     const token = await bank.token(admin);
@@ -69,6 +69,12 @@ describe('the focus', () => {
     await visitor.signIn(admin);
     await visitor.heading(/^Hello/);
     await visitor.go(`#/staff/webhooks/${id}`, 'Webhook');
+    const ada = await bank.customer({ amount: '5' });
+    await bank.call('POST', '/deposit', { token: ada.token, body: { account_number: ada.number, amount: '1' } });
+    await page.reload();
+    await press(page.getByRole('button', { name: /^Send again: transaction.posted/ }).first());
+    await visitor.text('It is sent again.');
+    await on(page, 'tried');
     await press(page.getByRole('button', { name: 'Disable' }));
     await press(page.getByRole('dialog').getByRole('button', { name: 'Disable' }));
     await visitor.text('An admin has disabled it.');

@@ -41,9 +41,9 @@ export function paged({ into, frame = into, load, row, empty, signal }) {
     if (hadFocus && !mine.aborted) focusFrom(before);
   };
 
-  /** Where reading goes on: at the first new row, at the button to try again, or at the words for nothing. @param {number} before */
-  const focusFrom = (before) => {
-    const next = into.children[before] ?? foot.querySelector('button') ?? list;
+  /** Where reading goes on: at this row, at the button to try again, or at the words for nothing. @param {number} index */
+  const focusFrom = (index) => {
+    const next = into.children[index] ?? foot.querySelector('button') ?? list;
     if (!(next instanceof HTMLElement)) return;
     if (next.tagName !== 'BUTTON') next.tabIndex = -1;
     next.focus({ preventScroll: true });
@@ -99,8 +99,10 @@ export function paged({ into, frame = into, load, row, empty, signal }) {
     if (pages !== 1) return;
     const page = await load(undefined, mine).catch(() => null);
     if (!page || mine.aborted || pages !== 1) return;
+    const at = [...into.children].findIndex((each) => each.contains(document.activeElement));
     clear();
     show(page);
+    if (at !== -1) focusFrom(at);
   };
   signal.addEventListener('abort', () => round.abort());
   restart();
