@@ -334,6 +334,22 @@ describe('the client', () => {
     assert.deepEqual([page instanceof ProblemError, page.status, page.code], [true, 403, 'unexpected_answer']);
   });
 
+  test('tells with a refusal that an earlier try had no answer', async () => {
+    const ada = await bank.customer();
+    const { coffer, requests } = await signedIn(ada, async (path, all) => {
+      if (path !== '/deposit') return undefined;
+      if (all.filter((each) => each.path === path).length > 1) return busy(429, { 'Retry-After': '600' });
+      const body = { account_number: ada.number, amount: '5' };
+      await bank.call('POST', path, { token: ada.token, body, headers: { 'Idempotency-Key': all.at(-1).key } });
+      throw new TypeError('connection reset');
+    });
+    const deposit = () => coffer.deposit({ account_number: ada.number, amount: '5' }).catch((error) => error);
+    const refused = await deposit();
+    assert.deepEqual([refused.status, refused.cause?.message], [429, 'connection reset']);
+    assert.equal((await deposit()).cause, undefined);
+    assert.equal(requests.filter(({ path }) => path === '/deposit').length, 3);
+  });
+
   test('asks for what is named, and for nothing else, whatever the name holds', async () => {
     const ada = await bank.customer();
     const { coffer, requests } = await signedIn(ada);

@@ -145,6 +145,29 @@ describe('money', () => {
     await visitor.leave();
   });
 
+  test('moves once when an answer gets lost and the bank then asks to wait', async () => {
+    const ada = await bank.customer({ amount: '100' });
+    const visitor = await at('withdraw', ada);
+    const { page } = visitor;
+    const problem = { status: 429, code: 'too_many_movements', title: 'Too many', detail: 'Too many movements.' };
+    let asked = 0;
+    await page.route('**/withdraw', async (route) => {
+      await route.fetch();
+      if (asked++ === 0) return route.abort('connectionreset');
+      const headers = { 'Retry-After': '600', 'Content-Type': 'application/problem+json' };
+      return route.fulfill({ status: 429, headers, body: JSON.stringify(problem) });
+    });
+    await visitor.plan({ amount: '30' });
+    await visitor.confirm().click();
+    await visitor.text(/Please try again in 10 minutes\. It is not certain/);
+    assert.equal(await page.getByRole('button', { name: 'Change' }).count(), 0);
+    await page.unroute('**/withdraw');
+    await page.getByRole('button', { name: 'Try again' }).click();
+    await visitor.text('-$30.00');
+    assert.equal(await bank.balance(ada), '70.00');
+    await visitor.leave();
+  });
+
   test('can be planned anew when it is tried again and refused, and only then', async () => {
     const ada = await bank.customer({ amount: '100' });
     const visitor = await at('withdraw', ada);

@@ -46,7 +46,10 @@ export class CofferError extends Error {
  */
 export class NetworkError extends CofferError {
 }
-/** The answer was a problem document (RFC 9457). Tell kinds apart by `code`. */
+/**
+ * The answer was a problem document (RFC 9457). Tell kinds apart by `code`. With a `cause`, an earlier try of the same request
+ * had no answer: what is refused before the bank looks into its books, such as 429, then does not say that it was not done.
+ */
 export class ProblemError extends CofferError {
     /**
      * @param {Problem} problem

@@ -43,7 +43,10 @@ export class NetworkError extends CofferError {
   name = 'NetworkError';
 }
 
-/** The answer was a problem document (RFC 9457). Tell kinds apart by `code`. */
+/**
+ * The answer was a problem document (RFC 9457). Tell kinds apart by `code`. With a `cause`, an earlier try of the same request
+ * had no answer: what is refused before the bank looks into its books, such as 429, then does not say that it was not done.
+ */
 export class ProblemError extends CofferError {
   name = 'ProblemError';
 
@@ -1463,6 +1466,8 @@ const MOST_PAUSE_MS = 60_000;
  * @throws {NetworkError | ProblemError | DOMException} the last when `init.signal` aborts
  */
 async function send(fetch, url, init, { repeatable, read }) {
+  /** @type {unknown} */
+  let unanswered;
   for (let attempt = 1; ; attempt++) {
     const last = !repeatable || attempt === MAX_TRIES;
     let response;
@@ -1472,12 +1477,13 @@ async function send(fetch, url, init, { repeatable, read }) {
     } catch (cause) {
       if (init.signal?.aborted) throw cause;
       if (last) throw new NetworkError('The bank did not answer.', { cause });
+      unanswered = cause;
       await pause(backoffMs(attempt), init.signal);
       continue;
     }
     const advised = retryAfterSeconds(response);
     const soon = advised === null || advised <= LONGEST_RETRY_AFTER_SECONDS;
-    if (last || !PASSING.has(response.status) || !soon) throw await problemOf(response);
+    if (last || !PASSING.has(response.status) || !soon) throw await problemOf(response, unanswered);
     await pause(Math.max(backoffMs(attempt), (advised ?? 0) * 1000), init.signal);
   }
 }
@@ -1551,9 +1557,10 @@ function pause(milliseconds, signal) {
 /**
  * The error of an answer that is not a success, also when something between here and the bank has made it.
  * @param {Response} response
+ * @param {unknown} cause why an earlier try had no answer, if one had none
  * @returns {Promise<ProblemError>}
  */
-async function problemOf(response) {
+async function problemOf(response, cause) {
   const plain = {
     status: response.status,
     code: 'unexpected_answer',
@@ -1561,7 +1568,8 @@ async function problemOf(response) {
     detail: `The bank gave an answer that cannot be read (HTTP ${response.status}).`,
   };
   const body = hasType(response, 'application/problem+json') ? await response.json().catch(() => ({})) : {};
-  return new ProblemError({ ...plain, ...body }, retryAfterSeconds(response), response.headers.get('ETag'));
+  const problem = new ProblemError({ ...plain, ...body }, retryAfterSeconds(response), response.headers.get('ETag'));
+  return cause ? Object.assign(problem, { cause }) : problem;
 }
 
 /**

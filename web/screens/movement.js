@@ -15,6 +15,7 @@ import {
   explain,
   field,
   form,
+  isBeforeTheBooks,
   isUncertain,
   select,
   showProblem,
@@ -477,12 +478,6 @@ export function leaveForApproval() {
   toast(WAITS);
   replaceWith('/staff/approvals');
 }
-
-/**
- * Whether the bank has refused before it looked into its books: of an earlier try of the same movement it says nothing.
- * @param {unknown} error
- */
-const isBeforeTheBooks = (error) => error instanceof ProblemError && [401, 403, 408, 429].includes(error.status);
 
 /**
  * From here on only the same request may be sent again, which moves the money once.

@@ -179,8 +179,16 @@ export class FieldProblem extends Error {
 }
 
 /** Whether it may have been done although there was no good answer. @param {unknown} error */
-export const isUncertain = (error) =>
-  error instanceof NetworkError || (error instanceof ProblemError && error.status >= 500);
+export function isUncertain(error) {
+  if (error instanceof ProblemError) return error.status >= 500 || (Boolean(error.cause) && isBeforeTheBooks(error));
+  return error instanceof NetworkError;
+}
+
+/**
+ * Whether the bank has refused before it looked into its books: of an earlier try of the same movement it says nothing.
+ * @param {unknown} error
+ */
+export const isBeforeTheBooks = (error) => error instanceof ProblemError && [401, 403, 408, 429].includes(error.status);
 
 /** Nobody knows whether it was done, and it may be sent again: the same request with the same key is carried out once. */
 export class UncertainOutcome extends Error {
