@@ -134,9 +134,8 @@ describe('leaving a screen', () => {
     await stays(visitor);
   });
 
-  test('while a question is carried out is told what became of it', async () => {
-    const ada = await bank.customer();
-    const visitor = await signedIn(ada);
+  /** Renames the account, and closes the question before that is answered. */
+  async function closeBeforeTheAnswer(visitor, ada, close) {
     const { page } = visitor;
     await visitor.go(`#/accounts/${ada.number}/settings`, 'Settings');
     const left = gate();
@@ -147,10 +146,30 @@ describe('leaving a screen', () => {
     await page.getByRole('button', { name: 'Rename' }).click();
     await page.getByRole('dialog').getByLabel('Name').fill('Rainy days');
     await page.getByRole('dialog').getByRole('button', { name: 'Rename' }).click();
-    await page.goBack();
+    await close();
     await noDialog(page);
     left.open();
+  }
+
+  test('while a question is carried out is told what became of it', async () => {
+    const ada = await bank.customer();
+    const visitor = await signedIn(ada);
+    await closeBeforeTheAnswer(visitor, ada, () => visitor.page.goBack());
     await visitor.text('Rename: it is done.');
+    // As well as whoever has closed it before.
+    await closeBeforeTheAnswer(visitor, ada, async () => {
+      await visitor.page.keyboard.press('Escape');
+      await visitor.page.goBack();
+    });
+    await visitor.text('Rename: it is done.');
+    await visitor.leave();
+  });
+
+  test('is something else than closing a question that is carried out, whose outcome then shows', async () => {
+    const ada = await bank.customer();
+    const visitor = await signedIn(ada);
+    await closeBeforeTheAnswer(visitor, ada, () => visitor.page.keyboard.press('Escape'));
+    await visitor.text('Rainy days · ');
     await visitor.leave();
   });
 });
