@@ -79,7 +79,7 @@ export function later(load, signal, lines = 3) {
     try {
       show(await load());
     } catch (error) {
-      show(partFailure(error, attempt));
+      if (!signal.aborted) show(partFailure(error, attempt));
     }
     place.removeAttribute('aria-busy');
   };
