@@ -25,6 +25,7 @@ use coffer_core::clock;
 use coffer_core::db::audit::record_hash;
 use coffer_core::db::heads::Head;
 use coffer_core::db::second_factors::StoredSecret;
+use coffer_core::db::serving::LogOfFile;
 use coffer_core::db::verify::EntryInContext;
 use coffer_core::db::verify::account_limits::LimitsInContext;
 use coffer_core::db::webhooks::StoredWebhookSecret;
@@ -140,18 +141,36 @@ pub async fn examine(db: &Db, mut report: impl FnMut(&Finding)) -> sqlx::Result<
 }
 
 /// Why a file without its log is no good, and what to do.
-pub const WITHOUT_LOG: &str = "what was booked after the last checkpoint is missing. Take a backup instead (coffer backup). A copy that SQLite or Litestream \
-     has made is whole all the same: name a head that it must have (--since)";
+pub const WITHOUT_LOG: &str = "it was copied or left without the log that a server wrote beside it, and what was booked after the last checkpoint is \
+     not in it. Take a backup instead (coffer backup). If it has the newest head of that bank, nothing is missing: name it (--since)";
 
-/// Whether a SQLite file is more than a copy without its log, as [`serving::lacks_its_log`](coffer_core::db::serving::lacks_its_log)
-/// told before the file was opened. Where the books have a head that somebody named, nothing is missing.
-pub fn log(lacks_it: bool, has_heads: bool) -> Finding {
+/// What cannot be known about a file whose checkpoints another process made.
+pub const PERHAPS_WITHOUT_LOG: &str = "whether the log is missing cannot be told, because another program made the checkpoints (COFFER_CHECKPOINTS=external). \
+     Name the newest head of that bank (--since)";
+
+/// Whether a SQLite file is more than a copy without its log. Where the books have a head that somebody named, nothing is missing.
+pub fn log(log: LogOfFile, has_heads: bool) -> Finding {
     let invariant = "the database file has the log that was written beside it";
-    let mut finding = Finding { counted: 1, ..Finding::new(invariant, "file") };
-    if lacks_it && !has_heads {
-        finding.blame(WITHOUT_LOG);
+    let mut finding = match log {
+        LogOfFile::Unknown => Finding::remark(invariant, "file"),
+        LogOfFile::Whole | LogOfFile::Missing => Finding::new(invariant, "file"),
+    };
+    finding.counted = 1;
+    match log {
+        LogOfFile::Missing if !has_heads => finding.blame(WITHOUT_LOG),
+        LogOfFile::Unknown if !has_heads => finding.blame(PERHAPS_WITHOUT_LOG),
+        _ => {}
     }
     finding
+}
+
+/// Refuses to take the books from a SQLite file without its log, which nobody would know of their copy.
+pub fn refuse_without_log(bank: &Db) -> sqlx::Result<Result<(), String>> {
+    let Some(file) = bank.file() else { return Ok(Ok(())) };
+    Ok(match LogOfFile::of(file)? {
+        LogOfFile::Missing => Err(format!("{}: {WITHOUT_LOG}", file.display())),
+        LogOfFile::Whole | LogOfFile::Unknown => Ok(()),
+    })
 }
 
 /// What the doctor finds wrong in the books.

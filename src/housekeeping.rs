@@ -35,6 +35,8 @@ const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(60 * 60);
 /// A ledger at full speed writes some 30 MiB to SQLite's WAL in this time.
 const WAL_TICK: Duration = Duration::from_millis(200);
+/// How long a served SQLite file is without its mark after a checkpoint by somebody else, at the most.
+const MARK_TICK: Duration = Duration::from_secs(1);
 /// A change by another instance, or the end of a hold, is seen by those who wait for it after this long and one query.
 const WATCH_TICK: Duration = Duration::from_secs(1);
 /// How often the disk is looked at: at full speed the books grow by some 10 MB meanwhile.
@@ -284,6 +286,18 @@ async fn checkpoint_wal(db: &Db) {
         ticks.tick().await;
         if let Err(error) = db.checkpoint_wal().await {
             tracing::warn!(%error, "the WAL could not be checkpointed; it will be tried again");
+        }
+    }
+}
+
+/// Keeps the mark in a SQLite file that this process alone serves, for as long as it does.
+pub async fn keep_mark(db: Db) {
+    let mut ticks = tokio::time::interval(MARK_TICK);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        if let Err(error) = db.keep_mark().await {
+            tracing::debug!(%error, "the mark of a file that is served will be looked at again");
         }
     }
 }

@@ -23,7 +23,7 @@ use crate::config::{ConfigError, Settings, WriteEvents, production};
 use crate::connection_limits::ConnectionLimits;
 use crate::dispatcher::Dispatcher;
 use crate::doctor;
-use crate::housekeeping::Housekeeping;
+use crate::housekeeping::{Housekeeping, keep_mark};
 use crate::mailing::Mailing;
 use crate::mailing::smtp::SmtpError;
 use crate::service_manager::{feed_watchdog, tell_ready, tell_stopping};
@@ -37,7 +37,8 @@ use coffer_core::auth::{Auth, CallerLimits};
 use coffer_core::clock::Clock;
 use coffer_core::committer::{Committer, Writers};
 use coffer_core::db::claim::Claim;
-use coffer_core::db::{ConnectError, Db, DbOptions, DbTarget, DefineUnitsError, errors, serving};
+use coffer_core::db::serving::LogOfFile;
+use coffer_core::db::{ConnectError, Db, DbOptions, DbTarget, DefineUnitsError, errors};
 use coffer_core::disk::DiskReserve;
 use coffer_core::limits::movements::MovementLimits;
 use coffer_core::listening::Listening;
@@ -85,6 +86,12 @@ pub enum ServerError {
         .0.join("\n  - ")
     )]
     NotForProduction(Vec<String>),
+    #[error(
+        "{0} was copied or left without the log that a server wrote beside it: what was booked after the last checkpoint is not in \
+         it. Put the log back beside it, or a backup in its place. If this is all that there is, move it away and take it for a \
+         backup that has a head which you name: coffer restore FILE --since HEAD"
+    )]
+    WithoutLog(String),
     #[error("the ledger stopped working; the log says why")]
     LedgerStopped,
 }
@@ -122,16 +129,15 @@ impl Bank {
     pub async fn open_alone(settings: &Settings) -> Result<(Self, Option<Claim>), ServerError> {
         require_what_is_needed(settings)?;
         let target = settings.database(true)?.target;
-        warn_of_missing_log(&target);
+        refuse_without_log(&target)?;
         let claim = Claim::on(&target)?;
         let mut bank = Self::open_sound(settings).await?;
         if claim.is_some() {
-            // A full disk is no reason not to serve what can be read.
-            let marked = bank.db().mark_as_served().await;
-            if let Err(error) = &marked {
-                tracing::warn!(%error, "nobody will be able to tell a copy of the database file without its WAL");
+            // A full disk is no reason not to serve what can be read; it is tried again.
+            if let Err(error) = bank.db().keep_mark().await {
+                tracing::warn!(%error, "nobody can tell a copy of the database file without its WAL yet");
             }
-            bank.is_marked = marked.is_ok();
+            bank.is_marked = true;
         }
         Ok((bank, claim))
     }
@@ -250,6 +256,7 @@ impl Bank {
         let dispatcher = tokio::spawn(Dispatcher::new(&app).run());
         let acceptor = Acceptor::new(router::router(app), tls, connection_limits);
         let housekeeping = tokio::spawn(housekeeping.run());
+        let keeping_mark = is_marked.then(|| tokio::spawn(keep_mark(db.clone())));
         let (is_closing, closing) = watch::channel(false);
         let backups = tokio::spawn(backups.run(closing.clone()));
         let mailing = mailing.map(|mailing| tokio::spawn(mailing.run(closing)));
@@ -266,6 +273,11 @@ impl Bank {
         // The writers end with the last of these.
         drop(committer);
         housekeeping.abort();
+        if let Some(keeping_mark) = keeping_mark {
+            keeping_mark.abort();
+            // It may be in the middle of a mark.
+            let _ = keeping_mark.await;
+        }
         let _ = is_closing.send(true);
         writers.close();
         watches.close();
@@ -323,16 +335,19 @@ fn auth_of(
     Auth::new(db, secrets, factor_keys, limits, second_factor, hash_cost).map_err(ServerError::Passwords)
 }
 
-/// Before the file is opened, and SQLite makes another log beside it.
-fn warn_of_missing_log(target: &DbTarget) {
-    if let DbTarget::Sqlite(file) = target
-        && serving::lacks_its_log(file.get_filename()).unwrap_or(false)
-    {
-        let file = file.get_filename().display();
-        tracing::warn!(
-            "{file} was copied or left without the log that a server wrote beside it: {}",
-            doctor::WITHOUT_LOG
-        );
+/// What is missing from a copy without its log was acknowledged, and a bank that goes on without it would give its numbers away a
+/// second time. A bank that has crashed has its log, or somebody has played that in.
+fn refuse_without_log(target: &DbTarget) -> Result<(), ServerError> {
+    let DbTarget::Sqlite(file) = target else { return Ok(()) };
+    let file = file.get_filename();
+    // A file that cannot be read is refused with better words when it is opened.
+    match LogOfFile::of(file).unwrap_or(LogOfFile::Whole) {
+        LogOfFile::Whole => Ok(()),
+        LogOfFile::Missing => Err(ServerError::WithoutLog(file.display().to_string())),
+        LogOfFile::Unknown => {
+            tracing::warn!(file = %file.display(), "{}", doctor::PERHAPS_WITHOUT_LOG);
+            Ok(())
+        }
     }
 }
 

@@ -8,9 +8,10 @@ use std::time::Instant;
 use super::draft::Draft;
 use super::{BackupError, Contents, begin, examine, finish, options_for, refuse_without_room};
 use crate::doctor;
+use coffer_core::db::Db;
 use coffer_core::db::claim::Claim;
 use coffer_core::db::heads::Head;
-use coffer_core::db::{Db, serving};
+use coffer_core::db::serving::LogOfFile;
 use coffer_core::files;
 
 /// Every SQLite file begins with it.
@@ -22,13 +23,8 @@ pub async fn restore(backup: &Path, target: &Path, since: &[Head]) -> Result<Con
     let started = Instant::now();
     refuse_taken(target)?;
     refuse_no_backup(backup)?;
-    let lacks_its_log = serving::lacks_its_log(backup).map_err(|cause| unreadable(backup, cause))?;
-    if lacks_its_log && since.is_empty() {
-        return Err(BackupError::Refused(format!(
-            "{} was copied while a server booked on it, without the log beside it: {}",
-            backup.display(),
-            doctor::WITHOUT_LOG
-        )));
+    if since.is_empty() {
+        refuse_without_log(backup)?;
     }
     let draft = begin(target)?;
     let size = fs::metadata(backup).map_err(|cause| unreadable(backup, cause))?.len();
@@ -102,6 +98,15 @@ fn refuse_no_backup(backup: &Path) -> Result<(), BackupError> {
             left.display()
         ))),
     }
+}
+
+fn refuse_without_log(backup: &Path) -> Result<(), BackupError> {
+    let because = match LogOfFile::of(backup)? {
+        LogOfFile::Whole => return Ok(()),
+        LogOfFile::Missing => doctor::WITHOUT_LOG,
+        LogOfFile::Unknown => doctor::PERHAPS_WITHOUT_LOG,
+    };
+    Err(BackupError::Refused(format!("{}: {because}", backup.display())))
 }
 
 fn copy(backup: &Path, draft: &Draft) -> Result<(), BackupError> {

@@ -4,16 +4,17 @@ use std::process::ExitCode;
 
 use crate::config::Settings;
 use crate::doctor::{self, Finding};
+use coffer_core::db::DbTarget;
 use coffer_core::db::heads::Head;
-use coffer_core::db::{DbTarget, serving};
+use coffer_core::db::serving::LogOfFile;
 
 use super::output::tell;
 use super::{AnyError, open_existing};
 
 pub async fn run(settings: &Settings, since: &[Head]) -> Result<ExitCode, AnyError> {
-    // Before the file is opened, and SQLite makes another log beside it.
+    // Before the file is opened, and whoever closes it takes the log away.
     let log = match settings.database_target(false)? {
-        DbTarget::Sqlite(file) => serving::lacks_its_log(file.get_filename()).ok(),
+        DbTarget::Sqlite(file) => LogOfFile::of(file.get_filename()).ok(),
         DbTarget::Postgres(_) => None,
     };
     let db = open_existing(settings).await?;
@@ -24,8 +25,8 @@ pub async fn run(settings: &Settings, since: &[Head]) -> Result<ExitCode, AnyErr
         tell(finding);
     };
     let of_heads = if since.is_empty() { None } else { Some(doctor::heads(&db, since).await?) };
-    if let Some(lacks_it) = log {
-        note(&doctor::log(lacks_it, of_heads.as_ref().is_some_and(Finding::is_good)));
+    if let Some(log) = log {
+        note(&doctor::log(log, of_heads.as_ref().is_some_and(Finding::is_good)));
     }
     if let Some(finding) = of_heads {
         note(&finding);

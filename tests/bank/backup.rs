@@ -233,53 +233,128 @@ async fn a_file_with_a_log_beside_it_is_no_backup() {
     drop(server);
 }
 
+const WITHOUT_LOG: &str = "BAD  the database file has the log that was written beside it";
+
+/// What Python's SQLite does with a file.
+fn python(script: &str, files: &[&Path]) {
+    let ended = Command::new("python3").args(["-c", script]).args(files).status();
+    assert!(ended.expect("Python runs").success());
+}
+
+/// Every command knows the copy for what it is, and however often it is looked at, the next one does, too.
+fn is_known_to_lack_its_log(copy: &Path, newest: &str) {
+    let directory = copy.parent().expect("a directory");
+    let url = format!("sqlite://{}", copy.display());
+    let because = "was copied or left without the log";
+    for _ in 0..2 {
+        refuse(doctor(copy, &[]), WITHOUT_LOG);
+        refuse(doctor(copy, &["--since", newest]), WITHOUT_LOG);
+        refuse(run(directory, &["restore", copy.to_str().expect("UTF-8"), "--data-dir", "other"]), because);
+        refuse(run(directory, &["backup", "--database-url", &url, "of-copy.db"]), because);
+        refuse(run(directory, &["copy", "--from", &url, "--to", "sqlite://to.db"]), because);
+        refuse(run(directory, &["serve", "--database-url", &url, "--listen", "127.0.0.1:0"]), because);
+    }
+}
+
 #[tokio::test]
 async fn a_copy_without_its_log_is_noticed_and_a_crashed_bank_is_none() {
-    let directory = TempDir::new().expect("a directory");
-    let server = served_bank(directory.path(), &[]).await;
-    deposit(&server).await;
-    let books = directory.path().join("data/coffer.db");
-    let copy = directory.path().join("copy.db");
-    fs::copy(&books, &copy).expect("a copy");
-    let wrong = "BAD  the database file has the log that was written beside it";
-    assert!(!succeed(doctor(&books, &[])).contains("BAD"));
-    refuse(doctor(&copy, &[]), wrong);
-    // Opening it has made a log beside it, and taken it away again.
-    refuse(doctor(&copy, &[]), wrong);
-    refuse(run(directory.path(), &["restore", "copy.db", "--data-dir", "other"]), "without the log beside it");
+    for who in ["coffer", "external"] {
+        let directory = TempDir::new().expect("a directory");
+        let server = served_bank(directory.path(), &["--checkpoints", who]).await;
+        deposit(&server).await;
+        let books = directory.path().join("data/coffer.db");
+        let copy = directory.path().join("copy.db");
+        fs::copy(&books, &copy).expect("a copy");
+        assert!(!succeed(doctor(&books, &[])).contains("BAD"));
+        let newest = head(&server, "entry", "").await;
+        is_known_to_lack_its_log(&copy, &newest);
+        // Another program has the copy open, and so made an empty log.
+        fs::write(directory.path().join("copy.db-wal"), "").expect("a file");
+        is_known_to_lack_its_log(&copy, &newest);
 
-    // SQLite's own copy is whole, though a server was on the file: a head shows it.
+        // After kill -9 the log is there, until somebody else opens the books and closes them.
+        drop(server);
+        let left = directory.path().join("left.db");
+        fs::copy(&books, &left).expect("a copy");
+        assert!(fs::metadata(directory.path().join("data/coffer.db-wal")).is_ok_and(|log| log.len() > 0));
+        python(
+            "import sqlite3, sys; sqlite3.connect(sys.argv[1]).execute('select * from users').fetchall()",
+            &[&books],
+        );
+        assert!(!directory.path().join("data/coffer.db-wal").exists());
+        for _ in 0..2 {
+            succeed(doctor(&books, &["--since", &newest]));
+            assert!(!succeed(doctor(&books, &[])).contains("BAD"));
+        }
+        stop(served_bank(directory.path(), &["--checkpoints", who]).await);
+        assert!(!succeed(doctor(&books, &[])).contains("NOTE"));
+        is_known_to_lack_its_log(&left, &newest);
+    }
+}
+
+#[tokio::test]
+async fn a_copy_that_sqlite_has_made_of_a_served_bank_is_whole() {
+    let directory = TempDir::new().expect("a directory");
+    let books = directory.path().join("data/coffer.db");
     let whole = directory.path().join("whole.db");
     let script = "import sqlite3, sys; sqlite3.connect(sys.argv[1]).backup(sqlite3.connect(sys.argv[2]))";
-    let python = Command::new("python3").args(["-c", script]).args([&books, &whole]).status();
-    assert!(python.expect("Python runs").success());
-    let newest = head(&server, "entry", "").await;
-    refuse(doctor(&whole, &[]), wrong);
-    succeed(doctor(&whole, &["--since", &newest]));
-    refuse(doctor(&copy, &["--since", &newest]), wrong);
-    succeed(run(directory.path(), &["restore", "whole.db", "--data-dir", "other", "--since", &newest]));
+    let server = served_bank(directory.path(), &[]).await;
+    deposit(&server).await;
+    python(script, &[&books, &whole]);
+    assert!(!succeed(doctor(&whole, &[])).contains("NOTE"));
+    stop(server);
 
-    // After kill -9 the log is there, until somebody else opens the books and closes them.
-    drop(server);
-    assert!(fs::metadata(directory.path().join("data/coffer.db-wal")).is_ok_and(|log| log.len() > 0));
-    for _ in 0..2 {
-        succeed(doctor(&books, &["--since", &newest]));
-        assert!(!directory.path().join("data/coffer.db-wal").exists());
-        assert!(!succeed(doctor(&books, &[])).contains("BAD"));
-    }
+    // Of a bank whose checkpoints another program makes nobody can tell: a head shows it.
+    fs::remove_file(&whole).expect("a file");
+    let server = served_bank(directory.path(), &["--checkpoints", "external"]).await;
+    deposit(&server).await;
+    python(script, &[&books, &whole]);
+    let newest = head(&server, "entry", "").await;
+    assert!(succeed(doctor(&whole, &[])).contains("NOTE the database file has the log"));
+    assert!(!succeed(doctor(&whole, &["--since", &newest])).contains("NOTE"));
+    refuse(run(directory.path(), &["restore", "whole.db", "--data-dir", "other"]), "whether the log is missing");
+    succeed(run(directory.path(), &["restore", "whole.db", "--data-dir", "other", "--since", &newest]));
+}
+
+/// A reader keeps checkpoints from the file, and a checkpoint by somebody else takes the mark away: for as long as it lasts.
+#[tokio::test]
+async fn the_mark_comes_into_the_file_as_soon_as_it_can() {
+    let directory = TempDir::new().expect("a directory");
     stop(served_bank(directory.path(), &[]).await);
-    succeed(doctor(&books, &[]));
-    assert!(!fs::read_to_string(directory.path().join("log")).expect("a log").contains("without the log"));
-    // Whoever serves such a copy is told.
-    let served = Server::start_as({
-        let mut command = coffer(directory.path(), &["--database-url", "sqlite://copy.db"]);
-        command.stderr(File::create(directory.path().join("log")).expect("a file"));
-        command
-    });
-    drop(served);
-    assert!(
-        fs::read_to_string(directory.path().join("log")).expect("a log").contains("copy.db was copied or left without")
-    );
+    let books = directory.path().join("data/coffer.db");
+    let script = "
+import sqlite3, sys
+books = sqlite3.connect(sys.argv[1], isolation_level=None)
+books.execute('begin')
+books.execute('select count(*) from users').fetchone()
+print('reading', flush=True)
+sys.stdin.readline()
+books.execute('rollback')
+print(books.execute('pragma wal_checkpoint(truncate)').fetchone(), flush=True)
+";
+    let mut reader = Command::new("python3");
+    let mut reader = reader
+        .args(["-c", script])
+        .arg(&books)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("Python runs");
+    let mut said = BufReader::new(reader.stdout.take().expect("its output"));
+    said.read_line(&mut String::new()).expect("its output");
+    let server = served_bank(directory.path(), &[]).await;
+    deposit(&server).await;
+    drop(reader.stdin.take());
+    assert!(reader.wait().expect("its end").success());
+    let newest = head(&server, "entry", "").await;
+    let copy = directory.path().join("copy.db");
+    eventually("the copy is known", async || {
+        fs::copy(&books, &copy).expect("a copy");
+        text(&doctor(&copy, &[]).stdout).contains(WITHOUT_LOG)
+    })
+    .await;
+    is_known_to_lack_its_log(&copy, &"0".repeat(newest.len()));
+    drop(server);
 }
 
 /// As after an erasure, which leaves nothing in the log either.

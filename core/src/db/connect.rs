@@ -76,7 +76,7 @@ impl Db {
         let (file, write_lock) = (path, Arc::default());
         let db =
             Self::Sqlite { file, write_pool, read_pool, checkpoint_pool, look_ups, write_lock, checkpoints, had_log };
-        db.forget_crashed_server().await;
+        db.finish_mark_of_crashed_server().await;
         Ok(db)
     }
 

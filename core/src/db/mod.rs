@@ -193,7 +193,7 @@ pub enum Db {
         look_ups: Arc<sqlite::LookUps>,
         write_lock: Arc<Mutex<()>>,
         checkpoints: Checkpoints,
-        /// Whether its log was there when this process opened it.
+        /// Whether there was something in its log when this process opened it.
         had_log: bool,
     },
     /// Writers have a pool of their own, so that a crowd of readers never keeps money waiting.
@@ -372,6 +372,7 @@ impl Db {
         if in_wal - copied < SQLITE_CHECKPOINT_PAGES {
             return Ok(());
         }
+        self.mark_before_checkpoint().await?;
         for _ in 0..SQLITE_CHECKPOINT_PASSES {
             sqlx::query("pragma wal_checkpoint(passive)").execute(&mut *conn).await?;
         }
@@ -434,7 +435,7 @@ impl Db {
     pub async fn close(&self) {
         match self {
             Self::Sqlite { write_pool, read_pool, checkpoint_pool, look_ups, .. } => {
-                self.forget_crashed_server().await;
+                self.finish_mark_of_crashed_server().await;
                 look_ups.close();
                 read_pool.close().await;
                 checkpoint_pool.close().await;

@@ -1,76 +1,127 @@
 //! The mark in a SQLite file by which a copy without its write-ahead log is known.
 //!
 //! What is booked lies in the log beside the file until a checkpoint copies it over, so a file that was copied by itself
-//! while a server booked on it is whole, and too old. Nothing in it tells: therefore a server marks the file while it serves,
-//! and takes the mark away at its end, when SQLite has copied the whole log over and removed it. The mark is the user version
-//! in the file's header, which nothing else uses, so that it is read without opening the database.
+//! while a server booked on it is whole, and too old. Nothing in it tells: therefore a server marks the file, and writes
+//! another mark to the log alone. The two differ for as long as the log is not in the file: whoever plays the log in, after a
+//! crash, say, brings the second mark along, and a copy without the log has the first. A checkpoint brings the second mark as well,
+//! so the server looks at the file every second, and marks it anew. At its end it takes the marks away.
+//!
+//! The mark is the user version in the file's header, which nothing else uses.
 
-use std::fs::File;
-use std::io::{self, Read};
+use std::fs;
 use std::path::Path;
 
 use super::claim::Claim;
-use super::{Checkpoints, Db, in_time};
+use super::{Checkpoints, Db, in_time, sqlite};
 use crate::files;
 
-/// <https://sqlite.org/fileformat.html#the_database_header>
-const HEADER_BYTES: usize = 100;
-const USER_VERSION: std::ops::Range<usize> = 60..64;
-const SERVED: u32 = 1;
+const CLOSED: i64 = 0;
+/// In the file of a server, and nowhere else for long: what is booked is in the log beside it.
+const SERVED: i64 = 1;
+/// In the log of a server.
+const PLAYED_IN: i64 = 2;
+/// In the log of a server that leaves checkpoints to others. When they make one is for them to decide, so that the file cannot
+/// be marked anew.
+const EXTERNAL: i64 = 3;
 
-/// Whether this file was copied, or left, without the log that a server was writing beside it. Ask before anything of this
-/// process has opened the database: closing the file would take away the locks that the process has on it.
-pub fn lacks_its_log(database: &Path) -> io::Result<bool> {
-    if has_log(database) {
-        return Ok(false);
-    }
-    let mut header = Vec::with_capacity(HEADER_BYTES);
-    File::open(database)?.take(HEADER_BYTES as u64).read_to_end(&mut header)?;
-    let version = header.get(USER_VERSION).and_then(|bytes| bytes.first_chunk()).copied().map(u32::from_be_bytes);
-    Ok(version == Some(SERVED) && !Claim::is_held_on(database))
+/// What a SQLite file says about the log that was beside it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogOfFile {
+    /// It is there, or nothing was in it.
+    Whole,
+    /// The file was copied, or left, without it.
+    Missing,
+    /// Nobody can tell from the file: another process made the checkpoints.
+    Unknown,
 }
 
-/// Whether a log lies beside the file. It may be empty, as it is after everything was copied over.
+impl LogOfFile {
+    /// Touches nothing, and may be asked at any time: a log that holds nothing counts as none.
+    pub fn of(database: &Path) -> sqlx::Result<Self> {
+        let mark = if has_log(database) { CLOSED } else { mark_in(database)? };
+        Ok(match mark {
+            SERVED | EXTERNAL if Claim::is_held_on(database) => Self::Whole,
+            SERVED => Self::Missing,
+            EXTERNAL => Self::Unknown,
+            _ => Self::Whole,
+        })
+    }
+}
+
+/// Whether a log lies beside the file that may hold something.
 pub(super) fn has_log(database: &Path) -> bool {
-    files::log_of_sqlite(database).exists()
+    fs::metadata(files::log_of_sqlite(database)).is_ok_and(|log| log.len() > 0)
+}
+
+/// The mark in the file itself, whatever is in the log.
+fn mark_in(database: &Path) -> sqlx::Result<i64> {
+    let file = sqlite::open_without_log(database)?;
+    file.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(sqlite::into_sqlx)
 }
 
 impl Db {
-    /// Marks a SQLite file as being served, in the file itself: a mark in the log alone would not be in a copy without it.
-    pub async fn mark_as_served(&self) -> sqlx::Result<()> {
-        self.set_user_version("pragma user_version = 1").await?;
-        match self {
-            Self::Sqlite { checkpoint_pool, checkpoints: Checkpoints::Coffer, .. } => {
-                in_time(sqlx::query("pragma wal_checkpoint(passive)").execute(checkpoint_pool)).await.map(drop)
-            }
-            Self::Sqlite { checkpoints: Checkpoints::External, .. } | Self::Postgres { .. } => Ok(()),
+    /// Marks a SQLite file as being served, or goes on with that where somebody who reads has kept a checkpoint from copying the
+    /// mark into the file, or where a checkpoint has taken it away. To be called again and again.
+    pub async fn keep_mark(&self) -> sqlx::Result<()> {
+        let Self::Sqlite { file, checkpoint_pool, checkpoints, .. } = self else { return Ok(()) };
+        let in_log = self.mark().await?;
+        match checkpoints {
+            Checkpoints::External if in_log == EXTERNAL => return Ok(()),
+            Checkpoints::Coffer if in_log == PLAYED_IN && mark_in(file)? == SERVED => return Ok(()),
+            _ => {}
         }
+        if in_log != SERVED {
+            self.set_mark(SERVED).await?;
+        }
+        // A passive one cannot start the log anew under a program that copies it, as Litestream does: that reads it meanwhile.
+        in_time(sqlx::query("pragma wal_checkpoint(passive)").execute(checkpoint_pool)).await?;
+        if mark_in(file)? != SERVED {
+            return Ok(());
+        }
+        self.set_mark(if *checkpoints == Checkpoints::External { EXTERNAL } else { PLAYED_IN }).await
+    }
+
+    /// Before a checkpoint of the server's own, so that it leaves the file marked. [`Db::keep_mark`] comes after it.
+    pub(super) async fn mark_before_checkpoint(&self) -> sqlx::Result<()> {
+        if self.mark().await? == PLAYED_IN { self.set_mark(SERVED).await } else { Ok(()) }
     }
 
     /// The server ends, and nothing is missing from the file once it is closed.
     pub async fn mark_as_closed(&self) -> sqlx::Result<()> {
-        self.set_user_version("pragma user_version = 0").await
+        self.set_mark(CLOSED).await
     }
 
-    /// Takes the mark of a server away that has crashed, before this process opened the file or meanwhile: its log was there
-    /// then, so nothing is missing, and the log may be gone when this process closes it.
-    pub(super) async fn forget_crashed_server(&self) {
-        let Self::Sqlite { file, read_pool, had_log: true, .. } = self else { return };
-        let forget = async {
-            let version: i64 = in_time(sqlx::query_scalar("pragma user_version").fetch_one(read_pool)).await?;
-            if version == i64::from(SERVED) && !Claim::is_held_on(file) {
-                self.mark_as_closed().await?;
+    /// A server that crashes between its two marks leaves the first one in its log. That was there when this process opened the
+    /// file, and it may be gone when this process closes it.
+    pub(super) async fn finish_mark_of_crashed_server(&self) {
+        let Self::Sqlite { file, had_log: true, .. } = self else { return };
+        let finish = async {
+            if self.mark().await? == SERVED && !Claim::is_held_on(file) {
+                self.set_mark(PLAYED_IN).await?;
             }
             Ok::<_, sqlx::Error>(())
         };
-        if let Err(error) = forget.await {
+        if let Err(error) = finish.await {
             tracing::debug!(%error, "the mark of a server that has crashed stays");
         }
     }
 
-    async fn set_user_version(&self, pragma: &'static str) -> sqlx::Result<()> {
+    /// The mark in the file and its log.
+    async fn mark(&self) -> sqlx::Result<i64> {
+        let Self::Sqlite { read_pool, .. } = self else { return Ok(CLOSED) };
+        in_time(sqlx::query_scalar("pragma user_version").fetch_one(read_pool)).await
+    }
+
+    async fn set_mark(&self, mark: i64) -> sqlx::Result<()> {
         let Self::Sqlite { write_pool, write_lock, .. } = self else { return Ok(()) };
         let _write_lock = super::wait_for_write_lock(write_lock).await?;
+        // A pragma takes no parameters.
+        let pragma = match mark {
+            SERVED => "pragma user_version = 1",
+            PLAYED_IN => "pragma user_version = 2",
+            EXTERNAL => "pragma user_version = 3",
+            _ => "pragma user_version = 0",
+        };
         in_time(sqlx::query(pragma).execute(write_pool)).await.map(drop)
     }
 }

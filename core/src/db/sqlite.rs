@@ -5,6 +5,8 @@
 
 use std::borrow::Cow;
 use std::error::Error as StdError;
+use std::ffi::OsString;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -87,6 +89,26 @@ pub fn open_for_writing(file: &Path, checkpoints: Checkpoints) -> sqlx::Result<C
 /// Opens a file that exists, for reading all of it.
 pub fn open_for_reading(file: &Path) -> sqlx::Result<Connection> {
     open(file, OpenFlags::SQLITE_OPEN_READ_ONLY, SQLITE_BUSY_TIMEOUT)
+}
+
+/// Opens the file as it is without what is in the log beside it. Takes no locks and makes no files, so that nothing changes, not
+/// even on a medium that is read-only; whoever may meet a server on the file reads no more than a page.
+pub fn open_without_log(file: &Path) -> sqlx::Result<Connection> {
+    let access = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    Connection::open_with_flags(immutable_uri(file), access).map_err(into_sqlx)
+}
+
+/// <https://sqlite.org/uri.html>
+fn immutable_uri(file: &Path) -> PathBuf {
+    let mut uri = b"file:".to_vec();
+    for byte in file.as_os_str().as_bytes() {
+        match byte {
+            b'%' | b'?' | b'#' => uri.extend(format!("%{byte:02X}").into_bytes()),
+            _ => uri.push(*byte),
+        }
+    }
+    uri.extend(b"?immutable=1");
+    PathBuf::from(OsString::from_vec(uri))
 }
 
 fn open(file: &Path, access: OpenFlags, busy_timeout: Duration) -> sqlx::Result<Connection> {
