@@ -418,7 +418,7 @@ impl Settings {
         }
         files::narrow(self.secret_files());
         Ok(DbOptions {
-            target: self.narrowed_database_target(create)?,
+            target: self.database_target(create)?,
             checkpoints: self.checkpoints,
             max_connections: self.database_connections,
             ledger_writers: self.ledger_writers,
@@ -426,16 +426,6 @@ impl Settings {
             statement_cache: self.statement_cache,
             migration_lock: self.migration_lock,
         })
-    }
-
-    /// Gives the files of a SQLite database mode 0600 again, if something has widened it. SQLite gives its side files
-    /// the mode of the database file.
-    fn narrowed_database_target(&self, create: bool) -> Result<DbTarget, ConfigError> {
-        let target = self.database_target(create)?;
-        if let DbTarget::Sqlite(file) = &target {
-            files::narrow(files::of_sqlite(file.get_filename()));
-        }
-        Ok(target)
     }
 
     pub fn database_target(&self, create: bool) -> Result<DbTarget, ConfigError> {

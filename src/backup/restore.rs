@@ -8,10 +8,10 @@ use std::time::Instant;
 use super::draft::Draft;
 use super::{BackupError, Contents, begin, examine, finish, options_for, refuse_without_room};
 use crate::doctor;
-use coffer_core::db::Db;
 use coffer_core::db::claim::Claim;
 use coffer_core::db::heads::Head;
 use coffer_core::db::serving::LogOfFile;
+use coffer_core::db::{Db, refuse_no_bank};
 use coffer_core::files;
 
 /// Every SQLite file begins with it.
@@ -23,6 +23,7 @@ pub async fn restore(backup: &Path, target: &Path, since: &[Head]) -> Result<Con
     let started = Instant::now();
     refuse_taken(target)?;
     refuse_no_backup(backup)?;
+    refuse_no_bank(backup)?;
     if since.is_empty() {
         refuse_without_log(backup)?;
     }

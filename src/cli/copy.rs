@@ -13,7 +13,7 @@ use coffer_core::db::claim::Claim;
 use coffer_core::db::{Db, DbOptions, DbTarget};
 
 use super::output::{complain, tell};
-use super::{AnyError, open};
+use super::{AnyError, open_to_examine};
 
 /// How often progress is told to who is not at a terminal.
 const TELL_EVERY: Duration = Duration::from_secs(5);
@@ -38,7 +38,7 @@ pub async fn run(settings: &Settings, from: Option<SecretString>, to: SecretStri
         );
     }
     let _claim = Claim::on(&to.target).map_err(ServerError::from)?;
-    let source = open(&from).await?;
+    let source = open_to_examine(&from).await?;
     let target = Db::connect(&to).await.map_err(ServerError::from)?;
     let started = Instant::now();
     let mut telling = Telling::new();

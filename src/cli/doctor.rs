@@ -9,7 +9,7 @@ use coffer_core::db::heads::Head;
 use coffer_core::db::serving::LogOfFile;
 
 use super::output::tell;
-use super::{AnyError, open_existing};
+use super::{AnyError, open_to_examine};
 
 pub async fn run(settings: &Settings, since: &[Head]) -> Result<ExitCode, AnyError> {
     // Before the file is opened, and whoever closes it takes the log away.
@@ -17,7 +17,7 @@ pub async fn run(settings: &Settings, since: &[Head]) -> Result<ExitCode, AnyErr
         DbTarget::Sqlite(file) => LogOfFile::of(file.get_filename()).ok(),
         DbTarget::Postgres(_) => None,
     };
-    let db = open_existing(settings).await?;
+    let db = open_to_examine(&settings.database(false)?).await?;
     let keys = settings.existing_factor_keys()?;
     let mut all_good = true;
     let mut note = |finding: &Finding| {

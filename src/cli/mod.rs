@@ -39,7 +39,7 @@ use coffer_core::api_key::{Network, Scope};
 use coffer_core::auth::api_keys::{DEFAULT_OVERLAP, MAX_OVERLAP};
 use coffer_core::db::heads::Head;
 use coffer_core::db::users::Role;
-use coffer_core::db::{Db, DbOptions, Schema};
+use coffer_core::db::{Db, DbOptions, DbTarget, Schema, refuse_no_bank};
 use coffer_core::files;
 use coffer_core::text::ApiKeyName;
 use coffer_core::timestamp::Timestamp;
@@ -357,11 +357,21 @@ fn block_on(command: Pin<&mut dyn Future<Output = Result<ExitCode, AnyError>>>) 
 
 /// A database that is there already, with the tables of this program.
 async fn open_existing(settings: &Settings) -> Result<Db, AnyError> {
-    open(&settings.database(false)?).await
+    let options = settings.database(false)?;
+    if let DbTarget::Sqlite(file) = &options.target {
+        refuse_no_bank(file.get_filename()).map_err(ServerError::from)?;
+    }
+    let db = Db::connect(&options).await.map_err(ServerError::from)?;
+    with_current_tables(db, &options).await
 }
 
-async fn open(options: &DbOptions) -> Result<Db, AnyError> {
-    let db = Db::connect(options).await.map_err(ServerError::from)?;
+/// The same, for those who change nothing: it may be a file that cannot be written.
+async fn open_to_examine(options: &DbOptions) -> Result<Db, AnyError> {
+    let db = Db::connect_to_examine(options).await.map_err(ServerError::from)?;
+    with_current_tables(db, options).await
+}
+
+async fn with_current_tables(db: Db, options: &DbOptions) -> Result<Db, AnyError> {
     let place = options.target.place();
     match db.schema().await {
         Ok(Schema::Current) => {

@@ -1,11 +1,15 @@
 //! Databases that the bank opens, refuses with a reason, or shares with other processes that start at the same time.
 
+use std::fs::{self, Permissions};
 use std::io::{Read, Write};
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use rustix::process::Signal;
 use sqlx::{AssertSqlSafe, Connection, PgConnection, SqliteConnection};
 use tempfile::TempDir;
 
@@ -324,4 +328,101 @@ async fn all_may_start_at_once_on_one_server() {
 #[tokio::test]
 async fn all_may_start_at_once_on_a_server_without_locks() {
     all_may_start_at_once(Kind::Postgres, 4, &["--migration-lock", "false"]).await;
+}
+
+/// Each command on a file that is no bank's, and what else it needs.
+const COMMANDS: [&[&str]; 7] = [
+    &["serve", "--listen", "127.0.0.1:0"],
+    &["migrate"],
+    &["demo"],
+    &["doctor"],
+    &["backup", "backup.db"],
+    &["copy", "--to", "sqlite://copy.db"],
+    &["admin", "create", "ada@example.com"],
+];
+
+#[test]
+fn somebody_elses_file_is_refused_and_left_as_it_is() {
+    let file = Path::new("books.db");
+    for mode in ["delete", "wal"] {
+        let directory = TempDir::new().expect("a directory");
+        let books = directory.path().join(file);
+        let script = format!(
+            "import sqlite3; books = sqlite3.connect('books.db'); books.execute('pragma journal_mode = {mode}')
+books.execute('create table people (name text)'); books.commit()"
+        );
+        let made = Command::new("python3").args(["-c", &script]).current_dir(directory.path()).status();
+        assert!(made.expect("Python runs").success());
+        fs::set_permissions(&books, Permissions::from_mode(0o644)).expect("a mode");
+        let state = || {
+            let beside = |ending: &str| directory.path().join(format!("books.db{ending}")).exists();
+            let mode = fs::metadata(&books).expect("a file").permissions().mode();
+            (fs::read(&books).expect("a file"), mode, beside("-wal"), beside("-shm"))
+        };
+        let before = state();
+        for command in COMMANDS {
+            let output = run(directory.path(), &[command, &["--database-url", "sqlite://books.db"]].concat());
+            let message = text(&output.stderr);
+            assert_eq!(output.status.code(), Some(1), "{command:?}: {message}");
+            expect_words(&message, &["it has people", "Coffer needs a database of its own"]);
+            assert!(state() == before, "{command:?} has changed it");
+        }
+        let restored = run(directory.path(), &["restore", "books.db"]);
+        expect_words(&text(&restored.stderr), &["nothing was restored", "it has people"]);
+        assert!(state() == before && !directory.path().join("data/coffer.db").exists());
+    }
+}
+
+#[test]
+fn a_file_without_tables_has_no_books_to_restore_or_to_look_at() {
+    let directory = TempDir::new().expect("a directory");
+    let script = "import sqlite3; books = sqlite3.connect('books.db')
+books.execute('create table people (name text)'); books.execute('drop table people'); books.commit()";
+    let made = Command::new("python3").args(["-c", script]).current_dir(directory.path()).status();
+    assert!(made.expect("Python runs").success());
+    let before = fs::read(directory.path().join("books.db")).expect("a file");
+    for command in [&["restore", "books.db"][..], &["doctor", "--database-url", "sqlite://books.db"]] {
+        let output = run(directory.path(), command);
+        assert_eq!(output.status.code(), Some(1));
+        expect_words(&text(&output.stderr), &["it has no tables"]);
+    }
+    assert!(fs::read(directory.path().join("books.db")).expect("a file") == before);
+    assert!(!directory.path().join("data/coffer.db").exists());
+}
+
+#[tokio::test]
+async fn somebody_elses_schema_on_postgres_is_refused_and_left_as_it_is() {
+    let database = TestDatabase::create(Kind::Postgres).await;
+    execute(Kind::Postgres, &database.url, "create table people (name text)").await;
+    for command in [&COMMANDS[..3], &COMMANDS[6..]].concat() {
+        let output = run(database.directory.path(), &[command, &["--database-url", &database.url]].concat());
+        expect_words(&text(&output.stderr), &["it has people", "Coffer needs a database of its own"]);
+    }
+    execute(Kind::Postgres, &database.url, "create table entries (name text)").await;
+}
+
+/// A backup on a medium that is read-only, or that somebody else has made.
+#[tokio::test]
+async fn books_that_can_only_be_read_are_examined() {
+    let directory = TempDir::new().expect("a directory");
+    let mut server = Server::start(directory.path(), &[]);
+    server.signal(Signal::TERM);
+    assert!(server.process.wait().expect("its end").success());
+    let books = directory.path().join("data/coffer.db");
+    let program = directory.path().join("coffer");
+    fs::copy(env!("CARGO_BIN_EXE_coffer"), &program).expect("a copy");
+    for (path, mode) in [(directory.path(), 0o755), (&*directory.path().join("data"), 0o555), (&*books, 0o444)] {
+        fs::set_permissions(path, Permissions::from_mode(mode)).expect("a mode");
+    }
+    let mut command = Command::new(&program);
+    command.args(["doctor", "--database-url", "sqlite://data/coffer.db", "--data-dir", "nowhere"]);
+    command.current_dir(directory.path()).env_clear();
+    if rustix::process::geteuid().is_root() {
+        const NOBODY: u32 = 65_534;
+        command.uid(NOBODY).gid(NOBODY);
+    }
+    let output = command.output().expect("the binary runs");
+    expect_words(&text(&output.stdout), &["The books are right."]);
+    assert!(!directory.path().join("data/coffer.db-wal").exists());
+    fs::set_permissions(directory.path().join("data"), Permissions::from_mode(0o755)).expect("a mode");
 }

@@ -11,7 +11,9 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode};
 use sqlx::{Connection, PgConnection, Row, SqlitePool};
 use tokio::time::{sleep, timeout};
 
+use super::claim::Claim;
 use super::errors::POSTGRES_LOCK_TIMEOUT;
+use super::ownership::{self, Owner};
 use super::pools::{Care, Use};
 use super::primary::Primary;
 use super::refusals::{self, ConnectError};
@@ -23,6 +25,7 @@ use super::{
     SQLITE_CHECKPOINT_PATIENCE, SQLITE_PRAGMAS, SQLITE_READERS, SQLITE_ROW_BUFFER, SQLITE_WRITERS, durability,
     gathered, on_reader, serving, sqlite, sqlite_pool,
 };
+use crate::files;
 
 /// How long another process may be opening or migrating the same database.
 const MIGRATION_PATIENCE: Duration = Duration::from_secs(60);
@@ -59,9 +62,36 @@ impl Db {
         }
     }
 
+    /// Connects to a bank that is there already, to look at it. Opens a SQLite file for reading alone where it cannot be written:
+    /// on a medium that is read-only, or when it is somebody else's.
+    pub async fn connect_to_examine(options: &DbOptions) -> Result<Self, ConnectError> {
+        let DbTarget::Sqlite(sqlite) = &options.target else { return Self::connect(options).await };
+        let path = sqlite.get_filename();
+        refuse_no_bank(path)?;
+        if ownership::can_be_written(path) {
+            return Self::connect(options).await;
+        }
+        // Without a log, SQLite would want to make one.
+        let is_alone = !serving::has_log(path) && !Claim::is_held_on(path);
+        let file = sqlite.clone().read_only(true).immutable(is_alone).busy_timeout(SQLITE_BUSY_TIMEOUT);
+        let pool = sqlite_pool(SQLITE_READERS).connect_with(file).await.map_err(|error| refuse_sqlite(path, &error))?;
+        Ok(Self::Sqlite {
+            file: path.to_owned(),
+            write_pool: pool.clone(),
+            checkpoint_pool: pool.clone(),
+            read_pool: pool,
+            look_ups: Arc::new(sqlite::LookUps::new(path.to_owned())),
+            write_lock: Arc::default(),
+            checkpoints: options.checkpoints,
+            had_log: false,
+        })
+    }
+
     async fn connect_sqlite(file: SqliteConnectOptions, checkpoints: Checkpoints) -> Result<Self, ConnectError> {
         let path = file.get_filename().to_owned();
         let _lock = lock(&path).await?;
+        refuse_somebody_elses(&path)?;
+        files::narrow(files::of_sqlite(&path));
         let had_log = serving::has_log(&path);
         let started = Instant::now();
         let (write_pool, checkpoint_pool, read_pool) = loop {
@@ -124,6 +154,10 @@ impl Db {
 
     /// The same for whoever copies.
     pub async fn migrate_for_copy(&self) -> Result<(), ConnectError> {
+        // What cannot be asked, migrating will say.
+        if let Some(reason) = self.owner().await.ok().and_then(|owner| owner.refusal()) {
+            return Err(ConnectError::Open { place: self.place(), reason });
+        }
         let ended = match self {
             Self::Sqlite { file, write_pool, .. } => {
                 let _lock = lock(file).await?;
@@ -225,6 +259,25 @@ fn newest_known() -> i64 {
 
 fn refuse_sqlite(file: &Path, error: &sqlx::Error) -> ConnectError {
     ConnectError::Open { place: file.display().to_string(), reason: refusals::of_sqlite(file, error) }
+}
+
+/// Before anything is opened that SQLite would change.
+fn refuse_somebody_elses(file: &Path) -> Result<Owner, ConnectError> {
+    let owner = Owner::of_file(file).map_err(|error| refuse_sqlite(file, &error))?;
+    match owner.refusal() {
+        Some(reason) => Err(ConnectError::Open { place: file.display().to_string(), reason }),
+        None => Ok(owner),
+    }
+}
+
+/// Refuses a SQLite file that is no bank's, and changes nothing in it or beside it.
+pub fn refuse_no_bank(file: &Path) -> Result<(), ConnectError> {
+    let is_empty = refuse_somebody_elses(file)? == Owner::Nobody;
+    if is_empty && file.is_file() {
+        let reason = "it has no tables, and so no books. Name another one, or restore a backup".to_owned();
+        return Err(ConnectError::Open { place: file.display().to_string(), reason });
+    }
+    Ok(())
 }
 
 fn refuse_postgres(primary: &Primary, error: &sqlx::Error) -> ConnectError {

@@ -34,6 +34,7 @@ pub mod limit_changes;
 pub mod mailed_links;
 pub mod mails;
 mod movement_quotas;
+mod ownership;
 pub mod password_links;
 pub mod payees;
 mod pools;
@@ -69,7 +70,7 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use crate::request_ids;
 
-pub use connect::Schema;
+pub use connect::{Schema, refuse_no_bank};
 pub use refusals::ConnectError;
 pub use servers::Servers;
 pub use units::DefineUnitsError;

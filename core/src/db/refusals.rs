@@ -60,7 +60,7 @@ pub(super) fn place_of(server: &PgConnectOptions) -> String {
 pub(super) fn of_sqlite(file: &Path, error: &sqlx::Error) -> String {
     match sqlite_code(error) {
         Some(14) if file.is_dir() => "it is a directory; name a file in it".to_owned(),
-        Some(14) if !file.exists() => "there is no such file".to_owned(),
+        Some(14) if matches!(file.try_exists(), Ok(false)) => "there is no such file".to_owned(),
         Some(14) => {
             format!("{error}. The user that runs Coffer must be able to read and write the file and its directory")
         }
