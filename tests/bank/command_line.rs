@@ -682,8 +682,11 @@ async fn the_first_admin_is_made_at_the_command_line() {
         let password = text(&generated.stdout).lines().last().expect("a password").to_owned();
         let chosen = create("Second@example.com", "a phrase that is chosen\n");
         assert!(chosen.status.success() && !text(&chosen.stdout).contains("phrase"), "{}", text(&chosen.stdout));
+        let longest = "é".repeat(128);
+        assert!(create("longest@example.com", &longest).status.success());
         for (email, password, message) in [
             ("not an address", "", "is not an e-mail address"),
+            ("third@example.com", &*"a".repeat(129), "a password has at most 128 characters"),
             ("third@example.com", "password", "among the first that a guesser tries"),
         ] {
             let refused = create(email, password);
@@ -691,7 +694,11 @@ async fn the_first_admin_is_made_at_the_command_line() {
         }
 
         let bank = TestBank::open_on(database, &[]).await;
-        for (email, password) in [("root@example.com", &*password), ("second@example.com", "a phrase that is chosen")] {
+        for (email, password) in [
+            ("root@example.com", &*password),
+            ("second@example.com", "a phrase that is chosen"),
+            ("longest@example.com", &*longest),
+        ] {
             let token = bank.sign_in(email, password).await.expect_status(200).text_at("/access_token");
             assert_eq!(bank.get("/me").bearer(&token).send().await.text_at("/role"), "admin");
         }

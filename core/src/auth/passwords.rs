@@ -37,13 +37,8 @@ pub struct Password(SecretString);
 
 impl<'de> Deserialize<'de> for Password {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
-        let password = SecretString::deserialize(deserializer)?;
-        if password.expose_secret().chars().count() > MAX_LENGTH {
-            let message =
-                format!("{code}: a password has at most {MAX_LENGTH} characters", code = ProblemCode::PasswordTooLong);
-            return Err(de::Error::custom(message));
-        }
-        Ok(Self(password))
+        let password = Self(SecretString::deserialize(deserializer)?);
+        if password.is_too_long() { Err(de::Error::custom(NewPasswordError::TooLong)) } else { Ok(password) }
     }
 }
 
@@ -53,13 +48,15 @@ impl From<String> for Password {
     }
 }
 
-/// A password that somebody has chosen: neither too short nor common.
+/// A password that somebody has chosen: neither too short, nor too long, nor common.
 #[derive(Clone, Debug)]
 pub struct NewPassword(Password);
 
 /// Why a password was not taken. Prints as `code: what to choose instead`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NewPasswordError {
+    #[error("{code}: a password has at most {MAX_LENGTH} characters", code = ProblemCode::PasswordTooLong)]
+    TooLong,
     #[error("{code}: use at least {MIN_LENGTH} characters; a few unrelated words make a good password", code = ProblemCode::PasswordTooShort)]
     TooShort,
     #[error("{code}: this password is among the first that a guesser tries; choose another", code = ProblemCode::PasswordCommon)]
@@ -70,6 +67,9 @@ impl TryFrom<Password> for NewPassword {
     type Error = NewPasswordError;
 
     fn try_from(password: Password) -> std::result::Result<Self, NewPasswordError> {
+        if password.is_too_long() {
+            return Err(NewPasswordError::TooLong);
+        }
         if password.expose().chars().count() < MIN_LENGTH {
             return Err(NewPasswordError::TooShort);
         }
@@ -93,6 +93,10 @@ impl<'de> Deserialize<'de> for NewPassword {
 }
 
 impl Password {
+    fn is_too_long(&self) -> bool {
+        self.expose().chars().count() > MAX_LENGTH
+    }
+
     fn expose(&self) -> &str {
         self.0.expose_secret()
     }
