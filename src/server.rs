@@ -156,9 +156,11 @@ impl Bank {
         let certificate = settings.certificate()?;
         let acceptor = certificate.as_ref().map(Certificate::acceptor).transpose()?;
         let mail = settings.mail()?;
-        let backups = backup_schedule(settings)?;
         warn_of_unapproved_deposits(settings);
         let database = settings.database(true)?;
+        // Opening may take long, and a signal that nobody catches would end it.
+        let backups = Backups::new(database.clone(), backup_schedule(settings)?, settings.disk_reserve.bytes())
+            .map_err(ServerError::Signals)?;
         let db = open_database(settings, &database).await?;
         let default_currency = settings.default_currency()?;
         warn_of_unreadable_secrets(&factor_keys.adopt(&db).await?);
@@ -176,7 +178,6 @@ impl Bank {
             &listening,
             mail.is_some(),
         );
-        let backups = Backups::new(database, backups, settings.disk_reserve.bytes()).map_err(ServerError::Signals)?;
         let mailing = mail.map(|mail| Mailing::new(&db, mail)).transpose()?;
         let committer = committer.within(movement_limits.clone(), disk.clone());
         let (audit, audit_writer) = AuditLog::start(&db);

@@ -1,6 +1,6 @@
 //! Databases that the bank opens, refuses with a reason, or shares with other processes that start at the same time.
 
-use std::fs::{self, Permissions};
+use std::fs::{self, File, Permissions};
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
@@ -9,12 +9,13 @@ use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
 use sqlx::{AssertSqlSafe, Connection, PgConnection, SqliteConnection};
 use tempfile::TempDir;
 
 use crate::command_line::{Server, coffer, run, text};
 use crate::databases::{Kind, TestDatabase, start_cluster_with_old_certificate};
+use crate::harness::eventually;
 
 /// `coffer migrate` on this database; it must be refused.
 fn refused(directory: &Path, url: &str) -> String {
@@ -425,4 +426,24 @@ async fn books_that_can_only_be_read_are_examined() {
     expect_words(&text(&output.stdout), &["The books are right."]);
     assert!(!directory.path().join("data/coffer.db-wal").exists());
     fs::set_permissions(directory.path().join("data"), Permissions::from_mode(0o755)).expect("a mode");
+}
+
+#[tokio::test]
+async fn a_signal_for_a_backup_does_not_end_a_bank_that_opens() {
+    let directory = TempDir::new().expect("a directory");
+    fs::create_dir(directory.path().join("data")).expect("a directory");
+    // As another process does that migrates.
+    let busy = File::open(directory.path().join("data")).expect("a directory");
+    busy.lock().expect("a lock");
+    let log = directory.path().join("log");
+    let mut command = coffer(directory.path(), &["--listen", "127.0.0.1:0"]);
+    let mut process =
+        command.stderr(File::create(&log).expect("a file")).stdout(Stdio::piped()).spawn().expect("it runs");
+    let said = || fs::read_to_string(&log).expect("a log");
+    eventually("it waits", async || said().contains("another process opens or migrates")).await;
+    kill_process(Pid::from_child(&process), Signal::USR1).expect("a signal");
+    drop(busy);
+    eventually("it answers the signal", async || said().contains("set COFFER_BACKUP_DIR")).await;
+    kill_process(Pid::from_child(&process), Signal::TERM).expect("a signal");
+    assert!(process.wait().expect("its end").success());
 }
