@@ -26,6 +26,7 @@ use coffer_core::db::audit::record_hash;
 use coffer_core::db::heads::Head;
 use coffer_core::db::second_factors::StoredSecret;
 use coffer_core::db::serving::LogOfFile;
+use coffer_core::db::users::Role;
 use coffer_core::db::verify::EntryInContext;
 use coffer_core::db::verify::account_limits::LimitsInContext;
 use coffer_core::db::webhooks::StoredWebhookSecret;
@@ -104,6 +105,9 @@ pub async fn examine(db: &Db, mut report: impl FnMut(&Finding)) -> sqlx::Result<
         note(finding);
     }
     let layout = db.layout();
+    if let Some(finding) = schema(&mut tx, layout).await? {
+        note(finding);
+    }
     let histories = entries(&mut tx, layout).await?;
     note(journal(&mut tx, layout, histories.in_journal).await?);
     for finding in histories.findings {
@@ -127,6 +131,12 @@ pub async fn examine(db: &Db, mut report: impl FnMut(&Finding)) -> sqlx::Result<
     }
     note(erasures(&mut tx).await?);
     note(access_changes(&mut tx).await?);
+    for finding in standings(&mut tx).await? {
+        note(finding);
+    }
+    if layout == Layout::OneMachine {
+        note(openings(&mut tx).await?);
+    }
     note(account_limits(&mut tx).await?);
     note(counters(&mut tx).await?);
     note(limit_changes(&mut tx).await?);
@@ -250,6 +260,15 @@ async fn durability(db: &Db) -> sqlx::Result<Option<Finding>> {
     let invariant = "the server keeps what it has acknowledged when its machine crashes";
     let mut finding = Finding { counted: settings as u64, ..Finding::remark(invariant, "settings") };
     lacking.into_iter().for_each(|sentence| finding.blame(sentence));
+    Ok(Some(finding))
+}
+
+/// What keeps programs from rewriting history, and from reading whole tables.
+async fn schema(tx: &mut Tx<'_>, layout: Layout) -> sqlx::Result<Option<Finding>> {
+    let Some(found) = tx.schema_findings(layout).await? else { return Ok(None) };
+    let mut finding = Finding::new("triggers and indexes are those that the migrations make", "of them");
+    finding.counted = found.counted;
+    found.wrong.iter().for_each(|wrong| finding.blame(wrong));
     Ok(Some(finding))
 }
 
@@ -655,6 +674,65 @@ async fn mails(tx: &mut Tx<'_>) -> sqlx::Result<Finding> {
     finding.counted = tx.count_waiting_mails().await? as u64;
     tx.visit_mails_older_than(Timestamp::now().minus(LONG_FOR_A_MAIL), |(id, kind, attempts)| {
         finding.blame(format_args!("mail {id} ({kind}), tried {attempts} times"));
+    })
+    .await?;
+    Ok(finding)
+}
+
+/// Who has which role, and who and what is frozen, by the audit log, whose records nobody can change unseen. Whoever has no
+/// record is a customer, and nothing is frozen.
+async fn standings(tx: &mut Tx<'_>) -> sqlx::Result<[Finding; 2]> {
+    let mut roles = Finding::new("roles are as the audit log says that they were given", "users");
+    let mut frozen = Finding::new("users and accounts are frozen as the audit log says", "users and accounts");
+    let (mut given, mut on_record) = (BTreeMap::new(), BTreeSet::new());
+    tx.visit_records_of_standings(|record| {
+        let subject = record.subject.unwrap_or_default();
+        let detail = record.detail.unwrap_or_default();
+        match record.action.as_str() {
+            "admin_created" => drop(given.insert(subject, Role::Admin.name().to_owned())),
+            "service_user_created" => drop(given.insert(subject, detail)),
+            // "customer to staff".
+            "role_changed" => drop(given.insert(subject, detail.rsplit(' ').next().unwrap_or_default().to_owned())),
+            "user_frozen" | "account_frozen" => drop(on_record.insert(subject)),
+            _ => drop(on_record.remove(&subject)),
+        }
+    })
+    .await?;
+    let customer = Role::Customer.name();
+    given.retain(|_, role| role != customer);
+    tx.visit_standings(|user| {
+        let id = user.id.to_string();
+        if given.remove(&id).unwrap_or_else(|| customer.to_owned()) != user.role {
+            roles.blame(format_args!("user {id}"));
+        }
+        if user.is_frozen && !on_record.remove(&id) {
+            frozen.blame(format_args!("user {id}"));
+        }
+    })
+    .await?;
+    tx.visit_frozen_accounts(|number| {
+        if !on_record.remove(&number.to_string()) {
+            frozen.blame(format_args!("account {number}"));
+        }
+    })
+    .await?;
+    given.into_keys().for_each(|id| roles.blame(format_args!("user {id}")));
+    on_record.into_iter().for_each(|subject| frozen.blame(subject));
+    let users = tx.count_users().await? as u64;
+    roles.counted = users;
+    frozen.counted = users + tx.count_accounts().await? as u64;
+    Ok([roles, frozen])
+}
+
+/// An account never has another owner than the one for whom it was opened.
+async fn openings(tx: &mut Tx<'_>) -> sqlx::Result<Finding> {
+    let mut finding = Finding::new("accounts have the owners for whom the audit log has them opened", "accounts");
+    tx.visit_opened_accounts(|opened| {
+        finding.counted += 1;
+        let is_about = |owner: &Uuid| opened.concerns.split(' ').any(|concern| concern == owner.to_string());
+        if !opened.owner_id.as_ref().is_some_and(is_about) {
+            finding.blame(format_args!("account {}", opened.account_number));
+        }
     })
     .await?;
     Ok(finding)

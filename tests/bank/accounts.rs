@@ -101,7 +101,8 @@ bank_tests! {
         let (ada, bob) = (bank.customer().await, bank.customer().await);
         ada.deposit("5").await.expect_status(201);
         bob.deposit("5").await.expect_status(201);
-        bank.tamper(&format!("update accounts set status = 'frozen' where account_number = {}", ada.account)).await;
+        let clerk = bank.employee("staff").await;
+        clerk.gives_status(&ada, "frozen").await.expect_status(200);
         ada.deposit("1").await.expect_problem(409, "account_frozen");
         ada.withdraw("1").await.expect_problem(409, "account_frozen");
         ada.transfer(&bob.account, "1").await.expect_problem(409, "account_frozen");

@@ -574,8 +574,7 @@ mod second_factors {
             let ada = bank.customer().await;
             let clerk = bank.customer().await;
             let key = Key::create(&clerk, may(&["read", "move"])).await;
-            let role = format!("update users set role = 'staff' where email = '{}'", clerk.email);
-            bank.tamper(&role).await;
+            bank.set_role(&clerk.email, "staff").await;
             let (address, twin) = bank.twin_with(&["--staff-second-factor", "true"]).await;
             let deposit = json!({"account_number": clerk.account, "amount": "5"});
             let at_twin = bank.request_to(address, Method::POST, "/deposit").bearer(&key.secret).json(deposit);

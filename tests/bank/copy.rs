@@ -54,6 +54,7 @@ async fn live(bank: &TestBank) -> (String, String) {
     boss.set_limits_of(&ada.account, json!({"per_day": "500"})).await.expect_status(200);
     let key = json!({"name": "Shop", "scopes": ["read"]});
     ada.post("/me/api_keys", key).send().await.expect_status(201);
+    bank.record_roles().await;
     (ada.email.clone(), ada.account.clone())
 }
 

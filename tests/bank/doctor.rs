@@ -1,6 +1,7 @@
 //! Books that are tampered with do not pass the doctor.
 
 use coffer::doctor;
+use reqwest::Method;
 use serde_json::json;
 
 use crate::databases::Kind;
@@ -15,7 +16,7 @@ struct Forgery {
 }
 
 /// `{a}` and `{b}` are two account numbers.
-const FORGERIES: [Forgery; 17] = [
+const FORGERIES: [Forgery; 23] = [
     Forgery {
         sql: "update accounts set balance = balance + 1 where account_number = {a}",
         invariant: "accounts agree with their last entry",
@@ -102,7 +103,79 @@ const FORGERIES: [Forgery; 17] = [
         invariant: "every open account has an active owner",
         named: "account",
     },
+    Forgery {
+        sql: "update users set role = 'admin' where id = (select owner_id from accounts where account_number = {a})",
+        invariant: ROLES,
+        named: "user",
+    },
+    // A program without an owner, of which nothing is on record.
+    Forgery {
+        sql: "update users set role = 'staff', is_service = true
+              where id = (select owner_id from accounts where account_number = {b})",
+        invariant: ROLES,
+        named: "user",
+    },
+    Forgery { sql: "update users set role = 'customer' where role = 'auditor'", invariant: ROLES, named: "user" },
+    Forgery {
+        sql: "update accounts set owner_id = (select owner_id from accounts where account_number = {b})
+              where account_number = {a}",
+        invariant: "accounts have the owners for whom the audit log has them opened",
+        named: "account {a}",
+    },
+    Forgery {
+        sql: "update accounts set status = 'frozen' where account_number = {a}",
+        invariant: "users and accounts are frozen as the audit log says",
+        named: "account {a}",
+    },
+    Forgery {
+        sql: "update users set frozen_at = null",
+        invariant: "users and accounts are frozen as the audit log says",
+        named: "",
+    },
 ];
+
+const ROLES: &str = "roles are as the audit log says that they were given";
+
+/// What somebody does to the triggers, and what the doctor says then; on SQLite without the table.
+const OTHER_GUARDS: [(&str, &str, &str); 3] = [
+    ("drop trigger entries_refuse_delete", "drop trigger entries_refuse_change on entries", "is missing"),
+    (
+        "drop trigger entries_refuse_delete; create trigger entries_refuse_delete before delete on entries begin select 1; end",
+        "alter table entries disable trigger entries_refuse_change",
+        "is disabled, or another one",
+    ),
+    (
+        "create trigger evil after insert on sessions begin update users set role = 'admin'; end",
+        "create function evil() returns trigger language plpgsql as $$ begin return new; end $$;
+         create trigger evil after insert on sessions for each row execute function evil()",
+        "nobody knows the trigger evil",
+    ),
+];
+
+async fn other_guards_are_found(kind: Kind) {
+    for (on_sqlite, on_postgres, expected) in OTHER_GUARDS {
+        let bank = TestBank::open(kind).await;
+        assert_eq!(bank.guards_wrong().await, [""; 0]);
+        bank.tamper(if kind == Kind::Sqlite { on_sqlite } else { on_postgres }).await;
+        let wrong = bank.guards_wrong().await;
+        assert!(wrong.len() == 1 && wrong[0].contains(expected), "{expected}: {wrong:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn other_guards_are_found_on_sqlite() {
+    other_guards_are_found(Kind::Sqlite).await;
+    let bank = TestBank::open(Kind::Sqlite).await;
+    bank.tamper("create index more on users (created_at)").await;
+    assert_eq!(bank.guards_wrong().await, [""; 0], "it makes something faster, and nothing wrong");
+    bank.tamper("drop index admins").await;
+    assert_eq!(bank.guards_wrong().await, ["the index admins is missing"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn other_guards_are_found_on_postgres() {
+    other_guards_are_found(Kind::Postgres).await;
+}
 
 /// What a forger does to the index of keys.
 const FORGERIES_ON_SQLITE: [Forgery; 6] = [
@@ -159,6 +232,11 @@ async fn every_forgery_is_found(kind: Kind, forgeries: &[Forgery]) {
         ada.transfer(&bob.account, "5").await.expect_status(201);
         let body = json!({"account_number": ada.account, "amount": "1"});
         ada.post("/deposit", body).header("idempotency-key", "k").send().await.expect_status(201);
+        let (clerk, cleo) = (bank.employee("staff").await, bank.customer().await);
+        bank.employee("auditor").await;
+        let path = format!("/users/{}/status", cleo.my_id().await);
+        let freeze = clerk.request(Method::PUT, &path).json(json!({"status": "frozen"}));
+        freeze.send().await.expect_status(200);
         assert_eq!(bank.books_wrong().await, []);
 
         let fill = |text: &str| text.replace("{a}", &ada.account).replace("{b}", &bob.account);
@@ -250,6 +328,7 @@ async fn erased_texts_leave_the_books_right(kind: Kind) {
     assert_eq!(bank.books_wrong().await, [("erased texts are of people whose erasure is on record", named)]);
     leave_and_be_erased(&ada).await;
     let mut report = Vec::new();
+    bank.record_roles().await;
     assert!(doctor::examine(&bank.db, |finding| report.push(finding.to_string())).await.expect("an answer"));
     let expected = "ok   erased texts are of people whose erasure is on record: 1 erased texts";
     assert!(report.iter().any(|line| line == expected), "{report:?}");

@@ -393,6 +393,7 @@ bank_tests! {
         admin.post("/deposit", again).send().await.expect_problem(409, "reference_taken");
 
         let mut report = Vec::new();
+        bank.record_roles().await;
         assert!(doctor::examine(&bank.db, |finding| report.push(finding.to_string())).await.expect("an answer"));
         for line in [format!("ok   {ON_RECORD}: 703 erased texts"), format!("ok   {NOTHING_LEFT}: 1 erased people")] {
             assert!(report.contains(&line), "{line}: {report:?}");

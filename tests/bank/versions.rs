@@ -69,7 +69,7 @@ impl Customer<'_> {
         self.request(Method::PATCH, &self.account_path()).json(json!({"label": label})).send().await
     }
 
-    async fn gives_status(&self, other: &Customer<'_>, status: &str) -> Answer {
+    pub async fn gives_status(&self, other: &Customer<'_>, status: &str) -> Answer {
         let path = format!("{}/status", other.account_path());
         self.request(Method::PUT, &path).json(json!({"status": status})).send().await
     }
@@ -403,6 +403,9 @@ bank_tests! {
             ada.account
         );
         changes_after("another program", ada.account_path(), &async || bank.tamper(&thaw).await).await;
+        for status in ["frozen", "open"] {
+            clerk.gives_status(&ada, status).await.expect_status(200);
+        }
         let soon = coffer_core::timestamp::Timestamp::now().plus(Duration::from_secs(1)).to_string();
         ada.place_hold("5", Some(soon)).await;
         changes_after("time", ada.balance_path(), &async || {}).await;

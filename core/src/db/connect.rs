@@ -36,8 +36,8 @@ const BUSY_PATIENCE: Duration = Duration::from_secs(10);
 /// The oldest PostgreSQL that understands the migrations: 11 has `execute function` in triggers.
 const POSTGRES_OLDEST: i64 = 110_000;
 
-static SQLITE_MIGRATIONS: Migrator = sqlx::migrate!("../migrations/sqlite");
-static POSTGRES_MIGRATIONS: Migrator = sqlx::migrate!("../migrations/postgres");
+pub(super) static SQLITE_MIGRATIONS: Migrator = sqlx::migrate!("../migrations/sqlite");
+pub(super) static POSTGRES_MIGRATIONS: Migrator = sqlx::migrate!("../migrations/postgres");
 
 /// The tables of a database beside those that this program knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

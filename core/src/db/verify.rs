@@ -6,7 +6,9 @@ pub mod bank_accounts;
 pub mod erasure;
 mod events;
 mod mails;
+pub mod schema;
 mod sharded;
+pub mod standings;
 pub mod tags;
 
 use futures_util::{Stream, StreamExt};
