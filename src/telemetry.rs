@@ -60,7 +60,7 @@ metrics_table! {
     Gauge "coffer_approvals_waiting" [""]
         "Requests that wait for a second approver. Of the whole bank: every instance says the same.",
     Gauge "coffer_backup_age_seconds" [""]
-        "Seconds since the last good backup of this process. Missing until it has made one.",
+        "Seconds since the last good backup in COFFER_BACKUP_DIR, by its name if an earlier process has made it. Missing until there is one.",
     Counter "coffer_backups_total" ["outcome"]
         "Backups that this process has tried to make, by outcome (done, failed).",
     Gauge "coffer_build_info" ["version,sqlite_version"]
@@ -187,8 +187,13 @@ fn begin_with_nothing() {
     for metric in METRICS.iter().filter(|metric| metric.kind == Kind::Counter && metric.labels.is_empty()) {
         metrics::counter!(metric.name).absolute(0);
     }
+    // Of the many codes those that alerts name.
+    for code in ["internal_error", "outcome_unknown"] {
+        metrics::counter!("coffer_refusals_total", "code" => code).absolute(0);
+    }
     for (name, outcomes) in [
-        ("coffer_mails_total", &["sent", "postponed", "refused", "given_up"][..]),
+        ("coffer_backups_total", &["done", "failed"][..]),
+        ("coffer_mails_total", &["sent", "postponed", "refused", "given_up"]),
         ("coffer_sign_ins_total", &["succeeded", "wrong_password", "wrong_code", "too_many_tries", "wrong_proof"]),
         ("coffer_webhook_attempts_total", &["delivered", "postponed", "failed"]),
     ] {

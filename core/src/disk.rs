@@ -41,10 +41,9 @@ struct Inner {
 }
 
 impl DiskReserve {
-    /// `file` is on the disk that is to keep `bytes` free. 0 bytes, or no file, is no reserve.
+    /// `file` is on the disk that is to keep `bytes` free. 0 bytes are never too few: then its room is only measured.
     pub fn new(file: Option<&Path>, bytes: u64) -> Self {
-        let file = file.filter(|_| bytes > 0).map(Path::to_owned);
-        Self(Arc::new(Inner { file, bytes, ..Inner::default() }))
+        Self(Arc::new(Inner { file: file.map(Path::to_owned), bytes, ..Inner::default() }))
     }
 
     /// Call it before anything that makes the books grow and can wait.

@@ -66,7 +66,7 @@ impl Backups {
 
     async fn run_until_closing(&mut self, closing: &watch::Receiver<bool>) {
         let now = Instant::now();
-        let age = self.schedule.as_ref().and_then(|schedule| age_of_newest(&schedule.directory));
+        let age = self.schedule.as_ref().and_then(|schedule| age_of_newest(&schedule.directory, Timestamp::now()));
         self.last_good = age.and_then(|age| now.checked_sub(age));
         let every = self.schedule.as_ref().and_then(|schedule| schedule.every);
         let mut due = every.map(|every| now + every.saturating_sub(age.unwrap_or(every)));
@@ -93,7 +93,9 @@ impl Backups {
 
     async fn make(&mut self, closing: &watch::Receiver<bool>) -> bool {
         let Some(schedule) = &self.schedule else {
-            tracing::error!("SIGUSR1 asks for a backup, and there is no directory for one: set COFFER_BACKUP_DIR");
+            tracing::error!(
+                "SIGUSR1 asks for a backup, and there is no directory for one: set COFFER_BACKUP_DIR"
+            );
             return false;
         };
         delete_abandoned(&schedule.directory, Timestamp::now());
@@ -202,9 +204,13 @@ fn abandoned_drafts_in(directory: &Path, now: Timestamp) -> Vec<PathBuf> {
     entries.into_iter().map(|entry| entry.path()).filter(is_abandoned).collect()
 }
 
-fn age_of_newest(directory: &Path) -> Option<Duration> {
-    let newest = backups_in(directory).last().and_then(|name| moment_of(name))?;
-    Some(Timestamp::now().since(newest))
+/// How long ago the newest backup was made. A file without anything in it is none, and neither is one of the future: it was made
+/// by a clock that was wrong, and the schedule would wait until then.
+fn age_of_newest(directory: &Path, now: Timestamp) -> Option<Duration> {
+    let is_filled = |name: &String| fs::metadata(directory.join(name)).is_ok_and(|file| file.len() > 0);
+    let names = backups_in(directory).into_iter().rev().filter(is_filled);
+    let mut moments = names.filter_map(|name| moment_of(&name));
+    moments.find(|moment| *moment <= now).map(|moment| now.since(moment))
 }
 
 /// Deletes the oldest backups beyond those that stay, and never the new one, whatever the clock said when others were made.
@@ -268,6 +274,18 @@ mod tests {
         ] {
             assert_eq!(moment_of(other), None, "{other}");
         }
+    }
+
+    #[test]
+    fn neither_an_empty_file_nor_one_of_the_future_is_the_newest() {
+        let directory = tempfile::TempDir::new().expect("a directory");
+        let now: Timestamp = "2026-02-02T12:00:00Z".parse().expect("a moment");
+        let write = |name: &str, content: &str| fs::write(directory.path().join(name), content).expect("a file");
+        write("coffer-20260202T110000Z.db", "");
+        write("coffer-20990101T000000Z.db", "the books");
+        assert_eq!(age_of_newest(directory.path(), now), None);
+        write("coffer-20260202T100000Z.db", "the books");
+        assert_eq!(age_of_newest(directory.path(), now), Some(Duration::from_secs(2 * 60 * 60)));
     }
 
     #[test]
