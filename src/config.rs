@@ -313,6 +313,12 @@ pub struct Settings {
           value_parser = boolean)]
     pub production: bool,
 
+    /// For a copy of a bank that is only tried out: true sends nothing to webhooks and no mail, and makes and deletes no backups
+    #[arg(long, env = "COFFER_DRILL", global = true, default_value_t = false, default_missing_value = "true",
+          num_args = 0..=1, require_equals = true, value_name = "BOOL", action = clap::ArgAction::Set,
+          value_parser = boolean)]
+    pub drill: bool,
+
     /// Seconds that requests in flight may take to finish when the server is told to stop
     #[arg(long, env = "COFFER_SHUTDOWN_SECONDS", global = true, default_value_t = 10, value_name = "SECONDS",
           value_parser = number(0..=86_400_u64))]
@@ -490,7 +496,7 @@ impl Settings {
 
     /// How the bank sends mail, if it does.
     pub fn mail(&self) -> Result<Option<MailSettings>, ConfigError> {
-        let Some(url) = &self.smtp_url else { return Ok(None) };
+        let Some(url) = self.smtp_url.as_ref().filter(|_| !self.drill) else { return Ok(None) };
         let server = smtp_url::parse(url.expose_secret()).map_err(ConfigError::SmtpUrl)?;
         let server = SmtpServer { authority: self.smtp_ca.clone(), ..server };
         let from = self.mail_from.clone().ok_or(ConfigError::NoSender)?;
@@ -540,7 +546,7 @@ impl Settings {
 
     /// The directory for backups, which is made if it is not there.
     pub fn backup_directory(&self) -> Result<Option<&Path>, ConfigError> {
-        let Some(directory) = &self.backup_dir else { return Ok(None) };
+        let Some(directory) = self.backup_dir.as_ref().filter(|_| !self.drill) else { return Ok(None) };
         let made = create_for_owner(directory);
         made.map_err(|cause| ConfigError::BackupDir { path: directory.display().to_string(), cause })?;
         Ok(Some(directory))

@@ -122,6 +122,8 @@ pub struct Bank {
     backups: Backups,
     /// Whether this is the only server on its SQLite file, and the file says so.
     is_marked: bool,
+    /// Nothing leaves it then but answers.
+    is_drill: bool,
 }
 
 impl Bank {
@@ -205,6 +207,7 @@ impl Bank {
             webhook_sender: Sender::new(
                 Destinations::new(settings.webhook_networks.clone()),
                 tls::client_config(settings.webhook_ca.as_deref())?,
+                settings.drill,
             ),
             always_events: settings.events == WriteEvents::Always,
             clock,
@@ -233,6 +236,7 @@ impl Bank {
             mailing,
             backups,
             is_marked: false,
+            is_drill: settings.drill,
         })
     }
 
@@ -248,13 +252,18 @@ impl Bank {
         shutdown: impl Future<Output = ()>,
     ) -> Result<(), ServerError> {
         let Self { app, mut writers, audit_writer, connection_limits, tls, shutdown_deadline, .. } = self;
-        let Self { housekeeping, mailing, backups, is_marked, .. } = self;
+        let Self { housekeeping, mailing, backups, is_marked, is_drill, .. } = self;
         let Listeners { public, admin } = listeners.into();
         let (db, movement_limits, watches) = (app.db.clone(), app.movement_limits.clone(), app.watches.clone());
         let (auth, committer) = (app.auth.clone(), app.committer.clone());
         let of_admin = ConnectionLimits::new(ADMIN_CONNECTIONS, 0, Vec::new());
         let admin = admin.map(|listener| (Acceptor::new(router::admin_router(app.clone()), None, of_admin), listener));
-        let dispatcher = tokio::spawn(Dispatcher::new(&app).run());
+        let dispatcher = Dispatcher::new(&app);
+        let dispatcher = tokio::spawn(async move {
+            if !is_drill {
+                dispatcher.run().await;
+            }
+        });
         let acceptor = Acceptor::new(router::router(app), tls, connection_limits);
         let housekeeping = tokio::spawn(housekeeping.run());
         let keeping_mark = is_marked.then(|| tokio::spawn(keep_mark(db.clone())));

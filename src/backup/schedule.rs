@@ -94,7 +94,7 @@ impl Backups {
     async fn make(&mut self, closing: &watch::Receiver<bool>) -> bool {
         let Some(schedule) = &self.schedule else {
             tracing::error!(
-                "SIGUSR1 asks for a backup, and there is no directory for one: set COFFER_BACKUP_DIR"
+                "SIGUSR1 asks for a backup, and there is no directory for one: set COFFER_BACKUP_DIR, and not COFFER_DRILL"
             );
             return false;
         };

@@ -62,7 +62,7 @@ async fn bind(setting: &str, listen: &ListenAddress) -> Result<TcpListener, Stri
     bound.map_err(|error| format!("{setting}: cannot serve on {listen}: {error}"))
 }
 
-fn print_banner(settings: &Settings, listeners: &Listeners, database: &str, heads: &Heads) -> std::io::Result<()> {
+fn print_banner(settings: &Settings, listeners: &Listeners, database: &str, heads: &Heads) -> Result<(), AnyError> {
     let listen = listeners.public.local_addr()?;
     tell(&format!("Coffer {} is open.", env!("CARGO_PKG_VERSION")));
     let scheme = if settings.tls_cert.is_some() { "https" } else { "http" };
@@ -77,7 +77,10 @@ fn print_banner(settings: &Settings, listeners: &Listeners, database: &str, head
     }
     tell(&format!("  Database    {database} at {}", settings.database_place()));
     tell(&format!("  Heads       {heads}"));
-    if let (Some(directory), is_on_time) = (&settings.backup_dir, settings.backup_every.duration().is_some()) {
+    if settings.drill {
+        tell("  Drill       nothing is sent to webhooks or by mail, no backups are made or deleted");
+    }
+    if let (Some(directory), is_on_time) = (settings.backup_directory()?, settings.backup_every.duration().is_some()) {
         let when = if is_on_time { format!("every {}", settings.backup_every) } else { "on SIGUSR1".to_owned() };
         tell(&format!("  Backups     {when} to {}", directory.display()));
     }

@@ -43,6 +43,8 @@ pub struct Sender {
     destinations: Destinations,
     over_tls: HttpClient,
     plain: HttpClient,
+    /// Nothing is sent, whatever is asked for.
+    is_drill: bool,
 }
 
 type HttpClient = Client<HttpsConnector<HttpConnector<Resolver>>, Full<Bytes>>;
@@ -81,10 +83,10 @@ impl Outcome {
 }
 
 impl Sender {
-    pub fn new(destinations: Destinations, tls: ClientConfig) -> Self {
+    pub fn new(destinations: Destinations, tls: ClientConfig, is_drill: bool) -> Self {
         let tls = Arc::new(tls);
         let client = |protection| client(Resolver { destinations: destinations.clone(), protection }, tls.clone());
-        Self { over_tls: client(Protection::Tls), plain: client(Protection::Plain), destinations }
+        Self { over_tls: client(Protection::Tls), plain: client(Protection::Plain), destinations, is_drill }
     }
 
     /// Why this URL cannot be reached, as far as it says that itself: a name may lead elsewhere by the time of sending.
@@ -111,6 +113,9 @@ impl Sender {
         secrets: &[WebhookSecret],
         message: &Message,
     ) -> Result<Response<Incoming>, String> {
+        if self.is_drill {
+            return Err("nothing is sent in a drill (COFFER_DRILL)".to_owned());
+        }
         // A literal address is not looked up, so the resolver does not see it.
         self.check(url).map_err(|refused| refused.to_string())?;
         let now = Timestamp::now();

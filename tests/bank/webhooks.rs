@@ -555,3 +555,32 @@ async fn deliveries_outlive_kill_9_on_sqlite() {
 async fn deliveries_outlive_kill_9_on_postgres() {
     deliveries_outlive_kill_9(Kind::Postgres).await;
 }
+
+/// What is restored for a drill has the webhooks of the real bank.
+async fn a_drill_sends_nothing(kind: Kind) {
+    let flags =
+        [OWN_NETWORK[0], "--drill=true", "--smtp-url", "smtp://localhost:1", "--backup-dir", "/nowhere/backups"];
+    let bank = TestBank::open_with(kind, &flags).await;
+    let (admin, ada) = (bank.employee("admin").await, bank.customer().await);
+    let (receiver, url) = Receiver::open().await;
+    let id = create(&admin, json!({"url": url})).await.expect_status(201).text_at("/id");
+    ada.deposit("1").await.expect_status(201);
+    let test = admin.post(&format!("/webhooks/{id}/test"), json!({})).send().await.expect_status(200);
+    assert_eq!(test.body["error"], "nothing is sent in a drill (COFFER_DRILL)");
+    assert_eq!(receiver.messages().len(), 0);
+    // Another instance, which is none for a drill, finds what was left to do.
+    let (_, twin) = bank.twin_with(&OWN_NETWORK).await;
+    receiver.has(1).await;
+    twin.close().await;
+    bank.close_with_books_right().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_drill_sends_nothing_on_sqlite() {
+    a_drill_sends_nothing(Kind::Sqlite).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_drill_sends_nothing_on_postgres() {
+    a_drill_sends_nothing(Kind::Postgres).await;
+}
