@@ -106,7 +106,9 @@ fn explain(error: &dotenvy::Error, text: &str) -> String {
     let number = text.lines().position(|candidate| candidate.contains(line.as_str())).map_or(0, |at| at + 1);
     let name = text.lines().nth(number.saturating_sub(1)).and_then(|line| line.split('=').next());
     let name = name.unwrap_or_default().trim();
-    format!("{FILE}, line {number} ({name}): this cannot be read; put a value with spaces or signs in quotes")
+    format!(
+        "{FILE}, line {number} ({name}): this cannot be read; put a value with spaces or signs in quotes, in single ones if it has a $"
+    )
 }
 
 /// Compose files and shells often set a variable to nothing where they mean to leave it out.

@@ -17,6 +17,8 @@ mod output;
 mod serve;
 mod version;
 
+use std::env;
+use std::ffi::OsString;
 use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 use std::pin::{Pin, pin};
@@ -272,7 +274,8 @@ fn variable_of(flag: &str) -> Option<String> {
 
 /// The whole program: reads the settings from `.env`, the environment and the arguments, and carries out the command.
 pub fn main() -> ExitCode {
-    let ended = match environment::load(&Cli::command()) {
+    let loaded = if asks_about_program() { Ok(()) } else { environment::load(&Cli::command()) };
+    let ended = match loaded {
         Ok(()) => run(Cli::read()),
         Err(error) => Err(error.into()),
     };
@@ -280,6 +283,14 @@ pub fn main() -> ExitCode {
         complain(format_args!("coffer: {error}"));
         ExitCode::FAILURE
     })
+}
+
+/// Whether the arguments ask for nothing that depends on settings: then `.env` is not read, which may be another program's.
+fn asks_about_program() -> bool {
+    let mut arguments = env::args_os().skip(1);
+    let is_flag = |argument: &OsString| ["--version", "-V", "--help", "-h"].iter().any(|flag| argument == flag);
+    let is_command = |argument: &OsString| ["help", "man", "completions"].iter().any(|name| argument == name);
+    arguments.next().is_some_and(|first| is_command(&first) || is_flag(&first) || arguments.any(|it| is_flag(&it)))
 }
 
 fn run(cli: Cli) -> Result<ExitCode, AnyError> {
@@ -392,7 +403,7 @@ fn start_log(settings: &Settings, quiet: Option<&str>) -> Result<(), AnyError> {
     if let Some(target) = quiet {
         filter = filter.with_target(target, LevelFilter::ERROR);
     }
-    let wants_colours = std::env::var_os("NO_COLOR").is_none_or(|set| set.is_empty());
+    let wants_colours = env::var_os("NO_COLOR").is_none_or(|set| set.is_empty());
     let style = settings.log_format.style(io::stderr().is_terminal(), wants_colours);
     set_style_of_log(style);
     // A failure to write is not reported: that would be written to the same place.

@@ -831,3 +831,27 @@ async fn limits_outlive_kill_9_on_sqlite() {
 async fn limits_outlive_kill_9_on_postgres() {
     limits_outlive_a_killed_server(Kind::Postgres).await;
 }
+
+/// In a directory with somebody else's `.env`.
+#[test]
+fn what_asks_about_the_program_reads_no_settings() {
+    let directory = TempDir::new().expect("a directory");
+    for of_another_program in ["NAME with spaces = and \"quotes", "COFFER_LISTEN=nowhere:99999999\n"] {
+        std::fs::write(directory.path().join(".env"), of_another_program).expect("a file");
+        for arguments in [
+            &["--version"][..],
+            &["-V"],
+            &["--help"],
+            &["serve", "--help"],
+            &["help"],
+            &["man"],
+            &["completions", "bash"],
+        ] {
+            let output = run(directory.path(), arguments);
+            assert!(output.status.success(), "{arguments:?}: {}", text(&output.stderr));
+        }
+        assert!(!run(directory.path(), &["doctor"]).status.success());
+    }
+    std::fs::write(directory.path().join(".env"), "COFFER_JWT_SECRET=\"abc$\n").expect("a file");
+    assert!(text(&run(directory.path(), &["doctor"]).stderr).contains("in single ones if it has a $"));
+}
