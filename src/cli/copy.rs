@@ -46,7 +46,7 @@ pub async fn run(settings: &Settings, from: Option<SecretString>, to: SecretStri
     source.close().await;
     target.close().await;
     telling.end();
-    let figures = copied.map_err(|error| format!("{target_place} is not a bank yet: {error}"))?;
+    let figures = copied.map_err(|error| format!("the copy to {target_place} is not done: {error}"))?;
     let of = |table: &str| figures.rows.get(table).copied().unwrap_or_default();
     tell(format_args!(
         "Copied {source_place} to {target_place} in {:.1} s: {} accounts, {} transactions, {} entries. Numbers, balances and \
