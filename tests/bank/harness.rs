@@ -166,6 +166,7 @@ impl TestBank {
 
     /// Stops the server; its database stays.
     pub async fn close(self) -> TestDatabase {
+        self.record_roles().await;
         self.instance.close().await;
         self.database
     }
