@@ -151,6 +151,7 @@ impl Db {
         let Self::Sqlite { checkpoint_pool, write_lock, checkpoints: Checkpoints::Coffer, .. } = self else {
             return Ok(true);
         };
+        self.mark_before_checkpoint().await?;
         let mut conn = checkpoint_pool.acquire().await?;
         // Most of it while others write.
         sqlx::query("pragma wal_checkpoint(passive)").execute(&mut *conn).await?;
