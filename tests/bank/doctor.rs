@@ -1,6 +1,7 @@
 //! Books that are tampered with do not pass the doctor.
 
 use coffer::doctor;
+use coffer_core::db::Layout;
 use reqwest::Method;
 use serde_json::json;
 
@@ -119,7 +120,7 @@ const FORGERIES: [Forgery; 23] = [
     Forgery {
         sql: "update accounts set owner_id = (select owner_id from accounts where account_number = {b})
               where account_number = {a}",
-        invariant: "accounts have the owners for whom the audit log has them opened",
+        invariant: OWNERS,
         named: "account {a}",
     },
     Forgery {
@@ -134,6 +135,7 @@ const FORGERIES: [Forgery; 23] = [
     },
 ];
 
+const OWNERS: &str = "accounts have the owners for whom the audit log has them opened";
 const ROLES: &str = "roles are as the audit log says that they were given";
 
 /// What somebody does to the triggers, and what the doctor says then; on SQLite without the table.
@@ -156,6 +158,10 @@ async fn other_guards_are_found(kind: Kind) {
     for (on_sqlite, on_postgres, expected) in OTHER_GUARDS {
         let bank = TestBank::open(kind).await;
         assert_eq!(bank.guards_wrong().await, [""; 0]);
+        if bank.db.layout() == Layout::Sharded {
+            // What spreads the tables changes triggers: see docs/SCALING.md.
+            continue;
+        }
         bank.tamper(if kind == Kind::Sqlite { on_sqlite } else { on_postgres }).await;
         let wrong = bank.guards_wrong().await;
         assert!(wrong.len() == 1 && wrong[0].contains(expected), "{expected}: {wrong:?}");
@@ -222,6 +228,10 @@ const FORGERIES_ON_SQLITE: [Forgery; 6] = [
 async fn every_forgery_is_found(kind: Kind, forgeries: &[Forgery]) {
     for forgery in forgeries {
         let bank = TestBank::open(kind).await;
+        if bank.db.layout() == Layout::Sharded && forgery.invariant == OWNERS {
+            // Nobody joins the log and the accounts there: see docs/SCALING.md.
+            continue;
+        }
         let (one, other) = (bank.customer().await, bank.customer().await);
         // The doctor goes by number: where both are wrong, the lower one is named first.
         let (ada, bob) = if one.account < other.account { (one, other) } else { (other, one) };
