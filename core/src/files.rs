@@ -60,8 +60,12 @@ pub fn log_of_sqlite(path: &Path) -> PathBuf {
 
 /// Makes the names in a file's directory durable: a file that was synced may still lose its name in a power cut.
 pub fn sync_directory_of(file: &Path) -> io::Result<()> {
-    let directory = file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    File::open(directory)?.sync_all()
+    File::open(directory_of(file))?.sync_all()
+}
+
+/// The directory that a file is in, or is to be in: `.` for a bare name.
+pub fn directory_of(file: &Path) -> &Path {
+    file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 fn with_suffix(path: &Path, suffix: &str) -> PathBuf {

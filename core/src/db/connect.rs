@@ -290,12 +290,8 @@ fn refuse_postgres(primary: &Primary, error: &sqlx::Error) -> ConnectError {
 /// The lock is on the directory: nothing is written, nothing stays behind, and it ends with the process. It must not be
 /// on the file, whose own locks a process loses as soon as it closes any handle to it.
 async fn lock(file: &Path) -> Result<Option<File>, ConnectError> {
-    let directory = match file.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
     // If there is no such directory, SQLite says so.
-    let Ok(directory) = File::open(directory) else { return Ok(None) };
+    let Ok(directory) = File::open(files::directory_of(file)) else { return Ok(None) };
     let mut wait = Wait::new("another process opens or migrates the same database");
     loop {
         match directory.try_lock() {

@@ -7,6 +7,7 @@ use rusqlite::OptionalExtension;
 use rustix::fs::{Access, access};
 
 use super::{Db, on_reader, serving, sqlite};
+use crate::files;
 
 const MIGRATIONS: &str = "_sqlx_migrations";
 
@@ -76,6 +77,5 @@ impl Db {
 
 /// Whether SQLite can write the file, and make a log beside it.
 pub(super) fn can_be_written(file: &Path) -> bool {
-    let directory = file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    [file, directory].into_iter().all(|place| access(place, Access::WRITE_OK).is_ok())
+    [file, files::directory_of(file)].into_iter().all(|place| access(place, Access::WRITE_OK).is_ok())
 }
