@@ -13,6 +13,12 @@ use crate::timestamp::Timestamp;
 /// Everything within this time counts against the approval amount, so that nobody evades it by small movements.
 pub const WINDOW: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// From when to when what was moved counts at `now`, of which `certain` has certainly passed. What is dated more than a day ahead
+/// was moved while the clock was wrong, and would count for as long as it was ahead.
+pub fn window(now: Timestamp, certain: Timestamp) -> (Timestamp, Timestamp) {
+    (certain.minus(WINDOW), now.plus(WINDOW))
+}
+
 /// The money that was moved without a second approver, in one currency and one batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UnapprovedTotal {

@@ -15,7 +15,7 @@ use crate::books::hold::Hold;
 use crate::books::postings::{Reversal, UsedKey};
 use crate::books::rules::Book;
 use crate::books::tags::TakenReference;
-use crate::books::unapproved::{Unapproved, WINDOW};
+use crate::books::unapproved::{Unapproved, window};
 use crate::clock::Clock;
 use crate::db::ledger::Batch;
 use crate::timestamp::Timestamp;
@@ -73,9 +73,7 @@ pub async fn load(tx: &mut Batch<'_>, commands: &[&Command], clock: &Clock) -> s
     let limits = if limited.is_empty() { Vec::new() } else { tx.limits(&limited).await? };
     let supervised = supervised(commands.iter().copied());
     let pending_before = load_pending(tx, &to_reverse, &supervised, now).await?;
-    // What is dated more than a day ahead was moved while the clock was wrong, and would count for as long as it was ahead.
-    let window = (clock.certain(now).minus(WINDOW), now.plus(WINDOW));
-    let unapproved = load_unapproved(tx, commands, &supervised, window).await?;
+    let unapproved = load_unapproved(tx, commands, &supervised, window(now, clock.certain(now))).await?;
     Ok(Loaded {
         now,
         accounts,

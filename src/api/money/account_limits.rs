@@ -18,7 +18,7 @@ use crate::api::http::error::{Error, Result};
 use crate::api::http::extract::{Json, PathParam};
 use crate::api::http::problem::FieldError;
 use crate::api::http::views::AccountLook;
-use crate::api::money::accounts::{ACCOUNT_NUMBER, about_owner, readable_account};
+use crate::api::money::accounts::{ACCOUNT_NUMBER, about_owner, lock_managed_account, readable_account};
 use crate::api::money::approvals::done_or_waiting;
 use crate::api::money::limit_changes;
 use coffer_core::account_number::AccountNumber;
@@ -27,7 +27,7 @@ use coffer_core::books::account_limits::{AccountLimits, Limits, MAX_MAJOR_UNITS,
 use coffer_core::books::audit_event::{Action, Event};
 use coffer_core::books::bank_event::{BankEvent, EventKind};
 use coffer_core::books::refusal::Refusal;
-use coffer_core::books::unapproved::{UnapprovedTotal, WINDOW};
+use coffer_core::books::unapproved::{UnapprovedTotal, window};
 use coffer_core::db::Tx;
 use coffer_core::money::{AmountOrZero, Currency, Money};
 use coffer_core::problem_code::ProblemCode;
@@ -215,8 +215,7 @@ pub async fn set(
 ) -> Result<LimitsBody> {
     let mut tx = app.db.begin().await?;
     // The ledger waits meanwhile, so that what is counted now and what leaves next add up.
-    let account = tx.lock_account(number).await?.filter(|account| caller.may_manage(account));
-    let account = account.ok_or_else(Error::account_not_found)?;
+    let account = lock_managed_account(&mut tx, caller, number).await?;
     if account.status == AccountStatus::Closed {
         return Err(Error::conflict(ProblemCode::AccountClosed, "The account is closed: nothing leaves it any more."));
     }
@@ -292,7 +291,7 @@ async fn needs_approval(
     let Some(units) = app.approval_above.filter(|_| raise > 0) else { return Ok(false) };
     let above = Money::of_major_units(units, currency).minor_units;
     tx.lock_user(caller.user_id).await?;
-    let (since, until) = (app.clock.certain(now).minus(WINDOW), now.plus(WINDOW));
+    let (since, until) = window(now, app.clock.certain(now));
     let before = tx.unapproved_sum(caller.user_id, currency, since, until).await?;
     if overdraft > above || before.saturating_add(raise) > above {
         return Ok(true);

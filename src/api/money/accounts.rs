@@ -42,7 +42,7 @@ use coffer_core::text::Label;
 use coffer_core::timestamp::Timestamp;
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-/// Of the parameter in paths, for the OpenAPI document.
+/// Describes the account number in a path, for the OpenAPI document.
 pub const ACCOUNT_NUMBER: &str =
     "The number of the account: 14 digits, the last two are check digits (ISO 7064 MOD 97-10)";
 
@@ -373,10 +373,9 @@ pub async fn update(
     PathParam(number): PathParam<AccountNumber>,
     Json(request): Json<UpdateAccountRequest>,
 ) -> Result<Json<AccountBody>> {
-    managed_account(&app, caller, number).await?;
     let mut tx = app.db.begin().await?;
-    // As it is now: two who note something at the same time merge one after the other.
-    let account: Account = tx.lock_account(number).await?.ok_or_else(Error::account_not_found)?;
+    // Two who note something at the same time merge one after the other.
+    let account = lock_managed_account(&mut tx, caller, number).await?;
     if account.status == AccountStatus::Closed {
         return Err(Error::conflict(
             ProblemCode::AccountClosed,
@@ -464,11 +463,10 @@ pub async fn close(
     Proven(Actor(caller)): Proven<Actor>,
     PathParam(number): PathParam<AccountNumber>,
 ) -> Result<StatusCode> {
-    managed_account(&app, caller, number).await?;
-    context.note_accounts([number]);
     let mut tx = app.db.begin().await?;
     // Nobody reserves money of it from here on.
-    let account: Account = tx.lock_account(number).await?.ok_or_else(Error::account_not_found)?;
+    let account = lock_managed_account(&mut tx, caller, number).await?;
+    context.note_accounts([number]);
     let closed = tx.close_account(number, Timestamp::now()).await?;
     if closed {
         let event = about_owner(context.event(Action::AccountClosed).on(number), &account);
@@ -582,6 +580,12 @@ pub fn about_owner(event: Event, account: &Account) -> Event {
 
 async fn managed_account(app: &App, caller: Caller, number: AccountNumber) -> Result<Account> {
     let account = app.db.account(number).await?;
+    account.filter(|account| caller.may_manage(account)).ok_or_else(Error::account_not_found)
+}
+
+/// The same account as it is now, held until the transaction ends.
+pub async fn lock_managed_account(tx: &mut Tx<'_>, caller: Caller, number: AccountNumber) -> Result<Account> {
+    let account = tx.lock_account(number).await?;
     account.filter(|account| caller.may_manage(account)).ok_or_else(Error::account_not_found)
 }
 
