@@ -154,8 +154,13 @@ impl<S: Send + Sync> FromRequestParts<S> for NoIfMatch {
             return Ok(Self);
         }
         let detail = "leave it out: this may move money on several accounts, and the header cannot say which it means";
-        Err(Error::invalid("If-Match", ProblemCode::IfMatchUnsupported, detail))
+        Err(if_match_unsupported(detail))
     }
+}
+
+/// 422 about the header.
+pub fn if_match_unsupported(detail: &str) -> Error {
+    Error::invalid("If-Match", ProblemCode::IfMatchUnsupported, detail)
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use axum::response::{IntoResponse, Response};
 
 use crate::api::App;
 use crate::api::http::context::RequestContext;
+use crate::api::http::entity_tags::if_match_unsupported;
 use crate::api::http::error::Error;
 use crate::api::http::problem::{Problem, count_refusal};
 use crate::api::http::rate_limits::{RATE_LIMIT, tell_allowance};
@@ -200,8 +201,7 @@ pub async fn refuse_if_match(request: Request, next: Next) -> Response {
     if request.method().is_safe() || !request.headers().contains_key(IF_MATCH) {
         return next.run(request).await;
     }
-    let detail = "leave it out: no version is looked at here";
-    Error::invalid("If-Match", ProblemCode::IfMatchUnsupported, detail).into_response()
+    if_match_unsupported("leave it out: no version is looked at here").into_response()
 }
 
 /// A panic is a bug: it is logged, and its request answered with a plain 500.
