@@ -151,12 +151,21 @@ pub async fn examine(db: &Db, mut report: impl FnMut(&Finding)) -> sqlx::Result<
 }
 
 /// Why a file without its log is no good, and what to do.
-pub const WITHOUT_LOG: &str = "it was copied or left without the log that a server wrote beside it, and what was booked after the last checkpoint is \
+const WITHOUT_LOG: &str = "it was copied or left without the log that a server wrote beside it, and what was booked after the last checkpoint is \
      not in it. Take a backup instead (coffer backup). If it has the newest head of that bank, nothing is missing: name it (--since)";
 
-/// What cannot be known about a file whose checkpoints another process made.
+/// Why nobody can say of a file whether its log is missing, and what to do.
 pub const PERHAPS_WITHOUT_LOG: &str = "whether the log is missing cannot be told, because another program made the checkpoints (COFFER_CHECKPOINTS=external). \
      Name the newest head of that bank (--since)";
+
+/// Why a file is not known to be whole; None of one that is.
+pub fn why_not_whole(log: LogOfFile) -> Option<&'static str> {
+    match log {
+        LogOfFile::Whole => None,
+        LogOfFile::Missing => Some(WITHOUT_LOG),
+        LogOfFile::Unknown => Some(PERHAPS_WITHOUT_LOG),
+    }
+}
 
 /// Whether a SQLite file is more than a copy without its log. Where the books have a head that somebody named, nothing is missing.
 pub fn log(log: LogOfFile, has_heads: bool) -> Finding {
@@ -166,11 +175,7 @@ pub fn log(log: LogOfFile, has_heads: bool) -> Finding {
         LogOfFile::Whole | LogOfFile::Missing => Finding::new(invariant, "file"),
     };
     finding.counted = 1;
-    match log {
-        LogOfFile::Missing if !has_heads => finding.blame(WITHOUT_LOG),
-        LogOfFile::Unknown if !has_heads => finding.blame(PERHAPS_WITHOUT_LOG),
-        _ => {}
-    }
+    why_not_whole(log).filter(|_| !has_heads).into_iter().for_each(|why| finding.blame(why));
     finding
 }
 
@@ -263,7 +268,7 @@ async fn durability(db: &Db) -> sqlx::Result<Option<Finding>> {
     Ok(Some(finding))
 }
 
-/// What keeps programs from rewriting history, and from reading whole tables.
+/// Compares the triggers, which keep programs from rewriting history, and the indexes, without which they read whole tables.
 async fn schema(tx: &mut Tx<'_>, layout: Layout) -> sqlx::Result<Option<Finding>> {
     let Some(found) = tx.schema_findings(layout).await? else { return Ok(None) };
     let mut finding = Finding::new("triggers and indexes are those that the migrations make", "of them");
@@ -679,8 +684,8 @@ async fn mails(tx: &mut Tx<'_>) -> sqlx::Result<Finding> {
     Ok(finding)
 }
 
-/// Who has which role, and who and what is frozen, by the audit log, whose records nobody can change unseen. Whoever has no
-/// record is a customer, and nothing is frozen.
+/// Compares roles and freezes with the audit log, whose records nobody can change unseen. A user without a record must be a
+/// customer, and nothing without a record may be frozen.
 async fn standings(tx: &mut Tx<'_>) -> sqlx::Result<[Finding; 2]> {
     let mut roles = Finding::new("roles are as the audit log says that they were given", "users");
     let mut frozen = Finding::new("users and accounts are frozen as the audit log says", "users and accounts");

@@ -102,12 +102,10 @@ fn refuse_no_backup(backup: &Path) -> Result<(), BackupError> {
 }
 
 fn refuse_without_log(backup: &Path) -> Result<(), BackupError> {
-    let because = match LogOfFile::of(backup)? {
-        LogOfFile::Whole => return Ok(()),
-        LogOfFile::Missing => doctor::WITHOUT_LOG,
-        LogOfFile::Unknown => doctor::PERHAPS_WITHOUT_LOG,
-    };
-    Err(BackupError::Refused(format!("{}: {because}", backup.display())))
+    match doctor::why_not_whole(LogOfFile::of(backup)?) {
+        None => Ok(()),
+        Some(why) => Err(BackupError::Refused(format!("{}: {why}", backup.display()))),
+    }
 }
 
 fn copy(backup: &Path, draft: &Draft) -> Result<(), BackupError> {

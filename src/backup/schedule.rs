@@ -187,8 +187,7 @@ fn moment_of(name: &str) -> Option<Timestamp> {
 
 /// The names of the backups in the directory, oldest first.
 fn backups_in(directory: &Path) -> Vec<String> {
-    let entries = fs::read_dir(directory).map(|entries| entries.flatten().collect::<Vec<_>>()).unwrap_or_default();
-    let names = entries.into_iter().filter_map(|entry| entry.file_name().into_string().ok());
+    let names = entries_of(directory).into_iter().filter_map(|entry| entry.file_name().into_string().ok());
     let mut names: Vec<String> = names.filter(|name| moment_of(name).is_some()).collect();
     names.sort_unstable();
     names
@@ -196,12 +195,16 @@ fn backups_in(directory: &Path) -> Vec<String> {
 
 /// The drafts in the directory that nobody works on any more: the bank was killed while it made them.
 fn abandoned_drafts_in(directory: &Path, now: Timestamp) -> Vec<PathBuf> {
-    let entries = fs::read_dir(directory).map(|entries| entries.flatten().collect::<Vec<_>>()).unwrap_or_default();
     let is_abandoned = |path: &PathBuf| {
         let target = draft::target_of(path).and_then(|target| moment_of(&target));
         target.is_some_and(|moment| now.since(moment) > LONGEST_DRAFT)
     };
-    entries.into_iter().map(|entry| entry.path()).filter(is_abandoned).collect()
+    entries_of(directory).into_iter().map(|entry| entry.path()).filter(is_abandoned).collect()
+}
+
+/// None of a directory that cannot be read.
+fn entries_of(directory: &Path) -> Vec<fs::DirEntry> {
+    fs::read_dir(directory).map(|entries| entries.flatten().collect()).unwrap_or_default()
 }
 
 /// How long ago the newest backup was made. A file without anything in it is none, and neither is one of the future: it was made
