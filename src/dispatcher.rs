@@ -53,8 +53,11 @@ impl Dispatcher {
         Self { app: app.clone(), sending: JoinSet::new(), under_way: HashMap::new(), results: Vec::new() }
     }
 
-    /// Sends until the bank closes. What fails is logged and tried again.
+    /// Sends until the bank closes. What fails is logged and tried again. In a drill it leaves everything as it is.
     pub async fn run(mut self) {
+        if self.app.webhook_sender.is_drill() {
+            return;
+        }
         let watches = self.app.watches.clone();
         let mut closing = Box::pin(watches.closing());
         let mut written = self.app.listening.written();

@@ -58,7 +58,7 @@ pub struct Housekeeping {
     by_the_hour: Due,
 }
 
-/// What is due once in so much time, from the first tick on. One that failed stays due.
+/// Work that is due once in so much time, from the first tick on. It stays due where it has failed.
 #[derive(Debug)]
 struct Due {
     every: Duration,

@@ -122,8 +122,6 @@ pub struct Bank {
     backups: Backups,
     /// Whether this is the only server on its SQLite file, and the file says so.
     is_marked: bool,
-    /// Nothing leaves it then but answers.
-    is_drill: bool,
 }
 
 impl Bank {
@@ -236,7 +234,6 @@ impl Bank {
             mailing,
             backups,
             is_marked: false,
-            is_drill: settings.drill,
         })
     }
 
@@ -252,18 +249,13 @@ impl Bank {
         shutdown: impl Future<Output = ()>,
     ) -> Result<(), ServerError> {
         let Self { app, mut writers, audit_writer, connection_limits, tls, shutdown_deadline, .. } = self;
-        let Self { housekeeping, mailing, backups, is_marked, is_drill, .. } = self;
+        let Self { housekeeping, mailing, backups, is_marked, .. } = self;
         let Listeners { public, admin } = listeners.into();
         let (db, movement_limits, watches) = (app.db.clone(), app.movement_limits.clone(), app.watches.clone());
         let (auth, committer) = (app.auth.clone(), app.committer.clone());
         let of_admin = ConnectionLimits::new(ADMIN_CONNECTIONS, 0, Vec::new());
         let admin = admin.map(|listener| (Acceptor::new(router::admin_router(app.clone()), None, of_admin), listener));
-        let dispatcher = Dispatcher::new(&app);
-        let dispatcher = tokio::spawn(async move {
-            if !is_drill {
-                dispatcher.run().await;
-            }
-        });
+        let dispatcher = tokio::spawn(Dispatcher::new(&app).run());
         let acceptor = Acceptor::new(router::router(app), tls, connection_limits);
         let housekeeping = tokio::spawn(housekeeping.run());
         let keeping_mark = is_marked.then(|| tokio::spawn(keep_mark(db.clone())));
@@ -283,11 +275,7 @@ impl Bank {
         // The writers end with the last of these.
         drop(committer);
         housekeeping.abort();
-        if let Some(keeping_mark) = keeping_mark {
-            keeping_mark.abort();
-            // It may be in the middle of a mark.
-            let _ = keeping_mark.await;
-        }
+        end_keeping_mark(keeping_mark).await;
         let _ = is_closing.send(true);
         writers.close();
         watches.close();
@@ -345,8 +333,8 @@ fn auth_of(
     Auth::new(db, secrets, factor_keys, limits, second_factor, hash_cost).map_err(ServerError::Passwords)
 }
 
-/// What is missing from a copy without its log was acknowledged, and a bank that goes on without it would give its numbers away a
-/// second time. A bank that has crashed has its log, or somebody has played that in.
+/// Refuses a copy without its log. What is missing from it was acknowledged, and a bank that served it would give the same
+/// sequences to other movements. A bank that has crashed still has its log, or somebody has played that into the file.
 fn refuse_without_log(target: &DbTarget) -> Result<(), ServerError> {
     let DbTarget::Sqlite(file) = target else { return Ok(()) };
     let file = file.get_filename();
@@ -398,6 +386,13 @@ async fn accept_if_any(admin: Option<&(Acceptor, TcpListener)>) {
         Some((acceptor, listener)) => acceptor.accept(listener).await,
         None => std::future::pending().await,
     }
+}
+
+/// It may be in the middle of a mark.
+async fn end_keeping_mark(keeping_mark: Option<JoinHandle<()>>) {
+    let Some(keeping_mark) = keeping_mark else { return };
+    keeping_mark.abort();
+    let _ = keeping_mark.await;
 }
 
 /// A mail that is on its way then is sent again by whoever opens the bank next.

@@ -89,6 +89,11 @@ impl Sender {
         Self { over_tls: client(Protection::Tls), plain: client(Protection::Plain), destinations, is_drill }
     }
 
+    /// Whether nothing is sent, because the bank is only tried out.
+    pub fn is_drill(&self) -> bool {
+        self.is_drill
+    }
+
     /// Why this URL cannot be reached, as far as it says that itself: a name may lead elsewhere by the time of sending.
     pub fn check(&self, url: &WebhookUrl) -> Result<(), RefusedAddress> {
         url.address().map_or(Ok(()), |address| self.destinations.check(address, url.protection()))
