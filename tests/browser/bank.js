@@ -121,6 +121,14 @@ export class Bank {
     return { ...user, token, number };
   }
 
+  /** Another customer, whom this one has among the payees. */
+  async payee(customer) {
+    const payee = await this.customer({ name: 'Bob' });
+    const body = { name: payee.name, account_number: payee.number };
+    await this.call('POST', '/me/payees', { token: customer.token, body });
+    return payee;
+  }
+
   /** Gives a role as two admins do. */
   async giveRole(user, role) {
     this.#admins ??= [freshEmail(), freshEmail()].map((email) => (this.createAdmin(email), email));

@@ -43,9 +43,7 @@ describe('a button', () => {
 
   test('of the profile says that its work has failed', async () => {
     const ada = await bank.customer();
-    const bob = await bank.customer({ name: 'Bob' });
-    const body = { name: 'Bob', account_number: bob.number };
-    await bank.call('POST', '/me/payees', { token: ada.token, body });
+    await bank.payee(ada);
     const visitor = await Visitor.arrive(browser, bank);
     const { page } = visitor;
     await visitor.signedInAs(ada);

@@ -89,9 +89,7 @@ describe('the focus', () => {
 
   test('goes on where a list does that is tried again', async () => {
     const ada = await bank.customer();
-    const bob = await bank.customer({ name: 'Bob' });
-    const body = { name: 'Bob', account_number: bob.number };
-    await bank.call('POST', '/me/payees', { token: ada.token, body });
+    await bank.payee(ada);
     const visitor = await Visitor.arrive(browser, bank);
     const { page } = visitor;
     await visitor.signedInAs(ada);
