@@ -424,12 +424,16 @@ fn socket_in_host(target: &PgConnectOptions) -> Option<std::path::PathBuf> {
     target.get_host().starts_with('/').then(|| target.get_host().into())
 }
 
-/// Passes bytes both ways, until a COMMIT whose answer is to be lost: that is passed on, its answer is awaited and thrown
-/// away, and both sides are cut off. While the network is silent, nothing passes, and nobody is told.
+/// What only a writer of the ledger asks for, in each batch. Others commit, too, and theirs is not the answer to lose.
+const LOCK_OF_THE_LEDGER: &[u8] = b"order by account_number for update";
+
+/// Passes bytes both ways, until a COMMIT of the ledger whose answer is to be lost: that is passed on, its answer is awaited
+/// and thrown away, and both sides are cut off. While the network is silent, nothing passes, and nobody is told.
 async fn relay(client: TcpStream, server: impl AsyncRead + AsyncWrite, faults: Faults) {
     let (mut client_in, mut client_out) = client.into_split();
     let (mut server_in, mut server_out) = tokio::io::split(server);
     let (mut request, mut answer) = (vec![0; 1 << 16], vec![0; 1 << 16]);
+    let mut is_ledgers = false;
     loop {
         let (from_client, length) = tokio::select! {
             read = client_in.read(&mut request) => (true, read),
@@ -447,8 +451,9 @@ async fn relay(client: TcpStream, server: impl AsyncRead + AsyncWrite, faults: F
         if passed.is_err() {
             return;
         }
-        let is_commit = from_client && request[..length].windows(6).any(|window| window == b"COMMIT");
-        if is_commit && faults.lose_next_commit_answer.swap(false, Ordering::SeqCst) {
+        let asks = |words: &[u8]| from_client && request[..length].windows(words.len()).any(|window| window == words);
+        is_ledgers |= asks(LOCK_OF_THE_LEDGER);
+        if is_ledgers && asks(b"COMMIT") && faults.lose_next_commit_answer.swap(false, Ordering::SeqCst) {
             let _ = tokio::time::timeout(Duration::from_secs(5), server_in.read(&mut answer)).await;
             if faults.is_silent_after_commit.swap(false, Ordering::SeqCst) {
                 faults.is_silent.store(true, Ordering::SeqCst);
