@@ -1,4 +1,5 @@
-//! A batch on PostgreSQL: one statement per table, from arrays.
+//! A batch on PostgreSQL: one statement per table, from arrays. What is inserted unnests them as columns: PostgreSQL would
+//! write each array that is unnested in `from` to a store of its own first.
 //!
 //! An update that joins an array asks for `= any` of it as well, which costs one machine nothing: where a table is spread over
 //! several, the statement goes only to those that have a row of the batch.
@@ -204,8 +205,9 @@ pub async fn insert_transactions(conn: &mut PgConnection, rows: &[Transaction]) 
     sqlx::query(
         "insert into transactions (id, type, debit_account, debit_sequence, credit_account, credit_sequence,
                                    amount, currency, description, text_salt, text_commitment, initiated_by, created_at)
-         select * from unnest($1::uuid[], $2::smallint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[],
-                              $7::bigint[], $8::text[], $9::text[], $10::bytea[], $11::bytea[], $12::uuid[], $13::bigint[])",
+         select unnest($1::uuid[]), unnest($2::smallint[]), unnest($3::bigint[]), unnest($4::bigint[]),
+                unnest($5::bigint[]), unnest($6::bigint[]), unnest($7::bigint[]), unnest($8::text[]), unnest($9::text[]),
+                unnest($10::bytea[]), unnest($11::bytea[]), unnest($12::uuid[]), unnest($13::bigint[])",
     )
     .bind(column(rows, |t| t.id))
     .bind(column(rows, |t| t.movement_type as i16))
@@ -228,8 +230,8 @@ pub async fn insert_transactions(conn: &mut PgConnection, rows: &[Transaction]) 
 pub async fn insert_entries(conn: &mut PgConnection, rows: &[Entry]) -> sqlx::Result<u64> {
     sqlx::query(
         "insert into entries (account_number, sequence, transaction_id, type, amount, balance, created_at, hash)
-         select * from unnest($1::bigint[], $2::bigint[], $3::uuid[], $4::smallint[], $5::bigint[], $6::bigint[],
-                              $7::bigint[], $8::bytea[])",
+         select unnest($1::bigint[]), unnest($2::bigint[]), unnest($3::uuid[]), unnest($4::smallint[]),
+                unnest($5::bigint[]), unnest($6::bigint[]), unnest($7::bigint[]), unnest($8::bytea[])",
     )
     .bind(column(rows, |e| e.account_number.as_i64()))
     .bind(column(rows, |e| e.sequence))
@@ -269,8 +271,7 @@ pub async fn insert_keys(conn: &mut PgConnection, rows: &[UsedKey], now: Timesta
     }
     sqlx::query(
         "insert into idempotency_keys (key, fingerprint, transaction_id, created_at)
-         select key, fingerprint, transaction_id, $4
-         from unnest($1::bytea[], $2::bytea[], $3::uuid[]) as used(key, fingerprint, transaction_id)",
+         select unnest($1::bytea[]), unnest($2::bytea[]), unnest($3::uuid[]), $4",
     )
     .bind(column(rows, |k| &k.key[..]))
     .bind(column(rows, |k| &k.fingerprint[..]))
@@ -306,9 +307,9 @@ pub async fn insert_approvals(conn: &mut PgConnection, rows: &[Approval]) -> sql
     sqlx::query(
         "insert into approvals (id, type, from_account, to_account, bank_account_id, amount, currency, description,
                                 reverses, hold_expires_at, requested_by, requested_at, expires_at)
-         select * from unnest($1::uuid[], $2::smallint[], $3::bigint[], $4::bigint[], $5::smallint[], $6::bigint[],
-                              $7::text[], $8::text[], $9::uuid[], $10::bigint[], $11::uuid[], $12::bigint[],
-                              $13::bigint[])",
+         select unnest($1::uuid[]), unnest($2::smallint[]), unnest($3::bigint[]), unnest($4::bigint[]),
+                unnest($5::smallint[]), unnest($6::bigint[]), unnest($7::text[]), unnest($8::text[]), unnest($9::uuid[]),
+                unnest($10::bigint[]), unnest($11::uuid[]), unnest($12::bigint[]), unnest($13::bigint[])",
     )
     .bind(column(rows, |a| a.id))
     .bind(column(rows, |a| a.movement_type as i16))
@@ -332,7 +333,7 @@ pub async fn insert_reversals(conn: &mut PgConnection, rows: &[Reversal]) -> sql
     if rows.is_empty() {
         return Ok(0);
     }
-    sqlx::query("insert into reversals (transaction_id, reversal_id) select * from unnest($1::uuid[], $2::uuid[])")
+    sqlx::query("insert into reversals (transaction_id, reversal_id) select unnest($1::uuid[]), unnest($2::uuid[])")
         .bind(column(rows, |r| r.transaction_id))
         .bind(column(rows, |r| r.reversal_id))
         .execute(conn)
@@ -346,8 +347,8 @@ pub async fn insert_holds(conn: &mut PgConnection, rows: &[Hold]) -> sqlx::Resul
     }
     sqlx::query(
         "insert into holds (id, from_account, to_account, amount, currency, description, created_by, created_at, expires_at)
-         select * from unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[], $5::text[], $6::text[], $7::uuid[],
-                              $8::bigint[], $9::bigint[])",
+         select unnest($1::uuid[]), unnest($2::bigint[]), unnest($3::bigint[]), unnest($4::bigint[]), unnest($5::text[]),
+                unnest($6::text[]), unnest($7::uuid[]), unnest($8::bigint[]), unnest($9::bigint[])",
     )
     .bind(column(rows, |h| h.id))
     .bind(column(rows, |h| h.from_account.as_i64()))
@@ -410,7 +411,7 @@ pub async fn insert_tagged_entries(conn: &mut PgConnection, rows: &[TaggedEntry]
     }
     sqlx::query(
         "insert into tagged_entries (account_number, key, value, sequence, transaction_id)
-         select * from unnest($1::bigint[], $2::text[], $3::text[], $4::bigint[], $5::uuid[])",
+         select unnest($1::bigint[]), unnest($2::text[]), unnest($3::text[]), unnest($4::bigint[]), unnest($5::uuid[])",
     )
     .bind(column(rows, |e| e.account_number.as_i64()))
     .bind(column(rows, |e| e.tag.key.as_str()))
@@ -428,7 +429,7 @@ pub async fn add_unapproved_totals(conn: &mut PgConnection, rows: &[UnapprovedTo
     }
     sqlx::query(
         "insert into unapproved_totals as total (user_id, currency, amount, minute)
-         select * from unnest($1::uuid[], $2::text[], $3::bigint[], $4::bigint[])
+         select unnest($1::uuid[]), unnest($2::text[]), unnest($3::bigint[]), unnest($4::bigint[])
          on conflict (user_id, currency, minute) do update set amount = total.amount + excluded.amount",
     )
     .bind(column(rows, |t| t.mover))
@@ -443,8 +444,7 @@ pub async fn add_unapproved_totals(conn: &mut PgConnection, rows: &[UnapprovedTo
 pub async fn put_notices(conn: &mut PgConnection, notices: &[MovementNotice], now: Timestamp) -> sqlx::Result<()> {
     sqlx::query(
         "insert into mails (id, kind, user_id, account_number, sequence, created_at, next_try_at)
-         select id, $5, user_id, account_number, sequence, $6, $6
-         from unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::bigint[]) as n (id, user_id, account_number, sequence)",
+         select unnest($1::uuid[]), $5, unnest($2::uuid[]), unnest($3::bigint[]), unnest($4::bigint[]), $6, $6",
     )
     .bind(column(notices, |_| Uuid::now_v7()))
     .bind(column(notices, |n| n.owner_id))
@@ -463,7 +463,8 @@ pub async fn append_events(conn: &mut PgConnection, events: &[BankEvent], now: T
     let rows = placed(events, last);
     sqlx::query(
         "insert into events (position, id, kind, account_number, owner_id, subject_id, sequence, created_at)
-         select *, $8 from unnest($1::bigint[], $2::uuid[], $3::text[], $4::bigint[], $5::uuid[], $6::uuid[], $7::bigint[])",
+         select unnest($1::bigint[]), unnest($2::uuid[]), unnest($3::text[]), unnest($4::bigint[]), unnest($5::uuid[]),
+                unnest($6::uuid[]), unnest($7::bigint[]), $8",
     )
     .bind(column(&rows, |p| p.position))
     .bind(column(&rows, |p| p.id))
