@@ -9,8 +9,6 @@ use coffer_core::db::{ConnectError, Db, errors};
 /// Why the target has no bank yet. What has come stays there, and the next run goes on from it.
 #[derive(Debug, thiserror::Error)]
 pub enum CopyError {
-    #[error("the source is not whole: {0}")]
-    WithoutLog(String),
     #[error("the target cannot be made ready: {0}")]
     Target(#[from] ConnectError),
     #[error("{0}")]
@@ -30,9 +28,9 @@ pub type Progress<'a> = &'a mut (dyn FnMut(u64, u64) + Send);
 
 /// Copies the bank of `source` into `target`, which has no tables yet, is empty, or is a copy of the same bank that was broken
 /// off. Reads one moment of the source: what its server books meanwhile is not in the copy. At the end both sides must have the
-/// same figures, and the doctor must find both right; until then no server opens the target.
+/// same figures, and the doctor must find both right; until then no server opens the target. Whoever calls it has made sure that
+/// the source has its log.
 pub async fn copy(source: &Db, target: &Db, progress: Progress<'_>) -> Result<Figures, CopyError> {
-    doctor::refuse_without_log(source)?.map_err(CopyError::WithoutLog)?;
     target.migrate_for_copy().await?;
     let tables = schema::plan(&source.tables().await?, &target.tables().await?)?;
     let mut snapshot = source.snapshot().await?;

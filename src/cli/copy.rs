@@ -6,11 +6,12 @@ use std::time::{Duration, Instant};
 
 use secrecy::SecretString;
 
-use crate::config::Settings;
+use crate::config::{ConfigError, Settings};
 use crate::copy;
+use crate::doctor;
 use crate::server::ServerError;
 use coffer_core::db::claim::Claim;
-use coffer_core::db::{Db, DbOptions, DbTarget};
+use coffer_core::db::{Db, DbTarget};
 
 use super::output::{complain, tell};
 use super::{AnyError, open_to_examine};
@@ -19,13 +20,12 @@ use super::{AnyError, open_to_examine};
 const TELL_EVERY: Duration = Duration::from_secs(5);
 
 pub async fn run(settings: &Settings, from: Option<SecretString>, to: SecretString) -> Result<ExitCode, AnyError> {
-    let at = |url: Option<SecretString>, create: bool, flag: &str| -> Result<DbOptions, AnyError> {
-        let settings = Settings { database_url: url, ..settings.clone() };
-        settings.database(create).map_err(|error| format!("{flag}: {error}").into())
-    };
-    let from = at(from.or_else(|| settings.database_url.clone()), false, "--from")?;
-    let to = at(Some(to), true, "--to")?;
-    let (source_place, target_place) = (from.target.place(), to.target.place());
+    let at = |url: Option<SecretString>| Settings { database_url: url, ..settings.clone() };
+    let wrong_in = |flag: &'static str| move |error: ConfigError| format!("{flag}: {error}");
+    let (from, to) = (at(from.or_else(|| settings.database_url.clone())), at(Some(to)));
+    let from = from.database(false).map_err(wrong_in("--from"))?;
+    let source_place = from.target.place();
+    let target_place = to.database_target(false).map_err(wrong_in("--to"))?.place();
     if source_place == target_place {
         return Err("--from and --to name the same database".into());
     }
@@ -37,8 +37,11 @@ pub async fn run(settings: &Settings, from: Option<SecretString>, to: SecretStri
              server first if you mean to move.",
         );
     }
-    let _claim = Claim::on(&to.target).map_err(ServerError::from)?;
     let source = open_to_examine(&from).await?;
+    doctor::refuse_without_log(&source)?.map_err(|why| format!("the source is not whole: {why}"))?;
+    // From here on the target's file is there.
+    let to = to.database(true).map_err(wrong_in("--to"))?;
+    let _claim = Claim::on(&to.target).map_err(ServerError::from)?;
     let target = Db::connect(&to).await.map_err(ServerError::from)?;
     let started = Instant::now();
     let mut telling = Telling::new();

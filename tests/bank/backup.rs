@@ -252,6 +252,7 @@ fn is_known_to_lack_its_log(copy: &Path, newest: &str) {
         refuse(run(directory, &["restore", copy.to_str().expect("UTF-8"), "--data-dir", "other"]), because);
         refuse(run(directory, &["backup", "--database-url", &url, "of-copy.db"]), because);
         refuse(run(directory, &["copy", "--from", &url, "--to", "sqlite://to.db"]), because);
+        assert!(!directory.join("to.db").exists());
         refuse(run(directory, &["serve", "--database-url", &url, "--listen", "127.0.0.1:0"]), because);
     }
 }

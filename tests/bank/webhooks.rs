@@ -556,7 +556,8 @@ async fn deliveries_outlive_kill_9_on_postgres() {
     deliveries_outlive_kill_9(Kind::Postgres).await;
 }
 
-/// What is restored for a drill has the webhooks of the real bank.
+/// What is restored for a drill has the webhooks of the real bank, and perhaps its settings: were they looked at, the one for
+/// mail would lack a sender, and the directory for backups could not be made.
 async fn a_drill_sends_nothing(kind: Kind) {
     let flags =
         [OWN_NETWORK[0], "--drill=true", "--smtp-url", "smtp://localhost:1", "--backup-dir", "/nowhere/backups"];
