@@ -509,7 +509,7 @@ bank_tests! {
     async fn what_an_erasure_left_is_found(bank: &TestBank) {
         let (ada, bob) = (bank.customer().await, bank.customer().await);
         let salary = json!({"account_number": ada.account, "amount": "1", "reference": "A-1"});
-        ada.post("/deposit", salary).send().await.expect_status(201);
+        let movement = ada.post("/deposit", salary).send().await.expect_status(201).text_at("/id");
         let notices = json!({"notify_above": "5", "alert_below": "1"});
         ada.request(Method::PATCH, &format!("/accounts/{}", ada.account)).json(notices).send().await.expect_status(200);
         leave_and_be_erased(&ada).await;
@@ -526,8 +526,8 @@ bank_tests! {
         }
         let account = &ada.account;
         let here = format!("account_number = {account}");
-        let bobs_id = format!("(select owner_id from accounts where account_number = {})", bob.account);
-        let movement = format!("id = (select transaction_id from entries where {here} and sequence = 1)");
+        let bobs_id = bank.literal_of(&id_of(&bob).await);
+        let movement = format!("id = {}", bank.literal_of(&movement));
         let put = |table: &str, column: &str, value: &str, place: &str| {
             let set = |value: &str| format!("update {table} set {column} = {value} where {place}");
             (set(value), set("null"))
@@ -539,14 +539,14 @@ bank_tests! {
             put("accounts", "notify_above", "1", &here),
             put("accounts", "alert_below", "1", &here),
             put("accounts", "label", "'Savings'", &here),
-            put("tags", "reference", "'A-1'", &movement),
-            put("tags", "metadata", "'{}'", &movement),
             add("account_metadata", "account_number, metadata", &format!("{account}, '{{}}'")),
             add(
                 "payees",
                 "id, user_id, name, account_number, created_at",
                 &format!("{bobs_id}, {bobs_id}, 'Ada', {account}, 1"),
             ),
+            put("tags", "reference", "'A-1'", &movement),
+            put("tags", "metadata", "'{}'", &movement),
         ] {
             bank.tamper(&put_back).await;
             let wrong = bank.books_wrong().await;
