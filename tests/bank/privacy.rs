@@ -9,6 +9,7 @@ use futures_util::future::{join, join_all};
 use reqwest::Method;
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Row};
+use uuid::Uuid;
 use zip::ZipArchive;
 
 use crate::databases::Kind;
@@ -553,6 +554,20 @@ bank_tests! {
             assert!(wrong.iter().any(|(invariant, _)| *invariant == NOTHING_LEFT), "{put_back}: {wrong:?}");
             bank.tamper(&take_away).await;
             assert_eq!(bank.books_wrong().await, [], "{take_away}");
+        }
+        // What waited for approval, and expired: into the account from the bank's own, and out of it.
+        for (movement_type, accounts) in [(1, format!("null, {account}")), (2, format!("{account}, null"))] {
+            let id = bank.literal_of(&Uuid::now_v7().to_string());
+            bank.tamper(&format!(
+                "insert into approvals (id, type, from_account, to_account, amount, currency, description, requested_by,
+                                        requested_at, expires_at)
+                 values ({id}, {movement_type}, {accounts}, 1, 'USD', 'Rent', {bobs_id}, 1, 2)"
+            ))
+            .await;
+            let wrong = bank.books_wrong().await;
+            assert!(wrong.iter().any(|(invariant, _)| *invariant == NOTHING_LEFT), "{accounts}: {wrong:?}");
+            bank.tamper(&format!("update approvals set description = null where id = {id}")).await;
+            assert_eq!(bank.books_wrong().await, [], "{accounts}");
         }
     }
 

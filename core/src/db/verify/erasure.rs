@@ -58,13 +58,9 @@ impl Tx<'_> {
                  m as materialized (
                      select own.owner_id from own join account_metadata m on m.account_number = own.account_number
                  ),
-                 w as materialized (
-                     select own.owner_id from own join approvals w on w.from_account = own.account_number
-                     where w.description is not null
-                 ),
-                 i as materialized (
-                     select own.owner_id from own join approvals i on i.to_account = own.account_number
-                     where i.from_account is null and i.description is not null
+                 a as materialized (
+                     select own.owner_id from own join approvals a on coalesce(a.from_account, a.to_account) = own.account_number
+                     where a.description is not null
                  ),
                  e as materialized (
                      select own.owner_id, e.transaction_id, e.amount
@@ -91,8 +87,7 @@ impl Tx<'_> {
                 left!("own where own.owner_id = u.id and (own.status <> 'closed' or own.has_settings)"),
                 left!("own join payees p on p.account_number = own.account_number where own.owner_id = u.id"),
                 left!("m where m.owner_id = u.id"),
-                left!("w where w.owner_id = u.id"),
-                left!("i where i.owner_id = u.id"),
+                left!("a where a.owner_id = u.id"),
                 left!("h where h.owner_id = u.id"),
                 left!("t where t.owner_id = u.id and t.text_salt is not null"),
                 left!("g where g.owner_id = u.id"),
