@@ -1,5 +1,5 @@
-//! A batch on PostgreSQL: one statement per table, from arrays. What is inserted unnests them as columns: PostgreSQL would
-//! write each array that is unnested in `from` to a store of its own first.
+//! A batch on PostgreSQL: one statement per table, from arrays. What is inserted unnests them as columns, unless it is sorted:
+//! PostgreSQL would write each array that is unnested in `from` to a store of its own first.
 //!
 //! An update that joins an array asks for `= any` of it as well, which costs one machine nothing: where a table is spread over
 //! several, the statement goes only to those that have a row of the batch.
