@@ -343,7 +343,7 @@ fn refuse_without_log(target: &DbTarget) -> Result<(), ServerError> {
         LogOfFile::Whole => Ok(()),
         LogOfFile::Missing => Err(ServerError::WithoutLog(file.display().to_string())),
         LogOfFile::Unknown => {
-            tracing::warn!(file = %file.display(), "{}", doctor::PERHAPS_WITHOUT_LOG);
+            tracing::warn!(file = %file.display(), "{}", doctor::database::PERHAPS_WITHOUT_LOG);
             Ok(())
         }
     }

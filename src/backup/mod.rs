@@ -75,7 +75,7 @@ pub async fn make_for(
 
 async fn fill(bank: &Db, draft: &Draft, reserve: u64) -> Result<Contents, BackupError> {
     let started = Instant::now();
-    doctor::refuse_without_log(bank)?.map_err(BackupError::Refused)?;
+    doctor::database::refuse_without_log(bank)?.map_err(BackupError::Refused)?;
     match bank.file() {
         Some(file) => {
             let reserve = if are_on_one_disk(file, draft.path()) { reserve } else { 0 };

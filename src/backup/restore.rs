@@ -102,7 +102,7 @@ fn refuse_no_backup(backup: &Path) -> Result<(), BackupError> {
 }
 
 fn refuse_without_log(backup: &Path) -> Result<(), BackupError> {
-    match doctor::why_not_whole(LogOfFile::of(backup)?) {
+    match doctor::database::why_not_whole(LogOfFile::of(backup)?) {
         None => Ok(()),
         Some(why) => Err(BackupError::Refused(format!("{}: {why}", backup.display()))),
     }

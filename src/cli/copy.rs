@@ -38,7 +38,7 @@ pub async fn run(settings: &Settings, from: Option<SecretString>, to: SecretStri
         );
     }
     let source = open_to_examine(&from).await?;
-    doctor::refuse_without_log(&source)?.map_err(|why| format!("the source is not whole: {why}"))?;
+    doctor::database::refuse_without_log(&source)?.map_err(|why| format!("the source is not whole: {why}"))?;
     // From here on the target's file is there.
     let to = to.database(true).map_err(wrong_in("--to"))?;
     let _claim = Claim::on(&to.target).map_err(ServerError::from)?;

@@ -26,7 +26,7 @@ pub async fn run(settings: &Settings, since: &[Head]) -> Result<ExitCode, AnyErr
     };
     let of_heads = if since.is_empty() { None } else { Some(doctor::heads(&db, since).await?) };
     if let Some(log) = log {
-        note(&doctor::log(log, of_heads.as_ref().is_some_and(Finding::is_good)));
+        note(&doctor::database::log(log, of_heads.as_ref().is_some_and(Finding::is_good)));
     }
     if let Some(finding) = of_heads {
         note(&finding);
