@@ -7,7 +7,8 @@ any order. Names of files are as they were when the directory was last synced, o
 
 Each such disk is opened by SQLite, whose check must find it whole. What had been acknowledged before the cut must be
 there, exactly once; what had been refused must not; nor what had not been sent yet. Of every fiftieth the doctor looks
-at the books in place of SQLite alone, as the first to open them.
+at the books in place of SQLite alone, as the first to open them. And none must look like a copy without its log, which no
+bank would serve. Meanwhile people are erased, which empties the log.
 
 The recording has the beginning of the books, an end by SIGTERM, which removes the log, another start, kill -9, and a
 start that finds the log; a client's times and the recording's are of one clock. In the end the files must be what the
@@ -18,6 +19,7 @@ Control: a disk that says that it has synced, and has not. Acknowledged movement
 
 from __future__ import annotations
 
+import asyncio
 import bisect
 import contextlib
 import itertools
@@ -32,7 +34,7 @@ import traceback
 from dataclasses import dataclass, field, replace
 
 import journal
-from bank import Bank, Broken, SqliteFile, stopped_in_the_end
+from bank import PASSWORD, Bank, Broken, SqliteFile, stopped_in_the_end
 from context import HERE, Run
 from load import Load, Movement
 
@@ -43,12 +45,17 @@ QUICK_SECONDS, LONG_SECONDS, CONTROL_SECONDS = 1.0, 15.0, 0.2
 QUICK_MOVEMENTS, LONG_MOVEMENTS = 1_500, 4_000
 CONNECTIONS = 8
 DOCTOR_EVERY = 50
+# Between two ends of the bank, so many people are erased. The power is cut before each of so many operations after one
+# that empties the log: few operations do.
+ERASED, CUTS_AFTER_EMPTYING = 3, 8
 # What a disk writes whole, or not at all.
 SECTOR = 512
 DATABASE, WAL, JOURNAL, DIRECTORY = 1, 2, 3, 4
 SUFFIXES = {DATABASE: "", WAL: "-wal", JOURNAL: "-journal"}
 RECORD = struct.Struct("<cBHIQQ")
 CAN_BE_MISSED = "was acknowledged, and is lost"
+# In SQLite's header, and of a file that is served, as core/src/db/serving.rs says.
+MARK_OFFSET, SERVED = 60, 1
 
 
 @dataclass(frozen=True)
@@ -238,6 +245,8 @@ class Cuts:
         return wrong
 
     def wrong_on(self, database: SqliteFile, cut_at: int, is_for_the_doctor: bool) -> list[str]:
+        if lacks_its_log(database.file):
+            return ["it looks like a copy without its log"]
         known = self.known_at(cut_at)
         has_books = any(movement.told == "ok" for movement in known)
         if is_for_the_doctor and has_books and database.file.exists():
@@ -258,6 +267,23 @@ class Cuts:
             return [f"SQLite: {error}"]
 
 
+def lacks_its_log(database: pathlib.Path) -> bool:
+    """Whether a bank would say so."""
+    log = pathlib.Path(f"{database}-wal")
+    if not database.exists() or (log.exists() and log.stat().st_size):
+        return False
+    return database.read_bytes()[MARK_OFFSET:MARK_OFFSET + 4] == SERVED.to_bytes(4, "big")
+
+
+async def erase_people(run: Run, bank: Bank, admin: str) -> None:
+    for _ in range(ERASED):
+        email = f"erased-{run.rng.getrandbits(64):x}@example.com"
+        opened = await bank.expect("POST", "/create_account", {"name": "Erased", "email": email, "password": PASSWORD})
+        token = await bank.sign_in(email)
+        await bank.expect("DELETE", f"/accounts/{opened['account']['account_number']}", token=token)
+        await bank.expect("POST", f"/users/{opened['user']['id']}/erase", token=admin)
+
+
 async def record(run: Run, name: str, seconds: float, **environment: str) -> tuple[Bank, Load, list[Operation]]:
     """Books from their beginning, closed and opened again, killed and opened again, with a client at work."""
     database = run.sqlite(name)
@@ -268,13 +294,19 @@ async def record(run: Run, name: str, seconds: float, **environment: str) -> tup
         await bank.start()
         load = run.load(lambda: bank, name)
         await load.populate()
-        await load.run_for(seconds, CONNECTIONS, run.choose(QUICK_MOVEMENTS, LONG_MOVEMENTS))
+        admin = await bank.create_admin("admin@example.com")
+
+        async def work() -> None:
+            movements = run.choose(QUICK_MOVEMENTS, LONG_MOVEMENTS)
+            await asyncio.gather(load.run_for(seconds, CONNECTIONS, movements), erase_people(run, bank, admin))
+
+        await work()
         await bank.terminate()
         await bank.start()
-        await load.run_for(seconds, CONNECTIONS, run.choose(QUICK_MOVEMENTS, LONG_MOVEMENTS))
+        await work()
         bank.kill()
         await bank.start()
-        await load.run_for(seconds, CONNECTIONS, run.choose(QUICK_MOVEMENTS, LONG_MOVEMENTS))
+        await work()
         bank.kill()
     operations = read_recording(recording)
     is_whole(operations, database)
@@ -291,9 +323,18 @@ def is_whole(operations: list[Operation], database: SqliteFile) -> None:
             raise Broken(f"{database.file}{SUFFIXES[file]} was written in a way that is not recorded")
 
 
-def look_at_all(run: Run, bank: Bank, load: Load, operations: list[Operation], count: int) -> list[str]:
-    """Cuts the power at so many points, in a process for each core. Returns all that is wrong."""
-    points = sorted(run.rng.sample(range(len(operations)), min(count, len(operations))))
+def after_emptied_log(operations: list[Operation]) -> set[int]:
+    emptied = [at for at, operation in enumerate(operations) if operation.kind == "t" and operation.file == WAL]
+    return {cut for at in emptied for cut in range(at, at + CUTS_AFTER_EMPTYING) if cut < len(operations)}
+
+
+def some_points(run: Run, operations: list[Operation], count: int) -> set[int]:
+    return set(run.rng.sample(range(len(operations)), min(count, len(operations))))
+
+
+def look_at_all(run: Run, bank: Bank, load: Load, operations: list[Operation], cuts_at: set[int]) -> list[str]:
+    """Cuts the power at each of these points, in a process for each core. Returns all that is wrong."""
+    points = sorted(cuts_at)
     movements = sorted(load.journal.movements, key=lambda movement: movement.sent_at)
     cuts = Cuts(bank, operations, movements, points, run.seed, pathlib.Path(run.directory))
     workers = os.cpu_count() or 1
@@ -310,21 +351,21 @@ def look_at_all(run: Run, bank: Bank, load: Load, operations: list[Operation], c
 
 async def attack(run: Run) -> str:
     bank, load, operations = await record(run, "honest", run.choose(QUICK_SECONDS, LONG_SECONDS))
-    count = run.choose(QUICK_POINTS, LONG_POINTS)
-    wrong = look_at_all(run, bank, load, operations, count)
+    points = some_points(run, operations, run.choose(QUICK_POINTS, LONG_POINTS)) | after_emptied_log(operations)
+    wrong = look_at_all(run, bank, load, operations, points)
     if wrong:
         raise Broken(f"{len(wrong)} faults, first: " + "; ".join(wrong[:journal.MAX_NAMED]))
     journal.examine(load.journal, bank, run.rng)
     syncs = sum(operation.kind == "s" for operation in operations)
     logs = sum(operation.kind == "w" and operation.file == WAL and operation.offset == 0 for operation in operations)
-    return (f"{count:,} power cuts in {len(operations):,} operations ({syncs:,} syncs, {logs} beginnings of the log); "
+    return (f"{len(points):,} power cuts in {len(operations):,} operations ({syncs:,} syncs, {logs} beginnings of the log); "
             f"{load.journal.summary()}; control: {await lies_are_found(run)} missed")
 
 
 async def lies_are_found(run: Run) -> int:
     """How many acknowledged movements are missed after power cuts on a disk that says that it has synced."""
     bank, load, operations = await record(run, "lying", CONTROL_SECONDS, POWER_LOSS_LIES="1")
-    wrong = look_at_all(run, bank, load, operations, CONTROL_POINTS)
+    wrong = look_at_all(run, bank, load, operations, some_points(run, operations, CONTROL_POINTS))
     missed = sum(CAN_BE_MISSED in fault for fault in wrong)
     if not missed:
         raise Broken("a control has failed: a disk that lies loses nothing that was acknowledged")

@@ -148,17 +148,13 @@ impl Db {
     /// SQLite: copies the write-ahead log into the file and empties it, because it has pages as they were before. False where a
     /// reader is in the way. Where another process makes the checkpoints, which copies the log first, it is left to that.
     async fn overwrite_what_was_erased(&self) -> sqlx::Result<bool> {
-        let Self::Sqlite { checkpoint_pool, write_lock, checkpoints: Checkpoints::Coffer, .. } = self else {
+        let Self::Sqlite { checkpoint_pool, checkpoints: Checkpoints::Coffer, .. } = self else {
             return Ok(true);
         };
-        self.mark_before_checkpoint().await?;
-        let mut conn = checkpoint_pool.acquire().await?;
         // Most of it while others write.
-        sqlx::query("pragma wal_checkpoint(passive)").execute(&mut *conn).await?;
-        let _write_lock = write_lock.lock().await;
-        let (is_busy, ..): (i64, i64, i64) =
-            sqlx::query_as("pragma wal_checkpoint(truncate)").fetch_one(&mut *conn).await?;
-        Ok(is_busy == 0)
+        self.mark_before_checkpoint().await?;
+        sqlx::query("pragma wal_checkpoint(passive)").execute(checkpoint_pool).await?;
+        self.empty_log().await
     }
 }
 

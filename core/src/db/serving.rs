@@ -11,6 +11,8 @@
 use std::fs;
 use std::path::Path;
 
+use tokio::sync::OwnedMutexGuard;
+
 use super::claim::Claim;
 use super::{Checkpoints, Db, in_time, sqlite};
 use crate::files;
@@ -23,6 +25,8 @@ const PLAYED_IN: i64 = 2;
 /// In the log of a server that leaves checkpoints to others. When they make one is for them to decide, so that the file cannot
 /// be marked anew.
 const EXTERNAL: i64 = 3;
+
+const PASSIVE_CHECKPOINT: &str = "pragma wal_checkpoint(passive)";
 
 /// What a SQLite file says about the log that was beside it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,11 +78,34 @@ impl Db {
             self.set_mark(SERVED).await?;
         }
         // A passive one cannot start the log anew under a program that copies it, as Litestream does: that reads it meanwhile.
-        in_time(sqlx::query("pragma wal_checkpoint(passive)").execute(checkpoint_pool)).await?;
+        in_time(sqlx::query(PASSIVE_CHECKPOINT).execute(checkpoint_pool)).await?;
         if mark_in(file)? != SERVED {
             return Ok(());
         }
         self.set_mark(if *checkpoints == Checkpoints::External { EXTERNAL } else { PLAYED_IN }).await
+    }
+
+    /// Copies the log into the file and leaves nothing in it. False where a reader is in the way.
+    ///
+    /// Nobody books meanwhile. So the file may say for a moment that it is no copy without its log, which is true, and goes on
+    /// being so if the server crashes then: a file that was marked as served would be taken for one, with no log beside it.
+    pub(super) async fn empty_log(&self) -> sqlx::Result<bool> {
+        let Self::Sqlite { file, checkpoint_pool, write_lock, .. } = self else { return Ok(true) };
+        let write_lock = super::wait_for_write_lock(write_lock).await?;
+        let is_served = matches!(self.mark().await?, SERVED | PLAYED_IN);
+        if is_served {
+            self.write_mark(PLAYED_IN, &write_lock).await?;
+        }
+        let (is_busy, ..): (i64, i64, i64) =
+            sqlx::query_as("pragma wal_checkpoint(truncate)").fetch_one(checkpoint_pool).await?;
+        if is_served {
+            self.write_mark(SERVED, &write_lock).await?;
+            sqlx::query(PASSIVE_CHECKPOINT).execute(checkpoint_pool).await?;
+            if mark_in(file)? == SERVED {
+                self.write_mark(PLAYED_IN, &write_lock).await?;
+            }
+        }
+        Ok(is_busy == 0)
     }
 
     /// Before a checkpoint of the server's own, so that it leaves the file marked. [`Db::keep_mark`] comes after it.
@@ -113,8 +140,13 @@ impl Db {
     }
 
     async fn set_mark(&self, mark: i64) -> sqlx::Result<()> {
-        let Self::Sqlite { write_pool, write_lock, .. } = self else { return Ok(()) };
-        let _write_lock = super::wait_for_write_lock(write_lock).await?;
+        let Self::Sqlite { write_lock, .. } = self else { return Ok(()) };
+        let write_lock = super::wait_for_write_lock(write_lock).await?;
+        self.write_mark(mark, &write_lock).await
+    }
+
+    async fn write_mark(&self, mark: i64, _: &OwnedMutexGuard<()>) -> sqlx::Result<()> {
+        let Self::Sqlite { write_pool, .. } = self else { return Ok(()) };
         // A pragma takes no parameters.
         let pragma = match mark {
             SERVED => "pragma user_version = 1",
