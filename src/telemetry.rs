@@ -60,7 +60,7 @@ metrics_table! {
     Gauge "coffer_approvals_waiting" [""]
         "Requests that wait for a second approver. Of the whole bank: every instance says the same.",
     Gauge "coffer_backup_age_seconds" [""]
-        "Seconds since the last good backup in COFFER_BACKUP_DIR, by its name if an earlier process has made it. Missing until there is one.",
+        "Seconds since the last good backup in COFFER_BACKUP_DIR, by its name if an earlier process has made it. Before the first one that is made by the clock, since the bank opened.",
     Counter "coffer_backups_total" ["outcome"]
         "Backups that this process has tried to make, by outcome (done, failed).",
     Gauge "coffer_build_info" ["version,sqlite_version"]

@@ -45,7 +45,8 @@ impl Draft {
         }
         File::open(&self.0)?.sync_all()?;
         rename_to_new(&self.0, target)?;
-        files::sync_directory_of(target)
+        // Where no directory can be synced, no name is known to last.
+        files::sync_directory_of(target).inspect_err(|_| drop(fs::remove_file(target)))
     }
 }
 

@@ -4,16 +4,20 @@ mod draft;
 pub mod restore;
 pub mod schedule;
 
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use sqlx::sqlite::SqliteConnectOptions;
+use tokio::sync::oneshot;
 
 use self::draft::Draft;
-use crate::{copy, doctor};
+use crate::copy;
+use crate::doctor::database::{self, NotToBeCopied};
+use crate::doctor::what_is_wrong;
 use coffer_core::db::heads::Heads;
 use coffer_core::db::{ConnectError, Db, DbOptions, snapshot_file};
 use coffer_core::disk;
@@ -47,6 +51,8 @@ pub enum BackupError {
     Open(#[from] ConnectError),
     #[error("the books in it are WRONG, so it does not count:\n  {}", .0.join("\n  "))]
     Wrong(Vec<String>),
+    #[error(transparent)]
+    NotToBeCopied(#[from] NotToBeCopied),
     #[error("{0}")]
     Refused(String),
 }
@@ -60,27 +66,40 @@ pub async fn make(bank: &Db, target: &Path, reserve: u64) -> Result<Contents, Ba
     Ok(contents)
 }
 
-/// The same, for a place where no file can be named, such as standard output. `directory` has it meanwhile.
+/// The same, for standard output and its like, where no file can be named. `directory` has it meanwhile.
 pub async fn make_for(
     bank: &Db,
     directory: &Path,
     reserve: u64,
-    deliver: impl FnOnce(&Path) -> io::Result<()>,
+    output: impl Write + Send + 'static,
 ) -> Result<Contents, BackupError> {
     let draft = begin(&directory.join("coffer-backup"))?;
     let contents = fill(bank, &draft, reserve).await?;
-    deliver(draft.path()).map_err(|cause| BackupError::Write { path: "standard output".to_owned(), cause })?;
+    let failed = |cause| BackupError::Write { path: "standard output".to_owned(), cause };
+    let from = File::open(draft.path()).map_err(failed)?;
+    copy_bytes(from, output).await.map_err(failed)?;
     Ok(contents)
+}
+
+/// On a thread of its own, for which nobody waits who breaks it off: a pipe or a disk may stand still.
+async fn copy_bytes(mut from: File, mut to: impl Write + Send + 'static) -> io::Result<()> {
+    let (tell, told) = oneshot::channel();
+    let copy = move || {
+        let copied = io::copy(&mut from, &mut to).and_then(|_| to.flush());
+        let _ = tell.send(copied);
+    };
+    thread::Builder::new().name("copy".to_owned()).spawn(copy)?;
+    told.await.unwrap_or_else(|_| Err(io::Error::other("the copying thread has ended by itself")))
 }
 
 async fn fill(bank: &Db, draft: &Draft, reserve: u64) -> Result<Contents, BackupError> {
     let started = Instant::now();
-    doctor::database::refuse_without_log(bank)?.map_err(BackupError::Refused)?;
     match bank.file() {
         Some(file) => {
+            let log = database::log_of_source(file)?;
             let reserve = if are_on_one_disk(file, draft.path()) { reserve } else { 0 };
             refuse_without_room(snapshot_file::size(file)?, draft, reserve)?;
-            snapshot_file::write(file, draft.path()).await?;
+            snapshot_file::write(file, log, draft.path()).await?;
         }
         // How large PostgreSQL's tables become in a SQLite file shows only then.
         None => copy_into(bank, draft).await?,
@@ -130,7 +149,7 @@ fn finish(draft: Draft, target: &Path) -> Result<(), BackupError> {
 /// Has the doctor look at the books in this file.
 async fn examine(books: &Db, file: &Path, started: Instant) -> Result<Contents, BackupError> {
     books.learn_units().await?;
-    let wrong = doctor::what_is_wrong(books).await?;
+    let wrong = what_is_wrong(books).await?;
     if !wrong.is_empty() {
         return Err(BackupError::Wrong(wrong));
     }

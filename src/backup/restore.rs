@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use super::draft::Draft;
-use super::{BackupError, Contents, begin, examine, finish, options_for, refuse_without_room};
+use super::{BackupError, Contents, begin, copy_bytes, examine, finish, options_for, refuse_without_room};
 use crate::doctor;
 use coffer_core::db::claim::Claim;
 use coffer_core::db::heads::Head;
@@ -30,7 +30,7 @@ pub async fn restore(backup: &Path, target: &Path, since: &[Head]) -> Result<Con
     let draft = begin(target)?;
     let size = fs::metadata(backup).map_err(|cause| unreadable(backup, cause))?.len();
     refuse_without_room(size, &draft, 0)?;
-    copy(backup, &draft)?;
+    copy(backup, &draft).await?;
     let books = Db::connect(&options_for(draft.path())).await?;
     let contents = examine_restored(&books, &draft, since, started).await;
     books.close().await;
@@ -108,11 +108,11 @@ fn refuse_without_log(backup: &Path) -> Result<(), BackupError> {
     }
 }
 
-fn copy(backup: &Path, draft: &Draft) -> Result<(), BackupError> {
-    let mut from = File::open(backup).map_err(|cause| unreadable(backup, cause))?;
-    let to = OpenOptions::new().write(true).open(draft.path());
-    let copied = to.and_then(|mut to| io::copy(&mut from, &mut to));
-    copied.map(drop).map_err(|cause| BackupError::Write { path: draft.path().display().to_string(), cause })
+async fn copy(backup: &Path, draft: &Draft) -> Result<(), BackupError> {
+    let from = File::open(backup).map_err(|cause| unreadable(backup, cause))?;
+    let failed = |cause| BackupError::Write { path: draft.path().display().to_string(), cause };
+    let to = OpenOptions::new().write(true).open(draft.path()).map_err(failed)?;
+    copy_bytes(from, to).await.map_err(failed)
 }
 
 fn unreadable(backup: &Path, cause: io::Error) -> BackupError {

@@ -3,11 +3,12 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::time::{Duration, Instant};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
-use tokio::time::{interval, sleep_until};
+use tokio::time::{Interval, interval, sleep_until};
 
 use super::{BackupError, Contents, draft};
 use coffer_core::db::{Db, DbOptions};
@@ -21,8 +22,9 @@ const SUFFIX: &str = ".db";
 const MOMENT_LENGTH: usize = 16;
 /// A backup that failed is tried again after this, or when the next one is due.
 const RETRY_AFTER: Duration = Duration::from_secs(10 * 60);
-/// No backup takes as long: a draft that is older has been left behind.
-const LONGEST_DRAFT: Duration = Duration::from_secs(24 * 60 * 60);
+/// A backup that takes longer is given up: a server that has gone without a word never answers. A draft that is older has been
+/// left behind.
+const LONGEST_BACKUP: Duration = Duration::from_secs(24 * 60 * 60);
 /// How often the metrics say anew how old the last good backup is.
 const METRICS_TICK: Duration = Duration::from_secs(1);
 
@@ -44,7 +46,7 @@ pub struct Backups {
     /// Bytes that stay free on the disk of the books.
     reserve: u64,
     requests: Signal,
-    /// When the last good one was made, by the monotonic clock.
+    /// When the last good one was made, by the monotonic clock, or was first missed.
     last_good: Option<Instant>,
 }
 
@@ -65,11 +67,18 @@ impl Backups {
     }
 
     async fn run_until_closing(&mut self, closing: &watch::Receiver<bool>) {
-        let now = Instant::now();
-        let age = self.schedule.as_ref().and_then(|schedule| age_of_newest(&schedule.directory, Timestamp::now()));
-        self.last_good = age.and_then(|age| now.checked_sub(age));
+        let opened = Instant::now();
+        let age = match self.schedule.clone() {
+            Some(schedule) => {
+                off_the_runtime(move || age_of_newest(&schedule.directory, Timestamp::now())).await.flatten()
+            }
+            None => None,
+        };
         let every = self.schedule.as_ref().and_then(|schedule| schedule.every);
-        let mut due = every.map(|every| now + every.saturating_sub(age.unwrap_or(every)));
+        // Before the first one, the bank has been without a backup since it opened.
+        let of_none = every.map(|_| opened);
+        self.last_good = age.map_or(of_none, |age| opened.checked_sub(age));
+        let mut due = every.map(|every| opened + every.saturating_sub(age.unwrap_or(every)));
         let mut metrics_ticks = interval(METRICS_TICK);
         loop {
             tokio::select! {
@@ -80,41 +89,54 @@ impl Backups {
                     continue;
                 }
             }
-            let is_good = self.make(closing).await;
+            let began = Instant::now();
+            let is_good = self.make_while_telling_age(&mut metrics_ticks, closing).await;
+            if is_good {
+                self.last_good = Some(began);
+                self.tell_age();
+            }
             due = every.map(|every| Instant::now() + if is_good { every } else { every.min(RETRY_AFTER) });
         }
     }
 
     fn tell_age(&self) {
         if let Some(last_good) = self.last_good {
-            metrics::gauge!("coffer_backup_age_seconds").set(last_good.elapsed().as_secs() as f64);
+            metrics::gauge!("coffer_backup_age_seconds").set(last_good.elapsed().as_secs_f64().floor());
         }
     }
 
-    async fn make(&mut self, closing: &watch::Receiver<bool>) -> bool {
-        let Some(schedule) = &self.schedule else {
+    /// One that takes long must not hide how old the last one is.
+    async fn make_while_telling_age(&self, metrics_ticks: &mut Interval, closing: &watch::Receiver<bool>) -> bool {
+        let mut making = pin!(self.make(closing));
+        loop {
+            tokio::select! {
+                is_good = &mut making => return is_good,
+                _ = metrics_ticks.tick() => self.tell_age(),
+            }
+        }
+    }
+
+    async fn make(&self, closing: &watch::Receiver<bool>) -> bool {
+        let Some(schedule) = self.schedule.clone() else {
             tracing::error!(
                 "SIGUSR1 asks for a backup, and there is no directory for one: set COFFER_BACKUP_DIR, and not COFFER_DRILL"
             );
             return false;
         };
-        delete_abandoned(&schedule.directory, Timestamp::now());
-        let target = schedule.directory.join(name_at(Timestamp::now(), &schedule.directory));
-        let began = Instant::now();
-        let made = on_own_thread(self.bank.clone(), target.clone(), self.reserve, closing.clone()).await;
+        let directory = schedule.directory.display().to_string();
+        let (bank, reserve, closing) = (self.bank.clone(), self.reserve, closing.clone());
+        let made = off_the_runtime(move || make_in(&schedule, &bank, reserve, closing)).await;
+        let made = made.unwrap_or_else(|| Err(BackupError::Refused("its thread has ended by itself".to_owned())));
         let outcome = if made.is_ok() { "done" } else { "failed" };
         metrics::counter!("coffer_backups_total", "outcome" => outcome).increment(1);
         match made {
-            Ok(Contents { heads, transactions, bytes, took }) => {
-                self.last_good = Some(began);
-                self.tell_age();
-                let (file, milliseconds) = (target.display(), took.as_millis());
+            Ok((file, Contents { heads, transactions, bytes, took })) => {
+                let (file, milliseconds) = (file.display(), took.as_millis());
                 tracing::info!(%file, milliseconds, bytes, transactions, "a backup is done and its books are right: {heads}");
-                delete_old(schedule, &target);
                 true
             }
             Err(error) => {
-                tracing::error!(%error, file = %target.display(), "there is no new backup");
+                tracing::error!(%error, directory, "there is no new backup");
                 false
             }
         }
@@ -128,25 +150,32 @@ async fn wait_until(due: Option<Instant>) {
     }
 }
 
-/// Checking the books keeps a core busy: on a thread of its own, with connections of its own, so that no request waits for it.
-async fn on_own_thread(
-    bank: DbOptions,
-    target: PathBuf,
+/// The disk of the backups may stand still, and checking the books keeps a core busy: no request waits for either. None when the
+/// thread has panicked.
+async fn off_the_runtime<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    tokio::task::spawn_blocking(work).await.ok()
+}
+
+/// Makes a backup with connections of its own, and deletes what it makes superfluous.
+fn make_in(
+    schedule: &Schedule,
+    bank: &DbOptions,
     reserve: u64,
     mut closing: watch::Receiver<bool>,
-) -> Result<Contents, BackupError> {
-    let make = move || {
-        let failed = |cause| BackupError::Write { path: target.display().to_string(), cause };
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
-        runtime.block_on(async {
-            tokio::select! {
-                made = connect_and_make(&bank, &target, reserve) => made,
-                _ = closing.wait_for(|closing| *closing) => Err(BackupError::Refused("the bank closes".to_owned())),
-            }
-        })
-    };
-    let made = tokio::task::spawn_blocking(make).await;
-    made.unwrap_or_else(|panic| Err(BackupError::Refused(panic.to_string())))
+) -> Result<(PathBuf, Contents), BackupError> {
+    delete_abandoned(&schedule.directory, Timestamp::now());
+    let target = schedule.directory.join(name_at(Timestamp::now(), &schedule.directory));
+    let failed = |cause| BackupError::Write { path: target.display().to_string(), cause };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
+    let contents = runtime.block_on(async {
+        tokio::select! {
+            made = connect_and_make(bank, &target, reserve) => made,
+            () = tokio::time::sleep(LONGEST_BACKUP) => Err(BackupError::Refused("it took more than a day".to_owned())),
+            _ = closing.wait_for(|closing| *closing) => Err(BackupError::Refused("the bank closes".to_owned())),
+        }
+    })?;
+    delete_old(schedule, &target);
+    Ok((target, contents))
 }
 
 async fn connect_and_make(bank: &DbOptions, target: &Path, reserve: u64) -> Result<Contents, BackupError> {
@@ -197,7 +226,7 @@ fn backups_in(directory: &Path) -> Vec<String> {
 fn abandoned_drafts_in(directory: &Path, now: Timestamp) -> Vec<PathBuf> {
     let is_abandoned = |path: &PathBuf| {
         let target = draft::target_of(path).and_then(|target| moment_of(&target));
-        target.is_some_and(|moment| now.since(moment) > LONGEST_DRAFT)
+        target.is_some_and(|moment| now.since(moment) > LONGEST_BACKUP)
     };
     entries_of(directory).into_iter().map(|entry| entry.path()).filter(is_abandoned).collect()
 }

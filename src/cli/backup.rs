@@ -1,6 +1,5 @@
 //! `coffer backup` and `coffer restore`.
 
-use std::fs::File;
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -28,7 +27,7 @@ pub async fn make(settings: &Settings, file: &Path) -> Result<ExitCode, AnyError
     let reserve = settings.disk_reserve.bytes();
     let work = async {
         if is_for_output {
-            backup::make_for(&bank, &std::env::temp_dir(), reserve, deliver).await
+            backup::make_for(&bank, &std::env::temp_dir(), reserve, io::stdout()).await
         } else {
             backup::make(&bank, file, reserve).await
         }
@@ -50,12 +49,6 @@ pub async fn make(settings: &Settings, file: &Path) -> Result<ExitCode, AnyError
         tell(report)
     }
     Ok(ExitCode::SUCCESS)
-}
-
-fn deliver(draft: &Path) -> io::Result<()> {
-    let mut output = io::stdout().lock();
-    io::copy(&mut File::open(draft)?, &mut output)?;
-    io::Write::flush(&mut output)
 }
 
 pub async fn restore(settings: &Settings, file: &Path, since: &[Head]) -> Result<ExitCode, AnyError> {

@@ -8,7 +8,7 @@ use secrecy::SecretString;
 
 use crate::config::{ConfigError, Settings};
 use crate::copy;
-use crate::doctor;
+use crate::doctor::database;
 use crate::server::ServerError;
 use coffer_core::db::claim::Claim;
 use coffer_core::db::{Db, DbTarget};
@@ -38,7 +38,9 @@ pub async fn run(settings: &Settings, from: Option<SecretString>, to: SecretStri
         );
     }
     let source = open_to_examine(&from).await?;
-    doctor::database::refuse_without_log(&source)?.map_err(|why| format!("the source is not whole: {why}"))?;
+    if let Some(file) = source.file() {
+        database::log_of_source(file).map_err(|why| format!("the source is not whole: {why}"))?;
+    }
     // From here on the target's file is there.
     let to = to.database(true).map_err(wrong_in("--to"))?;
     let _claim = Claim::on(&to.target).map_err(ServerError::from)?;

@@ -1,5 +1,7 @@
 //! Whether the database itself is whole: its file, its settings, its triggers and indexes.
 
+use std::path::Path;
+
 use super::Finding;
 use coffer_core::db::serving::LogOfFile;
 use coffer_core::db::{Db, Layout, Tx};
@@ -33,13 +35,24 @@ pub fn log(log: LogOfFile, has_heads: bool) -> Finding {
     finding
 }
 
-/// Refuses to take the books from a SQLite file without its log, which nobody would know of their copy.
-pub fn refuse_without_log(bank: &Db) -> sqlx::Result<Result<(), String>> {
-    let Some(file) = bank.file() else { return Ok(Ok(())) };
-    Ok(match LogOfFile::of(file)? {
-        LogOfFile::Missing => Err(format!("{}: {WITHOUT_LOG}", file.display())),
-        LogOfFile::Whole | LogOfFile::Unknown => Ok(()),
-    })
+/// Why the books in a SQLite file are not to be copied.
+#[derive(Debug, thiserror::Error)]
+pub enum NotToBeCopied {
+    #[error("{0}: {WITHOUT_LOG}")]
+    WithoutLog(String),
+    #[error(transparent)]
+    Unreadable(#[from] sqlx::Error),
+}
+
+/// Refuses to copy the books of a SQLite file without its log, which nobody would know of the copy. Warns where that may be so.
+pub fn log_of_source(file: &Path) -> Result<LogOfFile, NotToBeCopied> {
+    let log = LogOfFile::of(file)?;
+    match log {
+        LogOfFile::Whole => {}
+        LogOfFile::Missing => return Err(NotToBeCopied::WithoutLog(file.display().to_string())),
+        LogOfFile::Unknown => tracing::warn!(file = %file.display(), "{PERHAPS_WITHOUT_LOG}"),
+    }
+    Ok(log)
 }
 
 pub(super) async fn file(tx: &mut Tx<'_>) -> sqlx::Result<Option<Finding>> {

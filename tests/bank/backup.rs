@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use coffer_core::db::Db;
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -66,14 +66,20 @@ bank_tests! {
         let place = TempDir::new().expect("a directory");
         let file = place.path().join("bank.db");
         let name = file.to_str().expect("UTF-8");
-        let backup = async { tokio::task::block_in_place(|| on(bank, &["backup", name])) };
-        let book = async {
-            for _ in 0..20 {
-                ada.deposit("1").await.expect_status(201);
+        let mut backup = coffer(place.path(), &["backup", name, "--database-url", &bank.database.url])
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the binary runs");
+        let mut booked_meanwhile = 0;
+        loop {
+            ada.deposit("1").await.expect_status(201);
+            if backup.try_wait().expect("its state").is_some() {
+                break;
             }
-        };
-        let (made, ()) = tokio::join!(backup, book);
-        let said = succeed(made);
+            booked_meanwhile += 1;
+        }
+        assert!(booked_meanwhile > 0);
+        let said = succeed(backup.wait_with_output().expect("its output"));
         for part in ["Done: ", "Heads: newest entry ", "second_factor_key", "jwt_secret"] {
             assert!(said.contains(part), "{part}: {said}");
         }
@@ -99,7 +105,26 @@ bank_tests! {
         assert_eq!(names_in(place.path()), ["bank.db"]);
         succeed(doctor(&place.path().join("bank.db"), &[]));
     }
+}
 
+/// Into a pipe that nobody reads.
+#[tokio::test]
+async fn a_backup_that_stands_still_can_be_broken_off() {
+    let directory = TempDir::new().expect("a directory");
+    let server = served_bank(directory.path(), &[]).await;
+    let place = TempDir::new().expect("a directory");
+    let mut backup = coffer(directory.path(), &["backup", "-"])
+        .env("TMPDIR", place.path())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the binary runs");
+    let mut output = backup.stdout.take().expect("its output");
+    output.read_exact(&mut [0]).expect("the first byte of more than a pipe holds");
+    let pid = i32::try_from(backup.id()).ok().and_then(Pid::from_raw).expect("a process");
+    kill_process(pid, Signal::TERM).expect("a signal");
+    eventually("it ends", async || backup.try_wait().expect("its state").is_some_and(|ended| !ended.success())).await;
+    assert!(names_in(place.path()).is_empty());
+    stop(server);
 }
 
 /// More than any disk has.
@@ -313,8 +338,16 @@ async fn a_copy_that_sqlite_has_made_of_a_served_bank_is_whole() {
     let newest = head(&server, "entry", "").await;
     assert!(succeed(doctor(&whole, &[])).contains("NOTE the database file has the log"));
     assert!(!succeed(doctor(&whole, &["--since", &newest])).contains("NOTE"));
-    refuse(run(directory.path(), &["restore", "whole.db", "--data-dir", "other"]), "whether the log is missing");
-    succeed(run(directory.path(), &["restore", "whole.db", "--data-dir", "other", "--since", &newest]));
+    let of_copy = run(directory.path(), &["backup", "again.db", "--database-url", "sqlite://whole.db"]);
+    assert!(text(&of_copy.stderr).contains("whether the log is missing"));
+    succeed(of_copy);
+    for name in ["whole.db", "again.db"] {
+        refuse(run(directory.path(), &["restore", name, "--data-dir", "other"]), "whether the log is missing");
+        succeed(run(
+            directory.path(),
+            &["restore", name, "--data-dir", name.trim_end_matches(".db"), "--since", &newest],
+        ));
+    }
 }
 
 /// A reader keeps checkpoints from the file, and a checkpoint by somebody else takes the mark away: for as long as it lasts.

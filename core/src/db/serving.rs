@@ -50,6 +50,15 @@ impl LogOfFile {
             _ => Self::Whole,
         })
     }
+
+    /// The mark of a copy of the file that nobody serves: it is as whole as the file.
+    pub(super) fn mark_of_copy(self) -> i64 {
+        match self {
+            Self::Whole => CLOSED,
+            Self::Missing => SERVED,
+            Self::Unknown => EXTERNAL,
+        }
+    }
 }
 
 /// Whether a log lies beside the file that may hold something.

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use rusqlite::InterruptHandle;
 
+use super::serving::LogOfFile;
 use super::sqlite::{into_sqlx, open_for_reading, open_for_writing};
 use super::{Checkpoints, errors};
 
@@ -12,15 +13,17 @@ use super::{Checkpoints, errors};
 /// `vacuum into` reads in one transaction: nobody who writes waits for it, and it never has to begin again, as SQLite's
 /// backup interface does whenever somebody writes between two of its steps. Meanwhile the log cannot start anew, so it grows by
 /// what is booked. What was erased is not in the copy, not even in pages that are free.
-pub async fn write(database: &Path, to: &Path) -> sqlx::Result<()> {
+///
+/// `log` is what `database` says of its log: if that may be missing, what was in it is missing from the copy, which says so, too.
+pub async fn write(database: &Path, log: LogOfFile, to: &Path) -> sqlx::Result<()> {
     let name = to.to_str().ok_or_else(|| sqlx::Error::Configuration("its name is not in UTF-8".into()))?.to_owned();
     let connection = open_for_reading(database)?;
     let _interrupt = InterruptOnDrop(connection.get_interrupt_handle());
     let written = tokio::task::spawn_blocking(move || connection.execute("vacuum into ?1", [name]).map_err(into_sqlx));
     written.await.unwrap_or_else(|_| Err(errors::no_answer()))?;
-    // The mark of the server that books on the other file.
+    // In place of the mark of the server that books on the other file.
     let copy = open_for_writing(to, Checkpoints::Coffer)?;
-    copy.pragma_update(None, "user_version", 0).map_err(into_sqlx)
+    copy.pragma_update(None, "user_version", log.mark_of_copy()).map_err(into_sqlx)
 }
 
 /// How large a copy of what is in `database` now becomes, in bytes, but for what is booked meanwhile: free pages are not
