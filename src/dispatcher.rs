@@ -5,9 +5,11 @@
 //! for a receiver.
 
 use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
-use tokio::task::JoinSet;
+use futures_util::FutureExt;
+use tokio::task::{JoinError, JoinSet};
 use uuid::Uuid;
 
 use crate::api::App;
@@ -41,7 +43,8 @@ const LAST_ANSWERS_WITHIN: Duration = Duration::from_secs(3);
 
 pub struct Dispatcher {
     app: App,
-    sending: JoinSet<AttemptResult>,
+    /// Each with its webhook; without a result when the sending has panicked.
+    sending: JoinSet<(Uuid, Option<AttemptResult>)>,
     /// How many messages are under way to each webhook.
     under_way: HashMap<Uuid, usize>,
     /// What came of messages, and is not written down yet.
@@ -62,7 +65,7 @@ impl Dispatcher {
         let mut closing = Box::pin(watches.closing());
         let mut written = self.app.listening.written();
         loop {
-            let has_more = self.turn().await.unwrap_or_else(|error| {
+            let has_more = self.look_once().await.unwrap_or_else(|error| {
                 tracing::warn!(%error, "webhooks will be looked at again");
                 false
             });
@@ -84,13 +87,9 @@ impl Dispatcher {
 
     /// Writes down what came of messages, makes deliveries of new events, and takes some to send. Whether there is more to do
     /// at once.
-    async fn turn(&mut self) -> sqlx::Result<bool> {
+    async fn look_once(&mut self) -> sqlx::Result<bool> {
         while let Some(result) = self.sending.try_join_next() {
             self.ended(result);
-        }
-        if self.sending.is_empty() {
-            // Also what a task that has failed has left behind.
-            self.under_way.clear();
         }
         self.write_results().await?;
         let now = Timestamp::now();
@@ -113,7 +112,8 @@ impl Dispatcher {
         for (webhook, claimed) in claimed {
             *self.under_way.entry(webhook.id).or_default() += claimed.len();
             for claimed in claimed {
-                self.sending.spawn(attempt(self.app.clone(), webhook.id, claimed));
+                let (attempt, webhook_id) = (attempt(self.app.clone(), webhook.id, claimed), webhook.id);
+                self.sending.spawn(async move { (webhook_id, AssertUnwindSafe(attempt).catch_unwind().await.ok()) });
             }
         }
         Ok(has_more)
@@ -141,17 +141,19 @@ impl Dispatcher {
         Ok(())
     }
 
-    fn ended(&mut self, result: Result<AttemptResult, tokio::task::JoinError>) {
+    fn ended(&mut self, ended: Result<(Uuid, Option<AttemptResult>), JoinError>) {
+        // Nobody aborts one.
+        let Ok((webhook_id, result)) = ended else { return };
+        if let Some(count) = self.under_way.get_mut(&webhook_id) {
+            *count = count.saturating_sub(1);
+        }
         match result {
-            Ok(result) => {
+            Some(result) => {
                 count(result.status);
-                if let Some(count) = self.under_way.get_mut(&result.webhook_id) {
-                    *count = count.saturating_sub(1);
-                }
                 self.results.push(result);
             }
             // Its lease will end, and it is tried again.
-            Err(error) => tracing::error!(%error, "sending to a webhook has failed"),
+            None => tracing::error!(%webhook_id, "sending to a webhook has failed"),
         }
     }
 

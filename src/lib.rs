@@ -26,12 +26,13 @@
 //! - [`telemetry`]: the one table of metrics; [`process`]: those of the process; [`log_lines`]: how the log is written.
 //! - What is parsed once and right from then on: [`email`], [`web_origin`], [`names`] (how they compare); where
 //!   [`webhooks`] may lead and how their messages are signed; one client's [`connection`]; [`connection_limits`] counts
-//!   who is connected; [`signals`]: what tells the bank to close.
+//!   who is connected; [`signals`]: what tells the bank to close; [`background`]: work that must not end unnoticed.
 #![forbid(unsafe_code)]
 
 pub mod acceptor;
 pub mod admin;
 pub mod api;
+pub mod background;
 pub mod backup;
 pub mod cli;
 pub mod config;

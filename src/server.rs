@@ -18,6 +18,7 @@ use crate::api::http::cors::Origins;
 use crate::api::http::edge::Edge;
 use crate::api::http::long_answers::LongAnswers;
 use crate::api::{App, app, router};
+use crate::background::Background;
 use crate::backup::schedule::{Backups, Schedule};
 use crate::config::{ConfigError, Settings, WriteEvents, production};
 use crate::connection_limits::ConnectionLimits;
@@ -92,8 +93,9 @@ pub enum ServerError {
          backup that has a head which you name: coffer restore FILE --since HEAD"
     )]
     WithoutLog(String),
-    #[error("the ledger stopped working; the log says why")]
-    LedgerStopped,
+    /// A bank that does only a part of its work must not stay up and look healthy.
+    #[error("{0} stopped working; the log says why")]
+    Stopped(&'static str),
 }
 
 /// Where the bank is served.
@@ -248,28 +250,30 @@ impl Bank {
         listeners: impl Into<Listeners>,
         shutdown: impl Future<Output = ()>,
     ) -> Result<(), ServerError> {
-        let Self { app, mut writers, audit_writer, connection_limits, tls, shutdown_deadline, .. } = self;
+        let Self { app, mut writers, mut audit_writer, connection_limits, tls, shutdown_deadline, .. } = self;
         let Self { housekeeping, mailing, backups, is_marked, .. } = self;
         let Listeners { public, admin } = listeners.into();
         let (db, movement_limits, watches) = (app.db.clone(), app.movement_limits.clone(), app.watches.clone());
         let (auth, committer) = (app.auth.clone(), app.committer.clone());
         let of_admin = ConnectionLimits::new(ADMIN_CONNECTIONS, 0, Vec::new());
         let admin = admin.map(|listener| (Acceptor::new(router::admin_router(app.clone()), None, of_admin), listener));
-        let dispatcher = tokio::spawn(Dispatcher::new(&app).run());
+        let mut background = Background::default();
+        let dispatcher = background.spawn("sending to webhooks", Dispatcher::new(&app).run());
         let acceptor = Acceptor::new(router::router(app), tls, connection_limits);
-        let housekeeping = tokio::spawn(housekeeping.run());
-        let keeping_mark = is_marked.then(|| tokio::spawn(keep_mark(db.clone())));
+        let housekeeping = background.spawn("housekeeping", housekeeping.run());
+        let keeping_mark = is_marked.then(|| background.spawn("marking the database file", keep_mark(db.clone())));
         let (is_closing, closing) = watch::channel(false);
-        let backups = tokio::spawn(backups.run(closing.clone()));
-        let mailing = mailing.map(|mailing| tokio::spawn(mailing.run(closing)));
+        let backups = background.spawn("making backups", backups.run(closing.clone()));
+        let mailing = mailing.map(|mailing| background.spawn("sending mail", mailing.run(closing)));
         tell_ready();
         let ended = tokio::select! {
             () = acceptor.accept(&public) => Ok(()),
             () = accept_if_any(admin.as_ref()) => Ok(()),
             () = feed_watchdog(&committer) => Ok(()),
             () = shutdown => Ok(()),
-            // A bank that cannot book must not stay up and look healthy.
-            () = writers.one_ended() => Err(ServerError::LedgerStopped),
+            () = writers.one_ended() => Err(ServerError::Stopped("the ledger")),
+            _ = &mut audit_writer => Err(ServerError::Stopped("the audit log")),
+            name = background.one_panicked() => Err(ServerError::Stopped(name)),
         };
         tell_stopping(shutdown_deadline);
         // The writers end with the last of these.
@@ -285,14 +289,11 @@ impl Bank {
                     acceptor.close(listener).await;
                 }
             };
-            let (_, _, dispatched) = tokio::join!(acceptor.close(public), admin, dispatcher);
-            if let Err(error) = dispatched {
-                tracing::error!(%error, "messages to webhooks were not sent any more");
-            }
+            let _ = tokio::join!(acceptor.close(public), admin, dispatcher);
             writers.all_ended().await;
             store_quotas(&movement_limits, &db).await;
             store_uses_of_keys(&auth).await;
-            if tokio::time::timeout(LAST_NOTES_WITHIN, audit_writer).await.is_err() {
+            if !audit_writer.is_finished() && tokio::time::timeout(LAST_NOTES_WITHIN, audit_writer).await.is_err() {
                 tracing::error!("the last notes could not be written to the audit log");
             }
             finish_mails(mailing).await;
