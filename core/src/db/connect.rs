@@ -33,8 +33,8 @@ const MIGRATION_PATIENCE: Duration = Duration::from_secs(60);
 const RACE_PATIENCE: Duration = Duration::from_secs(5);
 /// How long to wait for SQLite's own lock, which is held for moments while another process opens or closes the file.
 const BUSY_PATIENCE: Duration = Duration::from_secs(10);
-/// The oldest PostgreSQL that understands the migrations: 11 has `execute function` in triggers.
-const POSTGRES_OLDEST: i64 = 110_000;
+/// The oldest PostgreSQL that understands every statement and setting: 12 has `as materialized` and `tcp_user_timeout`.
+const POSTGRES_OLDEST: i64 = 120_000;
 
 pub(super) static SQLITE_MIGRATIONS: Migrator = sqlx::migrate!("../migrations/sqlite");
 pub(super) static POSTGRES_MIGRATIONS: Migrator = sqlx::migrate!("../migrations/postgres");

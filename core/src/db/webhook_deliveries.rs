@@ -319,14 +319,15 @@ impl Tx<'_> {
         .map(|done| done.rows_affected() == 1))
     }
 
-    /// Deletes up to `most` deliveries of each webhook whose events are gone, or which is deleted itself; and such a webhook
-    /// once it has none.
+    /// Deletes up to `most` deliveries whose events are gone, or whose webhooks are, an equal part of each webhook; and a webhook that
+    /// is to be deleted once it has none.
     pub async fn delete_old_deliveries(&mut self, most: i64) -> sqlx::Result<()> {
         let webhooks: Vec<(Uuid, bool)> = in_transaction!(self, conn => sqlx::query_as(
             "select id, deleted_at is not null from webhooks",
         )
         .fetch_all(conn)
         .await)?;
+        let most_of_each = (most / webhooks.len().max(1) as i64).max(1);
         for (id, is_deleted) in webhooks {
             let deleted = in_transaction!(self, conn => sqlx::query(
                 "delete from webhook_deliveries
@@ -336,7 +337,7 @@ impl Tx<'_> {
             )
             .bind(id)
             .bind(is_deleted)
-            .bind(most)
+            .bind(most_of_each)
             .execute(&mut *conn)
             .await
             .map(|done| done.rows_affected()))?;

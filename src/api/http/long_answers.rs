@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 use uuid::Uuid;
 
 use crate::api::http::error::{Error, Result};
@@ -33,7 +33,7 @@ struct Shared {
     /// Permits to read a page.
     reads: Semaphore,
     /// The permit to add up the whole books.
-    sums: Semaphore,
+    sums: Arc<Semaphore>,
     /// Pages, by caller. None for any number.
     pages: Option<Limiter<Uuid>>,
 }
@@ -51,7 +51,7 @@ impl LongAnswers {
         Self(Arc::new(Shared {
             under_way: Mutex::default(),
             reads: Semaphore::new(READS_AT_ONCE),
-            sums: Semaphore::new(1),
+            sums: Arc::new(Semaphore::new(1)),
             pages,
         }))
     }
@@ -86,8 +86,8 @@ impl LongAnswers {
 
     /// The permit to add up the whole books, one after the other: keep it while reading. They take a while on a large bank,
     /// and nobody else's pages wait for them.
-    pub async fn sums_permit(&self) -> Option<SemaphorePermit<'_>> {
-        self.0.sums.acquire().await.ok()
+    pub async fn sums_permit(&self) -> Option<OwnedSemaphorePermit> {
+        self.0.sums.clone().acquire_owned().await.ok()
     }
 
     /// Waits until a caller may read another page.

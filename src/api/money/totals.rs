@@ -12,7 +12,7 @@ use crate::api::http::caller::Reader;
 use crate::api::http::context::RequestContext;
 use crate::api::http::error::{Error, Result};
 use crate::api::http::extract::Json;
-use crate::api::money::trial_balance::{begin_to_add_up, currency_of};
+use crate::api::money::trial_balance::{add_up, currency_of};
 use coffer_core::books::movement::MovementType;
 use coffer_core::db::bank_totals::{CustomersHoldings, MovementsOfAKind};
 use coffer_core::money::{Currency, MoneySum};
@@ -112,13 +112,15 @@ pub struct MovementTotal {
     security(("bearer" = []))
 )]
 pub async fn show(State(app): State<App>, context: RequestContext, Reader(caller): Reader) -> Result<Json<Totals>> {
-    let (_permit, mut tx) = begin_to_add_up(&app, &context, caller).await?;
-    let at = Timestamp::now();
-    let since = app.calendar.day_of(at).starts;
-    let customers = tx.count_customers().await?;
-    let accounts = tx.count_accounts_by_status().await?;
-    let balances = tx.customers_holdings().await?;
-    let movements = tx.movements_since(since, first_id(since)).await?;
+    let calendar = app.calendar.clone();
+    let sums = add_up(&app, &context, caller, async move |mut tx| {
+        let at = Timestamp::now();
+        let since = calendar.day_of(at).starts;
+        let people = (tx.count_customers().await?, tx.count_accounts_by_status().await?);
+        let money = (tx.customers_holdings().await?, tx.movements_since(since, first_id(since)).await?);
+        Ok((at, since, people, money))
+    });
+    let (at, since, (customers, accounts), (balances, movements)) = sums.await?;
     Ok(Json(Totals {
         at,
         customers: CustomersTotal { active: customers.active, frozen: customers.frozen, closed: customers.closed },

@@ -2,7 +2,6 @@
 
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
-use tokio::sync::SemaphorePermit;
 use utoipa::{IntoParams, ToSchema};
 use validator::Validate;
 
@@ -17,6 +16,7 @@ use coffer_core::db::Tx;
 use coffer_core::db::bank_totals::TrialBalance;
 use coffer_core::money::{Currency, MoneySum};
 use coffer_core::problem_code::ProblemCode;
+use coffer_core::request_ids;
 use coffer_core::timestamp::Timestamp;
 
 /// How many requests it costs beside itself to add up the books: that reads every account, and most of the journal.
@@ -91,25 +91,38 @@ pub async fn show(
     if query.at.is_some_and(|at| at > Timestamp::now()) {
         return Err(Error::invalid("?at", ProblemCode::AtInTheFuture, "send a moment that has passed"));
     }
-    let (_permit, mut tx) = begin_to_add_up(&app, &context, caller).await?;
-    let at = query.at.unwrap_or_else(Timestamp::now);
-    let balances = tx.trial_balance(at).await?;
-    let opened = tx.bank_accounts().await?;
+    let sums = add_up(&app, &context, caller, async move |mut tx| {
+        let at = query.at.unwrap_or_else(Timestamp::now);
+        Ok((at, tx.trial_balance(at).await?, tx.bank_accounts().await?))
+    });
+    let (at, balances, opened) = sums.await?;
     let data = balances.into_iter().map(|(code, balance)| lines(&code, &balance, &opened));
     Ok(Json(TrialBalanceBody { at, data: data.collect::<Result<_>>()? }))
 }
 
-/// Starts a transaction that adds up the books, once the caller has paid for it and nobody else adds them up.
-pub async fn begin_to_add_up<'a>(
-    app: &'a App,
+/// Adds up the books in a snapshot, once the caller has paid for it and nobody else adds them up.
+///
+/// In a task of its own: when the caller gives up, SQLite goes on, and until it is done nobody else is to begin.
+pub async fn add_up<T, F>(
+    app: &App,
     context: &RequestContext,
     caller: Caller,
-) -> Result<(Option<SemaphorePermit<'a>>, Tx<'static>)> {
+    add: impl FnOnce(Tx<'static>) -> F + Send + 'static,
+) -> Result<T>
+where
+    T: Send + 'static,
+    F: Future<Output = sqlx::Result<T>> + Send,
+{
     // Sums say nothing about anybody.
     context.set_on_record();
     app.auth.requests.take_many(caller.user_id, COST)?;
     let permit = app.long_answers.sums_permit().await;
-    Ok((permit, app.db.snapshot().await?))
+    let db = app.db.clone();
+    let added = request_ids::spawn(async move {
+        let _permit = permit;
+        add(db.snapshot().await?).await
+    });
+    Ok(added.await.map_err(|error| Error::Internal(error.to_string()))??)
 }
 
 /// A currency that the books name.
