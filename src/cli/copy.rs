@@ -14,7 +14,7 @@ use coffer_core::db::claim::Claim;
 use coffer_core::db::{Db, DbTarget};
 
 use super::output::{complain, tell};
-use super::{AnyError, open_to_examine};
+use super::{AnyError, with_current_tables};
 
 /// How often progress is told to who is not at a terminal.
 const TELL_EVERY: Duration = Duration::from_secs(5);
@@ -37,14 +37,15 @@ pub async fn run(settings: &Settings, from: Option<SecretString>, to: SecretStri
              server first if you mean to move.",
         );
     }
-    let source = open_to_examine(&from).await?;
+    let source = Db::connect_to_examine(&from).await.map_err(|error| format!("--from: {error}"))?;
+    let source = with_current_tables(source, &from).await?;
     if let Some(file) = source.file() {
         database::log_of_source(file).map_err(|why| format!("the source is not whole: {why}"))?;
     }
     // From here on the target's file is there.
     let to = to.database(true).map_err(wrong_in("--to"))?;
     let _claim = Claim::on(&to.target).map_err(ServerError::from)?;
-    let target = Db::connect(&to).await.map_err(ServerError::from)?;
+    let target = Db::connect(&to).await.map_err(|error| format!("--to: {error}"))?;
     let started = Instant::now();
     let mut telling = Telling::new();
     let copied = copy::copy(&source, &target, &mut |written, total| telling.tell(written, total)).await;

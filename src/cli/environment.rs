@@ -100,15 +100,25 @@ fn quoted(value: &str) -> String {
     quoted
 }
 
-/// Never quotes the line: it may hold a secret.
+/// Never quotes the line: it may hold a secret, or a piece of one.
 fn explain(error: &dotenvy::Error, text: &str) -> String {
     let dotenvy::Error::LineParse(line, _) = error else { return format!("{FILE} cannot be read") };
-    let number = text.lines().position(|candidate| candidate.contains(line.as_str())).map_or(0, |at| at + 1);
-    let name = text.lines().nth(number.saturating_sub(1)).and_then(|line| line.split('=').next());
-    let name = name.unwrap_or_default().trim();
+    // It may be a part of the line, and where a quote is not closed, all lines from there on.
+    let begins_at = text.find(line.trim()).unwrap_or_default();
+    let before = text[..begins_at].matches('\n').count();
+    let line = text.lines().nth(before).unwrap_or_default();
+    let number = before + 1;
+    let name = line.split_once('=').map(|(name, _)| name.trim()).filter(|name| is_name_of_setting(name));
+    let name = name.map(|name| format!(" ({name})")).unwrap_or_default();
     format!(
-        "{FILE}, line {number} ({name}): this cannot be read; put a value with spaces or signs in quotes, in single ones if it has a $"
+        "{FILE}, line {number}{name}: this cannot be read; put a value with spaces or signs in quotes, in single ones if it has a $, and \
+         close each quote"
     )
+}
+
+fn is_name_of_setting(name: &str) -> bool {
+    name == "DATABASE_URL"
+        || has_prefix(name) && name.bytes().all(|sign| matches!(sign, b'A'..=b'Z' | b'0'..=b'9' | b'_'))
 }
 
 /// Compose files and shells often set a variable to nothing where they mean to leave it out.

@@ -60,7 +60,8 @@ pub type AnyError = Box<dyn std::error::Error + Send + Sync>;
 #[command(
     version,
     long_version = LONG_VERSION.as_str(),
-    after_help = "Without a command, coffer serves. Every setting can also stand in the environment or in a file .env."
+    after_help = "Without a command, coffer serves. Every setting can also stand in the environment or in a file .env, and \
+                  a secret in a file that the variable with _FILE behind its name names: COFFER_JWT_SECRET_FILE."
 )]
 struct Cli {
     #[command(subcommand)]

@@ -855,3 +855,22 @@ fn what_asks_about_the_program_reads_no_settings() {
     std::fs::write(directory.path().join(".env"), "COFFER_JWT_SECRET=\"abc$\n").expect("a file");
     assert!(text(&run(directory.path(), &["doctor"]).stderr).contains("in single ones if it has a $"));
 }
+
+/// Where the mistake is, and never what stands there: it may be a secret, or the rest of one.
+#[test]
+fn a_line_of_dot_env_that_cannot_be_read_is_named_and_not_quoted() {
+    for (file, place) in [
+        ("COFFER_JWT_SECRET=\nSECRETVALUE 0123456789\n", ".env, line 2: "),
+        ("COFFER_CURRENCY=EUR\nCOFFER_JWT_SECRET=abc\nSECRETVALUE/0123==\n", ".env, line 3: "),
+        ("COFFER_CURRENCY=EUR\n\nCOFFER_JWT_SECRET=SECRETVALUE 1\n", ".env, line 3 (COFFER_JWT_SECRET): "),
+        (
+            "COFFER_CURRENCY=EUR\nCOFFER_MAIL_FROM=\"SECRETVALUE <bank@example.org>\nCOFFER_LOG=info\n",
+            ".env, line 2 (COFFER_MAIL_FROM): ",
+        ),
+    ] {
+        let directory = TempDir::new().expect("a directory");
+        std::fs::write(directory.path().join(".env"), file).expect("a file");
+        let said = text(&run(directory.path(), &["doctor"]).stderr);
+        assert!(said.contains(place) && !said.contains("SECRETVALUE"), "{file:?}: {said}");
+    }
+}
