@@ -236,8 +236,7 @@ pub struct Settings {
           value_parser = number(0..=1_000_000_u32))]
     pub accounts_per_day: u32,
 
-    /// Sign-ins and changes other than movements that one caller may make at once, and then as many again in 24 hours;
-    /// 0 for any number
+    /// Changes other than movements that one caller may make at once, and then as many again in 24 hours; 0 for any number
     #[arg(long, env = "COFFER_CHANGES_PER_DAY", global = true, default_value_t = 10_000, value_name = "COUNT",
           value_parser = number(0..=1_000_000_000_u32))]
     pub changes_per_day: u32,

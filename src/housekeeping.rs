@@ -125,7 +125,7 @@ impl Housekeeping {
         for session in self.app.db.ended_sessions_used_since(now.minus(tokens::LONGEST_LIFE)).await? {
             self.app.auth.ended_sessions.add([session.id], session.last_used_at);
         }
-        self.app.auth.api_keys.forget_all();
+        self.app.auth.api_keys.drop_all();
         self.heard_until = now.minus(tokens::LONGEST_LIFE);
         self.hear_of_changes(now).await?;
         self.was_ahead = false;
@@ -137,13 +137,13 @@ impl Housekeeping {
         for session in self.app.db.sessions_ended_since(since).await? {
             self.app.auth.ended_sessions.add([session.id], session.last_used_at);
         }
-        self.app.auth.ended_sessions.forget_expired(now);
+        self.app.auth.ended_sessions.drop_expired(now);
         for user in self.app.db.standings_changed_since(since).await? {
             self.app.auth.standings.set(user.id, user.standing, user.changed_at);
         }
-        self.app.auth.api_keys.forget(&self.app.db.api_keys_changed_since(since).await?);
-        self.app.auth.api_keys.forget_idle(now);
-        self.app.auth.standings.forget_older_than(now.minus(tokens::LONGEST_LIFE).minus(LOOK_BACK));
+        self.app.auth.api_keys.drop_changed(&self.app.db.api_keys_changed_since(since).await?);
+        self.app.auth.api_keys.drop_idle(now);
+        self.app.auth.standings.drop_older_than(now.minus(tokens::LONGEST_LIFE).minus(LOOK_BACK));
         self.heard_until = now;
         Ok(())
     }
@@ -205,11 +205,11 @@ impl Housekeeping {
         if let Some(certificate) = &self.certificate {
             certificate.renew();
         }
-        self.app.auth.forget_idle(Instant::now());
-        self.app.edge.forget_idle(Instant::now());
-        self.app.movement_limits.forget_idle(Instant::now());
-        self.app.long_answers.forget_idle(Instant::now());
-        self.app.views.forget_old(Instant::now());
+        self.app.auth.drop_idle(Instant::now());
+        self.app.edge.drop_idle(Instant::now());
+        self.app.movement_limits.drop_idle(Instant::now());
+        self.app.long_answers.drop_idle(Instant::now());
+        self.app.views.drop_old(Instant::now());
         if let Some(metrics) = &self.app.metrics {
             metrics.run_upkeep();
         }
@@ -245,9 +245,9 @@ impl Housekeeping {
         }
         // Nor does anything go before its time has passed by the newest movement.
         let certain = newest.map_or(certain, |newest| newest.min(certain));
-        self.forget_what_is_old(&mut tx, now, certain).await?;
+        self.delete_what_is_old(&mut tx, now, certain).await?;
         if is_hour {
-            forget_by_the_hour(&mut tx, certain).await?;
+            delete_by_the_hour(&mut tx, certain).await?;
         }
         tx.commit().await?;
         if is_minute {
@@ -261,7 +261,7 @@ impl Housekeeping {
 
     /// A slice of what is sorted by key at a time: a table of millions is never scanned at once, and each is seen every
     /// 9 hours, by the clock, so that a bank that is often started sees the later ones, too.
-    async fn forget_what_is_old(&self, tx: &mut Tx<'_>, now: Timestamp, certain: Timestamp) -> sqlx::Result<()> {
+    async fn delete_what_is_old(&self, tx: &mut Tx<'_>, now: Timestamp, certain: Timestamp) -> sqlx::Result<()> {
         let slice = (now.as_micros() / TICK.as_micros() as i64) as u16;
         tx.prune_keys(slice, certain.minus(self.idempotency_retention)).await?;
         tx.delete_events_older_than(certain.minus(EVENT_RETENTION), EVENTS_AT_ONCE).await?;
@@ -269,8 +269,8 @@ impl Housekeeping {
     }
 }
 
-async fn forget_by_the_hour(tx: &mut Tx<'_>, certain: Timestamp) -> sqlx::Result<()> {
-    tx.forget_whole_movement_quotas(certain).await?;
+async fn delete_by_the_hour(tx: &mut Tx<'_>, certain: Timestamp) -> sqlx::Result<()> {
+    tx.delete_whole_movement_quotas(certain).await?;
     tx.delete_unapproved_totals_older_than(certain.minus(WINDOW * 2)).await?;
     tx.delete_sessions_older_than(certain.minus(SESSION_RETENTION)).await?;
     tx.delete_api_keys_older_than(certain.minus(SESSION_RETENTION)).await?;

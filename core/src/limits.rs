@@ -118,7 +118,7 @@ impl<K: Hash + Eq> Limiter<K> {
     }
 
     /// Forgets the keys whose quota is whole again.
-    pub fn forget_idle(&self, now: Instant) {
+    pub fn drop_idle(&self, now: Instant) {
         for shard in &self.shards {
             shard.lock().unwrap_or_else(PoisonError::into_inner).retain(|_, cell| !cell.is_idle(now));
         }
@@ -262,9 +262,9 @@ impl<K: Hash + Eq> RequestLimit<K> {
         taken.map(Some).map_err(|allowance| Exceeded { policy: self.policy, allowance })
     }
 
-    pub fn forget_idle(&self, now: Instant) {
+    pub fn drop_idle(&self, now: Instant) {
         if let Some(limiter) = &self.limiter {
-            limiter.forget_idle(now);
+            limiter.drop_idle(now);
         }
     }
 }
@@ -309,9 +309,9 @@ mod tests {
         let limiter = Limiter::new(QUOTA);
         let start = Instant::now();
         let _ = limiter.take("a", start);
-        limiter.forget_idle(start + Duration::from_secs(5));
+        limiter.drop_idle(start + Duration::from_secs(5));
         assert_eq!(limiter.shard(&"a").len(), 1);
-        limiter.forget_idle(start + Duration::from_secs(10));
+        limiter.drop_idle(start + Duration::from_secs(10));
         assert_eq!(limiter.shard(&"a").len(), 0);
     }
 
@@ -331,7 +331,7 @@ mod tests {
         // Time brings nothing back of what is acquired.
         let later = start + Duration::from_secs(60);
         assert!(limiter.take("a", later).is_err());
-        limiter.forget_idle(later);
+        limiter.drop_idle(later);
         limiter.settle(&"a", 3, 1, later);
         assert_eq!(limiter.take_many("a", 3, later).map_err(|refused| refused.remaining), Err(2));
         assert!(limiter.take_many("a", 2, later).is_ok());

@@ -108,7 +108,7 @@ impl Mailing {
         };
         let sent = match self.letter(mail, kind).await {
             Ok(Some(letter)) => self.smtp.send(mail.id, &letter).await,
-            Ok(None) => return self.forget(mail).await,
+            Ok(None) => return self.delete(mail).await,
             Err(LetterError::Database(error)) if errors::is_transient(&error) => return Err(error),
             Err(error) => Sent::NotNow(error.to_string()),
         };
@@ -123,10 +123,10 @@ impl Mailing {
         if let Some(reason) = reason {
             tracing::warn!(mail = %mail.id, kind = kind.name(), outcome, reason, "a mail could not be sent");
         }
-        if outcome == "postponed" { self.postpone(mail).await } else { self.forget(mail).await }
+        if outcome == "postponed" { self.postpone(mail).await } else { self.delete(mail).await }
     }
 
-    async fn forget(&self, mail: &StoredMail) -> sqlx::Result<()> {
+    async fn delete(&self, mail: &StoredMail) -> sqlx::Result<()> {
         let mut tx = self.db.begin().await?;
         tx.delete_mail(mail).await?;
         tx.commit().await

@@ -124,8 +124,11 @@ impl Smtp {
         };
         match tokio::time::timeout(SENT_WITHIN, self.transport.send(message)).await {
             Ok(Ok(_)) => Sent::Yes,
-            Ok(Err(error)) if is_final(&error) => Sent::Never(in_words(&error)),
-            Ok(Err(error)) => Sent::NotNow(in_words(&error)),
+            Ok(Err(error)) => {
+                // Servers repeat whom the mail is for, and the reason goes to the log.
+                let reason = in_words(&error).replace(&letter.to, "(the recipient)");
+                if is_final(&error) { Sent::Never(reason) } else { Sent::NotNow(reason) }
+            }
             Err(_) => Sent::NotNow("it takes too long".to_owned()),
         }
     }

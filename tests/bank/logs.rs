@@ -11,6 +11,7 @@ use tempfile::TempDir;
 use crate::command_line::{Server, coffer, text};
 use crate::databases::{Kind, TestDatabase};
 use crate::harness::{PASSWORD, eventually};
+use crate::post_office::PostOffice;
 
 const EMAIL: &str = "ada.lovelace@example.com";
 const AMOUNT: &str = "73.19";
@@ -66,7 +67,11 @@ async fn visit(server: &Server) -> Visit {
     let deposit = json!({"account_number": account, "amount": AMOUNT, "description": TEXT});
     ids.insert("deposit", id_of(&send(Method::POST, "/deposit", &token, deposit).await));
     let refused = json!({"account_number": account, "amount": "9999.01", "description": TEXT});
-    ids.insert("refused", id_of(&send(Method::POST, "/withdraw", &token, refused).await));
+    ids.insert("refused", id_of(&send(Method::POST, "/withdraw", &token, refused.clone()).await));
+    let mut item = refused;
+    item["type"] = json!("withdrawal");
+    let batch = json!({"transactions": [item.clone(), item]});
+    ids.insert("batch", id_of(&send(Method::POST, "/transactions/batch", &token, batch).await));
     let balance = client.get(server.url(&format!("/balance?account_number={account}&secret={TEXT}")));
     ids.insert("balance", id_of(&balance.bearer_auth(&token).send().await.expect("an answer")));
     let lost = client.get(server.url(&format!("/nothing/{TEXT}?token={TEXT}"))).send().await.expect("an answer");
@@ -135,6 +140,9 @@ async fn off_a_terminal_each_line_is_an_object_with_the_id_of_its_request() {
             }
         }
         assert_eq!(of("preflight", "coffer::refusal").len(), 1, "{lines:?}");
+        let of_items = of("batch", "coffer::refusal");
+        let codes: Vec<_> = of_items.iter().filter_map(|line| line["code"].as_str()).collect();
+        assert_eq!(codes, ["insufficient_funds"; 2], "{lines:?}");
         // Written by a task of its own, beside the connection's.
         let [sign_in] = of("wrong", "coffer::sign_in")[..] else { panic!("not one line in {lines:?}") };
         assert_eq!(sign_in["client_request_id"], "mine-7");
@@ -191,4 +199,18 @@ fn the_reason_not_to_serve_is_a_line_of_the_log() {
     assert!(object["message"].as_str().is_some_and(|text| text.contains("cannot serve on 192.0.2.1:1")), "{said}");
     let said = end(&["--log-format", "text"]);
     assert!(said.starts_with("coffer: ") && said.contains("cannot serve on 192.0.2.1:1"), "{said}");
+}
+
+#[tokio::test]
+async fn a_mail_that_is_refused_is_logged_without_its_recipient() {
+    let directory = TempDir::new().expect("a directory");
+    let post = PostOffice::open();
+    let flags = post.flags();
+    let (server, log) = serve(directory.path(), &flags.each_ref().map(String::as_str));
+    let nobody = json!({"name": "Ada Lovelace", "email": "gone.away@example.com", "password": PASSWORD});
+    let signed_up = Client::new().post(server.url("/create_account")).json(&nobody).send().await.expect("an answer");
+    assert_eq!(signed_up.status(), 201);
+    let lines = lines_until(&log, &["could not be sent", "no such mailbox"]).await;
+    drop(server);
+    assert!(!lines.iter().any(|line| line.contains("gone.away@")), "{lines:?}");
 }

@@ -194,6 +194,24 @@ async fn what_waits_in_the_tables_is_counted() {
     }
 }
 
+/// Anybody may try each method on each path, and what is counted once stays.
+#[tokio::test]
+async fn methods_that_a_path_does_not_take_make_no_series() {
+    let directory = TempDir::new().expect("a directory");
+    let server = Server::start(directory.path(), &[]);
+    let mut lengths = Vec::new();
+    for path in ["/livez", "/deposit", "/withdraw", "/transfer", "/balance"] {
+        for method in ["PUT", "DELETE", "TRACE", "NONSENSE"] {
+            let method = Method::from_bytes(method.as_bytes()).expect("a method");
+            let answer = Client::new().request(method, server.url(path)).send().await.expect("an answer");
+            assert_eq!(answer.status(), 405, "{path}");
+        }
+        lengths.push(Scrape::of(&server).await.samples["coffer_http_request_duration_seconds"].len());
+    }
+    // The first scrape does not have itself.
+    assert_eq!(lengths[1..], [lengths[1]; 4], "{lengths:?}");
+}
+
 #[tokio::test]
 async fn there_are_no_metrics_where_they_are_off() {
     let directory = TempDir::new().expect("a directory");

@@ -20,7 +20,7 @@ class Handler:
 
     async def handle_RCPT(self, server, session, envelope, address, options):
         if address.startswith("gone"):
-            return "550 5.1.1 no such mailbox"
+            return f"550 5.1.1 <{address}>: no such mailbox"
         if address.startswith("busy") and address not in self.seen:
             self.seen.add(address)
             return "451 4.3.2 come back later"

@@ -572,6 +572,9 @@ async fn a_drill_sends_nothing(kind: Kind) {
     // Another instance, which is none for a drill, finds what was left to do.
     let (_, twin) = bank.twin_with(&OWN_NETWORK).await;
     receiver.has(1).await;
+    // Nor has the drill tried: that would have been the first attempt.
+    eventually("it is written down", async || deliveries(&admin, &id, "").await[0]["status"] == "delivered").await;
+    assert_eq!(deliveries(&admin, &id, "").await[0]["attempts"], 1);
     twin.close().await;
     bank.close_with_books_right().await;
 }

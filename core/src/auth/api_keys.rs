@@ -211,8 +211,8 @@ pub struct ApiKeys {
     db: Db,
     /// By the hash of the secret.
     known: RwLock<HashMap<[u8; 32], Arc<KnownKey>>>,
-    /// How often keys were forgotten: what was read before the last time may be out of date.
-    forgotten: AtomicU64,
+    /// How often keys were dropped: what was read before the last time may be out of date.
+    dropped: AtomicU64,
 }
 
 /// A key as it was read.
@@ -255,7 +255,7 @@ impl KnownKey {
 
 impl ApiKeys {
     pub fn new(db: Db) -> Self {
-        Self { db, known: RwLock::default(), forgotten: AtomicU64::new(0) }
+        Self { db, known: RwLock::default(), dropped: AtomicU64::new(0) }
     }
 
     /// The key that has this secret at `now`, which is a use of it. Reads the database only for a key that was not used
@@ -275,33 +275,33 @@ impl ApiKeys {
     }
 
     async fn read(&self, secret: &SecretHash, now: Timestamp) -> sqlx::Result<Option<Arc<KnownKey>>> {
-        let forgotten = self.forgotten.load(Ordering::SeqCst);
+        let dropped = self.dropped.load(Ordering::SeqCst);
         let Some(found) = self.db.find_api_key(secret, now).await? else { return Ok(None) };
         let read = Arc::new(KnownKey::new(found, now));
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
-        // Somebody may have revoked it after it was read, and have found nothing to forget.
-        let is_up_to_date = self.forgotten.load(Ordering::SeqCst) == forgotten;
+        // Somebody may have revoked it after it was read, and have found nothing to drop.
+        let is_up_to_date = self.dropped.load(Ordering::SeqCst) == dropped;
         if is_up_to_date && (known.len() < MAX_KNOWN || known.contains_key(&secret.hash)) {
             known.insert(secret.hash, read.clone());
         }
         Ok(Some(read))
     }
 
-    /// Forgets keys that have changed. Call it once the change is committed.
-    pub fn forget(&self, ids: &[Uuid]) {
+    /// Drops keys that have changed. Call it once the change is committed.
+    pub fn drop_changed(&self, ids: &[Uuid]) {
         if !ids.is_empty() {
-            self.forget_all_but(|known| !ids.contains(&known.found.key.id));
+            self.drop_all_but(|known| !ids.contains(&known.found.key.id));
         }
     }
 
-    /// Forgets every key, because the clock was wrong.
-    pub fn forget_all(&self) {
-        self.forget_all_but(|_| false);
+    /// Drops every key, because the clock was wrong.
+    pub fn drop_all(&self) {
+        self.drop_all_but(|_| false);
     }
 
-    fn forget_all_but(&self, stays: impl Fn(&KnownKey) -> bool) {
+    fn drop_all_but(&self, stays: impl Fn(&KnownKey) -> bool) {
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
-        self.forgotten.fetch_add(1, Ordering::SeqCst);
+        self.dropped.fetch_add(1, Ordering::SeqCst);
         known.retain(|_, key| stays(key));
     }
 
@@ -333,7 +333,7 @@ impl ApiKeys {
     }
 
     /// Forgets the keys that were not used for a while.
-    pub fn forget_idle(&self, now: Timestamp) {
+    pub fn drop_idle(&self, now: Timestamp) {
         let has_idle = {
             let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
             known.values().any(|key| !key.counts_at(now))

@@ -132,14 +132,14 @@ impl Guesses {
         take(&self.sign_ins, user_id, Policy::SignIns)
     }
 
-    pub fn forget_idle(&self, now: Instant) {
-        self.sign_ins.forget_idle(now);
-        self.second_factor.forget_idle(now);
-        self.recovery_codes.forget_idle(now);
-        self.account_from_network.forget_idle(now);
-        self.records.forget_idle(now);
-        self.network.forget_idle(now);
-        self.account_from_strangers.forget_idle(now);
+    pub fn drop_idle(&self, now: Instant) {
+        self.sign_ins.drop_idle(now);
+        self.second_factor.drop_idle(now);
+        self.recovery_codes.drop_idle(now);
+        self.account_from_network.drop_idle(now);
+        self.records.drop_idle(now);
+        self.network.drop_idle(now);
+        self.account_from_strangers.drop_idle(now);
     }
 }
 

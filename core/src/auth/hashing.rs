@@ -226,7 +226,7 @@ impl Turns {
     /// False when there is no room.
     fn join(&mut self, waiting: Waiting) -> bool {
         if self.count >= MAX_OF_A_KIND {
-            self.forget_who_left();
+            self.drop_who_left();
         }
         let of_network = self.waiting.entry(waiting.network).or_default();
         let room = |count: usize| MAX_OF_A_NETWORK.min(MAX_OF_A_KIND.saturating_sub(count) / SHARE_OF_WHAT_IS_FREE);
@@ -272,7 +272,7 @@ impl Turns {
         None
     }
 
-    fn forget_who_left(&mut self) {
+    fn drop_who_left(&mut self) {
         for of_network in self.waiting.values_mut() {
             of_network.retain(|waiting| !waiting.begin.is_closed() && waiting.presence.look() != Client::Gone);
         }

@@ -123,17 +123,17 @@ impl Auth {
 }
 
 impl Parts {
-    pub fn forget_idle(&self, now: Instant) {
-        self.guesses.forget_idle(now);
-        self.denials.forget_idle(now);
-        self.requests.forget_idle(now);
-        self.changes.forget_idle(now);
-        self.looks.forget_idle(now);
-        self.name_checks.forget_idle(now);
-        self.sign_ups.forget_idle(now);
-        self.resets_from.forget_idle(now);
-        self.resets_to.forget_idle(now);
-        self.address_checks.forget_idle(now);
+    pub fn drop_idle(&self, now: Instant) {
+        self.guesses.drop_idle(now);
+        self.denials.drop_idle(now);
+        self.requests.drop_idle(now);
+        self.changes.drop_idle(now);
+        self.looks.drop_idle(now);
+        self.name_checks.drop_idle(now);
+        self.sign_ups.drop_idle(now);
+        self.resets_from.drop_idle(now);
+        self.resets_to.drop_idle(now);
+        self.address_checks.drop_idle(now);
     }
 }
 

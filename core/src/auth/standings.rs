@@ -36,7 +36,7 @@ impl Standings {
     }
 
     /// Forgets changes from before `moment`, which newer tokens know of. Freezes stay: tokens do not know them.
-    pub fn forget_older_than(&self, moment: Timestamp) {
+    pub fn drop_older_than(&self, moment: Timestamp) {
         let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
         known.retain(|_, (standing, changed_at)| standing.frozen || *changed_at > moment);
     }

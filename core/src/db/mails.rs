@@ -174,7 +174,7 @@ impl Tx<'_> {
     }
 
     /// Deletes what waits for a user who leaves, and the links that were mailed.
-    pub async fn forget_mail_to(&mut self, user_id: Uuid) -> sqlx::Result<()> {
+    pub async fn delete_mail_to(&mut self, user_id: Uuid) -> sqlx::Result<()> {
         in_transaction!(self, conn => sqlx::query("delete from mails where user_id = $1")
             .bind(user_id)
             .execute(&mut *conn)

@@ -2,8 +2,8 @@
 //!
 //! A query is written once: `on_reader!` and `in_transaction!` expand the same sqlx body for SQLite and for PostgreSQL,
 //! so types stay concrete and no SQL is written twice. `$1` placeholders, `returning` and `on conflict` mean the same
-//! on both. Only [`ledger`] and [`copying`] have SQL in two dialects. Each other file here is one table family: row structs, then
-//! queries.
+//! on both. Only [`ledger`] and what asks a catalogue have SQL in two dialects. Each other file here is one table family: row
+//! structs, then queries.
 //!
 //! Mind on SQLite: a parameter that is not bound is silently NULL, and violations have no constraint name.
 

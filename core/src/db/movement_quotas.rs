@@ -58,7 +58,7 @@ impl Tx<'_> {
         .await)
     }
 
-    pub async fn forget_whole_movement_quotas(&mut self, now: Timestamp) -> sqlx::Result<()> {
+    pub async fn delete_whole_movement_quotas(&mut self, now: Timestamp) -> sqlx::Result<()> {
         in_transaction!(self, conn => sqlx::query("delete from movement_quotas where full_at <= $1")
             .bind(now)
             .execute(conn)

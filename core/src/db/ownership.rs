@@ -9,7 +9,7 @@ use rustix::fs::{Access, access};
 use super::{Db, on_reader, serving, sqlite};
 use crate::files;
 
-const MIGRATIONS: &str = "_sqlx_migrations";
+pub(super) const MIGRATIONS: &str = "_sqlx_migrations";
 
 /// The first table or view; the migrations before all others.
 const FIRST_IN_SQLITE: &str = "select name from sqlite_master

@@ -441,7 +441,7 @@ impl Tx<'_> {
     }
 
     /// The user has signed in.
-    pub async fn forget_wrong_guesses(&mut self, id: Uuid) -> sqlx::Result<()> {
+    pub async fn reset_wrong_guesses(&mut self, id: Uuid) -> sqlx::Result<()> {
         in_transaction!(self, conn => sqlx::query(
             "update users set wrong_guesses = 0 where id = $1 and wrong_guesses > 0",
         )

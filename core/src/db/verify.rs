@@ -1,4 +1,5 @@
-//! Reading the whole books, for the doctor. Rows are streamed: a ledger of any size takes the same memory.
+//! Reading the whole books, for the doctor. Rows are streamed, so that a ledger of any length takes the same memory; what the audit
+//! log says is kept of each person with a role, account with limits and API key, to be compared with the tables.
 
 pub mod account_limits;
 pub mod api_keys;

@@ -71,9 +71,9 @@ impl MovementLimits {
         Ok(MovementPermit { limits: self.clone(), caller, permitted: count, used: count })
     }
 
-    pub fn forget_idle(&self, now: Instant) {
+    pub fn drop_idle(&self, now: Instant) {
         for limiter in [&self.0.soon, &self.0.day].into_iter().flatten() {
-            limiter.forget_idle(now);
+            limiter.drop_idle(now);
         }
     }
 
@@ -96,7 +96,7 @@ impl MovementLimits {
     /// The same for the last time, with everything that counts.
     pub async fn store_all(&self, db: &Db) -> sqlx::Result<()> {
         let Some(day) = &self.0.day else { return Ok(()) };
-        day.forget_idle(Instant::now());
+        day.drop_idle(Instant::now());
         store(day, db, 1, STORED_AT_THE_END).await
     }
 }

@@ -90,9 +90,9 @@ impl Edge {
         }
     }
 
-    pub fn forget_idle(&self, now: Instant) {
+    pub fn drop_idle(&self, now: Instant) {
         for limit in [&self.requests, &self.probes, &self.metrics] {
-            limit.forget_idle(now);
+            limit.drop_idle(now);
         }
     }
 

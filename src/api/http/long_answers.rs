@@ -56,9 +56,9 @@ impl LongAnswers {
         }))
     }
 
-    pub fn forget_idle(&self, now: Instant) {
+    pub fn drop_idle(&self, now: Instant) {
         if let Some(pages) = &self.0.pages {
-            pages.forget_idle(now);
+            pages.drop_idle(now);
         }
     }
 

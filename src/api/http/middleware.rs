@@ -14,7 +14,7 @@ use crate::api::App;
 use crate::api::http::context::RequestContext;
 use crate::api::http::entity_tags::if_match_unsupported;
 use crate::api::http::error::Error;
-use crate::api::http::problem::{Problem, count_refusal};
+use crate::api::http::problem::{Problem, REFUSALS, count_refusal};
 use crate::api::http::rate_limits::{RATE_LIMIT, tell_allowance};
 use crate::api::http::waiting::Waited;
 use crate::api::http::{edge, extract, protocol, request_figures, views};
@@ -122,7 +122,8 @@ pub async fn finish(State(app): State<App>, mut request: Request, next: Next) ->
     if app.access_log {
         note_access(&context, method, route, &response, elapsed);
     }
-    request_figures::count(method, route_label(route), status, elapsed.as_secs_f64());
+    let (of_method, of_route) = labels(method, route, status);
+    request_figures::count(of_method, of_route, status, elapsed.as_secs_f64());
     context.ids().trace().end(Outcome { method, route, status, request_id: context.request_id(), user_id });
     if is_limited && status == StatusCode::TOO_MANY_REQUESTS {
         tokio::time::sleep(REFUSAL_PAUSE).await;
@@ -155,9 +156,15 @@ fn method_label(method: &Method) -> &'static str {
     }
 }
 
-/// The web app and Swagger UI are many files that are served alike.
-fn route_label(route: &str) -> &str {
-    if route == "/" || route.starts_with("/web/") || route.starts_with("/swagger-ui") { "assets" } else { route }
+/// What the metrics call a request. Each pair is a dozen series, which stay: so there is none for a method that a route does not
+/// take, which anybody may try. And the web app and Swagger UI are many files that are served alike.
+fn labels<'a>(method: &'static str, route: &'a str, status: StatusCode) -> (&'static str, &'a str) {
+    let is_asset = route == "/" || route.starts_with("/web/") || route.starts_with("/swagger-ui");
+    match status {
+        StatusCode::METHOD_NOT_ALLOWED => ("other", "unknown"),
+        _ if is_asset => (method, "assets"),
+        _ => (method, route),
+    }
 }
 
 /// Counts a refusal by its code, and has the log tell of it at level debug.
@@ -165,7 +172,7 @@ fn note_refusal(method: &'static str, route: &str, response: &Response) {
     let Some(code) = response.extensions().get::<ProblemCode>().copied() else { return };
     count_refusal(code);
     let (status, code) = (response.status().as_u16(), code.name());
-    tracing::debug!(target: "coffer::refusal", method, route, status, code, "refused");
+    tracing::debug!(target: REFUSALS, method, route, status, code, "refused");
 }
 
 /// One line for each request. It names the caller by id and the route by its template: no e-mail address, no account

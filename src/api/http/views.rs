@@ -53,12 +53,12 @@ impl Views {
         true
     }
 
-    fn forget(&self, look: &Event) {
+    fn take_back(&self, look: &Event) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&key_of(look));
     }
 
     /// Forgets looks that are older than [`SAME_LOOK`]: the next one makes a record again.
-    pub fn forget_old(&self, now: Instant) {
+    pub fn drop_old(&self, now: Instant) {
         let mut recorded = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         recorded.retain(|_, at| now.duration_since(*at) < SAME_LOOK);
     }
@@ -79,9 +79,9 @@ impl App {
         }
         if let Some(viewer) = look.actor_id {
             let count = 1 + look.concerns.len() as u32;
-            self.auth.looks.take_many(viewer, count).inspect_err(|_| self.views.forget(&look))?;
+            self.auth.looks.take_many(viewer, count).inspect_err(|_| self.views.take_back(&look))?;
         }
-        Ok(self.audit.promise(look.clone()).inspect_err(|_| self.views.forget(&look))?)
+        Ok(self.audit.promise(look.clone()).inspect_err(|_| self.views.take_back(&look))?)
     }
 
     /// The same when the answer is made already, and must not be taken back.
@@ -222,7 +222,7 @@ mod tests {
         assert!(views.is_new(&look("a", Some("another part")), start));
         assert!(views.is_new(&look("a", None), start + SAME_LOOK));
         assert!(!views.is_new(&look("a", None), start + SAME_LOOK + SAME_LOOK / 2));
-        views.forget_old(start + SAME_LOOK);
+        views.drop_old(start + SAME_LOOK);
         assert_eq!(views.0.lock().expect("no panic").len(), 1);
     }
 

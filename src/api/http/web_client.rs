@@ -65,7 +65,7 @@ pub fn keep(refresh_token: &str) -> (HeaderName, String) {
 }
 
 /// The header that makes the browser forget the token.
-pub fn forget() -> (HeaderName, String) {
+pub fn cleared() -> (HeaderName, String) {
     cookie("", 0)
 }
 

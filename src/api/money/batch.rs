@@ -15,7 +15,7 @@ use crate::api::http::context::RequestContext;
 use crate::api::http::entity_tags::NoIfMatch;
 use crate::api::http::error::{Error, Result};
 use crate::api::http::extract::{Json, MAX_CHARACTER_BYTES, Object};
-use crate::api::http::problem::{FieldError, Problem, count_refusal};
+use crate::api::http::problem::{FieldError, Problem, REFUSALS, count_refusal};
 use crate::api::http::views::AccountLook;
 use crate::api::money::accounts::readable_account;
 use crate::api::money::conditions::Conditions;
@@ -381,6 +381,7 @@ async fn item(app: &App, verdict: Verdict, reverses: Option<Uuid>) -> Result<Ite
         Err(refusal) => {
             let problem = Problem::from(refusal);
             count_refusal(problem.code);
+            tracing::debug!(target: REFUSALS, status = problem.status, code = problem.code.name(), "an item of a batch is refused");
             Ok(ItemResult::refused(problem))
         }
     }

@@ -229,7 +229,7 @@ pub async fn rotate(
     let event = context.event(Action::ApiKeyRotated);
     let rotated = api_keys::rotate(&app.db, caller.user_id, id, overlap, event).await?;
     let body = commit(rotated).await?;
-    app.auth.api_keys.forget(&[id]);
+    app.auth.api_keys.drop_changed(&[id]);
     Ok(Json(body))
 }
 
@@ -337,7 +337,7 @@ async fn revoke_and_forget(app: &App, context: &RequestContext, user_id: Uuid, i
     let mut tx = app.db.begin().await?;
     let revoked = api_keys::revoke(&mut tx, user_id, id, || context.event(Action::ApiKeyRevoked)).await?;
     tx.commit().await?;
-    app.auth.api_keys.forget(&revoked);
+    app.auth.api_keys.drop_changed(&revoked);
     Ok(!revoked.is_empty())
 }
 

@@ -239,7 +239,7 @@ pub async fn confirm_reset(
     }
     tx.end_password_links(user_id, now).await?;
     tx.update_password(user_id, &password_hash).await?;
-    tx.forget_wrong_guesses(user_id).await?;
+    tx.reset_wrong_guesses(user_id).await?;
     // Somebody who knew the former password may have begun it, and still have the secret.
     tx.delete_pending_second_factor_of(user_id).await?;
     let ended = tx.end_sessions_of(user_id, None, now).await?;
@@ -248,7 +248,7 @@ pub async fn confirm_reset(
     app.send(&mut tx, NewMail::to_user(MailKind::PasswordChanged, user_id)).await?;
     tx.commit().await?;
     app.auth.ended_sessions.add(ended, now);
-    app.auth.api_keys.forget(&revoked);
+    app.auth.api_keys.drop_changed(&revoked);
     Ok(StatusCode::NO_CONTENT)
 }
 

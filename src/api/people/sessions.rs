@@ -188,7 +188,7 @@ async fn sign_in(
     if let Some(password_hash) = stronger {
         tx.update_password(user.id, &password_hash).await?;
     }
-    tx.forget_wrong_guesses(user.id).await?;
+    tx.reset_wrong_guesses(user.id).await?;
     let device = user_agent(headers);
     tell_of_new_sign_in(app, context, &mut tx, &user, device.as_deref()).await?;
     let (session, token) = begin_session(&mut tx, context, device, user.id, second_factor).await?;
@@ -388,7 +388,7 @@ pub async fn logout(
     caller: Caller,
 ) -> Result<(AppendHeaders<Option<(HeaderName, String)>>, StatusCode)> {
     end_session(&app, &context, caller, caller.session_id).await?;
-    Ok((AppendHeaders((client == Client::Web).then(web_client::forget)), StatusCode::NO_CONTENT))
+    Ok((AppendHeaders((client == Client::Web).then(web_client::cleared)), StatusCode::NO_CONTENT))
 }
 
 /// List the caller's sessions

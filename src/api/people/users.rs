@@ -323,7 +323,7 @@ pub async fn close(tx: &mut Tx<'_>, context: &RequestContext, id: Uuid) -> Resul
     tx.close_user(id).await?;
     tx.remove_second_factor(id, now).await?;
     tx.end_password_links(id, now).await?;
-    tx.forget_mail_to(id).await?;
+    tx.delete_mail_to(id).await?;
     tx.delete_notes_on(id).await?;
     tx.delete_payees(id, None).await?;
     let revoked = api_keys::revoke(tx, id, None, || context.event(Action::ApiKeyRevoked)).await?;
@@ -350,7 +350,7 @@ impl Left {
 
     pub fn tell(self, app: &App) {
         app.auth.ended_sessions.add(self.ended, self.at);
-        app.auth.api_keys.forget(&self.revoked);
+        app.auth.api_keys.drop_changed(&self.revoked);
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Rows are read in one snapshot, table after table in the order of their foreign keys, and written in batches. Each batch is
 //! one transaction, which also notes how far the copy has come, so that one that was broken off goes on from there.
-//! [`super::ledger`] aside, the only folder with SQL in two dialects: what a table is called and what is in it is asked of two
+//! In two dialects: what a table is called and what is in it is asked of two
 //! catalogues, and rows are written in the quickest way that each database has.
 
 mod postgres;

@@ -1,7 +1,7 @@
 //! The queries of the committer, which reads and writes a batch at a time.
 //!
-//! The only folder with SQL in two dialects, because the two databases are quick in different ways: [`postgres`] takes
-//! a whole batch in one statement per table, [`sqlite`] a row at a time without leaving the thread.
+//! In two dialects, because the two databases are quick in different ways: [`postgres`] takes a whole batch in one statement
+//! per table, [`sqlite`] a row at a time without leaving the thread.
 
 mod postgres;
 mod sqlite;
