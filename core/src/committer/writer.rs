@@ -81,6 +81,20 @@ struct Doubt {
     verdicts: Vec<Verdicts>,
 }
 
+impl Doubt {
+    fn about(postings: &Postings, commands: &[&Command], verdicts: Vec<Verdicts>) -> Self {
+        let Postings { transactions, entries, approvals, holds, .. } = postings;
+        Self {
+            transaction_ids: transactions.iter().map(|booked| booked.id).collect(),
+            entries: entries.iter().map(|entry| (entry.account_number, entry.sequence, entry.hash)).collect(),
+            approval_ids: approvals.iter().map(|approval| approval.id).collect(),
+            hold_ids: holds.iter().map(|hold| hold.id).collect(),
+            accounts: accounts_named(commands.iter().copied()).into_iter().collect(),
+            verdicts,
+        }
+    }
+}
+
 impl From<sqlx::Error> for Failed {
     fn from(error: sqlx::Error) -> Self {
         Self { error, doubt: None }
@@ -302,8 +316,9 @@ impl Writer {
         let verdicts = batch.iter().map(decide).collect();
         decisions.add_unapproved(self.clock.stamp(now));
         stopwatch.lap(&self.figures.decide);
-        let Postings { transactions, entries, approvals, holds, .. } = &decisions.postings;
-        if !transactions.is_empty() || !approvals.is_empty() || !holds.is_empty() {
+        let Postings { transactions, approvals, holds, .. } = &decisions.postings;
+        let is_nothing = transactions.is_empty() && approvals.is_empty() && holds.is_empty();
+        if !is_nothing {
             let key_stamp = self.clock.stamp(now);
             tx.write(&decisions.postings, &decisions.heads(), &decisions.limits(), now, key_stamp).await?;
         } else if batch.iter().any(|request| request.commands.is_empty()) {
@@ -327,30 +342,27 @@ impl Writer {
         stopwatch.lap(&self.figures.commit);
         match committed {
             Ok(()) => {
-                self.state.note(Ok(()));
                 stopwatch.end(batch.iter().map(|request| (&request.trace, request.asked_at.elapsed())));
-                if let Some(latest) = transactions.iter().map(|booked| booked.created_at).max() {
-                    self.clock.note_booked(latest);
-                }
-                self.watches.changed(|| decisions.postings.accounts_changed());
-                if !decisions.postings.events.is_empty() {
-                    self.listening.tell();
-                }
+                self.note_committed(&decisions.postings);
                 Ok(verdicts)
             }
             Err(error) => {
                 // A heartbeat that is missing matters to nobody.
-                let is_nothing = transactions.is_empty() && approvals.is_empty() && holds.is_empty();
-                let doubt = (!is_nothing && errors::leaves_doubt(&error)).then(|| Doubt {
-                    transaction_ids: transactions.iter().map(|booked| booked.id).collect(),
-                    entries: entries.iter().map(|entry| (entry.account_number, entry.sequence, entry.hash)).collect(),
-                    approval_ids: approvals.iter().map(|approval| approval.id).collect(),
-                    hold_ids: holds.iter().map(|hold| hold.id).collect(),
-                    accounts: accounts_named(commands.iter().copied()).into_iter().collect(),
-                    verdicts,
-                });
+                let is_in_doubt = !is_nothing && errors::leaves_doubt(&error);
+                let doubt = is_in_doubt.then(|| Doubt::about(&decisions.postings, &commands, verdicts));
                 Err(Failed { error, doubt })
             }
+        }
+    }
+
+    fn note_committed(&self, postings: &Postings) {
+        self.state.note(Ok(()));
+        if let Some(latest) = postings.transactions.iter().map(|booked| booked.created_at).max() {
+            self.clock.note_booked(latest);
+        }
+        self.watches.changed(|| postings.accounts_changed());
+        if !postings.events.is_empty() {
+            self.listening.tell();
         }
     }
 }
