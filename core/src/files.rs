@@ -13,8 +13,11 @@ use std::path::{Path, PathBuf};
 const OWNERS: u32 = 0o600;
 const MODE: u32 = 0o7777;
 /// The endings of the files that SQLite has beside a database file.
-const SQLITE_SIDE_FILES: [&str; 3] = [SQLITE_LOG, "-shm", "-journal"];
+const SQLITE_SIDE_FILES: [&str; 3] = [SQLITE_LOG, "-shm", SQLITE_JOURNAL];
 const SQLITE_LOG: &str = "-wal";
+const SQLITE_JOURNAL: &str = "-journal";
+/// As many links as Linux follows.
+const MAX_LINKS: usize = 40;
 
 /// Takes all rights on these files of the bank from everybody but their owner. Says which it has narrowed, and warns of
 /// one that cannot be. Opens none of them: closing a SQLite file would drop the locks that this process has on it.
@@ -56,6 +59,23 @@ pub fn beside_sqlite(path: &Path) -> [PathBuf; 3] {
 /// The write-ahead log of a SQLite database file.
 pub fn log_of_sqlite(path: &Path) -> PathBuf {
     with_suffix(path, SQLITE_LOG)
+}
+
+/// The file that a path leads to, whether it is there yet or not. SQLite follows links, and looks for a log beside that file.
+pub fn behind_links(path: &Path) -> PathBuf {
+    let mut path = path.to_owned();
+    for _ in 0..MAX_LINKS {
+        let Ok(target) = fs::read_link(&path) else { break };
+        // An absolute one takes the place of all.
+        path = directory_of(&path).join(target);
+    }
+    path
+}
+
+/// The logs beside a SQLite database file, without which it may lack what was committed.
+pub fn logs_of_sqlite(path: &Path) -> impl Iterator<Item = PathBuf> {
+    let logs = [SQLITE_LOG, SQLITE_JOURNAL].map(|suffix| with_suffix(path, suffix));
+    logs.into_iter().filter(|log| fs::metadata(log).is_ok_and(|log| log.len() > 0))
 }
 
 /// Makes the names in a file's directory durable: a file that was synced may still lose its name in a power cut.
@@ -109,6 +129,22 @@ mod tests {
             prop_assert_eq!(after, before & OWNERS);
             prop_assert!(wider_mode(&path).is_none());
         }
+    }
+
+    #[test]
+    fn links_are_followed_to_files_that_are_there_and_to_those_that_are_not() {
+        let directory = tempfile::TempDir::new().expect("a directory");
+        let at = |name: &str| directory.path().join(name);
+        fs::create_dir(at("disk")).expect("a directory");
+        std::os::unix::fs::symlink("disk/bank.db", at("relative")).expect("a link");
+        std::os::unix::fs::symlink(at("relative"), at("absolute")).expect("a link");
+        std::os::unix::fs::symlink("circle", at("circle")).expect("a link");
+        for _ in 0..2 {
+            assert_eq!(behind_links(&at("absolute")), at("disk/bank.db"));
+            assert_eq!(behind_links(&at("disk/bank.db")), at("disk/bank.db"));
+            fs::write(at("disk/bank.db"), "the books").expect("a file");
+        }
+        assert_eq!(behind_links(&at("circle")), at("circle"));
     }
 
     #[test]

@@ -21,6 +21,7 @@ const MAGIC: &[u8; 16] = b"SQLite format 3\0";
 /// brought up to date; `backup` itself stays as it is. The books must have each head of `since`.
 pub async fn restore(backup: &Path, target: &Path, since: &[Head]) -> Result<Contents, BackupError> {
     let started = Instant::now();
+    let backup = &files::behind_links(backup);
     refuse_taken(target)?;
     refuse_no_backup(backup)?;
     refuse_no_bank(backup)?;
@@ -90,8 +91,7 @@ fn refuse_no_backup(backup: &Path) -> Result<(), BackupError> {
             return Err(BackupError::Refused(format!("{backup} is no SQLite file, and so no backup of a bank")));
         }
     }
-    let left = files::beside_sqlite(backup).into_iter().find(|file| fs::metadata(file).is_ok_and(|it| it.len() > 0));
-    match left {
+    match files::logs_of_sqlite(backup).next() {
         None => Ok(()),
         Some(left) => Err(BackupError::Refused(format!(
             "{} lies beside it, so it is no backup but the file of a bank that is open, or that has crashed. Make a backup of \

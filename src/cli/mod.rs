@@ -385,17 +385,20 @@ async fn open_to_examine(options: &DbOptions) -> Result<Db, AnyError> {
 
 async fn with_current_tables(db: Db, options: &DbOptions) -> Result<Db, AnyError> {
     let place = options.target.place();
-    match db.schema().await {
+    let refusal = match db.schema().await {
         Ok(Schema::Current) => {
             db.learn_first_units().await.map_err(ServerError::from)?;
-            Ok(db)
+            return Ok(db);
         }
-        Ok(Schema::Older) => Err(format!("the books at {place} are of an older version; run coffer migrate").into()),
-        Ok(Schema::Unreleased) => Err(format!("the books at {place}: {}", Db::refusal_of_unreleased()).into()),
-        Ok(Schema::HalfCopied) => Err(format!("the books at {place}: {}", Db::refusal_of_half_copied()).into()),
-        Ok(Schema::Newer(version)) => Err(format!("the books at {place}: {}", Db::refusal_of_newer(version)).into()),
-        Err(error) => Err(format!("there are no books that can be read at {place}: {error}").into()),
-    }
+        Ok(Schema::Older) => format!("the books at {place} are of an older version; run coffer migrate"),
+        Ok(Schema::Unreleased) => format!("the books at {place}: {}", Db::refusal_of_unreleased()),
+        Ok(Schema::HalfCopied) => format!("the books at {place}: {}", Db::refusal_of_half_copied()),
+        Ok(Schema::Newer(version)) => format!("the books at {place}: {}", Db::refusal_of_newer(version)),
+        Err(error) => format!("there are no books that can be read at {place}: {error}"),
+    };
+    // So that SQLite leaves nothing beside a file that was only looked at.
+    db.close().await;
+    Err(refusal.into())
 }
 
 fn start_log(settings: &Settings, quiet: Option<&str>) -> Result<(), AnyError> {

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read};
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -408,6 +408,60 @@ os._exit(0)";
     assert_eq!(fs::metadata(directory.path().join("data/coffer.db-wal")).expect("a log").len(), 0);
     for _ in 0..2 {
         assert!(!succeed(doctor(&books, &[])).contains("BAD"));
+    }
+}
+
+/// A link onto another disk, say: SQLite has its log beside the file that it leads to.
+#[tokio::test]
+async fn a_bank_behind_a_link_is_one_bank() {
+    let directory = TempDir::new().expect("a directory");
+    let at = |name: &str| directory.path().join(name);
+    fs::create_dir(at("disk")).and_then(|()| fs::create_dir(at("data"))).expect("directories");
+    symlink("../disk/coffer.db", at("data/coffer.db")).expect("a link");
+    let server = served_bank(directory.path(), &[]).await;
+    deposit(&server).await;
+    assert_eq!(fs::metadata(at("disk/coffer.db")).expect("a file").permissions().mode() & 0o777, 0o600);
+    for place in ["disk", "data"] {
+        let url = format!("sqlite://{place}/coffer.db");
+        let other = run(directory.path(), &["serve", "--database-url", &url, "--listen", "127.0.0.1:0"]);
+        refuse(other, "another server");
+    }
+    drop(server);
+    refuse(
+        run(directory.path(), &["restore", "data/coffer.db", "--data-dir", "other"]),
+        "coffer.db-wal lies beside it",
+    );
+    let server = Server::start(directory.path(), &[]);
+    assert_eq!(deposit(&server).await, "2.00");
+    drop(server);
+    assert!(!succeed(doctor(&at("data/coffer.db"), &[])).contains("NOTE"));
+}
+
+#[tokio::test]
+async fn who_looks_at_books_of_another_version_leaves_nothing_beside_them() {
+    let directory = TempDir::new().expect("a directory");
+    let server = served_bank(directory.path(), &[]).await;
+    succeed(run(directory.path(), &["backup", "backup.db"]));
+    stop(server);
+    let elsewhere = TempDir::new().expect("a directory");
+    for (statement, because) in [
+        (
+            "delete from _sqlx_migrations where version = (select max(version) from _sqlx_migrations)",
+            "of an older version",
+        ),
+        (
+            "update _sqlx_migrations set version = 9999 where version = (select max(version) from _sqlx_migrations)",
+            "9999",
+        ),
+    ] {
+        let books = elsewhere.path().join("books.db");
+        fs::copy(directory.path().join("backup.db"), &books).expect("a copy");
+        python(
+            "import sqlite3, sys\nbooks = sqlite3.connect(sys.argv[1])\nbooks.execute(sys.argv[2])\nbooks.commit()\nbooks.close()",
+            &[&books, Path::new(statement)],
+        );
+        refuse(doctor(&books, &[]), because);
+        assert_eq!(names_in(elsewhere.path()), ["books.db"]);
     }
 }
 
