@@ -37,7 +37,11 @@ pub async fn copy(source: &Db, target: &Db, progress: Progress<'_>) -> Result<Fi
     let figures = snapshot.figures(&tables).await?;
     let total = figures.rows.values().map(|rows| *rows as u64).sum();
     let identity = figures.heads.to_string();
-    let there = target.begin_copy(&tables, &identity).await?;
+    let mut there = target.begin_copy(&tables, &identity).await?;
+    if there > 0 {
+        let here = schema::plan(&target.tables().await?, &source.tables().await?)?;
+        there = target.renew_copy(&mut snapshot, &tables, &here).await?;
+    }
     progress(there, total);
     let (written, mut told) = mpsc::unbounded_channel();
     let copying = target.copy_rows(&mut snapshot, &tables, written);

@@ -16,7 +16,7 @@
 //!   [`timestamp`], [`text`]; how far the [`clock`] can be trusted; whether one client is still there: [`presence`].
 //! - [`problem_code`]: the one table of what can go wrong, explained; [`schema`]: how types describe themselves in
 //!   OpenAPI; [`by_name`]: enums that are names on the wire; [`request_ids`]: the ids that lines of a request carry; [`traces`]: what OpenTelemetry gets of a request;
-//!   [`tls`], and [`files`]: who may open the books and the secrets.
+//!   [`tls`], and [`files`]: who may open the books and the secrets; [`sum_of_rows`]: whether two tables are the same.
 #![forbid(unsafe_code)]
 
 pub mod account_number;
@@ -38,6 +38,7 @@ pub mod presence;
 pub mod problem_code;
 pub mod request_ids;
 pub mod schema;
+pub mod sum_of_rows;
 pub mod text;
 pub mod timestamp;
 pub mod tls;

@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
 
 use super::Finding;
-use super::sum_of_rows::SumOfRows;
 use coffer_core::books::account::GENESIS_HASH;
 use coffer_core::books::account_limits::Limits;
 use coffer_core::books::audit_event::{Action, Event};
@@ -13,6 +12,7 @@ use coffer_core::db::Tx;
 use coffer_core::db::audit::record_hash;
 use coffer_core::db::users::Role;
 use coffer_core::db::verify::account_limits::LimitsInContext;
+use coffer_core::sum_of_rows::SumOfRows;
 
 /// One walk over every record of the audit log.
 pub(super) async fn chain(tx: &mut Tx<'_>) -> sqlx::Result<[Finding; 2]> {

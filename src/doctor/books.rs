@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Finding;
-use super::sum_of_rows::SumOfRows;
 use coffer_core::account_number::AccountNumber;
 use coffer_core::bank_account::{BankAccount, BankAccountKind, OpenedBankAccount};
 use coffer_core::books::tags::Tag;
 use coffer_core::db::{Layout, Tx};
 use coffer_core::money::{Currency, MoneySum};
+use coffer_core::sum_of_rows::SumOfRows;
 use coffer_core::timestamp::Timestamp;
 
 pub(super) async fn overdrafts(tx: &mut Tx<'_>) -> sqlx::Result<Finding> {

@@ -7,7 +7,6 @@ mod books;
 pub mod database;
 mod histories;
 mod news;
-mod sum_of_rows;
 
 use std::fmt;
 

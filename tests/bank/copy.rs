@@ -158,7 +158,11 @@ async fn obstruct(target: &Db, is_on: bool) {
         }
         (Db::Postgres { .. }, false) => "drop trigger obstruct on heartbeats; drop function obstruct",
     };
-    match target {
+    execute(target, statements).await;
+}
+
+async fn execute(db: &Db, statements: &'static str) {
+    match db {
         Db::Sqlite { write_pool, .. } => sqlx::raw_sql(statements).execute(write_pool).await.map(drop),
         Db::Postgres { write_pool, .. } => sqlx::raw_sql(statements).execute(write_pool).await.map(drop),
     }
@@ -181,6 +185,8 @@ async fn a_copy_that_was_broken_off_is_gone_on_with(from: Kind, to: Kind) {
     .await;
     let heartbeats = bank.number("select count(*) from heartbeats").await;
     assert!(heartbeats >= HEARTBEATS);
+    let metadata = "select account_number, '{\"floor\":\"1\"}' from accounts where owner_id is not null";
+    bank.tamper(&format!("insert into account_metadata {metadata}")).await;
     let source = bank.close().await;
 
     let other = TestBank::open(to).await;
@@ -198,6 +204,10 @@ async fn a_copy_that_was_broken_off_is_gone_on_with(from: Kind, to: Kind) {
     refuse(copy(&other.database, &empty), "a part of other books");
     obstruct(&target, false).await;
     target.close().await;
+    // What no chain of hashes covers has changed meanwhile, among rows that are there already.
+    let changed = source.connect().await;
+    execute(&changed, "update account_metadata set metadata = '{\"floor\":\"2\"}'").await;
+    changed.close().await;
     let went_on = copy(&source, &empty);
     assert!(text(&went_on.stderr).contains("rows copied"), "{}", text(&went_on.stderr));
     let there: u64 = text(&went_on.stderr).split(' ').next().and_then(|rows| rows.parse().ok()).expect("a number");
@@ -207,6 +217,10 @@ async fn a_copy_that_was_broken_off_is_gone_on_with(from: Kind, to: Kind) {
         .expect("the key");
     let bank = TestBank::open_on(empty, &[]).await;
     assert!(bank.number("select count(*) from heartbeats").await >= heartbeats);
+    let [all, of_now] =
+        ["", " where metadata like '%2%'"].map(|which| format!("select count(*) from account_metadata{which}"));
+    assert!(bank.number(&all).await >= 2);
+    assert_eq!(bank.number(&of_now).await, bank.number(&all).await);
     expect_whole(&bank, &email, &account, "70.00").await;
     bank.close_with_books_right().await;
 }

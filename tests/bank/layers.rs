@@ -9,7 +9,7 @@ const ROOTS: [&str; 2] = ["crate::", "coffer_core::"];
 
 /// From the ground up. Modules on one floor do not import each other.
 const FLOORS: [&[&str]; 20] = [
-    &["problem_code", "schema", "by_name", "presence", "tls", "files"],
+    &["problem_code", "schema", "by_name", "presence", "sum_of_rows", "tls", "files"],
     &["traces"],
     &["request_ids"],
     &["money", "timestamp", "text"],

@@ -2,9 +2,11 @@
 //!
 //! Rows are read in one snapshot, table after table in the order of their foreign keys, and written in batches. Each batch is
 //! one transaction, which also notes how far the copy has come, so that one that was broken off goes on from there.
-//! In two dialects: what a table is called and what is in it is asked of two
-//! catalogues, and rows are written in the quickest way that each database has.
+//!
+//! In two dialects: what a table is called and what is in it is asked of two catalogues, and rows are written in the quickest way
+//! that each database has.
 
+mod begun;
 mod postgres;
 pub mod schema;
 mod sqlite;
@@ -43,6 +45,16 @@ pub enum Value {
 }
 
 pub type Row = Vec<Value>;
+
+/// Which rows of a table are read.
+#[derive(Clone, Copy, Debug)]
+enum Part<'a> {
+    All,
+    /// Those behind the one with this key.
+    Behind(&'a [Value]),
+    /// Those up to the one with this key.
+    UpTo(&'a [Value]),
+}
 
 /// What a table counts, and what the money in it adds up to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -137,14 +149,12 @@ impl Tx<'_> {
         pieces: mpsc::Sender<Piece>,
     ) -> Result<(), CopyingError> {
         for (index, table) in tables.iter().enumerate() {
-            let after = match reached.get(&table.name) {
+            let last_key = match reached.get(&table.name) {
                 Some(reached) if reached.is_done => continue,
-                Some(Reached { last_key: Some(key), .. }) => {
-                    serde_json::from_str(key).map_err(|_| unreadable_progress())?
-                }
-                _ => Vec::new(),
+                Some(reached) => reached.last_key()?,
+                None => None,
             };
-            self.read(index, table, &after, &pieces).await?;
+            self.read(index, table, last_key.as_deref().map_or(Part::All, Part::Behind), &pieces).await?;
             // A writer that has stopped says why itself.
             if pieces.send(Piece::End { table: index }).await.is_err() {
                 return Ok(());
@@ -157,13 +167,11 @@ impl Tx<'_> {
         &mut self,
         index: usize,
         table: &Table,
-        after: &[Value],
+        part: Part<'_>,
         pieces: &mpsc::Sender<Piece>,
     ) -> Result<(), CopyingError> {
         let mut rows: Vec<Row> = Vec::with_capacity(BATCH);
-        let is_postgres = matches!(self, Tx::Postgres(_));
-        let sql =
-            AssertSqlSafe(if is_postgres { postgres::select(table, after) } else { sqlite::select(table, after) });
+        let sql = self.select(table, part);
         macro_rules! stream {
             ($conn:expr, $decode:path) => {{
                 let mut found = sqlx::query(sql).fetch($conn);
@@ -189,6 +197,27 @@ impl Tx<'_> {
     }
 }
 
+impl Tx<'_> {
+    fn select(&self, table: &Table, part: Part<'_>) -> AssertSqlSafe<String> {
+        AssertSqlSafe(match self {
+            Self::Sqlite(..) => sqlite::select(table, part),
+            Self::Postgres(_) => postgres::select(table, part),
+        })
+    }
+}
+
+impl Reached {
+    /// The key of the last row that is there, if any is.
+    fn last_key(&self) -> Result<Option<Vec<Value>>, CopyingError> {
+        let key = self.last_key.as_deref().map(serde_json::from_str).transpose();
+        key.map_err(|_| {
+            CopyingError::Refused(
+                "how far the copy has come cannot be read. Empty the target, and copy anew".to_owned(),
+            )
+        })
+    }
+}
+
 fn piece(table: usize, of: &Table, rows: Vec<Row>) -> Piece {
     let last_key = rows.last().map(|row| of.key.iter().map(|&column| row[column].clone()).collect());
     Piece::Rows { table, rows, last_key: last_key.unwrap_or_default() }
@@ -205,7 +234,7 @@ impl Db {
     }
 
     /// Makes the target ready for the rows of the source that is known by `identity`. It must be empty, or an unfinished copy of
-    /// the same source. Returns how many rows are there already.
+    /// the same source: of that it returns how many rows are there already.
     pub async fn begin_copy(&self, tables: &[Table], identity: &str) -> Result<u64, CopyingError> {
         if self.has_unfinished_copy().await? {
             return self.go_on_with_copy(identity).await;
@@ -335,19 +364,21 @@ fn as_json(key: &[Value]) -> String {
     serde_json::to_string(key).unwrap_or_default()
 }
 
-fn unreadable_progress() -> CopyingError {
-    CopyingError::Refused("how far the copy has come cannot be read. Empty the target, and copy anew".to_owned())
-}
-
-/// The condition and the order of what is read behind `after`, whose values are written as `literal` says.
-fn behind(table: &Table, after: &[Value], literal: impl Fn(usize, &Value) -> String) -> String {
+/// The condition and the order of what is read, with values written as `literal` says.
+fn select_part(table: &Table, part: Part<'_>, literal: impl Fn(usize, &Value) -> String) -> String {
     let key: Vec<&str> = table.key.iter().map(|&column| table.selected[column].name.as_str()).collect();
     let key = key.join(", ");
-    if after.is_empty() {
-        return format!("order by {key}");
-    }
-    let values: Vec<String> = table.key.iter().zip(after).map(|(&column, value)| literal(column, value)).collect();
-    format!("and ({key}) > ({}) order by {key}", values.join(", "))
+    let values = |of: &[Value]| -> String {
+        let values = table.key.iter().zip(of).map(|(&column, value)| literal(column, value));
+        values.collect::<Vec<_>>().join(", ")
+    };
+    let limit = match part {
+        Part::All => String::new(),
+        Part::Behind(last) => format!("and ({key}) > ({})", values(last)),
+        Part::UpTo(last) => format!("and ({key}) <= ({})", values(last)),
+    };
+    let (columns, condition) = (table.names_of_selected(), table.condition());
+    format!("select {columns} from {} where {condition} {limit} order by {key}", table.name)
 }
 
 /// A text as both databases write it.

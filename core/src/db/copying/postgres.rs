@@ -7,7 +7,7 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool, Row as _, ValueRef a
 use tokio::sync::mpsc;
 
 use super::schema::{Kind, Schema, Table};
-use super::{CopyingError, NOTE_PROGRESS, Piece, Row, Value, Written, as_json, behind, quoted};
+use super::{CopyingError, NOTE_PROGRESS, Part, Piece, Row, Value, Written, as_json, quoted, select_part};
 use crate::db::server_sessions::Sessions;
 
 /// Signature, no flags, no extension.
@@ -50,7 +50,7 @@ pub async fn tables(pool: &PgPool) -> sqlx::Result<Schema> {
     Ok(schema)
 }
 
-pub fn select(table: &Table, after: &[Value]) -> String {
+pub fn select(table: &Table, part: Part<'_>) -> String {
     let literal = |column: usize, value: &Value| match value {
         Value::Null => "null".to_owned(),
         Value::Integer(number) if table.selected[column].read_as == Kind::Boolean => (*number != 0).to_string(),
@@ -61,8 +61,7 @@ pub fn select(table: &Table, after: &[Value]) -> String {
         }
         Value::Bytes(bytes) => format!("decode('{}', 'hex')", hex::encode(bytes)),
     };
-    let (columns, condition) = (table.names_of_selected(), table.condition());
-    format!("select {columns} from {} where {condition} {}", table.name, behind(table, after, literal))
+    select_part(table, part, literal)
 }
 
 pub fn decode(table: &Table, row: &PgRow) -> sqlx::Result<Row> {

@@ -10,7 +10,7 @@ use sqlx::{Row as _, SqlitePool, TypeInfo, ValueRef as _};
 use tokio::sync::mpsc;
 
 use super::schema::{Schema, Table, TableShape};
-use super::{CopyingError, NOTE_PROGRESS, Piece, Row, Value, Written, as_json, behind, quoted};
+use super::{CopyingError, NOTE_PROGRESS, Part, Piece, Row, Value, Written, as_json, quoted, select_part};
 use crate::db::sqlite::{into_sqlx, open_for_writing};
 use crate::db::{Checkpoints, errors};
 
@@ -44,15 +44,14 @@ pub async fn tables(pool: &SqlitePool) -> sqlx::Result<Schema> {
     Ok(schema)
 }
 
-pub fn select(table: &Table, after: &[Value]) -> String {
+pub fn select(table: &Table, part: Part<'_>) -> String {
     let literal = |_, value: &Value| match value {
         Value::Null => "null".to_owned(),
         Value::Integer(number) => number.to_string(),
         Value::Text(text) => quoted(text),
         Value::Bytes(bytes) => format!("x'{}'", hex::encode(bytes)),
     };
-    let (columns, condition) = (table.names_of_selected(), table.condition());
-    format!("select {columns} from {} where {condition} {}", table.name, behind(table, after, literal))
+    select_part(table, part, literal)
 }
 
 pub fn decode(table: &Table, row: &SqliteRow) -> sqlx::Result<Row> {
