@@ -23,6 +23,16 @@ pub enum CopyError {
     Wrong { place: &'static str, findings: Vec<String> },
 }
 
+impl CopyError {
+    /// Whether the copy can go on from where it is.
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::Query(_) | Self::Copying(CopyingError::Query(_)) => true,
+            Self::Target(_) | Self::Copying(CopyingError::Refused(_)) | Self::Differs(_) | Self::Wrong { .. } => false,
+        }
+    }
+}
+
 /// Tells of the way: rows that are written, of all.
 pub type Progress<'a> = &'a mut (dyn FnMut(u64, u64) + Send);
 

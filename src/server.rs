@@ -39,7 +39,7 @@ use coffer_core::clock::Clock;
 use coffer_core::committer::{Committer, Writers};
 use coffer_core::db::claim::Claim;
 use coffer_core::db::serving::LogOfFile;
-use coffer_core::db::{ConnectError, Db, DbOptions, DbTarget, DefineUnitsError, errors};
+use coffer_core::db::{ConnectError, Db, DbOptions, DbTarget, DefineUnitsError, errors, of_query};
 use coffer_core::disk::DiskReserve;
 use coffer_core::limits::movements::MovementLimits;
 use coffer_core::listening::Listening;
@@ -67,7 +67,7 @@ pub enum ServerError {
     Database(#[from] ConnectError),
     #[error(transparent)]
     Units(#[from] DefineUnitsError),
-    #[error("DATABASE_URL (--database-url): the database does not answer: {0}")]
+    #[error("DATABASE_URL (--database-url): the database does not answer: {}", of_query(.0))]
     Query(#[from] sqlx::Error),
     /// There are no random numbers, or no threads to hash passwords on.
     #[error("passwords cannot be checked: {0}")]

@@ -16,7 +16,7 @@ use tokio::sync::oneshot;
 
 use self::draft::Draft;
 use crate::copy;
-use crate::doctor::database::{self, NotToBeCopied};
+use crate::doctor::database::{self, NotWhole};
 use crate::doctor::what_is_wrong;
 use coffer_core::db::heads::Heads;
 use coffer_core::db::{ConnectError, Db, DbOptions, snapshot_file};
@@ -36,7 +36,7 @@ pub struct Contents {
 pub enum BackupError {
     #[error("{0} is there already, and nothing is overwritten. Name another file, or move this one away")]
     IsThere(String),
-    #[error("cannot write {path}: {cause}")]
+    #[error("cannot write {path}: {}", in_words(cause))]
     Write { path: String, cause: io::Error },
     #[error("cannot read {path}: {cause}")]
     Read { path: String, cause: io::Error },
@@ -52,9 +52,16 @@ pub enum BackupError {
     #[error("the books in it are WRONG, so it does not count:\n  {}", .0.join("\n  "))]
     Wrong(Vec<String>),
     #[error(transparent)]
-    NotToBeCopied(#[from] NotToBeCopied),
+    NotWhole(#[from] NotWhole),
     #[error("{0}")]
     Refused(String),
+}
+
+fn in_words(cause: &io::Error) -> String {
+    match cause.kind() {
+        io::ErrorKind::NotFound => "its directory is not there. Make it, or name another place".to_owned(),
+        _ => cause.to_string(),
+    }
 }
 
 /// Makes a backup of the bank in a new file with mode 0600. The disk of the books keeps `reserve` bytes free. Whatever goes
@@ -96,7 +103,7 @@ async fn fill(bank: &Db, draft: &Draft, reserve: u64) -> Result<Contents, Backup
     let started = Instant::now();
     match bank.file() {
         Some(file) => {
-            let log = database::log_of_source(file)?;
+            let log = database::refuse_without_log(file)?;
             let reserve = if are_on_one_disk(file, draft.path()) { reserve } else { 0 };
             refuse_without_room(snapshot_file::size(file)?, draft, reserve)?;
             snapshot_file::write(file, log, draft.path()).await?;

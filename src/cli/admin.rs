@@ -11,12 +11,11 @@ use crate::config::Settings;
 use crate::server::ServerError;
 use coffer_core::api_key::{Networks, Scopes};
 use coffer_core::auth::api_keys::NewApiKey;
-use coffer_core::db::Db;
 use coffer_core::db::api_keys::ApiKey;
 use coffer_core::db::users::Role;
 
 use super::output::{complain, reveal, tell};
-use super::{AnyError, NewKeyArguments, open_existing};
+use super::{AnyError, NewKeyArguments, open_existing, open_to_change};
 
 pub async fn create(settings: &Settings, email: &str, promote: bool) -> Result<ExitCode, AnyError> {
     let mut password = String::new();
@@ -24,7 +23,7 @@ pub async fn create(settings: &Settings, email: &str, promote: bool) -> Result<E
         std::io::stdin().read_line(&mut password)?;
     }
     let password = Some(password.trim_end_matches(['\r', '\n']).to_owned()).filter(|password| !password.is_empty());
-    let db = Db::connect(&settings.database(true)?).await.map_err(ServerError::from)?;
+    let db = open_to_change(&settings.database(true)?).await?;
     db.migrate().await.map_err(ServerError::from)?;
     let show =
         |password: &str| reveal(&format!("{email} is an admin. The password, which is shown only now:\n{password}"));
@@ -39,7 +38,7 @@ pub async fn create(settings: &Settings, email: &str, promote: bool) -> Result<E
 }
 
 pub async fn create_service(settings: &Settings, email: &str, role: Role) -> Result<ExitCode, AnyError> {
-    let db = Db::connect(&settings.database(true)?).await.map_err(ServerError::from)?;
+    let db = open_to_change(&settings.database(true)?).await?;
     db.migrate().await.map_err(ServerError::from)?;
     admin::create_service(&db, email, role).await?;
     db.close().await;

@@ -40,7 +40,7 @@ pub async fn run(settings: &Settings, from: Option<SecretString>, to: SecretStri
     let source = Db::connect_to_examine(&from).await.map_err(|error| format!("--from: {error}"))?;
     let source = with_current_tables(source, &from).await?;
     if let Some(file) = source.file() {
-        database::log_of_source(file).map_err(|why| format!("the source is not whole: {why}"))?;
+        database::refuse_without_log(file).map_err(|why| format!("the source is not whole: {why}"))?;
     }
     // From here on the target's file is there.
     let to = to.database(true).map_err(wrong_in("--to"))?;
@@ -52,7 +52,10 @@ pub async fn run(settings: &Settings, from: Option<SecretString>, to: SecretStri
     source.close().await;
     target.close().await;
     telling.end();
-    let figures = copied.map_err(|error| format!("the copy to {target_place} is not done: {error}"))?;
+    let figures = copied.map_err(|error| {
+        let advice = if error.may_pass() { ". The same command goes on from there" } else { "" };
+        format!("the copy to {target_place} is not done: {error}{advice}")
+    })?;
     let of = |table: &str| figures.rows.get(table).copied().unwrap_or_default();
     tell(format_args!(
         "Copied {source_place} to {target_place} in {:.1} s: {} accounts, {} transactions, {} entries. Numbers, balances and \

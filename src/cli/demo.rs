@@ -6,13 +6,12 @@ use std::process::ExitCode;
 use crate::config::Settings;
 use crate::demo;
 use crate::server::ServerError;
-use coffer_core::db::Db;
 
-use super::AnyError;
 use super::output::reveal;
+use super::{AnyError, open_to_change};
 
 pub async fn run(settings: &Settings) -> Result<ExitCode, AnyError> {
-    let db = Db::connect(&settings.database(true)?).await.map_err(ServerError::from)?;
+    let db = open_to_change(&settings.database(true)?).await?;
     db.migrate().await.map_err(ServerError::from)?;
     let is_watched = std::io::stderr().is_terminal();
     let progress = |booked, of| {

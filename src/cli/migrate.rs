@@ -4,13 +4,12 @@ use std::process::ExitCode;
 
 use crate::config::Settings;
 use crate::server::ServerError;
-use coffer_core::db::Db;
 
-use super::AnyError;
 use super::output::tell;
+use super::{AnyError, open_to_change};
 
 pub async fn run(settings: &Settings) -> Result<ExitCode, AnyError> {
-    let db = Db::connect(&settings.database(true)?).await.map_err(ServerError::from)?;
+    let db = open_to_change(&settings.database(true)?).await?;
     db.migrate().await.map_err(ServerError::from)?;
     db.close().await;
     tell(format_args!("The schema of {} is up to date.", settings.database_place()));

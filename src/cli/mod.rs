@@ -34,6 +34,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use uuid::Uuid;
 
 use crate::config::Settings;
+use crate::doctor::database::{self, NotWhole};
 use crate::log_lines::{Lines, Style, error_line};
 use crate::server::ServerError;
 use coffer_core::account_number::AccountNumber;
@@ -41,7 +42,7 @@ use coffer_core::api_key::{Network, Scope};
 use coffer_core::auth::api_keys::{DEFAULT_OVERLAP, MAX_OVERLAP};
 use coffer_core::db::heads::Head;
 use coffer_core::db::users::Role;
-use coffer_core::db::{Db, DbOptions, DbTarget, Schema, refuse_no_bank};
+use coffer_core::db::{Db, DbOptions, DbTarget, Schema, of_query, refuse_no_bank};
 use coffer_core::files;
 use coffer_core::text::ApiKeyName;
 use coffer_core::timestamp::Timestamp;
@@ -373,8 +374,18 @@ async fn open_existing(settings: &Settings) -> Result<Db, AnyError> {
     if let DbTarget::Sqlite(file) = &options.target {
         refuse_no_bank(file.get_filename()).map_err(ServerError::from)?;
     }
-    let db = Db::connect(&options).await.map_err(ServerError::from)?;
-    with_current_tables(db, &options).await
+    with_current_tables(open_to_change(&options).await?, &options).await
+}
+
+/// A database that may be new, or of an older version.
+async fn open_to_change(options: &DbOptions) -> Result<Db, AnyError> {
+    // A file that cannot be read is refused with better words when it is opened.
+    if let DbTarget::Sqlite(file) = &options.target
+        && let Err(why @ NotWhole::WithoutLog(_)) = database::refuse_without_log(file.get_filename())
+    {
+        return Err(why.into());
+    }
+    Ok(Db::connect(options).await.map_err(ServerError::from)?)
 }
 
 /// The same, for those who change nothing: it may be a file that cannot be written.
@@ -394,7 +405,7 @@ async fn with_current_tables(db: Db, options: &DbOptions) -> Result<Db, AnyError
         Ok(Schema::Unreleased) => format!("the books at {place}: {}", Db::refusal_of_unreleased()),
         Ok(Schema::HalfCopied) => format!("the books at {place}: {}", Db::refusal_of_half_copied()),
         Ok(Schema::Newer(version)) => format!("the books at {place}: {}", Db::refusal_of_newer(version)),
-        Err(error) => format!("there are no books that can be read at {place}: {error}"),
+        Err(error) => format!("there are no books that can be read at {place}: {}", of_query(&error)),
     };
     // So that SQLite leaves nothing beside a file that was only looked at.
     db.close().await;

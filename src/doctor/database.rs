@@ -35,21 +35,22 @@ pub fn log(log: LogOfFile, has_heads: bool) -> Finding {
     finding
 }
 
-/// Why the books in a SQLite file are not to be copied.
+/// Why the books in a SQLite file are not to be copied, or changed.
 #[derive(Debug, thiserror::Error)]
-pub enum NotToBeCopied {
+pub enum NotWhole {
     #[error("{0}: {WITHOUT_LOG}")]
     WithoutLog(String),
     #[error(transparent)]
     Unreadable(#[from] sqlx::Error),
 }
 
-/// Refuses to copy the books of a SQLite file without its log, which nobody would know of the copy. Warns where that may be so.
-pub fn log_of_source(file: &Path) -> Result<LogOfFile, NotToBeCopied> {
+/// Refuses a SQLite file without its log: what is missing nobody would know of a copy, and what is changed would fork from it. Warns
+/// where the log may be missing.
+pub fn refuse_without_log(file: &Path) -> Result<LogOfFile, NotWhole> {
     let log = LogOfFile::of(file)?;
     match log {
         LogOfFile::Whole => {}
-        LogOfFile::Missing => return Err(NotToBeCopied::WithoutLog(file.display().to_string())),
+        LogOfFile::Missing => return Err(NotWhole::WithoutLog(file.display().to_string())),
         LogOfFile::Unknown => tracing::warn!(file = %file.display(), "{PERHAPS_WITHOUT_LOG}"),
     }
     Ok(log)

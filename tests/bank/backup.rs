@@ -279,6 +279,8 @@ fn is_known_to_lack_its_log(copy: &Path, newest: &str) {
         refuse(run(directory, &["copy", "--from", &url, "--to", "sqlite://to.db"]), because);
         assert!(!directory.join("to.db").exists());
         refuse(run(directory, &["serve", "--database-url", &url, "--listen", "127.0.0.1:0"]), because);
+        refuse(run(directory, &["migrate", "--database-url", &url]), because);
+        refuse(run(directory, &["admin", "create", "shop@example.com", "--service", "--database-url", &url]), because);
     }
 }
 

@@ -71,7 +71,7 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 use crate::request_ids;
 
 pub use connect::{Schema, refuse_no_bank};
-pub use refusals::ConnectError;
+pub use refusals::{ConnectError, of_query};
 pub use servers::Servers;
 pub use units::DefineUnitsError;
 

@@ -7,7 +7,7 @@ use std::io::ErrorKind;
 use std::path::Path;
 
 use sqlx::migrate::MigrateError;
-use sqlx::postgres::PgConnectOptions;
+use sqlx::postgres::{PgConnectOptions, PgDatabaseError};
 use tokio_rustls::rustls;
 
 use super::DbTarget;
@@ -75,6 +75,12 @@ pub(super) fn of_sqlite(file: &Path, error: &sqlx::Error) -> String {
     }
 }
 
+/// Why a statement got no answer, for those who run the bank.
+pub fn of_query(error: &sqlx::Error) -> String {
+    let is_of_postgres = error.as_database_error().is_some_and(|it| it.try_downcast_ref::<PgDatabaseError>().is_some());
+    if is_of_postgres { of_postgres(error) } else { error.to_string() }
+}
+
 /// SQLite's primary code.
 pub(super) fn sqlite_code(error: &sqlx::Error) -> Option<i32> {
     Some(error.as_database_error()?.code()?.parse::<i32>().ok()? & 0xff)
@@ -117,6 +123,13 @@ pub(super) fn of_postgres(error: &sqlx::Error) -> String {
                 Some("3D000") => format!("{message}. Create it: {CREATE_DATABASE}"),
                 Some("53300") => {
                     format!("{message}. Raise max_connections on the server, or lower COFFER_DATABASE_CONNECTIONS")
+                }
+                Some("26000" | "42P05") => format!(
+                    "{message}: a pooler hands out one session after the other. Set COFFER_STATEMENT_CACHE=0 and \
+                     COFFER_MIGRATION_LOCK=false, or name the server itself"
+                ),
+                Some("42P01") => {
+                    format!("{message}: it has no tables of a bank. Name another database, or run coffer migrate")
                 }
                 Some("57P03") => format!("{message}. Try again when the server is ready"),
                 Some("25006") => "it is read-only, as a standby is. Name the primary server".to_owned(),

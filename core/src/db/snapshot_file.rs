@@ -16,6 +16,8 @@ use super::{Checkpoints, errors};
 ///
 /// `log` is what `database` says of its log: if that may be missing, what was in it is missing from the copy, which says so, too.
 pub async fn write(database: &Path, log: LogOfFile, to: &Path) -> sqlx::Result<()> {
+    // A relative one could begin as a URI does, with `file:`.
+    let to = &std::path::absolute(to)?;
     let name = to.to_str().ok_or_else(|| sqlx::Error::Configuration("its name is not in UTF-8".into()))?.to_owned();
     let connection = open_for_reading(database)?;
     let _interrupt = InterruptOnDrop(connection.get_interrupt_handle());
