@@ -100,16 +100,18 @@ impl Db {
     /// being so if the server crashes then: a file that was marked as served would be taken for one, with no log beside it.
     pub(super) async fn empty_log(&self) -> sqlx::Result<bool> {
         let Self::Sqlite { file, checkpoint_pool, write_lock, .. } = self else { return Ok(true) };
+        // The connection first, as with every checkpoint that takes the lock.
+        let mut conn = checkpoint_pool.acquire().await?;
         let write_lock = super::wait_for_write_lock(write_lock).await?;
         let is_served = matches!(self.mark().await?, SERVED | PLAYED_IN);
         if is_served {
             self.write_mark(PLAYED_IN, &write_lock).await?;
         }
         let (is_busy, ..): (i64, i64, i64) =
-            sqlx::query_as("pragma wal_checkpoint(truncate)").fetch_one(checkpoint_pool).await?;
+            sqlx::query_as("pragma wal_checkpoint(truncate)").fetch_one(&mut *conn).await?;
         if is_served {
             self.write_mark(SERVED, &write_lock).await?;
-            sqlx::query(PASSIVE_CHECKPOINT).execute(checkpoint_pool).await?;
+            sqlx::query(PASSIVE_CHECKPOINT).execute(&mut *conn).await?;
             if mark_in(file)? == SERVED {
                 self.write_mark(PLAYED_IN, &write_lock).await?;
             }
