@@ -12,8 +12,8 @@ use crate::api::http::error::{Error, Result};
 use crate::api::http::extract::{Json, Query};
 use coffer_core::account_number::AccountNumber;
 use coffer_core::bank_account::{BankAccountCode, BankAccountKind, OpenedBankAccount};
-use coffer_core::db::Tx;
 use coffer_core::db::bank_totals::TrialBalance;
+use coffer_core::db::{Db, Tx};
 use coffer_core::money::{Currency, MoneySum};
 use coffer_core::problem_code::ProblemCode;
 use coffer_core::request_ids;
@@ -102,7 +102,7 @@ pub async fn show(
 
 /// Adds up the books in a snapshot, once the caller has paid for it and nobody else adds them up.
 ///
-/// In a task of its own: when the caller gives up, SQLite goes on, and until it is done nobody else is to begin.
+/// On SQLite in a task of its own: that goes on when the caller gives up, and until it is done nobody else is to begin.
 pub async fn add_up<T, F>(
     app: &App,
     context: &RequestContext,
@@ -118,11 +118,16 @@ where
     app.auth.requests.take_many(caller.user_id, COST)?;
     let permit = app.long_answers.sums_permit().await;
     let db = app.db.clone();
-    let added = request_ids::spawn(async move {
+    let added = async move {
         let _permit = permit;
         add(db.snapshot().await?).await
-    });
-    Ok(added.await.map_err(|error| Error::Internal(error.to_string()))??)
+    };
+    match app.db {
+        Db::Sqlite { .. } => {
+            Ok(request_ids::spawn(added).await.map_err(|error| Error::Internal(error.to_string()))??)
+        }
+        Db::Postgres { .. } => Ok(added.await?),
+    }
 }
 
 /// A currency that the books name.
