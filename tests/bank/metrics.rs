@@ -1,6 +1,8 @@
 //! What `/metrics` says, and that the table, the page, the dashboard and the alerts agree on it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::{Read, Write};
+use std::net::TcpStream;
 
 use coffer::telemetry::{Kind as MetricKind, METRICS};
 use regex::Regex;
@@ -206,6 +208,12 @@ async fn methods_that_a_path_does_not_take_make_no_series() {
             let answer = Client::new().request(method, server.url(path)).send().await.expect("an answer");
             assert_eq!(answer.status(), 405, "{path}");
         }
+        // Refused before anybody looks at the method.
+        let mut connection = TcpStream::connect(server.address).expect("a connection");
+        write!(connection, "DELETE {path} HTTP/1.1\r\nHost: one\r\nHost: two\r\n\r\n").expect("sent");
+        let mut answer = String::new();
+        connection.read_to_string(&mut answer).expect("an answer");
+        assert!(answer.starts_with("HTTP/1.1 400"), "{answer}");
         lengths.push(Scrape::of(&server).await.samples["coffer_http_request_duration_seconds"].len());
     }
     // The first scrape does not have itself.

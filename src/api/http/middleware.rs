@@ -91,10 +91,10 @@ pub async fn finish(State(app): State<App>, mut request: Request, next: Next) ->
     let is_limited = request.extensions().get::<OnAdminListener>().is_none();
     let limit = app.edge.limit_of(uri.path());
     let from_address = if is_limited { limit.take(network_of(address)) } else { Ok(None) };
-    let (response, from_address) = match (protocol::check(&request), from_address) {
-        (Err(error), allowance) => (refuse_form(request, error).await, allowance.ok().flatten()),
-        (Ok(()), Ok(allowance)) => (next.run(request).await, allowance),
-        (Ok(()), Err(error)) => (Error::from(error).into_response(), None),
+    let (response, from_address, is_routed) = match (protocol::check(&request), from_address) {
+        (Err(error), allowance) => (refuse_form(request, error).await, allowance.ok().flatten(), false),
+        (Ok(()), Ok(allowance)) => (next.run(request).await, allowance, true),
+        (Ok(()), Err(error)) => (Error::from(error).into_response(), None, false),
     };
     let response = views::record_unless_recorded(&app, &context, &method, uri.path(), response);
     let response = views::record_refusal(&app, &context, response).await;
@@ -122,7 +122,8 @@ pub async fn finish(State(app): State<App>, mut request: Request, next: Next) ->
     if app.access_log {
         note_access(&context, method, route, &response, elapsed);
     }
-    let (of_method, of_route) = labels(method, route, status);
+    let is_routed = is_routed && status != StatusCode::METHOD_NOT_ALLOWED;
+    let (of_method, of_route) = if is_routed { (method, route_label(route)) } else { NOT_ROUTED };
     request_figures::count(of_method, of_route, status, elapsed.as_secs_f64());
     context.ids().trace().end(Outcome { method, route, status, request_id: context.request_id(), user_id });
     if is_limited && status == StatusCode::TOO_MANY_REQUESTS {
@@ -156,15 +157,13 @@ fn method_label(method: &Method) -> &'static str {
     }
 }
 
-/// What the metrics call a request. Each pair is a dozen series, which stay: so there is none for a method that a route does not
-/// take, which anybody may try. And the web app and Swagger UI are many files that are served alike.
-fn labels<'a>(method: &'static str, route: &'a str, status: StatusCode) -> (&'static str, &'a str) {
-    let is_asset = route == "/" || route.starts_with("/web/") || route.starts_with("/swagger-ui");
-    match status {
-        StatusCode::METHOD_NOT_ALLOWED => ("other", "unknown"),
-        _ if is_asset => (method, "assets"),
-        _ => (method, route),
-    }
+/// Method and route in the metrics of a request that was refused before anybody saw whether its route takes its method, or because it
+/// does not. Each pair is a dozen series, which stay, and anybody may try them all.
+const NOT_ROUTED: (&str, &str) = ("other", "unknown");
+
+/// The web app and Swagger UI are many files that are served alike.
+fn route_label(route: &str) -> &str {
+    if route == "/" || route.starts_with("/web/") || route.starts_with("/swagger-ui") { "assets" } else { route }
 }
 
 /// Counts a refusal by its code, and has the log tell of it at level debug.
