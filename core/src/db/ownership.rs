@@ -9,6 +9,7 @@ use rustix::fs::{Access, access};
 use super::{Db, on_reader, serving, sqlite};
 use crate::files;
 
+/// Says which migrations a bank has. No copy carries it: both databases have the migrations of this program.
 pub(super) const MIGRATIONS: &str = "_sqlx_migrations";
 
 /// The first table or view; the migrations before all others.

@@ -5,12 +5,19 @@
 //! refers to its rows and the books let them go.
 
 use futures_util::TryStreamExt;
-use sqlx::AssertSqlSafe;
+use sqlx::{AssertSqlSafe, Connection};
 
 use super::schema::Table;
 use super::{CopyingError, Part, Reached, Row, Value, postgres, sqlite};
 use crate::db::{Db, Tx, in_snapshot};
 use crate::sum_of_rows::SumOfRows;
+
+const SQLSTATE_LENGTH: usize = 5;
+/// The low byte of SQLite's result codes. Source: <https://sqlite.org/rescode.html>.
+const SQLITE_CONSTRAINT: i32 = 19;
+/// A class of SQLSTATEs, and the one of what triggers raise.
+const INTEGRITY_CONSTRAINT: &str = "23";
+const RAISE_EXCEPTION: &str = "P0001";
 
 impl Db {
     /// Takes away what `source` has changed since it was copied. `tables` are those of the source, and `here` the same of this
@@ -34,21 +41,37 @@ impl Db {
     }
 
     async fn take_away(&self, table: &Table) -> Result<(), CopyingError> {
-        let mut tx = self.begin().await?;
         let (name, condition) = (&table.name, table.condition());
-        let refused = |error: sqlx::Error| match error {
-            sqlx::Error::Database(_) => CopyingError::Refused(format!(
+        let refused = |error: sqlx::Error| match is_of_rules(&error) {
+            true => CopyingError::Refused(format!(
                 "the source has changed since this copy was begun, in its table {name}. Empty the target, and copy anew"
             )),
-            error => error.into(),
+            false => error.into(),
         };
-        // However long it takes.
+        let mut unlimited = match self {
+            Self::Sqlite { .. } => None,
+            // Sessions of the pool end a statement that takes long.
+            Self::Postgres { settings, .. } => Some((settings.primary.connect().await?.0, settings.sessions)),
+        };
+        let mut tx = match &mut unlimited {
+            None => self.begin().await?,
+            Some((connection, sessions)) => Tx::Postgres(connection.begin_with(sessions.begin()).await?),
+        };
         let sql = AssertSqlSafe(format!("delete from {name} where {condition}"));
         let deleted = in_snapshot!(&mut tx, conn => sqlx::query(sql).execute(conn).await.map(drop));
         deleted.map_err(refused)?;
         tx.execute(&format!("delete from copy_progress where table_name = '{name}'")).await?;
         Ok(tx.commit().await?)
     }
+}
+
+/// Whether a trigger or a reference has refused it.
+fn is_of_rules(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(|error| error.code());
+    code.is_some_and(|code| match code.parse::<i32>() {
+        Ok(of_sqlite) if code.len() < SQLSTATE_LENGTH => of_sqlite & 0xff == SQLITE_CONSTRAINT,
+        _ => code.starts_with(INTEGRITY_CONSTRAINT) || &*code == RAISE_EXCEPTION,
+    })
 }
 
 fn named<'a>(tables: &'a [Table], name: &str) -> Option<&'a Table> {

@@ -7,7 +7,6 @@ use super::PROGRESS_TABLE;
 use crate::db::Db;
 use crate::db::ownership::MIGRATIONS;
 
-/// Both databases have the migrations of this program.
 /// What SQLite alone has: see `db/ledger/sqlite/key_index.rs`. The target makes its own.
 const SQLITE_TABLES: [&str; 2] = ["key_index", "key_index_flushed"];
 /// Where rows lie in SQLite's file. The target numbers them itself, in the order in which they come.
