@@ -117,7 +117,7 @@ impl<K: Hash + Eq> Limiter<K> {
         }
     }
 
-    /// Forgets the keys whose quota is whole again.
+    /// Drops the keys whose quota is whole again.
     pub fn drop_idle(&self, now: Instant) {
         for shard in &self.shards {
             shard.lock().unwrap_or_else(PoisonError::into_inner).retain(|_, cell| !cell.is_idle(now));
@@ -305,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_whole_again_is_forgotten() {
+    fn what_is_whole_again_is_dropped() {
         let limiter = Limiter::new(QUOTA);
         let start = Instant::now();
         let _ = limiter.take("a", start);

@@ -103,9 +103,10 @@ fn quoted(value: &str) -> String {
 /// Never quotes the line: it may hold a secret, or a piece of one.
 fn explain(error: &dotenvy::Error, text: &str) -> String {
     let dotenvy::Error::LineParse(line, _) = error else { return format!("{FILE} cannot be read") };
-    // It may be a part of the line, and where a quote is not closed, all lines from there on.
-    let begins_at = text.find(line.trim()).unwrap_or_default();
-    let before = text[..begins_at].matches('\n').count();
+    // It may be the end of the line alone, and where a quote is not closed, all lines from there on.
+    let end = line.trim().lines().next().unwrap_or_default();
+    let is_it = |line: &str| !line.trim_start().starts_with('#') && line.trim_end().ends_with(end);
+    let before = text.lines().position(is_it).unwrap_or_default();
     let line = text.lines().nth(before).unwrap_or_default();
     let number = before + 1;
     let name = line.split_once('=').map(|(name, _)| name.trim()).filter(|name| is_name_of_setting(name));

@@ -862,6 +862,7 @@ fn a_line_of_dot_env_that_cannot_be_read_is_named_and_not_quoted() {
     for (file, place) in [
         ("COFFER_JWT_SECRET=\nSECRETVALUE 0123456789\n", ".env, line 2: "),
         ("COFFER_CURRENCY=EUR\nCOFFER_JWT_SECRET=abc\nSECRETVALUE/0123==\n", ".env, line 3: "),
+        ("#COFFER_JWT_SECRET=SECRETVALUE 1\nCOFFER_JWT_SECRET=SECRETVALUE 1\n", ".env, line 2 (COFFER_JWT_SECRET): "),
         ("COFFER_CURRENCY=EUR\n\nCOFFER_JWT_SECRET=SECRETVALUE 1\n", ".env, line 3 (COFFER_JWT_SECRET): "),
         (
             "COFFER_CURRENCY=EUR\nCOFFER_MAIL_FROM=\"SECRETVALUE <bank@example.org>\nCOFFER_LOG=info\n",

@@ -332,7 +332,7 @@ impl ApiKeys {
         Ok(())
     }
 
-    /// Forgets the keys that were not used for a while.
+    /// Drops the keys that were not used for a while.
     pub fn drop_idle(&self, now: Timestamp) {
         let has_idle = {
             let known = self.known.read().unwrap_or_else(PoisonError::into_inner);

@@ -97,7 +97,7 @@ impl EndedSessions {
         }
     }
 
-    /// Forgets sessions whose tokens have all expired.
+    /// Drops sessions whose tokens have all expired.
     pub fn drop_expired(&self, now: Timestamp) {
         let mut ended = self.0.write().unwrap_or_else(PoisonError::into_inner);
         ended.retain(|_, until| *until > now);

@@ -35,7 +35,7 @@ impl Standings {
         self.set(changed.id, changed.standing, changed.changed_at);
     }
 
-    /// Forgets changes from before `moment`, which newer tokens know of. Freezes stay: tokens do not know them.
+    /// Drops changes from before `moment`, which newer tokens know of. Freezes stay: tokens do not know them.
     pub fn drop_older_than(&self, moment: Timestamp) {
         let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
         known.retain(|_, (standing, changed_at)| standing.frozen || *changed_at > moment);

@@ -103,7 +103,8 @@ impl Db {
         // The connection first, as with every checkpoint that takes the lock.
         let mut conn = checkpoint_pool.acquire().await?;
         let write_lock = super::wait_for_write_lock(write_lock).await?;
-        let is_served = matches!(self.mark().await?, SERVED | PLAYED_IN);
+        let mark: i64 = sqlx::query_scalar("pragma user_version").fetch_one(&mut *conn).await?;
+        let is_served = matches!(mark, SERVED | PLAYED_IN);
         if is_served {
             self.write_mark(PLAYED_IN, &write_lock).await?;
         }

@@ -127,10 +127,10 @@ pub struct Problem {
     pub(super) exceeded: Option<Exceeded>,
 }
 
-/// Counts that a request, or an item of a batch, was answered with this problem.
 /// Where lines of the log about refusals come from.
 pub const REFUSALS: &str = "coffer::refusal";
 
+/// Counts that a request, or an item of a batch, was answered with this problem.
 pub fn count_refusal(code: ProblemCode) {
     metrics::counter!("coffer_refusals_total", "code" => code.name()).increment(1);
 }

@@ -57,7 +57,7 @@ impl Views {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&key_of(look));
     }
 
-    /// Forgets looks that are older than [`SAME_LOOK`]: the next one makes a record again.
+    /// Drops looks that are older than [`SAME_LOOK`]: the next one makes a record again.
     pub fn drop_old(&self, now: Instant) {
         let mut recorded = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         recorded.retain(|_, at| now.duration_since(*at) < SAME_LOOK);

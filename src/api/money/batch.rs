@@ -381,7 +381,8 @@ async fn item(app: &App, verdict: Verdict, reverses: Option<Uuid>) -> Result<Ite
         Err(refusal) => {
             let problem = Problem::from(refusal);
             count_refusal(problem.code);
-            tracing::debug!(target: REFUSALS, status = problem.status, code = problem.code.name(), "an item of a batch is refused");
+            let (status, code) = (problem.status, problem.code.name());
+            tracing::debug!(target: REFUSALS, status, code, "an item of a batch is refused");
             Ok(ItemResult::refused(problem))
         }
     }

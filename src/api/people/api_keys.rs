@@ -254,7 +254,7 @@ pub async fn revoke(
     caller: Caller,
     PathParam(ApiKeyId(id)): PathParam<ApiKeyId>,
 ) -> Result<StatusCode> {
-    match revoke_and_forget(&app, &context, caller.user_id, Some(id)).await? {
+    match revoke_and_drop(&app, &context, caller.user_id, Some(id)).await? {
         true => Ok(StatusCode::NO_CONTENT),
         false => Err(not_found()),
     }
@@ -315,7 +315,7 @@ pub async fn revoke_of_user(
     PathParam(UserId(id)): PathParam<UserId>,
 ) -> Result<StatusCode> {
     app.db.user(id).await?.ok_or_else(Error::user_not_found)?;
-    revoke_and_forget(&app, &context, id, None).await?;
+    revoke_and_drop(&app, &context, id, None).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -333,7 +333,7 @@ async fn commit(Uncommitted { tx, key, secret }: Uncommitted) -> Result<NewApiKe
 }
 
 /// Whether there was one to revoke.
-async fn revoke_and_forget(app: &App, context: &RequestContext, user_id: Uuid, id: Option<Uuid>) -> Result<bool> {
+async fn revoke_and_drop(app: &App, context: &RequestContext, user_id: Uuid, id: Option<Uuid>) -> Result<bool> {
     let mut tx = app.db.begin().await?;
     let revoked = api_keys::revoke(&mut tx, user_id, id, || context.event(Action::ApiKeyRevoked)).await?;
     tx.commit().await?;

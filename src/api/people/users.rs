@@ -288,7 +288,7 @@ async fn change_confirmation(
 
 /// Leave the bank
 ///
-/// Needs every account closed. Revokes the API keys, and forgets name, address and password; the books keep what was booked.
+/// Needs every account closed. Revokes the API keys, and replaces name, address and password; the books keep what was booked.
 #[utoipa::path(
     delete,
     path = "/me",
