@@ -47,8 +47,8 @@ pub async fn copy(source: &Db, target: &Db, progress: Progress<'_>) -> Result<Fi
     let figures = snapshot.figures(&tables).await?;
     let total = figures.rows.values().map(|rows| *rows as u64).sum();
     let identity = figures.heads.to_string();
-    let mut there = target.begin_copy(&tables, &identity).await?;
-    if there > 0 {
+    let mut there = 0;
+    if target.begin_copy(&tables, &identity).await? {
         let here = schema::plan(&target.tables().await?, &source.tables().await?)?;
         there = target.renew_copy(&mut snapshot, &tables, &here).await?;
     }

@@ -99,12 +99,16 @@ const SQLITE_CODES: [(i32, Failure); 11] = [
     (17, Failure::Conflict),      // SCHEMA
 ];
 const SQLITE_IOERR: i32 = 10;
+const SQLITE_CONSTRAINT: i32 = 19;
 const SQLITE_IOERR_FSYNC: &str = "1034";
 /// SQLite's codes are numbers of at most four digits, SQLSTATEs have five characters.
 const SQLSTATE_LENGTH: usize = 5;
 
 /// SQLSTATE lock_not_available.
 pub const POSTGRES_LOCK_TIMEOUT: &str = "55P03";
+/// The class of SQLSTATEs of constraints, and what a trigger raises.
+const POSTGRES_CONSTRAINT: &str = "23";
+const POSTGRES_RAISED: &str = "P0001";
 /// SQLSTATE statement_completion_unknown.
 const POSTGRES_COMPLETION_UNKNOWN: &str = "40003";
 
@@ -197,6 +201,16 @@ pub fn is_lock_timeout(error: &sqlx::Error) -> bool {
 /// Whether the database refused a row because another one already has its key.
 pub fn is_unique_violation(error: &sqlx::Error) -> bool {
     failure(error) == Failure::Duplicate
+}
+
+/// Whether a trigger, a reference or another rule of the tables has refused a change.
+pub fn is_refused_by_rules(error: &sqlx::Error) -> bool {
+    let Some(database) = error.as_database_error() else { return false };
+    let code = database.code().unwrap_or_default();
+    match code.parse::<i32>() {
+        Ok(number) if code.len() < SQLSTATE_LENGTH => number & 0xff == SQLITE_CONSTRAINT,
+        _ => code.starts_with(POSTGRES_CONSTRAINT) || code == POSTGRES_RAISED,
+    }
 }
 
 #[cfg(test)]

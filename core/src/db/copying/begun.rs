@@ -8,16 +8,9 @@ use futures_util::TryStreamExt;
 use sqlx::{AssertSqlSafe, Connection};
 
 use super::schema::Table;
-use super::{CopyingError, Part, Reached, Row, Value, postgres, sqlite};
-use crate::db::{Db, Tx, in_snapshot};
+use super::{CopyingError, Part, Reached, Value};
+use crate::db::{Db, Tx, errors, in_snapshot};
 use crate::sum_of_rows::SumOfRows;
-
-const SQLSTATE_LENGTH: usize = 5;
-/// The low byte of SQLite's result codes. Source: <https://sqlite.org/rescode.html>.
-const SQLITE_CONSTRAINT: i32 = 19;
-/// A class of SQLSTATEs, and the one of what triggers raise.
-const INTEGRITY_CONSTRAINT: &str = "23";
-const RAISE_EXCEPTION: &str = "P0001";
 
 impl Db {
     /// Takes away what `source` has changed since it was copied. `tables` are those of the source, and `here` the same of this
@@ -42,7 +35,7 @@ impl Db {
 
     async fn take_away(&self, table: &Table) -> Result<(), CopyingError> {
         let (name, condition) = (&table.name, table.condition());
-        let refused = |error: sqlx::Error| match is_of_rules(&error) {
+        let refused = |error: sqlx::Error| match errors::is_refused_by_rules(&error) {
             true => CopyingError::Refused(format!(
                 "the source has changed since this copy was begun, in its table {name}. Empty the target, and copy anew"
             )),
@@ -63,15 +56,6 @@ impl Db {
         tx.execute(&format!("delete from copy_progress where table_name = '{name}'")).await?;
         Ok(tx.commit().await?)
     }
-}
-
-/// Whether a trigger or a reference has refused it.
-fn is_of_rules(error: &sqlx::Error) -> bool {
-    let code = error.as_database_error().and_then(|error| error.code());
-    code.is_some_and(|code| match code.parse::<i32>() {
-        Ok(of_sqlite) if code.len() < SQLSTATE_LENGTH => of_sqlite & 0xff == SQLITE_CONSTRAINT,
-        _ => code.starts_with(INTEGRITY_CONSTRAINT) || &*code == RAISE_EXCEPTION,
-    })
 }
 
 fn named<'a>(tables: &'a [Table], name: &str) -> Option<&'a Table> {
@@ -99,26 +83,12 @@ impl Tx<'_> {
         // Both databases have the same columns, in an order of their own.
         let mut columns: Vec<usize> = (0..table.carried).collect();
         columns.sort_by_key(|&column| &table.selected[column].name);
-        let sql = self.select(table, part);
         let (mut sum, mut bytes) = (SumOfRows::default(), Vec::new());
-        let mut add = |row: Row| {
+        let mut rows = self.rows(table, part);
+        while let Some(row) = rows.try_next().await? {
             bytes.clear();
             columns.iter().for_each(|&column| append(&mut bytes, &row[column]));
             sum.add_bytes(&bytes);
-        };
-        match self {
-            Self::Sqlite(tx, _) => {
-                let mut rows = sqlx::query(sql).fetch(&mut **tx);
-                while let Some(row) = rows.try_next().await? {
-                    add(sqlite::decode(table, &row)?);
-                }
-            }
-            Self::Postgres(tx) => {
-                let mut rows = sqlx::query(sql).fetch(&mut **tx);
-                while let Some(row) = rows.try_next().await? {
-                    add(postgres::decode(table, &row)?);
-                }
-            }
         }
         Ok(sum)
     }

@@ -13,7 +13,8 @@ mod sqlite;
 
 use std::collections::BTreeMap;
 
-use futures_util::TryStreamExt;
+use futures_util::stream::BoxStream;
+use futures_util::{StreamExt, TryStreamExt};
 use serde::{Deserialize, Serialize};
 use sqlx::{AssertSqlSafe, FromRow};
 use tokio::sync::mpsc;
@@ -170,39 +171,35 @@ impl Tx<'_> {
         part: Part<'_>,
         pieces: &mpsc::Sender<Piece>,
     ) -> Result<(), CopyingError> {
-        let mut rows: Vec<Row> = Vec::with_capacity(BATCH);
-        let sql = self.select(table, part);
-        macro_rules! stream {
-            ($conn:expr, $decode:path) => {{
-                let mut found = sqlx::query(sql).fetch($conn);
-                while let Some(row) = found.try_next().await? {
-                    rows.push($decode(table, &row)?);
-                    if rows.len() == BATCH {
-                        let full = std::mem::replace(&mut rows, Vec::with_capacity(BATCH));
-                        if pieces.send(piece(index, table, full)).await.is_err() {
-                            return Ok(());
-                        }
-                    }
+        let mut batch: Vec<Row> = Vec::with_capacity(BATCH);
+        let mut rows = self.rows(table, part);
+        while let Some(row) = rows.try_next().await? {
+            batch.push(row);
+            if batch.len() == BATCH {
+                let full = std::mem::replace(&mut batch, Vec::with_capacity(BATCH));
+                if pieces.send(piece(index, table, full)).await.is_err() {
+                    return Ok(());
                 }
-            }};
+            }
         }
-        match self {
-            Tx::Sqlite(tx, _) => stream!(&mut **tx, sqlite::decode),
-            Tx::Postgres(tx) => stream!(&mut **tx, postgres::decode),
-        }
-        if !rows.is_empty() {
-            let _ = pieces.send(piece(index, table, rows)).await;
+        if !batch.is_empty() {
+            let _ = pieces.send(piece(index, table, batch)).await;
         }
         Ok(())
     }
-}
 
-impl Tx<'_> {
-    fn select(&self, table: &Table, part: Part<'_>) -> AssertSqlSafe<String> {
-        AssertSqlSafe(match self {
-            Self::Sqlite(..) => sqlite::select(table, part),
-            Self::Postgres(_) => postgres::select(table, part),
-        })
+    /// In the order of the table's key.
+    fn rows<'a>(&'a mut self, table: &'a Table, part: Part<'_>) -> BoxStream<'a, sqlx::Result<Row>> {
+        match self {
+            Self::Sqlite(tx, _) => {
+                let rows = sqlx::query(AssertSqlSafe(sqlite::select(table, part))).fetch(&mut **tx);
+                rows.map(|row| sqlite::decode(table, &row?)).boxed()
+            }
+            Self::Postgres(tx) => {
+                let rows = sqlx::query(AssertSqlSafe(postgres::select(table, part))).fetch(&mut **tx);
+                rows.map(|row| postgres::decode(table, &row?)).boxed()
+            }
+        }
     }
 }
 
@@ -234,10 +231,11 @@ impl Db {
     }
 
     /// Makes the target ready for the rows of the source that is known by `identity`. It must be empty, or an unfinished copy of
-    /// the same source: of that it returns how many rows are there already.
-    pub async fn begin_copy(&self, tables: &[Table], identity: &str) -> Result<u64, CopyingError> {
+    /// the same source. Whether it is such a copy: then [`renew_copy`](Self::renew_copy) comes next.
+    pub async fn begin_copy(&self, tables: &[Table], identity: &str) -> Result<bool, CopyingError> {
         if self.has_unfinished_copy().await? {
-            return self.go_on_with_copy(identity).await;
+            self.refuse_copy_of_others(identity).await?;
+            return Ok(true);
         }
         self.refuse_unless_empty(tables).await?;
         let mut tx = self.begin().await?;
@@ -257,10 +255,10 @@ impl Db {
         .await
         .map(drop))?;
         tx.commit().await?;
-        Ok(0)
+        Ok(false)
     }
 
-    async fn go_on_with_copy(&self, identity: &str) -> Result<u64, CopyingError> {
+    async fn refuse_copy_of_others(&self, identity: &str) -> Result<(), CopyingError> {
         let reached = self.reached().await?;
         let source = reached.get("").and_then(|source| source.last_key.as_deref());
         if source != Some(identity) {
@@ -269,7 +267,7 @@ impl Db {
                     .to_owned(),
             ));
         }
-        Ok(reached.values().map(|table| table.copied as u64).sum())
+        Ok(())
     }
 
     async fn reached(&self) -> sqlx::Result<BTreeMap<String, Reached>> {
