@@ -5,6 +5,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::serving::PASSIVE_CHECKPOINT;
 use super::{Checkpoints, Db, Tx, in_transaction, on_reader};
 use crate::account_number::AccountNumber;
 use crate::timestamp::Timestamp;
@@ -153,7 +154,7 @@ impl Db {
         };
         // Most of it while others write.
         self.mark_before_checkpoint().await?;
-        sqlx::query("pragma wal_checkpoint(passive)").execute(checkpoint_pool).await?;
+        sqlx::query(PASSIVE_CHECKPOINT).execute(checkpoint_pool).await?;
         self.empty_log().await
     }
 }

@@ -375,10 +375,10 @@ impl Db {
         }
         self.mark_before_checkpoint().await?;
         for _ in 0..SQLITE_CHECKPOINT_PASSES {
-            sqlx::query("pragma wal_checkpoint(passive)").execute(&mut *conn).await?;
+            sqlx::query(serving::PASSIVE_CHECKPOINT).execute(&mut *conn).await?;
         }
         let _write_lock = write_lock.lock().await;
-        sqlx::query("pragma wal_checkpoint(passive)").execute(&mut *conn).await?;
+        sqlx::query(serving::PASSIVE_CHECKPOINT).execute(&mut *conn).await?;
         Ok(())
     }
 

@@ -26,7 +26,7 @@ const PLAYED_IN: i64 = 2;
 /// be marked anew.
 const EXTERNAL: i64 = 3;
 
-const PASSIVE_CHECKPOINT: &str = "pragma wal_checkpoint(passive)";
+pub(super) const PASSIVE_CHECKPOINT: &str = "pragma wal_checkpoint(passive)";
 
 /// What a SQLite file says about the log that was beside it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
