@@ -23,7 +23,7 @@ use crate::backup::schedule::{Backups, Schedule};
 use crate::config::{ConfigError, Settings, WriteEvents, production};
 use crate::connection_limits::ConnectionLimits;
 use crate::dispatcher::Dispatcher;
-use crate::doctor;
+use crate::doctor::database::{self, NotWhole};
 use crate::housekeeping::{Housekeeping, keep_mark};
 use crate::mailing::Mailing;
 use crate::mailing::smtp::SmtpError;
@@ -38,7 +38,6 @@ use coffer_core::auth::{Auth, CallerLimits};
 use coffer_core::clock::Clock;
 use coffer_core::committer::{Committer, Writers};
 use coffer_core::db::claim::Claim;
-use coffer_core::db::serving::LogOfFile;
 use coffer_core::db::{ConnectError, Db, DbOptions, DbTarget, DefineUnitsError, errors, of_query};
 use coffer_core::disk::DiskReserve;
 use coffer_core::limits::movements::MovementLimits;
@@ -338,15 +337,10 @@ fn auth_of(
 /// sequences to other movements. A bank that has crashed still has its log, or somebody has played that into the file.
 fn refuse_without_log(target: &DbTarget) -> Result<(), ServerError> {
     let DbTarget::Sqlite(file) = target else { return Ok(()) };
-    let file = file.get_filename();
-    // A file that cannot be read is refused with better words when it is opened.
-    match LogOfFile::of(file).unwrap_or(LogOfFile::Whole) {
-        LogOfFile::Whole => Ok(()),
-        LogOfFile::Missing => Err(ServerError::WithoutLog(file.display().to_string())),
-        LogOfFile::Unknown => {
-            tracing::warn!(file = %file.display(), "{}", doctor::database::PERHAPS_WITHOUT_LOG);
-            Ok(())
-        }
+    match database::refuse_without_log(file.get_filename()) {
+        Err(NotWhole::WithoutLog(file)) => Err(ServerError::WithoutLog(file)),
+        // A file that cannot be read is refused with better words when it is opened.
+        Err(NotWhole::Unreadable(_)) | Ok(_) => Ok(()),
     }
 }
 

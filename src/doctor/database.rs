@@ -11,7 +11,7 @@ const WITHOUT_LOG: &str = "it was copied or left without the log that a server w
      not in it. Take a backup instead (coffer backup). If it has the newest head of that bank, nothing is missing: name it (--since)";
 
 /// Why nobody can say of a file whether its log is missing, and what to do.
-pub const PERHAPS_WITHOUT_LOG: &str = "whether the log is missing cannot be told, because another program made the checkpoints (COFFER_CHECKPOINTS=external). \
+const PERHAPS_WITHOUT_LOG: &str = "whether the log is missing cannot be told, because another program made the checkpoints (COFFER_CHECKPOINTS=external). \
      Name the newest head of that bank (--since)";
 
 /// Why a file is not known to be whole; None of one that is.
