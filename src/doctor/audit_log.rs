@@ -139,16 +139,16 @@ pub(super) async fn account_limits(tx: &mut Tx<'_>) -> sqlx::Result<Finding> {
 
 /// A large overdraft is set when two agree, neither of whom owns the account.
 pub(super) async fn limit_changes(tx: &mut Tx<'_>) -> sqlx::Result<Finding> {
-    let mut finding = Finding::new("changes of limits were approved by a second person", "changes");
-    finding.counted = tx.count_limit_changes().await? as u64;
+    let mut finding = Finding::new("changes of limits were approved by a second person", "changes")
+        .among(tx.count_limit_changes().await?);
     tx.visit_limit_changes_by_one_person(|id| finding.blame(format_args!("approval {id}"))).await?;
     Ok(finding)
 }
 
 /// A role or a second factor changes when two admins agree, neither of whom it is about.
 pub(super) async fn access_changes(tx: &mut Tx<'_>) -> sqlx::Result<Finding> {
-    let mut finding = Finding::new("changes of access were approved by a second admin", "changes");
-    finding.counted = tx.count_access_changes().await? as u64;
+    let mut finding = Finding::new("changes of access were approved by a second admin", "changes")
+        .among(tx.count_access_changes().await?);
     tx.visit_access_changes_by_one_person(|id| finding.blame(format_args!("approval {id}"))).await?;
     Ok(finding)
 }
@@ -177,7 +177,7 @@ pub(super) async fn api_keys(tx: &mut Tx<'_>) -> sqlx::Result<Finding> {
     Ok(finding)
 }
 
-/// Whoever was erased is so by the audit log, and the other way round; and what should be gone is gone.
+/// The audit log has a record of each erasure and of no other, and nothing is left that was to be erased.
 pub(super) async fn erasures(tx: &mut Tx<'_>) -> sqlx::Result<Finding> {
     let mut finding =
         Finding::new("of people who were erased nothing is left but what the books need", "erased people");

@@ -1,4 +1,4 @@
-//! What the books say in several places, and must say alike.
+//! Facts that the books hold in several places, which must agree.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,15 +12,14 @@ use coffer_core::sum_of_rows::SumOfRows;
 use coffer_core::timestamp::Timestamp;
 
 pub(super) async fn overdrafts(tx: &mut Tx<'_>) -> sqlx::Result<Finding> {
-    let mut finding = Finding::new("no balance is below its overdraft", "accounts");
-    finding.counted = tx.count_accounts().await? as u64;
+    let mut finding = Finding::new("no balance is below its overdraft", "accounts").among(tx.count_accounts().await?);
     tx.visit_accounts_below_limit(|number: AccountNumber| finding.blame(format_args!("account {number}"))).await?;
     Ok(finding)
 }
 
 pub(super) async fn owners(tx: &mut Tx<'_>) -> sqlx::Result<Finding> {
-    let mut finding = Finding::new("every open account has an active owner", "accounts");
-    finding.counted = tx.count_accounts().await? as u64;
+    let mut finding =
+        Finding::new("every open account has an active owner", "accounts").among(tx.count_accounts().await?);
     tx.visit_ownerless_accounts(|number| finding.blame(format_args!("account {number}"))).await?;
     Ok(finding)
 }
@@ -78,8 +77,8 @@ async fn bank_accounts(tx: &mut Tx<'_>, opened: &[OpenedBankAccount]) -> sqlx::R
 }
 
 pub(super) async fn keys(tx: &mut Tx<'_>, layout: Layout) -> sqlx::Result<Finding> {
-    let mut finding = Finding::new("every idempotency key names a transaction, an approval or a hold", "keys");
-    finding.counted = tx.count_keys().await? as u64;
+    let mut finding = Finding::new("every idempotency key names a transaction, an approval or a hold", "keys")
+        .among(tx.count_keys().await?);
     tx.visit_keys_without_transaction(layout, |id| finding.blame(format_args!("transaction {id}"))).await?;
     Ok(finding)
 }
@@ -94,41 +93,40 @@ pub(super) async fn key_index(tx: &mut Tx<'_>) -> sqlx::Result<Option<Finding>> 
 
 /// Approved movements must be in the journal as requested, and nothing else may be there under an approval's id.
 pub(super) async fn approvals(tx: &mut Tx<'_>) -> sqlx::Result<Finding> {
-    let mut finding = Finding::new("what was approved is booked, and nothing that was not", "approvals");
-    finding.counted = tx.count_approvals().await? as u64;
+    let mut finding = Finding::new("what was approved is booked, and nothing that was not", "approvals")
+        .among(tx.count_approvals().await?);
     tx.visit_approvals_at_odds_with_journal(|id| finding.blame(format_args!("approval {id}"))).await?;
     Ok(finding)
 }
 
 /// A movement is reversed whole, and once.
 pub(super) async fn reversals(tx: &mut Tx<'_>) -> sqlx::Result<Finding> {
-    let mut finding = Finding::new("every reversal mirrors the movement it names", "reversals");
-    finding.counted = tx.count_reversals().await? as u64;
+    let mut finding =
+        Finding::new("every reversal mirrors the movement it names", "reversals").among(tx.count_reversals().await?);
     tx.visit_movements_badly_reversed(|id| finding.blame(format_args!("transaction {id}"))).await?;
     Ok(finding)
 }
 
 /// Captured holds must be in the journal as they were created, and nothing else may be there under a hold's id.
 pub(super) async fn holds(tx: &mut Tx<'_>) -> sqlx::Result<Finding> {
-    let mut finding = Finding::new("what was captured is booked as it was held, and nothing that was not", "holds");
-    finding.counted = tx.count_holds().await? as u64;
+    let mut finding = Finding::new("what was captured is booked as it was held, and nothing that was not", "holds")
+        .among(tx.count_holds().await?);
     tx.visit_holds_at_odds_with_journal(|id| finding.blame(format_args!("hold {id}"))).await?;
     Ok(finding)
 }
 
 /// Holds and pending approvals must find their money.
 pub(super) async fn reservations(tx: &mut Tx<'_>) -> sqlx::Result<Finding> {
-    let mut finding = Finding::new("what is held is still there", "accounts");
-    finding.counted = tx.count_accounts().await? as u64;
+    let mut finding = Finding::new("what is held is still there", "accounts").among(tx.count_accounts().await?);
     let now = Timestamp::now();
     tx.visit_accounts_without_what_is_reserved(now, |number| finding.blame(format_args!("account {number}"))).await?;
     Ok(finding)
 }
 
-/// What has left an account is counted along, and must be the sum of what has left it.
+/// The counters of an account's limits must equal the sum of what has left the account.
 pub(super) async fn counters(tx: &mut Tx<'_>) -> sqlx::Result<Finding> {
-    let mut finding = Finding::new("what is used of limits is what has left the account", "accounts");
-    finding.counted = tx.count_account_limits().await? as u64;
+    let mut finding = Finding::new("what is used of limits is what has left the account", "accounts")
+        .among(tx.count_account_limits().await?);
     tx.visit_wrong_counters(|number| finding.blame(format_args!("account {number}"))).await?;
     Ok(finding)
 }

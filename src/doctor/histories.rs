@@ -14,7 +14,7 @@ use coffer_core::db::verify::EntryInContext;
 use coffer_core::db::{Layout, Tx};
 use coffer_core::timestamp::Timestamp;
 
-/// What a walk over the histories of all accounts has found.
+/// The findings of one walk over the histories of all accounts.
 pub(super) struct Histories {
     pub findings: Vec<Finding>,
     /// Entries that agree with the side of the journal that names them.
@@ -35,8 +35,8 @@ pub(super) async fn entries(tx: &mut Tx<'_>, layout: Layout) -> sqlx::Result<His
 }
 
 pub(super) async fn journal(tx: &mut Tx<'_>, layout: Layout, entries_in_journal: u64) -> sqlx::Result<Finding> {
-    let mut finding = Finding::new("every transaction has its two sides", "transactions");
-    finding.counted = tx.count_transactions().await? as u64;
+    let mut finding =
+        Finding::new("every transaction has its two sides", "transactions").among(tx.count_transactions().await?);
     tx.visit_transactions_without_two_sides(layout, |id| finding.blame(format_args!("transaction {id}"))).await?;
     if layout == Layout::Sharded {
         // An entry that is in the journal is there on one side, which names no other.

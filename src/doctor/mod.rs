@@ -45,6 +45,11 @@ impl Finding {
         Self { is_remark: true, ..Self::new(invariant, unit) }
     }
 
+    /// Says how many things are looked at.
+    fn among(self, counted: i64) -> Self {
+        Self { counted: counted as u64, ..self }
+    }
+
     fn blame(&mut self, row: impl fmt::Display) {
         self.bad += 1;
         if self.named.len() < MAX_NAMED {
@@ -132,7 +137,7 @@ pub async fn examine(db: &Db, mut report: impl FnMut(&Finding)) -> sqlx::Result<
     Ok(all_good)
 }
 
-/// What the doctor finds wrong in the books.
+/// Each check that the books have failed, as a line of the report.
 pub async fn what_is_wrong(db: &Db) -> sqlx::Result<Vec<String>> {
     let mut wrong = Vec::new();
     let note = |finding: &Finding| {
