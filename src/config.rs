@@ -601,12 +601,11 @@ fn refuse_short(name: &'static str, secret: Option<&SecretString>) -> Result<(),
 /// Makes an empty database file that only its owner can read (SQLite gives its side files the same mode). It holds the
 /// password hashes. Whatever looks beside it looks beside the file that a link leads to.
 fn prepare_file(file: SqliteConnectOptions, create: bool) -> Result<SqliteConnectOptions, ConfigError> {
-    let file_behind_links = files::behind_links(file.get_filename());
-    let file = file.filename(&file_behind_links);
-    let path = &file_behind_links;
+    let path = files::behind_links(file.get_filename());
+    let file = file.filename(&path);
     if create {
         // One that is there already is not touched: closing it would take away the locks that this process has on it.
-        match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+        match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path) {
             Err(cause) if cause.kind() != ErrorKind::AlreadyExists => {
                 return Err(ConfigError::DatabaseFile { path: path.display().to_string(), cause });
             }

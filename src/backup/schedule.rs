@@ -101,7 +101,7 @@ impl Backups {
 
     fn tell_age(&self) {
         if let Some(last_good) = self.last_good {
-            metrics::gauge!("coffer_backup_age_seconds").set(last_good.elapsed().as_secs_f64().floor());
+            metrics::gauge!("coffer_backup_age_seconds").set(last_good.elapsed().as_secs() as f64);
         }
     }
 
