@@ -351,7 +351,10 @@ def look_at_all(run: Run, bank: Bank, load: Load, operations: list[Operation], c
 
 async def attack(run: Run) -> str:
     bank, load, operations = await record(run, "honest", run.choose(QUICK_SECONDS, LONG_SECONDS))
-    points = some_points(run, operations, run.choose(QUICK_POINTS, LONG_POINTS)) | after_emptied_log(operations)
+    emptied = after_emptied_log(operations)
+    if not emptied:
+        raise Broken("the log was never emptied: nobody was erased")
+    points = some_points(run, operations, run.choose(QUICK_POINTS, LONG_POINTS)) | emptied
     wrong = look_at_all(run, bank, load, operations, points)
     if wrong:
         raise Broken(f"{len(wrong)} faults, first: " + "; ".join(wrong[:journal.MAX_NAMED]))
