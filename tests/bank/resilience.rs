@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use coffer_core::files;
 use reqwest::Method;
 use serde_json::json;
 use sqlx::postgres::PgConnectOptions;
@@ -283,6 +284,39 @@ async fn nobody_waits_long_while_another_program_holds_the_lock() {
     ada.deposit("1").await.expect_status(201);
     assert_eq!((ada.balance().await, ada.history().await.len()), ("1.00".to_owned(), 1));
     bank.close_with_books_right().await;
+}
+
+/// At each moment somebody reads what was written last, as in a bank that is asked for many balances.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sqlite_starts_its_log_anew_though_somebody_always_reads() {
+    const ROUNDS: u64 = 8;
+    const WRITTEN: u64 = 33 << 20;
+    let bank = TestBank::open(Kind::Sqlite).await;
+    let readers: Vec<_> = (0..8).map(|_| tokio::spawn(read_again_and_again(bank.database.url.clone()))).collect();
+    bank.tamper("create table filler (bytes blob)").await;
+    for _ in 0..ROUNDS {
+        bank.tamper(&format!("insert into filler values (zeroblob({WRITTEN}))")).await;
+        bank.db.checkpoint_wal().await.expect("a checkpoint");
+    }
+    let log = files::log_of_sqlite(bank.db.file().expect("a file"));
+    let length = std::fs::metadata(&log).expect("a log").len();
+    // Once or twice somebody may have kept it for too long.
+    assert!((WRITTEN..WRITTEN * ROUNDS / 2).contains(&length), "{length} bytes of log");
+    for reader in readers {
+        reader.abort();
+        assert!(reader.await.expect_err("it reads until it is aborted").is_cancelled());
+    }
+    bank.tamper("drop table filler").await;
+    bank.close_with_books_right().await;
+}
+
+async fn read_again_and_again(url: String) {
+    let mut connection = SqliteConnection::connect(&url).await.expect("a connection");
+    loop {
+        sqlx::raw_sql("begin; select count(*) from users").execute(&mut connection).await.expect("an answer");
+        tokio::time::sleep(Duration::from_millis(2)).await;
+        sqlx::raw_sql("rollback").execute(&mut connection).await.expect("the end");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -22,8 +22,8 @@ use super::servers::{GREETING_TIMEOUT, Servers};
 use super::wait::{PAUSE, Wait};
 use super::{
     Checkpoints, Db, DbOptions, DbTarget, POSTGRES_WRITERS, PostgresSettings, READER_CACHE_KIB, SQLITE_BUSY_TIMEOUT,
-    SQLITE_CHECKPOINT_PATIENCE, SQLITE_PRAGMAS, SQLITE_READERS, SQLITE_ROW_BUFFER, SQLITE_WRITERS, durability,
-    gathered, on_reader, serving, sqlite, sqlite_pool,
+    SQLITE_PRAGMAS, SQLITE_READERS, SQLITE_ROW_BUFFER, SQLITE_WRITERS, durability, gathered, on_reader, serving,
+    sqlite, sqlite_pool,
 };
 use crate::files;
 
@@ -326,7 +326,7 @@ async fn open_sqlite(
         .row_buffer_size(SQLITE_ROW_BUFFER)
         .busy_timeout(SQLITE_BUSY_TIMEOUT);
     let write_pool = sqlite_pool(SQLITE_WRITERS).connect_with(file.clone()).await?;
-    let checkpoint_pool = sqlite_pool(1).connect_with(file.clone().busy_timeout(SQLITE_CHECKPOINT_PATIENCE)).await?;
+    let checkpoint_pool = sqlite_pool(1).connect_with(file.clone()).await?;
     let file = file.create_if_missing(false).read_only(true).pragma("cache_size", READER_CACHE_KIB);
     // Opened at once: later there may be no file descriptor left for one.
     let read_pool = sqlite_pool(SQLITE_READERS).min_connections(SQLITE_READERS).connect_with(file).await?;

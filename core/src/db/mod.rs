@@ -110,9 +110,9 @@ const SQLITE_CHECKPOINT_PAGES: i64 = 8_192;
 /// Checkpoints beside the running ledger, before the last one, for which it waits. Each leaves the pages that were
 /// written during it, which are ever fewer.
 const SQLITE_CHECKPOINT_PASSES: usize = 3;
-/// How long a checkpoint that empties the WAL waits for those who read it. Everybody who writes waits behind it, so it is well
-/// within [`ACQUIRE_TIMEOUT`].
-const SQLITE_CHECKPOINT_PATIENCE: Duration = Duration::from_secs(1);
+/// How long a checkpoint waits for those who read the WAL, so that the next writer starts it anew: 10 ms. Everybody who writes
+/// waits behind it, and where somebody reads for long it is in vain, five times a second.
+const SQLITE_RESTART_PATIENCE: &str = "pragma busy_timeout = 10";
 
 /// Who checkpoints SQLite's WAL.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -362,7 +362,8 @@ impl Db {
     }
 
     /// SQLite: checkpoints a WAL that has grown long, so that it can start anew. All but the last few pages are
-    /// copied while the ledger goes on writing; only for those does it wait. Does nothing where another process does that.
+    /// copied while the ledger goes on writing; only for those does it wait, and for those who read them. Does nothing where
+    /// another process does that.
     pub async fn checkpoint_wal(&self) -> sqlx::Result<()> {
         let Self::Sqlite { checkpoint_pool, write_lock, checkpoints: Checkpoints::Coffer, .. } = self else {
             return Ok(());
@@ -370,15 +371,17 @@ impl Db {
         let mut conn = checkpoint_pool.acquire().await?;
         let (_, in_wal, copied): (i64, i64, i64) =
             sqlx::query_as("pragma wal_checkpoint(noop)").fetch_one(&mut *conn).await?;
-        if in_wal - copied < SQLITE_CHECKPOINT_PAGES {
+        // One that is long and copied starts anew with the next writer, unless somebody reads it just then: so that is tried again.
+        if in_wal < SQLITE_CHECKPOINT_PAGES || in_wal == copied {
             return Ok(());
         }
         self.mark_before_checkpoint().await?;
         for _ in 0..SQLITE_CHECKPOINT_PASSES {
             sqlx::query(serving::PASSIVE_CHECKPOINT).execute(&mut *conn).await?;
         }
-        let _write_lock = write_lock.lock().await;
-        sqlx::query(serving::PASSIVE_CHECKPOINT).execute(&mut *conn).await?;
+        let _write_lock = wait_for_write_lock(write_lock).await?;
+        sqlx::query(SQLITE_RESTART_PATIENCE).execute(&mut *conn).await?;
+        sqlx::query("pragma wal_checkpoint(restart)").execute(&mut *conn).await?;
         Ok(())
     }
 

@@ -27,6 +27,9 @@ const PLAYED_IN: i64 = 2;
 const EXTERNAL: i64 = 3;
 
 pub(super) const PASSIVE_CHECKPOINT: &str = "pragma wal_checkpoint(passive)";
+/// How long a checkpoint that empties the WAL waits for those who read it: a second. Everybody who writes waits behind it, so it
+/// is well within [`super::ACQUIRE_TIMEOUT`].
+const EMPTYING_PATIENCE: &str = "pragma busy_timeout = 1000";
 
 /// What a SQLite file says about the log that was beside it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,6 +111,7 @@ impl Db {
         if is_served {
             self.write_mark(PLAYED_IN, &write_lock).await?;
         }
+        sqlx::query(EMPTYING_PATIENCE).execute(&mut *conn).await?;
         let (is_busy, ..): (i64, i64, i64) =
             sqlx::query_as("pragma wal_checkpoint(truncate)").fetch_one(&mut *conn).await?;
         if is_served {
