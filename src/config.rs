@@ -8,7 +8,7 @@ pub mod period;
 pub mod production;
 pub mod size;
 mod smtp_url;
-mod values;
+pub mod values;
 
 use std::fs::{self, OpenOptions};
 use std::io::{ErrorKind, Write};
@@ -28,7 +28,7 @@ use self::listen::ListenAddress;
 use self::period::Period;
 use self::size::Size;
 pub use self::values::WriteEvents;
-use self::values::{boolean, checkpoints, log_filter, log_format, mailbox, number, public_url, sign_up, write_events};
+use self::values::{BOOLEAN, CHECKPOINTS, LOG_FORMAT, SIGN_UP, WRITE_EVENTS, log_filter, mailbox, number, public_url};
 use crate::api::people::sign_up::SignUp;
 use crate::log_lines::LogFormat;
 use crate::mailing::MailSettings;
@@ -128,22 +128,22 @@ pub struct Settings {
 
     /// Whether customers may book deposits to their own accounts; false leaves deposits to staff
     #[arg(long, env = "COFFER_SELF_SERVICE_DEPOSITS", global = true, default_value_t = true, value_name = "BOOL",
-          action = clap::ArgAction::Set, value_parser = boolean)]
+          action = clap::ArgAction::Set, value_parser = BOOLEAN)]
     pub self_service_deposits: bool,
 
     /// Whether staff, admins and auditors must have a second factor; true leaves them no rights without one
     #[arg(long, env = "COFFER_STAFF_SECOND_FACTOR", global = true, default_value_t = false, value_name = "BOOL",
-          action = clap::ArgAction::Set, value_parser = boolean)]
+          action = clap::ArgAction::Set, value_parser = BOOLEAN)]
     pub staff_second_factor: bool,
 
     /// Who may make somebody a customer: open, everybody themselves; staff, only staff and admins for others
     #[arg(long, env = "COFFER_SIGN_UP", global = true, default_value = "open", value_name = "WHO",
-          value_parser = sign_up)]
+          value_parser = SIGN_UP)]
     pub sign_up: SignUp,
 
     /// When events are written: wanted, while somebody listens and for a day after; always, in any case
     #[arg(long, env = "COFFER_EVENTS", global = true, default_value = "wanted", value_name = "WHEN",
-          value_parser = write_events)]
+          value_parser = WRITE_EVENTS)]
     pub events: WriteEvents,
 
     /// The server that sends the bank's mail: smtps://USER:PASSWORD@HOST, or smtp://USER:PASSWORD@HOST for STARTTLS.
@@ -188,7 +188,7 @@ pub struct Settings {
 
     /// Who checkpoints SQLite's write-ahead log: coffer, or external for another process such as Litestream
     #[arg(long, env = "COFFER_CHECKPOINTS", global = true, default_value = "coffer", value_name = "WHO",
-          value_parser = checkpoints)]
+          value_parser = CHECKPOINTS)]
     pub checkpoints: Checkpoints,
 
     /// Client connections at once; more are refused
@@ -282,7 +282,7 @@ pub struct Settings {
     /// update, and the doctor joins none that lie on different machines
     #[arg(long, env = "COFFER_SHARDED", global = true, default_value_t = false, default_missing_value = "true",
           num_args = 0..=1, require_equals = true, value_name = "BOOL", action = clap::ArgAction::Set,
-          value_parser = boolean)]
+          value_parser = BOOLEAN)]
     pub sharded: bool,
 
     /// PostgreSQL only: prepared statements kept per connection; 0 behind a pooler such as pgbouncer
@@ -292,30 +292,30 @@ pub struct Settings {
 
     /// PostgreSQL only: take an advisory lock while migrating; false for databases and poolers without them
     #[arg(long, env = "COFFER_MIGRATION_LOCK", global = true, default_value_t = true, value_name = "BOOL",
-          action = clap::ArgAction::Set, value_parser = boolean)]
+          action = clap::ArgAction::Set, value_parser = BOOLEAN)]
     pub migration_lock: bool,
 
     /// Serve Prometheus metrics at /metrics
     #[arg(long, env = "COFFER_METRICS", global = true, default_value_t = true, value_name = "BOOL",
-          action = clap::ArgAction::Set, value_parser = boolean)]
+          action = clap::ArgAction::Set, value_parser = BOOLEAN)]
     pub metrics: bool,
 
     /// Serve Swagger UI at /swagger-ui/; the OpenAPI document stays in any case
     #[arg(long, env = "COFFER_SWAGGER_UI", global = true, default_value_t = true, value_name = "BOOL",
-          action = clap::ArgAction::Set, value_parser = boolean)]
+          action = clap::ArgAction::Set, value_parser = BOOLEAN)]
     pub swagger_ui: bool,
 
     /// For a bank with other people's money: true refuses to start while a setting is missing that such a bank needs,
     /// and names each. Without it, a bank that serves other machines warns of the same
     #[arg(long, env = "COFFER_PRODUCTION", global = true, default_value_t = false, default_missing_value = "true",
           num_args = 0..=1, require_equals = true, value_name = "BOOL", action = clap::ArgAction::Set,
-          value_parser = boolean)]
+          value_parser = BOOLEAN)]
     pub production: bool,
 
     /// For a copy of a bank that is only tried out: true sends nothing to webhooks and no mail, and makes and deletes no backups
     #[arg(long, env = "COFFER_DRILL", global = true, default_value_t = false, default_missing_value = "true",
           num_args = 0..=1, require_equals = true, value_name = "BOOL", action = clap::ArgAction::Set,
-          value_parser = boolean)]
+          value_parser = BOOLEAN)]
     pub drill: bool,
 
     /// Seconds that requests in flight may take to finish when the server is told to stop
@@ -331,12 +331,12 @@ pub struct Settings {
     /// How the log is written: text, json (one object a line), or auto: text on a terminal, in colours unless NO_COLOR is
     /// set, and json anywhere else
     #[arg(long, env = "COFFER_LOG_FORMAT", global = true, default_value = "auto", value_name = "FORMAT",
-          value_parser = log_format)]
+          value_parser = LOG_FORMAT)]
     pub log_format: LogFormat,
 
     /// Write a line to the log for each request that was answered: who, what, how long
     #[arg(long, env = "COFFER_ACCESS_LOG", global = true, default_value_t = false, value_name = "BOOL",
-          action = clap::ArgAction::Set, value_parser = boolean)]
+          action = clap::ArgAction::Set, value_parser = BOOLEAN)]
     pub access_log: bool,
 }
 

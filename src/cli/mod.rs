@@ -34,6 +34,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use uuid::Uuid;
 
 use crate::config::Settings;
+use crate::config::values::ROLE;
 use crate::doctor::database::{self, NotWhole};
 use crate::log_lines::{Lines, Style, error_line};
 use crate::server::ServerError;
@@ -160,7 +161,7 @@ enum AdminCommand {
         #[arg(long, conflicts_with = "promote")]
         service: bool,
         /// The role of the program
-        #[arg(long, requires = "service", default_value = "staff", value_parser = parse_role)]
+        #[arg(long, requires = "service", default_value = "staff", value_parser = ROLE)]
         role: Role,
     },
     /// API keys, by which programs call in a user's name
@@ -227,11 +228,6 @@ pub struct NewKeyArguments {
     /// When it stops counting, such as 2027-01-31T12:00:00Z. Never if left out
     #[arg(long)]
     pub expires_at: Option<Timestamp>,
-}
-
-fn parse_role(text: &str) -> Result<Role, String> {
-    let role = [Role::Customer, Role::Staff, Role::Admin, Role::Auditor].into_iter().find(|role| role.name() == text);
-    role.ok_or_else(|| "a role is customer, staff, admin or auditor".to_owned())
 }
 
 fn parse_key_name(text: &str) -> Result<ApiKeyName, String> {

@@ -1,8 +1,11 @@
 //! Values of settings, and what to send in place of a wrong one.
 
+use std::ffi::OsStr;
 use std::fmt::Display;
 use std::ops::RangeInclusive;
 
+use clap::builder::{PossibleValue, TypedValueParser};
+use clap::{Arg, Command};
 use lettre::message::Mailbox;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 
@@ -10,13 +13,67 @@ use crate::api::people::sign_up::SignUp;
 use crate::log_lines::LogFormat;
 use crate::web_origin;
 use coffer_core::db::Checkpoints;
+use coffer_core::db::users::Role;
+
+/// Words that stand for values, in any case. Help and the completions of a shell have the first word for each value.
+#[derive(Clone, Copy, Debug)]
+pub struct Words<T: 'static>(&'static [(&'static str, T)]);
 
 /// Yes or no, in the words of all the places that settings come from.
-pub fn boolean(text: &str) -> Result<bool, String> {
-    match text.trim().to_ascii_lowercase().as_str() {
-        "true" | "1" | "yes" | "on" => Ok(true),
-        "false" | "0" | "no" | "off" => Ok(false),
-        _ => Err("send true or false".to_owned()),
+pub const BOOLEAN: Words<bool> = Words(&[
+    ("true", true),
+    ("1", true),
+    ("yes", true),
+    ("on", true),
+    ("false", false),
+    ("0", false),
+    ("no", false),
+    ("off", false),
+]);
+pub const WRITE_EVENTS: Words<WriteEvents> = Words(&[("wanted", WriteEvents::Wanted), ("always", WriteEvents::Always)]);
+/// Who checkpoints SQLite's write-ahead log.
+pub const CHECKPOINTS: Words<Checkpoints> =
+    Words(&[("coffer", Checkpoints::Coffer), ("external", Checkpoints::External)]);
+/// The people who may make somebody a customer.
+pub const SIGN_UP: Words<SignUp> = Words(&[("open", SignUp::Open), ("staff", SignUp::Staff)]);
+pub const LOG_FORMAT: Words<LogFormat> =
+    Words(&[("auto", LogFormat::Auto), ("text", LogFormat::Text), ("json", LogFormat::Json)]);
+pub const ROLE: Words<Role> =
+    Words(&[("customer", Role::Customer), ("staff", Role::Staff), ("admin", Role::Admin), ("auditor", Role::Auditor)]);
+
+impl<T: Copy + PartialEq> Words<T> {
+    fn parse(self, text: &str) -> Result<T, String> {
+        let word = text.trim().to_ascii_lowercase();
+        let found = self.0.iter().find(|(name, _)| *name == word).map(|(_, value)| *value);
+        found.ok_or_else(|| format!("send {}", in_words(&self.shown())))
+    }
+
+    fn shown(self) -> Vec<&'static str> {
+        let is_first = |place: usize, value: T| self.0[..place].iter().all(|(_, earlier)| *earlier != value);
+        let shown = self.0.iter().enumerate().filter(|(place, (_, value))| is_first(*place, *value));
+        shown.map(|(_, (name, _))| *name).collect()
+    }
+}
+
+/// Such as "auto, text or json".
+fn in_words(names: &[&str]) -> String {
+    match names {
+        [first @ .., last] if !first.is_empty() => format!("{} or {last}", first.join(", ")),
+        _ => names.concat(),
+    }
+}
+
+impl<T: Copy + PartialEq + Send + Sync> TypedValueParser for Words<T> {
+    type Value = T;
+
+    fn parse_ref(&self, command: &Command, argument: Option<&Arg>, value: &OsStr) -> Result<T, clap::Error> {
+        let words = *self;
+        let parse = move |text: &str| words.parse(text);
+        parse.parse_ref(command, argument, value)
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+        Some(Box::new(self.shown().into_iter().map(PossibleValue::new)))
     }
 }
 
@@ -40,41 +97,6 @@ pub enum WriteEvents {
     #[default]
     Wanted,
     Always,
-}
-
-pub fn write_events(text: &str) -> Result<WriteEvents, String> {
-    match text {
-        "wanted" => Ok(WriteEvents::Wanted),
-        "always" => Ok(WriteEvents::Always),
-        _ => Err("send wanted or always".to_owned()),
-    }
-}
-
-/// Who checkpoints SQLite's write-ahead log.
-pub fn checkpoints(text: &str) -> Result<Checkpoints, String> {
-    match text.trim().to_ascii_lowercase().as_str() {
-        "coffer" => Ok(Checkpoints::Coffer),
-        "external" => Ok(Checkpoints::External),
-        _ => Err("send coffer or external".to_owned()),
-    }
-}
-
-/// The people who may make somebody a customer.
-pub fn sign_up(text: &str) -> Result<SignUp, String> {
-    match text.trim().to_ascii_lowercase().as_str() {
-        "open" => Ok(SignUp::Open),
-        "staff" => Ok(SignUp::Staff),
-        _ => Err("send open or staff".to_owned()),
-    }
-}
-
-pub fn log_format(text: &str) -> Result<LogFormat, String> {
-    match text.trim().to_ascii_lowercase().as_str() {
-        "auto" => Ok(LogFormat::Auto),
-        "text" => Ok(LogFormat::Text),
-        "json" => Ok(LogFormat::Json),
-        _ => Err("send auto, text or json".to_owned()),
-    }
 }
 
 /// A sender, with or without a name.
@@ -137,13 +159,13 @@ mod tests {
     #[test]
     fn yes_and_no_have_many_names() {
         for text in ["true", "TRUE", "1", "yes", "On", " true "] {
-            assert_eq!(boolean(text), Ok(true), "{text}");
+            assert_eq!(BOOLEAN.parse(text), Ok(true), "{text}");
         }
         for text in ["false", "False", "0", "no", "OFF"] {
-            assert_eq!(boolean(text), Ok(false), "{text}");
+            assert_eq!(BOOLEAN.parse(text), Ok(false), "{text}");
         }
         for text in ["", "perhaps", "2", "t", "enabled", "\"true\""] {
-            assert_eq!(boolean(text), Err("send true or false".to_owned()), "{text}");
+            assert_eq!(BOOLEAN.parse(text), Err("send true or false".to_owned()), "{text}");
         }
     }
 

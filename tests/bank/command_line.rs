@@ -238,12 +238,25 @@ fn shells_complete_commands_and_settings() {
         }
     }
     // What bash itself makes of it.
-    let ask = "source <(\"$0\" completions bash) && COMP_WORDS=(coffer he) COMP_CWORD=1 && _coffer coffer he coffer && echo \"${COMPREPLY[*]}\"";
-    let mut bash = Command::new("bash");
-    let asked = bash.args(["-euc", ask, env!("CARGO_BIN_EXE_coffer")]).current_dir(directory.path()).output();
-    let asked = asked.expect("bash runs");
-    assert!(asked.status.success(), "{}", text(&asked.stderr));
-    assert_eq!(text(&asked.stdout).split_whitespace().collect::<Vec<_>>(), ["healthcheck", "help"]);
+    let offers = |before: &str, begun: &str| {
+        let ask = "source <(\"$0\" completions bash) && COMP_WORDS=(coffer $2 \"$1\") COMP_CWORD=$((${#COMP_WORDS[@]} - 1)) &&
+                   _coffer coffer \"$1\" ${2:-coffer} && echo \"${COMPREPLY[*]}\"";
+        let mut bash = Command::new("bash");
+        bash.args(["-euc", ask, env!("CARGO_BIN_EXE_coffer"), begun, before]).current_dir(directory.path());
+        let asked = bash.output().expect("bash runs");
+        assert!(asked.status.success(), "{}", text(&asked.stderr));
+        text(&asked.stdout).split_whitespace().map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(offers("", "he"), ["healthcheck", "help"]);
+    for (flag, words) in [
+        ("--log-format", &["auto", "text", "json"][..]),
+        ("--metrics", &["true", "false"]),
+        ("--sign-up", &["open", "staff"]),
+        ("--checkpoints", &["coffer", "external"]),
+        ("--events", &["wanted", "always"]),
+    ] {
+        assert_eq!(offers(flag, ""), words, "{flag}");
+    }
 }
 
 #[test]
