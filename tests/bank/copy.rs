@@ -141,22 +141,48 @@ async fn nothing_is_copied_over_other_books() {
     }
 }
 
-/// Has every row be refused once this many heartbeats are there: the second batch of them, or whatever comes behind.
-async fn obstruct(target: &Db, is_on: bool) {
-    let statements = match (target, is_on) {
-        (Db::Sqlite { .. }, true) => {
+/// What happens to a copy once this many heartbeats are there: in the second batch of them.
+#[derive(Clone, Copy)]
+enum Obstacle {
+    RowsAreRefused,
+    /// The last row comes, as if by another copy.
+    Rival,
+}
+
+async fn obstruct(target: &Db, obstacle: Obstacle) {
+    let statements = match (target, obstacle) {
+        (Db::Sqlite { .. }, Obstacle::RowsAreRefused) => {
             "create trigger obstruct before insert on heartbeats when (select count(*) from heartbeats) >= 12000
              begin select raise(abort, 'no more'); end"
         }
-        (Db::Sqlite { .. }, false) => "drop trigger obstruct",
-        (Db::Postgres { .. }, true) => {
+        (Db::Sqlite { .. }, Obstacle::Rival) => {
+            "create trigger obstruct after insert on heartbeats when (select count(*) from heartbeats) = 12000
+             begin insert into heartbeats values (x'ffffffffffffffffffffffffffffffff', 1); end"
+        }
+        (Db::Postgres { .. }, Obstacle::RowsAreRefused) => {
             "create function obstruct() returns trigger language plpgsql as $$ begin
                  if (select count(*) from heartbeats) > 12000 then raise exception 'no more'; end if;
                  return null;
              end $$;
              create trigger obstruct after insert on heartbeats for each statement execute function obstruct()"
         }
-        (Db::Postgres { .. }, false) => "drop trigger obstruct on heartbeats; drop function obstruct",
+        (Db::Postgres { .. }, Obstacle::Rival) => {
+            "create function obstruct() returns trigger language plpgsql as $$ begin
+                 if (select count(*) from heartbeats) = 20000 and pg_trigger_depth() = 1 then
+                     insert into heartbeats values ('ffffffff-ffff-ffff-ffff-ffffffffffff', 1);
+                 end if;
+                 return null;
+             end $$;
+             create trigger obstruct after insert on heartbeats for each statement execute function obstruct()"
+        }
+    };
+    execute(target, statements).await;
+}
+
+async fn clear_the_way(target: &Db) {
+    let statements = match target {
+        Db::Sqlite { .. } => "drop trigger obstruct",
+        Db::Postgres { .. } => "drop trigger obstruct on heartbeats; drop function obstruct",
     };
     execute(target, statements).await;
 }
@@ -183,6 +209,11 @@ async fn a_copy_that_was_broken_off_is_gone_on_with(from: Kind, to: Kind) {
         }
     })
     .await;
+    bank.tamper(match from {
+        Kind::Sqlite => "insert into heartbeats values (x'ffffffffffffffffffffffffffffffff', 1)",
+        Kind::Postgres => "insert into heartbeats values ('ffffffff-ffff-ffff-ffff-ffffffffffff', 1)",
+    })
+    .await;
     let heartbeats = bank.number("select count(*) from heartbeats").await;
     assert!(heartbeats >= HEARTBEATS);
     let metadata = "select account_number, '{\"floor\":\"1\"}' from accounts where owner_id is not null";
@@ -193,7 +224,10 @@ async fn a_copy_that_was_broken_off_is_gone_on_with(from: Kind, to: Kind) {
     let empty = TestDatabase::create(to).await;
     let target = empty.connect().await;
     target.migrate().await.expect("tables");
-    obstruct(&target, true).await;
+    obstruct(&target, Obstacle::Rival).await;
+    refuse(copy(&source, &empty), "another copy");
+    clear_the_way(&target).await;
+    obstruct(&target, Obstacle::RowsAreRefused).await;
     refuse(copy(&source, &empty), "no more");
     // Nobody serves half of a bank, or looks at it.
     for command in ["migrate", "doctor", "serve"] {
@@ -202,7 +236,7 @@ async fn a_copy_that_was_broken_off_is_gone_on_with(from: Kind, to: Kind) {
     }
     // Other books do not go on where these have ended.
     refuse(copy(&other.database, &empty), "a part of other books");
-    obstruct(&target, false).await;
+    clear_the_way(&target).await;
     target.close().await;
     // What no chain of hashes covers has changed meanwhile, among rows that are there already.
     let changed = source.connect().await;

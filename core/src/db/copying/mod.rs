@@ -303,7 +303,13 @@ impl Db {
         let read = source.read_all(tables, &reached, pieces).await;
         let ended = writer.await.unwrap_or_else(|_| Err(errors::no_answer().into()));
         // Where both have failed, the writer was first: the reader only notices.
-        ended.and(read)
+        ended.and(read).map_err(|error| match error {
+            CopyingError::Query(error) if errors::is_unique_violation(&error) => CopyingError::Refused(format!(
+                "a row that is to come is in the target already, as if another copy wrote there: {error}. Let that end, and start \
+                 again"
+            )),
+            error => error,
+        })
     }
 
     async fn start_writer(
