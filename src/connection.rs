@@ -31,6 +31,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tower::ServiceExt;
 
+use crate::log_lines::REFUSALS;
 use coffer_core::presence::{ClientStream, Presence};
 
 /// The other end of the connection that a request came by, in the request's extensions.
@@ -107,11 +108,23 @@ where
     let mut connection = pin!(http(stream, peer, router, traffic.clone()));
     tokio::select! {
         biased;
-        _ = connection.as_mut() => return,
+        ended = connection.as_mut() => {
+            note_nonsense(ended, peer);
+            return;
+        }
         _ = closing.wait_for(|closing| *closing) => {}
     }
     traffic.is_closing.store(true, Ordering::Relaxed);
     finish(connection, &traffic).await;
+}
+
+/// hyper answers by itself what it cannot read as a request, and no middleware sees that.
+fn note_nonsense(ended: Result<(), hyper::Error>, peer: IpAddr) {
+    if let Err(error) = ended
+        && error.is_parse()
+    {
+        tracing::debug!(target: REFUSALS, address = %peer, %error, "what is no request of HTTP/1.1 is refused");
+    }
 }
 
 /// HTTP/1.1 on a stream. The released `axum::serve` sets no header timeout, which is why this is spelled out.

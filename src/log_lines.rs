@@ -14,6 +14,9 @@ use tracing_subscriber::registry::LookupSpan;
 
 use coffer_core::request_ids::RequestIds;
 
+/// Where lines about refusals come from.
+pub const REFUSALS: &str = "coffer::refusal";
+
 /// How the log is written, as set.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LogFormat {

@@ -8,7 +8,7 @@ const CRATES: [&str; 2] = ["core/src", "src"];
 const ROOTS: [&str; 2] = ["crate::", "coffer_core::"];
 
 /// From the ground up. Modules on one floor do not import each other.
-const FLOORS: [&[&str]; 20] = [
+const FLOORS: [&[&str]; 21] = [
     &["problem_code", "schema", "by_name", "presence", "sum_of_rows", "tls", "files"],
     &["traces"],
     &["request_ids"],
@@ -22,12 +22,12 @@ const FLOORS: [&[&str]; 20] = [
     &["disk", "limits", "listening", "audit", "watches"],
     &["auth", "committer"],
     // From here on the crate `coffer`.
+    &["log_lines"],
     &[
         "background",
         "web_origin",
         "signals",
         "process",
-        "log_lines",
         "email",
         "names",
         "connection",

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 
 use reqwest::{Client, Method, Response};
@@ -182,6 +184,20 @@ async fn the_filter_takes_out_the_lines_of_requests() {
     let lines = lines_until(&log, &[&visit.ids["wrong"]]).await;
     drop(server);
     assert!(!lines.iter().any(|line| line.contains("coffer::access")), "{lines:?}");
+}
+
+/// It never becomes a request: nothing else would tell of it.
+#[tokio::test]
+async fn what_is_no_request_has_a_line_of_its_own() {
+    let directory = TempDir::new().expect("a directory");
+    let (server, log) = serve(directory.path(), &["--log", "coffer::refusal=debug"]);
+    let mut client = TcpStream::connect(server.address).expect("a connection");
+    client.write_all(b"GET /me BANK/1.1\r\nAuthorization: Bearer no-secret\r\n\r\n").expect("sent");
+    let mut answer = String::new();
+    client.read_to_string(&mut answer).expect("an answer");
+    assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
+    let lines = lines_until(&log, &["no request of HTTP/1.1", "127.0.0.1", "coffer::refusal"]).await;
+    assert!(lines.len() == 1 && !lines[0].contains("no-secret"), "{lines:?}");
 }
 
 #[test]

@@ -127,9 +127,6 @@ pub struct Problem {
     pub(super) exceeded: Option<Exceeded>,
 }
 
-/// Where lines of the log about refusals come from.
-pub const REFUSALS: &str = "coffer::refusal";
-
 /// Counts that a request, or an item of a batch, was answered with this problem.
 pub fn count_refusal(code: ProblemCode) {
     metrics::counter!("coffer_refusals_total", "code" => code.name()).increment(1);
