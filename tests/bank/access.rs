@@ -240,10 +240,8 @@ impl<'a> Scene<'a> {
             Who::Admin => sign_in(&staff.admin.email).await,
             Who::Auditor => sign_in(&staff.auditor.email).await,
             Who::Frozen => {
-                let (token, _) = sign_in(&staff.staff.email).await;
-                let freeze = bank.request(Method::PUT, &format!("/users/{owner_id}/status"));
-                let freeze = freeze.bearer(&token.expect("a token")).json(json!({"status": "frozen"}));
-                freeze.send().await.expect_status(200);
+                let freeze = staff.clerk.request(Method::PUT, &format!("/users/{owner_id}/status"));
+                freeze.json(json!({"status": "frozen"})).send().await.expect_status(200);
                 (Some(owner.token.clone()), owner.refresh_token.clone())
             }
             Who::OfClosedAccount => {
