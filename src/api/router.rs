@@ -1,5 +1,7 @@
 //! Every route, and the middleware around all of them.
 
+use std::time::Duration;
+
 use axum::http::StatusCode;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::get;
@@ -53,7 +55,7 @@ pub fn admin_router(app: App) -> Router {
         .route("/readyz", get(probes::readyz))
         .route("/metrics", get(probes::metrics))
         .fallback(|| async { StatusCode::NOT_FOUND })
-        .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, HANDLER_TIMEOUT))
+        .layer(deadline(HANDLER_TIMEOUT))
         .layer(CatchPanicLayer::custom(middleware::answer_panic))
         .layer(from_fn_with_state(app.clone(), middleware::finish))
         .layer(Extension(middleware::OnAdminListener))
@@ -64,11 +66,20 @@ pub fn admin_router(app: App) -> Router {
 /// Every route of the OpenAPI document. The path and method of each stand at its handler. What API keys reach says so with
 /// [`OpenToKeys`]; the rest is for people alone.
 pub fn documented_routes() -> OpenApiRouter<App> {
-    // The committer keeps its own time, and a request that waits for it must not be told "timed out" about money that
-    // moves in the next moment. It finishes what it has accepted, whether the client stays or not.
+    money().merge(events()).merge(test_of_webhook()).merge(reads()).merge(own_files()).merge(writes())
+}
+
+/// Refuses a request that is under way for longer.
+fn deadline(after: Duration) -> TimeoutLayer {
+    TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, after)
+}
+
+/// The committer keeps its own time, and a request that waits for it must not be told "timed out" about money that moves in the
+/// next moment. It finishes what it has accepted, whether the client stays or not.
+fn money() -> OpenApiRouter<App> {
     let approve =
         OpenApiRouter::new().routes(routes!(approvals::approve)).layer(from_fn(middleware::run_to_completion));
-    let money = OpenApiRouter::new()
+    OpenApiRouter::new()
         .routes(routes!(movements::deposit))
         .routes(routes!(movements::withdraw))
         .routes(routes!(movements::transfer))
@@ -78,17 +89,21 @@ pub fn documented_routes() -> OpenApiRouter<App> {
         .routes(routes!(holds::create))
         .routes(routes!(holds::capture))
         .layer(Extension(OpenToKeys::Changing(Scope::Move)))
-        .merge(approve);
+        .merge(approve)
+}
 
-    // A stream has its own time.
-    let events = OpenApiRouter::new().routes(routes!(events::list)).layer(Extension(OpenToKeys::Reading));
+/// A stream has its own time.
+fn events() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(events::list)).layer(Extension(OpenToKeys::Reading))
+}
 
-    // It lasts as long as the receiver takes.
-    let test_of_webhook = OpenApiRouter::new()
-        .routes(routes!(webhook_deliveries::test))
-        .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, HANDLER_TIMEOUT + sender::TIMEOUT));
+/// It lasts as long as the receiver takes.
+fn test_of_webhook() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(webhook_deliveries::test)).layer(deadline(HANDLER_TIMEOUT + sender::TIMEOUT))
+}
 
-    let reads = OpenApiRouter::new()
+fn reads() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
         .routes(routes!(accounts::balance))
         .routes(routes!(transactions::list))
         .routes(routes!(transactions::show))
@@ -115,23 +130,40 @@ pub fn documented_routes() -> OpenApiRouter<App> {
         .routes(routes!(probes::metrics))
         .routes(routes!(postman::postman))
         .layer(Extension(OpenToKeys::Reading))
-        .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, HANDLER_TIMEOUT));
+        .layer(deadline(HANDLER_TIMEOUT))
+}
 
-    // A stream, like the files among the reads, and for its owner alone.
-    let own_files = OpenApiRouter::new()
-        .routes(routes!(export::download))
-        .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, HANDLER_TIMEOUT));
+/// A stream, like the files among the reads, and for its owner alone.
+fn own_files() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(export::download)).layer(deadline(HANDLER_TIMEOUT))
+}
 
-    // Not counted with other changes. Signing out takes a session that a sign-in has made, and guesses have a limit of their
-    // own: whoever has stolen a token must not be able to keep its owner from any of these.
-    let ends = OpenApiRouter::new()
+/// Each runs to its end in a task of its own, even when the client hangs up.
+fn writes() -> OpenApiRouter<App> {
+    writes_of_people()
+        .merge(own_profile())
+        .merge(writes_by_move())
+        .merge(writes_by_staff())
+        .layer(Extension(ChangesSomething))
+        .merge(ends())
+        .layer(from_fn(middleware::run_to_completion))
+        .layer(from_fn(middleware::refuse_if_match))
+        .layer(deadline(HANDLER_TIMEOUT))
+}
+
+/// Not counted with other changes. Signing out takes a session that a sign-in has made, and guesses have a limit of their own:
+/// whoever has stolen a token must not be able to keep its owner from any of these.
+fn ends() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
         .routes(routes!(sessions::logout))
         .routes(routes!(sessions::end))
         .routes(routes!(proof::prove))
         .routes(routes!(users::change_password))
-        .routes(routes!(api_keys::show, api_keys::revoke));
+        .routes(routes!(api_keys::show, api_keys::revoke))
+}
 
-    let writes_of_people = OpenApiRouter::new()
+fn writes_of_people() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
         .routes(routes!(sessions::login))
         .routes(routes!(sessions::refresh))
         .routes(routes!(sessions::list))
@@ -157,19 +189,28 @@ pub fn documented_routes() -> OpenApiRouter<App> {
         .routes(routes!(webhooks::rotate_secret))
         .routes(routes!(webhook_deliveries::list))
         .routes(routes!(webhook_deliveries::retry))
-        .routes(routes!(webhook_deliveries::replay));
-    let own_profile = OpenApiRouter::new()
+        .routes(routes!(webhook_deliveries::replay))
+}
+
+fn own_profile() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
         .routes(routes!(users::me, users::update_me, users::close_me))
-        .layer(Extension(OpenToKeys::Reading));
-    let writes_by_move = OpenApiRouter::new()
+        .layer(Extension(OpenToKeys::Reading))
+}
+
+fn writes_by_move() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
         .routes(routes!(accounts::list, accounts::open))
         .routes(routes!(accounts::show, accounts::update, accounts::close))
         .routes(routes!(holds::release))
         .routes(routes!(payees::list, payees::create))
         .routes(routes!(payees::delete))
         .routes(routes!(payees::check_name))
-        .layer(Extension(OpenToKeys::Changing(Scope::Move)));
-    let writes_by_staff = OpenApiRouter::new()
+        .layer(Extension(OpenToKeys::Changing(Scope::Move)))
+}
+
+fn writes_by_staff() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
         .routes(routes!(users::create_account))
         .routes(routes!(staff::list, customers::create))
         .routes(routes!(customers::notes, customers::note))
@@ -177,18 +218,5 @@ pub fn documented_routes() -> OpenApiRouter<App> {
         .routes(routes!(staff::set_user_status))
         .routes(routes!(staff::set_account_status))
         .routes(routes!(bank_accounts::list, bank_accounts::open))
-        .layer(Extension(OpenToKeys::Changing(Scope::Staff)));
-
-    // Each runs to its end in a task of its own, even when the client hangs up.
-    let writes = writes_of_people
-        .merge(own_profile)
-        .merge(writes_by_move)
-        .merge(writes_by_staff)
-        .layer(Extension(ChangesSomething))
-        .merge(ends)
-        .layer(from_fn(middleware::run_to_completion))
-        .layer(from_fn(middleware::refuse_if_match))
-        .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, HANDLER_TIMEOUT));
-
-    money.merge(events).merge(test_of_webhook).merge(reads).merge(own_files).merge(writes)
+        .layer(Extension(OpenToKeys::Changing(Scope::Staff)))
 }

@@ -53,6 +53,32 @@ pub struct AuditSearchPage {
     pub next: Option<Position>,
 }
 
+/// The newest records first, those from $1 on and before the place ($2, $3), at most $4.
+macro_rules! select_records {
+    ($condition:literal) => {
+        concat!(
+            "select ",
+            audit_columns!(),
+            " from audit_log where ",
+            $condition,
+            "created_at >= $1 and (created_at, sequence) < ($2, $3) order by created_at desc, sequence desc limit $4"
+        )
+    };
+}
+
+const SELECT_BY_TIME: &str = select_records!("");
+const SELECT_BY_ACTOR: &str = select_records!("actor_id = $5 and ");
+const SELECT_BY_ACTION: &str = select_records!("action = $5 and ");
+const SELECT_BY_CONCERN: &str = concat!(
+    "select ",
+    audit_columns!(),
+    " from audit_log
+     join (select sequence as number from audit_concerns
+           where concern = $5 and created_at >= $1 and (created_at, sequence) < ($2, $3)
+           order by created_at desc, sequence desc limit $4) as found on sequence = number
+     order by created_at desc, sequence desc"
+);
+
 /// An index of the log, and the key in it whose records are read.
 #[derive(Clone, Debug)]
 enum Scan {
@@ -147,65 +173,23 @@ impl Db {
         before: Position,
         limit: i64,
     ) -> sqlx::Result<Vec<AuditRecord>> {
-        let Position { created_at, sequence } = before;
+        macro_rules! read {
+            ($select:ident $(, $key:expr)?) => {
+                on_reader!(self, conn => sqlx::query_as($select)
+                    .bind(from)
+                    .bind(before.created_at)
+                    .bind(before.sequence)
+                    .bind(limit)
+                    $(.bind($key))?
+                    .fetch_all(conn)
+                    .await)
+            };
+        }
         match scan {
-            Scan::Time => on_reader!(self, conn => sqlx::query_as(
-                concat!(
-                    "select ", audit_columns!(), " from audit_log
-                     where created_at >= $1 and (created_at, sequence) < ($2, $3)
-                     order by created_at desc, sequence desc limit $4",
-                ),
-            )
-            .bind(from)
-            .bind(created_at)
-            .bind(sequence)
-            .bind(limit)
-            .fetch_all(conn)
-            .await),
-            Scan::Actor(id) => on_reader!(self, conn => sqlx::query_as(
-                concat!(
-                    "select ", audit_columns!(), " from audit_log
-                     where actor_id = $5 and created_at >= $1 and (created_at, sequence) < ($2, $3)
-                     order by created_at desc, sequence desc limit $4",
-                ),
-            )
-            .bind(from)
-            .bind(created_at)
-            .bind(sequence)
-            .bind(limit)
-            .bind(id)
-            .fetch_all(conn)
-            .await),
-            Scan::Action(action) => on_reader!(self, conn => sqlx::query_as(
-                concat!(
-                    "select ", audit_columns!(), " from audit_log
-                     where action = $5 and created_at >= $1 and (created_at, sequence) < ($2, $3)
-                     order by created_at desc, sequence desc limit $4",
-                ),
-            )
-            .bind(from)
-            .bind(created_at)
-            .bind(sequence)
-            .bind(limit)
-            .bind(action.name())
-            .fetch_all(conn)
-            .await),
-            Scan::Concern(concern) => on_reader!(self, conn => sqlx::query_as(
-                concat!(
-                    "select ", audit_columns!(), " from audit_log
-                     join (select sequence as number from audit_concerns
-                           where concern = $5 and created_at >= $1 and (created_at, sequence) < ($2, $3)
-                           order by created_at desc, sequence desc limit $4) as found on sequence = number
-                     order by created_at desc, sequence desc",
-                ),
-            )
-            .bind(from)
-            .bind(created_at)
-            .bind(sequence)
-            .bind(limit)
-            .bind(concern)
-            .fetch_all(conn)
-            .await),
+            Scan::Time => read!(SELECT_BY_TIME),
+            Scan::Actor(id) => read!(SELECT_BY_ACTOR, id),
+            Scan::Action(action) => read!(SELECT_BY_ACTION, action.name()),
+            Scan::Concern(concern) => read!(SELECT_BY_CONCERN, concern),
         }
     }
 
