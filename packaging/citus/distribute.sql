@@ -19,6 +19,17 @@
 -- rewritten, and rows of `tagged_entries` can be deleted; the program does either only when somebody is erased.
 set citus.enable_unsafe_triggers = on;
 
+-- All or nothing: whatever is refused leaves the bank as it was, and the file can be run again.
+begin;
+
+do $$
+begin
+    if not exists (select from pg_extension where extname = 'citus') then
+        raise exception 'this database has no extension citus' using hint = 'create extension citus, then add the workers.';
+    end if;
+end
+$$;
+
 create or replace function refuse_to_rename_movements() returns trigger language plpgsql as $$
 begin
     if new.reference is null and new.group_id is null then
@@ -31,8 +42,6 @@ drop trigger tagged_entries_refuse_delete on tagged_entries;
 
 -- Users are on the coordinator. `coffer doctor` compares owners.
 alter table accounts drop constraint accounts_owner_id_fkey;
-
-begin;
 
 -- Small, or unique by something else than their key: on every node.
 select create_reference_table('bank_accounts');
