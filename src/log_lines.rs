@@ -70,11 +70,25 @@ impl Lines {
     {
         let mut line = String::new();
         self.text.format_event(context, Writer::new(&mut line), event)?;
-        line.truncate(line.trim_end_matches('\n').len());
+        let mut line = self.in_one_line(line.trim_end_matches('\n'));
         for (name, id) in RequestIds::current().iter().flat_map(named) {
             write!(line, " {name}={id}")?;
         }
         Ok(line)
+    }
+
+    /// What a database or a variable is called may have line breaks in it, after which it could go on as a line of the bank's.
+    fn in_one_line(&self, line: &str) -> String {
+        let is_colour = |sign| sign == '\u{1b}' && self.style == Style::Coloured;
+        let mut escaped = String::with_capacity(line.len());
+        for sign in line.chars() {
+            if sign.is_control() && !is_colour(sign) {
+                escaped.extend(sign.escape_default());
+            } else {
+                escaped.push(sign);
+            }
+        }
+        escaped
     }
 }
 
@@ -152,8 +166,14 @@ impl JsonLine {
         match field.name() {
             "message" => text.clone_into(&mut self.message),
             "log.target" => self.target = Some(text.to_owned()),
-            name if name.starts_with("log.") => {}
-            name => self.add(name.trim_start_matches("r#"), text),
+            _ => self.add_field(field, text),
+        }
+    }
+
+    /// Leaves out what the crate `log` says of the place in the code.
+    fn add_field(&mut self, field: &Field, value: &(impl Serialize + ?Sized)) {
+        if !field.name().starts_with("log.") {
+            self.add(field.name().trim_start_matches("r#"), value);
         }
     }
 }
@@ -168,19 +188,27 @@ impl Visit for JsonLine {
     }
 
     fn record_bool(&mut self, field: &Field, value: bool) {
-        self.add(field.name(), &value);
+        self.add_field(field, &value);
     }
 
     fn record_i64(&mut self, field: &Field, value: i64) {
-        self.add(field.name(), &value);
+        self.add_field(field, &value);
     }
 
     fn record_u64(&mut self, field: &Field, value: u64) {
-        self.add(field.name(), &value);
+        self.add_field(field, &value);
+    }
+
+    fn record_i128(&mut self, field: &Field, value: i128) {
+        self.add_field(field, &value);
+    }
+
+    fn record_u128(&mut self, field: &Field, value: u128) {
+        self.add_field(field, &value);
     }
 
     fn record_f64(&mut self, field: &Field, value: f64) {
-        self.add(field.name(), &value);
+        self.add_field(field, &value);
     }
 }
 
@@ -228,7 +256,7 @@ mod tests {
         let ids = ids("{\"level\":\"ERROR\"}");
         let hostile = "a \"b\"\n\u{1b}[31m\u{2028}{\"message\":\"x\"}";
         let text = logged(Style::Json, || {
-            ids.sync_scope(|| tracing::warn!(target: "coffer::test", count = 3, ok = true, share = 0.5, name = hostile, "{hostile}"));
+            ids.sync_scope(|| tracing::warn!(target: "coffer::test", count = 3_u128, log.line = 7, ok = true, share = 0.5, name = hostile, "{hostile}"));
         });
         let (line, rest) = text.split_once('\n').expect("a line");
         assert_eq!(rest, "");
@@ -256,6 +284,15 @@ mod tests {
         );
         let moment = value["timestamp"].as_str().expect("text");
         assert!(moment.ends_with('Z') && moment.parse::<jiff::Timestamp>().is_ok(), "{moment}");
+    }
+
+    #[test]
+    fn a_line_of_text_stays_one_whatever_is_in_it() {
+        let hostile = "gone\r\n2026-12-01T00:00:00Z  WARN coffer::sign_in: failed sign-in from 192.0.2.1: wrong password\u{1b}[2K";
+        let error = io::Error::other(hostile);
+        let text = logged(Style::Plain, || tracing::warn!(%error, name = hostile, "{hostile}"));
+        assert_eq!(text.matches('\n').count(), 1, "{text}");
+        assert!(!text.contains(['\r', '\u{1b}']) && text.ends_with('\n'), "{text}");
     }
 
     #[test]
