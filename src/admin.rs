@@ -167,7 +167,7 @@ pub async fn reset_second_factor(db: &Db, email: &str) -> Result<(), AnyError> {
     Ok(())
 }
 
-fn parse_email(text: &str) -> Result<Email, AnyError> {
+pub fn parse_email(text: &str) -> Result<Email, AnyError> {
     let no_address = |_| format!("{} is not an e-mail address such as ada@example.com", text::quoted(text, text.len()));
     Ok(Email::parse(text).map_err(no_address)?)
 }

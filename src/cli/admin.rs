@@ -23,6 +23,8 @@ pub async fn create(settings: &Settings, email: &str, promote: bool) -> Result<E
         std::io::stdin().read_line(&mut password)?;
     }
     let password = Some(password.trim_end_matches(['\r', '\n']).to_owned()).filter(|password| !password.is_empty());
+    // Before there is a bank because of it.
+    admin::parse_email(email)?;
     let db = open_to_change(&settings.database(true)?).await?;
     db.migrate().await.map_err(ServerError::from)?;
     let show =
@@ -38,6 +40,7 @@ pub async fn create(settings: &Settings, email: &str, promote: bool) -> Result<E
 }
 
 pub async fn create_service(settings: &Settings, email: &str, role: Role) -> Result<ExitCode, AnyError> {
+    admin::parse_email(email)?;
     let db = open_to_change(&settings.database(true)?).await?;
     db.migrate().await.map_err(ServerError::from)?;
     admin::create_service(&db, email, role).await?;

@@ -135,6 +135,10 @@ pub fn without_empty_variables(command: clap::Command) -> clap::Command {
     })
 }
 
+pub fn without_variables(command: clap::Command) -> clap::Command {
+    command.mut_args(|argument| argument.env(Resettable::Reset))
+}
+
 /// What to say about each variable that looks like a setting and is none. Never its value.
 pub fn unknown_variables(command: &clap::Command) -> Vec<String> {
     let known: Vec<&str> =

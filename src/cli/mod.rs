@@ -48,7 +48,7 @@ use coffer_core::files;
 use coffer_core::text::ApiKeyName;
 use coffer_core::timestamp::Timestamp;
 
-use self::environment::{unknown_variables, without_empty_variables};
+use self::environment::{unknown_variables, without_empty_variables, without_variables};
 use self::output::{LOG, complain, set_style_of_log, style_of_log};
 use self::version::LONG_VERSION;
 
@@ -235,9 +235,12 @@ fn parse_key_name(text: &str) -> Result<ApiKeyName, String> {
 }
 
 impl Cli {
-    /// Flags, then the environment, which `.env` has been added to.
+    /// Flags, then the environment, which `.env` has been added to. A setting in it that is wrong is no reason not to print a
+    /// manual page.
     fn read() -> Self {
-        let command = without_empty_variables(Self::command());
+        let prints_of_program = env::args_os().nth(1).is_some_and(|first| first == "man" || first == "completions");
+        let command = Self::command();
+        let command = if prints_of_program { without_variables(command) } else { without_empty_variables(command) };
         let matches = command.try_get_matches().unwrap_or_else(|error| exit_with_usage(&error));
         Self::from_arg_matches(&matches).unwrap_or_else(|error| exit_with_usage(&error))
     }

@@ -845,7 +845,18 @@ async fn limits_outlive_kill_9_on_postgres() {
     limits_outlive_a_killed_server(Kind::Postgres).await;
 }
 
-/// In a directory with somebody else's `.env`.
+#[test]
+fn whoever_is_no_address_makes_no_bank() {
+    let directory = TempDir::new().expect("a directory");
+    for kind in [&[][..], &["--service"]] {
+        let refused = run(directory.path(), &[&["admin", "create", "nobody"], kind].concat());
+        assert_eq!(refused.status.code(), Some(1));
+        assert!(text(&refused.stderr).contains("is not an e-mail address"), "{}", text(&refused.stderr));
+        assert!(!directory.path().join("data").exists());
+    }
+}
+
+/// In a directory with somebody else's `.env`, and an environment for another program.
 #[test]
 fn what_asks_about_the_program_reads_no_settings() {
     let directory = TempDir::new().expect("a directory");
@@ -860,7 +871,9 @@ fn what_asks_about_the_program_reads_no_settings() {
             &["man"],
             &["completions", "bash"],
         ] {
-            let output = run(directory.path(), arguments);
+            let mut command = coffer(directory.path(), arguments);
+            let output = command.env("COFFER_MAX_AMOUNT", "x").env("COFFER_TLS_KEY", "/key").output();
+            let output = output.expect("the binary runs");
             assert!(output.status.success(), "{arguments:?}: {}", text(&output.stderr));
         }
         assert!(!run(directory.path(), &["doctor"]).status.success());
