@@ -11,8 +11,10 @@ use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 use uuid::Uuid;
 
+use crate::api::http::problem::count_refusal;
 use crate::connection;
 use crate::connection_limits::{ConnectionLimits, Slot};
+use crate::log_lines::REFUSALS;
 use coffer_core::problem_code::ProblemCode;
 
 /// After an accept fails (out of file descriptors, say): long enough not to spin.
@@ -43,16 +45,20 @@ impl Acceptor {
     pub async fn accept(&self, listener: &TcpListener) {
         loop {
             match listener.accept().await {
-                Ok((stream, peer)) => match self.limits.take_slot(peer.ip()) {
-                    Some(slot) => self.admit(stream, peer.ip(), slot),
-                    None => self.refuse(stream, peer.ip()),
-                },
+                Ok((stream, peer)) => self.admit_or_refuse(stream, peer.ip()),
                 Err(error) if has_gone(&error) => {}
                 Err(error) => {
                     tracing::warn!(%error, "cannot accept a connection");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
             }
+        }
+    }
+
+    fn admit_or_refuse(&self, stream: TcpStream, peer: IpAddr) {
+        match self.limits.take_slot(peer) {
+            Some(slot) => self.admit(stream, peer, slot),
+            None => self.refuse(stream, peer),
         }
     }
 
@@ -67,12 +73,14 @@ impl Acceptor {
     /// A bare 503, written without waiting for anything. Over TLS a handshake would cost more than the connection, so
     /// that is just closed.
     fn refuse(&self, stream: TcpStream, peer: IpAddr) {
+        let (code, request_id) = (ProblemCode::TooManyConnections, Uuid::now_v7());
         metrics::counter!("coffer_connections_refused_total").increment(1);
-        tracing::debug!(%peer, "a connection was refused: there are too many");
+        count_refusal(code);
+        tracing::debug!(target: REFUSALS, address = %peer, code = code.name(), %request_id, "a connection is refused");
         if self.tls.is_none()
             && let Ok(mut stream) = stream.into_std()
         {
-            let _ = stream.write(refusal().as_bytes());
+            let _ = stream.write(refusal(code, request_id).as_bytes());
             let _ = stream.shutdown(Shutdown::Write);
             let _ = stream.read(&mut [0; MAX_UNREAD]);
         }
@@ -97,10 +105,7 @@ impl Acceptor {
                 Ok((stream, peer)) => {
                     stream.set_nonblocking(true)?;
                     let stream = TcpStream::from_std(stream)?;
-                    match self.limits.take_slot(peer.ip()) {
-                        Some(slot) => self.admit(stream, peer.ip(), slot),
-                        None => self.refuse(stream, peer.ip()),
-                    }
+                    self.admit_or_refuse(stream, peer.ip());
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break,
                 Err(error) if has_gone(&error) => {}
@@ -117,9 +122,7 @@ fn has_gone(error: &io::Error) -> bool {
 }
 
 /// Written by hand: no request has been read that it could be an answer to.
-fn refusal() -> String {
-    let code = ProblemCode::TooManyConnections;
-    let request_id = Uuid::now_v7();
+fn refusal(code: ProblemCode, request_id: Uuid) -> String {
     let body = json!({
         "type": format!("/problems/{code}"),
         "title": code.title(),
@@ -145,7 +148,7 @@ mod tests {
 
     #[test]
     fn who_is_refused_gets_a_whole_problem_document() {
-        let answer = refusal();
+        let answer = refusal(ProblemCode::TooManyConnections, Uuid::now_v7());
         let (head, body) = answer.split_once("\r\n\r\n").expect("a head");
         assert!(head.ends_with(&format!("Content-Length: {}", body.len())));
         let body: serde_json::Value = serde_json::from_str(body).expect("JSON");

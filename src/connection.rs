@@ -94,9 +94,11 @@ async fn serve_tls(
         // Nothing can have been asked yet.
         () = last_call => return,
     };
-    // A client that hangs up or talks nonsense is no event.
-    if let Ok(Ok(stream)) = handshake {
-        serve_http(stream, peer, router, closing).await;
+    match handshake {
+        Ok(Ok(stream)) => serve_http(stream, peer, router, closing).await,
+        Ok(Err(error)) => tracing::debug!(target: REFUSALS, address = %peer, %error, "a TLS handshake has failed"),
+        // A client that says nothing is no event.
+        Err(_) => {}
     }
 }
 

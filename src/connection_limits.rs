@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ipnet::IpNet;
+use metrics::Gauge;
 
 use coffer_core::limits::network_of;
 
@@ -19,6 +20,9 @@ const MIN_PER_NETWORK: usize = 2_048;
 /// A trusted proxy takes no slot while less than one in 16 is free.
 const RESERVED_FROM_PROXIES: usize = 16;
 
+/// Connections to the listener of those who run the bank: some probes and scrapers, each with a few.
+const ADMIN_CONNECTIONS: usize = 64;
+
 /// Clones share the count.
 #[derive(Clone)]
 pub struct ConnectionLimits(Arc<Inner>);
@@ -31,6 +35,8 @@ struct Inner {
     /// Trusted proxies, each with many clients behind it.
     proxies: Vec<IpNet>,
     taken: Mutex<Taken>,
+    /// How many are taken, for the metrics: of the public, whose limit is there, too.
+    gauge: Gauge,
 }
 
 #[derive(Default)]
@@ -49,7 +55,14 @@ impl ConnectionLimits {
     /// 0 for one network stands for any number.
     pub fn new(whole: usize, per_network: usize, proxies: Vec<IpNet>) -> Self {
         let per_network = (per_network > 0).then_some(per_network);
-        Self(Arc::new(Inner { whole, per_network, proxies, taken: Mutex::default() }))
+        let gauge = metrics::gauge!("coffer_connections");
+        Self(Arc::new(Inner { whole, per_network, proxies, taken: Mutex::default(), gauge }))
+    }
+
+    /// For the listener of those who run the bank.
+    pub fn of_admin() -> Self {
+        let (whole, per_network) = (ADMIN_CONNECTIONS, None);
+        Self(Arc::new(Inner { whole, per_network, proxies: Vec::new(), taken: Mutex::default(), gauge: Gauge::noop() }))
     }
 
     /// None when the network, or all networks together, may have no more.
@@ -62,7 +75,7 @@ impl ConnectionLimits {
             return None;
         }
         taken.all += 1;
-        metrics::gauge!("coffer_connections").increment(1);
+        self.0.gauge.increment(1);
         *taken.by_network.entry(network).or_default() += 1;
         Some(Slot { limits: self.clone(), network })
     }
@@ -86,7 +99,7 @@ impl Drop for Slot {
     fn drop(&mut self) {
         let mut taken = self.limits.taken();
         taken.all -= 1;
-        metrics::gauge!("coffer_connections").decrement(1);
+        self.limits.0.gauge.decrement(1);
         if let Some(of_network) = taken.by_network.get_mut(&self.network) {
             *of_network -= 1;
             if *of_network == 0 {

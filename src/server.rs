@@ -49,8 +49,6 @@ use coffer_core::watches::Watches;
 const RESERVED_FILES: u64 = 128;
 /// How long it may take at the end to write the last notes to the audit log.
 const LAST_NOTES_WITHIN: Duration = Duration::from_secs(2);
-/// Connections to the listener of those who run the bank: some probes and scrapers, each with a few.
-const ADMIN_CONNECTIONS: usize = 64;
 /// How long it may take at the end to store what callers have used of their day.
 const LAST_QUOTAS_WITHIN: Duration = Duration::from_secs(2);
 
@@ -254,8 +252,9 @@ impl Bank {
         let Listeners { public, admin } = listeners.into();
         let (db, movement_limits, watches) = (app.db.clone(), app.movement_limits.clone(), app.watches.clone());
         let (auth, committer) = (app.auth.clone(), app.committer.clone());
-        let of_admin = ConnectionLimits::new(ADMIN_CONNECTIONS, 0, Vec::new());
-        let admin = admin.map(|listener| (Acceptor::new(router::admin_router(app.clone()), None, of_admin), listener));
+        let of_admin =
+            |listener| (Acceptor::new(router::admin_router(app.clone()), None, ConnectionLimits::of_admin()), listener);
+        let admin = admin.map(of_admin);
         let mut background = Background::default();
         let dispatcher = background.spawn("sending to webhooks", Dispatcher::new(&app).run());
         let acceptor = Acceptor::new(router::router(app), tls, connection_limits);

@@ -68,7 +68,7 @@ metrics_table! {
     Gauge "coffer_clock_behind_seconds" [""]
         "How far the clock is behind the date of the newest movement.",
     Gauge "coffer_connections" [""]
-        "Client connections that are open.",
+        "Client connections that are open, without those to COFFER_ADMIN_LISTEN.",
     Gauge "coffer_connections_max" [""]
         "The most client connections at once.",
     Counter "coffer_connections_refused_total" [""]
@@ -110,7 +110,7 @@ metrics_table! {
     Gauge "coffer_mails_waiting" [""]
         "Mails that the mail server has not taken yet. Of the whole bank: every instance says the same.",
     Counter "coffer_movements_total" ["type,outcome"]
-        "Movements that were decided: posted, held, pending_approval, replayed (by an Idempotency-Key), refused.",
+        "Movements that were decided: posted, held, pending_approval, replayed (by an Idempotency-Key), refused. One that is approved or captured counts once more, as posted.",
     Counter "coffer_refusals_total" ["code"]
         "Requests, and items of batches, that were refused or failed, by the code of their problem.",
     Counter "coffer_sign_ins_total" ["outcome"]
@@ -120,7 +120,7 @@ metrics_table! {
     Counter "coffer_webhook_attempts_total" ["outcome"]
         "Tries to deliver an event to a webhook: delivered, postponed, failed for good.",
     Gauge "coffer_webhook_deliveries_waiting" [""]
-        "Deliveries to webhooks that have not succeeded yet, up to 100,000. Of the whole bank: every instance says the same.",
+        "Deliveries to enabled webhooks that have not succeeded yet, up to 100,000. Of the whole bank: every instance says the same.",
     Gauge "coffer_webhook_events_behind" [""]
         "Events that the webhook furthest behind has not looked at yet. Of the whole bank: every instance says the same.",
     Counter "process_cpu_seconds_total" [""]

@@ -72,7 +72,7 @@ fn public_metrics(settings: &Settings) -> Option<String> {
     let are_public = settings.metrics && !settings.admin_listen.as_ref().is_some_and(is_private);
     are_public.then(|| {
         "everybody can read the metrics: give them a private address of their own, such as \
-         COFFER_ADMIN_LISTEN=127.0.0.1:9090, or set COFFER_METRICS=false"
+         COFFER_ADMIN_LISTEN=127.0.0.1:9464, or set COFFER_METRICS=false"
             .to_owned()
     })
 }
@@ -218,10 +218,10 @@ mod tests {
         let with = |flags: &[&str]| public_metrics(&settings(flags)).is_some();
         assert!(
             with(&[])
-                && !with(&["--admin-listen=127.0.0.1:9090"])
-                && !with(&["--admin-listen=10.0.0.1:9090"])
-                && with(&["--admin-listen=0.0.0.0:9090"])
-                && with(&["--admin-listen=192.0.2.1:9090"])
+                && !with(&["--admin-listen=127.0.0.1:9464"])
+                && !with(&["--admin-listen=10.0.0.1:9464"])
+                && with(&["--admin-listen=0.0.0.0:9464"])
+                && with(&["--admin-listen=192.0.2.1:9464"])
                 && !with(&["--metrics=false"])
         );
     }

@@ -14,6 +14,7 @@ use crate::command_line::{Server, coffer, text};
 use crate::databases::{Kind, TestDatabase};
 use crate::harness::{PASSWORD, eventually};
 use crate::post_office::PostOffice;
+use crate::tls::certificate_in;
 
 const EMAIL: &str = "ada.lovelace@example.com";
 const AMOUNT: &str = "73.19";
@@ -198,6 +199,17 @@ async fn what_is_no_request_has_a_line_of_its_own() {
     assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
     let lines = lines_until(&log, &["no request of HTTP/1.1", "127.0.0.1", "coffer::refusal"]).await;
     assert!(lines.len() == 1 && !lines[0].contains("no-secret"), "{lines:?}");
+}
+
+#[tokio::test]
+async fn a_handshake_that_fails_has_a_line() {
+    let directory = TempDir::new().expect("a directory");
+    let (_, flags) = certificate_in(directory.path());
+    let flags: Vec<&str> = flags.iter().map(String::as_str).chain(["--log", "coffer::refusal=debug"]).collect();
+    let (server, log) = serve(directory.path(), &flags);
+    let mut client = TcpStream::connect(server.address).expect("a connection");
+    client.write_all(b"GET / HTTP/1.1\r\nHost: bank\r\n\r\n").expect("sent");
+    lines_until(&log, &["a TLS handshake has failed", "127.0.0.1"]).await;
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! What `/metrics` says, and that the table, the page, the dashboard and the alerts agree on it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
@@ -9,9 +10,10 @@ use regex::Regex;
 use reqwest::{Client, Method};
 use rustix::process::Signal;
 use serde_json::{Value, json};
+use sqlx::{Connection, SqliteConnection};
 use tempfile::TempDir;
 
-use crate::command_line::Server;
+use crate::command_line::{Server, coffer};
 use crate::databases::{Kind, TestDatabase};
 use crate::harness::{PASSWORD, eventually};
 use crate::layers::sources;
@@ -118,7 +120,9 @@ async fn do_a_bit_of_everything(server: &Server) {
     }
     send(Method::POST, "/holds", &token, json!({"account_number": account, "amount": "5"})).await;
     let items = ["1", "1000"].map(|amount| json!({"type": "withdrawal", "account_number": account, "amount": amount}));
-    send(Method::POST, "/transactions/batch", &token, json!({"transactions": items})).await;
+    for atomic in [false, true] {
+        send(Method::POST, "/transactions/batch", &token, json!({"transactions": items, "atomic": atomic})).await;
+    }
     let balance = format!("/balance?account_number={}", account.as_str().expect("a number"));
     for path in
         [&*balance, "/me", "/nothing/here", "/", "/web/app.js", "/web/icon.svg", "/swagger-ui/", "/openapi.json"]
@@ -160,10 +164,12 @@ async fn every_metric_is_there_with_its_help_its_type_and_its_labels() {
             ("coffer_sign_ins_total", &[("outcome", "wrong_password")], 1.0),
             ("coffer_movements_total", &[("type", "deposit"), ("outcome", "posted")], 1.0),
             ("coffer_movements_total", &[("type", "withdrawal"), ("outcome", "posted")], 2.0),
-            ("coffer_movements_total", &[("type", "withdrawal"), ("outcome", "refused")], 2.0),
+            // Of an atomic batch all are.
+            ("coffer_movements_total", &[("type", "withdrawal"), ("outcome", "refused")], 4.0),
             ("coffer_movements_total", &[("type", "withdrawal"), ("outcome", "held")], 1.0),
-            // One by itself, and one in a batch.
-            ("coffer_refusals_total", &[("code", "insufficient_funds")], 2.0),
+            // One by itself, and one in each batch.
+            ("coffer_refusals_total", &[("code", "insufficient_funds")], 3.0),
+            ("coffer_refusals_total", &[("code", "batch_refused")], 1.0),
             ("coffer_refusals_total", &[("code", "path_not_found")], 1.0),
             ("coffer_http_requests_total", &[("route", "/deposit"), ("status", "201")], 1.0),
             // The web app and Swagger UI.
@@ -218,6 +224,86 @@ async fn methods_that_a_path_does_not_take_make_no_series() {
     }
     // The first scrape does not have itself.
     assert_eq!(lengths[1..], [lengths[1]; 4], "{lengths:?}");
+}
+
+/// To look at a bank makes its ledger write: that is none of the movements that the figures are of.
+#[tokio::test]
+async fn probes_are_not_among_the_figures_of_movements() {
+    let database = TestDatabase::create(Kind::Sqlite).await;
+    let server = Server::start(database.directory.path(), &["--database-url", &database.url]);
+    let mut other = SqliteConnection::connect(&database.url).await.expect("a connection");
+    for is_locked in [false, true] {
+        if is_locked {
+            sqlx::raw_sql("begin immediate").execute(&mut other).await.expect("the lock");
+        }
+        let status = if is_locked { 503 } else { 200 };
+        eventually("a probe", async || {
+            reqwest::get(server.url("/readyz")).await.expect("an answer").status() == status
+        })
+        .await;
+        let scrape = Scrape::of(&server).await;
+        for metric in ["coffer_ledger_stage_duration_seconds", "coffer_ledger_batch_retries_total"] {
+            assert_eq!(scrape.sum(metric, &[]), 0.0, "{metric}\n{}", scrape.text);
+        }
+    }
+}
+
+/// Browsers ask so before the requests of another site, and are answered before anything else looks at it.
+#[tokio::test]
+async fn preflights_are_counted_and_logged_once() {
+    for flags in [&["--cors-origins", "https://app.example"][..], &[]] {
+        let directory = TempDir::new().expect("a directory");
+        let log = directory.path().join("log");
+        let mut command = coffer(directory.path(), &[flags, &["--access-log", "true"]].concat());
+        command.stderr(File::create(&log).expect("a file"));
+        let server = Server::start_as(command);
+        let preflight = Client::new().request(Method::OPTIONS, server.url("/deposit"));
+        let preflight =
+            preflight.header("origin", "https://app.example").header("access-control-request-method", "POST");
+        let status = preflight.send().await.expect("an answer").status();
+        // Refused for its form before that.
+        let mut connection = TcpStream::connect(server.address).expect("a connection");
+        write!(connection, "OPTIONS /deposit HTTP/1.1\r\nConnection: close\r\n\r\n").expect("sent");
+        connection.read_to_string(&mut String::new()).expect("an answer");
+        let scrape = Scrape::of(&server).await;
+        for status in [status.as_str(), "400"] {
+            let labels = [("route", "unknown"), ("status", status)];
+            assert_eq!(scrape.sum("coffer_http_requests_total", &labels), 1.0, "{}", scrape.text);
+        }
+        eventually("two lines", async || {
+            let lines = fs::read_to_string(&log).expect("a log");
+            lines.lines().filter(|line| line.contains("\"OPTIONS\"") && line.contains("coffer::access")).count() == 2
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn connections_are_those_of_clients() {
+    let directory = TempDir::new().expect("a directory");
+    let flags = ["--admin-listen", "127.0.0.1:0", "--max-connections", "4", "--log", "coffer::refusal=debug"];
+    let mut command = coffer(directory.path(), &flags);
+    let log = directory.path().join("log");
+    command.stderr(File::create(&log).expect("a file"));
+    let server = Server::start_as(command);
+    let admin = Regex::new(r"Operations  http://([0-9.:]+)").expect("an expression");
+    let admin = admin.captures(&server.banner).unwrap_or_else(|| panic!("no address: {}", server.banner))[1].to_owned();
+    let scrape = async || {
+        let answer = reqwest::get(format!("http://{admin}/metrics")).await.expect("an answer");
+        Scrape::parse(answer.text().await.expect("a text"))
+    };
+    let probes: Vec<_> = (0..8).map(|_| TcpStream::connect(&admin).expect("a connection")).collect();
+    assert_eq!(scrape().await.sum("coffer_connections", &[]), 0.0);
+    let clients: Vec<_> = (0..4).map(|_| TcpStream::connect(server.address).expect("a connection")).collect();
+    eventually("their slots", async || scrape().await.sum("coffer_connections", &[]) == 4.0).await;
+    let mut refused = TcpStream::connect(server.address).expect("a connection");
+    let mut answer = String::new();
+    refused.read_to_string(&mut answer).expect("an answer");
+    assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
+    let id = answer.split_once("\"request_id\":\"").and_then(|(_, rest)| rest.split('"').next()).expect("an id");
+    assert_eq!(scrape().await.sum("coffer_refusals_total", &[("code", "too_many_connections")]), 1.0);
+    eventually("its line", async || fs::read_to_string(&log).expect("a log").contains(id)).await;
+    drop((probes, clients));
 }
 
 #[tokio::test]

@@ -49,7 +49,7 @@ fn a_wrong_value_is_answered_with_its_name_and_what_to_send() {
         ("COFFER_CONNECTIONS_PER_NETWORK", "ten", number),
         ("COFFER_DISK_RESERVE", "512", "send a size such as 512MB"),
         ("COFFER_DISK_RESERVE", "5%", "send a size such as 512MB"),
-        ("COFFER_ADMIN_LISTEN", "http://localhost:9090", "send an address and a port such as 127.0.0.1:8080"),
+        ("COFFER_ADMIN_LISTEN", "http://localhost:9464", "send an address and a port such as 127.0.0.1:8080"),
         ("COFFER_DATABASE_CONNECTIONS", "0", "from 1 to 1000"),
         ("COFFER_LEDGER_WRITERS", "65", "from 1 to 64"),
         ("COFFER_STATEMENT_CACHE", "-1", number),

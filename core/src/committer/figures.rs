@@ -81,19 +81,23 @@ impl Figures {
 /// Measures stages that follow each other.
 pub(super) struct Stopwatch {
     since: Instant,
+    is_probe: bool,
     trace: BatchTrace,
 }
 
 impl Stopwatch {
-    pub fn start(trace: BatchTrace) -> Self {
-        Self { since: Instant::now(), trace }
+    /// A batch without movements is a probe, which has no place among their figures.
+    pub fn start(trace: BatchTrace, is_probe: bool) -> Self {
+        Self { since: Instant::now(), is_probe, trace }
     }
 
     /// Records the time since the last call, or since the start.
     pub fn lap(&mut self, stage: &Stage) {
         let now = Instant::now();
         let took = now - self.since;
-        stage.seconds.record(took);
+        if !self.is_probe {
+            stage.seconds.record(took);
+        }
         self.trace.stage(stage.name, took);
         self.since = now;
     }

@@ -169,8 +169,10 @@ impl Writer {
                 batch.iter().for_each(|request| request.progress.reopen());
                 return Err(error);
             }
-            self.figures.batch_retries.increment(1);
-            tracing::warn!(%error, "a batch will be tried again");
+            if batch.iter().any(|request| !request.commands.is_empty()) {
+                self.figures.batch_retries.increment(1);
+                tracing::warn!(%error, "a batch will be tried again");
+            }
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
@@ -302,7 +304,8 @@ impl Writer {
     async fn try_once(&mut self, batch: &[QueuedRequest]) -> Result<Vec<Verdicts>, Failed> {
         let commands: Vec<&Command> = batch.iter().flat_map(|request| &request.commands).collect();
         let writer = self.connection.id();
-        let mut stopwatch = Stopwatch::start(BatchTrace::begin(batch.iter().map(|request| &request.trace)));
+        let trace = BatchTrace::begin(batch.iter().map(|request| &request.trace));
+        let mut stopwatch = Stopwatch::start(trace, commands.is_empty());
         let mut tx = self.connection.begin().await?;
         let loaded = load(&mut tx, &commands, &self.clock).await?;
         stopwatch.lap(&self.figures.load);

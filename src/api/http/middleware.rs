@@ -43,7 +43,14 @@ pub async fn seal(State(app): State<App>, mut request: Request, next: Next) -> R
     let ids = RequestIds::of(&request);
     request.extensions_mut().insert(ids.clone());
     let policy = edge::content_policy(request.uri().path());
+    let preflight = (request.method() == Method::OPTIONS).then(|| (Instant::now(), context_of(&app, &request)));
     let mut response = ids.clone().scope(answer_or_refuse_preflight(request, next, &ids)).await;
+    // The layer of cross-origin calls answers most of them, and `finish` sees none of those.
+    if let Some((started, context)) = preflight
+        && response.extensions().get::<Noted>().is_none()
+    {
+        ids.sync_scope(|| note_answer(&app, &context, Route::of_preflight(), &response, started.elapsed()));
+    }
     let headers = response.headers_mut();
     ids.tell(headers);
     app.edge.protect(policy, headers);
@@ -54,9 +61,7 @@ pub async fn seal(State(app): State<App>, mut request: Request, next: Next) -> R
 
 async fn answer_or_refuse_preflight(request: Request, next: Next, ids: &RequestIds) -> Response {
     let Some(error) = preflight_error(&request) else { return next.run(request).await };
-    let response = Problem::write_body(refuse_form(request, error).await, ids);
-    note_refusal(method_label(&Method::OPTIONS), "preflight", &response);
-    response
+    Problem::write_body(refuse_form(request, error).await, ids)
 }
 
 /// Outermost on the listener of those who run the bank: gives a request its ids.
@@ -77,21 +82,16 @@ fn preflight_error(request: &Request) -> Option<Error> {
 /// that what staff are shown is on record, and counts it.
 pub async fn finish(State(app): State<App>, mut request: Request, next: Next) -> Response {
     let started = Instant::now();
-    let ids = request.extensions().get::<RequestIds>().cloned();
-    let ids = ids.unwrap_or_else(|| RequestIds::of(&request));
-    let nobody = || Peer { address: Ipv4Addr::UNSPECIFIED.into(), presence: Presence::default() };
-    let Peer { address: peer, presence } = request.extensions().get::<Peer>().cloned().unwrap_or_else(nobody);
-    let address = app.edge.client_address(peer, request.headers());
-    let context = RequestContext::new(ids, address, presence);
+    let context = context_of(&app, &request);
     request.extensions_mut().insert(context.clone());
     let (method, uri) = (request.method().clone(), request.uri().clone());
     let path = request.extensions().get::<MatchedPath>().cloned();
 
     app.origins.notice(request.headers());
-    app.edge.notice_forwarded(peer, request.headers());
+    app.edge.notice_forwarded(peer_of(&request).address, request.headers());
     let is_limited = request.extensions().get::<OnAdminListener>().is_none();
     let limit = app.edge.limit_of(uri.path());
-    let from_address = if is_limited { limit.take(network_of(address)) } else { Ok(None) };
+    let from_address = if is_limited { limit.take(network_of(context.address())) } else { Ok(None) };
     let (response, from_address, is_routed) = match (protocol::check(&request), from_address) {
         (Err(error), allowance) => (refuse_form(request, error).await, allowance.ok().flatten(), false),
         (Ok(()), Ok(allowance)) => (next.run(request).await, allowance, true),
@@ -119,18 +119,56 @@ pub async fn finish(State(app): State<App>, mut request: Request, next: Next) ->
     let waited = response.extensions().get::<Waited>().map_or(Duration::ZERO, |waited| waited.0);
     let (status, elapsed) = (response.status(), started.elapsed().saturating_sub(waited));
     let method = method_label(&method);
-    note_refusal(method, route, &response);
-    if app.access_log {
-        note_access(&context, method, route, &response, elapsed);
-    }
     let is_routed = is_routed && status != StatusCode::METHOD_NOT_ALLOWED;
-    let (of_method, of_route) = if is_routed { (method, route_label(route)) } else { NOT_ROUTED };
-    request_figures::count(of_method, of_route, status, elapsed.as_secs_f64());
+    note_answer(&app, &context, Route { method, template: route, is_routed }, &response, elapsed);
+    response.extensions_mut().insert(Noted);
     context.ids().trace().end(Outcome { method, route, status, request_id: context.request_id(), user_id });
     if is_limited && status == StatusCode::TOO_MANY_REQUESTS {
         tokio::time::sleep(REFUSAL_PAUSE).await;
     }
     response
+}
+
+fn context_of(app: &App, request: &Request) -> RequestContext {
+    let ids = request.extensions().get::<RequestIds>().cloned();
+    let ids = ids.unwrap_or_else(|| RequestIds::of(request));
+    let Peer { address, presence } = peer_of(request);
+    RequestContext::new(ids, app.edge.client_address(address, request.headers()), presence)
+}
+
+fn peer_of(request: &Request) -> Peer {
+    let nobody = || Peer { address: Ipv4Addr::UNSPECIFIED.into(), presence: Presence::default() };
+    request.extensions().get::<Peer>().cloned().unwrap_or_else(nobody)
+}
+
+/// In the extensions of an answer that [`note_answer`] has seen.
+#[derive(Clone, Copy, Debug)]
+struct Noted;
+
+/// What a request has asked for.
+#[derive(Clone, Copy)]
+struct Route<'a> {
+    method: &'static str,
+    template: &'a str,
+    /// Whether anybody has seen if the route takes the method, and it does.
+    is_routed: bool,
+}
+
+impl Route<'static> {
+    fn of_preflight() -> Self {
+        Self { method: method_label(&Method::OPTIONS), template: "unknown", is_routed: false }
+    }
+}
+
+/// Tells the log and the metrics of an answer.
+fn note_answer(app: &App, context: &RequestContext, route: Route<'_>, response: &Response, elapsed: Duration) {
+    let Route { method, template, is_routed } = route;
+    note_refusal(method, template, response);
+    if app.access_log {
+        note_access(context, method, template, response, elapsed);
+    }
+    let (method, route) = if is_routed { (method, route_label(template)) } else { NOT_ROUTED };
+    request_figures::count(method, route, response.status(), elapsed.as_secs_f64());
 }
 
 /// Refuses a request that HTTP does not allow, and closes the connection: nobody can tell where the next request

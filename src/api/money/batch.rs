@@ -32,6 +32,7 @@ use coffer_core::books::audit_event::{Action, Event};
 use coffer_core::books::command::{self, Command, DualControl, Step};
 use coffer_core::books::decisions::{Receipt, Verdict};
 use coffer_core::books::movement::Movement;
+use coffer_core::books::refusal::Refusal;
 use coffer_core::by_name::read_by_name;
 use coffer_core::money::{Amount, Currency};
 use coffer_core::problem_code::ProblemCode;
@@ -350,6 +351,11 @@ pub async fn carry_out(
     let reverses: Vec<_> = commands.iter().map(|it| it.reverses.as_ref().map(|it| it.transaction_id)).collect();
     let verdicts = preview.submit(app, commands, atomic).await?;
     if atomic && verdicts.iter().any(Result::is_err) {
+        // Those that are refused for the sake of others are not at fault.
+        let at_fault = verdicts.iter().filter_map(|verdict| verdict.as_ref().err());
+        at_fault
+            .filter(|refusal| **refusal != Refusal::BatchRefused)
+            .for_each(|refusal| note_refused_item(&Problem::from(refusal.clone())));
         return Err(Error::BatchRefused(verdicts.into_iter().map(Result::err).collect()));
     }
     if verdicts.iter().any(Result::is_err) {
@@ -381,12 +387,16 @@ async fn item(app: &App, verdict: Verdict, reverses: Option<Uuid>) -> Result<Ite
         Ok(Receipt::Pending(approval)) => Err(Error::Internal(format!("approval {} came out of a batch", approval.id))),
         Err(refusal) => {
             let problem = Problem::from(refusal);
-            count_refusal(problem.code);
-            let (status, code) = (problem.status, problem.code.name());
-            tracing::debug!(target: REFUSALS, status, code, "an item of a batch is refused");
+            note_refused_item(&problem);
             Ok(ItemResult::refused(problem))
         }
     }
+}
+
+fn note_refused_item(problem: &Problem) {
+    count_refusal(problem.code);
+    let (status, code) = (problem.status, problem.code.name());
+    tracing::debug!(target: REFUSALS, status, code, "an item of a batch is refused");
 }
 
 /// A replay may show what the first answer did not, and to somebody who may not see the account any more. So it is a look like
