@@ -3,7 +3,6 @@
 //! clock that is wrong.
 
 use std::fs;
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use crate::api::App;
@@ -183,7 +182,7 @@ impl Housekeeping {
         tokio::join!(
             self.run_by_the_tick(),
             checkpoint_wal(&db),
-            watch_disk(disk, db.file().map(files::log_of_sqlite)),
+            watch_disk(disk, &db),
             look_at_watched(&db, &watches),
             finish_erasures(&db),
         );
@@ -337,14 +336,18 @@ async fn finish_each_erasure(db: &Db) -> sqlx::Result<()> {
 }
 
 /// On a thread that may wait: a file system can hang.
-async fn watch_disk(disk: DiskReserve, wal: Option<PathBuf>) {
+async fn watch_disk(disk: DiskReserve, db: &Db) {
+    let (open_file, wal) = (db.open_file(), db.file().map(files::log_of_sqlite));
     let mut ticks = tokio::time::interval(DISK_TICK);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        let (disk, wal) = (disk.clone(), wal.clone());
+        let (disk, open_file, wal) = (disk.clone(), open_file.clone(), wal.clone());
         let measure = move || {
             disk.measure();
+            if let Some(open_file) = open_file {
+                open_file.look();
+            }
             if let Some(Ok(wal)) = wal.map(fs::metadata) {
                 metrics::gauge!("coffer_sqlite_wal_bytes").set(wal.len() as f64);
             }

@@ -38,6 +38,7 @@ use coffer_core::auth::{Auth, CallerLimits};
 use coffer_core::clock::Clock;
 use coffer_core::committer::{Committer, Writers};
 use coffer_core::db::claim::Claim;
+use coffer_core::db::serving;
 use coffer_core::db::{ConnectError, Db, DbOptions, DbTarget, DefineUnitsError, errors, of_query};
 use coffer_core::disk::DiskReserve;
 use coffer_core::limits::movements::MovementLimits;
@@ -90,6 +91,10 @@ pub enum ServerError {
          backup that has a head which you name: coffer restore FILE --since HEAD"
     )]
     WithoutLog(String),
+    #[error(
+        "{0} has nothing in it, and a log lies beside it: the file that this belongs to was deleted or moved. Bring it back, or a backup;          to begin with an empty bank, move {0}-wal and {0}-shm away"
+    )]
+    LoneLog(String),
     /// A bank that does only a part of its work must not stay up and look healthy.
     #[error("{0} stopped working; the log says why")]
     Stopped(&'static str),
@@ -336,7 +341,11 @@ fn auth_of(
 /// sequences to other movements. A bank that has crashed still has its log, or somebody has played that into the file.
 fn refuse_without_log(target: &DbTarget) -> Result<(), ServerError> {
     let DbTarget::Sqlite(file) = target else { return Ok(()) };
-    match database::refuse_without_log(file.get_filename()) {
+    let file_name = file.get_filename();
+    if serving::is_lone_log(file_name) {
+        return Err(ServerError::LoneLog(file_name.display().to_string()));
+    }
+    match database::refuse_without_log(file_name) {
         Err(NotWhole::WithoutLog(file)) => Err(ServerError::WithoutLog(file)),
         // A file that cannot be read is refused with better words when it is opened.
         Err(NotWhole::Unreadable(_)) | Ok(_) => Ok(()),

@@ -286,6 +286,36 @@ async fn nobody_waits_long_while_another_program_holds_the_lock() {
     bank.close_with_books_right().await;
 }
 
+/// Deleted or moved by somebody who took the bank for stopped: what it booked would be gone when it ends.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_bank_whose_file_is_gone_books_nothing_until_it_is_back() {
+    let bank = TestBank::open(Kind::Sqlite).await;
+    let ada = bank.customer().await;
+    ada.deposit("1").await.expect_status(201);
+    let file = bank.db.file().expect("a file").to_owned();
+    let mut booked = 1;
+    for gone in [files::log_of_sqlite(&file), file] {
+        let aside = gone.with_extension("aside");
+        std::fs::rename(&gone, &aside).expect("moved");
+        eventually("a refusal", async || {
+            let answer = ada.deposit("1").await;
+            booked += usize::from(answer.status == 201);
+            answer.status == 503 && answer.text_at("/code") == "database_unavailable"
+        })
+        .await;
+        bank.get("/readyz").send().await.expect_problem(503, "not_ready");
+        // Another file in its place is none of the bank's.
+        std::fs::write(&gone, "").expect("a file");
+        ada.deposit("1").await.expect_problem(503, "database_unavailable");
+        std::fs::rename(&aside, &gone).expect("moved back");
+        becomes_ready(&bank).await;
+        ada.deposit("1").await.expect_status(201);
+        booked += 1;
+    }
+    assert_eq!(ada.history().await.len(), booked);
+    bank.close_with_books_right().await;
+}
+
 /// At each moment somebody reads what was written last, as in a bank that is asked for many balances.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sqlite_starts_its_log_anew_though_somebody_always_reads() {

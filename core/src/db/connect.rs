@@ -13,6 +13,7 @@ use tokio::time::{sleep, timeout};
 
 use super::claim::Claim;
 use super::errors::POSTGRES_LOCK_TIMEOUT;
+use super::open_file::OpenFile;
 use super::ownership::{self, Owner};
 use super::pools::{Care, Use};
 use super::primary::Primary;
@@ -75,14 +76,16 @@ impl Db {
         let is_alone = !serving::has_log(path) && !Claim::is_held_on(path);
         let file = sqlite.clone().read_only(true).immutable(is_alone).busy_timeout(SQLITE_BUSY_TIMEOUT);
         let pool = sqlite_pool(SQLITE_READERS).connect_with(file).await.map_err(|error| refuse_sqlite(path, &error))?;
+        let open_file = Arc::new(OpenFile::of(path));
         Ok(Self::Sqlite {
             file: path.to_owned(),
             write_pool: pool.clone(),
             checkpoint_pool: pool.clone(),
             read_pool: pool,
-            look_ups: Arc::new(sqlite::LookUps::new(path.to_owned())),
+            look_ups: Arc::new(sqlite::LookUps::new(path.to_owned(), open_file.clone())),
             write_lock: Arc::default(),
             checkpoints: options.checkpoints,
+            open_file,
             had_log: false,
         })
     }
@@ -102,10 +105,20 @@ impl Db {
             }
         };
         confirm_pragmas(&path, &write_pool).await?;
-        let look_ups = Arc::new(sqlite::LookUps::new(path.clone()));
+        let open_file = Arc::new(OpenFile::of(&path));
+        let look_ups = Arc::new(sqlite::LookUps::new(path.clone(), open_file.clone()));
         let (file, write_lock) = (path, Arc::default());
-        let db =
-            Self::Sqlite { file, write_pool, read_pool, checkpoint_pool, look_ups, write_lock, checkpoints, had_log };
+        let db = Self::Sqlite {
+            file,
+            write_pool,
+            read_pool,
+            checkpoint_pool,
+            look_ups,
+            write_lock,
+            checkpoints,
+            open_file,
+            had_log,
+        };
         db.finish_mark_of_crashed_server().await;
         Ok(db)
     }

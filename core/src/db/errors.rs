@@ -140,6 +140,11 @@ pub fn no_answer() -> sqlx::Error {
     sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, "the database did not answer in time"))
 }
 
+/// The error of a file that is not where it was opened.
+pub fn file_gone() -> sqlx::Error {
+    sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::NotFound, "the database file is not where it was opened"))
+}
+
 /// The failure that the error stands for.
 pub fn failure(error: &sqlx::Error) -> Failure {
     match error {

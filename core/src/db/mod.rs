@@ -34,6 +34,7 @@ pub mod limit_changes;
 pub mod mailed_links;
 pub mod mails;
 mod movement_quotas;
+mod open_file;
 mod ownership;
 pub mod password_links;
 pub mod payees;
@@ -71,6 +72,7 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 use crate::request_ids;
 
 pub use connect::{Schema, refuse_no_bank};
+pub use open_file::OpenFile;
 pub use refusals::{ConnectError, of_query};
 pub use servers::Servers;
 pub use units::DefineUnitsError;
@@ -194,6 +196,7 @@ pub enum Db {
         look_ups: Arc<sqlite::LookUps>,
         write_lock: Arc<Mutex<()>>,
         checkpoints: Checkpoints,
+        open_file: Arc<OpenFile>,
         /// Whether there was something in its log when this process opened it.
         had_log: bool,
     },
@@ -341,7 +344,8 @@ impl Db {
     /// first and then asks for the lock could be refused half-way.
     pub async fn begin(&self) -> sqlx::Result<Tx<'static>> {
         Ok(match self {
-            Self::Sqlite { write_pool, write_lock, .. } => {
+            Self::Sqlite { write_pool, write_lock, open_file, .. } => {
+                open_file.refuse_if_gone()?;
                 let write_lock = wait_for_write_lock(write_lock).await?;
                 Tx::Sqlite(in_time(write_pool.begin_with("begin immediate")).await?, Some(write_lock))
             }
@@ -383,6 +387,14 @@ impl Db {
         sqlx::query(SQLITE_RESTART_PATIENCE).execute(&mut *conn).await?;
         sqlx::query("pragma wal_checkpoint(restart)").execute(&mut *conn).await?;
         Ok(())
+    }
+
+    /// What tells whether the file is still where it was opened; None on PostgreSQL.
+    pub fn open_file(&self) -> Option<Arc<OpenFile>> {
+        match self {
+            Self::Sqlite { open_file, .. } => Some(open_file.clone()),
+            Self::Postgres { .. } => None,
+        }
     }
 
     /// The file that the books are in; None on PostgreSQL.

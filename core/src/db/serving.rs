@@ -69,6 +69,11 @@ pub(super) fn has_log(database: &Path) -> bool {
     fs::metadata(files::log_of_sqlite(database)).is_ok_and(|log| log.len() > 0)
 }
 
+/// Whether there is a log, and nothing in the file that it belongs to.
+pub fn is_lone_log(database: &Path) -> bool {
+    fs::metadata(database).map_or(true, |file| file.len() == 0) && has_log(database)
+}
+
 /// The mark in the file itself, whatever is in the log.
 fn mark_in(database: &Path) -> sqlx::Result<i64> {
     let file = sqlite::open_without_log(database)?;

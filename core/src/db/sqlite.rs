@@ -8,14 +8,14 @@ use std::error::Error as StdError;
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
 use rusqlite::{Connection, OpenFlags, Row};
 use sqlx::error::{DatabaseError, ErrorKind};
 
-use super::{Checkpoints, SQLITE_BUSY_TIMEOUT, SQLITE_PRAGMAS};
+use super::{Checkpoints, OpenFile, SQLITE_BUSY_TIMEOUT, SQLITE_PRAGMAS};
 use crate::account_number::AccountNumber;
 use crate::books::account::{Account, AccountStatus};
 use crate::books::hold::{Hold, HoldStatus};
@@ -47,12 +47,13 @@ const LOOK_UP_BUSY_TIMEOUT: Duration = Duration::from_millis(250);
 #[derive(Debug)]
 pub struct LookUps {
     file: PathBuf,
+    open_file: Arc<OpenFile>,
     idle: Mutex<Vec<Connection>>,
 }
 
 impl LookUps {
-    pub fn new(file: PathBuf) -> Self {
-        Self { file, idle: Mutex::default() }
+    pub fn new(file: PathBuf, open_file: Arc<OpenFile>) -> Self {
+        Self { file, open_file, idle: Mutex::default() }
     }
 
     pub fn run<R>(&self, look_up: impl FnOnce(&Connection) -> rusqlite::Result<R>) -> sqlx::Result<R> {
@@ -61,6 +62,7 @@ impl LookUps {
         let connection = match taken {
             Some(connection) => connection,
             None => {
+                self.open_file.refuse_if_gone()?;
                 let connection = open(&self.file, OpenFlags::SQLITE_OPEN_READ_ONLY, LOOK_UP_BUSY_TIMEOUT)?;
                 connection.pragma_update(None, "cache_size", LOOK_UP_CACHE_KIB).map_err(into_sqlx)?;
                 connection

@@ -203,6 +203,9 @@ impl WriterConnection {
 
     /// Starts a transaction on the writer's connection, which is opened the first time.
     pub async fn begin(&mut self) -> sqlx::Result<Batch<'_>> {
+        if let Db::Sqlite { open_file, .. } = &self.db {
+            open_file.refuse_if_gone()?;
+        }
         let connection = match self.open.take().filter(OpenConnection::is_to_be_used) {
             Some(connection) => connection,
             None => match &self.db {
