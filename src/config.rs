@@ -601,7 +601,11 @@ fn refuse_short(name: &'static str, secret: Option<&SecretString>) -> Result<(),
 /// Makes an empty database file that only its owner can read (SQLite gives its side files the same mode). It holds the
 /// password hashes. Whatever looks beside it looks beside the file that a link leads to.
 fn prepare_file(file: SqliteConnectOptions, create: bool) -> Result<SqliteConnectOptions, ConfigError> {
-    let path = files::behind_links(file.get_filename());
+    let mut path = files::behind_links(file.get_filename());
+    // SQLite would take the name for a URI.
+    if path.as_os_str().as_encoded_bytes().starts_with(b"file:") {
+        path = Path::new(".").join(path);
+    }
     let file = file.filename(&path);
     if create {
         // One that is there already is not touched: closing it would take away the locks that this process has on it.

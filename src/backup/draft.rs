@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, chown};
 use std::path::{Path, PathBuf};
 
 use coffer_core::files;
@@ -30,7 +30,19 @@ impl Draft {
         getrandom::fill(&mut random)?;
         let path = target.with_file_name(format!(".{}.{}{ENDING}", name.display(), hex::encode(random)));
         OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
-        Ok(Self(path))
+        let draft = Self(path);
+        draft.give_to_owner_of_directory()?;
+        Ok(draft)
+    }
+
+    /// What root makes in the directory of a bank is for whoever runs that: nobody else could open it.
+    fn give_to_owner_of_directory(&self) -> io::Result<()> {
+        let directory = self.0.parent().filter(|directory| *directory != Path::new("")).unwrap_or(Path::new("."));
+        let directory = fs::metadata(directory)?;
+        if rustix::process::geteuid().is_root() && directory.uid() != 0 {
+            chown(&self.0, Some(directory.uid()), Some(directory.gid()))?;
+        }
+        Ok(())
     }
 
     pub fn path(&self) -> &Path {

@@ -25,6 +25,8 @@ const RETRY_AFTER: Duration = Duration::from_secs(10 * 60);
 /// A backup that takes longer is given up: a server that has gone without a word never answers. A draft that is older has been
 /// left behind.
 const LONGEST_BACKUP: Duration = Duration::from_secs(24 * 60 * 60);
+/// Several backups within one second have the names of the next ones. Names that are further ahead are of another clock.
+const NAMES_AHEAD: Duration = Duration::from_secs(60 * 60);
 /// How often the metrics say anew how old the last good backup is.
 const METRICS_TICK: Duration = Duration::from_secs(1);
 
@@ -174,7 +176,7 @@ fn make_in(
             _ = closing.wait_for(|closing| *closing) => Err(BackupError::Refused("the bank closes".to_owned())),
         }
     })?;
-    delete_old(schedule, &target);
+    delete_old(schedule, &target, Timestamp::now());
     Ok((target, contents))
 }
 
@@ -245,10 +247,17 @@ fn age_of_newest(directory: &Path, now: Timestamp) -> Option<Duration> {
     moments.find(|moment| *moment <= now).map(|moment| now.since(moment))
 }
 
-/// Deletes the oldest backups beyond those that stay, and never the new one, whatever the clock said when others were made.
-fn delete_old(schedule: &Schedule, new: &Path) {
+/// Deletes the oldest backups beyond those that stay, and never the new one. Those of the future, which were made by a clock that
+/// was wrong, or are the good ones and it is wrong now, count for nothing and stay.
+fn delete_old(schedule: &Schedule, new: &Path, now: Timestamp) {
     let mut names = backups_in(&schedule.directory);
     names.retain(|name| new.file_name().is_none_or(|new| new != name.as_str()));
+    let known = names.len();
+    names.retain(|name| moment_of(name).is_some_and(|moment| moment <= now.plus(NAMES_AHEAD)));
+    if names.len() < known {
+        let directory = schedule.directory.display();
+        tracing::warn!(%directory, "{} backups are of the future, by their names, and never deleted", known - names.len());
+    }
     let too_many = (names.len() + 1).saturating_sub(schedule.keep);
     for name in names.into_iter().take(too_many) {
         delete(&schedule.directory.join(name), "an old backup");
@@ -330,9 +339,20 @@ mod tests {
         // Made when the clock had gone back.
         let new = directory.path().join("coffer-20250101T000000Z.db");
         fs::write(&new, "").expect("a file");
-        delete_old(&schedule, &new);
+        delete_old(&schedule, &new, "2029-01-01T00:00:00Z".parse().expect("a moment"));
         assert_eq!(backups_in(directory.path()), ["coffer-20250101T000000Z.db", "coffer-20280101T000000Z.db"]);
         assert!(directory.path().join("mine.db").exists());
+    }
+
+    #[test]
+    fn backups_of_the_future_take_no_place() {
+        let directory = tempfile::TempDir::new().expect("a directory");
+        let schedule = Schedule { directory: directory.path().to_owned(), every: None, keep: 2 };
+        let names = ["coffer-20260101T000000Z.db", "coffer-20260102T000000Z.db", "coffer-20260103T000000Z.db"];
+        let of_future = ["coffer-20280101T000000Z.db", "coffer-20280102T000000Z.db"];
+        names.iter().chain(&of_future).for_each(|name| fs::write(directory.path().join(name), "").expect("a file"));
+        delete_old(&schedule, &directory.path().join(names[2]), "2026-01-04T00:00:00Z".parse().expect("a moment"));
+        assert_eq!(backups_in(directory.path()), [&names[1..], &of_future].concat());
     }
 
     /// The bank was killed while it made them: they have the whole books in them.

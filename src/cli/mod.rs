@@ -23,10 +23,12 @@ use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 use std::pin::{Pin, pin};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use clap_complete::Shell;
+use rustix::fs::Mode;
 use secrecy::SecretString;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt;
@@ -54,6 +56,9 @@ use self::version::LONG_VERSION;
 
 /// What reads whole tables is slow, and that is no news.
 const QUIET_QUERIES: Option<&str> = Some("sqlx::query");
+
+/// How long it may take at the end to give up work that waits for a disk.
+const LAST_THREADS_WITHIN: Duration = Duration::from_secs(2);
 
 pub type AnyError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -361,9 +366,13 @@ fn with_log(
 }
 
 fn block_on(command: Pin<&mut dyn Future<Output = Result<ExitCode, AnyError>>>) -> Result<ExitCode, AnyError> {
+    // Whatever a library makes has secrets of the bank in it.
+    rustix::process::umask(Mode::RWXG | Mode::RWXO);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let ended = runtime.block_on(command);
     output::flush();
+    // A disk that stands still may keep a thread, which nobody should wait for.
+    runtime.shutdown_timeout(LAST_THREADS_WITHIN);
     ended
 }
 

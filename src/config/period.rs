@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use super::values::quantity;
 
-const HINT: &str = "send a period such as 24h, 30m or 7d, or 0 for none";
+const HINT: &str = "send a period such as 24h, 30m or 7d, of ten years at most, or 0 for none";
+/// In seconds: ten years. Moments that are further away than clocks can count would end the bank.
+const LONGEST: u64 = 3_650 * 24 * 60 * 60;
 /// In seconds, by the letter behind the number.
 const UNITS: [(&str, u64); 4] = [("s", 1), ("m", 60), ("h", 60 * 60), ("d", 24 * 60 * 60)];
 
@@ -25,7 +27,7 @@ impl FromStr for Period {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let seconds = quantity(text, &UNITS).ok_or_else(|| HINT.to_owned())?;
+        let seconds = quantity(text, &UNITS).filter(|seconds| *seconds <= LONGEST).ok_or_else(|| HINT.to_owned())?;
         Ok(Self(Duration::from_secs(seconds)))
     }
 }
@@ -49,7 +51,9 @@ mod tests {
         {
             assert_eq!(text.parse(), Ok(Period(Duration::from_secs(seconds))), "{text}");
         }
-        for text in ["", "24", "h", "-1h", "1.5h", "1 week", "1h30m", "99999999999999999999s", "999999999999999999d"] {
+        for text in
+            ["", "24", "h", "-1h", "1.5h", "1 week", "1h30m", "99999999999999999999s", "999999999999999999d", "3651d"]
+        {
             assert_eq!(text.parse::<Period>(), Err(HINT.to_owned()), "{text}");
         }
         for (text, written) in [("24h", "1d"), ("90s", "90s"), ("90m", "90m"), ("36h", "36h")] {

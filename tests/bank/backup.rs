@@ -230,6 +230,8 @@ async fn a_backup_comes_back_where_nothing_is_in_its_way() {
     fs::write(there.path().join("other"), "no books").expect("a file");
     refuse(run(there.path(), &["restore", "other"]), "is no SQLite file");
     refuse(run(there.path(), &["restore", "nowhere"]), "cannot read nowhere");
+    assert!(Command::new("mkfifo").arg(there.path().join("pipe")).status().expect("mkfifo runs").success());
+    refuse(run(there.path(), &["restore", "pipe"]), "pipe is no file");
     refuse(run(there.path(), &["restore", name, "--database-url", "postgres://localhost/bank"]), "coffer copy --from");
     assert!(names_in(&data).is_empty());
 

@@ -856,6 +856,33 @@ fn whoever_is_no_address_makes_no_bank() {
     }
 }
 
+/// SQLite would take such a name for a URI, and open another file.
+#[test]
+fn a_file_may_be_called_as_a_uri_begins() {
+    let directory = TempDir::new().expect("a directory");
+    for (arguments, file) in [
+        (["--database-url", "sqlite:file:bank.db"], "file:bank.db"),
+        (["--data-dir", "file:data"], "file:data/coffer.db"),
+    ] {
+        let migrated = run(directory.path(), &[&["migrate"], &arguments[..]].concat());
+        assert!(migrated.status.success(), "{}", text(&migrated.stderr));
+        let file = std::fs::metadata(directory.path().join(file)).expect("a file");
+        assert!(file.len() > 0 && file.permissions().mode() & 0o777 == 0o600, "{file:?}");
+    }
+    assert_eq!(std::fs::read_dir(directory.path()).expect("a directory").count(), 2);
+}
+
+/// The file was deleted while a bank had it open, say. A new one beside the log would hide that there was another.
+#[test]
+fn a_log_without_its_file_is_no_empty_bank() {
+    let directory = TempDir::new().expect("a directory");
+    drop(Server::start(directory.path(), &[]));
+    std::fs::remove_file(directory.path().join("data/coffer.db")).expect("a file");
+    let refused = run(directory.path(), &["--listen", "127.0.0.1:0"]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(text(&refused.stderr).contains("the file that this belongs to was deleted"), "{}", text(&refused.stderr));
+}
+
 /// In a directory with somebody else's `.env`, and an environment for another program.
 #[test]
 fn what_asks_about_the_program_reads_no_settings() {
