@@ -1,6 +1,8 @@
 //! Opening the bank, serving it, and closing it without losing a request.
 
+use std::fs;
 use std::future::Future;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -95,6 +97,10 @@ pub enum ServerError {
         "{0} has nothing in it, and a log lies beside it: the file that this belongs to was deleted or moved. Bring it back, or a backup;          to begin with an empty bank, move {0}-wal and {0}-shm away"
     )]
     LoneLog(String),
+    #[error(
+        "{file} has {names} names (hard links), and another server could open it by each of them. Copy it (cp) to a file of its own while          nobody has it open, and serve that"
+    )]
+    ManyNames { file: String, names: u64 },
     /// A bank that does only a part of its work must not stay up and look healthy.
     #[error("{0} stopped working; the log says why")]
     Stopped(&'static str),
@@ -337,13 +343,18 @@ fn auth_of(
     Auth::new(db, secrets, factor_keys, limits, second_factor, hash_cost).map_err(ServerError::Passwords)
 }
 
-/// Refuses a copy without its log. What is missing from it was acknowledged, and a bank that served it would give the same
+/// Refuses a file that another server may have open by another name, and a copy without its log. What is missing from it was acknowledged, and a bank that served it would give the same
 /// sequences to other movements. A bank that has crashed still has its log, or somebody has played that into the file.
 fn refuse_without_log(target: &DbTarget) -> Result<(), ServerError> {
     let DbTarget::Sqlite(file) = target else { return Ok(()) };
     let file_name = file.get_filename();
     if serving::is_lone_log(file_name) {
         return Err(ServerError::LoneLog(file_name.display().to_string()));
+    }
+    if let Ok(found) = fs::metadata(file_name)
+        && found.nlink() > 1
+    {
+        return Err(ServerError::ManyNames { file: file_name.display().to_string(), names: found.nlink() });
     }
     match database::refuse_without_log(file_name) {
         Err(NotWhole::WithoutLog(file)) => Err(ServerError::WithoutLog(file)),

@@ -883,6 +883,19 @@ fn a_log_without_its_file_is_no_empty_bank() {
     assert!(text(&refused.stderr).contains("the file that this belongs to was deleted"), "{}", text(&refused.stderr));
 }
 
+/// As in a snapshot that was made of links: a server on each would book on the same file.
+#[test]
+fn a_file_with_two_names_is_not_served() {
+    let directory = TempDir::new().expect("a directory");
+    drop(Server::start(directory.path(), &[]));
+    assert!(run(directory.path(), &["doctor"]).status.success());
+    std::fs::hard_link(directory.path().join("data/coffer.db"), directory.path().join("other")).expect("a link");
+    let refused = run(directory.path(), &["--listen", "127.0.0.1:0"]);
+    assert!(text(&refused.stderr).contains("has 2 names"), "{}", text(&refused.stderr));
+    std::fs::remove_file(directory.path().join("other")).expect("a file");
+    drop(Server::start(directory.path(), &[]));
+}
+
 /// In a directory with somebody else's `.env`, and an environment for another program.
 #[test]
 fn what_asks_about_the_program_reads_no_settings() {
