@@ -4,7 +4,8 @@ more. The bank lives through it, and the former primary becomes the new standby.
 
 Proves that what was acknowledged is on the standby, because the bank answers after COMMIT alone and COMMIT waits for the
 standby; that the bank books again within three seconds of the promotion, by itself; that it leaves a former primary which
-takes writes alone; and that nobody is answered 500 meanwhile, but 503 with Retry-After.
+takes writes alone, and a server of another cluster, whose books are others; and that nobody is answered 500 meanwhile, but 503
+with Retry-After.
 
 Control: an asynchronous standby that has lost touch. What was acknowledged since must be missed after its promotion.
 """
@@ -33,25 +34,30 @@ SHORTEST, LONGEST = 0.2, 1.5
 BOOKS_WITHIN = 3.0
 # How long a former primary goes on beside the new one, in seconds.
 BOTH_FOR = 2.0
+# How long nobody is promoted, in seconds.
+ALONE_FOR = 1.0
 # How many movements the control has to lose.
 LOST = 50
 
 
 class Pair:
-    """A primary and its standby, each with a place that `DATABASE_URL` names."""
+    """A primary and its standby, each with a place that `DATABASE_URL` names, which names a stranger, too."""
 
     def __init__(self, run: Run) -> None:
         self.run = run
         self.primary, self.standby = run.cluster("one"), Cluster(run.directory / "two")
+        self.stranger = Cluster(run.directory / "stranger")
 
     def url(self) -> str:
-        hosts = ",".join(str(cluster.directory) for cluster in (self.primary, self.standby))
+        hosts = ",".join(str(cluster.directory) for cluster in (self.primary, self.standby, self.stranger))
         return f"postgres:///bank?host={hosts}&user=postgres&target_session_attrs=read-write"
 
     async def start(self) -> None:
-        """The primary with an empty database, and its first standby."""
-        await asyncio.to_thread(self.primary.start)
-        self.primary.create("bank")
+        """The primary with an empty database, and its first standby. The stranger takes writes as well."""
+        await asyncio.to_thread(self.stranger.make)
+        for cluster in (self.primary, self.stranger):
+            await asyncio.to_thread(cluster.start)
+            cluster.create("bank")
         await self.start_standby()
 
     async def start_standby(self) -> None:
@@ -81,8 +87,8 @@ class Pair:
         await self.start_standby()
 
     def stop(self) -> None:
-        self.primary.stop()
-        self.standby.stop()
+        for cluster in (self.primary, self.standby, self.stranger):
+            cluster.stop()
 
 
 class Cut:
@@ -158,7 +164,7 @@ async def attack(run: Run) -> str:
         async with others.running(), load.running(CONNECTIONS):
             for failover in range(failovers):
                 await asyncio.sleep(run.rng.uniform(SHORTEST, LONGEST))
-                took.append(await (fail_over(pair, load) if failover % 2 else cut_off(pair, load)))
+                took.append(await (cut_off(pair, load) if failover % 2 else fail_over(pair, load)))
                 await pair.rebuild_standby()
                 await load.acknowledges_more()
         if wrong := others.wrong + load.impolite:
@@ -180,8 +186,9 @@ async def attack(run: Run) -> str:
 
 
 async def fail_over(pair: Pair, load: Load) -> float:
-    """The primary is dead. Returns the seconds from the promotion to the first movement that was booked."""
+    """The primary is dead, and for a while the stranger alone takes writes. Returns the seconds from the promotion to the first movement that was booked."""
     await asyncio.to_thread(pair.primary.kill)
+    await asyncio.sleep(ALONE_FOR)
     return await books_again(load, await pair.promote())
 
 

@@ -16,7 +16,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::refusals::{self, ConnectError};
-use super::servers::{Candidate, GREETING_TIMEOUT, NotPrimary, Servers, not_primary, timeline};
+use super::servers::{Candidate, GREETING_TIMEOUT, NotPrimary, Servers, not_primary, system, timeline};
 use super::wait::Wait;
 use super::{Answer, boxed_in_time, errors};
 
@@ -47,12 +47,14 @@ struct Term {
 pub(super) struct Terms {
     present: Arc<watch::Sender<Term>>,
     must_write: bool,
+    /// The cluster of the first primary, where it says so.
+    system: Arc<OnceLock<String>>,
 }
 
 impl Terms {
     fn new(must_write: bool) -> Self {
         let none = Term { number: 0, candidate: 0, timeline: 0, began: Instant::now() };
-        Self { present: Arc::new(watch::Sender::new(none)), must_write }
+        Self { present: Arc::new(watch::Sender::new(none)), must_write, system: Arc::default() }
     }
 
     /// Whether a connection of this age was made before the present term.
@@ -70,6 +72,20 @@ impl Terms {
         if found < known { Err(NotPrimary::Former(found, known).into()) } else { Ok(found) }
     }
 
+    /// Refuses a server whose books are others. Returns its cluster.
+    async fn refuse_stranger(&self, conn: &mut PgConnection) -> sqlx::Result<Option<String>> {
+        if !self.must_write {
+            return Ok(None);
+        }
+        let found = system(conn).await;
+        match (&found, self.system.get()) {
+            (Some(found), Some(known)) if found != known => {
+                Err(NotPrimary::Stranger(found.clone(), known.clone()).into())
+            }
+            _ => Ok(found),
+        }
+    }
+
     /// Begins another term if this is another primary, and says whether. None if one that was promoted later has been found
     /// meanwhile.
     fn take(&self, found: &Found) -> Option<(InTerm, bool)> {
@@ -81,6 +97,9 @@ impl Terms {
             let is_other = term.number == 0 || found.candidate != term.candidate || found.timeline != term.timeline;
             if is_other {
                 let Found { candidate, timeline, .. } = *found;
+                if let Some(system) = &found.system {
+                    self.system.get_or_init(|| system.clone());
+                }
                 *term = Term { number: term.number + 1, candidate, timeline, began: Instant::now() };
             }
             number = Some(term.number);
@@ -125,6 +144,8 @@ impl InTerm {
 struct Found {
     candidate: usize,
     timeline: u32,
+    /// Its cluster, if it has been asked.
+    system: Option<String>,
     connection: PgConnection,
 }
 
@@ -220,14 +241,15 @@ impl Primary {
         let (mut takers, mut refused, mut until) = (Vec::new(), Refused::new(), None);
         while let Some((candidate, connection, answer)) = next_within(&mut asked, until).await {
             match (answer, connection) {
-                (Ok(timeline), Some(connection)) => {
+                (Ok((timeline, system)), Some(connection)) => {
                     until.get_or_insert_with(|| Instant::now() + GRACE);
-                    takers.push(Found { candidate, timeline, connection });
+                    takers.push(Found { candidate, timeline, system, connection });
                 }
                 (Ok(_), None) => {}
                 (Err(error), connection) => {
                     // A standby goes on being asked over its connection.
-                    kept[candidate] = connection.filter(|_| not_primary(&error).is_some());
+                    let is_of_bank = |reason: &NotPrimary| !matches!(reason, NotPrimary::Stranger(..));
+                    kept[candidate] = connection.filter(|_| not_primary(&error).is_some_and(is_of_bank));
                     refused.push((candidate, error));
                 }
             }
@@ -273,15 +295,22 @@ impl Primary {
     }
 }
 
-/// The timeline of a server that is the primary.
-async fn ask(candidate: &Candidate, terms: &Terms, connection: &mut Option<PgConnection>) -> sqlx::Result<u32> {
+/// The timeline of a server that is the primary, and its cluster over a connection that is new.
+async fn ask(
+    candidate: &Candidate,
+    terms: &Terms,
+    connection: &mut Option<PgConnection>,
+) -> sqlx::Result<(u32, Option<String>)> {
+    let is_new = connection.is_none();
     match connection {
         Some(kept) if !terms.must_write => kept.ping().await?,
         Some(_) => {}
         None => *connection = Some(candidate.connect().await?),
     }
     let Some(connection) = connection else { return Err(errors::no_answer()) };
-    terms.examine(connection).await
+    // A standby, too: it may be promoted, and is asked over this connection then.
+    let system = if is_new { terms.refuse_stranger(connection).await? } else { None };
+    Ok((terms.examine(connection).await?, system))
 }
 
 async fn next_within<T: 'static>(asked: &mut JoinSet<T>, until: Option<Instant>) -> Option<T> {

@@ -21,6 +21,10 @@ const STATE: &str = "
                 else 'primary' end,
            case when not pg_is_in_recovery() then left(pg_walfile_name(pg_current_wal_lsn()), 8) end";
 
+/// Which cluster a server is of: the same number for a primary and its standbys, and for no other.
+/// <https://www.postgresql.org/docs/current/functions-info.html>
+const SYSTEM: &str = "select system_identifier::text from pg_control_system()";
+
 /// The servers of one bank: one, or a primary and its standbys.
 #[derive(Clone, Debug)]
 pub struct Servers {
@@ -40,6 +44,10 @@ pub(super) enum NotPrimary {
         "it was the primary before another one was promoted (timeline {0}, where {1} is known). Stop it, or make it a standby"
     )]
     Former(u32, u32),
+    #[error(
+        "it is of another cluster (system identifier {0}, where the bank is on {1}): these are other books. Take it out of DATABASE_URL"
+    )]
+    Stranger(String, String),
     #[error("none of the servers takes writes: {0}")]
     Nobody(String),
 }
@@ -124,6 +132,11 @@ fn requires_tls(target: &PgConnectOptions) -> bool {
 
 fn is_about_tls(error: &sqlx::Error) -> bool {
     matches!(error, sqlx::Error::Tls(_)) || refusals::tls_error(error).is_some()
+}
+
+/// Which cluster it is of, where it may say so.
+pub(super) async fn system(conn: &mut PgConnection) -> Option<String> {
+    sqlx::raw_sql(SYSTEM).fetch_one(conn).await.ok()?.try_get(0).ok()
 }
 
 /// The timeline of a server that takes writes. Any other is an error.
