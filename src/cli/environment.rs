@@ -135,6 +135,7 @@ pub fn without_empty_variables(command: clap::Command) -> clap::Command {
     })
 }
 
+/// For what depends on no settings.
 pub fn without_variables(command: clap::Command) -> clap::Command {
     command.mut_args(|argument| argument.env(Resettable::Reset))
 }
