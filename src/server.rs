@@ -139,7 +139,7 @@ impl Bank {
     pub async fn open_alone(settings: &Settings) -> Result<(Self, Option<Claim>), ServerError> {
         require_what_is_needed(settings)?;
         let target = settings.database(true)?.target;
-        refuse_without_log(&target)?;
+        refuse_unsafe_file(&target)?;
         let claim = Claim::on(&target)?;
         let mut bank = Self::open_sound(settings).await?;
         if claim.is_some() {
@@ -175,25 +175,12 @@ impl Bank {
         let default_currency = settings.default_currency()?;
         warn_of_unreadable_secrets(&factor_keys.adopt(&db).await?);
         let auth = auth_of(settings, &db, &secrets, factor_keys)?;
-        let clock = Arc::new(Clock::default());
-        let disk = DiskReserve::new(db.file(), settings.disk_reserve.bytes());
-        let movement_limits = MovementLimits::new(settings.movement_rate, settings.movements_per_day);
-        let (watches, listening) = (Watches::default(), Listening::default());
-        let (committer, writers) = Committer::start(
-            &db,
-            settings.max_amount,
-            &settings.time_zone,
-            &clock,
-            &watches,
-            &listening,
-            mail.is_some(),
-        );
+        let ledger = Ledger::start(settings, &db, mail.is_some());
         let mailing = mail.map(|mail| Mailing::new(&db, mail)).transpose()?;
-        let committer = committer.within(movement_limits.clone(), disk.clone());
         let (audit, audit_writer) = AuditLog::start(&db);
         let app = App::new(app::Parts {
             db,
-            committer,
+            committer: ledger.committer,
             auth,
             default_currency,
             units: settings.units.clone(),
@@ -210,34 +197,26 @@ impl Bank {
             approval_above: settings.approval_above,
             calendar: settings.time_zone.clone(),
             long_answers: LongAnswers::new(settings.caller_rate > 0),
-            watches,
-            listening,
-            webhook_sender: Sender::new(
-                Destinations::new(settings.webhook_networks.clone()),
-                tls::client_config(settings.webhook_ca.as_deref())?,
-                settings.drill,
-            ),
+            watches: ledger.watches,
+            listening: ledger.listening,
+            webhook_sender: sender_of(settings)?,
             always_events: settings.events == WriteEvents::Always,
-            clock,
+            clock: ledger.clock,
             access_log: settings.access_log,
             heads: watch::Sender::new(None),
             metrics,
             gauges: Gauges::default(),
             has_admin_listener: settings.admin_listen.is_some(),
             accounts_per_day: settings.accounts_per_day,
-            movement_limits,
-            disk,
+            movement_limits: ledger.movement_limits,
+            disk: ledger.disk,
         });
         let housekeeping = Housekeeping::start(&app, certificate, settings.idempotency_retention()).await?;
         Ok(Self {
             app,
-            writers,
+            writers: ledger.writers,
             audit_writer,
-            connection_limits: ConnectionLimits::new(
-                affordable_connections(settings.max_connections),
-                settings.connections_per_network as usize,
-                settings.trusted_proxies.clone(),
-            ),
+            connection_limits: connection_limits_of(settings),
             tls: acceptor,
             shutdown_deadline: settings.shutdown_deadline(),
             housekeeping,
@@ -319,6 +298,42 @@ impl Bank {
     }
 }
 
+/// The ledger's writers, and what they share with the handlers.
+struct Ledger {
+    committer: Committer,
+    writers: Writers,
+    clock: Arc<Clock>,
+    watches: Watches,
+    listening: Listening,
+    movement_limits: MovementLimits,
+    disk: DiskReserve,
+}
+
+impl Ledger {
+    fn start(settings: &Settings, db: &Db, sends_mail: bool) -> Self {
+        let (clock, watches, listening) = (Arc::new(Clock::default()), Watches::default(), Listening::default());
+        let movement_limits = MovementLimits::new(settings.movement_rate, settings.movements_per_day);
+        let disk = DiskReserve::new(db.file(), settings.disk_reserve.bytes());
+        let (maximum, time_zone) = (settings.max_amount, &settings.time_zone);
+        let (committer, writers) = Committer::start(db, maximum, time_zone, &clock, &watches, &listening, sends_mail);
+        let committer = committer.within(movement_limits.clone(), disk.clone());
+        Self { committer, writers, clock, watches, listening, movement_limits, disk }
+    }
+}
+
+fn sender_of(settings: &Settings) -> Result<Sender, ServerError> {
+    let destinations = Destinations::new(settings.webhook_networks.clone());
+    Ok(Sender::new(destinations, tls::client_config(settings.webhook_ca.as_deref())?, settings.drill))
+}
+
+fn connection_limits_of(settings: &Settings) -> ConnectionLimits {
+    ConnectionLimits::new(
+        affordable_connections(settings.max_connections),
+        settings.connections_per_network as usize,
+        settings.trusted_proxies.clone(),
+    )
+}
+
 /// Connects, and brings tables and units to what this version and the settings say.
 async fn open_database(settings: &Settings, database: &DbOptions) -> Result<Db, ServerError> {
     let db = Db::connect(database).await?;
@@ -345,7 +360,7 @@ fn auth_of(
 
 /// Refuses a file that another server may have open by another name, and a copy without its log. What is missing from it was acknowledged, and a bank that served it would give the same
 /// sequences to other movements. A bank that has crashed still has its log, or somebody has played that into the file.
-fn refuse_without_log(target: &DbTarget) -> Result<(), ServerError> {
+fn refuse_unsafe_file(target: &DbTarget) -> Result<(), ServerError> {
     let DbTarget::Sqlite(file) = target else { return Ok(()) };
     let file_name = file.get_filename();
     if serving::is_lone_log(file_name) {
