@@ -1,7 +1,7 @@
 //! Middleware around every handler: request ids, problem bodies, the access log, metrics, panics, clients that hang up.
 
 use std::any::Any;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, Instant};
 
 use axum::extract::{MatchedPath, Request, State};
@@ -22,7 +22,6 @@ use crate::connection::Peer;
 use crate::log_lines::REFUSALS;
 use coffer_core::books::audit_event::Action;
 use coffer_core::limits::network_of;
-use coffer_core::presence::Presence;
 use coffer_core::problem_code::ProblemCode;
 use coffer_core::request_ids::{self, RequestIds};
 use coffer_core::traces::Outcome;
@@ -88,7 +87,7 @@ pub async fn finish(State(app): State<App>, mut request: Request, next: Next) ->
     let path = request.extensions().get::<MatchedPath>().cloned();
 
     app.origins.notice(request.headers());
-    app.edge.notice_forwarded(peer_of(&request).address, request.headers());
+    app.edge.notice_forwarded(peer_of(&request), request.headers());
     let is_limited = request.extensions().get::<OnAdminListener>().is_none();
     let limit = app.edge.limit_of(uri.path());
     let from_address = if is_limited { limit.take(network_of(context.address())) } else { Ok(None) };
@@ -132,20 +131,20 @@ pub async fn finish(State(app): State<App>, mut request: Request, next: Next) ->
 fn context_of(app: &App, request: &Request) -> RequestContext {
     let ids = request.extensions().get::<RequestIds>().cloned();
     let ids = ids.unwrap_or_else(|| RequestIds::of(request));
-    let Peer { address, presence } = peer_of(request);
-    RequestContext::new(ids, app.edge.client_address(address, request.headers()), presence)
+    let presence = request.extensions().get::<Peer>().map(|peer| peer.presence.clone()).unwrap_or_default();
+    RequestContext::new(ids, app.edge.client_address(peer_of(request), request.headers()), presence)
 }
 
-fn peer_of(request: &Request) -> Peer {
-    let nobody = || Peer { address: Ipv4Addr::UNSPECIFIED.into(), presence: Presence::default() };
-    request.extensions().get::<Peer>().cloned().unwrap_or_else(nobody)
+/// The address of the other end of the connection.
+fn peer_of(request: &Request) -> IpAddr {
+    request.extensions().get::<Peer>().map_or(Ipv4Addr::UNSPECIFIED.into(), |peer| peer.address)
 }
 
 /// In the extensions of an answer that [`note_answer`] has seen.
 #[derive(Clone, Copy, Debug)]
 struct Noted;
 
-/// What a request has asked for.
+/// The method and the route of a request, as the log and the metrics name them.
 #[derive(Clone, Copy)]
 struct Route<'a> {
     method: &'static str,
