@@ -82,7 +82,7 @@ impl Db {
             write_pool: pool.clone(),
             checkpoint_pool: pool.clone(),
             read_pool: pool,
-            look_ups: Arc::new(sqlite::LookUps::new(path.to_owned(), open_file.clone())),
+            look_ups: Arc::new(sqlite::LookUps::new(open_file.clone())),
             write_lock: Arc::default(),
             checkpoints: options.checkpoints,
             open_file,
@@ -106,7 +106,7 @@ impl Db {
         };
         confirm_pragmas(&path, &write_pool).await?;
         let open_file = Arc::new(OpenFile::of(&path));
-        let look_ups = Arc::new(sqlite::LookUps::new(path.clone(), open_file.clone()));
+        let look_ups = Arc::new(sqlite::LookUps::new(open_file.clone()));
         let (file, write_lock) = (path, Arc::default());
         let db = Self::Sqlite {
             file,

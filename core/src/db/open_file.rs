@@ -38,6 +38,10 @@ impl OpenFile {
         it
     }
 
+    pub(super) fn path(&self) -> &Path {
+        &self.file
+    }
+
     /// Looks whether the files are there. Blocks for as long as the file system takes.
     pub fn look(&self) {
         let is_gone =

@@ -46,14 +46,13 @@ const LOOK_UP_BUSY_TIMEOUT: Duration = Duration::from_millis(250);
 /// take them over. Never more connections than threads that look something up at the same time.
 #[derive(Debug)]
 pub struct LookUps {
-    file: PathBuf,
     open_file: Arc<OpenFile>,
     idle: Mutex<Vec<Connection>>,
 }
 
 impl LookUps {
-    pub fn new(file: PathBuf, open_file: Arc<OpenFile>) -> Self {
-        Self { file, open_file, idle: Mutex::default() }
+    pub fn new(open_file: Arc<OpenFile>) -> Self {
+        Self { open_file, idle: Mutex::default() }
     }
 
     pub fn run<R>(&self, look_up: impl FnOnce(&Connection) -> rusqlite::Result<R>) -> sqlx::Result<R> {
@@ -63,7 +62,7 @@ impl LookUps {
             Some(connection) => connection,
             None => {
                 self.open_file.refuse_if_gone()?;
-                let connection = open(&self.file, OpenFlags::SQLITE_OPEN_READ_ONLY, LOOK_UP_BUSY_TIMEOUT)?;
+                let connection = open(self.open_file.path(), OpenFlags::SQLITE_OPEN_READ_ONLY, LOOK_UP_BUSY_TIMEOUT)?;
                 connection.pragma_update(None, "cache_size", LOOK_UP_CACHE_KIB).map_err(into_sqlx)?;
                 connection
             }
