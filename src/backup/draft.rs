@@ -35,10 +35,9 @@ impl Draft {
         Ok(draft)
     }
 
-    /// What root makes in the directory of a bank is for whoever runs that: nobody else could open it.
+    /// A draft that root makes belongs to the owner of its directory, who could not open the file otherwise.
     fn give_to_owner_of_directory(&self) -> io::Result<()> {
-        let directory = self.0.parent().filter(|directory| *directory != Path::new("")).unwrap_or(Path::new("."));
-        let directory = fs::metadata(directory)?;
+        let directory = fs::metadata(files::directory_of(&self.0))?;
         if rustix::process::geteuid().is_root() && directory.uid() != 0 {
             chown(&self.0, Some(directory.uid()), Some(directory.gid()))?;
         }

@@ -21,13 +21,7 @@ const MAGIC: &[u8; 16] = b"SQLite format 3\0";
 /// brought up to date; `backup` itself stays as it is. The books must have each head of `since`.
 pub async fn restore(backup: &Path, target: &Path, since: &[Head]) -> Result<Contents, BackupError> {
     let started = Instant::now();
-    let is_file = fs::metadata(backup).map_err(|cause| unreadable(backup, cause))?.is_file();
-    if !is_file {
-        let backup = backup.display();
-        return Err(BackupError::Refused(format!(
-            "{backup} is no file: write the backup to one first, such as gunzip -c FILE.gz >FILE"
-        )));
-    }
+    refuse_no_file(backup)?;
     let backup = &files::behind_links(backup);
     refuse_taken(target)?;
     refuse_no_backup(backup)?;
@@ -85,6 +79,17 @@ fn refuse_taken(target: &Path) -> Result<(), BackupError> {
         )));
     }
     Ok(())
+}
+
+/// Nobody would write to a pipe that is waited for, and a pipe can be read but once.
+fn refuse_no_file(backup: &Path) -> Result<(), BackupError> {
+    if fs::metadata(backup).map_err(|cause| unreadable(backup, cause))?.is_file() {
+        return Ok(());
+    }
+    let backup = backup.display();
+    Err(BackupError::Refused(format!(
+        "{backup} is no file: write the backup to one first, such as gunzip -c FILE.gz >FILE"
+    )))
 }
 
 fn refuse_no_backup(backup: &Path) -> Result<(), BackupError> {
