@@ -77,7 +77,8 @@ impl Lines {
         Ok(line)
     }
 
-    /// What a database or a variable is called may have line breaks in it, after which it could go on as a line of the bank's.
+    /// An error message of a database, say, may contain a line break. The text after it would look like a line that the bank has
+    /// written.
     fn in_one_line(&self, line: &str) -> String {
         let is_colour = |sign| sign == '\u{1b}' && self.style == Style::Coloured;
         let mut escaped = String::with_capacity(line.len());

@@ -31,7 +31,7 @@ pub const BOOLEAN: Words<bool> = Words(&[
     ("off", false),
 ]);
 pub const WRITE_EVENTS: Words<WriteEvents> = Words(&[("wanted", WriteEvents::Wanted), ("always", WriteEvents::Always)]);
-/// Who checkpoints SQLite's write-ahead log.
+/// Which program makes the checkpoints of SQLite's write-ahead log.
 pub const CHECKPOINTS: Words<Checkpoints> =
     Words(&[("coffer", Checkpoints::Coffer), ("external", Checkpoints::External)]);
 /// The people who may make somebody a customer.

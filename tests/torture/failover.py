@@ -186,7 +186,8 @@ async def attack(run: Run) -> str:
 
 
 async def fail_over(pair: Pair, load: Load) -> float:
-    """The primary is dead, and for a while the stranger alone takes writes. Returns the seconds from the promotion to the first movement that was booked."""
+    """The primary is dead, and for a while the stranger alone takes writes. Returns the seconds from the promotion to the first
+    movement that was booked."""
     await asyncio.to_thread(pair.primary.kill)
     await asyncio.sleep(ALONE_FOR)
     return await books_again(load, await pair.promote())
